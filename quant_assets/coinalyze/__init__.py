@@ -1,0 +1,1 @@
+"""The Coinalyze API: client, call budget, response models."""

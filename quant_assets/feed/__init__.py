@@ -1,0 +1,1 @@
+"""The master feed: its contract and its writer."""

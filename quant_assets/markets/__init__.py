@@ -1,0 +1,1 @@
+"""Markets: candle files, local symbols, and which Coinalyze symbol serves each market."""

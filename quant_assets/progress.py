@@ -1,0 +1,20 @@
+"""How long work tells what it has done so far.
+
+Here: the one callable that long functions accept, and the silent one. Not here: how it is shown; the command
+line and Dagster bring their own.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Progress(Protocol):
+    """Called now and then, from the thread that does the work."""
+
+    def __call__(self, stage: str, done: int, total: int, note: str = "") -> None:
+        """Say that `done` of `total` units of `stage` are done; `note` is one short line for a person."""
+
+
+def silent(stage: str, done: int, total: int, note: str = "") -> None:  # noqa: ARG001 - the shape is the point
+    """Show nothing."""

@@ -1,0 +1,1 @@
+"""Signals: indicators, trendlines, features, strategies."""

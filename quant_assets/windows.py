@@ -1,0 +1,83 @@
+"""The 15-minute windows by which all data are partitioned.
+
+Here: the window, its key, and which window is the last complete one. Not here: anything that reads a clock;
+whoever needs "now" passes it in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+LENGTH = timedelta(minutes=15)
+KEY_FORMAT = "%Y-%m-%d-%H:%M"
+
+
+class WindowError(ValueError):
+    """A partition key or a moment that names no window; the message says what would."""
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Window:
+    """A quarter of an hour in UTC; `end` is exclusive: a bar that closes at `end` belongs to it."""
+
+    end: datetime
+
+    def __post_init__(self) -> None:
+        """Refuse an end that is not a quarter hour in UTC."""
+        if self.end.utcoffset() != timedelta(0):
+            raise WindowError(f"a window's end is timezone-aware UTC, not {self.end!r}")
+        if self.end != _floor(self.end):
+            raise WindowError(f"a window ends at a quarter hour, not at {self.end.isoformat()}")
+
+    @property
+    def start(self) -> datetime:
+        """The moment at which the window opens."""
+        return self.end - LENGTH
+
+    @property
+    def key(self) -> str:
+        """The partition key: the window's start, like `2026-01-19-16:45`."""
+        return self.start.strftime(KEY_FORMAT)
+
+    @property
+    def end_seconds(self) -> int:
+        """The end as UNIX seconds, the unit of the Coinalyze API."""
+        return int(self.end.timestamp())
+
+    @property
+    def end_ms(self) -> int:
+        """The end as epoch milliseconds, the unit of candle files and of the feed."""
+        return self.end_seconds * 1000
+
+    @classmethod
+    def of_key(cls, key: str) -> Window:
+        """Read a partition key; raises WindowError for anything else."""
+        try:
+            start = datetime.strptime(key, KEY_FORMAT).replace(tzinfo=UTC)
+        except ValueError:
+            raise WindowError(f"{key!r} is no window; a key looks like 2026-01-19-16:45") from None
+        return cls(start + LENGTH)
+
+    @classmethod
+    def last_complete(cls, moment: datetime) -> Window:
+        """Return the newest window that has ended by `moment` (timezone-aware)."""
+        if moment.tzinfo is None:
+            raise WindowError(f"{moment.isoformat()} has no time zone; add Z for UTC")
+        return cls(_floor(moment.astimezone(UTC)))
+
+
+def parse_moment(text: str) -> datetime:
+    """Read an ISO 8601 moment such as `2026-01-19T17:00:00Z` as UTC.
+
+    A moment without an offset is taken as UTC. Raises WindowError for anything else.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise WindowError(f"{text!r} is no moment; write it like 2026-01-19T17:00:00Z") from None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _floor(moment: datetime) -> datetime:
+    return moment.replace(minute=moment.minute - moment.minute % 15, second=0, microsecond=0)
