@@ -16,5 +16,5 @@ class Progress(Protocol):
         """Say that `done` of `total` units of `stage` are done; `note` is one short line for a person."""
 
 
-def silent(stage: str, done: int, total: int, note: str = "") -> None:  # noqa: ARG001 - the shape is the point
+def silent(stage: str, done: int, total: int, note: str = "") -> None:
     """Show nothing."""

@@ -1,0 +1,132 @@
+"""The call budget: how many symbols may be asked for in any sixty seconds, shared by all processes here.
+
+Here: taking calls out of a pyrate-limiter bucket that lies in an SQLite file, giving them back, and the pause
+that a 429 imposes on everyone. Not here: requests; the client decides what a call is spent on.
+
+The provider counts a request when it arrives, which is some time between sending it and having its answer. So
+a call is entered when it is taken, and moved to the moment of the answer by `settle`: then sixty seconds
+between an answer and the next call here are at least sixty seconds over there, whatever the way took.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+from filelock import FileLock
+from pyrate_limiter import Rate, RateItem, SQLiteBucket
+
+from quant_assets.coinalyze.errors import OutOfTime
+
+MINUTE_MS: Final = 60_000
+TABLE: Final = "calls"
+LONGEST_NAP_SECONDS: Final = 1.0
+LONGEST_PAUSE_SECONDS: Final = 600.0
+
+
+class CallBudget:
+    """`calls_per_minute` calls in any sliding minute, kept in the SQLite file `path`.
+
+    Processes with the same file share one budget. Neither a crash nor a clock that was set back locks anyone
+    out for more than a minute. `clock` gives epoch seconds, `sleep` waits; both are there to be replaced by a
+    simulation.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        calls_per_minute: int,
+        *,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.calls_per_minute = calls_per_minute
+        self.waited_seconds = 0.0
+        self._clock = clock
+        self._sleep = sleep
+        self._bucket = SQLiteBucket.init_from_file(
+            [Rate(calls_per_minute, MINUTE_MS)], table=TABLE, db_path=str(path), use_file_lock=True
+        )
+        # The bucket's own lock guards each of its operations; this one makes several of them one step.
+        self._lock = FileLock(f"{path}.step")
+        with self._lock:
+            self._execute("CREATE TABLE IF NOT EXISTS pause (until_ms INTEGER NOT NULL)")
+
+    def take(self, calls: int, deadline: float | None = None, on_wait: Callable[[float], None] | None = None) -> str:
+        """Take `calls` out of the budget, waiting for room; returns a receipt for `settle` or `give_back`.
+
+        `deadline` is in epoch seconds; `on_wait` is told the seconds still to wait. Raises OutOfTime as soon as
+        it is clear that there is no room before the deadline, without waiting for it.
+        """
+        if calls > self.calls_per_minute:
+            raise ValueError(f"{calls} calls never fit a budget of {self.calls_per_minute} a minute")
+        if deadline is not None and self._clock() >= deadline:
+            raise OutOfTime("the time allowed for calls is up")
+        receipt = uuid.uuid4().hex
+        while (wait := self._try(receipt, calls)) > 0:
+            now = self._clock()
+            if deadline is not None and now + wait > deadline:
+                raise OutOfTime(f"the next {calls} calls fit in {wait:.0f} s, after the time allowed for them")
+            if on_wait is not None:
+                on_wait(wait)
+            nap = min(wait, LONGEST_NAP_SECONDS)
+            self._sleep(nap)
+            self.waited_seconds += nap
+        return receipt
+
+    def settle(self, receipt: str) -> None:
+        """Count the calls of `receipt` from now on: their answer is here, or will not come."""
+        with self._lock:
+            self._execute(f"UPDATE {TABLE} SET item_timestamp = ? WHERE name = ?", self._now_ms(), receipt)  # noqa: S608
+
+    def give_back(self, receipt: str) -> None:
+        """Put back calls that were taken but never sent."""
+        with self._lock:
+            self._execute(f"DELETE FROM {TABLE} WHERE name = ?", receipt)  # noqa: S608
+
+    def pause(self, seconds: float) -> None:
+        """Let nobody who shares this budget call for `seconds`: the provider said so."""
+        until = self._now_ms() + int(seconds * 1000)
+        with self._lock:
+            self._execute("DELETE FROM pause WHERE until_ms <= ?", until)
+            self._execute("INSERT INTO pause SELECT ? WHERE NOT EXISTS (SELECT 1 FROM pause)", until)
+
+    def spent(self) -> int:
+        """Return how many calls count against the minute that ends now."""
+        with self._lock:
+            since = self._now_ms() - MINUTE_MS
+            rows = self._execute(f"SELECT COUNT(*) FROM {TABLE} WHERE item_timestamp >= ?", since)  # noqa: S608
+        return int(rows[0][0])
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._bucket.close()  # type: ignore[no-untyped-call]
+
+    def _try(self, receipt: str, calls: int) -> float:
+        """Take the calls if there is room; returns 0 then, else the seconds until it is worth trying again."""
+        with self._lock:
+            now = self._now_ms()
+            # A clock that was set back leaves entries in the future; they count from now on instead.
+            self._execute(f"UPDATE {TABLE} SET item_timestamp = ? WHERE item_timestamp > ?", now, now)  # noqa: S608
+            paused_until = self._execute("SELECT COALESCE(MAX(until_ms), 0) FROM pause")[0][0]
+            if 0 < paused_until - now <= LONGEST_PAUSE_SECONDS * 1000:
+                return float(paused_until - now) / 1000
+            self._bucket.leak(now)
+            item = RateItem(receipt, now, weight=calls)
+            if self._bucket.put(item):
+                return 0.0
+            return max(float(self._bucket.waiting(item)), 1.0) / 1000  # type: ignore[arg-type]
+
+    def _execute(self, sql: str, *values: object) -> list[tuple[int, ...]]:
+        connection: sqlite3.Connection = self._bucket.conn
+        with connection, closing(connection.execute(sql, values)) as cursor:
+            return cursor.fetchall()
+
+    def _now_ms(self) -> int:
+        return int(self._clock() * 1000)

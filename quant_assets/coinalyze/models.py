@@ -1,0 +1,198 @@
+"""What the API answers, as types.
+
+Here: the rows of each endpoint, and how a body becomes them. A row that is broken is left out and counted; it
+never costs its neighbours. Not here: how a body is fetched, or what is done with the rows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any, Final, Generic, TypeVar
+
+import orjson
+
+LATEST_SECOND: Final = 4_102_444_800  # the year 2100: a later time is milliseconds, or nonsense
+
+Row = TypeVar("Row")
+
+
+class BrokenBody(ValueError):
+    """A body that is not what the endpoint is documented to answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A row of `/exchanges`."""
+
+    code: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Market:
+    """A row of `/future-markets` or `/spot-markets`. `expire_at` is epoch ms, None for never."""
+
+    symbol: str
+    exchange: str
+    symbol_on_exchange: str
+    base_asset: str
+    quote_asset: str
+    is_perpetual: bool
+    margined: str
+    expire_at: int | None
+    oi_lq_vol_denominated_in: str
+    has_long_short_ratio_data: bool
+    has_ohlcv_data: bool
+    has_buy_sell_data: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CurrentValue:
+    """A row of a current-value endpoint. `update` is epoch ms; rates are percent."""
+
+    symbol: str
+    value: float
+    update: int
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """One symbol's bars, ascending by time and without duplicates.
+
+    A point is `(t, *values)`, t the UNIX second at which the bar opens, the values in the order of `fields`.
+    """
+
+    symbol: str
+    fields: str
+    points: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Generic[Row]):
+    """The rows of one answer, how many rows or points were broken and left out, and whether they are made up."""
+
+    rows: tuple[Row, ...]
+    broken: int
+    simulated: bool
+
+
+def read_exchanges(body: bytes) -> tuple[tuple[Exchange, ...], int]:
+    """Read `/exchanges`; returns the rows and how many were broken. Raises BrokenBody."""
+    return _read_rows(body, lambda row: Exchange(_text(row, "code"), _text(row, "name")))
+
+
+def read_markets(body: bytes) -> tuple[tuple[Market, ...], int]:
+    """Read a market list; returns the rows and how many were broken. Raises BrokenBody.
+
+    A missing flag means no; a missing symbol, exchange or base asset makes the row useless.
+    """
+    return _read_rows(body, _market)
+
+
+def read_current(body: bytes) -> tuple[tuple[CurrentValue, ...], int]:
+    """Read a current-value answer; returns the rows and how many were broken. Raises BrokenBody."""
+    return _read_rows(
+        body,
+        lambda row: CurrentValue(_text(row, "symbol"), _number(row["value"]), int(_number(row["update"]))),
+    )
+
+
+def read_history(body: bytes, fields: str, asked: Iterable[str]) -> tuple[tuple[History, ...], int]:
+    """Read a history answer with points of `fields` (names separated by spaces, like `"o h l c"`).
+
+    Returns one History for each symbol that was asked for and answered, and how many rows or points were
+    broken: of the wrong type, not finite, at an impossible time, or of a symbol that nobody asked for. Of
+    points at the same time the last counts. Raises BrokenBody.
+    """
+    names = fields.split()
+    pick = itemgetter("t", *names)
+    wanted = set(asked)
+    histories: dict[str, History] = {}
+    broken = 0
+    for row in _rows(body):
+        symbol = row.get("symbol") if isinstance(row, dict) else None
+        points = row.get("history") if isinstance(row, dict) else None
+        if not isinstance(symbol, str) or symbol not in wanted or symbol in histories or not isinstance(points, list):
+            broken += 1
+            continue
+        good, bad = _points(points, pick)
+        broken += bad
+        histories[symbol] = History(symbol, fields, good)
+    return tuple(histories.values()), broken
+
+
+def _points(points: list[Any], pick: Callable[[Any], tuple[Any, ...]]) -> tuple[tuple[tuple[float, ...], ...], int]:
+    kept: dict[int, tuple[float, ...]] = {}
+    broken = 0
+    for point in points:
+        try:
+            t, *rest = pick(point)
+            time = int(_number(t))
+            numbers = tuple(_number(value) for value in rest)
+        except (KeyError, TypeError, ValueError, OverflowError):
+            broken += 1
+            continue
+        if not 0 < time < LATEST_SECOND:
+            broken += 1
+            continue
+        broken += time in kept
+        kept[time] = (time, *numbers)
+    return tuple(kept[time] for time in sorted(kept)), broken
+
+
+def _rows(body: bytes) -> list[Any]:
+    try:
+        parsed = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise BrokenBody(f"the body is not JSON: {error}") from None
+    if not isinstance(parsed, list):
+        raise BrokenBody(f"the body is a JSON {type(parsed).__name__}, not a list")
+    return parsed
+
+
+def _read_rows(body: bytes, read: Callable[[dict[str, Any]], Row]) -> tuple[tuple[Row, ...], int]:
+    rows: list[Row] = []
+    broken = 0
+    for row in _rows(body):
+        try:
+            rows.append(read(row))
+        except (KeyError, TypeError, ValueError, OverflowError):
+            broken += 1
+    return tuple(rows), broken
+
+
+def _market(row: dict[str, Any]) -> Market:
+    expire_at = row.get("expire_at")
+    return Market(
+        symbol=_text(row, "symbol"),
+        exchange=_text(row, "exchange"),
+        symbol_on_exchange=str(row.get("symbol_on_exchange") or ""),
+        base_asset=_text(row, "base_asset"),
+        quote_asset=str(row.get("quote_asset") or ""),
+        is_perpetual=row.get("is_perpetual") is True,
+        margined=str(row.get("margined") or ""),
+        expire_at=None if expire_at is None else int(_number(expire_at)),
+        oi_lq_vol_denominated_in=str(row.get("oi_lq_vol_denominated_in") or ""),
+        has_long_short_ratio_data=row.get("has_long_short_ratio_data") is True,
+        has_ohlcv_data=row.get("has_ohlcv_data") is True,
+        has_buy_sell_data=row.get("has_buy_sell_data") is True,
+    )
+
+
+def _text(row: dict[str, Any], name: str) -> str:
+    value = row[name]
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{name} is no text")
+    return value
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool):
+        raise TypeError("a truth value is no number")
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError("not finite")
+    return number

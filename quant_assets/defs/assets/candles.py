@@ -1,0 +1,107 @@
+"""The stage `candles`: a folder of files becomes a table of bars, and a list of the files with what became of each."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pandas as pd
+
+from quant_assets.defs import columns
+from quant_assets.defs.resources import CandleFolder
+from quant_assets.lake import Lake, LakeError
+from quant_assets.markets import CandleFolderError, CandleTables, read_candles, source_is_simulated
+from quant_assets.progress import Progress
+
+SKIPPED_SHARE_ALLOWED = 0.05
+
+
+class CandlesConfig(dg.Config):
+    """What a run may say about the candles."""
+
+    folder: str = ""
+    """Folder of candle files; empty for the one that the environment names."""
+
+
+@dg.multi_asset(
+    name="candles",
+    group_name="candles",
+    outs={
+        "candles": dg.AssetOut(
+            description=(
+                "Bars of every market: 15m and 4h candles from files `EXCHANGE_SYMBOL_TIMEFRAME.json`, checked and "
+                "sorted by exchange, symbol, timeframe and time. Files that did not change are not parsed again. "
+                "The last bar of a market may still be open; whoever reads cuts at a window's end."
+            ),
+            metadata=columns.described_schema(columns.CANDLES),
+            kinds={"python", "pandas", "parquet"},
+            owners=["team:quant"],
+        ),
+        "candle_files": dg.AssetOut(
+            description=(
+                "One row for each file of the candle folder: whether it was read, how many bars it gave, and if it was "
+                "skipped, why. A bad file never costs another."
+            ),
+            metadata=columns.described_schema(columns.CANDLE_FILES),
+            kinds={"python", "pandas", "parquet"},
+            owners=["team:quant"],
+        ),
+    },
+    check_specs=[
+        dg.AssetCheckSpec(
+            "files_skipped",
+            asset="candles",
+            description="At most 5 % of the candle files are skipped; every skipped file is named.",
+        )
+    ],
+)
+def candles(
+    context: dg.AssetExecutionContext,
+    config: CandlesConfig,
+    candle_folder: CandleFolder,
+    lake: dg.ResourceParam[Lake],
+    progress: dg.ResourceParam[Progress],
+) -> Iterator[dg.Output[pd.DataFrame] | dg.AssetCheckResult]:
+    """Read what changed in the candle folder."""
+    folder = Path(config.folder or candle_folder.path)
+    try:
+        tables = read_candles(folder, _known(context, lake), progress)
+    except CandleFolderError as error:
+        raise dg.Failure(str(error), allow_retries=False) from error
+    files = tables.files.assign(simulated=source_is_simulated(folder))
+    skipped = files[files["status"] == "skipped"]
+    used = files[files["status"] != "unused"]
+    share = len(skipped) / max(len(used), 1)
+    counts: dict[str, dg.MetadataValue | int] = {
+        "folder": dg.MetadataValue.path(folder),
+        "markets": len(files.loc[files["status"] == "read", ["exchange", "symbol"]].drop_duplicates()),
+        "files_read": int((files["status"] == "read").sum()),
+        "files_skipped": len(skipped),
+        "bars_dropped": int(files["dropped"].sum()),
+        "gaps": int(files["gaps"].sum()),
+    }
+    yield dg.Output(tables.bars, "candles", metadata={**columns.table_metadata(tables.bars, columns.CANDLES), **counts})
+    yield dg.Output(
+        files,
+        "candle_files",
+        metadata={
+            **columns.table_metadata(files, columns.CANDLE_FILES),
+            "skipped": dg.MetadataValue.json(dict(zip(skipped["file"], skipped["reason"], strict=True))),
+        },
+    )
+    yield dg.AssetCheckResult(
+        asset_key="candles",
+        check_name="files_skipped",
+        passed=share <= SKIPPED_SHARE_ALLOWED,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"skipped": len(skipped), "files": len(used), "share": share},
+    )
+
+
+def _known(context: dg.AssetExecutionContext, lake: Lake) -> CandleTables | None:
+    """Return what the last read gave; a damaged table costs a new read of the files, and nothing else."""
+    try:
+        bars, files = lake.read(["candles"]), lake.read(["candle_files"])
+    except LakeError as error:
+        context.log.warning("%s; all candle files are read again", error)
+        return None
+    return None if bars is None or files is None else CandleTables(bars, files.drop(columns="simulated"))

@@ -1,0 +1,139 @@
+"""The stage `markets`: Coinalyze's market list, and the map from every market to the symbols that serve it."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+import pandas as pd
+
+from quant_assets.coinalyze.errors import CoinalyzeError
+from quant_assets.defs import columns
+from quant_assets.defs.io_managers import OPTIONAL
+from quant_assets.defs.resources import Coinalyze, MarketRules
+from quant_assets.lake import Lake
+from quant_assets.markets import (
+    MarketListRefused,
+    market_list_table,
+    refuse_shrunken_list,
+    resolve_markets,
+)
+
+A_DAY = timedelta(hours=24)
+
+
+@dg.asset(
+    group_name="markets",
+    kinds={"python", "coinalyze", "parquet"},
+    owners=["team:quant"],
+    description=(
+        "Every futures market that Coinalyze lists, with the name of its exchange: `/exchanges` and `/future-markets`, "
+        "two calls. An answer that is empty, or has lost more than half of the last one, is refused, and the last list "
+        "goes on serving."
+    ),
+    metadata=columns.described_schema(columns.COINALYZE_MARKETS),
+    freshness_policy=dg.FreshnessPolicy.time_window(fail_window=A_DAY, warn_window=timedelta(hours=23)),
+)
+def coinalyze_markets(coinalyze: Coinalyze, lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult[pd.DataFrame]:
+    """Fetch the market list."""
+    fetched_at = datetime.fromtimestamp(time.time(), UTC)
+    with coinalyze.client() as client, coinalyze.store() as store:
+        try:
+            exchanges, rows = client.exchanges(), client.future_markets()
+        except CoinalyzeError as error:
+            metadata: dict[str, str | int] = {"error": type(error).__name__, "calls": client.usage.calls}
+            raise dg.Failure(str(error), metadata=metadata, allow_retries=False) from None
+        if rows.simulated:
+            store.mark_simulated()
+        calls = client.usage.calls
+    table = market_list_table(
+        [(exchange.code, exchange.name) for exchange in exchanges.rows],
+        [asdict(row) for row in rows.rows],
+        fetched_at,
+    ).assign(provider=coinalyze.provider, simulated=rows.simulated)
+    last = lake.read(["coinalyze_markets"])
+    if last is not None and (last["provider"] != coinalyze.provider).any():
+        last = None
+    try:
+        for endpoint, column in (("/exchanges", "exchange"), ("/future-markets", "symbol")):
+            refuse_shrunken_list(endpoint, table[column].unique(), () if last is None else last[column].unique())
+    except MarketListRefused as error:
+        raise dg.Failure(str(error), allow_retries=False) from None
+    return dg.MaterializeResult(
+        value=table,
+        metadata={
+            **columns.table_metadata(table, columns.COINALYZE_MARKETS),
+            "exchanges": len(exchanges.rows),
+            "perpetuals": int(table["is_perpetual"].sum()),
+            "broken_rows": exchanges.broken + rows.broken,
+            "calls": calls,
+        },
+    )
+
+
+@dg.asset(
+    group_name="markets",
+    kinds={"python", "pandas", "parquet"},
+    owners=["team:quant"],
+    ins={"coinalyze_markets": dg.AssetIn(metadata=OPTIONAL)},
+    description=(
+        "Which Coinalyze symbol serves each market, for each dataset: its own exchange (resolved), the best market of "
+        "a reference exchange (aggregated), or none (neutral). One row for every market that has candles. No call."
+    ),
+    metadata=columns.described_schema(columns.SYMBOL_MAP),
+    freshness_policy=dg.FreshnessPolicy.time_window(fail_window=A_DAY, warn_window=timedelta(hours=23)),
+    check_specs=[
+        dg.AssetCheckSpec("every_market_has_a_row", asset="symbol_map", description="100 % of the markets have a row."),
+        dg.AssetCheckSpec(
+            "not_half_of_the_last",
+            asset="symbol_map",
+            description="The map has not lost more than half of the markets that it had.",
+        ),
+        dg.AssetCheckSpec(
+            "market_list_age", asset="symbol_map", description="The market list behind the map is at most 24 hours old."
+        ),
+    ],
+)
+def symbol_map(
+    candle_files: pd.DataFrame,
+    coinalyze_markets: pd.DataFrame,
+    market_rules: MarketRules,
+    lake: dg.ResourceParam[Lake],
+) -> Iterator[dg.Output[pd.DataFrame] | dg.AssetCheckResult]:
+    """Resolve every market."""
+    now = datetime.fromtimestamp(time.time(), UTC)
+    markets = candle_files.loc[candle_files["status"] == "read", ["exchange", "symbol"]].drop_duplicates()
+    market_list = coinalyze_markets if len(coinalyze_markets) else None
+    last = lake.read(["symbol_map"])
+    table = resolve_markets(markets, market_list, now=now, rules=market_rules.load())
+    table = table.assign(simulated=bool(market_list is not None and market_list["simulated"].any()))
+    statuses = table["status"].value_counts()
+    age = now.timestamp() - float(table["market_list_at_ms"].max()) / 1000
+    yield dg.Output(
+        table,
+        metadata={
+            **columns.table_metadata(table, columns.SYMBOL_MAP),
+            **{status: int(statuses.get(status, 0)) for status in ("resolved", "aggregated", "neutral")},
+            "coverage": float((table["status"] != "neutral").mean()) if len(table) else 0.0,
+            "distinct_symbols": int(table["open_interest_symbol"].replace("", None).nunique()),
+            "market_list_age_hours": age / 3600,
+        },
+    )
+    yield dg.AssetCheckResult(
+        check_name="every_market_has_a_row",
+        passed=len(table) == len(markets),
+        metadata={"markets": len(markets), "rows": len(table)},
+    )
+    yield dg.AssetCheckResult(
+        check_name="not_half_of_the_last",
+        passed=last is None or len(table) * 2 >= len(last),
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"rows": len(table), "rows_before": 0 if last is None else len(last)},
+    )
+    yield dg.AssetCheckResult(
+        check_name="market_list_age",
+        passed=age <= A_DAY.total_seconds(),
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"age_hours": age / 3600},
+    )

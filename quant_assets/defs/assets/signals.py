@@ -1,0 +1,35 @@
+"""The stage `signals`: one table for each strategy that is registered."""
+
+import dagster as dg
+import pandas as pd
+
+from quant_assets.defs import columns
+from quant_assets.defs.partitions import WINDOWS
+from quant_assets.signals import Strategy, run_strategy
+
+
+def signal_asset(strategy: Strategy) -> dg.AssetsDefinition:
+    """Return the asset `signals/KEY` of a strategy."""
+
+    @dg.asset(
+        key=["signals", strategy.key],
+        group_name="signals",
+        kinds={"python", "parquet"},
+        owners=["team:quant"],
+        partitions_def=WINDOWS,
+        description=f"{strategy.description} One row a market: bias, action, score with its parts, setup or reason.",
+        metadata=columns.described_schema(columns.signal_columns(strategy)),
+    )
+    def signals(features: pd.DataFrame) -> dg.MaterializeResult[pd.DataFrame]:
+        table = run_strategy(strategy, features)
+        actions = table["action"].value_counts()
+        return dg.MaterializeResult(
+            value=table,
+            metadata={
+                **columns.table_metadata(table, columns.signal_columns(strategy)),
+                **{action: int(actions.get(action, 0)) for action in ("LONG", "SHORT", "WAIT")},
+                "best_score": float(table["score"].max()) if len(table) else 0.0,
+            },
+        )
+
+    return signals

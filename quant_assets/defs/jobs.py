@@ -1,0 +1,29 @@
+"""The jobs: what is materialized together.
+
+Here: selections. Not here: when they run.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import dagster as dg
+
+from quant_assets.defs.partitions import WINDOWS
+
+MARKET_LIST: Final = "market_list"
+SCAN: Final = "scan"
+
+#: The list is fetched by itself: if that fails, scans go on with the last one.
+market_list_job = dg.define_asset_job(
+    MARKET_LIST,
+    selection=["coinalyze_markets"],
+    description="Fetch Coinalyze's market list: two calls.",
+)
+
+scan_job = dg.define_asset_job(
+    SCAN,
+    selection=dg.AssetSelection.all() - dg.AssetSelection.assets("coinalyze_markets"),
+    partitions_def=WINDOWS,
+    description="Scan one window: candles, symbol map, derivatives, features, signals, feed.",
+)

@@ -1,0 +1,67 @@
+"""What the assets reach the world through: the API, the store, the candle folder, the feed's file.
+
+Here: configured resources that open the domain's objects. The key is read from the environment at the moment it
+is needed, and is no part of any configuration that Dagster would keep. Not here: what is done with them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import dagster as dg
+from pydantic import Field, SecretStr
+
+from quant_assets.coinalyze.budget import CallBudget
+from quant_assets.coinalyze.client import CoinalyzeClient
+from quant_assets.derivatives.store import DerivativesStore
+from quant_assets.markets import ResolutionRules, load_rules
+
+
+class Coinalyze(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """The rate-limited client and what it has fetched so far."""
+
+    base_url: str = Field(description="Address of the API, such as https://api.coinalyze.net/v1.")
+    calls_per_minute: int = Field(description="The provider's limit, each symbol of a request counted.")
+    store_dir: str = Field(description="Folder of the store and of the call budget.")
+    provider: str = Field(description="Name of the provider behind that address.")
+    key_variable: str = Field(description="Name of the environment variable that holds the key.")
+
+    @contextmanager
+    def client(self) -> Iterator[CoinalyzeClient]:
+        """Open a client on the shared budget. Without a key its methods raise KeyMissing."""
+        key = os.environ.get(self.key_variable, "").strip()
+        budget = CallBudget(Path(self.store_dir) / "budget.sqlite", self.calls_per_minute)
+        with closing(CoinalyzeClient(SecretStr(key) if key else None, self.base_url, budget)) as client:
+            yield client
+
+    @contextmanager
+    def store(self) -> Iterator[DerivativesStore]:
+        """Open the store of what was fetched from this provider."""
+        with closing(DerivativesStore(Path(self.store_dir) / "derivatives.sqlite")) as store:
+            yield store
+
+
+class CandleFolder(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """The folder of candle files."""
+
+    path: str = Field(description="Folder of files named EXCHANGE_SYMBOL_TIMEFRAME.json.")
+
+
+class MarketRules(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """Where the user's changes to the rules of symbol resolution lie."""
+
+    path: str = Field(description="TOML file; the defaults hold where it is absent.")
+
+    def load(self) -> ResolutionRules:
+        """Read the rules. Raises RulesError for a file that cannot be used."""
+        path = Path(self.path)
+        return load_rules(path) if path.exists() else ResolutionRules()
+
+
+class FeedFile(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """The master feed that consumers read."""
+
+    path: str = Field(description="The JSON file, replaced whole by the newest window.")

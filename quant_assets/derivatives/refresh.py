@@ -1,0 +1,272 @@
+"""One refresh: ask for what is due until it is known, the time is up, or the provider will not have it.
+
+Here: the loop over requests, and the account of what became of each symbol. A failure of the provider never
+rises from here: it ends or shortens the refresh, and is counted and told. Not here: what is due (planner.py),
+what is kept (store.py), how a window's tables look (snapshot.py).
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import timedelta
+from typing import Any, Final
+
+import pandas as pd
+
+from quant_assets.coinalyze.client import SYMBOLS_PER_REQUEST, CoinalyzeClient
+from quant_assets.coinalyze.errors import BadRequest, KeyMissing, KeyRefused, OutOfTime, ProviderUnavailable
+from quant_assets.derivatives.datasets import BAR_SECONDS, DATASETS, INTERVAL, SPECS, Dataset
+from quant_assets.derivatives.planner import (
+    Request,
+    closed_through,
+    distinct,
+    due_symbols,
+    is_due,
+    needed_from,
+    pack,
+    range_to_ask,
+)
+from quant_assets.derivatives.store import DerivativesStore, Fetched, StoreError
+from quant_assets.progress import Progress, silent
+from quant_assets.windows import Window
+
+FAILURES_IN_A_ROW: Final = 3
+BAD_REQUESTS: Final = 8
+
+#: Gives the symbol map when these symbols, by dataset, are passed over since they came back empty twice.
+Resolve = Callable[[Mapping[str, set[str]]], pd.DataFrame]
+
+
+@dataclass(slots=True)
+class DatasetReport:
+    """What became of one dataset, in symbols: `wanted` by the map, `known` before the refresh (the cache hits),
+    `fetched` with data, `empty` without, `failed` refused or not answered, `waiting` due but not reached."""
+
+    wanted: int = 0
+    known: int = 0
+    fetched: int = 0
+    empty: int = 0
+    failed: int = 0
+    waiting: int = 0
+    calls: int = 0
+    requests: int = 0
+
+
+@dataclass(slots=True)
+class RefreshReport:
+    """What a refresh did and spent. `stopped` says why it ended before everything was known ("" if it did not):
+    `no_key`, `key_refused`, `out_of_time`, `provider_unavailable`, `bad_requests` or `store`; `problems` are
+    lines for a person."""
+
+    datasets: dict[str, DatasetReport] = field(default_factory=dict)
+    calls: int = 0
+    requests: int = 0
+    rate_limited: int = 0
+    retries: int = 0
+    waited_seconds: float = 0.0
+    broken_points: int = 0
+    stopped: str = ""
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def cache_hits(self) -> int:
+        """Symbols, over all datasets, that nothing had to be spent on."""
+        return sum(dataset.known for dataset in self.datasets.values())
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report as plain JSON types."""
+        return {**asdict(self), "cache_hits": self.cache_hits}
+
+
+@dataclass(slots=True)
+class _Refresh:
+    """The state of a running refresh."""
+
+    store: DerivativesStore
+    client: CoinalyzeClient
+    window: Window
+    clock: Callable[[], float]
+    deadline: float | None
+    cadences: Mapping[Dataset, timedelta]
+    progress: Progress
+    report: RefreshReport
+    tried: dict[Dataset, set[str]] = field(default_factory=lambda: {dataset: set() for dataset in DATASETS})
+    failures_in_a_row: int = 0
+    bad_requests: int = 0
+    done: int = 0
+    total: int = 0
+
+
+def refresh(
+    store: DerivativesStore,
+    client: CoinalyzeClient,
+    resolve: Resolve,
+    window: Window,
+    *,
+    since_ms: float,
+    datasets: Sequence[Dataset] = DATASETS,
+    deadline: float | None = None,
+    cadences: Mapping[Dataset, timedelta] | None = None,
+    clock: Callable[[], float] = time.time,
+    progress: Progress = silent,
+) -> tuple[pd.DataFrame, RefreshReport]:
+    """Ask for what `window` needs and the store does not know; returns the symbol map that held in the end.
+
+    A symbol that comes back empty twice (counted since `since_ms`, the age of the market list) is replaced by the
+    next best one, through `resolve`. `deadline` is in epoch seconds.
+    """
+    before = (client.usage.calls, client.usage.requests, client.usage.rate_limited, client.usage.retries)
+    waited = client.budget.waited_seconds
+    report = RefreshReport({dataset: DatasetReport() for dataset in datasets})
+    state = _Refresh(store, client, window, clock, deadline, cadences or {}, progress, report)
+    symbol_map = _resolve(store, resolve, since_ms)
+    first_round = True
+    while True:
+        wanted = {dataset: distinct(symbol_map[f"{dataset}_symbol"]) for dataset in datasets}
+        due = _due(state, wanted)
+        if first_round:
+            for dataset in datasets:
+                report.datasets[dataset].known = len(wanted[dataset]) - len(due[dataset])
+            first_round = False
+        queue = deque(pack(due, min(SYMBOLS_PER_REQUEST, client.budget.calls_per_minute)))
+        state.total = state.done + sum(len(request.symbols) for request in queue)
+        while queue and not report.stopped:
+            _ask(state, queue)
+        substituted = _resolve(store, resolve, since_ms)
+        if report.stopped or substituted.equals(symbol_map):
+            symbol_map = substituted
+            break
+        symbol_map = substituted
+    for dataset in datasets:
+        final = distinct(symbol_map[f"{dataset}_symbol"])
+        report.datasets[dataset].wanted = len(final)
+        report.datasets[dataset].waiting = len(_due(state, {dataset: final})[dataset])
+    usage = client.usage
+    report.calls, report.requests, report.rate_limited, report.retries = (
+        after - earlier
+        for after, earlier in zip((usage.calls, usage.requests, usage.rate_limited, usage.retries), before, strict=True)
+    )
+    report.waited_seconds = round(client.budget.waited_seconds - waited, 3)
+    return symbol_map, report
+
+
+def _resolve(store: DerivativesStore, resolve: Resolve, since_ms: float) -> pd.DataFrame:
+    return resolve({dataset: store.empty_twice(dataset, since_ms) for dataset in DATASETS})
+
+
+def _due(state: _Refresh, wanted: Mapping[Dataset, Sequence[str]]) -> dict[Dataset, list[str]]:
+    start = needed_from(state.window)
+    untried = {dataset: [s for s in symbols if s not in state.tried[dataset]] for dataset, symbols in wanted.items()}
+    known = {dataset: state.store.known(dataset, symbols, start) for dataset, symbols in untried.items()}
+    return due_symbols(untried, known, state.window, state.cadences)
+
+
+def _ask(state: _Refresh, queue: deque[Request]) -> None:
+    """Send the first request of the queue, and enter what became of it."""
+    request = queue.popleft()
+    report = state.report
+    account = report.datasets[request.dataset]
+    now = state.clock()
+    start, end = range_to_ask(state.window, now)
+    spent = (state.client.usage.calls, state.client.usage.requests)
+    left = state.total - state.done
+    try:
+        answer, asked = state.client.history(
+            SPECS[request.dataset].endpoint,
+            request.symbols,
+            interval=INTERVAL,
+            start=start,
+            end=end,
+            deadline=state.deadline,
+            narrow=lambda symbols: _still_due(state, request.dataset, symbols),
+            on_wait=lambda seconds: state.progress(
+                "refresh", state.done, state.total, _time_left(left, state.client, seconds)
+            ),
+        )
+        fetched = _fetched(request.dataset, asked, answer.rows, (start, end), now, answer.simulated)
+        if asked:
+            state.store.add(fetched)
+    except OutOfTime:
+        report.stopped = "out_of_time"
+    except KeyMissing as error:
+        _stop(report, "no_key", error)
+    except KeyRefused as error:
+        _stop(report, "key_refused", error)
+    except StoreError as error:
+        _stop(report, "store", error)
+    except BadRequest as error:
+        _bad_request(state, request, queue, error)
+    except ProviderUnavailable as error:
+        _failed(state, request)
+        report.problems.append(str(error))
+        state.failures_in_a_row += 1
+        if state.failures_in_a_row >= FAILURES_IN_A_ROW:
+            _stop(report, "provider_unavailable", None)
+    else:
+        with_data = sum(bool(bars) for bars in fetched.bars.values())
+        account.fetched += with_data
+        account.empty += len(asked) - with_data
+        report.broken_points += answer.broken
+        state.tried[request.dataset].update(request.symbols)
+        state.failures_in_a_row = 0
+        state.done += len(request.symbols)
+    finally:
+        account.calls += state.client.usage.calls - spent[0]
+        account.requests += state.client.usage.requests - spent[1]
+    state.progress("refresh", state.done, state.total, _time_left(state.total - state.done, state.client, 0.0))
+
+
+def _fetched(
+    dataset: Dataset,
+    asked: tuple[str, ...],
+    rows: Sequence[Any],
+    asked_range: tuple[int, int],
+    now: float,
+    simulated: bool,
+) -> Fetched:
+    """Keep the closed bars alone: one that is still open would be taken for final by a later window."""
+    start, end = asked_range
+    bars = {row.symbol: [point for point in row.points if point[0] + BAR_SECONDS <= now] for row in rows}
+    return Fetched(dataset, asked, bars, start, closed_through(end), int(now * 1000), simulated)
+
+
+def _still_due(state: _Refresh, dataset: Dataset, symbols: Sequence[str]) -> list[str]:
+    known = state.store.known(dataset, symbols, needed_from(state.window))
+    cadence = state.cadences.get(dataset, SPECS[dataset].cadence)
+    return [symbol for symbol in symbols if is_due(known.get(symbol), state.window, cadence)]
+
+
+def _bad_request(state: _Refresh, request: Request, queue: deque[Request], error: BadRequest) -> None:
+    """Halve a request that the provider calls wrong, until the symbol that spoils it stands alone."""
+    state.bad_requests += 1
+    if state.bad_requests > BAD_REQUESTS:
+        _stop(state.report, "bad_requests", error)
+    elif len(request.symbols) == 1:
+        _failed(state, request)
+        state.report.problems.append(str(error))
+    else:
+        middle = len(request.symbols) // 2
+        queue.appendleft(Request(request.dataset, request.symbols[middle:]))
+        queue.appendleft(Request(request.dataset, request.symbols[:middle]))
+
+
+def _failed(state: _Refresh, request: Request) -> None:
+    state.report.datasets[request.dataset].failed += len(request.symbols)
+    state.tried[request.dataset].update(request.symbols)
+    state.done += len(request.symbols)
+
+
+def _stop(report: RefreshReport, why: str, error: Exception | None) -> None:
+    report.stopped = why
+    if error is not None:
+        report.problems.append(str(error))
+
+
+def _time_left(calls: int, client: CoinalyzeClient, wait: float) -> str:
+    """Say how long the calls that are left take at the limit."""
+    minutes = max(calls - 1, 0) // client.budget.calls_per_minute
+    text = f"about {minutes} min left" if minutes else "under a minute left"
+    return f"{text}, next request in {wait:.0f} s" if wait >= 1 else text

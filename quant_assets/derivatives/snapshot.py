@@ -1,0 +1,151 @@
+"""What is known of each dataset at a window's end: one table a dataset, one row a market.
+
+Here: the tables that the derivative assets hold, computed from the store's closed bars. Nothing that closed
+after the window's end gets in. Not here: validity rules of strategies (quant_assets.signals).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from itertools import groupby
+from operator import itemgetter
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from quant_assets.derivatives.datasets import BAR_SECONDS, Dataset
+from quant_assets.derivatives.planner import NEEDED, distinct, needed_from
+from quant_assets.derivatives.store import DerivativesStore
+from quant_assets.windows import Window
+
+Z_POINTS: Final = 30
+Z_POINTS_MINIMUM: Final = 14
+HOUR: Final = 3600
+
+Values = Mapping[str, dict[str, float]]
+
+VALUE_COLUMNS: Final[dict[Dataset, tuple[str, ...]]] = {
+    "open_interest": ("value", "z_score", "points", "average", "slope"),
+    "funding_rate": ("funding_rate_pct",),
+    "long_short_ratio": ("long_short_ratio", "longs_pct", "shorts_pct"),
+    "liquidations": ("longs_1h", "shorts_1h", "longs_24h", "shorts_24h"),
+}
+
+
+def snapshot(store: DerivativesStore, symbol_map: pd.DataFrame, dataset: Dataset, window: Window) -> pd.DataFrame:
+    """Return what was known of `dataset` at the end of `window`, one row for each row of the symbol map.
+
+    Columns: exchange, symbol, coinalyze_symbol, source_exchange, status, unit, simulated (whether an emulator
+    is behind it), closed_at_ms (close of the newest bar used, NaN where nothing is known), and
+
+    * open_interest: value (in unit), z_score of the last of at most 30 closes (NaN below 14, or where they are flat),
+      points, average and slope (least squares, unit per bar) of the closes of 24 hours;
+    * funding_rate: funding_rate_pct;
+    * long_short_ratio: long_short_ratio, longs_pct, shorts_pct;
+    * liquidations: longs_1h, shorts_1h, longs_24h, shorts_24h (in unit), up to closed_at_ms.
+    """
+    symbols = symbol_map[f"{dataset}_symbol"]
+    values = _READERS[dataset](store, distinct(symbols), window)
+    unit = symbol_map[f"{dataset}_unit"] if dataset in {"open_interest", "liquidations"} else ""
+    table = pd.DataFrame(
+        {
+            "exchange": symbol_map["exchange"].astype(str),
+            "symbol": symbol_map["symbol"].astype(str),
+            "coinalyze_symbol": symbols.astype(str),
+            "source_exchange": symbol_map[f"{dataset}_exchange"].astype(str),
+            "status": symbol_map[f"{dataset}_status"].astype(str),
+            "unit": pd.Series(unit, index=symbol_map.index, dtype=str),
+            "simulated": store.simulated,
+        }
+    )
+    for column in ("closed_at_ms", *VALUE_COLUMNS[dataset]):
+        known = [values.get(symbol, {}).get(column, math.nan) for symbol in symbols]
+        table[column] = np.asarray(known, dtype=np.float64)
+    if "points" in table:
+        table["points"] = table["points"].fillna(0).astype(np.int64)
+    return table.reset_index(drop=True)
+
+
+def open_interest_statistics(closes: np.ndarray) -> dict[str, float]:
+    """Return value, z_score, points, average and slope of open-interest closes, oldest first (at least one)."""
+    recent = closes[-Z_POINTS:]
+    flat = recent.max() == recent.min()
+    deviation = 0.0 if flat else float(recent.std())
+    enough = len(recent) >= Z_POINTS_MINIMUM and deviation > 0
+    steps = np.arange(len(closes), dtype=np.float64)
+    steps -= steps.mean()
+    average = float(closes.mean())
+    return {
+        "value": float(closes[-1]),
+        "z_score": float((recent[-1] - recent.mean()) / deviation) if enough else math.nan,
+        "points": float(len(closes)),
+        "average": average,
+        "slope": float(steps @ (closes - average) / (steps @ steps)) if len(closes) > 1 else math.nan,
+    }
+
+
+def _open_interest(store: DerivativesStore, symbols: list[str], window: Window) -> Values:
+    rows = store.bars("open_interest", symbols, needed_from(window), window.end_seconds)
+    values = {}
+    for symbol, group in groupby(rows, key=itemgetter(0)):
+        bars = list(group)
+        closes = np.array([bar[-1] for bar in bars], dtype=np.float64)
+        values[str(symbol)] = {"closed_at_ms": _closed_ms(bars[-1][1]), **open_interest_statistics(closes)}
+    return values
+
+
+def _funding_rate(store: DerivativesStore, symbols: list[str], window: Window) -> Values:
+    rows = store.last_bars("funding_rate", symbols, window.end_seconds)
+    return {str(row[0]): {"closed_at_ms": _closed_ms(row[1]), "funding_rate_pct": row[-1]} for row in rows}
+
+
+def _long_short_ratio(store: DerivativesStore, symbols: list[str], window: Window) -> Values:
+    columns = VALUE_COLUMNS["long_short_ratio"]
+    rows = store.last_bars("long_short_ratio", symbols, window.end_seconds)
+    return {
+        str(row[0]): {"closed_at_ms": _closed_ms(row[1]), **dict(zip(columns, row[2:], strict=True))} for row in rows
+    }
+
+
+def _liquidations(store: DerivativesStore, symbols: list[str], window: Window) -> Values:
+    """Sum what was liquidated before the moment through which it is known.
+
+    A bar exists only where something was liquidated, so a symbol of which nothing came is known to be quiet as
+    soon as it was in an answer, and unknown as long as it was left out of all of them.
+    """
+    through = store.known("liquidations", symbols, needed_from(window))
+    seen = store.seen("liquidations")
+    longest = int(NEEDED.total_seconds())
+    rows = store.bars("liquidations", symbols, needed_from(window) - longest, window.end_seconds)
+    bars: dict[str, list[tuple[float, ...]]] = {
+        str(symbol): [row[1:] for row in group] for symbol, group in groupby(rows, key=itemgetter(0))
+    }
+    values = {}
+    for symbol in symbols:
+        if symbol not in seen or symbol not in through:
+            continue
+        end = min(through[symbol], window.end_seconds)
+        sums = dict.fromkeys(VALUE_COLUMNS["liquidations"], 0.0)
+        for time, longs, shorts in bars.get(symbol, ()):
+            if end - longest <= time < end:
+                sums["longs_24h"] += longs
+                sums["shorts_24h"] += shorts
+            if end - HOUR <= time < end:
+                sums["longs_1h"] += longs
+                sums["shorts_1h"] += shorts
+        values[symbol] = {"closed_at_ms": float(end * 1000), **sums}
+    return values
+
+
+def _closed_ms(opened: float) -> float:
+    return float((int(opened) + BAR_SECONDS) * 1000)
+
+
+_READERS: Final[dict[Dataset, Callable[[DerivativesStore, list[str], Window], Values]]] = {
+    "open_interest": _open_interest,
+    "funding_rate": _funding_rate,
+    "long_short_ratio": _long_short_ratio,
+    "liquidations": _liquidations,
+}

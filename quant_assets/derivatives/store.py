@@ -1,0 +1,219 @@
+"""What has been fetched, kept so that nothing is paid for twice.
+
+Here: one SQLite file with the bars of each dataset, the ranges that were asked for, and which symbols came back
+empty. Each answer is stored in one transaction, so a crash loses at most the answer in flight. Not here: what
+to ask for (planner.py), asking (refresh.py), or what a window's table looks like (snapshot.py).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from quant_assets.derivatives.datasets import SPECS, Dataset
+
+VERSION: Final = 1
+BUSY_SECONDS: Final = 60.0
+
+Point = tuple[float, ...]
+Row = tuple[Any, ...]
+
+
+class StoreError(RuntimeError):
+    """The store cannot be used; the message names the file and what to do with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """One answer to be stored.
+
+    `asked` are the symbols of the request, `bars` the closed bars `(t, *values)` of those that were in the answer,
+    which may be none.
+    All bars from `start` to `through` (UNIX seconds) that were closed at `at_ms` had been asked for.
+    """
+
+    dataset: Dataset
+    asked: tuple[str, ...]
+    bars: Mapping[str, Sequence[Point]]
+    start: int
+    through: int
+    at_ms: int
+    simulated: bool
+
+
+class DerivativesStore:
+    """The SQLite file at `path`, made where it is missing. Several processes may use it at once."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        try:
+            self._connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = NORMAL")
+            self._prepare()
+        except sqlite3.Error as error:
+            raise StoreError(
+                f"{path} cannot be used ({error}); move it away, and what it knew is fetched again"
+            ) from error
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def add(self, fetched: Fetched) -> None:
+        """Store one answer: its bars, the range that is known now, and who came back empty."""
+        spec = SPECS[fetched.dataset]
+        marks = ", ".join("?" * (2 + len(spec.columns)))
+        with self._transaction() as connection:
+            connection.executemany(
+                f"INSERT OR REPLACE INTO {fetched.dataset} VALUES ({marks})",  # noqa: S608 - names from SPECS
+                ((symbol, *bar) for symbol, bars in fetched.bars.items() for bar in bars),
+            )
+            for symbol in fetched.asked:
+                self._extend(connection, fetched, symbol)
+                if fetched.bars.get(symbol):
+                    connection.execute("DELETE FROM empty WHERE dataset = ? AND symbol = ?", (fetched.dataset, symbol))
+                else:
+                    connection.execute(
+                        "INSERT INTO empty VALUES (?, ?, ?, NULL) ON CONFLICT (dataset, symbol)"
+                        " DO UPDATE SET previous_ms = last_ms, last_ms = excluded.last_ms",
+                        (fetched.dataset, symbol, fetched.at_ms),
+                    )
+            connection.executemany(
+                "INSERT OR IGNORE INTO seen VALUES (?, ?)", ((fetched.dataset, symbol) for symbol in fetched.bars)
+            )
+            if fetched.simulated:
+                connection.execute("INSERT OR IGNORE INTO facts VALUES ('simulated', '1')")
+
+    def mark_simulated(self) -> None:
+        """Remember that this provider is an emulator."""
+        with self._transaction() as connection:
+            connection.execute("INSERT OR IGNORE INTO facts VALUES ('simulated', '1')")
+
+    @property
+    def simulated(self) -> bool:
+        """Whether anything in here was made up by an emulator."""
+        return bool(self._rows("SELECT 1 FROM facts WHERE name = 'simulated'"))
+
+    def known(self, dataset: Dataset, symbols: Iterable[str], start: int) -> dict[str, int]:
+        """Return, by symbol, through when (UNIX seconds) everything from `start` on is known."""
+        return dict(
+            self._joined(
+                "SELECT asked.symbol, MAX(asked.through) FROM wanted JOIN asked"
+                " ON asked.dataset = ? AND asked.symbol = wanted.symbol AND asked.start <= ? GROUP BY asked.symbol",
+                symbols,
+                (dataset, start),
+            )
+        )
+
+    def seen(self, dataset: Dataset) -> set[str]:
+        """Return the symbols that were in an answer, be it without a bar: the provider serves this dataset of them."""
+        return {row[0] for row in self._rows("SELECT symbol FROM seen WHERE dataset = ?", dataset)}
+
+    def empty_twice(self, dataset: Dataset, since_ms: float) -> set[str]:
+        """Return the symbols whose last two answers, both since `since_ms`, had nothing."""
+        rows = self._rows("SELECT symbol FROM empty WHERE dataset = ? AND previous_ms >= ?", dataset, since_ms)
+        return {row[0] for row in rows}
+
+    def bars(self, dataset: Dataset, symbols: Iterable[str], start: int, end: int) -> list[Row]:
+        """Return `(symbol, t, *values)` of the bars that open in [start, end), by symbol and time."""
+        columns = ", ".join(f"bars.{name}" for name in SPECS[dataset].columns)
+        return self._joined(
+            f"SELECT bars.symbol, bars.t, {columns} FROM wanted JOIN {dataset} AS bars"  # noqa: S608
+            " ON bars.symbol = wanted.symbol AND bars.t >= ? AND bars.t < ? ORDER BY bars.symbol, bars.t",
+            symbols,
+            (start, end),
+        )
+
+    def last_bars(self, dataset: Dataset, symbols: Iterable[str], end: int) -> list[Row]:
+        """Return `(symbol, t, *values)` of each symbol's newest bar that opens before `end` (UNIX seconds)."""
+        columns = ", ".join(f"bars.{name}" for name in SPECS[dataset].columns)
+        return self._joined(
+            f"SELECT bars.symbol, bars.t, {columns} FROM wanted JOIN {dataset} AS bars"  # noqa: S608
+            " ON bars.symbol = wanted.symbol AND bars.t ="
+            f" (SELECT MAX(t) FROM {dataset} AS newest WHERE newest.symbol = wanted.symbol AND newest.t < ?)",
+            symbols,
+            (end,),
+        )
+
+    def save_report(self, window: str, report: str) -> None:
+        """Keep what the last refresh of `window` has to tell (JSON)."""
+        with self._transaction() as connection:
+            connection.execute("INSERT OR REPLACE INTO refreshes VALUES (?, ?)", (window, report))
+
+    def report(self, window: str) -> str | None:
+        """Return what the last refresh of `window` had to tell (JSON), None where there was none."""
+        rows = self._rows("SELECT report FROM refreshes WHERE window = ?", window)
+        return rows[0][0] if rows else None
+
+    def _prepare(self) -> None:
+        with self._transaction() as connection:
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            if version not in {0, VERSION}:
+                raise StoreError(f"{self.path} is of version {version}, newer than this program knows; update it")
+            for dataset, spec in SPECS.items():
+                columns = ", ".join(f"{name} REAL NOT NULL" for name in spec.columns)
+                connection.execute(
+                    f"CREATE TABLE IF NOT EXISTS {dataset} (symbol TEXT NOT NULL, t INTEGER NOT NULL, {columns},"
+                    " PRIMARY KEY (symbol, t)) WITHOUT ROWID"
+                )
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS asked (dataset TEXT NOT NULL, symbol TEXT NOT NULL, start INTEGER NOT NULL,"
+                " through INTEGER NOT NULL, PRIMARY KEY (dataset, symbol, start)) WITHOUT ROWID"
+            )
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS empty (dataset TEXT NOT NULL, symbol TEXT NOT NULL,"
+                " last_ms INTEGER NOT NULL, previous_ms INTEGER, PRIMARY KEY (dataset, symbol)) WITHOUT ROWID"
+            )
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS seen (dataset TEXT NOT NULL, symbol TEXT NOT NULL,"
+                " PRIMARY KEY (dataset, symbol)) WITHOUT ROWID"
+            )
+            connection.execute("CREATE TABLE IF NOT EXISTS refreshes (window TEXT PRIMARY KEY, report TEXT NOT NULL)")
+            connection.execute("CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
+            connection.execute(f"PRAGMA user_version = {VERSION}")
+        self._connection.execute("CREATE TEMP TABLE wanted (symbol TEXT PRIMARY KEY)")
+
+    def _extend(self, connection: sqlite3.Connection, fetched: Fetched, symbol: str) -> None:
+        """Put the asked range in, melted together with those it touches."""
+        key = (fetched.dataset, symbol)
+        touching = "dataset = ? AND symbol = ? AND start <= ? AND through >= ?"
+        reach = (*key, fetched.through, fetched.start)
+        rows = connection.execute(f"SELECT start, through FROM asked WHERE {touching}", reach).fetchall()  # noqa: S608
+        connection.execute(f"DELETE FROM asked WHERE {touching}", reach)  # noqa: S608
+        start = min([fetched.start, *(row[0] for row in rows)])
+        through = max([fetched.through, *(row[1] for row in rows)])
+        connection.execute("INSERT INTO asked VALUES (?, ?, ?, ?)", (*key, start, through))
+
+    def _joined(self, sql: str, symbols: Iterable[str], values: Sequence[object]) -> list[Row]:
+        """Run a query that joins the table `wanted`, which holds `symbols`."""
+        with self._transaction("DEFERRED") as connection:
+            connection.execute("DELETE FROM wanted")
+            connection.executemany("INSERT OR IGNORE INTO wanted VALUES (?)", ((symbol,) for symbol in symbols))
+            return connection.execute(sql, values).fetchall()
+
+    def _rows(self, sql: str, *values: object) -> list[Row]:
+        with closing(self._connection.execute(sql, values)) as cursor:
+            return cursor.fetchall()
+
+    @contextmanager
+    def _transaction(self, kind: str = "IMMEDIATE") -> Iterator[sqlite3.Connection]:
+        try:
+            self._connection.execute(f"BEGIN {kind}")
+            yield self._connection
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._roll_back()
+            raise StoreError(f"{self.path}: {error}; is the disk full, or the folder read-only?") from error
+        except BaseException:
+            self._roll_back()
+            raise
+
+    def _roll_back(self) -> None:
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")

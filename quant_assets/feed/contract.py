@@ -1,0 +1,71 @@
+"""The contract of the feed: its JSON Schema, and holding a feed against it.
+
+Here: validity. Not here: the schema itself (master_feed.schema.json), building a feed (build.py).
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+from itertools import islice
+from typing import Any
+
+import jsonschema_rs
+import orjson
+
+MOST_PROBLEMS = 20
+
+
+class FeedError(ValueError):
+    """A feed breaks its contract; the message says where."""
+
+
+@cache
+def feed_schema() -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of the master feed."""
+    schema: dict[str, Any] = orjson.loads(
+        resources.files("quant_assets.feed").joinpath("master_feed.schema.json").read_bytes()
+    )
+    return schema
+
+
+def feed_problems(content: bytes) -> list[str]:
+    """Return how a feed breaks its contract, at most 20 lines; empty where it does not.
+
+    Held are the schema, the absence of NaN and Infinity (no JSON), the counts, exactly one signal for every market
+    and strategy, and the order of the signals.
+    """
+    try:
+        feed = orjson.loads(content)
+    except orjson.JSONDecodeError as error:
+        return [f"not JSON: {error}"]
+    problems = [
+        f"{'/'.join(str(step) for step in violation.instance_path)}: {violation.message[:200]}"
+        for violation in islice(_validator().iter_errors(feed), MOST_PROBLEMS)
+    ]
+    return problems or _miscounted(feed)
+
+
+@cache
+def _validator() -> Any:
+    return jsonschema_rs.Draft202012Validator(feed_schema())
+
+
+def _miscounted(feed: dict[str, Any]) -> list[str]:
+    stats, signals = feed["stats"], feed["signals"]
+    problems = []
+    markets = {(signal["exchange"], signal["symbol"]) for signal in signals}
+    pairs = {(signal["exchange"], signal["symbol"], signal["strategy_name"]) for signal in signals}
+    expected = stats["markets"] * len(stats["strategies"])
+    if len(signals) != expected or len(pairs) != expected:
+        problems.append(f"signals: {len(signals)}, not one for each of {stats['markets']} markets and strategy")
+    if len(markets) != stats["markets"] and stats["strategies"]:
+        problems.append(f"stats/markets: {stats['markets']}, but signals of {len(markets)}")
+    if stats["signals"] != len(signals) or sum(stats["actions"].values()) != len(signals):
+        problems.append("stats: the counts do not add up to the number of signals")
+    if sum(stats["resolution"].values()) != stats["markets"]:
+        problems.append("stats/resolution: the counts do not add up to the number of markets")
+    keys = [(s["action"] == "WAIT", -s["score"], s["exchange"], s["symbol"], s["strategy_name"]) for s in signals]
+    if keys != sorted(keys):
+        problems.append("signals: not in order (setups first, then by score, exchange, symbol, strategy)")
+    return problems

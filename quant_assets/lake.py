@@ -1,0 +1,96 @@
+"""The tables on disk: a Parquet file for each asset and partition.
+
+Here: where a table lies, writing it whole, reading it back, and the newest partition up to a window. Not here:
+what is in a table, or anything of Dagster (quant_assets/defs/io_managers.py puts it between the assets).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from quant_assets.files import replace_file, replacing
+
+TABLES_IN_MEMORY: Final = 16
+
+Version = tuple[int, int, int]
+
+
+class LakeError(RuntimeError):
+    """A table is damaged; the message names the file. Materializing its asset again writes it anew."""
+
+
+class Lake:
+    """Tables and documents below the folder `root`.
+
+    A key is an asset's path, like `["signals", "legacy"]`; a partition is a window's key, None where the asset has
+    no partitions. The last tables are kept in memory, so that what one asset writes the next does not read again.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._memory: OrderedDict[Path, tuple[Version, pd.DataFrame]] = OrderedDict()
+
+    def path(self, key: Sequence[str], partition: str | None = None, suffix: str = ".parquet") -> Path:
+        """Return where a table lies; a colon in a partition's key is left out of the file's name."""
+        base = self.root.joinpath(*key)
+        if partition is None:
+            return base.with_name(base.name + suffix)
+        return base / (_file_stem(partition) + suffix)
+
+    def write(self, key: Sequence[str], partition: str | None, table: pd.DataFrame) -> Path:
+        """Write a table whole, or not at all."""
+        path = self.path(key, partition)
+        arrow = pa.Table.from_pandas(table, preserve_index=False)
+        categories = [field.name for field in arrow.schema if pa.types.is_dictionary(field.type)]
+        with replacing(path) as temporary:
+            pq.write_table(arrow, temporary, compression="lz4", use_dictionary=categories)
+        self._remember(path, table)
+        return path
+
+    def read(self, key: Sequence[str], partition: str | None = None) -> pd.DataFrame | None:
+        """Read a table; None where there is none. Raises LakeError where it is damaged."""
+        path = self.path(key, partition)
+        if not path.exists():
+            self._memory.pop(path, None)
+            return None
+        kept = self._memory.get(path)
+        if kept is None or kept[0] != _version(path):
+            try:
+                self._remember(path, pq.read_table(path, memory_map=True).to_pandas())
+            except (pa.ArrowInvalid, OSError) as error:
+                raise LakeError(f"{path} is damaged ({error}); delete it and materialize its asset") from error
+        # A shallow copy: pandas copies on write, so nobody changes what the next one reads.
+        return self._memory[path][1].copy(deep=False)
+
+    def newest_partition(self, key: Sequence[str], up_to: str) -> str | None:
+        """Return the newest partition (as in the file's name) that is not after the window `up_to`."""
+        names = (path.stem for path in self.root.joinpath(*key).glob("[0-9]*.parquet"))
+        return max((name for name in names if name <= _file_stem(up_to)), default=None)
+
+    def write_document(self, key: Sequence[str], partition: str, content: bytes) -> Path:
+        """Write a JSON document whole, or not at all."""
+        path = self.path(key, partition, ".json")
+        replace_file(path, content)
+        return path
+
+    def _remember(self, path: Path, table: pd.DataFrame) -> None:
+        self._memory[path] = (_version(path), table.copy(deep=False))
+        self._memory.move_to_end(path)
+        while len(self._memory) > TABLES_IN_MEMORY:
+            self._memory.popitem(last=False)
+
+
+def _file_stem(partition: str) -> str:
+    return partition.replace(":", "")
+
+
+def _version(path: Path) -> Version:
+    state = path.stat()
+    return state.st_mtime_ns, state.st_size, state.st_ino

@@ -1,0 +1,170 @@
+"""One scan through Dagster: the runs that the command line starts, and what came of them.
+
+Here: opening the instance, deciding whether the market list is due, running the jobs in this process, and the
+account of it. Not here: what a terminal shows (cli.py), what the assets do (quant_assets/defs).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from importlib import resources
+from pathlib import Path
+from typing import Any, Final
+
+import dagster as dg
+import orjson
+
+from quant_assets.definitions import build_definitions
+from quant_assets.defs.jobs import MARKET_LIST, SCAN
+from quant_assets.files import replace_file
+from quant_assets.lake import Lake, LakeError
+from quant_assets.progress import Progress
+from quant_assets.settings import Settings
+from quant_assets.windows import Window
+
+MARKET_LIST_MAX_AGE: Final = timedelta(hours=24)
+QUIET: Final = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+class ScanFailed(RuntimeError):
+    """A run failed; the message is that of the step that did."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScanResult:
+    """What a scan gave: the feed of the window and where it lies, the account of the refresh, and what is to be said.
+
+    `published` is whether it is the master feed now; an older window than the last is kept beside it.
+    """
+
+    feed: dict[str, Any]
+    feed_path: Path
+    published: bool
+    api: dict[str, float]
+    key_refused: bool
+    notes: tuple[str, ...]
+    elapsed_seconds: float
+
+
+def run_scan(
+    settings: Settings,
+    folder: Path,
+    window: Window,
+    *,
+    max_wait_seconds: float,
+    exchange: str,
+    symbol: str,
+    progress: Progress,
+) -> ScanResult:
+    """Scan one window: the market list first where it is due, then everything else. Raises ScanFailed."""
+    started = time.monotonic()
+    notes: list[str] = []
+    with open_instance(settings) as instance:
+        definitions = build_definitions(settings, progress)
+        listed = fetch_market_list_if_due(settings, definitions, instance)
+        if listed.problem:
+            notes.append(listed.problem)
+        result = definitions.resolve_job_def(SCAN).execute_in_process(
+            instance=instance,
+            partition_key=window.key,
+            raise_on_error=False,
+            run_config={
+                **QUIET,
+                "ops": {
+                    "candles": {"config": {"folder": str(folder)}},
+                    "derivatives": {
+                        "config": {"max_wait_seconds": max_wait_seconds, "exchange": exchange, "symbol": symbol}
+                    },
+                },
+            },
+        )
+        if not result.success:
+            raise ScanFailed(_failure(result)[0])
+        materializations = {
+            event.asset_key.to_user_string(): event.step_materialization_data.materialization.metadata
+            for event in result.get_asset_materialization_events()
+            if event.asset_key is not None
+        }
+    feed_path = Lake(settings.lake_dir).path(["master_feed"], window.key, ".json")
+    feed = orjson.loads(feed_path.read_bytes())
+    published = bool(materializations["master_feed"]["published"].value)
+    stats = feed["stats"]["api"]
+    api = {**stats, "calls": stats["calls"] + listed.calls, "requests": stats["requests"] + listed.requests}
+    stopped = str(materializations["open_interest"]["stopped"].value)
+    if stopped == "key_refused" and not listed.problem:
+        notes.append(f"the key was refused; check {settings.key_variable}")
+    return ScanResult(
+        feed=feed,
+        feed_path=settings.feed_path if published else feed_path,
+        published=published,
+        api=api,
+        key_refused=listed.key_refused or stopped == "key_refused",
+        notes=tuple(notes),
+        elapsed_seconds=time.monotonic() - started,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class MarketListRun:
+    """What came of fetching the market list, if it was due at all."""
+
+    calls: int = 0
+    requests: int = 0
+    problem: str = ""
+    key_refused: bool = False
+
+
+def fetch_market_list_if_due(
+    settings: Settings, definitions: dg.Definitions, instance: dg.DagsterInstance
+) -> MarketListRun:
+    """Fetch the market list where it is a day old or missing and there is a key; a failure leaves the last one."""
+    if not settings.has_key(os.environ) or not _market_list_is_due(settings, datetime.now(UTC)):
+        return MarketListRun()
+    result = definitions.resolve_job_def(MARKET_LIST).execute_in_process(
+        instance=instance, raise_on_error=False, run_config=QUIET
+    )
+    if result.success:
+        return MarketListRun(calls=2, requests=2)
+    message, metadata = _failure(result)
+    calls = int(metadata.get("calls", 0))
+    return MarketListRun(calls, calls, f"market list: {message}", metadata.get("error") == "KeyRefused")
+
+
+def open_instance(settings: Settings) -> dg.DagsterInstance:
+    """Open the Dagster instance in DAGSTER_HOME, or in the data folder; made where it is missing."""
+    home = Path(os.environ.get("DAGSTER_HOME") or settings.data_dir / "dagster").expanduser().absolute()
+    home.mkdir(parents=True, exist_ok=True)
+    if not (home / "dagster.yaml").exists():
+        replace_file(home / "dagster.yaml", resources.files("quant_assets.defs").joinpath("dagster.yaml").read_bytes())
+    os.environ["DAGSTER_HOME"] = str(home)
+    return dg.DagsterInstance.get()
+
+
+def _market_list_is_due(settings: Settings, now: datetime) -> bool:
+    try:
+        market_list = Lake(settings.lake_dir).read(["coinalyze_markets"])
+    except LakeError:
+        return True
+    if market_list is None or market_list.empty:
+        return True
+    age = now.timestamp() - float(market_list["fetched_at_ms"].max()) / 1000
+    # A list that another provider gave, an emulator above all, says nothing about this one.
+    other = "provider" in market_list and market_list["provider"].iloc[0] != settings.provider
+    return other or age >= MARKET_LIST_MAX_AGE.total_seconds()
+
+
+def _failure(result: dg.ExecuteInProcessResult) -> tuple[str, Mapping[str, Any]]:
+    """Return the message of the first step that failed, and the metadata that it left."""
+    for event in result.all_events:
+        if event.is_step_failure:
+            data = event.step_failure_data
+            if data.user_failure_data is not None:
+                metadata = {name: value.value for name, value in data.user_failure_data.metadata.items()}
+                return str(data.user_failure_data.description), metadata
+            error = data.error.cause or data.error if data.error is not None else None
+            return f"{event.step_key}: {error.message.strip() if error is not None else 'failed'}", {}
+    return "the run failed before its first step", {}

@@ -1,0 +1,110 @@
+"""What the environment decides: key, address, rate and folders.
+
+Here: reading and checking the variables, and where each kind of data lies. Not here: what is done with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+KEY_VARIABLE = "COINALYZE_API_KEY"
+DEFAULT_BASE_URL = "https://api.coinalyze.net/v1"
+LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
+
+VARIABLES = {
+    "base_url": "COINALYZE_BASE_URL",
+    "calls_per_minute": "COINALYZE_CALLS_PER_MINUTE",
+    "data_dir": "QUANT_DATA_DIR",
+    "candles_dir": "QUANT_CANDLES_DIR",
+}
+
+
+class SettingsError(ValueError):
+    """A variable that cannot be used; the message names it and what would do."""
+
+
+class Settings(BaseModel):
+    """The environment, read once.
+
+    `calls_per_minute` is the provider's limit, counted by symbols. Everything that is written lies below `data_dir`.
+    Candle files are read from `candles_dir`. The key itself is not in here: it stays in the environment, under the
+    name `key_variable`, and is read at the moment it is sent.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    key_variable: str = KEY_VARIABLE
+    base_url: str = DEFAULT_BASE_URL
+    calls_per_minute: int = Field(default=40, ge=1, le=1_000_000)
+    data_dir: Path = Path("data")
+    candles_dir: Path | None = None
+
+    @field_validator("base_url")
+    @classmethod
+    def _safe_address(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError("is no address like https://api.coinalyze.net/v1")
+        if parts.scheme == "http" and parts.hostname not in LOOPBACK_HOSTS:
+            raise ValueError("would send the key in clear text: use https, or http on 127.0.0.1 alone")
+        if parts.username or parts.password or parts.query:
+            raise ValueError("carries a user name, password or query; the key belongs in COINALYZE_API_KEY")
+        return value.rstrip("/")
+
+    @field_validator("data_dir", "candles_dir")
+    @classmethod
+    def _absolute(cls, value: Path | None) -> Path | None:
+        return None if value is None else value.expanduser().absolute()
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Settings:
+        """Read the variables; an empty one counts as absent. Raises SettingsError, which never shows a value."""
+        given = {
+            field: environment[name].strip() for field, name in VARIABLES.items() if environment.get(name, "").strip()
+        }
+        given.setdefault("data_dir", str(Path("data")))
+        try:
+            return cls.model_validate(given)
+        except ValidationError as error:
+            first = error.errors(include_input=False, include_url=False)[0]
+            field = str(first["loc"][0])
+            raise SettingsError(f"{VARIABLES.get(field, field)}: {first['msg']}") from None
+
+    def has_key(self, environment: Mapping[str, str]) -> bool:
+        """Whether there is a key at all."""
+        return bool(environment.get(self.key_variable, "").strip())
+
+    @property
+    def provider(self) -> str:
+        """Whom the stored data come from: the host's name, so that an emulator's never mix with the real ones."""
+        host = urlsplit(self.base_url).hostname or ""
+        return "loopback" if host in LOOPBACK_HOSTS else host
+
+    @property
+    def candle_folder(self) -> Path:
+        """Where candle files are read from unless a command or run says otherwise."""
+        return self.candles_dir or self.data_dir / "candles"
+
+    @property
+    def lake_dir(self) -> Path:
+        """The assets' tables, one Parquet file a partition."""
+        return self.data_dir / "lake"
+
+    @property
+    def store_dir(self) -> Path:
+        """What has been fetched from this provider, and what its budget has been spent on."""
+        return self.data_dir / "store" / self.provider
+
+    @property
+    def feed_path(self) -> Path:
+        """The master feed that consumers read."""
+        return self.data_dir / "master_feed.json"
+
+    @property
+    def rules_path(self) -> Path:
+        """Changes to the rules of symbol resolution, where the user has any."""
+        return self.data_dir / "resolution.toml"

@@ -1,0 +1,120 @@
+"""What a person sees on a terminal: progress, the best signals, a scan's account.
+
+Here: rich's progress and tables. Progress goes to stderr and only to a terminal. Not here: commands (cli.py).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from quant_assets import progress as reporting
+
+STAGES: Final = {
+    "candles": "files read",
+    "refresh": "calls spent",
+    "features": "markets analysed",
+    "simulate": "markets simulated",
+}
+ACTION_STYLES: Final = {"LONG": "green", "SHORT": "red", "WAIT": "dim"}
+STATUS_STYLES: Final = {"resolved": "green", "aggregated": "yellow", "neutral": "dim"}
+
+
+@contextmanager
+def shown_progress() -> Iterator[reporting.Progress]:
+    """Show progress on stderr while the block runs; nothing where stderr is no terminal."""
+    if not sys.stderr.isatty():
+        yield reporting.silent
+        return
+    bars = Progress(
+        TextColumn("{task.description:>17}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("[dim]{task.fields[note]}"),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    tasks: dict[str, TaskID] = {}
+
+    def show(stage: str, done: int, total: int, note: str = "") -> None:
+        if stage not in tasks:
+            tasks[stage] = bars.add_task(STAGES.get(stage, stage), total=total, note=note)
+        bars.update(tasks[stage], completed=done, total=total, note=note)
+
+    with bars:
+        yield show
+
+
+def signals_table(feed: Mapping[str, Any], count: int) -> Table:
+    """Return the best signals of a feed, in its order."""
+    table = Table(title=f"Best {min(count, len(feed['signals']))} of {len(feed['signals'])} signals, {feed['as_of']}")
+    for name in ("action", "market", "exchange", "strategy"):
+        table.add_column(name, no_wrap=True)
+    for name in ("score", "rr", "price", "stop", "target", "OI z", "OI age"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("open interest", no_wrap=True)
+    table.add_column("why not")
+    for signal in feed["signals"][:count]:
+        interest = signal["oi_metadata"]
+        table.add_row(
+            f"[{ACTION_STYLES[signal['action']]}]{signal['action']}",
+            _plain(signal["display_symbol"]),
+            _plain(signal["exchange"]),
+            _plain(signal["strategy_name"]),
+            f"{signal['score']:.1f}",
+            f"{signal['rr']:.2f}" if signal["setup"] else "–",
+            _price(signal["price"]),
+            _price(signal["stop_loss"]),
+            _price(signal["take_profit"]),
+            "–" if interest["z_score"] is None else f"{interest['z_score']:+.2f}",
+            _age(interest["age_seconds"]),
+            f"[{STATUS_STYLES[interest['status']]}]{interest['status']}",
+            f"[dim]{_plain((signal['details']['reason'] or '').replace('_', ' '))}",
+        )
+    return table
+
+
+def account_lines(feed: Mapping[str, Any], api: Mapping[str, float], elapsed_seconds: float) -> Iterator[str]:
+    """Give the lines that sum a scan up."""
+    stats = feed["stats"]
+    resolution, actions = stats["resolution"], stats["actions"]
+    yield (
+        f"{stats['markets']} markets × {len(stats['strategies'])} strategies in {elapsed_seconds:.1f} s: "
+        f"{actions['LONG']} LONG, {actions['SHORT']} SHORT, {actions['WAIT']} WAIT"
+    )
+    interest = stats["freshness"]["open_interest"]
+    yield (
+        f"open interest: {resolution['resolved']} resolved, {resolution['aggregated']} aggregated, "
+        f"{resolution['neutral']} neutral; {interest['fresh']} fresh, {interest['stale']} stale, "
+        f"{interest['missing']} unknown"
+    )
+    yield (
+        f"API: {api['calls']:.0f} calls in {api['requests']:.0f} requests, {api['cache_hits']:.0f} cache hits, "
+        f"{api['rate_limited']:.0f} times over the limit, {api['waited_seconds']:.0f} s waited"
+    )
+    for file, reason in list(stats["skipped"].items())[:5]:
+        yield f"skipped {file}: {reason}"
+    if len(stats["skipped"]) > 5:
+        yield f"… and {len(stats['skipped']) - 5} more skipped files, listed in the feed under stats.skipped"
+
+
+def _plain(text: str) -> str:
+    """Keep a market's name from being read as markup, or from moving the cursor."""
+    return "".join(letter if letter.isprintable() else "�" for letter in text).replace("[", "\\[")
+
+
+def _price(value: float | None) -> str:
+    return "–" if value is None else f"{value:.6g}"
+
+
+def _age(seconds: float | None) -> str:
+    if seconds is None:
+        return "–"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.0f} h"

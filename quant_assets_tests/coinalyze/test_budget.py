@@ -1,0 +1,139 @@
+"""The call budget: never more than the limit in any minute, whoever shares it, whatever the clock does."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from pathlib import Path
+
+import pytest
+
+from quant_assets.coinalyze.budget import CallBudget
+from quant_assets.coinalyze.errors import OutOfTime
+from quant_assets_tests.coinalyze.conftest import VirtualClock
+
+
+def budget_at(tmp_path: Path, clock: VirtualClock, calls_per_minute: int = 40) -> CallBudget:
+    return CallBudget(tmp_path / "budget.sqlite", calls_per_minute, clock=clock, sleep=clock.sleep)
+
+
+def test_a_full_burst_costs_no_time_and_the_next_call_waits_for_the_window(tmp_path: Path, clock: VirtualClock) -> None:
+    budget = budget_at(tmp_path, clock)
+    start = clock.now
+    budget.take(20)
+    budget.take(20)
+    assert clock.now == start
+    budget.take(20)
+    assert clock.now - start == pytest.approx(60, abs=0.01)
+    assert budget.waited_seconds == pytest.approx(60, abs=0.01)
+
+
+def test_no_sliding_minute_ever_holds_more_than_the_limit(tmp_path: Path, clock: VirtualClock) -> None:
+    budget = budget_at(tmp_path, clock, 50)
+    taken: list[tuple[float, int]] = []
+    for step in range(60):
+        calls = (7, 20, 1, 13)[step % 4]
+        budget.take(calls)
+        taken.append((clock.now, calls))
+        clock.now += (0.0, 0.4, 3.0)[step % 3]
+    for moment, _ in taken:
+        assert sum(calls for at, calls in taken if moment - 60 < at <= moment) <= 50
+
+
+def test_calls_count_from_their_answer_so_that_a_slow_way_there_causes_no_429(
+    tmp_path: Path, clock: VirtualClock
+) -> None:
+    budget = budget_at(tmp_path, clock, 20)
+    receipt = budget.take(20)
+    clock.now += 4.0
+    budget.settle(receipt)
+    answered = clock.now
+    budget.take(20)
+    assert clock.now - answered >= 60
+
+
+def test_calls_that_were_not_sent_are_given_back(tmp_path: Path, clock: VirtualClock) -> None:
+    budget = budget_at(tmp_path, clock, 20)
+    start = clock.now
+    budget.give_back(budget.take(20))
+    budget.take(20)
+    assert clock.now == start
+    assert budget.spent() == 20
+
+
+def test_a_deadline_is_refused_at_once_instead_of_waited_for(tmp_path: Path, clock: VirtualClock) -> None:
+    budget = budget_at(tmp_path, clock, 20)
+    budget.take(20)
+    start = clock.now
+    with pytest.raises(OutOfTime):
+        budget.take(20, deadline=start + 30)
+    assert clock.now == start
+    with pytest.raises(OutOfTime):
+        budget.take(1, deadline=start)
+
+
+def test_a_pause_holds_for_everyone_who_shares_the_budget(tmp_path: Path, clock: VirtualClock) -> None:
+    mine, yours = budget_at(tmp_path, clock), budget_at(tmp_path, clock)
+    start = clock.now
+    mine.pause(12.5)
+    mine.pause(3)
+    yours.take(1)
+    assert clock.now - start == pytest.approx(12.5, abs=0.01)
+
+
+def test_two_clients_of_one_file_share_one_budget(tmp_path: Path, clock: VirtualClock) -> None:
+    mine, yours = budget_at(tmp_path, clock, 20), budget_at(tmp_path, clock, 20)
+    start = clock.now
+    mine.take(12)
+    yours.take(8)
+    assert clock.now == start
+    yours.take(1)
+    assert clock.now - start == pytest.approx(60, abs=0.01)
+
+
+@pytest.mark.parametrize("jump", [-3600.0, -5.0, 3600.0])
+def test_a_clock_that_jumps_locks_nobody_out_for_more_than_a_minute(
+    tmp_path: Path, clock: VirtualClock, jump: float
+) -> None:
+    budget = budget_at(tmp_path, clock, 20)
+    budget.take(20)
+    budget.pause(5)
+    clock.now += jump
+    start = clock.now
+    budget.take(20)
+    assert clock.now - start <= 60.1
+
+
+def test_more_calls_than_the_limit_are_a_mistake(tmp_path: Path, clock: VirtualClock) -> None:
+    with pytest.raises(ValueError, match="never fit"):
+        budget_at(tmp_path, clock, 10).take(20)
+
+
+def _take_for_a_while(path: Path, calls_per_minute: int, moments: multiprocessing.Queue[float]) -> None:
+    budget = CallBudget(path, calls_per_minute)
+    deadline = time.time() + 1.5
+    try:
+        while True:
+            budget.take(5, deadline=deadline)
+            moments.put(time.time())
+    except OutOfTime:
+        moments.put(-1.0)
+
+
+def test_two_processes_take_no_more_than_one_budget_together(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    moments: multiprocessing.Queue[float] = context.Queue()
+    workers = [
+        context.Process(target=_take_for_a_while, args=(tmp_path / "budget.sqlite", 100, moments)) for _ in range(2)
+    ]
+    for worker in workers:
+        worker.start()
+    taken, finished = 0, 0
+    while finished < 2:
+        if moments.get(timeout=30) < 0:
+            finished += 1
+        else:
+            taken += 5
+    for worker in workers:
+        worker.join(timeout=30)
+    assert taken == 100

@@ -1,0 +1,239 @@
+"""The client: what it sends, what each answer means, and that the key shows nowhere."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import pickle
+import traceback
+from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import format_datetime
+
+import pytest
+
+from quant_assets.coinalyze.client import CoinalyzeClient
+from quant_assets.coinalyze.errors import (
+    BadRequest,
+    CoinalyzeError,
+    KeyMissing,
+    KeyRefused,
+    OutOfTime,
+    ProviderUnavailable,
+)
+from quant_assets.emulator import DEFAULT_KEY, Emulator, Faults, plain_universe
+from quant_assets_tests.coinalyze.conftest import KEY, VirtualClock
+from quant_assets_tests.coinalyze.scripted import Canned, ScriptedServer
+
+MakeClient = Callable[..., CoinalyzeClient]
+BAR = b'[{"symbol": "A", "history": [{"t": 1768838400, "o": 1, "h": 2, "l": 1, "c": 2}]}]'
+
+
+def ask(client: CoinalyzeClient, symbols: tuple[str, ...] = ("A",), **options: object) -> object:
+    answer, _ = client.history(
+        "open-interest-history",
+        symbols,
+        interval="15min",
+        start=1768800000,
+        end=1768842000,
+        **options,  # type: ignore[arg-type]
+    )
+    return answer
+
+
+def test_a_history_comes_typed_and_marked_as_simulated_from_the_emulator(
+    make_client: MakeClient, clock: VirtualClock
+) -> None:
+    universe = plain_universe(25)
+    symbols = tuple(universe.listings)[:20]
+    with Emulator(universe, clock=lambda: datetime.fromtimestamp(clock.now, UTC)) as emulator:
+        client = make_client(emulator.url, key=DEFAULT_KEY)
+        end = int(clock.now)
+        answer, asked = client.history("open-interest-history", symbols, interval="15min", start=end - 86400, end=end)
+    assert asked == symbols
+    assert answer.simulated
+    assert [history.symbol for history in answer.rows] == list(symbols)
+    assert all(len(history.points) >= 96 for history in answer.rows)
+    assert client.usage.calls == 20
+    assert client.usage.requests == 1
+    assert emulator.accounting.calls == 20
+
+
+def test_the_market_lists_and_current_values_come_typed(make_client: MakeClient, clock: VirtualClock) -> None:
+    universe = plain_universe(3)
+    with Emulator(universe, clock=lambda: datetime.fromtimestamp(clock.now, UTC)) as emulator:
+        client = make_client(emulator.url, key=DEFAULT_KEY)
+        assert {exchange.name for exchange in client.exchanges().rows} >= {"Binance", "Gate.io"}
+        markets = client.future_markets().rows
+        assert {market.symbol for market in markets} == set(universe.listings)
+        assert client.spot_markets().broken == 0
+        values = client.current("funding-rate", [markets[0].symbol]).rows
+        assert values[0].symbol == markets[0].symbol
+        assert values[0].update > 1_000_000_000_000
+
+
+def test_the_key_travels_in_the_header_and_never_in_the_address(make_client: MakeClient) -> None:
+    with ScriptedServer(Canned(body=BAR)) as server:
+        ask(make_client(server.url))
+    assert server.keys == [KEY]
+    assert KEY not in server.paths[0]
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "least", "most"),
+    [
+        ("7", 7, 7.1),
+        ("57.366", 57.366, 57.5),
+        (format_datetime(datetime.fromtimestamp(1_768_842_300 + 30, UTC), usegmt=True), 29, 31),
+        (None, 10, 20),
+        ("soon", 10, 20),
+        ("-3", 0, 0.1),
+        ("nan", 10, 20),
+    ],
+)
+def test_a_429_is_waited_out_as_long_as_it_says(
+    make_client: MakeClient, clock: VirtualClock, retry_after: str | None, least: float, most: float
+) -> None:
+    headers = {} if retry_after is None else {"Retry-After": retry_after}
+    with ScriptedServer(Canned(429, b"{}", headers), Canned(body=BAR)) as server:
+        client = make_client(server.url)
+        start = clock.now
+        ask(client)
+    # A retry's own jittered wait of at most half a second comes first.
+    assert least <= clock.now - start <= most + 1.0
+    assert client.usage.rate_limited == 1
+    assert len(server.paths) == 2
+
+
+def test_a_429_that_asks_for_hours_is_an_error_and_no_wait(make_client: MakeClient, clock: VirtualClock) -> None:
+    with ScriptedServer(Canned(429, b"{}", {"Retry-After": "86400"})) as server:
+        start = clock.now
+        with pytest.raises(ProviderUnavailable, match="86400"):
+            ask(make_client(server.url))
+    assert clock.now == start
+    assert len(server.paths) == 1
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refused_key_is_asked_with_once(make_client: MakeClient, status: int) -> None:
+    with ScriptedServer(Canned(status, b"{}")) as server:
+        with pytest.raises(KeyRefused, match="COINALYZE_API_KEY"):
+            ask(make_client(server.url))
+        assert len(server.paths) == 1
+
+
+@pytest.mark.parametrize("status", [400, 404, 301, 302])
+def test_a_wrong_request_is_not_repeated(make_client: MakeClient, status: int) -> None:
+    headers = {"Location": "http://127.0.0.1:9/elsewhere"} if status < 400 else {}
+    with ScriptedServer(Canned(status, b'{"message": "bad interval"}', headers)) as server:
+        with pytest.raises(BadRequest, match=f"{status}"):
+            ask(make_client(server.url))
+        assert len(server.paths) == 1
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        Canned(500, b"oops"),
+        Canned(502, b"<html>bad gateway</html>"),
+        Canned(503),
+        Canned(504),
+        Canned(body=b"<html>maintenance</html>"),
+        Canned(body=b'{"message": "not a list"}'),
+        Canned(body=BAR, length=len(BAR) + 50),
+        Canned(body=gzip.compress(BAR)[:-12] + b"\0" * 12, headers={"Content-Encoding": "gzip"}),
+        Canned(body=BAR[:40]),
+    ],
+    ids=["500", "502", "503", "504", "html", "object", "cut", "broken gzip", "half json"],
+)
+def test_trouble_that_may_pass_is_tried_again(make_client: MakeClient, trouble: Canned) -> None:
+    with ScriptedServer(trouble, trouble, Canned(body=BAR)) as server:
+        client = make_client(server.url)
+        answer = ask(client)
+    assert answer.rows[0].points == ((1768838400, 1.0, 2.0, 1.0, 2.0),)  # type: ignore[attr-defined]
+    assert client.usage.retries == 2
+    assert client.usage.calls == 3
+
+
+def test_a_provider_that_stays_down_is_named_after_five_attempts(make_client: MakeClient) -> None:
+    with ScriptedServer(Canned(500)) as server:
+        with pytest.raises(ProviderUnavailable, match=r"open-interest-history.* failed 5 times.*500"):
+            ask(make_client(server.url))
+        assert len(server.paths) == 5
+
+
+def test_nobody_listening_is_a_provider_that_is_unavailable(make_client: MakeClient) -> None:
+    with pytest.raises(ProviderUnavailable, match="connection failed"):
+        ask(make_client("http://127.0.0.1:9/v1", attempts=2))
+
+
+def test_a_silent_provider_runs_into_the_time_out(make_client: MakeClient) -> None:
+    with Emulator(plain_universe(1), faults=Faults(slow=1.0, delay_seconds=5.0)) as emulator:
+        client = make_client(emulator.url, key=DEFAULT_KEY, attempts=1, read_seconds=0.1)
+        with pytest.raises(ProviderUnavailable, match="no answer in time"):
+            ask(client, ("S0001USDT_PERP.A",))
+
+
+def test_without_a_key_nothing_is_sent(make_client: MakeClient) -> None:
+    with ScriptedServer(Canned()) as server:
+        with pytest.raises(KeyMissing, match="COINALYZE_API_KEY"):
+            ask(make_client(server.url, key=None))
+        assert server.paths == []
+
+
+def test_what_another_process_fetched_meanwhile_is_not_asked_again(make_client: MakeClient) -> None:
+    with ScriptedServer(Canned(body=BAR)) as server:
+        client = make_client(server.url)
+        _, asked = client.history(
+            "open-interest-history", ("A", "B"), interval="15min", start=1, end=2, narrow=lambda _: ["A"]
+        )
+        assert asked == ("A",)
+        assert "symbols=A&" in server.paths[0]
+        nothing, asked = client.history(
+            "open-interest-history", ("A",), interval="15min", start=1, end=2, narrow=lambda _: []
+        )
+    assert (nothing.rows, asked) == ((), ())
+    assert len(server.paths) == 1
+    assert client.usage.calls == 1
+
+
+def test_a_deadline_ends_the_waiting(make_client: MakeClient, clock: VirtualClock) -> None:
+    with ScriptedServer(Canned(body=BAR)) as server:
+        client = make_client(server.url, calls_per_minute=1)
+        ask(client, deadline=clock.now + 10)
+        with pytest.raises(OutOfTime):
+            ask(client, deadline=clock.now + 10)
+
+
+def test_more_than_twenty_symbols_are_a_mistake(make_client: MakeClient) -> None:
+    with pytest.raises(ValueError, match="21 symbols"):
+        ask(make_client("http://127.0.0.1:9/v1"), tuple(f"S{n}" for n in range(21)))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [Canned(401), Canned(400, b"no"), Canned(500), Canned(429, b"{}", {"Retry-After": "9999"}), Canned(body=b"{")],
+    ids=["401", "400", "500", "429", "broken"],
+)
+def test_the_key_shows_in_no_exception_and_no_log(
+    make_client: MakeClient, answer: Canned, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    with ScriptedServer(answer) as server:
+        client = make_client(server.url, attempts=2)
+        with pytest.raises(CoinalyzeError) as caught:
+            ask(client)
+    shown = "".join(traceback.format_exception(caught.value)) + repr(vars(caught.value)) + repr(client)
+    chain: BaseException | None = caught.value
+    while chain is not None:
+        assert not hasattr(chain, "request")
+        shown += repr(chain.args) + repr(pickle.dumps(chain.args))
+        chain = chain.__cause__ or chain.__context__
+    assert KEY not in shown + caplog.text
+
+
+def test_the_key_shows_in_no_exception_when_nobody_listens(make_client: MakeClient) -> None:
+    with pytest.raises(ProviderUnavailable) as caught:
+        ask(make_client("http://127.0.0.1:9/v1", attempts=1))
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None
