@@ -1,0 +1,165 @@
+"""What the API answers: endpoints, parameters, refusals and bodies.
+
+Here: from the target of a request to the body of its answer. Not here: sockets (wire.py), counting (server.py),
+points (history.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import orjson
+
+from quant_assets.emulator.history import INTERVALS, current_value, points
+from quant_assets.emulator.universe import Listing, Universe
+
+SYMBOLS_PER_REQUEST = 20
+_PREFIX = "/v1"
+
+LISTS: Mapping[str, Callable[[Universe], list[dict[str, Any]]]] = {
+    "/exchanges": lambda universe: [{"name": name, "code": code} for name, code in universe.exchanges],
+    "/future-markets": lambda universe: [row.body() for row in universe.rows],
+    "/spot-markets": lambda universe: [row.body() for row in universe.spot],
+}
+CURRENT = {
+    "/open-interest": "open_interest",
+    "/funding-rate": "funding_rate",
+    "/predicted-funding-rate": "predicted_funding_rate",
+}
+HISTORIES = {
+    "/open-interest-history": "open_interest",
+    "/funding-rate-history": "funding_rate",
+    "/predicted-funding-rate-history": "predicted_funding_rate",
+    "/liquidation-history": "liquidations",
+    "/long-short-ratio-history": "long_short_ratio",
+    "/ohlcv-history": "ohlcv",
+}
+_CONVERTIBLE = ("open_interest", "liquidations")
+
+
+class Refusal(Exception):
+    """A request that is not served, with the status and the headers of its answer."""
+
+    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status, self.message, self.headers = status, message, headers or {}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request whose key and parameters are right; moments are UNIX seconds, both inclusive."""
+
+    endpoint: str
+    symbols: tuple[str, ...] = ()
+    interval: str = ""
+    start: int = 0
+    stop: int = 0
+    usd: bool = False
+
+    @property
+    def calls(self) -> int:
+        """What the request costs: each symbol counts, a list counts 1."""
+        return max(1, len(self.symbols))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Status, body and headers of an answer."""
+
+    status: int
+    body: bytes
+    content_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of_refusal(cls, refusal: Refusal) -> Answer:
+        """Say what was wrong, as JSON."""
+        return cls(refusal.status, orjson.dumps({"message": refusal.message}), headers=refusal.headers)
+
+    @classmethod
+    def of_server_error(cls, status: int) -> Answer:
+        """Fail as the provider does (JSON), or as the gateway in front of it does (HTML)."""
+        phrase = HTTPStatus(status).phrase
+        if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+            return cls(status, orjson.dumps({"message": phrase}))
+        page = f"<html><head><title>{status} {phrase}</title></head><body>{phrase}</body></html>"
+        return cls(status, page.encode(), "text/html")
+
+
+def parse_request(target: str, header_key: str | None, key: str) -> Request:
+    """Read the target of a GET request; raises Refusal with 404, 401 or 400, in this order."""
+    parts = urlsplit(target)
+    endpoint = parts.path.removeprefix(_PREFIX).rstrip("/")
+    known = endpoint in LISTS or endpoint in CURRENT or endpoint in HISTORIES
+    if not known or not parts.path.startswith(_PREFIX + "/"):
+        raise Refusal(404, f"Cannot GET {parts.path}")
+    given = {name: values[-1] for name, values in parse_qs(parts.query, keep_blank_values=True).items()}
+    if (header_key or given.get("api_key")) != key:
+        raise Refusal(401, "Invalid or missing API key")
+    if endpoint in LISTS:
+        return Request(endpoint)
+    symbols = tuple(given.get("symbols", "").split(","))
+    if not all(symbols):
+        raise Refusal(400, "symbols is required: comma separated, none of them empty")
+    if len(symbols) > SYMBOLS_PER_REQUEST:
+        raise Refusal(400, f"at most {SYMBOLS_PER_REQUEST} symbols in a request, not {len(symbols)}")
+    usd = _flag(given, "convert_to_usd")
+    if endpoint in CURRENT:
+        return Request(endpoint, symbols, usd=usd)
+    interval = given.get("interval", "")
+    if interval not in INTERVALS:
+        raise Refusal(400, f"interval must be one of {' '.join(INTERVALS)}")
+    start, stop = _seconds(given, "from"), _seconds(given, "to")
+    if start > stop:
+        raise Refusal(400, "from must not be after to")
+    return Request(endpoint, symbols, interval, start, stop, usd)
+
+
+def answer_to(request: Request, universe: Universe, now: float) -> Answer:
+    """Answer a request from a universe as it stands at `now` (UNIX seconds)."""
+    if request.endpoint in LISTS:
+        return Answer(200, orjson.dumps(LISTS[request.endpoint](universe)))
+    dataset = CURRENT.get(request.endpoint) or HISTORIES[request.endpoint]
+    usd = request.usd and dataset in _CONVERTIBLE
+    body: list[dict[str, Any]] = []
+    for symbol in request.symbols:
+        listing = universe.listings.get(symbol)
+        if listing is None or dataset not in listing.datasets:
+            continue
+        if request.endpoint in CURRENT:
+            body.extend(_current(listing, dataset, now, usd))
+        elif dataset in listing.empty:
+            body.append({"symbol": symbol, "history": []})
+        else:
+            history = points(listing, dataset, request.interval, request.start, request.stop, now, usd=usd)
+            body.append({"symbol": symbol, "history": history})
+    return Answer(200, orjson.dumps(body))
+
+
+def _current(listing: Listing, dataset: str, now: float, usd: bool) -> list[dict[str, Any]]:
+    """Return the current value as a list of one, or of none where the contract is no longer traded."""
+    expires = listing.row.expire_at
+    if expires is not None and expires <= now * 1000:
+        return []
+    value = current_value(listing, dataset, now, usd=usd)
+    if value is None:
+        return []
+    return [{"symbol": listing.row.symbol, "value": value[0], "update": value[1]}]
+
+
+def _flag(given: Mapping[str, str], name: str) -> bool:
+    text = given.get(name, "false")
+    if text not in ("true", "false"):
+        raise Refusal(400, f"{name} must be true or false")
+    return text == "true"
+
+
+def _seconds(given: Mapping[str, str], name: str) -> int:
+    text = given.get(name, "")
+    if not (text.isascii() and text.isdigit() and len(text) <= 11):
+        raise Refusal(400, f"{name} is required, in UNIX seconds")
+    return int(text)

@@ -1,0 +1,84 @@
+"""How exchanges name contracts.
+
+Here: a contract's row of the market list from its asset, and the asset of a local symbol of a candle file. Not
+here: which contracts exist (catalogue.py). The rules are the few that the emulator's own names need; they are no
+resolution of symbols.
+"""
+
+from __future__ import annotations
+
+import re
+
+from quant_assets.emulator.universe import MarketRow
+
+ALIASES = {"XBT": "BTC", "PUMPFUN": "PUMP"}
+CODES_BY_VENUE = {"BINANCE": "A", "BYBIT": "6", "OKX": "3", "HYPERLIQUID": "H", "GATE": "Y"}
+"""Coinalyze codes of the exchanges as candle files name them; KUCOIN, MEXC and BITGET have none."""
+
+VENUES_BY_CODE = {code: venue for venue, code in CODES_BY_VENUE.items()}
+
+_MULTIPLIED = frozenset("A6HS")  # exchanges that bundle cheap coins; the others trade them one by one
+_QUOTE = re.compile(r"(?P<base>.+?)[-_]?(?:USDT|USDC|USD)$")
+_ZEROS = re.compile(r"(?P<many>10{3,7})(?P<rest>\D.*)$")
+
+
+def contract_row(code: str, asset: str, multiplier: int = 1, *, in_quote: bool = False) -> MarketRow:
+    """Return the row of the perpetual of an asset on an exchange, named as that exchange names it."""
+    base = multiplied_base(code, asset, multiplier)
+    symbol, on_exchange, quote = {
+        "A": (f"{base}USDT_PERP.A", f"{base}USDT", "USDT"),
+        "6": (f"{base}USDT.6", f"{base}USDT", "USDT"),
+        "3": (f"{base}USDT_PERP.3", f"{base}-USDT-SWAP", "USDT"),
+        "H": (f"{base}.H", base, "USD"),
+        "Y": (f"{base}_USDT.Y", f"{base}_USDT", "USDT"),
+        "K": (f"pf_{base.lower()}usd.K", f"pf_{base.lower()}usd", "USD"),
+        "C": (f"{base}-PERP.C", f"{base}-PERP", "USDC"),
+        "4": (f"{base}USDT_PERP.4", f"{base}-USDT", "USDT"),
+        "8": (f"{base}USD_PERP.8", f"{base}-USD", "USD"),
+        "0": (f"{base}USDT_PERP.0", f"{base}USDT", "USDT"),
+        "S": (f"{base}USDT_PERP.S", f"{base}USDT", "USDT"),
+    }[code]
+    return MarketRow(
+        symbol,
+        code,
+        on_exchange,
+        base,
+        quote,
+        oi_lq_vol_denominated_in="QUOTE_ASSET" if in_quote else "BASE_ASSET",
+        has_long_short_ratio_data=code in "A6",
+    )
+
+
+def multiplied_base(code: str, asset: str, multiplier: int) -> str:
+    """Return the base as the exchange writes it: 1000BONK, 1MBABYDOGE, kBONK on Hyperliquid, else the asset."""
+    if multiplier == 1 or code not in _MULTIPLIED:
+        return asset
+    if multiplier == 1000 and code == "H":
+        return f"k{asset}"
+    return f"1M{asset}" if multiplier == 1_000_000 else f"{multiplier}{asset}"
+
+
+def asset_of_base(base: str, *, on_hyperliquid: bool = False) -> tuple[str, int]:
+    """Return the asset of a base and how many units of it one unit of the base is."""
+    zeros = _ZEROS.match(base)
+    if zeros:
+        asset, multiplier = zeros["rest"], int(zeros["many"])
+    elif re.match(r"1M\w{2,}$", base):
+        asset, multiplier = base[2:], 1_000_000
+    elif on_hyperliquid and re.match(r"k[A-Z]{2,}$", base):
+        asset, multiplier = base[1:], 1000
+    else:
+        asset, multiplier = base, 1
+    return ALIASES.get(asset, asset), multiplier
+
+
+def asset_of_local_symbol(venue: str, symbol: str) -> tuple[str, int]:
+    """Return asset and multiplier of a local symbol of a candle file, like `KUCOIN`, `XBTUSDTM` → BTC, 1."""
+    plain = re.sub(r"[-_](?:PERPETUAL|PERP|SWAP)$", "", symbol)
+    if venue == "KUCOIN":
+        plain = re.sub(r"(?<=USDT|USDC)M$|(?<=USD)M$", "", plain)
+    if venue == "BYBIT" and plain.endswith("PERP"):
+        plain = plain.removesuffix("PERP")
+    quoted = _QUOTE.match(plain)
+    base = quoted["base"] if quoted else plain
+    return asset_of_base(base, on_hyperliquid=venue == "HYPERLIQUID")

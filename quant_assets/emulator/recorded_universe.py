@@ -1,0 +1,141 @@
+"""A universe for recorded candles: contracts for the assets that a folder has files of.
+
+Here: reading the 15-minute files, and which exchange lists which asset. Not here: reading candles as the scan
+does, with all its care (the emulator imports nothing of it); broken files are passed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from quant_assets.emulator.catalogue import REAL_ASSETS, REAL_ROWS
+from quant_assets.emulator.contracts import asset_of_base, asset_of_local_symbol, contract_row
+from quant_assets.emulator.derived import Nature
+from quant_assets.emulator.hashing import key_of, share_of
+from quant_assets.emulator.simulated import BAR_SECONDS, Candles
+from quant_assets.emulator.simulated_universe import DEFAULT_SEED, interest_pct, round_to_digits
+from quant_assets.emulator.sources import RecordedSource
+from quant_assets.emulator.universe import Listing, MarketRow, Universe
+
+_SUFFIX = "_15m.json"
+_FIELDS = ("open", "high", "low", "close", "volume")
+
+
+class _Recording:
+    """Candles of one file, and how many units of the asset one unit of it is."""
+
+    def __init__(self, venue: str, multiplier: int, candles: Candles) -> None:
+        self.venue, self.multiplier, self.candles = venue, multiplier, candles
+
+
+def universe_of_candles(folder: Path, seed: int = DEFAULT_SEED) -> Universe:
+    """Return a universe whose contracts have the candles of `folder` (EXCHANGE_SYMBOL_15m.json) for their data.
+
+    Which exchange lists an asset follows from hashes: about eight in ten are on Binance, half on Bybit, some on
+    OKX, Gate.io or Hyperliquid alone, some nowhere. All the data end where the files end. Files that cannot be
+    read are passed over. Raises FileNotFoundError where there is no such folder.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(f"no folder {folder}")
+    recordings: dict[str, dict[str, _Recording]] = {}
+    for path in sorted(folder.glob(f"[!.]*{_SUFFIX}")):
+        venue, _, symbol = path.name.removesuffix(_SUFFIX).partition("_")
+        candles = _read(path)
+        if symbol and candles is not None:
+            asset, multiplier = asset_of_local_symbol(venue, symbol)
+            kept = recordings.setdefault(asset, {})
+            if venue not in kept or len(kept[venue].candles.t) < len(candles.t):
+                kept[venue] = _Recording(venue, multiplier, candles)
+    return Universe.of(
+        Listing.of(row, _source(seed, row, by_venue), empty_interest=_empty_interest(seed, row))
+        for asset, by_venue in recordings.items()
+        for row in _rows_of(seed, asset, by_venue)
+    )
+
+
+def _rows_of(seed: int, asset: str, by_venue: Mapping[str, _Recording]) -> Iterator[MarketRow]:
+    if asset in REAL_ASSETS:
+        yield from (row for row in REAL_ROWS if _asset_of(row) == asset)
+        return
+    longest = max(by_venue.values(), key=lambda recording: len(recording.candles.t))
+    cheap = longest.candles.c[0] / longest.multiplier < 1e-4
+    multiplier = 1000 if cheap else 1
+    draw = share_of(seed, "where", asset)
+    if draw < 0.80:
+        yield contract_row("A", asset, multiplier)
+        codes = [("6", 0.55), ("3", 0.35), ("Y", 0.40)]
+        yield from (
+            contract_row(code, asset, multiplier) for code, part in codes if share_of(seed, "on", code, asset) < part
+        )
+    elif draw < 0.90:
+        yield contract_row("36Y"[key_of(seed, "only", asset) % 3], asset, multiplier)
+    if "HYPERLIQUID" in by_venue and share_of(seed, "on", "H", asset) < 0.92:
+        yield contract_row("H", asset, by_venue["HYPERLIQUID"].multiplier)
+
+
+def _asset_of(row: MarketRow) -> str:
+    return asset_of_base(row.base_asset, on_hyperliquid=row.exchange == "H")[0]
+
+
+def _empty_interest(seed: int, row: MarketRow) -> bool:
+    return row.exchange == "H" and share_of(seed, "empty", row.symbol) < 0.12
+
+
+def _source(seed: int, row: MarketRow, by_venue: Mapping[str, _Recording]) -> RecordedSource:
+    """Take the candles of the same exchange, else the longest, and bring them to the row's multiplier."""
+    recording = by_venue.get("HYPERLIQUID") if row.exchange == "H" else None
+    if recording is None:
+        recording = max(by_venue.values(), key=lambda candidate: len(candidate.candles.t))
+    factor = asset_of_base(row.base_asset, on_hyperliquid=row.exchange == "H")[1] / recording.multiplier
+    raw = recording.candles
+    scaled = raw._replace(
+        **{name: np.round(getattr(raw, name) * factor, 14) for name in "ohlc"}, v=np.round(raw.v / factor, 6)
+    )
+    price = float(scaled.c[0])
+    in_quote = row.oi_lq_vol_denominated_in == "QUOTE_ASSET"
+    turnover = float(np.mean(scaled.v[:50] * scaled.c[:50])) + 1000.0
+    dollars = turnover * (30.0 + 60.0 * share_of(seed, "open interest", row.symbol))
+    nature = Nature(
+        key_of(seed, "contract", row.symbol),
+        round_to_digits(dollars / price),
+        in_quote,
+        0 if in_quote else int(np.clip(np.floor(np.log10(price)) + 1, 0, 3)),
+        interest_pct(row.exchange, seed, row.symbol),
+    )
+    return RecordedSource(scaled, nature)
+
+
+def _read(path: Path) -> Candles | None:
+    """Read a candle file; None where it is no list of candles, or none of them is whole."""
+    try:
+        content = orjson.loads(path.read_bytes())
+    except (OSError, orjson.JSONDecodeError):
+        return None
+    by_time: dict[int, list[float]] = {}
+    for bar in content if isinstance(content, list) else []:
+        values = _values(bar)
+        if values is not None:
+            by_time[values[0]] = values[1]
+    if not by_time:
+        return None
+    times = np.array(sorted(by_time), dtype=np.int64)
+    table = np.array([by_time[int(time)] for time in times], dtype=np.float64)
+    return Candles(times, *(np.ascontiguousarray(column) for column in table.T))
+
+
+def _values(bar: Any) -> tuple[int, list[float]] | None:
+    """Return the open in seconds and the five numbers of a bar that stands on a quarter hour and is sound."""
+    if not isinstance(bar, dict):
+        return None
+    time, numbers = bar.get("time"), [bar.get(name) for name in _FIELDS]
+    if not isinstance(time, int) or time % (BAR_SECONDS * 1000):
+        return None
+    sound = [float(number) for number in numbers if isinstance(number, int | float) and np.isfinite(number)]
+    if len(sound) < len(_FIELDS) or min(sound[:4]) <= 0 or sound[4] < 0:
+        return None
+    return time // 1000, sound

@@ -1,0 +1,104 @@
+"""The rate limit: symbols are calls, 60 seconds slide, and Retry-After is exact."""
+
+from __future__ import annotations
+
+import pytest
+
+from quant_assets.emulator import Emulator, plain_universe
+from quant_assets.emulator.budget import Budget
+
+
+def ask_for(get, count, endpoint="/open-interest"):
+    return get(endpoint, symbols=",".join(["BTCUSDT_PERP.A"] * count))
+
+
+def test_each_symbol_counts_as_a_call_and_a_list_as_one(get, emulator: Emulator):
+    ask_for(get, 20)
+    ask_for(get, 19, "/funding-rate")
+    get("/exchanges")
+    accounting = emulator.accounting
+    assert (accounting.calls, accounting.requests) == (40, 3)
+    assert accounting.by_endpoint == {"/open-interest": 1, "/funding-rate": 1, "/exchanges": 1}
+    assert [len(request.symbols) for request in accounting.accepted] == [20, 19, 0]
+    assert get("/exchanges").status_code == 429
+
+
+def test_an_unknown_symbol_costs_a_call_like_any_other(get, emulator: Emulator):
+    assert get("/open-interest", symbols="NOTHING.A,NEITHER.6").json() == []
+    assert emulator.accounting.calls == 2
+
+
+def test_retry_after_is_decimal_and_says_exactly_when_the_request_fits(get, clock):
+    ask_for(get, 20)
+    clock.move(2.634)
+    ask_for(get, 20)
+    refused = ask_for(get, 20)
+    assert refused.status_code == 429
+    assert refused.headers["Retry-After"] == "57.366"
+    clock.move(57.365)
+    assert ask_for(get, 20).status_code == 429
+    clock.move(0.001)
+    assert ask_for(get, 20).status_code == 200
+
+
+def test_a_refused_request_is_not_counted(get, clock, emulator: Emulator):
+    ask_for(get, 20)
+    ask_for(get, 20)
+    for _ in range(3):
+        assert ask_for(get, 5).status_code == 429
+    clock.move(60)
+    assert [ask_for(get, 20).status_code for _ in range(3)] == [200, 200, 429]
+    assert (emulator.accounting.calls, emulator.accounting.rate_limited) == (80, 4)
+
+
+def test_a_small_request_fits_where_a_large_one_does_not(get):
+    ask_for(get, 20)
+    ask_for(get, 19)
+    assert ask_for(get, 2).status_code == 429
+    assert ask_for(get, 1).status_code == 200
+
+
+def test_a_stranger_spends_the_same_budget(get, clock, emulator: Emulator):
+    emulator.spend(30)
+    refused = ask_for(get, 11)
+    assert (refused.status_code, refused.headers["Retry-After"]) == (429, "60.000")
+    assert emulator.accounting.calls == 0
+
+
+def test_nothing_on_a_success_tells_what_is_left(get):
+    told = [name for name in get("/exchanges").headers if "limit" in name.lower() or "retry" in name.lower()]
+    assert told == []
+
+
+def test_the_wait_is_for_the_moment_when_enough_has_left_the_window():
+    budget = Budget(40)
+    for moment, calls in ((0, 10), (10_000_000, 10), (20_000_000, 20)):
+        assert budget.take(calls, moment) == 0
+    assert budget.take(10, 30_000_000) == 30_000_000
+    assert budget.take(11, 30_000_000) == 40_000_000
+    assert budget.take(20, 30_000_000) == 40_000_000
+    assert budget.take(21, 30_000_000) == 50_000_000
+
+
+def test_a_microsecond_is_rounded_up_to_a_millisecond(get, clock):
+    ask_for(get, 20)
+    ask_for(get, 20)
+    clock.move(0.000_001)
+    assert ask_for(get, 1).headers["Retry-After"] == "60.000"
+    clock.move(59.999_998)
+    assert ask_for(get, 1).headers["Retry-After"] == "0.001"
+
+
+@pytest.mark.parametrize("calls", [1, 2_400])
+def test_the_limit_can_be_changed_while_it_runs(get, emulator: Emulator, calls):
+    emulator.calls_per_minute = calls
+    answers = [get("/exchanges").status_code for _ in range(3)]
+    assert answers == ([200, 429, 429] if calls == 1 else [200, 200, 200])
+
+
+def test_what_is_served_can_be_changed_while_it_runs(get, emulator: Emulator):
+    emulator.universe = plain_universe(3)
+    symbols = [row["symbol"] for row in get("/future-markets").json()]
+    assert symbols == ["S0001USDT_PERP.A", "S0002USDT_PERP.A", "S0003USDT_PERP.A"]
+    emulator.universe = plain_universe(0)
+    assert get("/future-markets").json() == []

@@ -1,0 +1,45 @@
+"""The emulator under load: quick enough for thousands of symbols, and exact with many threads."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from statistics import median
+
+import pytest
+import requests
+
+from quant_assets.emulator import Emulator, plain_universe
+
+
+@pytest.mark.parametrize("endpoint", ["/open-interest-history", "/liquidation-history"])
+def test_twenty_symbols_of_a_day_and_a_half_take_milliseconds(clock, endpoint):
+    universe = plain_universe(400)
+    symbols = list(universe.listings)
+    span = {"interval": "15min", "from": clock.seconds - 144 * 900, "to": clock.seconds}
+    with Emulator(universe, calls_per_minute=100_000, clock=clock) as emulator, requests.Session() as session:
+        session.headers["api_key"] = emulator.key
+        answers = [
+            session.get(emulator.url + endpoint, params={"symbols": ",".join(symbols[at : at + 20]), **span}, timeout=5)
+            for at in range(0, 400, 20)
+        ]
+    assert {len(answer.json()) for answer in answers} == {20}
+    assert median(answer.elapsed.total_seconds() for answer in answers) < 0.05
+
+
+def test_many_threads_cannot_spend_more_than_the_limit(clock):
+    with Emulator(plain_universe(1), calls_per_minute=40, clock=clock) as emulator:
+
+        def ask(_):
+            headers = {"api_key": emulator.key}
+            return requests.get(emulator.url + "/exchanges", headers=headers, timeout=5).status_code
+
+        with ThreadPoolExecutor(8) as threads:
+            statuses = list(threads.map(ask, range(100)))
+        assert (statuses.count(200), statuses.count(429)) == (40, 60)
+        assert (emulator.accounting.calls, emulator.accounting.rate_limited) == (40, 60)
+
+
+def test_a_list_of_five_thousand_rows_is_served_whole(clock):
+    with Emulator(plain_universe(5_000), clock=clock) as emulator:
+        answer = requests.get(emulator.url + "/future-markets", headers={"api_key": emulator.key}, timeout=5)
+    assert len({row["symbol"] for row in answer.json()}) == 5_000
