@@ -50,9 +50,15 @@ class CallBudget:
         self.waited_seconds = 0.0
         self._clock = clock
         self._sleep = sleep
-        self._bucket = SQLiteBucket.init_from_file(
-            [Rate(calls_per_minute, MINUTE_MS)], table=TABLE, db_path=str(path), use_file_lock=True
-        )
+        rates = [Rate(calls_per_minute, MINUTE_MS)]
+        try:
+            self._bucket = SQLiteBucket.init_from_file(rates, table=TABLE, db_path=str(path), use_file_lock=True)
+        except sqlite3.OperationalError:
+            raise  # locked, full or read-only: the file itself is sound
+        except sqlite3.DatabaseError:
+            # A minute of memory is all that a damaged file held. It is kept beside, for whoever wants to know.
+            path.replace(path.with_suffix(".damaged"))
+            self._bucket = SQLiteBucket.init_from_file(rates, table=TABLE, db_path=str(path), use_file_lock=True)
         # The bucket's own lock guards each of its operations; this one makes several of them one step.
         self._lock = FileLock(f"{path}.step")
         with self._lock:

@@ -9,8 +9,6 @@ from typing import Final
 
 import dagster as dg
 
-from quant_assets.defs.partitions import WINDOWS
-
 MARKET_LIST: Final = "market_list"
 SCAN: Final = "scan"
 
@@ -24,6 +22,5 @@ market_list_job = dg.define_asset_job(
 scan_job = dg.define_asset_job(
     SCAN,
     selection=dg.AssetSelection.all() - dg.AssetSelection.assets("coinalyze_markets"),
-    partitions_def=WINDOWS,
     description="Scan one window: candles, symbol map, derivatives, features, signals, feed.",
 )

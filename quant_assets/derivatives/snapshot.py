@@ -34,8 +34,12 @@ VALUE_COLUMNS: Final[dict[Dataset, tuple[str, ...]]] = {
 }
 
 
-def snapshot(store: DerivativesStore, symbol_map: pd.DataFrame, dataset: Dataset, window: Window) -> pd.DataFrame:
+def snapshot(
+    store: DerivativesStore | None, symbol_map: pd.DataFrame, dataset: Dataset, window: Window
+) -> pd.DataFrame:
     """Return what was known of `dataset` at the end of `window`, one row for each row of the symbol map.
+
+    Without a store nothing is known.
 
     Columns: exchange, symbol, coinalyze_symbol, source_exchange, status, unit, simulated (whether an emulator
     is behind it), closed_at_ms (close of the newest bar used, NaN where nothing is known), and
@@ -47,7 +51,7 @@ def snapshot(store: DerivativesStore, symbol_map: pd.DataFrame, dataset: Dataset
     * liquidations: longs_1h, shorts_1h, longs_24h, shorts_24h (in unit), up to closed_at_ms.
     """
     symbols = symbol_map[f"{dataset}_symbol"]
-    values = _READERS[dataset](store, distinct(symbols), window)
+    values = {} if store is None else _READERS[dataset](store, distinct(symbols), window)
     unit = symbol_map[f"{dataset}_unit"] if dataset in {"open_interest", "liquidations"} else ""
     table = pd.DataFrame(
         {
@@ -57,7 +61,7 @@ def snapshot(store: DerivativesStore, symbol_map: pd.DataFrame, dataset: Dataset
             "source_exchange": symbol_map[f"{dataset}_exchange"].astype(str),
             "status": symbol_map[f"{dataset}_status"].astype(str),
             "unit": pd.Series(unit, index=symbol_map.index, dtype=str),
-            "simulated": store.simulated,
+            "simulated": store is not None and store.simulated,
         }
     )
     for column in ("closed_at_ms", *VALUE_COLUMNS[dataset]):

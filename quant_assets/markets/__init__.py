@@ -1,1 +1,51 @@
-"""Markets: candle files, local symbols, and which Coinalyze symbol serves each market."""
+"""Markets: candle files, local symbols, and which Coinalyze symbol serves each market.
+
+A market is an exchange and its local symbol. `read_candles` finds the markets of a folder, `parse_symbol` takes a
+symbol apart, `resolve_markets` gives each market its source for each dataset. Nothing here fetches anything,
+reads a clock, or knows of Dagster, so that a script can adopt one piece.
+"""
+
+from quant_assets.markets.candle_file import CandleFileError
+from quant_assets.markets.candles import (
+    CandleFolderError,
+    CandleTables,
+    check_candle_folder,
+    read_candles,
+    source_is_simulated,
+)
+from quant_assets.markets.datasets import DATASETS, Dataset
+from quant_assets.markets.market_list import MarketListRefused, market_list_table, refuse_shrunken_list
+from quant_assets.markets.names import (
+    CandleNameError,
+    FileName,
+    LocalSymbol,
+    parse_base,
+    parse_file_name,
+    parse_symbol,
+)
+from quant_assets.markets.resolution import resolve_markets
+from quant_assets.markets.rules import ResolutionRules, RulesError, load_rules
+
+__all__ = [
+    "DATASETS",
+    "CandleFileError",
+    "CandleFolderError",
+    "CandleNameError",
+    "CandleTables",
+    "Dataset",
+    "FileName",
+    "LocalSymbol",
+    "MarketListRefused",
+    "ResolutionRules",
+    "RulesError",
+    "check_candle_folder",
+    "load_rules",
+    "market_list_table",
+    "parse_base",
+    "parse_file_name",
+    "parse_symbol",
+    "read_candles",
+    "refuse_shrunken_list",
+    "resolve_markets",
+    "source_is_simulated",
+]

@@ -17,8 +17,9 @@ from quant_assets.defs.io_managers import OPTIONAL
 from quant_assets.defs.partitions import WINDOWS
 from quant_assets.defs.resources import Coinalyze, MarketRules
 from quant_assets.derivatives.datasets import DATASETS, SPECS, Dataset
-from quant_assets.derivatives.refresh import RefreshReport, refresh
+from quant_assets.derivatives.refresh import DatasetReport, RefreshReport, refresh
 from quant_assets.derivatives.snapshot import snapshot
+from quant_assets.derivatives.store import StoreError
 from quant_assets.markets import resolve_markets
 from quant_assets.progress import Progress
 from quant_assets.windows import Window
@@ -98,27 +99,34 @@ def derivatives(
     def resolve_chosen(empty: Mapping[str, Collection[str]]) -> pd.DataFrame:
         return _chosen(resolve(empty), config)
 
-    with coinalyze.client() as client, coinalyze.store() as store:
-        since_ms = float(symbol_map["market_list_at_ms"].max()) if len(symbol_map) else 0.0
-        _, report = refresh(
-            store,
-            client,
-            resolve_chosen,
-            window,
-            since_ms=since_ms,
-            datasets=selected,
-            deadline=time.time() + config.max_wait_seconds,
-            progress=progress,
+    since_ms = float(symbol_map["market_list_at_ms"].max()) if len(symbol_map) else 0.0
+    try:
+        with coinalyze.client() as client, coinalyze.store() as store:
+            _, report = refresh(
+                store,
+                client,
+                resolve_chosen,
+                window,
+                since_ms=since_ms,
+                datasets=selected,
+                deadline=time.time() + config.max_wait_seconds,
+                progress=progress,
+            )
+            final_map = resolve({dataset: store.empty_twice(dataset, since_ms) for dataset in DATASETS})
+            tables = {dataset: snapshot(store, final_map, dataset, window) for dataset in selected}
+            store.save_report(window.key, orjson.dumps(report.as_dict()).decode())
+    except StoreError as error:
+        # The feed goes on without: nothing is known then, which the checks and the ages show.
+        report = RefreshReport(
+            {dataset: DatasetReport() for dataset in selected}, stopped="store", problems=[str(error)]
         )
-        store.save_report(window.key, orjson.dumps(report.as_dict()).decode())
-        final_map = resolve({dataset: store.empty_twice(dataset, since_ms) for dataset in DATASETS})
-        for problem in report.problems:
-            context.log.warning(problem)
-        for dataset in selected:
-            table = snapshot(store, final_map, dataset, window)
-            ages = (window.end_ms - table["closed_at_ms"]) / 1000
-            yield dg.Output(table, dataset, metadata=_metadata(table, ages, dataset, report))
-            yield from _checks(table, ages, dataset, report)
+        tables = {dataset: snapshot(None, symbol_map, dataset, window) for dataset in selected}
+    for problem in report.problems:
+        context.log.warning(problem)
+    for dataset, table in tables.items():
+        ages = (window.end_ms - table["closed_at_ms"]) / 1000
+        yield dg.Output(table, dataset, metadata=_metadata(table, ages, dataset, report))
+        yield from _checks(table, ages, dataset, report)
 
 
 def _chosen(symbol_map: pd.DataFrame, config: RefreshConfig) -> pd.DataFrame:

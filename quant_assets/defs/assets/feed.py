@@ -11,6 +11,7 @@ import pandas as pd
 
 from quant_assets.defs.partitions import WINDOWS
 from quant_assets.defs.resources import Coinalyze, FeedFile
+from quant_assets.derivatives.store import StoreError
 from quant_assets.feed import build_feed, feed_problems, publish
 from quant_assets.signals import Strategy
 from quant_assets.windows import Window
@@ -48,8 +49,12 @@ def feed_asset(strategies: Sequence[Strategy]) -> dg.AssetsDefinition:
         **signals: pd.DataFrame,
     ) -> Iterator[dg.Output[bytes] | dg.AssetCheckResult]:
         window = Window.of_key(context.partition_key)
-        with coinalyze.store() as store:
-            report = store.report(window.key)
+        try:
+            with coinalyze.store() as store:
+                report = store.report(window.key)
+        except StoreError as error:
+            context.log.warning("the account of the refresh is missing: %s", error)
+            report = None
         feed = build_feed(
             features,
             {strategy: signals[f"signals_{strategy.key}"] for strategy in strategies},

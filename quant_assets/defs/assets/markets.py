@@ -56,8 +56,9 @@ def coinalyze_markets(coinalyze: Coinalyze, lake: dg.ResourceParam[Lake]) -> dg.
     if last is not None and (last["provider"] != coinalyze.provider).any():
         last = None
     try:
-        for endpoint, column in (("/exchanges", "exchange"), ("/future-markets", "symbol")):
-            refuse_shrunken_list(endpoint, table[column].unique(), () if last is None else last[column].unique())
+        codes = [exchange.code for exchange in exchanges.rows]
+        refuse_shrunken_list("/exchanges", codes, () if last is None else set(last["exchange"]))
+        refuse_shrunken_list("/future-markets", set(table["symbol"]), () if last is None else set(last["symbol"]))
     except MarketListRefused as error:
         raise dg.Failure(str(error), allow_retries=False) from None
     return dg.MaterializeResult(

@@ -1,0 +1,54 @@
+# Everything a new machine needs besides Python 3.11 or later and make is set up by `make setup`, into .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DOMAIN := quant_assets/coinalyze/*,quant_assets/markets/*,quant_assets/derivatives/*,quant_assets/signals/*,quant_assets/feed/*
+
+.PHONY: help setup demo ui test lint types tests coverage lock clean
+
+help:
+	@echo "make demo   scan a simulated market, from nothing"
+	@echo "make ui     Dagster's UI on http://127.0.0.1:3001"
+	@echo "make test   lint, types, tests and coverage"
+	@echo "make setup  the virtual environment in $(VENV) alone"
+	@echo "make lock   write requirements.lock anew (needs uv)"
+
+setup: $(VENV)/ready
+
+$(VENV)/ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or later is needed; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: setup
+	@$(BIN)/quant-assets demo
+
+# The instance is the one that the command line uses, so that the UI shows its runs.
+ui: setup
+	@mkdir -p data/dagster && cp dagster.yaml data/dagster/dagster.yaml
+	DAGSTER_HOME=$(CURDIR)/data/dagster $(BIN)/dagster dev --host 127.0.0.1 --port 3001
+
+test: lint types tests coverage
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup
+	$(BIN)/mypy
+
+tests: setup
+	$(BIN)/python -m pytest --cov --cov-report= --durations=10
+
+coverage:
+	$(BIN)/coverage report --include='$(DOMAIN)' --fail-under=90
+
+lock:
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+		--no-header --no-annotate --no-emit-index-url --output-file requirements.lock
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .coverage

@@ -1,0 +1,174 @@
+"""The perpetuals of a market list, read once and indexed for choosing among them.
+
+Here: which rows are candidates, by what they are found, and which of two comes first. Not here: the tiers and
+the datasets (`resolution.py`).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from quant_assets.markets.datasets import Dataset
+from quant_assets.markets.names import parse_base, without_separators
+from quant_assets.markets.rules import ResolutionRules, nfc
+
+_QUOTE_ORDER = {"USDT": 1, "USDC": 2, "USD": 3}
+_OTHER_QUOTE = 4
+
+
+class Candidate(NamedTuple):
+    """A perpetual that is not delisted; `venue` is the exchange's key, `asset` its base read by the rules."""
+
+    symbol: str
+    code: str
+    exchange_name: str
+    venue: str
+    on_exchange: str
+    asset: str
+    multiplier: int
+    quote: str
+    stable: bool
+    unit: str
+    has_long_short_ratio: bool
+    has_liquidations: bool
+
+    def publishes(self, dataset: Dataset) -> bool:
+        """Tell whether the market is said to have a dataset at all."""
+        if dataset == "long_short_ratio":
+            return self.has_long_short_ratio
+        return self.has_liquidations or dataset != "liquidations"
+
+
+class Wanted(NamedTuple):
+    """What a market looks for: an asset, and what makes one candidate closer than another."""
+
+    asset: str
+    quote: str
+    multiplier: int
+
+
+class Candidates:
+    """The candidates of a market list at a moment; `table` has the columns of the coinalyze_markets table."""
+
+    def __init__(self, table: pd.DataFrame, now_ms: int, rules: ResolutionRules) -> None:
+        self._rules = rules
+        self._codes: dict[str, str] = {}
+        self._venues: dict[str, str] = {}
+        self._by_asset: dict[str, list[Candidate]] = defaultdict(list)
+        self._by_name: dict[tuple[str, str], list[Candidate]] = defaultdict(list)
+        self._by_loose_name: dict[tuple[str, str], list[Candidate]] = defaultdict(list)
+        for code, name in table[["exchange", "exchange_name"]].drop_duplicates().itertuples(index=False, name=None):
+            venue = rules.exchange_key(name)
+            self._codes[code] = venue
+            self._venues.setdefault(venue, name)
+        for candidate in _read(table, now_ms, rules):
+            self._by_asset[candidate.asset].append(candidate)
+            if candidate.on_exchange:
+                self._by_name[candidate.venue, candidate.on_exchange].append(candidate)
+            if loose := _loose(candidate.on_exchange):
+                self._by_loose_name[candidate.venue, loose].append(candidate)
+        references = [self.venue_of(reference) for reference in rules.reference_exchanges]
+        self._reference_rank = {venue: rank for rank, venue in reversed(list(enumerate(references)))}
+        self._ranked: dict[Wanted, list[Candidate]] = {}
+        self._by_reference: dict[Wanted, list[Candidate]] = {}
+
+    def knows(self, venue: str) -> bool:
+        """Tell whether the list has any row of the exchange with this key."""
+        return venue in self._venues
+
+    def venue_of(self, name_or_code: str) -> str:
+        """Return the key of the exchange that a name or a code means."""
+        return self._codes.get(name_or_code) or self._rules.exchange_key(name_or_code)
+
+    def named(self, venue: str, raw: str) -> list[Candidate]:
+        """Return what the exchange itself calls `raw`: exactly, else without separators and case."""
+        return self._by_name.get((venue, raw)) or self._by_loose_name.get((venue, _loose(raw)), [])
+
+    def ranked(self, wanted: Wanted) -> list[Candidate]:
+        """Return all candidates of the asset, in the order of those on one exchange.
+
+        Stablecoin-margined first; then quote equal to the wanted one, USDT, USDC, USD, any other; then the same
+        multiplier; then the symbol in UTF-8 byte order.
+        """
+        found = self._ranked.get(wanted)
+        if found is None:
+            found = sorted(self._by_asset.get(wanted.asset, []), key=lambda candidate: _order(candidate, wanted))
+            self._ranked[wanted] = found
+        return found
+
+    def by_reference(self, wanted: Wanted) -> list[Candidate]:
+        """Return all candidates of the asset: stablecoin-margined ones first, then by exchange as configured.
+
+        Exchanges that are not configured follow by code; on one exchange the order is that of `ranked`.
+        """
+        found = self._by_reference.get(wanted)
+        if found is None:
+            others = len(self._reference_rank) + len(self._rules.reference_exchanges)
+            found = sorted(
+                self.ranked(wanted),
+                key=lambda candidate: (
+                    not candidate.stable,
+                    self._reference_rank.get(candidate.venue, others),
+                    candidate.code if candidate.venue not in self._reference_rank else "",
+                ),
+            )
+            self._by_reference[wanted] = found
+        return found
+
+
+def best_named(found: list[Candidate], quote: str, multiplier: int) -> list[Candidate]:
+    """Sort candidates that share a name on their exchange in the order of `Candidates.ranked`."""
+    return sorted(found, key=lambda candidate: _order(candidate, Wanted(candidate.asset, quote, multiplier)))
+
+
+def _order(candidate: Candidate, wanted: Wanted) -> tuple[bool, int, bool, str]:
+    quote = candidate.quote
+    rank = 0 if quote == wanted.quote else _QUOTE_ORDER.get(quote, _OTHER_QUOTE)
+    return (not candidate.stable, rank, candidate.multiplier != wanted.multiplier, candidate.symbol)
+
+
+def _loose(name: str) -> str:
+    return without_separators(name).casefold()
+
+
+def _read(table: pd.DataFrame, now_ms: int, rules: ResolutionRules) -> list[Candidate]:
+    expire_at = table["expire_at_ms"].to_numpy(dtype=np.float64)
+    alive = table["is_perpetual"].to_numpy(dtype=bool) & ~(expire_at <= now_ms)
+    rows = table[alive]
+    silent = {rules.exchange_key(name) for name in rules.without_liquidations}
+    candidates = []
+    for symbol, code, name, on_exchange, base, quote, margined, unit, has_ratio in zip(
+        rows["symbol"].tolist(),
+        rows["exchange"].tolist(),
+        rows["exchange_name"].tolist(),
+        rows["symbol_on_exchange"].tolist(),
+        rows["base_asset"].tolist(),
+        rows["quote_asset"].tolist(),
+        rows["margined"].tolist(),
+        rows["oi_lq_vol_denominated_in"].tolist(),
+        rows["has_long_short_ratio_data"].tolist(),
+        strict=True,
+    ):
+        venue = rules.exchange_key(name)
+        multiplier, asset = parse_base(base, name, rules)
+        candidates.append(
+            Candidate(
+                symbol=symbol,
+                code=code,
+                exchange_name=name,
+                venue=venue,
+                on_exchange=nfc(on_exchange),
+                asset=asset,
+                multiplier=multiplier,
+                quote=nfc(quote),
+                stable=margined == "STABLE",
+                unit=unit,
+                has_long_short_ratio=has_ratio,
+                has_liquidations=venue not in silent,
+            )
+        )
+    return candidates

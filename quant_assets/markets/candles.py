@@ -1,0 +1,248 @@
+"""The candle tables: every bar of a folder of candle files, and what became of each file.
+
+Here: the folder, which of its files are read, and the tables. Not here: what is inside one file
+(`candle_file.py`), which bars are closed at a moment, or anything computed from bars.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from quant_assets.markets.candle_file import (
+    FIELDS,
+    CandleFileError,
+    CandleFileUnread,
+    FileIdentity,
+    parse_bars,
+    read_content,
+)
+from quant_assets.markets.known_candles import Columns, KnownCandles
+from quant_assets.markets.names import CandleNameError, FileName, parse_file_name
+from quant_assets.progress import Progress, silent
+
+STEP_MS = {"15m": 15 * 60_000, "4h": 4 * 3_600_000}
+
+SIMULATED_MARK = ".simulated"
+
+UNREAD = FileIdentity(0, 0, 0)  # of a file whose content was not had; no file is ever like it
+
+FILE_DTYPES = {
+    **dict.fromkeys(("file", "exchange", "symbol", "timeframe"), "str"),
+    **dict.fromkeys(("size", "modified_ns", "inode"), "int64"),
+    **dict.fromkeys(("status", "reason"), "str"),
+    **dict.fromkeys(("bars", "dropped"), "int64"),
+    "note": "str",
+    "gaps": "int64",
+    **dict.fromkeys(("first_ms", "last_ms"), "float64"),
+}
+_PROGRESS_EVERY = 32
+
+
+class CandleFolderError(ValueError):
+    """A folder that gives no candles at all; the message says why, and what would help."""
+
+
+@dataclass(frozen=True, slots=True)
+class CandleTables:
+    """All bars of a folder, and all its files.
+
+    bars, sorted by exchange, symbol, timeframe (as text), time_ms: exchange, symbol, timeframe: category;
+        time_ms: int64, the bar's open in epoch ms; open, high, low, close, volume: float64. Only 15m and 4h.
+    files, one row for each entry of the folder that is not hidden, sorted by name: file; exchange, symbol,
+        timeframe ("" where the name is of another form); size (bytes), modified_ns, inode: int64, all three 0
+        where no content was had, so that the file is tried again; status "read", "skipped" or "unused" (a
+        timeframe that nothing uses); reason ("" when read); bars, dropped: int64; note (what was left out or
+        rearranged, and why); gaps: int64, places where bars are missing; first_ms, last_ms: float64, NaN = no bars.
+    """
+
+    bars: pd.DataFrame
+    files: pd.DataFrame
+
+
+def read_candles(folder: Path, known: CandleTables | None = None, progress: Progress = silent) -> CandleTables:
+    """Read every candle file of a folder; one bad file never costs another.
+
+    `known` is the result of the last read: a file whose name, size, modification time and inode are the same is
+    not parsed again, and where nothing changed at all `known` itself is returned. Raises CandleFolderError where
+    there is no such folder, or no candle file in it.
+    """
+    entries = _candle_entries(folder)
+    home = os.path.realpath(folder)
+    last = KnownCandles(known.bars, known.files) if known else None
+    parsed = 0
+    for done, entry in enumerate(entries):
+        if done % _PROGRESS_EVERY == 0:
+            progress("candles", done, len(entries))
+        if entry.status == "":
+            parsed += _read(entry, home, last)
+    skipped = sum(entry.status == "skipped" for entry in entries)
+    progress("candles", len(entries), len(entries), f"{parsed} files parsed, {skipped} skipped")
+    files = _files_table(entries)
+    if known is not None and not parsed and files.equals(known.files):
+        return known
+    return CandleTables(_bars_table(entries, last), files)
+
+
+def check_candle_folder(folder: Path) -> None:
+    """Raise the CandleFolderError that `read_candles` would; only names are looked at, nothing is read."""
+    _candle_entries(folder)
+
+
+def source_is_simulated(folder: Path) -> bool:
+    """Tell whether a folder's candles are simulated: a hidden file `.simulated` lies in it."""
+    return (folder / SIMULATED_MARK).is_file()
+
+
+@dataclass(slots=True)
+class _Entry:
+    """What becomes one row of the files table; `status` is "" until the file has been looked at."""
+
+    path: str
+    file: str
+    name: FileName | None
+    status: str
+    reason: str
+    identity: FileIdentity = UNREAD
+    dropped: int = 0
+    note: str = ""
+    gaps: int = 0
+    bars: int = 0
+    first_ms: float = np.nan
+    last_ms: float = np.nan
+    columns: Columns | None = None  # None where the bars of the last read serve
+
+    @property
+    def market(self) -> tuple[str, str, str]:
+        """Exchange, symbol and timeframe, empty where the name is of another form."""
+        return (self.name.exchange, self.name.symbol, self.name.timeframe) if self.name else ("", "", "")
+
+
+def _candle_entries(folder: Path) -> list[_Entry]:
+    """List the folder as `_entries` does; raise CandleFolderError where no name is that of a candle file."""
+    entries = _entries(folder)
+    if not any(entry.name for entry in entries):
+        raise CandleFolderError(
+            f"{folder} holds no candle file; they are named EXCHANGE_SYMBOL_TIMEFRAME.json, "
+            "such as BINANCE_BTCUSDT_15m.json"
+        )
+    return entries
+
+
+def _entries(folder: Path) -> list[_Entry]:
+    """List the folder by name, with all that the names alone decide."""
+    try:
+        with os.scandir(folder) as listing:
+            paths = sorted((entry.name, entry.path) for entry in listing if not entry.name.startswith("."))
+    except FileNotFoundError:
+        raise CandleFolderError(f"there is no folder {folder}; give one that holds candle files") from None
+    except NotADirectoryError:
+        raise CandleFolderError(f"{folder} is no folder; give the folder that the candle files lie in") from None
+    except OSError as error:
+        raise CandleFolderError(f"{folder} cannot be listed: {error.strerror or error}") from None
+    first_of: dict[FileName, str] = {}
+    return [_entry(name, path, first_of) for name, path in paths]
+
+
+def _entry(raw_name: str, path: str, first_of: dict[FileName, str]) -> _Entry:
+    file = os.fsencode(raw_name).decode("utf-8", "backslashreplace")  # a name need not be UTF-8; a table's text is
+    if file != raw_name:
+        return _Entry(path, file, None, "skipped", "the name is not UTF-8")
+    try:
+        name = parse_file_name(raw_name)
+    except CandleNameError as error:
+        return _Entry(path, file, None, "skipped", str(error))
+    if name.timeframe not in STEP_MS:
+        return _Entry(path, file, name, "unused", f"nothing uses the timeframe {name.timeframe}")
+    if (first := first_of.setdefault(name, file)) is not file:
+        return _Entry(path, file, name, "skipped", f"names the same market and timeframe as {first}")
+    return _Entry(path, file, name, "", "")
+
+
+def _read(entry: _Entry, home: str, last: KnownCandles | None) -> bool:
+    """Fill the entry from its file, or from the last read; tell whether its content was looked at."""
+    try:
+        path, identity = _locate(entry.path, home)
+        if last is not None and (row := last.row(entry.file, identity)) is not None:
+            entry.identity = identity
+            entry.status, entry.reason, entry.note = row.status, row.reason, row.note
+            entry.dropped, entry.gaps, entry.bars = row.dropped, row.gaps, row.bars
+            entry.first_ms, entry.last_ms = row.first_ms, row.last_ms
+            return False
+        entry.identity = identity
+        content, entry.identity = read_content(path)
+        found = parse_bars(content, STEP_MS[entry.market[2]])
+    except CandleFileUnread as error:
+        entry.status, entry.reason, entry.identity = "skipped", str(error), UNREAD
+        return False
+    except CandleFileError as error:
+        entry.status, entry.reason = "skipped", str(error)
+        return True
+    entry.status, entry.columns = "read", found.columns
+    entry.dropped, entry.note, entry.gaps = found.dropped, found.note, found.gaps
+    entry.bars = found.columns.shape[1]
+    entry.first_ms, entry.last_ms = float(found.columns[0, 0]), float(found.columns[0, -1])
+    return True
+
+
+def _locate(path: str, home: str) -> tuple[str, FileIdentity]:
+    """Return where a file is, links followed inside the folder only, and its identity; raises CandleFileUnread."""
+    try:
+        status = os.lstat(path)
+        if stat.S_ISLNK(status.st_mode):
+            path = os.path.realpath(path, strict=True)
+            if os.path.commonpath([home, path]) != home:
+                raise CandleFileUnread("a symbolic link that leaves the folder")
+            status = os.lstat(path)
+    except OSError as error:
+        raise CandleFileUnread(f"cannot be read: {error.strerror or error}") from None
+    if not stat.S_ISREG(status.st_mode):
+        raise CandleFileUnread("a folder, not a file" if stat.S_ISDIR(status.st_mode) else "not a regular file")
+    return path, FileIdentity.of(status)
+
+
+def _bars_table(entries: Sequence[_Entry], last: KnownCandles | None) -> pd.DataFrame:
+    read = sorted((entry for entry in entries if entry.status == "read"), key=lambda entry: entry.market)
+    pieces = [np.empty((len(FIELDS), 0))]
+    for entry in read:
+        if entry.columns is not None:
+            pieces.append(entry.columns)
+        elif last is not None:
+            pieces.append(last.columns(entry.file))
+    columns = np.concatenate(pieces, axis=1)
+    counts = [entry.bars for entry in read]
+    data: dict[str, Any] = {
+        part: _repeated([entry.market[place] for entry in read], counts)
+        for place, part in enumerate(("exchange", "symbol", "timeframe"))
+    }
+    data["time_ms"] = columns[0].astype(np.int64)
+    data |= {name: columns[row] for row, name in enumerate(FIELDS) if row}
+    return pd.DataFrame(data, copy=False)
+
+
+def _repeated(values: Sequence[str], counts: Sequence[int]) -> pd.Categorical:
+    """Return each value as often as counted, as a category whose order is that of the text."""
+    categories = sorted(set(values))
+    place = {value: code for code, value in enumerate(categories)}
+    codes = np.repeat(np.array([place[value] for value in values], dtype=np.int32), counts)
+    return pd.Categorical.from_codes(codes, categories=pd.Index(categories, dtype="str"))
+
+
+def _files_table(entries: Sequence[_Entry]) -> pd.DataFrame:
+    rows = [
+        (
+            *(entry.file, *entry.market, entry.identity.size, entry.identity.modified_ns, entry.identity.inode),
+            *(entry.status, entry.reason, entry.bars, entry.dropped, entry.note, entry.gaps),
+            *(entry.first_ms, entry.last_ms),
+        )
+        for entry in entries
+    ]
+    columns = zip(FILE_DTYPES, zip(*rows, strict=True), strict=True)
+    return pd.DataFrame({name: pd.Series(list(values), dtype=FILE_DTYPES[name]) for name, values in columns})

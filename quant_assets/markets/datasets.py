@@ -1,0 +1,12 @@
+"""The four derivative datasets, by name and in the order in which they are shown.
+
+Here: their names alone. Not here: what they mean, where they are fetched, or which market serves one.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+Dataset = Literal["open_interest", "funding_rate", "long_short_ratio", "liquidations"]
+
+DATASETS: tuple[Dataset, ...] = get_args(Dataset)

@@ -1,0 +1,118 @@
+"""The provider's market list as a table, and whether a new answer may take the place of the last one.
+
+Here: joining `/future-markets` with `/exchanges`, and refusing an answer that has shrunk. Not here: fetching
+either (the API client), or choosing from the list (`resolution.py`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+
+DROPPED = "dropped_rows"
+
+_SURROGATES = re.compile("[\ud800-\udfff]")
+_TEXTS = (
+    "symbol",
+    "exchange",
+    "exchange_name",
+    "symbol_on_exchange",
+    "base_asset",
+    "quote_asset",
+    "margined",
+    "oi_lq_vol_denominated_in",
+)
+_FLAGS = ("is_perpetual", "has_long_short_ratio_data", "has_ohlcv_data", "has_buy_sell_data")
+_COLUMNS = (
+    *("symbol", "exchange", "exchange_name", "symbol_on_exchange", "base_asset", "quote_asset", "is_perpetual"),
+    *("margined", "expire_at_ms", "oi_lq_vol_denominated_in", "has_long_short_ratio_data", "has_ohlcv_data"),
+    *("has_buy_sell_data", "fetched_at_ms"),
+)
+
+
+class MarketListRefused(ValueError):
+    """An answer to a list request that must not replace the last one; the message gives the numbers."""
+
+
+def refuse_shrunken_list(endpoint: str, answer: Collection[str], last: Collection[str]) -> None:
+    """Raise MarketListRefused where an answer is empty, or has lost more than half of the last one.
+
+    `answer` and `last` are what identifies the rows: the symbols of `/future-markets`, the codes of
+    `/exchanges`. `last` is empty where there is no last answer. Lost is what was there and is no more, so an
+    answer of the same length that holds entirely different rows is refused too.
+    """
+    known = set(last)
+    if not answer:
+        had = f"; the last answer had {len(known)}" if known else ""
+        raise MarketListRefused(f"{endpoint} gave an empty list{had}; what was known is kept")
+    lost = len(known.difference(answer))
+    if 2 * lost > len(known):
+        raise MarketListRefused(
+            f"{endpoint} gave {len(answer)} rows and has lost {lost} of the last {len(known)}, "
+            "more than half; what was known is kept"
+        )
+
+
+def market_list_table(
+    exchanges: Iterable[tuple[str, str]], rows: Iterable[Mapping[str, Any]], fetched_at: datetime
+) -> pd.DataFrame:
+    """Join the rows of `/future-markets` with the (code, name) pairs of `/exchanges`.
+
+    Columns, sorted by symbol in UTF-8 byte order: symbol, exchange (code), exchange_name (the code where no name
+    is known), symbol_on_exchange, base_asset, quote_asset, margined ("STABLE" or "COIN"),
+    oi_lq_vol_denominated_in: text, "" where missing; is_perpetual, has_long_short_ratio_data, has_ohlcv_data,
+    has_buy_sell_data: bool, a missing one means no; expire_at_ms: float64, NaN = never; fetched_at_ms: int64.
+
+    A row without symbol, exchange or base_asset, or with a symbol seen before, is left out;
+    `table.attrs["dropped_rows"]` counts them. Raises ValueError for a `fetched_at` without a time zone.
+    """
+    fetched_at_ms = epoch_ms(fetched_at)
+    names = dict(exchanges)
+    kept: dict[str, dict[str, Any]] = {}
+    dropped = 0
+    for row in rows:
+        record = _record(row, names)
+        if record is None or record["symbol"] in kept:
+            dropped += 1
+        else:
+            kept[record["symbol"]] = record
+    ordered = [kept[symbol] for symbol in sorted(kept)]
+    columns: dict[str, pd.Series[Any]] = {
+        name: pd.Series([record[name] for record in ordered], dtype="str") for name in _TEXTS
+    }
+    columns |= {name: pd.Series([record[name] for record in ordered], dtype="bool") for name in _FLAGS}
+    columns["expire_at_ms"] = pd.Series([record["expire_at"] for record in ordered], dtype="float64")
+    columns["fetched_at_ms"] = pd.Series([fetched_at_ms] * len(ordered), dtype="int64")
+    table = pd.DataFrame({name: columns[name] for name in _COLUMNS})
+    table.attrs[DROPPED] = dropped
+    return table
+
+
+def epoch_ms(moment: datetime) -> int:
+    """Return a timezone-aware moment in epoch milliseconds; raises ValueError for a naive one."""
+    if moment.tzinfo is None:
+        raise ValueError(f"{moment.isoformat()} has no time zone")
+    return round(moment.timestamp() * 1000)
+
+
+def _record(row: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any] | None:
+    if not isinstance(row, Mapping):
+        return None
+    record: dict[str, Any] = {name: _text(row.get(name)) for name in _TEXTS}
+    if not (record["symbol"] and record["exchange"] and record["base_asset"]):
+        return None
+    record["exchange_name"] = names.get(record["exchange"], record["exchange"])
+    record |= {name: row.get(name) is True for name in _FLAGS}
+    expire_at = row.get("expire_at")
+    dated = isinstance(expire_at, int | float) and not isinstance(expire_at, bool)
+    record["expire_at"] = float(expire_at) if dated and expire_at is not None else float("nan")
+    return record
+
+
+def _text(value: object) -> str:
+    """Return the text that a table can hold: no lone surrogates, which have no UTF-8."""
+    return value if isinstance(value, str) and not _SURROGATES.search(value) else ""

@@ -1,0 +1,23 @@
+"""Fixtures that several folders of tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from quant_assets_tests.world import World, small_world
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with small_world(tmp_path_factory.mktemp("world")) as made:
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees the key or the folders of whoever runs it."""
+    names = ("API_KEY", "BASE_URL", "CALLS_PER_MINUTE")
+    for name in (*(f"COINALYZE_{name}" for name in names), "QUANT_DATA_DIR", "QUANT_CANDLES_DIR", "DAGSTER_HOME"):
+        monkeypatch.delenv(name, raising=False)

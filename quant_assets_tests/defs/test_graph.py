@@ -1,0 +1,87 @@
+"""The graph that Dagster shows: assets, partitions, policies, and what is written on each."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from quant_assets.definitions import build_definitions
+from quant_assets.derivatives.datasets import DATASETS
+from quant_assets.settings import Settings
+from quant_assets.signals import discover_strategies
+
+PARTITIONED = {*DATASETS, "features", "signals/legacy", "signals/breakout", "signals/breakout_v2", "master_feed"}
+UNPARTITIONED = {"candles", "candle_files", "coinalyze_markets", "symbol_map"}
+
+
+@pytest.fixture(scope="module")
+def graph(tmp_path_factory: pytest.TempPathFactory) -> dg.Definitions:
+    return build_definitions(Settings(data_dir=tmp_path_factory.mktemp("data")))
+
+
+def specs(graph: dg.Definitions) -> dict[str, dg.AssetSpec]:
+    return {spec.key.to_user_string(): spec for spec in graph.resolve_all_asset_specs()}
+
+
+def test_every_box_of_the_architecture_is_an_asset(graph: dg.Definitions) -> None:
+    assert set(specs(graph)) == PARTITIONED | UNPARTITIONED
+
+
+def test_what_speaks_of_a_moment_is_partitioned_by_quarter_hours(graph: dg.Definitions) -> None:
+    for name, spec in specs(graph).items():
+        if name in UNPARTITIONED:
+            assert spec.partitions_def is None
+            continue
+        assert spec.partitions_def is not None
+        assert spec.partitions_def.has_partition_key("2026-01-19-16:45")
+        assert not spec.partitions_def.has_partition_key("2026-01-19-16:50")
+
+
+def test_the_lineage_runs_from_candles_and_market_list_to_the_feed(graph: dg.Definitions) -> None:
+    upstream = {name: {dep.asset_key.to_user_string() for dep in spec.deps} for name, spec in specs(graph).items()}
+    assert upstream["symbol_map"] == {"candle_files", "coinalyze_markets"}
+    assert all("symbol_map" in upstream[dataset] for dataset in DATASETS)
+    assert upstream["features"] == {"candles", "symbol_map", *DATASETS}
+    assert upstream["signals/breakout_v2"] == {"features"}
+    assert upstream["master_feed"] >= {f"signals/{strategy.key}" for strategy in discover_strategies().strategies}
+
+
+def test_market_list_and_map_are_fresh_for_24_hours(graph: dg.Definitions) -> None:
+    for name in ("coinalyze_markets", "symbol_map"):
+        policy = specs(graph)[name].freshness_policy
+        assert policy is not None
+        assert policy.fail_window.to_timedelta() == timedelta(hours=24)  # type: ignore[attr-defined]
+
+
+def test_every_asset_says_what_it_is_who_owns_it_and_what_its_columns_mean(graph: dg.Definitions) -> None:
+    for name, spec in specs(graph).items():
+        assert spec.description, name
+        assert len(spec.description) > 60, name
+        assert spec.group_name != "default", name
+        assert spec.kinds, name
+        assert spec.owners, name
+        if name != "master_feed":
+            schema = spec.metadata["dagster/column_schema"].schema
+            assert len(schema.columns) >= 8, name
+            assert all(column.description for column in schema.columns), name
+
+
+def test_every_stage_has_its_checks(graph: dg.Definitions) -> None:
+    checks = {(key.asset_key.to_user_string(), key.name) for key in graph.resolve_asset_graph().asset_check_keys}
+    assert checks >= {
+        ("candles", "files_skipped"),
+        ("symbol_map", "every_market_has_a_row"),
+        ("symbol_map", "not_half_of_the_last"),
+        ("master_feed", "contract"),
+        *((dataset, check) for dataset in DATASETS for check in ("coverage", "age")),
+    }
+
+
+def test_the_workspace_loads_as_dagster_dev_would_load_it() -> None:
+    root = Path(__file__).parents[2]
+    text = (root / "workspace.yaml").read_text()
+    assert "quant_assets.definitions" in text
+    assert (root / "dagster.yaml").resolve() == (root / "quant_assets" / "defs" / "dagster.yaml").resolve()

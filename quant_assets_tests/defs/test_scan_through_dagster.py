@@ -1,0 +1,270 @@
+"""Scans through a real Dagster instance, real files and real HTTP."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import timedelta
+from pathlib import Path
+
+import dagster as dg
+import orjson
+import pytest
+
+from quant_assets.definitions import build_definitions
+from quant_assets.derivatives.datasets import DATASETS
+from quant_assets.emulator import DEFAULT_KEY, Faults
+from quant_assets.feed import feed_problems
+from quant_assets.lake import Lake
+from quant_assets.scan import ScanFailed
+from quant_assets.windows import LENGTH, Window
+from quant_assets_tests.world import SAMPLE_CANDLES, World, cut_candles, environment, small_world
+
+SIGNALS = ("signals/legacy", "signals/breakout", "signals/breakout_v2")
+
+
+def instance_of(world: World, name: str) -> dg.DagsterInstance:
+    return dg.DagsterInstance.from_config(str(world.folder / name / "dagster"))
+
+
+@pytest.fixture(scope="module")
+def scanned(world: World) -> World:
+    """The world, scanned once into the folder `scanned`."""
+    world.scan("scanned")
+    return world
+
+
+def test_a_scan_materializes_every_asset_of_its_window(scanned: World) -> None:
+    with instance_of(scanned, "scanned") as instance:
+        for name in (*DATASETS, "features", *SIGNALS, "master_feed"):
+            keys = instance.get_materialized_partitions(dg.AssetKey(name.split("/")))
+            assert keys == {scanned.window.key}, name
+        for name in ("candles", "candle_files", "coinalyze_markets", "symbol_map"):
+            assert instance.get_latest_materialization_event(dg.AssetKey(name)) is not None, name
+
+
+def test_every_materialization_counts_its_rows_and_describes_its_columns(scanned: World) -> None:
+    with instance_of(scanned, "scanned") as instance:
+        for name in ("candles", "symbol_map", *DATASETS, "features", *SIGNALS):
+            event = instance.get_latest_materialization_event(dg.AssetKey(name.split("/")))
+            assert event is not None
+            metadata = event.asset_materialization.metadata  # type: ignore[union-attr]
+            assert metadata["dagster/row_count"].value > 0, name
+            assert all(column.description for column in metadata["dagster/column_schema"].schema.columns), name
+
+
+def test_the_derivatives_report_what_they_spent_and_how_old_they_are(scanned: World) -> None:
+    with instance_of(scanned, "scanned") as instance:
+        for dataset in DATASETS:
+            event = instance.get_latest_materialization_event(dg.AssetKey(dataset))
+            metadata = event.asset_materialization.metadata  # type: ignore[union-attr]
+            for name in ("calls", "requests", "cache_hits", "waited_seconds", "coverage", "median_age_seconds"):
+                assert metadata[name].value is not None, (dataset, name)
+
+
+def test_the_checks_have_been_made(scanned: World) -> None:
+    with instance_of(scanned, "scanned") as instance:
+        for asset, check in (("symbol_map", "every_market_has_a_row"), ("master_feed", "contract")):
+            key = dg.AssetCheckKey(dg.AssetKey(asset), check)
+            records = instance.event_log_storage.get_asset_check_execution_history(key, limit=1)
+            assert records[0].status.value == "SUCCEEDED"
+
+
+def test_the_feed_has_a_signal_for_every_market_and_strategy_and_keeps_its_contract(scanned: World) -> None:
+    content = (scanned.folder / "scanned" / "master_feed.json").read_bytes()
+    feed = orjson.loads(content)
+    assert feed_problems(content) == []
+    assert feed["stats"]["signals"] == len(feed["signals"]) == feed["stats"]["markets"] * 3
+    assert feed["simulated"]
+    assert feed["window"] == scanned.window.key
+    statuses = {signal["oi_metadata"]["status"] for signal in feed["signals"]}
+    assert statuses == {"resolved", "aggregated", "neutral"}
+
+
+def test_open_interest_is_a_number_where_it_is_known_and_null_where_it_is_not(scanned: World) -> None:
+    feed = orjson.loads((scanned.folder / "scanned" / "master_feed.json").read_bytes())
+    known = [s["oi_metadata"] for s in feed["signals"] if s["oi_metadata"]["value"] is not None]
+    assert len(known) > len(feed["signals"]) * 0.7
+    assert all(interest["value"] > 0 and interest["unit"] and interest["coinalyze_symbol"] for interest in known)
+    assert len({interest["value"] for interest in known}) > len(known) / 6
+    neutral = [s for s in feed["signals"] if s["oi_metadata"]["status"] == "neutral"]
+    assert all(s["oi_metadata"]["value"] is None for s in neutral)
+    parts = [s["details"]["score_breakdown"]["oi_flow"] for s in neutral if s["details"]["reason"] not in WAITING]
+    assert parts
+    assert set(parts) == {10.0}
+
+
+WAITING = {"insufficient_history", "stale_candles"}
+
+
+def test_the_same_window_again_makes_no_call_and_gives_the_same_signals(scanned: World) -> None:
+    first = orjson.loads((scanned.folder / "scanned" / "master_feed.json").read_bytes())
+    calls = scanned.emulator.accounting.calls
+    again = scanned.scan("scanned")
+    assert scanned.emulator.accounting.calls == calls
+    assert again.api["calls"] == 0
+    assert again.api["cache_hits"] > 0
+    assert orjson.dumps(again.feed["signals"]) == orjson.dumps(first["signals"])
+
+
+def test_an_older_window_never_takes_the_place_of_a_newer_feed(scanned: World) -> None:
+    newest = (scanned.folder / "scanned" / "master_feed.json").read_bytes()
+    older = scanned.scan("scanned", window=Window(scanned.window.end - 3 * LENGTH))
+    assert not older.published
+    assert older.feed["window"] == older.feed_path.stem[:13] + ":" + older.feed_path.stem[13:]
+    assert (scanned.folder / "scanned" / "master_feed.json").read_bytes() == newest
+
+
+def test_candle_files_that_did_not_change_are_not_parsed_again(scanned: World) -> None:
+    lake = Lake(scanned.folder / "scanned" / "lake")
+    before = lake.read(["candles"])
+    file = sorted(scanned.candles.glob("*_4h.json"))[0]
+    content, state = file.read_bytes(), file.stat()
+    try:
+        with file.open("rb+") as handle:
+            handle.write(b"#" * 40)
+        import os  # noqa: PLC0415
+
+        os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns))
+        scanned.scan("scanned")
+        after = lake.read(["candles"])
+        assert after is not None
+        assert after.equals(before)
+    finally:
+        file.write_bytes(content)
+
+
+@pytest.mark.parametrize("windows_back", [0, 5, 40])
+def test_data_cut_at_the_windows_end_give_the_same_bytes_of_signals(world: World, windows_back: int) -> None:
+    window = Window(world.window.end - windows_back * LENGTH)
+    whole = world.scan(f"whole{windows_back}", window=window)
+    cut = world.folder / f"cut{windows_back}"
+    cut_candles(world.candles, cut, window.end_ms)
+    clock = world.emulator.clock
+    world.emulator.clock = lambda: window.end + timedelta(seconds=20)
+    try:
+        with_cut_data = World(world.folder, world.emulator, cut, world.moment).scan(
+            f"cut{windows_back}d", window=window
+        )
+    finally:
+        world.emulator.clock = clock
+    assert len(whole.feed["signals"]) > 30
+    assert orjson.dumps(with_cut_data.feed["signals"]) == orjson.dumps(whole.feed["signals"])
+
+
+def test_without_a_key_everything_is_neutral_and_the_feed_is_written(world: World) -> None:
+    result = world.scan("no_key", key=None)
+    assert result.feed["stats"]["resolution"]["neutral"] == result.feed["stats"]["markets"]
+    usable = [s for s in result.feed["signals"] if s["details"]["reason"] not in WAITING]
+    assert {s["details"]["score_breakdown"]["oi_flow"] for s in usable} == {10.0}
+    assert result.api["calls"] == 0
+    assert not result.key_refused
+
+
+def test_a_key_that_is_refused_later_leaves_what_was_known_and_says_so(world: World) -> None:
+    world.scan("refused")
+    window = Window(world.window.end - 8 * LENGTH * 4 * 3)
+    result = world.scan("refused", window=window, key="no longer valid")
+    assert result.key_refused
+    assert result.feed["stats"]["markets"] > 0
+
+
+def test_a_provider_that_is_down_costs_no_feed(world: World) -> None:
+    world.emulator.faults = Faults(server_error=1.0)
+    try:
+        result = world.scan("down")
+    finally:
+        world.emulator.faults = Faults()
+    assert result.feed["stats"]["resolution"]["neutral"] == result.feed["stats"]["markets"]
+    assert any("market list" in note for note in result.notes)
+
+
+def test_a_store_that_is_damaged_costs_no_feed(world: World) -> None:
+    world.scan("damaged")
+    for file in (world.folder / "damaged" / "store" / "loopback").glob("derivatives.sqlite*"):
+        file.unlink()
+    (world.folder / "damaged" / "store" / "loopback" / "derivatives.sqlite").write_bytes(b"no database at all" * 99)
+    result = world.scan("damaged")
+    assert result.feed["stats"]["freshness"]["open_interest"]["fresh"] == 0
+    with instance_of(world, "damaged") as instance:
+        key = dg.AssetCheckKey(dg.AssetKey("open_interest"), "refresh")
+        record = instance.event_log_storage.get_asset_check_execution_history(key, limit=1)[0]
+        assert record.status.value == "FAILED"
+
+
+def test_features_alone_take_the_newest_derivatives_known_before_their_window(scanned: World) -> None:
+    settings = scanned.settings("scanned")
+    later = Window(scanned.window.end - LENGTH)
+    with environment(DAGSTER_HOME=str(scanned.folder / "scanned" / "dagster")), dg.DagsterInstance.get() as instance:
+        job = build_definitions(settings).resolve_implicit_global_asset_job_def()
+        result = job.execute_in_process(
+            instance=instance, partition_key=later.key, asset_selection=[dg.AssetKey("features")]
+        )
+    assert result.success
+    table = Lake(settings.lake_dir).read(["features"], later.key)
+    assert table is not None
+    # Only an older window (three before the newest) has derivatives: they are two windows older here.
+    assert table["oi_age_seconds"].dropna().min() == 1800.0
+
+
+def test_the_key_is_nowhere_in_the_data_folder(world: World) -> None:
+    secret = "s3cret-k3y-that-must-not-be-found"
+    world.emulator.key = secret
+    world.emulator.faults = Faults(seed=1, server_error=0.3, cut=0.2)
+    try:
+        world.scan("secret", key=secret)
+        world.scan("secret", key=secret + "-refused", window=Window(world.window.end - LENGTH))
+    finally:
+        world.emulator.key = DEFAULT_KEY
+        world.emulator.faults = Faults()
+    files = [path for path in (world.folder / "secret").rglob("*") if path.is_file()]
+    assert len(files) > 20
+    assert [path for path in files if secret.encode() in path.read_bytes()] == []
+
+
+def test_a_folder_without_candles_fails_with_what_to_do(tmp_path: Path, world: World) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ScanFailed, match="EXCHANGE_SYMBOL_TIMEFRAME"):
+        World(tmp_path, world.emulator, tmp_path / "empty", world.moment).scan("none")
+
+
+def test_one_broken_file_never_costs_another(tmp_path: Path) -> None:
+    with small_world(tmp_path, markets=6) as world:
+        good = world.scan("good").feed["stats"]["markets"]
+        (world.candles / "BINANCE_BROKENUSDT_15m.json").write_bytes(b'[{"time": 17')
+        (world.candles / "notes.txt").write_text("not a candle file")
+        (world.candles / "OKX_龙虾-USDT_15m.json").write_bytes(b"[]")
+        result = world.scan("bad")
+        assert result.feed["stats"]["markets"] == good
+        assert set(result.feed["stats"]["skipped"]) >= {
+            "BINANCE_BROKENUSDT_15m.json",
+            "notes.txt",
+            "OKX_龙虾-USDT_15m.json",
+        }
+        shutil.rmtree(world.candles)
+        with pytest.raises(ScanFailed, match="there is no folder"):
+            world.scan("gone")
+
+
+@pytest.mark.skipif(not SAMPLE_CANDLES.is_dir(), reason=f"no sample candles at {SAMPLE_CANDLES}")
+@pytest.mark.parametrize("end", ["2026-01-19T17:00:00+00:00", "2026-01-18T05:15:00+00:00", "2026-01-12T00:00:00+00:00"])
+def test_real_candles_cut_at_the_windows_end_give_the_same_bytes_of_signals(tmp_path: Path, end: str) -> None:
+    from datetime import datetime  # noqa: PLC0415
+
+    from quant_assets.emulator import Emulator, universe_of_candles  # noqa: PLC0415
+    from quant_assets_tests.world import CALLS_PER_MINUTE  # noqa: PLC0415
+
+    window = Window(datetime.fromisoformat(end))
+    feeds = []
+    for name in ("whole", "cut"):
+        folder = tmp_path / name
+        if name == "cut":
+            cut_candles(SAMPLE_CANDLES, folder / "candles", window.end_ms)
+        candles = folder / "candles" if name == "cut" else SAMPLE_CANDLES
+        universe = universe_of_candles(SAMPLE_CANDLES)
+        clock = (
+            (lambda: window.end + timedelta(seconds=5)) if name == "cut" else (lambda: datetime.now(window.end.tzinfo))
+        )
+        with Emulator(universe, calls_per_minute=CALLS_PER_MINUTE, clock=clock) as emulator:
+            feeds.append(World(folder, emulator, candles, window.end).scan("data", window=window).feed)
+    assert len(feeds[0]["signals"]) >= 300
+    assert orjson.dumps(feeds[0]["signals"]) == orjson.dumps(feeds[1]["signals"])

@@ -1,0 +1,228 @@
+"""The four rules that the derivative assets hold to, over real HTTP and a real store."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from quant_assets.derivatives.datasets import DATASETS
+from quant_assets.derivatives.snapshot import snapshot
+from quant_assets.emulator import Faults, Universe, plain_universe
+from quant_assets.windows import LENGTH, Window
+from quant_assets_tests.derivatives.conftest import Provider
+
+Provide = Callable[..., Provider]
+
+
+def test_a_cold_refresh_asks_once_for_everything_and_packs_its_requests_full(provide: Provide) -> None:
+    provider = provide(plain_universe(30))
+    _, report = provider.refresh()
+    accepted = provider.emulator.accounting.accepted
+    asked = [(request.endpoint, symbol) for request in accepted for symbol in request.symbols]
+    assert len(asked) == len(set(asked)) == 30 * 4
+    assert report.calls == 120
+    assert report.requests == 8
+    assert max(len(request.symbols) for request in accepted) == 20
+    assert all(report.datasets[dataset].fetched == 30 for dataset in DATASETS)
+    assert report.stopped == ""
+
+
+def test_the_same_window_again_costs_nothing(provide: Provide) -> None:
+    provider = provide(plain_universe(25))
+    provider.refresh()
+    spent = provider.emulator.accounting.calls
+    _, report = provider.refresh()
+    assert provider.emulator.accounting.calls == spent
+    assert (report.calls, report.cache_hits) == (0, 100)
+
+
+def test_the_next_window_asks_only_for_what_its_cadence_makes_due(provide: Provide) -> None:
+    provider = provide(plain_universe(10))
+    provider.refresh()
+    provider.clock.moment += LENGTH
+    _, report = provider.refresh()
+    assert {dataset: report.datasets[dataset].calls for dataset in DATASETS} == {
+        "open_interest": 10,
+        "funding_rate": 0,
+        "long_short_ratio": 0,
+        "liquidations": 0,
+    }
+    provider.clock.moment += timedelta(minutes=45)
+    _, report = provider.refresh()
+    assert report.calls == 40
+
+
+def test_a_backfill_within_the_providers_retention_costs_one_call_a_symbol(provide: Provide) -> None:
+    provider = provide(plain_universe(5))
+    newest = Window.last_complete(provider.clock.moment)
+    days_ago = Window(newest.end - timedelta(days=6))
+    _, first = provider.refresh(window=days_ago)
+    assert first.calls == 20
+    for step in range(1, 12):
+        _, later = provider.refresh(window=Window(days_ago.end + step * 7 * LENGTH))
+        assert later.calls == 0
+    _, last = provider.refresh(window=newest)
+    assert last.calls == 0
+
+
+def test_a_crash_loses_at_most_the_batch_in_flight(provide: Provide) -> None:
+    class Killed(BaseException):
+        pass
+
+    provider = provide(plain_universe(60))
+
+    def kill_after_five(stage: str, done: int, total: int, note: str = "") -> None:
+        if done >= 100:
+            raise Killed
+
+    with pytest.raises(Killed):
+        provider.refresh(progress=kill_after_five)
+    _, report = provider.refresh()
+    assert provider.emulator.accounting.calls <= 240 + 20
+    assert report.cache_hits >= 80
+
+
+def test_what_the_time_does_not_suffice_for_is_left_waiting_and_taken_up_later(provide: Provide) -> None:
+    provider = provide(plain_universe(50), calls_per_minute=40)
+    now = provider.clock.seconds()
+    symbol_map, report = provider.refresh(deadline=now + 30)
+    assert report.stopped == "out_of_time"
+    assert report.calls == 40
+    assert report.datasets["open_interest"].waiting == 10
+    table = snapshot(provider.store(), symbol_map, "open_interest", Window.last_complete(provider.clock.moment))
+    assert table["value"].notna().sum() == 40
+    _, report = provider.refresh(deadline=now + 3600)
+    assert report.stopped == ""
+    assert report.rate_limited == 0
+    assert provider.emulator.accounting.calls == 200
+    assert provider.emulator.accounting.rate_limited == 0
+
+
+def test_no_time_at_all_makes_no_call(provide: Provide) -> None:
+    provider = provide(plain_universe(3))
+    _, report = provider.refresh(deadline=provider.clock.seconds())
+    assert (report.calls, report.stopped) == (0, "out_of_time")
+
+
+def test_faults_on_the_way_cost_attempts_and_no_data(provide: Provide) -> None:
+    provider = provide(plain_universe(60))
+    provider.emulator.faults = Faults(seed=3, server_error=0.2, cut=0.1, closed=0.05)
+    for _ in range(4):
+        _, report = provider.refresh()
+        if not report.stopped and not any(account.failed for account in report.datasets.values()):
+            break
+    assert report.cache_hits + sum(account.fetched for account in report.datasets.values()) == 240
+
+
+def test_a_provider_that_is_down_ends_the_refresh_after_three_requests(provide: Provide) -> None:
+    provider = provide(plain_universe(100))
+    provider.emulator.faults = Faults(server_error=1.0)
+    symbol_map, report = provider.refresh()
+    assert report.stopped == "provider_unavailable"
+    assert report.requests == 15
+    assert report.problems
+    assert len(snapshot(provider.store(), symbol_map, "funding_rate", Window.last_complete(provider.clock()))) == 100
+
+
+@pytest.mark.parametrize(("key", "stopped", "requests"), [(None, "no_key", 0), ("wrong", "key_refused", 1)])
+def test_without_a_key_that_is_taken_nothing_more_is_sent(
+    provide: Provide, key: str | None, stopped: str, requests: int
+) -> None:
+    provider = provide(plain_universe(100))
+    _, report = provider.refresh(client=provider.client(key))
+    assert report.stopped == stopped
+    assert report.requests == requests
+    assert provider.emulator.accounting.calls == 0
+
+
+def _with_empty_interest(universe: Universe, symbols: set[str]) -> Universe:
+    listings = {
+        symbol: replace(listing, empty=frozenset({"open_interest"})) if symbol in symbols else listing
+        for symbol, listing in universe.listings.items()
+    }
+    return Universe(listings)
+
+
+def test_a_dataset_that_comes_back_empty_twice_is_taken_from_the_next_best_market(provide: Provide) -> None:
+    base = plain_universe(4)
+    first = next(iter(base.listings))
+    row = base.listings[first].row
+    other = replace(base.listings[first], row=replace(row, symbol="STANDIN.6", exchange="6"))
+    universe = _with_empty_interest(Universe({**base.listings, "STANDIN.6": other}), {first})
+    provider = provide(universe)
+    provider.markets = provider.markets[provider.markets["exchange"] == "BINANCE"]
+
+    def status_of(symbol_map: object) -> tuple[str, str]:
+        market = symbol_map[symbol_map["symbol"] == row.symbol_on_exchange].iloc[0]  # type: ignore[index]
+        return str(market["open_interest_symbol"]), str(market["status"])
+
+    symbol_map, _ = provider.refresh()
+    assert status_of(symbol_map) == (first, "resolved")
+    provider.clock.moment += LENGTH
+    symbol_map, _ = provider.refresh()
+    assert status_of(symbol_map) == ("STANDIN.6", "aggregated")
+    table = snapshot(provider.store(), symbol_map, "open_interest", Window.last_complete(provider.clock()))
+    assert table.loc[table["symbol"] == row.symbol_on_exchange, "value"].notna().all()
+    # Funding of the same market stays where it was.
+    assert (symbol_map["funding_rate_symbol"] == "STANDIN.6").sum() == 0
+    # A new market list gives the first one another chance.
+    provider.market_list["fetched_at_ms"] = int(provider.clock.seconds() * 1000) + 1
+    provider.clock.moment += LENGTH
+    symbol_map, _ = provider.refresh()
+    assert status_of(symbol_map) == (first, "resolved")
+
+
+def test_markets_that_share_a_symbol_share_its_call(provide: Provide) -> None:
+    provider = provide(plain_universe(3))
+    provider.markets["exchange"] = ["BINANCE", "MEXC", "KUCOIN"]
+    provider.markets["symbol"] = provider.markets["symbol"].iloc[0]
+    _, report = provider.refresh()
+    assert report.calls == 4
+
+
+def test_an_open_bar_is_never_taken_for_a_closed_one(provide: Provide) -> None:
+    provider = provide(plain_universe(2))
+    window = Window.last_complete(provider.clock.moment)
+    provider.clock.moment += timedelta(minutes=7)
+    symbol_map, _ = provider.refresh()
+    store = provider.store()
+    bars = store.bars("open_interest", list(provider.emulator.universe.listings), 0, 2**40)
+    assert max(bar[1] for bar in bars) == window.end_seconds - 900
+    table = snapshot(store, symbol_map, "open_interest", window)
+    assert (table["closed_at_ms"] == window.end_ms).all()
+
+
+def test_bars_that_closed_later_change_nothing_in_an_older_window(provide: Provide) -> None:
+    provider = provide(plain_universe(8))
+    window = Window.last_complete(provider.clock.moment)
+    symbol_map, _ = provider.refresh()
+    before = {dataset: snapshot(provider.store(), symbol_map, dataset, window) for dataset in DATASETS}
+    provider.clock.moment += timedelta(hours=5)
+    provider.refresh()
+    for dataset in DATASETS:
+        after = snapshot(provider.store(), symbol_map, dataset, window)
+        assert after.equals(before[dataset])
+
+
+def test_a_request_that_the_provider_calls_wrong_costs_only_the_symbol_that_spoils_it(provide: Provide) -> None:
+    provider = provide(plain_universe(20))
+    poison = sorted(provider.emulator.universe.listings)[7]
+
+    class PoisonedClient(type(provider.client())):  # type: ignore[misc]
+        """The real client, of a provider that has come to refuse one symbol."""
+
+        def history(self, endpoint: str, symbols: object, **options: object) -> object:
+            if poison in symbols:  # type: ignore[operator]
+                return super().history(endpoint, symbols, **{**options, "interval": "7min"})
+            return super().history(endpoint, symbols, **options)
+
+    client = provider.client()
+    client.__class__ = PoisonedClient
+    _, report = provider.refresh(client=client, datasets=["open_interest"])
+    assert report.datasets["open_interest"].fetched == 19
+    assert report.datasets["open_interest"].failed == 1
+    assert Counter(report.problems).total() == 1

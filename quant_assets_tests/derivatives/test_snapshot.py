@@ -1,0 +1,102 @@
+"""The numbers of a window, by hand."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from quant_assets.derivatives.snapshot import open_interest_statistics, snapshot
+from quant_assets.derivatives.store import DerivativesStore, Fetched
+from quant_assets.windows import Window
+
+WINDOW = Window(datetime(2026, 1, 19, 17, 0, tzinfo=UTC))
+END = WINDOW.end_seconds
+
+
+def symbol_map(dataset: str, symbol: str = "A") -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "exchange": ["BINANCE", "MEXC"],
+            "symbol": ["X", "Y"],
+            f"{dataset}_symbol": [symbol, ""],
+            f"{dataset}_exchange": ["Binance", ""],
+            f"{dataset}_status": ["resolved", "neutral"],
+            f"{dataset}_unit": ["BASE_ASSET", ""],
+        }
+    )
+
+
+def store_with(
+    tmp_path: Path, dataset: str, bars: dict[str, list[tuple[float, ...]]], through: int = END
+) -> DerivativesStore:
+    store = DerivativesStore(tmp_path / "store.sqlite")
+    store.add(Fetched(dataset, ("A",), bars, END - 200_000, through, END * 1000, simulated=False))  # type: ignore[arg-type]
+    return store
+
+
+def test_the_z_score_is_of_the_last_thirty_closes() -> None:
+    closes = np.array([1000.0] * 50 + [float(value) for value in range(30)])
+    recent = closes[-30:]
+    expected = (29 - recent.mean()) / math.sqrt(((recent - recent.mean()) ** 2).mean())
+    assert open_interest_statistics(closes)["z_score"] == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("closes", [[5.0] * 40, [float(value) for value in range(13)], [0.1] * 29 + [0.1]])
+def test_there_is_no_z_score_of_flat_or_few_closes(closes: list[float]) -> None:
+    assert math.isnan(open_interest_statistics(np.array(closes))["z_score"])
+
+
+def test_the_slope_is_that_of_least_squares() -> None:
+    statistics = open_interest_statistics(np.array([3.0, 5.0, 7.0, 9.0]))
+    assert statistics["slope"] == pytest.approx(2.0)
+    assert statistics["average"] == 6.0
+    assert statistics["value"] == 9.0
+
+
+def test_open_interest_older_than_a_day_is_not_known(tmp_path: Path) -> None:
+    bars = {"A": [(END - 86400 - 900, 1.0, 1.0, 1.0, 1.0)]}
+    table = snapshot(store_with(tmp_path, "open_interest", bars), symbol_map("open_interest"), "open_interest", WINDOW)
+    assert table["value"].isna().all()
+    assert table["points"].tolist() == [0, 0]
+
+
+def test_a_market_without_a_symbol_has_a_row_that_knows_nothing(tmp_path: Path) -> None:
+    bars = {"A": [(END - 900, 0.01, 0.01, 0.01, 0.02)]}
+    table = snapshot(store_with(tmp_path, "funding_rate", bars), symbol_map("funding_rate"), "funding_rate", WINDOW)
+    assert table["funding_rate_pct"].tolist()[0] == 0.02
+    assert table.iloc[1].isna().sum() == 2
+    assert table["status"].tolist() == ["resolved", "neutral"]
+
+
+def test_liquidations_are_summed_over_the_hour_and_the_day_before_what_is_known(tmp_path: Path) -> None:
+    bars = [(END - 86400 - 900, 1e6, 1e6), (END - 86400, 1.0, 2.0), (END - 3600, 10.0, 0.0), (END - 900, 100.0, 5.0)]
+    table = snapshot(
+        store_with(tmp_path, "liquidations", {"A": bars}), symbol_map("liquidations"), "liquidations", WINDOW
+    )
+    row = table.iloc[0]
+    assert (row["longs_1h"], row["shorts_1h"], row["longs_24h"], row["shorts_24h"]) == (110.0, 5.0, 111.0, 7.0)
+    assert row["closed_at_ms"] == END * 1000
+
+
+def test_liquidations_known_only_until_an_hour_ago_say_so(tmp_path: Path) -> None:
+    bars = {"A": [(END - 7200, 7.0, 0.0)]}
+    store = store_with(tmp_path, "liquidations", bars, through=END - 3600)
+    row = snapshot(store, symbol_map("liquidations"), "liquidations", WINDOW).iloc[0]
+    assert row["longs_1h"] == 7.0
+    assert row["closed_at_ms"] == (END - 3600) * 1000
+
+
+def test_a_symbol_that_answered_without_liquidations_was_quiet_and_one_left_out_is_unknown(tmp_path: Path) -> None:
+    quiet = snapshot(
+        store_with(tmp_path / "1", "liquidations", {"A": []}), symbol_map("liquidations"), "liquidations", WINDOW
+    )
+    unknown = snapshot(
+        store_with(tmp_path / "2", "liquidations", {}), symbol_map("liquidations"), "liquidations", WINDOW
+    )
+    assert quiet.iloc[0]["longs_24h"] == 0.0
+    assert math.isnan(unknown.iloc[0]["longs_24h"])

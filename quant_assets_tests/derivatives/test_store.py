@@ -1,0 +1,90 @@
+"""The store keeps whole answers, knows what was asked for, and opens or says why not."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from quant_assets.derivatives.store import DerivativesStore, Fetched, StoreError
+
+
+def add(store: DerivativesStore, start: int, through: int, at_ms: int = 0, symbols: tuple[str, ...] = ("A",)) -> None:
+    bars = {symbol: [(start, 1.0, 2.0)] for symbol in symbols}
+    store.add(Fetched("liquidations", symbols, bars, start, through, at_ms, simulated=False))
+
+
+def test_ranges_that_touch_become_one_and_others_stay_apart(tmp_path: Path) -> None:
+    store = DerivativesStore(tmp_path / "s.sqlite")
+    add(store, 1000, 2000)
+    add(store, 5000, 6000)
+    assert store.known("liquidations", ["A", "B"], 1000) == {"A": 2000}
+    assert store.known("liquidations", ["A"], 3000) == {"A": 2000}
+    assert store.known("liquidations", ["A"], 5000) == {"A": 6000}
+    add(store, 1900, 5000)
+    assert store.known("liquidations", ["A"], 1000) == {"A": 6000}
+    assert store.known("liquidations", ["A"], 999) == {}
+
+
+def test_two_answers_without_data_in_a_row_are_counted_and_one_with_data_ends_it(tmp_path: Path) -> None:
+    store = DerivativesStore(tmp_path / "s.sqlite")
+
+    def nothing(at_ms: int) -> None:
+        store.add(Fetched("liquidations", ("A",), {}, 0, 900, at_ms, simulated=False))
+
+    nothing(100)
+    assert store.empty_twice("liquidations", 0) == set()
+    nothing(200)
+    assert store.empty_twice("liquidations", 0) == {"A"}
+    assert store.empty_twice("liquidations", 150) == set()
+    assert store.empty_twice("open_interest", 0) == set()
+    add(store, 0, 900)
+    assert store.empty_twice("liquidations", 0) == set()
+
+
+def test_a_bar_that_comes_again_is_corrected_not_doubled(tmp_path: Path) -> None:
+    store = DerivativesStore(tmp_path / "s.sqlite")
+    for value in (1.0, 3.0):
+        store.add(Fetched("liquidations", ("A",), {"A": [(900, value, 0.0)]}, 0, 1800, 0, simulated=False))
+    assert store.bars("liquidations", ["A"], 0, 9000) == [("A", 900, 3.0, 0.0)]
+
+
+def test_two_processes_worth_of_stores_see_each_others_answers(tmp_path: Path) -> None:
+    one, other = DerivativesStore(tmp_path / "s.sqlite"), DerivativesStore(tmp_path / "s.sqlite")
+    add(one, 1000, 2000)
+    assert other.known("liquidations", ["A"], 1000) == {"A": 2000}
+    add(other, 2000, 3000)
+    assert one.known("liquidations", ["A"], 1000) == {"A": 3000}
+
+
+def test_simulated_answers_mark_the_store_for_good(tmp_path: Path) -> None:
+    store = DerivativesStore(tmp_path / "s.sqlite")
+    assert not store.simulated
+    store.add(Fetched("liquidations", ("A",), {}, 0, 900, 0, simulated=True))
+    assert DerivativesStore(tmp_path / "s.sqlite").simulated
+
+
+def test_a_damaged_file_is_named_with_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "s.sqlite"
+    path.write_bytes(b"this is no database, and never was" * 100)
+    with pytest.raises(StoreError, match=r"s\.sqlite.*move it away"):
+        DerivativesStore(path)
+
+
+def test_a_store_of_a_newer_program_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "s.sqlite"
+    DerivativesStore(path).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    with pytest.raises(StoreError, match="newer than this program"):
+        DerivativesStore(path)
+
+
+def test_an_answer_that_cannot_be_stored_whole_is_not_stored_at_all(tmp_path: Path) -> None:
+    store = DerivativesStore(tmp_path / "s.sqlite")
+    broken = {"A": [(900, 1.0, 2.0)], "B": [(900, 1.0)]}
+    with pytest.raises(StoreError):
+        store.add(Fetched("liquidations", ("A", "B"), broken, 0, 1800, 0, simulated=False))
+    assert store.bars("liquidations", ["A", "B"], 0, 9000) == []
+    assert store.known("liquidations", ["A", "B"], 0) == {}

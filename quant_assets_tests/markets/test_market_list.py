@@ -1,0 +1,82 @@
+"""The market list as a table, and which answers are refused."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from quant_assets.markets import MarketListRefused, market_list_table, refuse_shrunken_list
+from quant_assets_tests.markets.sample_list import EXCHANGES, NOW, ROWS, row
+
+
+def test_rows_are_joined_with_the_exchange_names_and_sorted_by_byte_order() -> None:
+    found = market_list_table(EXCHANGES, ROWS, NOW)
+    assert found["symbol"].tolist() == sorted((r["symbol"] for r in ROWS), key=lambda symbol: symbol.encode())
+    assert found.set_index("symbol")["exchange_name"]["PUMP_USDT.Y"] == "Gate.io"
+    assert set(found["fetched_at_ms"]) == {NOW.timestamp() * 1000}
+    assert found.attrs["dropped_rows"] == 0
+
+
+def test_the_columns_have_their_types_also_where_there_is_no_row() -> None:
+    kinds = {name: str(kind) for name, kind in market_list_table(EXCHANGES, ROWS, NOW).dtypes.items()}
+    assert kinds == {name: str(kind) for name, kind in market_list_table([], [], NOW).dtypes.items()}
+    assert (kinds["symbol"], kinds["is_perpetual"], kinds["expire_at_ms"]) == ("str", "bool", "float64")
+    assert kinds["fetched_at_ms"] == "int64"
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {},
+        row("X.A", "X", "", "USDT"),
+        row("X.A", "X", None, "USDT"),  # type: ignore[arg-type]
+        {**row("X.A", "X", "X", "USDT"), "symbol": 3},
+        {**row("X.A", "X", "X", "USDT"), "exchange": None},
+        {**row("X.A", "X", "X", "USDT"), "symbol": "\ud800"},
+        row("BTCUSDT_PERP.A", "again", "BTC", "USDT"),
+        "no object",
+    ],
+)
+def test_a_row_that_identifies_no_market_is_left_out_and_counted(broken: Any) -> None:
+    found = market_list_table(EXCHANGES, [*ROWS, broken], NOW)
+    assert (len(found), found.attrs["dropped_rows"]) == (len(ROWS), 1)
+
+
+def test_missing_fields_read_as_no_and_never() -> None:
+    found = market_list_table([], [{"symbol": "X.Q", "exchange": "Q", "base_asset": "X"}], NOW).iloc[0]
+    assert not found["is_perpetual"]
+    assert not found["has_long_short_ratio_data"]
+    assert math.isnan(found["expire_at_ms"])
+    assert (found["exchange_name"], found["quote_asset"]) == ("Q", "")
+
+
+def test_a_fetch_time_without_a_time_zone_is_refused() -> None:
+    with pytest.raises(ValueError, match="time zone"):
+        market_list_table([], [], datetime(2026, 1, 19))  # noqa: DTZ001 - the fault under test
+
+
+LAST = [f"S{number}" for number in range(10)]
+
+
+@pytest.mark.parametrize("answer", [LAST, LAST[:5], [*LAST[5:], "new"], LAST * 2])
+def test_an_answer_that_has_lost_at_most_half_is_taken(answer: list[str]) -> None:
+    refuse_shrunken_list("/future-markets", answer, LAST)
+
+
+@pytest.mark.parametrize("answer", [LAST[:4], [*LAST[:4], *(f"new{number}" for number in range(20))]])
+def test_an_answer_that_has_lost_more_than_half_is_refused_with_the_numbers(answer: list[str]) -> None:
+    with pytest.raises(MarketListRefused, match=rf"/exchanges gave {len(answer)} rows and has lost 6 of the last 10"):
+        refuse_shrunken_list("/exchanges", answer, LAST)
+
+
+@pytest.mark.parametrize("last", [[], LAST])
+def test_an_empty_answer_is_refused_also_where_it_is_the_first(last: list[str]) -> None:
+    with pytest.raises(MarketListRefused, match="empty list"):
+        refuse_shrunken_list("/exchanges", [], last)
+
+
+def test_a_first_answer_is_taken() -> None:
+    refuse_shrunken_list("/exchanges", ["A"], [])

@@ -1,0 +1,213 @@
+"""The command line as a person runs it: real processes, exit codes, what is printed where."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import orjson
+import pytest
+
+from quant_assets_tests.world import World
+
+SUMMARY = {
+    "feed",
+    "window",
+    "as_of",
+    "markets",
+    "signals",
+    "skipped",
+    "resolution",
+    "actions",
+    "api",
+    "elapsed_seconds",
+}
+API = {"calls", "requests", "rate_limited", "cache_hits", "waited_seconds"}
+
+
+def run(*arguments: str, env: dict[str, str], cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "quant_assets", *arguments],
+        env=env,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def as_of(world: World) -> str:
+    return world.window.end.isoformat().replace("+00:00", "Z")
+
+
+def test_a_scan_prints_the_best_signals_and_where_the_feed_is(world: World, tmp_path: Path) -> None:
+    done = run("scan", str(world.candles), "--as-of", as_of(world), env=world.environment("cli"), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "Best 15 of" in done.stdout
+    assert f"feed: {world.folder / 'cli' / 'master_feed.json'}" in done.stdout
+    assert "calls in" in done.stdout
+    assert done.stderr == ""
+
+
+def test_json_is_a_summary_on_stdout_and_nothing_else(world: World, tmp_path: Path) -> None:
+    environment = world.environment("cli")
+    run("scan", str(world.candles), "--as-of", as_of(world), env=environment, cwd=tmp_path)
+    done = run("scan", str(world.candles), "--as-of", as_of(world), "--json", env=environment, cwd=tmp_path)
+    summary = orjson.loads(done.stdout)
+    assert set(summary) >= SUMMARY
+    assert set(summary["api"]) == API
+    assert summary["api"]["calls"] == 0
+    assert summary["window"] == world.window.key
+    assert orjson.loads(Path(summary["feed"]).read_bytes())["stats"]["signals"] == summary["signals"]
+
+
+def test_a_selection_is_written_beside_and_the_master_feed_stays_whole(world: World, tmp_path: Path) -> None:
+    output = tmp_path / "chosen.json"
+    done = run(
+        *("scan", str(world.candles), "--as-of", as_of(world), "--strategy", "Legacy,breakout_v2"),
+        *("--exchange", "binance", "--symbol", "usd", "--output", str(output), "--json"),
+        env=world.environment("cli"),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    chosen = orjson.loads(output.read_bytes())
+    assert {signal["exchange"] for signal in chosen["signals"]} == {"BINANCE"}
+    assert {signal["strategy_name"] for signal in chosen["signals"]} == {"Legacy", "BreakoutV2"}
+    assert len(chosen["signals"]) == chosen["stats"]["markets"] * 2 == orjson.loads(done.stdout)["signals"]
+    whole = orjson.loads((world.folder / "cli" / "master_feed.json").read_bytes())
+    assert len(whole["signals"]) == whole["stats"]["markets"] * 3 > len(chosen["signals"])
+
+
+def test_without_a_key_the_feed_is_written_and_a_word_is_said(world: World, tmp_path: Path) -> None:
+    done = run("scan", str(world.candles), "--json", env=world.environment("cli_no_key", key=None), cwd=tmp_path)
+    assert done.returncode == 0
+    assert "COINALYZE_API_KEY" in done.stderr
+    summary = orjson.loads(done.stdout)
+    assert summary["resolution"] == {"resolved": 0, "aggregated": 0, "neutral": summary["markets"]}
+
+
+def test_a_refused_key_is_exit_3_with_the_feed_written(world: World, tmp_path: Path) -> None:
+    done = run("scan", str(world.candles), "--json", env=world.environment("cli_refused", key="wrong"), cwd=tmp_path)
+    assert done.returncode == 3
+    assert "key was refused" in done.stderr
+    assert "wrong" not in done.stderr.replace("wrong usage", "")
+    assert Path(orjson.loads(done.stdout)["feed"]).is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--strategy", "Legasy"), "Legacy"),
+        (("--strategy", ","), "there are"),
+        (("--as-of", "yesterday"), "2026-01-19T17:00:00Z"),
+        (("--as-of", "2035-01-01T00:00:00Z"), "future"),
+        (("--as-of", "2019-01-01T00:00:00Z"), "first window"),
+        (("--max-wait", "-1"), "--max-wait"),
+        (("--max-wait", "soon"), "--max-wait"),
+        (("--output", "/no/such/folder/feed.json"), "--output"),
+        (("--frobnicate",), "--frobnicate"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_wrong_usage_is_exit_2_and_says_what_to_do(
+    world: World, tmp_path: Path, arguments: tuple[str, ...], says: str
+) -> None:
+    done = run("scan", str(world.candles), *arguments, env=world.environment("cli_wrong"), cwd=tmp_path)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (world.folder / "cli_wrong" / "master_feed.json").exists()
+
+
+@pytest.mark.parametrize("kind", ["empty", "missing", "file", "no candles"])
+def test_a_folder_without_candles_is_exit_2_and_one_line(world: World, tmp_path: Path, kind: str) -> None:
+    folder = tmp_path / "candles"
+    if kind in {"empty", "no candles"}:
+        folder.mkdir()
+    if kind == "no candles":
+        (folder / "README.txt").write_text("hello")
+    if kind == "file":
+        folder.write_text("hello")
+    done = run("scan", str(folder), env=world.environment("cli_wrong"), cwd=tmp_path)
+    assert done.returncode == 2
+    assert str(folder) in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("COINALYZE_CALLS_PER_MINUTE", "many"),
+        ("COINALYZE_CALLS_PER_MINUTE", "0"),
+        ("COINALYZE_BASE_URL", "http://api.coinalyze.net/v1"),
+        ("COINALYZE_BASE_URL", "https://user:secret-word@host/v1"),
+    ],
+)
+def test_a_wrong_variable_is_exit_2_and_named_without_its_value(
+    world: World, tmp_path: Path, variable: str, value: str
+) -> None:
+    environment = {**world.environment("cli_wrong"), variable: value}
+    done = run("scan", str(world.candles), env=environment, cwd=tmp_path)
+    assert done.returncode == 2
+    assert variable in done.stderr
+    assert "secret-word" not in done.stderr
+
+
+def test_resolve_shows_one_markets_row(world: World, tmp_path: Path) -> None:
+    environment = world.environment("cli_resolve")
+    done = run("resolve", "PUMPUSDT", "MEXC", "--json", env=environment, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    row = orjson.loads(done.stdout)
+    assert row["canonical_symbol"] == "PUMP"
+    assert row["status"] == "aggregated"
+    assert row["open_interest_symbol"] == "PUMPFUNUSDT.6"
+    shown = run("resolve", "AITOUSDT", "HYPERLIQUID", env=environment, cwd=tmp_path)
+    assert "neutral" in shown.stdout
+
+
+def test_resolve_without_a_list_and_a_key_is_neutral_and_says_why(world: World, tmp_path: Path) -> None:
+    done = run("resolve", "BTCUSDT", "BINANCE", env=world.environment("cli_bare", key=None), cwd=tmp_path)
+    assert done.returncode == 0
+    assert "no market list" in done.stdout
+
+
+def test_the_demo_needs_no_key_and_writes_a_simulated_feed(tmp_path: Path, world: World) -> None:
+    environment = world.environment("unused", key="the-users-own-real-key")
+    environment.pop("COINALYZE_BASE_URL")
+    environment["QUANT_DATA_DIR"] = str(tmp_path / "data")
+    done = run("demo", "--json", env=environment, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    feed = orjson.loads((tmp_path / "data" / "demo" / "master_feed.json").read_bytes())
+    assert feed["simulated"]
+    assert feed["stats"]["markets"] >= 60
+    assert len({signal["exchange"] for signal in feed["signals"]}) >= 4
+    assert all(count > 0 for count in feed["stats"]["resolution"].values())
+    assert feed["stats"]["skipped"]
+
+
+def test_the_emulator_says_how_to_reach_it_and_stops_when_interrupted(tmp_path: Path, world: World) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "quant_assets", "emulator", "--port", "0", "--candles", str(world.candles)],
+        env=world.environment("emulator"),
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert "COINALYZE_BASE_URL=http://127.0.0.1:" in line
+        assert "COINALYZE_API_KEY=" in line
+    finally:
+        process.send_signal(2)
+        assert process.wait(timeout=20) == 0
+
+
+def test_a_port_that_is_taken_is_exit_2(tmp_path: Path, world: World) -> None:
+    port = world.emulator.url.split(":")[2].split("/")[0]
+    done = run("emulator", "--port", port, env=world.environment("emulator"), cwd=tmp_path)
+    assert done.returncode == 2
+    assert "--port" in done.stderr

@@ -1,0 +1,118 @@
+"""A small world to scan: candle files of the simulated market, an emulator that serves it, settings for both."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from quant_assets.emulator import DEFAULT_KEY, Emulator, SimulatedUniverse, simulated_universe, write_candle_files
+from quant_assets.scan import ScanResult, run_scan
+from quant_assets.settings import Settings
+from quant_assets.windows import Window
+
+CALLS_PER_MINUTE = 12_000
+#: Of the sample data that some tests use where it is there.
+SAMPLE_CANDLES = Path(__file__).parents[2] / "shared" / "market_data" / "candles"
+
+
+@dataclass
+class World:
+    """Everything that a scan needs, below one folder."""
+
+    folder: Path
+    emulator: Emulator
+    candles: Path
+    moment: datetime
+
+    @property
+    def window(self) -> Window:
+        """The last window that had ended when the candles were written."""
+        return Window.last_complete(self.moment)
+
+    def settings(self, name: str = "data", **changes: Any) -> Settings:
+        """Settings with a data folder of this name."""
+        given = {
+            "base_url": self.emulator.url,
+            "calls_per_minute": CALLS_PER_MINUTE,
+            "data_dir": self.folder / name,
+            "candles_dir": self.candles,
+        }
+        return Settings(**{**given, **changes})
+
+    def environment(self, name: str = "data", key: str | None = DEFAULT_KEY) -> dict[str, str]:
+        """The environment of a process with these settings."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("COINALYZE", "QUANT"))}
+        kept.pop("DAGSTER_HOME", None)
+        given = {
+            "COINALYZE_BASE_URL": self.emulator.url,
+            "COINALYZE_CALLS_PER_MINUTE": str(CALLS_PER_MINUTE),
+            "QUANT_DATA_DIR": str(self.folder / name),
+            "QUANT_CANDLES_DIR": str(self.candles),
+        }
+        return {**kept, **given, **({} if key is None else {"COINALYZE_API_KEY": key})}
+
+    def scan(self, name: str = "data", *, window: Window | None = None, key: str | None = DEFAULT_KEY) -> ScanResult:
+        """Scan in this process."""
+        with environment(COINALYZE_API_KEY=key, DAGSTER_HOME=str(self.folder / name / "dagster")):
+            return run_scan(
+                self.settings(name),
+                self.candles,
+                window or self.window,
+                max_wait_seconds=60,
+                exchange="",
+                symbol="",
+                progress=lambda *_: None,
+            )
+
+
+@contextmanager
+def environment(**changes: str | None) -> Iterator[None]:
+    """Change the environment while the block runs."""
+    before = {name: os.environ.get(name) for name in changes}
+    try:
+        for name, value in changes.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+
+@contextmanager
+def small_world(folder: Path, markets: int = 24) -> Iterator[World]:
+    """Make a world of some of the simulated markets: every n-th, so that all exchanges are among them."""
+    universe = simulated_universe()
+    step = max(len(universe.scanned) // markets, 1)
+    chosen = SimulatedUniverse(universe.listings, seed=universe.seed, scanned=universe.scanned[::step])
+    moment = datetime.now(UTC)
+    candles = folder / "candles"
+    write_candle_files(chosen, candles, moment)
+    with Emulator(universe, calls_per_minute=CALLS_PER_MINUTE) as emulator:
+        yield World(folder, emulator, candles, moment)
+
+
+def cut_candles(source: Path, target: Path, end_ms: int) -> None:
+    """Copy candle files without the bars that had not closed by `end_ms`; broken files are copied as they are."""
+    steps = {"15m": 900_000, "4h": 14_400_000}
+    target.mkdir(parents=True, exist_ok=True)
+    for file in sorted(source.iterdir()):
+        content = file.read_bytes()
+        step = steps.get(file.stem.rpartition("_")[2], 0)
+        try:
+            bars = orjson.loads(content)
+        except orjson.JSONDecodeError:
+            bars = None
+        if isinstance(bars, list):
+            content = orjson.dumps([bar for bar in bars if bar["time"] + step <= end_ms])
+        (target / file.name).write_bytes(content)
