@@ -49,7 +49,7 @@ def build_feed(
         for market, row, shared in zip(markets, _records(table), blocks, strict=True)
     ]
     entries.sort(key=_order)
-    simulated = bool(candle_files["simulated"].any()) or any(getattr(market, "simulated", False) for market in markets)
+    simulated = bool(candle_files["simulated"].any()) or any(market.simulated for market in markets)
     return {
         "last_updated": int(written_at.timestamp() * 1000),
         "schema_version": SCHEMA_VERSION,

@@ -1,1 +1,42 @@
-"""Signals: indicators, trendlines, features, strategies."""
+"""Signals: indicators, trendlines, features, strategies.
+
+Here: the names that others use. Candles and derivative inputs go in; `features_table` puts down what is known of each
+market at the end of a window, and `run_strategy` what a strategy says of it. `analyse` does both for one market.
+Everything is computed from bars that were closed by the window's end, and from nothing else.
+"""
+
+from quant_assets.signals.analysis import Signal, analyse
+from quant_assets.signals.features import COLUMNS, Features
+from quant_assets.signals.inputs import DerivativeInputs, LookAheadError
+from quant_assets.signals.measure import market_features
+from quant_assets.signals.registry import Discovered, discover_strategies
+from quant_assets.signals.setups import Setup, valid_setup
+from quant_assets.signals.strategy import Strategy, StrategyError, Verdict, judge, run_strategy
+from quant_assets.signals.table import features_of, features_table, table_of
+from quant_assets.signals.trendlines import TrendLine, line_equation
+from quant_assets.signals.triggers import Trigger
+
+__all__ = [
+    "COLUMNS",
+    "DerivativeInputs",
+    "Discovered",
+    "Features",
+    "LookAheadError",
+    "Setup",
+    "Signal",
+    "Strategy",
+    "StrategyError",
+    "TrendLine",
+    "Trigger",
+    "Verdict",
+    "analyse",
+    "discover_strategies",
+    "features_of",
+    "features_table",
+    "judge",
+    "line_equation",
+    "market_features",
+    "run_strategy",
+    "table_of",
+    "valid_setup",
+]

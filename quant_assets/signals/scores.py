@@ -1,0 +1,49 @@
+"""Scores that all strategies share: open-interest flow and sentiment.
+
+Here: the two derivative scores and how parts make a score. Not here: the parts that belong to one strategy.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from quant_assets.signals.features import Features
+from quant_assets.signals.sides import SIGN
+
+DECIMALS = 6
+"""Scores are rounded to these before they are compared or shown."""
+PENALTY = "penalty"
+"""The part that counts against the score."""
+
+
+def clip(value: float, lowest: float, highest: float) -> float:
+    """Bound a value from both sides."""
+    return min(max(value, lowest), highest)
+
+
+def oi_flow(features: Features) -> float:
+    """Score open interest, 0 to 20: 10 + z × 10/3, and 10, the middle, where there is no z-score."""
+    if features.oi_z is None:
+        return 10.0
+    return clip(10.0 + features.oi_z * 10.0 / 3.0, 0.0, 20.0)
+
+
+def sentiment(features: Features, bias: str) -> float:
+    """Score the crowd, 0 to 10, with 5 the middle: a side that pays funding or is crowded counts against itself.
+
+    An input that is unknown, or a ratio that is not positive, leaves its term out.
+    """
+    sign = SIGN[bias]
+    score = 5.0
+    if features.funding_rate_pct is not None:
+        score += sign * 2.5 * clip(-features.funding_rate_pct / 0.05, -1.0, 1.0)
+    if features.long_short_ratio is not None and features.long_short_ratio > 0.0:
+        score += sign * 2.5 * clip(-math.log2(features.long_short_ratio), -1.0, 1.0)
+    return score
+
+
+def score_of(parts: Mapping[str, float]) -> float:
+    """Add up the parts, take the penalty off, bound to 0–100 and round."""
+    total = sum(points if name != PENALTY else -points for name, points in parts.items())
+    return round(clip(total, 0.0, 100.0), DECIMALS)

@@ -1,0 +1,31 @@
+"""A setup: entry, stop and target of a trade that makes sense on paper.
+
+Here: what makes three prices a setup, and its rr. Not here: where a strategy puts its stop and its target.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from quant_assets.signals.sides import LONG
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """Prices of a trade: 0 < sl < entry < tp for LONG, 0 < tp < entry < sl for SHORT."""
+
+    side: str
+    entry: float
+    sl: float
+    tp: float
+
+    @property
+    def rr(self) -> float:
+        """Reward / risk: the way to the target over the way to the stop."""
+        return (self.tp - self.entry) / (self.entry - self.sl)
+
+
+def valid_setup(side: str, entry: float, sl: float, tp: float) -> Setup | None:
+    """Return the setup, or None where the three prices make none."""
+    is_valid = 0.0 < sl < entry < tp if side == LONG else 0.0 < tp < entry < sl
+    return Setup(side, entry, sl, tp) if is_valid else None

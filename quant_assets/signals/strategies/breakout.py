@@ -1,0 +1,95 @@
+"""Breakout: the 4h RSI leaves a trendline behind.
+
+Here: this strategy's parts, gates, stop and target. Not here: how lines and triggers are found, and `BreakoutV2`,
+which takes the same trigger and trades it otherwise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from quant_assets.signals.features import Features
+from quant_assets.signals.rounding import above, below
+from quant_assets.signals.scores import oi_flow, sentiment
+from quant_assets.signals.setups import Setup, valid_setup
+from quant_assets.signals.sides import LONG, NONE, SIGN
+from quant_assets.signals.strategy import Strategy, Verdict
+from quant_assets.signals.triggers import Trigger
+
+
+@dataclass(frozen=True)
+class Breakout(Strategy):
+    """A broken RSI trendline on 4h, targeted by the size of the move along it."""
+
+    name = "Breakout"
+    key = "breakout"
+    description = (
+        "A 4h RSI trendline broken within the last three bars: LONG above a falling resistance, SHORT below a rising "
+        "support. The target is 1.618 times the range of the bars along the line."
+    )
+    strategy_type = "breakout"
+    parts = ("geometry", "momentum", "oi_flow", "sentiment")
+
+    farthest: float = 0.03
+    """How far P may have moved from the breakout's close, as a share of it."""
+    least_rr: float = 1.0
+    """Least reward / risk."""
+
+    def judge(self, features: Features) -> Verdict:
+        """Score the line's geometry and the break's strength; a setup while the price is still near."""
+        trigger = features.trigger
+        bias = NONE if trigger is None else trigger.side
+        parts = {
+            "geometry": 0.0 if trigger is None else _geometry(trigger),
+            "momentum": 0.0 if trigger is None else 30.0 * min(1.0, trigger.strength / 10.0),
+            "oi_flow": oi_flow(features),
+            "sentiment": sentiment(features, bias),
+        }
+        if trigger is None:
+            return Verdict.of(bias, parts, "no_breakout", None)
+        sl, tp = _stop_and_target(trigger, features.price)
+        setup = valid_setup(bias, features.price, sl, tp)
+        return Verdict.of(bias, parts, self._reason(trigger, features.price, sl, tp, setup), setup)
+
+    def _reason(self, t: Trigger, price: float, sl: float, tp: float, setup: Setup | None) -> str:
+        if has_moved_away(t, price, self.farthest):
+            return "price_moved_away"
+        if _is_already_hit(t, sl, tp):
+            return "already_hit"
+        if setup is None:
+            return "no_valid_setup"
+        return "poor_risk_reward" if below(setup.rr, self.least_rr) else ""
+
+
+def has_moved_away(trigger: Trigger, price: float, farthest: float) -> bool:
+    """Whether P is farther from the breakout's close than this share of it."""
+    return above(abs(price / trigger.close - 1.0), farthest)
+
+
+def _geometry(t: Trigger) -> float:
+    """Score how far and how long the price moved along the line: 40 × (percent × bars / 500), at most 40."""
+    moved_pct = abs(t.end_close / t.start_close - 1.0) * 100.0
+    return 40.0 * min(1.0, moved_pct * (t.end_index - t.start_index) / 500.0)
+
+
+def _stop_and_target(t: Trigger, price: float) -> tuple[float, float]:
+    sign = SIGN[t.side]
+    along_line = t.close + sign * 1.618 * (t.line_high - t.line_low)
+    farthest = t.close + sign * 8.0 * t.atr
+    if t.side == LONG:
+        sl = max(t.before_low - 0.5 * t.atr, t.close - 2.5 * t.atr)
+        return min(sl, price - 0.5 * t.atr), min(along_line, farthest)
+    sl = min(t.before_high + 0.5 * t.atr, t.close + 2.5 * t.atr)
+    return max(sl, price + 0.5 * t.atr), max(along_line, farthest)
+
+
+def _is_already_hit(t: Trigger, sl: float, tp: float) -> bool:
+    """Whether an HTF bar after the breakout touched the stop or the target."""
+    if t.after_high is None or t.after_low is None:
+        return False
+    if t.side == LONG:
+        return t.after_low <= sl or t.after_high >= tp
+    return t.after_high >= sl or t.after_low <= tp
+
+
+strategy = Breakout()

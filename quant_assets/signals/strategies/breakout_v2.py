@@ -1,0 +1,103 @@
+"""BreakoutV2: a broken RSI trendline that open interest, OBV and RSI confirm.
+
+Here: this strategy's gates, parts, stop and target. Not here: how lines and triggers are found.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from quant_assets.signals.features import Features
+from quant_assets.signals.rounding import below, within
+from quant_assets.signals.scores import oi_flow, sentiment
+from quant_assets.signals.setups import Setup, valid_setup
+from quant_assets.signals.sides import LONG, NONE, SHORT, SIGN
+from quant_assets.signals.strategies.breakout import has_moved_away
+from quant_assets.signals.strategy import Strategy, Verdict
+from quant_assets.signals.triggers import Trigger
+
+ALLOWED = {LONG: (40.0, 80.0), SHORT: (20.0, 60.0)}
+"""Range of the last HTF RSI in which a breakout is followed."""
+BEST = {LONG: (50.0, 70.0), SHORT: (30.0, 50.0)}
+
+
+@dataclass(frozen=True)
+class BreakoutV2(Strategy):
+    """A broken RSI trendline on 4h with confirmation, targeted by the leg out of it."""
+
+    name = "BreakoutV2"
+    key = "breakout_v2"
+    description = (
+        "The breakout of a 4h RSI trendline, followed only where open interest is unusually high (or unknown), OBV "
+        "runs the same way, RSI has room left, and the target is twice as far as the stop."
+    )
+    strategy_type = "breakout"
+    parts = ("range", "oi_flow", "obv", "breakout", "risk_reward", "sentiment")
+    filters = ("oi_zscore", "obv_slope")
+
+    farthest: float = 0.03
+    """How far P may have moved from the breakout's close, as a share of it."""
+    least_rr: float = 2.0
+    """Least reward / risk."""
+    stop_atr: float = 3.0
+    """Distance of the stop from P, in ATR(14) of the last HTF bar."""
+
+    def judge(self, features: Features) -> Verdict:
+        """Score the confirmations of a breakout; a setup where none of the gates refuses it."""
+        trigger = features.trigger
+        bias = NONE if trigger is None else trigger.side
+        setup = None if trigger is None else self._setup(features, trigger)
+        filters = {
+            "oi_zscore": None if features.oi_z is None else features.oi_z_is_valid,
+            "obv_slope": None if trigger is None else _is_obv_aligned(features, bias),
+        }
+        parts = {
+            "range": _range_score(features.htf_rsi, bias),
+            "oi_flow": oi_flow(features),
+            "obv": 15.0 if filters["obv_slope"] else 0.0,
+            "breakout": 0.0 if trigger is None else 20.0 * min(1.0, trigger.strength / 10.0),
+            "risk_reward": _rr_score(setup),
+            "sentiment": sentiment(features, bias),
+        }
+        return Verdict.of(bias, parts, self._reason(features, trigger, setup, filters), setup, filters)
+
+    def _reason(
+        self, f: Features, trigger: Trigger | None, setup: Setup | None, filters: dict[str, bool | None]
+    ) -> str:
+        if trigger is None:
+            return "no_breakout"
+        if has_moved_away(trigger, f.price, self.farthest):
+            return "price_moved_away"
+        if filters["oi_zscore"] is False:
+            return "oi_z_score_too_low"
+        if not filters["obv_slope"]:
+            return "obv_against"
+        if f.htf_rsi is None or not within(f.htf_rsi, *ALLOWED[trigger.side]):
+            return "outside_range"
+        return "poor_risk_reward" if setup is None or below(setup.rr, self.least_rr) else ""
+
+    def _setup(self, f: Features, t: Trigger) -> Setup | None:
+        if f.htf_atr is None:
+            return None
+        sl = f.price - SIGN[t.side] * self.stop_atr * f.htf_atr
+        leg = t.leg_high - t.leg_low
+        return valid_setup(t.side, f.price, sl, t.leg_high + leg if t.side == LONG else t.leg_low - leg)
+
+
+def _is_obv_aligned(features: Features, side: str) -> bool:
+    return features.obv_slope is not None and features.obv_slope * SIGN[side] > 0.0
+
+
+def _range_score(rsi: float | None, bias: str) -> float:
+    if rsi is None or bias == NONE or not within(rsi, *ALLOWED[bias]):
+        return 0.0
+    return 20.0 if within(rsi, *BEST[bias]) else 10.0
+
+
+def _rr_score(setup: Setup | None) -> float:
+    if setup is None or below(setup.rr, 2.0):
+        return 0.0
+    return 10.0 if below(setup.rr, 3.0) else 15.0
+
+
+strategy = BreakoutV2()

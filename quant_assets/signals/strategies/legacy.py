@@ -1,0 +1,80 @@
+"""Legacy: go with the trend, at a pullback.
+
+Here: this strategy's parts, threshold, stop and target. Not here: how trend, pullback and divergence are found.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from quant_assets.signals.features import Features
+from quant_assets.signals.rounding import above
+from quant_assets.signals.scores import PENALTY, oi_flow, score_of, sentiment
+from quant_assets.signals.setups import Setup, valid_setup
+from quant_assets.signals.sides import LONG, NONE, SIGN
+from quant_assets.signals.strategy import Strategy, Verdict
+
+AGREES = {"BULLISH": 1.0, "BEARISH": -1.0, "NEUTRAL": 0.0, "NONE": 0.0}
+"""The sign of the side that an OBV imbalance or a divergence speaks for."""
+
+
+@dataclass(frozen=True)
+class Legacy(Strategy):
+    """Trend of the 4h averages, entry at a 15m pullback."""
+
+    name = "Legacy"
+    key = "legacy"
+    description = (
+        "Trend and pullback: LONG where the 4h close stands above its EMA50 and that above its EMA200, at a 15m "
+        "pullback of 30 to 80 %; SHORT mirrored. Waits for a score of 70."
+    )
+    strategy_type = "trend_pullback"
+    parts = ("trend", "structure", "money_flow", "timing", "oi_flow", "sentiment", PENALTY)
+
+    threshold: float = 70.0
+    """Least score for a setup."""
+    stop_atr: float = 0.5
+    """Distance of the stop beyond the 20-bar extreme, in ATR(14)."""
+    least_reward: float = 2.0
+    """Least way to the target, in ways to the stop."""
+
+    def judge(self, features: Features) -> Verdict:
+        """Score trend, pullback, money flow and derivatives; a setup from the threshold on."""
+        bias = features.trend_bias
+        parts = self._parts(features, bias)
+        setup = self._setup(features, bias) if bias != NONE else None
+        reason = ""
+        if bias == NONE:
+            reason = "no_trend"
+        elif score_of(parts) < self.threshold:
+            reason = "score_below_threshold"
+        elif setup is None:
+            reason = "no_valid_setup"
+        return Verdict.of(bias, parts, reason, setup)
+
+    def _parts(self, f: Features, bias: str) -> dict[str, float]:
+        is_strong = f.htf_adx is not None and above(f.htf_adx, 25.0)
+        imbalance = SIGN[bias] * AGREES[f.obv_imbalance]
+        diverges = SIGN[bias] * AGREES[f.divergence] < 0.0
+        return {
+            "trend": 0.0 if bias == NONE else 25.0 if is_strong else 15.0,
+            "structure": 20.0 if f.is_pullback else 0.0,
+            "money_flow": 10.0 + 10.0 * imbalance,
+            "timing": 5.0 if f.is_pullback and f.is_volume_quiet else 0.0,
+            "oi_flow": oi_flow(f),
+            "sentiment": sentiment(f, bias),
+            PENALTY: 10.0 * diverges + 10.0 * f.is_overextended,
+        }
+
+    def _setup(self, f: Features, side: str) -> Setup | None:
+        is_long, sign = side == LONG, SIGN[side]
+        extreme, far = (f.ltf_low_20, f.ltf_high_100) if is_long else (f.ltf_high_20, f.ltf_low_100)
+        if extreme is None or far is None or f.ltf_atr is None:
+            return None
+        sl = extreme - sign * self.stop_atr * f.ltf_atr
+        reward = f.price + self.least_reward * (f.price - sl)
+        tp = max(far, reward) if is_long else min(far, reward)
+        return valid_setup(side, f.price, sl, tp)
+
+
+strategy = Legacy()

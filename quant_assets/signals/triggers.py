@@ -1,0 +1,95 @@
+"""A breakout with the prices around it: what a setup is made of.
+
+Here: the highs, lows, closes and the ATR of the bars that a breakout names. Not here: how the breakout was found
+(`trendlines.py`), and stops and targets (`strategies/`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from quant_assets.signals.bars import Bars, Floats
+from quant_assets.signals.trendlines import Breakout
+
+BARS_BEFORE = 5
+"""Bars before the breakout whose extremes hold its stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """A breakout of an RSI trendline on HTF bars; indices count the HTF bars used, oldest 0."""
+
+    side: str
+    index: int
+    time_ms: int
+    strength: float
+    start_index: int
+    start_rsi: float
+    start_ms: int
+    end_index: int
+    end_rsi: float
+    end_ms: int
+    slope: float
+    intercept: float
+    touches: int
+    at_last_bar: float
+    close: float
+    atr: float
+    start_close: float
+    end_close: float
+    before_high: float
+    before_low: float
+    line_high: float
+    line_low: float
+    leg_high: float
+    leg_low: float
+    after_high: float | None
+    after_low: float | None
+
+
+def describe_trigger(breakout: Breakout, bars: Bars, rsi: Floats, atr: Floats) -> Trigger:
+    """Put the prices to a breakout: of the bars before it, along its line, on the leg out of it, and after it."""
+    line, index = breakout.line, breakout.index
+    before = slice(index - BARS_BEFORE, index)
+    along = slice(line.start, line.end + 1)
+    leg = slice(line.end, index + 1)
+    after = slice(index + 1, len(bars))
+    has_after = index + 1 < len(bars)
+    return Trigger(
+        side=breakout.side,
+        index=index,
+        time_ms=int(bars.time_ms[index]),
+        strength=breakout.strength,
+        start_index=line.start,
+        start_rsi=float(rsi[line.start]),
+        start_ms=int(bars.time_ms[line.start]),
+        end_index=line.end,
+        end_rsi=float(rsi[line.end]),
+        end_ms=int(bars.time_ms[line.end]),
+        slope=line.slope,
+        intercept=line.intercept,
+        touches=line.touches(index),
+        at_last_bar=line.value(len(bars) - 1),
+        close=float(bars.close[index]),
+        atr=float(atr[index]),
+        start_close=float(bars.close[line.start]),
+        end_close=float(bars.close[line.end]),
+        before_high=_most(bars.high[before]),
+        before_low=_least(bars.low[before]),
+        line_high=_most(bars.high[along]),
+        line_low=_least(bars.low[along]),
+        leg_high=_most(bars.high[leg]),
+        leg_low=_least(bars.low[leg]),
+        after_high=_most(bars.high[after]) if has_after else None,
+        after_low=_least(bars.low[after]) if has_after else None,
+    )
+
+
+def _most(values: Floats) -> float:
+    return float(np.maximum.reduce(values))
+
+
+def _least(values: Floats) -> float:
+    return float(np.minimum.reduce(values))

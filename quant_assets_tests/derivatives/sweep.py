@@ -1,0 +1,47 @@
+"""A program that refreshes plain markets until everything is known: to be timed, and to be killed.
+
+Usage: python -m quant_assets_tests.derivatives.sweep URL FOLDER MARKETS CALLS_PER_MINUTE WINDOW
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import orjson
+import pandas as pd
+from pydantic import SecretStr
+
+from quant_assets.coinalyze.budget import CallBudget
+from quant_assets.coinalyze.client import CoinalyzeClient
+from quant_assets.derivatives.refresh import refresh
+from quant_assets.derivatives.store import DerivativesStore
+from quant_assets.emulator import DEFAULT_KEY, plain_universe
+from quant_assets.markets import market_list_table, resolve_markets
+from quant_assets.windows import Window
+
+
+def main() -> None:
+    url, folder, markets, calls_per_minute, window = sys.argv[1:]
+    rows = plain_universe(int(markets)).rows
+    now = datetime.now(UTC)
+    market_list = market_list_table([("A", "Binance")], [row.body() for row in rows], now)
+    wanted = pd.DataFrame({"exchange": "BINANCE", "symbol": [row.symbol_on_exchange for row in rows]})
+
+    def resolve(empty: Mapping[str, set[str]]) -> pd.DataFrame:
+        return resolve_markets(wanted, market_list, now=now, empty=empty)
+
+    budget = CallBudget(Path(folder) / "budget.sqlite", int(calls_per_minute))
+    with (
+        closing(CoinalyzeClient(SecretStr(DEFAULT_KEY), url, budget)) as client,
+        closing(DerivativesStore(Path(folder) / "derivatives.sqlite")) as store,
+    ):
+        _, report = refresh(store, client, resolve, Window.of_key(window), since_ms=0.0)
+    print(orjson.dumps(report.as_dict()).decode())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""The refresh in processes of its own, on the real clock: the physical minimum, and what a kill costs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import orjson
+
+from quant_assets.emulator import Emulator, plain_universe
+from quant_assets.windows import Window
+
+MARKETS = 300
+CALLS = MARKETS * 4
+
+
+def sweep(emulator: Emulator, folder: Path, calls_per_minute: int) -> subprocess.Popen[str]:
+    window = Window.last_complete(datetime.now(UTC)).key
+    return subprocess.Popen(
+        [
+            *(sys.executable, "-m", "quant_assets_tests.derivatives.sweep"),
+            *(emulator.url, str(folder), str(MARKETS), str(calls_per_minute), window),
+        ],
+        cwd=Path(__file__).parents[2],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_a_cold_refresh_of_300_symbols_takes_the_physical_minimum_and_meets_no_429(tmp_path: Path) -> None:
+    with Emulator(plain_universe(MARKETS), calls_per_minute=600) as emulator:
+        output, _ = sweep(emulator, tmp_path, 600).communicate(timeout=150)
+        accounting = emulator.accounting
+    report = orjson.loads(output)
+    assert accounting.rate_limited == report["rate_limited"] == 0
+    assert accounting.calls == report["calls"] == CALLS
+    moments = [request.moment for request in accounting.accepted]
+    seconds = (moments[-1] - moments[0]).total_seconds()
+    minimum = 60.0 * ((CALLS - 1) // 600)
+    assert minimum <= seconds <= minimum * 1.05
+
+
+def test_killing_a_refresh_costs_at_most_twenty_calls(tmp_path: Path) -> None:
+    with Emulator(plain_universe(MARKETS), calls_per_minute=100_000) as emulator:
+        killed = sweep(emulator, tmp_path, 100_000)
+        latest = time.monotonic() + 60
+        while emulator.accounting.calls < CALLS // 2 and time.monotonic() < latest:
+            time.sleep(0.002)
+        killed.kill()
+        killed.wait()
+        spent = emulator.accounting.calls
+        assert CALLS // 2 <= spent < CALLS, "killed in the middle"
+        output, _ = sweep(emulator, tmp_path, 100_000).communicate(timeout=60)
+        accounting = emulator.accounting
+    report = orjson.loads(output)
+    assert accounting.calls <= CALLS + 20
+    assert report["stopped"] == ""
+    assert sum(dataset["known"] + dataset["fetched"] for dataset in report["datasets"].values()) == CALLS

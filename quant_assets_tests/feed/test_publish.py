@@ -1,0 +1,78 @@
+"""Publishing: whole or not at all, and never backwards."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import orjson
+import pytest
+
+from quant_assets.feed import publish
+from quant_assets.files import replace_file
+from quant_assets.windows import LENGTH, Window
+
+WINDOW = Window(datetime(2026, 1, 19, 17, 0, tzinfo=UTC))
+
+
+def content_of(window: Window, note: str = "") -> bytes:
+    return orjson.dumps({"window": window.key, "signals": [], "note": note})
+
+
+def test_a_newer_window_replaces_an_older_and_the_same_window_itself(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "feed.json"
+    assert publish(content_of(WINDOW), WINDOW, path)
+    assert publish(content_of(WINDOW, "again"), WINDOW, path)
+    newer = Window(WINDOW.end + LENGTH)
+    assert publish(content_of(newer), newer, path)
+    assert path.read_bytes() == content_of(newer)
+
+
+def test_an_older_window_leaves_the_feed_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "feed.json"
+    publish(content_of(WINDOW), WINDOW, path)
+    older = Window(WINDOW.end - LENGTH)
+    assert not publish(content_of(older), older, path)
+    assert path.read_bytes() == content_of(WINDOW)
+
+
+@pytest.mark.parametrize("there", [b"", b"[]", b'{"window": "yester', b"null", b'{"window": 7}'])
+def test_what_is_no_feed_is_replaced(tmp_path: Path, there: bytes) -> None:
+    path = tmp_path / "feed.json"
+    path.write_bytes(there)
+    assert publish(content_of(WINDOW), WINDOW, path)
+    assert path.read_bytes() == content_of(WINDOW)
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_no_rubbish(tmp_path: Path) -> None:
+    path = tmp_path / "feed.json"
+    replace_file(path, b"old")
+    with pytest.raises(TypeError):
+        replace_file(path, "no bytes")  # type: ignore[arg-type]
+    assert path.read_bytes() == b"old"
+    assert [file.name for file in tmp_path.iterdir()] == ["feed.json"]
+
+
+def test_a_reader_never_sees_half_a_file_even_when_the_writer_is_killed(tmp_path: Path) -> None:
+    path = tmp_path / "feed.json"
+    replace_file(path, b"x" * 3_000_000)
+    program = (
+        "import sys, itertools; from pathlib import Path; from quant_assets.files import replace_file\n"
+        f"for n in itertools.count(): replace_file(Path({str(path)!r}), bytes([97 + n % 26]) * 3_000_000)\n"
+    )
+    for attempt in range(3):
+        writer = subprocess.Popen([sys.executable, "-c", program])
+        latest = time.monotonic() + 0.5 + 0.037 * attempt
+        while time.monotonic() < latest:
+            content = path.read_bytes()
+            assert len(content) == 3_000_000
+            assert content.count(content[:1]) == 3_000_000
+        os.kill(writer.pid, signal.SIGKILL)
+        writer.wait()
+        content = path.read_bytes()
+        assert content.count(content[:1]) == len(content) == 3_000_000

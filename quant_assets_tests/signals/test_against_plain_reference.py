@@ -1,0 +1,187 @@
+"""The engine says what the plain reference says, of made markets and of real candles.
+
+Here: which markets are compared, and that every reason of every strategy is among what they say. Not here: the rules
+(`plain_reference.py`), how markets are made (`made_*.py`) and how they are compared (`engine_bench.py`).
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from quant_assets.windows import Window, parse_moment
+
+from .engine_bench import differences
+from .made_markets import Market, inputs, market
+from .made_ticks import tick_market
+from .made_wedges import wedge_market
+from .plain_inputs import Bar
+
+WINDOWS = tuple(
+    Window(parse_moment(f"2026-01-{moment}")) for moment in ("19T17:00", "19T16:00", "19T19:45", "20T00:15")
+)
+KINDS: dict[str, tuple[Callable[[int, int], Market], tuple[int, ...]]] = {
+    "walks": (
+        market,
+        (*range(1000), 1169, 1278, 1269, 1677),
+    ),  # two that never move, two Breakout LONG without a valid setup
+    "ticks": (tick_market, tuple(range(400))),
+    "wedges": (wedge_market, tuple(range(500))),
+}
+"""Kind of made market → what makes one, and the seeds; the window follows from the seed."""
+
+UNUSABLE = {"insufficient_history", "stale_candles"}
+REASONS = {
+    "Legacy": {"", "no_trend", "score_below_threshold", "no_valid_setup"} | UNUSABLE,
+    "Breakout": {"", "no_breakout", "price_moved_away", "already_hit", "no_valid_setup", "poor_risk_reward"} | UNUSABLE,
+    "BreakoutV2": {
+        "",
+        "no_breakout",
+        "price_moved_away",
+        "oi_z_score_too_low",
+        "obv_against",
+        "outside_range",
+        "poor_risk_reward",
+    }
+    | UNUSABLE,
+}
+NO_SIDE = {"no_trend", "no_breakout"} | UNUSABLE
+
+CANDLES = Path(__file__).parents[3] / "shared" / "market_data" / "candles"
+REAL_WINDOWS = ("2026-01-19T17:00", "2026-01-19T13:15", "2026-01-17T04:00", "2026-01-12T21:45")
+REAL_MARKETS = 25
+
+
+@cache
+def compared(kind: str, number: int) -> tuple[list[str], list[dict[str, dict[str, Any]]]]:
+    """Compare the made markets of a kind that belong to one of the windows."""
+    make, seeds = KINDS[kind]
+    window = WINDOWS[number]
+    some = [make(seed, window.end_ms) for seed in seeds if seed % len(WINDOWS) == number]
+    return differences(some, window)
+
+
+def everything_said() -> list[dict[str, dict[str, Any]]]:
+    return [said for kind in KINDS for number in range(len(WINDOWS)) for said in compared(kind, number)[1]]
+
+
+@pytest.mark.parametrize("number", range(len(WINDOWS)), ids=[window.key for window in WINDOWS])
+@pytest.mark.parametrize("kind", KINDS)
+def test_engine_and_plain_reference_agree_on_made_markets(kind: str, number: int) -> None:
+    found, _ = compared(kind, number)
+    assert not found, f"{len(found)} differences:\n" + "\n".join(found[:50])
+
+
+@pytest.mark.parametrize("name", REASONS)
+def test_made_markets_reach_every_reason_of_every_strategy_on_both_sides(name: str) -> None:
+    counts = Counter((said[name]["reason"], said[name]["bias"]) for said in everything_said())
+    wanted = {
+        (reason, side) for reason in REASONS[name] for side in (("NONE",) if reason in NO_SIDE else ("LONG", "SHORT"))
+    }
+    shown = "\n".join(f"{name} {reason or 'setup'} {side}: {count}" for (reason, side), count in sorted(counts.items()))
+    print(shown)
+    assert set(counts) == wanted, shown
+
+
+def test_made_markets_reach_every_kind_of_measure() -> None:
+    counts: Counter[tuple[str, Any]] = Counter()
+    for said in everything_said():
+        values = said["values"]
+        counts["unusable", values["unusable"]] += 1
+        if values["unusable"]:
+            continue
+        for key in ("divergence", "obv_imbalance", "overextended", "volume_quiet", "is_pullback", "legacy_bias"):
+            counts[key, values[key]] += 1
+        z = values["oi_z"]
+        counts["oi_z", "none" if z is None else "high" if values["oi_z_score_valid"] else "low"] += 1
+        counts["penalty", said["Legacy"]["parts"]["penalty"]] += 1
+        counts["money_flow", said["Legacy"]["parts"]["money_flow"]] += 1
+        counts["trend", said["Legacy"]["parts"]["trend"]] += 1
+        for key in ("range", "obv", "risk_reward"):
+            counts[f"v2 {key}", said["BreakoutV2"]["parts"][key]] += 1
+        trigger = values["trigger"]
+        counts["bars since the trigger", trigger and values["htf_bars"] - 1 - trigger.s] += 1
+        counts["sides broken at once", len(values["broken_at_trigger"])] += 1
+        for kind in ("resistance", "support"):
+            line = values[kind]
+            counts[kind, line and min(line["touches"], 4)] += 1
+            if line:
+                price = line["price"]
+                where = "none" if price is None else "above" if price >= values["htf_close"] else "below"
+                counts[f"reverse-RSI price of {kind}", where] += 1
+    wanted = {
+        *(("unusable", reason) for reason in ("", *UNUSABLE)),
+        *(("divergence", found) for found in ("BULLISH", "BEARISH", "NONE")),
+        *(("obv_imbalance", found) for found in ("BULLISH", "BEARISH", "NEUTRAL")),
+        *((key, found) for key in ("overextended", "volume_quiet", "is_pullback") for found in (True, False)),
+        *(("legacy_bias", side) for side in ("LONG", "SHORT", "NONE")),
+        *(("oi_z", found) for found in ("none", "low", "high")),
+        *(("penalty", points) for points in (0.0, 10.0, 20.0)),
+        *(("money_flow", points) for points in (0.0, 10.0, 20.0)),
+        *(("trend", points) for points in (0.0, 15.0, 25.0)),
+        *(("v2 range", points) for points in (0.0, 10.0, 20.0)),
+        *(("v2 obv", points) for points in (0.0, 15.0)),
+        *(("v2 risk_reward", points) for points in (0.0, 10.0, 15.0)),
+        *(("bars since the trigger", bars) for bars in (None, 0, 1, 2)),
+        *(("sides broken at once", sides) for sides in (0, 1, 2)),
+        *((kind, touches) for kind in ("resistance", "support") for touches in (None, 2, 3, 4)),
+        *(
+            (f"reverse-RSI price of {kind}", where)
+            for kind in ("resistance", "support")
+            for where in ("above", "below")
+        ),
+        ("reverse-RSI price of support", "none"),
+    }
+    shown = "\n".join(f"{key} {found}: {counts[key, found]}" for key, found in sorted(counts, key=str))
+    print(shown)
+    assert wanted <= set(counts), f"never reached: {sorted(wanted - set(counts), key=str)}\n{shown}"
+
+
+@pytest.mark.parametrize("moment", REAL_WINDOWS)
+def test_engine_and_plain_reference_agree_on_real_candles(moment: str) -> None:
+    if not CANDLES.is_dir():
+        pytest.skip(f"no real candles: {CANDLES} is absent")
+    window = Window(parse_moment(moment))
+    found, said = differences(real_markets(window), window)
+    assert not found, f"{len(found)} differences:\n" + "\n".join(found[:50])
+    assert any(not some["values"]["unusable"] for some in said)
+
+
+def real_markets(window: Window) -> list[Market]:
+    """Take some markets from the candle files that can be read, with made derivative inputs."""
+    pairs = [path for path in sorted(CANDLES.glob("*_15m.json")) if sibling(path).is_file()]
+    chosen: list[Market] = []
+    for number, path in enumerate(random.Random("real").sample(pairs, len(pairs))):
+        try:
+            ltf, htf = real_bars(path), real_bars(sibling(path))
+        except json.JSONDecodeError:
+            continue
+        known = inputs(random.Random(f"{moment_of(window)} {number}"), window.end_ms)
+        chosen.append(Market(path.name.removesuffix("_15m.json"), ltf, htf, known))
+        if len(chosen) == REAL_MARKETS:
+            break
+    return chosen
+
+
+def sibling(path: Path) -> Path:
+    return path.with_name(path.name.replace("_15m.json", "_4h.json"))
+
+
+def moment_of(window: Window) -> str:
+    return window.end.isoformat()
+
+
+def real_bars(path: Path) -> list[Bar]:
+    """Read a candle file: bars in order of time, each moment once."""
+    rows = {row["time"]: row for row in json.loads(path.read_text("utf-8"))}
+    return [
+        Bar(time, *(float(rows[time][key]) for key in ("open", "high", "low", "close", "volume")))
+        for time in sorted(rows)
+    ]

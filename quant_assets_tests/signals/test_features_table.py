@@ -1,0 +1,90 @@
+"""The features table: its rows, its dtypes, and the way back."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from quant_assets.signals import COLUMNS, features_of, features_table, table_of
+from quant_assets.signals.table import DTYPES
+from quant_assets_tests.signals.hand_made import (
+    NO_TABLE,
+    WINDOW,
+    as_bytes,
+    broken,
+    candles,
+    features,
+    market,
+    random_candles,
+    real_candles,
+    walk,
+)
+
+
+def test_a_row_for_each_market_sorted_by_exchange_and_symbol() -> None:
+    table = features_table(random_candles(5), NO_TABLE, {}, WINDOW)
+    assert table["symbol"].tolist() == [f"M{seed:03d}USDT" for seed in range(5)]
+    assert list(table) == list(COLUMNS)
+
+
+def test_columns_are_plain() -> None:
+    table = features_table(random_candles(2), NO_TABLE, {}, WINDOW)
+    assert {str(dtype) for dtype in table.dtypes} == {"float64", "int64", "str", "bool"}
+    assert {name: str(dtype) for name, dtype in table.dtypes.items()} == DTYPES
+
+
+def test_no_market_gives_an_empty_table_with_the_same_dtypes() -> None:
+    empty = features_table(NO_TABLE, NO_TABLE, {}, WINDOW)
+    assert empty.empty
+    assert {name: str(dtype) for name, dtype in empty.dtypes.items()} == DTYPES
+
+
+def test_features_come_back_from_the_table_exactly() -> None:
+    rows = [features(), broken(), broken("SHORT", trigger_after_low=None, oi_points=97), features(price=1 / 3)]
+    assert features_of(table_of(rows)) == rows
+
+
+@pytest.mark.parametrize("source", [random_candles, real_candles])
+def test_features_come_back_through_parquet_exactly(source: Any) -> None:
+    table = features_table(source(), NO_TABLE, {}, WINDOW)
+    file = io.BytesIO()
+    table.to_parquet(file)
+    back = pd.read_parquet(file)
+    assert as_bytes(back) == as_bytes(table)
+    assert features_of(back) == features_of(table)
+
+
+def test_an_unknown_moment_is_nan_in_the_table_and_none_in_the_features() -> None:
+    table = table_of([features(), broken()])
+    assert np.isnan(table["trigger_time_ms"][0])
+    first, second = features_of(table)
+    assert first.trigger_time_ms is None
+    assert type(second.trigger_time_ms) is int
+
+
+def test_no_feature_is_nan() -> None:
+    for row in features_of(features_table(random_candles(5, 30, 10), NO_TABLE, {}, WINDOW)):
+        assert all(value == value for value in (getattr(row, name) for name in COLUMNS))
+
+
+def test_progress_ends_with_all_markets_done() -> None:
+    calls: list[tuple[Any, ...]] = []
+    features_table(random_candles(3), NO_TABLE, {}, WINDOW, lambda *call: calls.append(call))
+    assert calls[-1] == ("features", 3, 3)
+
+
+def test_candles_with_plain_text_columns_do_as_well_as_categories() -> None:
+    table = candles(market(walk(1, 60), walk(2, 60, "4h")))
+    plain = table.astype({"exchange": "str", "symbol": "str", "timeframe": "str"})
+    assert as_bytes(features_table(plain, NO_TABLE, {}, WINDOW)) == as_bytes(
+        features_table(table, NO_TABLE, {}, WINDOW)
+    )
+
+
+def test_a_table_without_a_column_is_an_error() -> None:
+    with pytest.raises(KeyError, match="htf_rsi"):
+        features_of(table_of([features()]).drop(columns="htf_rsi"))

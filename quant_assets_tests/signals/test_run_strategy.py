@@ -1,0 +1,130 @@
+"""Running a strategy over a features table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from quant_assets.signals import (
+    Features,
+    Setup,
+    Strategy,
+    StrategyError,
+    Verdict,
+    discover_strategies,
+    judge,
+    run_strategy,
+    table_of,
+)
+from quant_assets_tests.signals.hand_made import broken, features
+
+BUILT_IN = discover_strategies().strategies
+ALL = pytest.mark.parametrize("strategy", BUILT_IN, ids=lambda strategy: strategy.key)
+
+
+@dataclass(frozen=True)
+class Simple(Strategy):
+    """Says what it is told to say."""
+
+    name = "Simple"
+    key = "simple"
+    description = "for tests"
+    strategy_type = "test"
+    parts = ("one", "two")
+    filters = ("gate",)
+
+    says: Verdict
+
+    def judge(self, features: Features) -> Verdict:
+        return self.says
+
+
+def told(**changes: Any) -> Simple:
+    waits = Verdict("NONE", 3.0, {"two": 2.0, "one": 1.0}, "no_reason", filters={"gate": None})
+    return Simple(replace(waits, **changes))
+
+
+def test_a_row_holds_the_verdict_in_plain_columns() -> None:
+    setup = Setup("LONG", 100.0, 95.0, 110.0)
+    strategy = told(bias="LONG", reason="", setup=setup, filters={"gate": True})
+    table = run_strategy(strategy, table_of([features(), features(symbol="ETHUSDT")]))
+    assert table.iloc[1].to_dict() == {
+        "exchange": "HYPERLIQUID",
+        "symbol": "ETHUSDT",
+        "strategy_name": "Simple",
+        "bias": "LONG",
+        "action": "LONG",
+        "score": 3.0,
+        "reason": "",
+        "entry": 100.0,
+        "stop_loss": 95.0,
+        "take_profit": 110.0,
+        "rr": 2.0,
+        "side": "LONG",
+        "part_one": 1.0,
+        "part_two": 2.0,
+        "filter_gate": True,
+    }
+
+
+def test_a_row_without_a_setup_has_a_reason_and_no_prices() -> None:
+    row = run_strategy(told(), table_of([features()])).iloc[0]
+    assert (row["action"], row["reason"], row["rr"], row["side"], row["filter_gate"]) == (
+        "WAIT",
+        "no_reason",
+        0.0,
+        "",
+        None,
+    )
+    assert row[["entry", "stop_loss", "take_profit"]].isna().all()
+
+
+def test_numbers_are_float64_and_texts_are_str() -> None:
+    table = run_strategy(told(), table_of([features()]))
+    numbers = ["score", "entry", "stop_loss", "take_profit", "rr", "part_one", "part_two"]
+    assert (table[numbers].dtypes == np.float64).all()
+    texts = ["exchange", "symbol", "strategy_name", "bias", "action", "reason", "side"]
+    assert (table[texts].dtypes == pd.Series(dtype="str").dtype).all()
+    assert table["filter_gate"].dtype == object
+
+
+def test_no_markets_give_an_empty_table_with_the_same_columns() -> None:
+    empty, full = (run_strategy(told(), table_of(rows)) for rows in ([], [features()]))
+    assert empty.empty
+    assert empty.dtypes.to_dict() == full.dtypes.to_dict()
+
+
+def test_score_and_parts_are_rounded_to_6_decimals() -> None:
+    verdict = judge(told(score=1 / 3, parts={"one": 1 / 3, "two": 0.0}), features())
+    assert (verdict.score, verdict.parts["one"]) == (0.333333, 0.333333)
+
+
+@ALL
+@pytest.mark.parametrize("unusable", ["insufficient_history", "stale_candles"])
+def test_a_market_that_cannot_be_judged_waits_with_nothing(strategy: Strategy, unusable: str) -> None:
+    market = broken(unusable=unusable, trend_bias="LONG", oi_z=3.0, funding_rate_pct=-1.0)
+    row = run_strategy(strategy, table_of([market])).iloc[0]
+    assert (row["action"], row["bias"], row["score"], row["reason"]) == ("WAIT", "NONE", 0.0, unusable)
+    assert all(row[f"part_{part}"] == 0.0 for part in strategy.parts)
+    assert all(row[f"filter_{name}"] is None for name in strategy.filters)
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"parts": {"one": 1.0}}, "parts"),
+        ({"parts": {"one": 1.0, "two": 2.0, "three": 3.0}}, "parts"),
+        ({"filters": {}}, "filters"),
+        ({"bias": "UP"}, "bias"),
+        ({"reason": ""}, "without a reason"),
+        ({"setup": Setup("LONG", 2.0, 1.0, 3.0)}, "both a setup and a reason"),
+        ({"score": float("nan")}, "finite"),
+    ],
+)
+def test_a_verdict_that_breaks_its_declaration_is_named(changes: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(StrategyError, match=f"Simple on HYPERLIQUID BTCUSDT: .*{complaint}"):
+        run_strategy(told(**changes), table_of([features()]))

@@ -1,0 +1,146 @@
+"""Finding strategies, and surviving bad ones. Plugins are real installed packages' metadata, on a path of the test."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from quant_assets.signals import discover_strategies, strategies
+
+STRATEGY = """
+from dataclasses import dataclass
+from quant_assets.signals import Strategy, Verdict
+
+@dataclass(frozen=True)
+class Mine(Strategy):
+    name = {name!r}
+    key = {key!r}
+    description = "for tests"
+    strategy_type = "test"
+    parts = {parts!r}
+
+    def judge(self, features):
+        return Verdict.of("NONE", dict.fromkeys(self.parts, 1.0), "never", None)
+
+mine = Mine()
+"""
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Install a module as a plugin: its code, and the entry point that names an object in it."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def install_plugin(module: str, code: str, target: str = "mine") -> None:
+        (tmp_path / f"{module}.py").write_text(code)
+        info = tmp_path / f"{module}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[quant_assets.strategies]\n{module} = {module}:{target}\n")
+        monkeypatch.delitem(sys.modules, module, raising=False)
+
+    return install_plugin
+
+
+def code(name: str = "Mine", key: str = "mine", parts: Any = ("one",)) -> str:
+    return STRATEGY.format(name=name, key=key, parts=parts)
+
+
+def keys() -> list[str]:
+    return [strategy.key for strategy in discover_strategies().strategies]
+
+
+def problems() -> str:
+    found = discover_strategies()
+    assert [strategy.key for strategy in found.strategies] == ["breakout", "breakout_v2", "legacy"]
+    (problem,) = found.problems
+    return problem
+
+
+def test_the_built_in_strategies_are_found_in_order_of_their_keys() -> None:
+    found = discover_strategies()
+    assert [(strategy.key, strategy.name) for strategy in found.strategies] == [
+        ("breakout", "Breakout"),
+        ("breakout_v2", "BreakoutV2"),
+        ("legacy", "Legacy"),
+    ]
+    assert found.problems == ()
+
+
+@pytest.mark.parametrize("target", ["mine", "Mine"])
+def test_a_plugin_may_be_an_instance_or_a_class(install: Any, target: str) -> None:
+    install("plugin_good", code(), target)
+    assert keys() == ["breakout", "breakout_v2", "legacy", "mine"]
+
+
+def test_a_new_strategy_is_one_new_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(strategies, "__path__", [*strategies.__path__, str(tmp_path)])
+    (tmp_path / "one_new_file.py").write_text(code().replace("mine = Mine()", "strategy = Mine()"))
+    (tmp_path / "one_that_helps.py").write_text("HELP = 1")
+    try:
+        found = discover_strategies()
+    finally:
+        for name in ("one_new_file", "one_that_helps"):
+            sys.modules.pop(f"{strategies.__name__}.{name}", None)
+    assert [strategy.key for strategy in found.strategies] == ["breakout", "breakout_v2", "legacy", "mine"]
+    assert found.problems == ()
+
+
+def test_a_plugin_whose_declaration_fails_is_a_problem(install: Any) -> None:
+    text = code().replace("name = 'Mine'", "name = property(lambda self: 1 / 0)")
+    install("plugin_lazy", text)
+    assert "ZeroDivisionError" in problems()
+
+
+def test_a_plugin_that_cannot_be_imported_is_a_problem_and_costs_no_other(install: Any) -> None:
+    install("plugin_good", code())
+    install("plugin_broken", "import no_such_module_anywhere")
+    found = discover_strategies()
+    assert "mine" in [strategy.key for strategy in found.strategies]
+    (problem,) = found.problems
+    assert "plugin_broken" in problem
+    assert "no_such_module_anywhere" in problem
+
+
+@pytest.mark.parametrize(
+    "body", ["raise RuntimeError('boom')", "import sys; sys.exit(3)", "syntax error", "mine = undefined"]
+)
+def test_a_plugin_may_fail_in_any_way(install: Any, body: str) -> None:
+    install("plugin_failing", body)
+    assert "cannot be loaded" in problems()
+
+
+def test_a_plugin_without_what_its_entry_point_names_is_a_problem(install: Any) -> None:
+    install("plugin_empty", "")
+    assert "AttributeError" in problems()
+
+
+def test_a_plugin_that_is_no_strategy_is_a_problem(install: Any) -> None:
+    install("plugin_number", "mine = 7")
+    assert "is no Strategy but int" in problems()
+
+
+@pytest.mark.parametrize(("name", "key"), [("Legacy", "mine"), ("Mine", "legacy")])
+def test_a_name_or_key_that_is_taken_is_a_problem(install: Any, name: str, key: str) -> None:
+    install("plugin_double", code(name, key))
+    assert "taken" in problems()
+
+
+@pytest.mark.parametrize("key", ["", "With Spaces", "UPPER", "1st", "../x"])
+def test_a_key_that_makes_no_asset_name_is_a_problem(install: Any, key: str) -> None:
+    install("plugin_key", code(key=key))
+    assert "key" in problems()
+
+
+@pytest.mark.parametrize("parts", [["one"], ("one", "one"), ("no good",), (1,)])
+def test_parts_that_make_no_columns_are_a_problem(install: Any, parts: Any) -> None:
+    install("plugin_parts", code(parts=parts))
+    assert "parts" in problems()
+
+
+def test_a_class_that_needs_arguments_or_cannot_judge_is_a_problem(install: Any) -> None:
+    install("plugin_abstract", "from quant_assets.signals import Strategy\nclass mine(Strategy): ...")
+    assert "cannot be loaded: TypeError" in problems()

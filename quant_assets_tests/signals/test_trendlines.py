@@ -1,0 +1,216 @@
+"""RSI trendlines drawn on RSI values made by hand.
+
+A series is 50 unless a test sets values: single values above or below are pivots, and lines through them are easy to
+work out. `peaks({60: 70, 80: 65})` is 70 at bar 60 and 65 at bar 80, so its line falls by a quarter point a bar.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from quant_assets.signals.pivots import pivots
+from quant_assets.signals.trendlines import Breakout, Line, best_line, draw_lines, find_breakout, line_equation
+
+
+def peaks(points: dict[int, float], count: int = 120, level: float = 50.0) -> np.ndarray:
+    rsi = np.full(count, level)
+    for index, value in points.items():
+        rsi[index] = value
+    return rsi
+
+
+def resistance(rsi: np.ndarray) -> Line | None:
+    return best_line(draw_lines(rsi).resistances, len(rsi))
+
+
+def support(rsi: np.ndarray) -> Line | None:
+    return best_line(draw_lines(rsi).supports, len(rsi))
+
+
+def breakout(rsi: np.ndarray) -> Breakout | None:
+    return find_breakout(rsi, draw_lines(rsi))
+
+
+def ends(line: Line | None) -> tuple[int, int] | None:
+    return None if line is None else (line.start, line.end)
+
+
+def test_a_pivot_stands_out_from_five_values_on_either_side() -> None:
+    highs, lows = pivots(peaks({10: 70, 30: 20}, 40), 5)
+    assert (highs.tolist(), lows.tolist()) == ([10], [30])
+
+
+def test_a_pivot_needs_all_its_neighbours() -> None:
+    highs, _ = pivots(peaks({4: 70, 5: 71, 34: 70, 35: 60}, 40), 5)
+    assert highs.tolist() == [5, 34]
+    assert pivots(peaks({35: 70}, 40), 5)[0].tolist() == []
+
+
+def test_a_neighbour_as_high_makes_no_pivot() -> None:
+    assert pivots(peaks({10: 70, 12: 70}, 40), 5)[0].tolist() == []
+
+
+def test_equal_rsi_values_that_rounding_set_apart_make_no_pivot() -> None:
+    rsi = peaks({60: 70 + 1e-13, 61: 70, 80: 65})
+    assert draw_lines(rsi).resistances == ()
+
+
+def test_a_resistance_is_a_falling_line_through_two_highs() -> None:
+    line = resistance(peaks({60: 70, 80: 65}))
+    assert line is not None
+    assert (line.start, line.end, line.slope, line.intercept) == (60, 80, -0.25, 85.0)
+    assert line.value(119) == 55.25
+    assert line.touches(120) == 2
+
+
+def test_a_support_is_the_mirror_of_a_resistance_to_the_last_bit() -> None:
+    up, down = resistance(peaks({60: 71.3, 80: 64.9})), support(100 - peaks({60: 71.3, 80: 64.9}))
+    assert up is not None
+    assert down is not None
+    assert (down.slope, down.start, down.end) == (-up.slope, up.start, up.end)
+    mirrored = draw_lines(-peaks({60: 71.3, 80: 64.9})).supports
+    assert [(line.slope, line.intercept) for line in mirrored] == [(-up.slope, -up.intercept)]
+
+
+def test_a_rising_line_through_highs_is_no_resistance() -> None:
+    assert resistance(peaks({60: 65, 80: 70})) is None
+
+
+def test_a_level_line_is_none() -> None:
+    assert resistance(peaks({60: 70, 80: 70})) is None
+
+
+@pytest.mark.parametrize(("second", "drawn"), [(69, None), (70, (60, 70))])
+def test_the_pivots_of_a_line_are_ten_bars_apart_or_more(second: int, drawn: tuple[int, int] | None) -> None:
+    assert ends(resistance(peaks({60: 70, second: 69}))) == drawn
+
+
+@pytest.mark.parametrize(("height", "drawn"), [(56.75, (60, 80)), (56.8, None)])
+def test_a_value_more_than_1_above_breaks_a_line_and_one_of_exactly_1_does_not(
+    height: float, drawn: tuple[int, int] | None
+) -> None:
+    # the line stands at 55.75 at bar 117, which is too recent for a pivot
+    assert ends(resistance(peaks({60: 70, 80: 65, 117: height}))) == drawn
+
+
+def test_a_value_between_the_pivots_breaks_a_line_too() -> None:
+    assert resistance(peaks({60: 70, 70: 69, 71: 69, 80: 65})) is None
+
+
+def test_a_value_before_the_first_pivot_does_not() -> None:
+    assert ends(resistance(peaks({30: 95, 31: 95, 60: 70, 80: 65}))) == (60, 80)
+
+
+def test_the_line_with_the_most_touches_is_best() -> None:
+    # 40→60→80 lie on one line; 80→100 is more recent and lies below it at the end
+    line = resistance(peaks({40: 80, 60: 75, 80: 70, 100: 60}))
+    assert line is not None
+    assert (line.touches(120), line.slope) == (3, -0.25)
+
+
+def test_among_equal_touches_the_most_recent_second_pivot_is_best() -> None:
+    # 40→60 and 60→80 have two touches each, and 60 breaks 40→80
+    assert ends(resistance(peaks({40: 80, 60: 76, 80: 68}))) == (60, 80)
+
+
+def test_among_lines_to_the_same_pivot_the_longer_is_best() -> None:
+    # 40, 60 and 80 touch each of the three lines through two of them
+    line = resistance(peaks({40: 80, 60: 75, 80: 70}))
+    assert ends(line) == (40, 80)
+
+
+def test_a_touch_is_within_1_of_the_line_the_bound_included() -> None:
+    line = resistance(peaks({40: 80, 60: 74, 80: 70}))
+    assert line is not None
+    assert (ends(line), line.touches(120)) == ((40, 80), 3)
+
+
+@pytest.mark.parametrize(("count", "drawn"), [(180, (60, 80)), (181, None)])
+def test_only_pivots_of_the_last_120_bars_are_used(count: int, drawn: tuple[int, int] | None) -> None:
+    assert ends(resistance(peaks({60: 70, 80: 69.5}, count))) == drawn
+
+
+def test_a_pivot_counts_from_the_fifth_bar_after_it() -> None:
+    assert ends(resistance(peaks({60: 70, 80: 65}, 86))) == (60, 80)
+    assert resistance(peaks({60: 70, 80: 65}, 85)) is None
+
+
+def test_a_short_or_empty_series_has_no_lines() -> None:
+    assert draw_lines(np.full(10, np.nan)).resistances == ()
+    assert draw_lines(np.empty(0)).supports == ()
+
+
+def test_a_break_of_the_last_bar_is_a_long_trigger_with_its_distance_as_strength() -> None:
+    found = breakout(peaks({60: 70, 80: 65, 119: 58}))
+    assert found is not None
+    assert (found.side, found.index, found.strength) == ("LONG", 119, 58 - 55.25)
+    assert ends(found.line) == (60, 80)
+
+
+def test_a_break_below_a_support_is_a_short_trigger() -> None:
+    found = breakout(peaks({60: 30, 80: 35, 119: 42}))
+    assert found is not None
+    assert (found.side, found.index, found.strength) == ("SHORT", 119, 44.75 - 42)
+
+
+@pytest.mark.parametrize(("bar", "found"), [(119, True), (118, True), (117, True), (116, False)])
+def test_a_break_is_looked_for_at_the_last_three_bars(bar: int, found: bool) -> None:
+    rsi = peaks({60: 70, 80: 65})
+    rsi[bar:] = 58.0
+    trigger = breakout(rsi)
+    assert (trigger is not None) is found
+    assert trigger is None or trigger.index == bar
+
+
+@pytest.mark.parametrize(("height", "found"), [(56.25, False), (56.3, True)])
+def test_a_break_goes_beyond_the_line_by_more_than_1(height: float, found: bool) -> None:
+    assert (breakout(peaks({60: 70, 80: 65, 119: height})) is not None) is found
+
+
+@pytest.mark.parametrize(("now", "found"), [(55.0, False), (55.4, True)])
+def test_rsi_must_still_stand_beyond_the_line_now(now: float, found: bool) -> None:
+    # broken at bar 118; at the last bar the line stands at 55.25
+    assert (breakout(peaks({60: 70, 80: 65, 118: 58, 119: now})) is not None) is found
+
+
+def test_the_newest_break_of_both_sides_is_taken() -> None:
+    # the lines cross: RSI stays at 50, is 1.4 above the resistance at bar 117 and 1.2 below the support at bar 119
+    found = breakout(peaks({60: 82.8, 80: 70.8, 95: 29.6, 108: 41.3}))
+    assert found is not None
+    assert (found.side, found.index, found.strength) == ("SHORT", 119, pytest.approx(1.2))
+
+
+def test_of_two_breaks_at_one_bar_the_stronger_is_taken() -> None:
+    # RSI stays at 50, and at bar 119 is 1.2 above the resistance and 1.5 below the support
+    found = breakout(peaks({60: 66.5, 80: 60.5, 95: 37.1, 108: 44.9}))
+    assert found is not None
+    assert (found.side, found.index, found.strength) == ("SHORT", 119, pytest.approx(1.5))
+
+
+def test_a_break_before_bar_50_is_none() -> None:
+    early = {15: 70, 30: 65}
+    assert breakout(peaks(early | {49: 80}, 50)) is None
+    assert breakout(peaks(early | {50: 80}, 51)) is not None
+
+
+def test_the_line_that_broke_is_drawn_without_knowledge_of_the_break() -> None:
+    # bar 80 becomes a pivot only with bar 85: a break at bar 84 is one of a line that does not reach bar 80
+    rsi = peaks({40: 75, 60: 70, 80: 65}, 85)
+    rsi[84] = 72.0
+    found = breakout(rsi)
+    assert found is not None
+    assert ends(found.line) == (40, 60)
+
+
+def test_touches_of_a_broken_line_count_what_was_known_before_the_break() -> None:
+    rsi = peaks({40: 80, 60: 75, 80: 70, 112: 62}, 118)  # bar 112 lies on the line, and is known from bar 117 on
+    rsi[117] = 66.0
+    found = breakout(rsi)
+    assert found is not None
+    assert found.line.touches(found.index) == 3
+
+
+def test_an_equation_reads_as_a_formula() -> None:
+    assert line_equation(-0.25, 85.0) == "RSI = -0.25·x + 85"
+    assert line_equation(0.5, -10.0) == "RSI = 0.5·x - 10"
