@@ -1,1 +1,36 @@
-"""The Coinalyze API: client, call budget, response models."""
+"""The Coinalyze API: client, call budget, response models.
+
+Here: the names that a script needs to ask for data in batches, within the limit, without Dagster.
+"""
+
+from quant_assets.coinalyze.budget import CallBudget
+from quant_assets.coinalyze.client import CURRENT_ENDPOINTS, HISTORY_FIELDS, SYMBOLS_PER_REQUEST, CoinalyzeClient, Usage
+from quant_assets.coinalyze.errors import (
+    BadRequest,
+    CoinalyzeError,
+    KeyMissing,
+    KeyRefused,
+    OutOfTime,
+    ProviderUnavailable,
+)
+from quant_assets.coinalyze.models import Answer, CurrentValue, Exchange, History, Market
+
+__all__ = [
+    "CURRENT_ENDPOINTS",
+    "HISTORY_FIELDS",
+    "SYMBOLS_PER_REQUEST",
+    "Answer",
+    "BadRequest",
+    "CallBudget",
+    "CoinalyzeClient",
+    "CoinalyzeError",
+    "CurrentValue",
+    "Exchange",
+    "History",
+    "KeyMissing",
+    "KeyRefused",
+    "Market",
+    "OutOfTime",
+    "ProviderUnavailable",
+    "Usage",
+]

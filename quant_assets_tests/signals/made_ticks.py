@@ -39,11 +39,22 @@ def tick_market(seed: int, window_end_ms: int) -> Market:
     ltf = tick_walk(rng, rng.choice((60, 130, 200, 260)), LTF_MS, last_open_ms(LTF_MS, window_end_ms))
     if rng.random() < 0.5:
         ltf = htf_like(rng, htf, window_end_ms)
+    if rng.random() < 0.5:
+        ltf = ltf_at(ltf, Decimal(repr(htf[-rng.randint(1, 3)].close)) * Decimal(rng.choice(("1.03", "0.97"))))
+    if rng.random() < 0.1:
+        ltf = [*(bar._replace(volume=1e10) for bar in ltf[:-1]), ltf[-1]._replace(volume=1e10 - rng.choice((1, 20)))]
     known = inputs(rng, window_end_ms)
     if rng.random() < 0.3:
         step, high = rng.choice(((1000.1, 1000.2), (5.0, 7.0), (0.1, 0.3))), rng.choice((1, 8, 8, 13))
         known = replace(known, oi_closes=[*[step[0]] * (26 - high), *[step[1]] * high], oi_closed_at_ms=window_end_ms)
     return Market(f"T{seed}USDT", ltf, htf, known)
+
+
+def ltf_at(ltf: list[Bar], price: Decimal) -> list[Bar]:
+    """LTF bars with another last close."""
+    close = float(price)
+    last = ltf[-1]
+    return [*ltf[:-1], last._replace(high=max(last.high, close), low=min(last.low, close), close=close)]
 
 
 def htf_like(rng: random.Random, htf: list[Bar], window_end_ms: int) -> list[Bar]:

@@ -20,9 +20,10 @@ def channel(rng: random.Random, count: int) -> list[float]:
     noise, phase, swing = rng.choice((0.0, 0.3, 1.0, 2.0)), rng.random(), rng.uniform(10.0, 16.0)
     breaks_at = count - rng.randint(1, 4) if rng.random() < 0.8 else count
     side = rng.choice((-1.0, 1.0))
+    shift = rng.choice((0.0, 0.0, rng.uniform(-30.0, 30.0)))
     path = []
     for i in range(count):
-        high, low = top + top_slope * i, bottom + bottom_slope * i
+        high, low = shift + top + top_slope * i, shift + bottom + bottom_slope * i
         value = (high + low) / 2.0 + abs(high - low) / 2.0 * math.sin(2.0 * math.pi * (i / swing + phase))
         if i >= breaks_at:
             value = (high if side > 0.0 else low) + side * rng.uniform(0.5, 12.0)
