@@ -57,10 +57,16 @@ def walk(rng: random.Random, count: int, price: float, length_ms: int, last_ms: 
 
 
 def rescaled(bars: list[Bar], factor: float) -> list[Bar]:
-    """Return the same bars in another unit of price."""
+    """Return the same bars in another unit of price, on prices of six digits again.
+
+    Scaled prices that were equal steps apart would be so but for their last bit, which is not how prices are quoted.
+    """
+
+    def price(old: float) -> float:
+        return float(f"{old * factor:.6g}")
+
     return [
-        bar._replace(open=bar.open * factor, high=bar.high * factor, low=bar.low * factor, close=bar.close * factor)
-        for bar in bars
+        Bar(bar.time_ms, price(bar.open), price(bar.high), price(bar.low), price(bar.close), bar.volume) for bar in bars
     ]
 
 

@@ -28,14 +28,15 @@ WINDOWS = tuple(
     Window(parse_moment(f"2026-01-{moment}")) for moment in ("19T17:00", "19T16:00", "19T19:45", "20T00:15")
 )
 KINDS: dict[str, tuple[Callable[[int, int], Market], tuple[int, ...]]] = {
-    "walks": (
-        market,
-        (*range(1000), 1169, 1278, 1269, 1677),
-    ),  # two that never move, two Breakout LONG without a valid setup
-    "ticks": (tick_market, tuple(range(400))),
-    "wedges": (wedge_market, tuple(range(500))),
+    "walks": (market, (*range(1000), 1169, 1278, 1269, 1677, 3747)),
+    "ticks": (tick_market, (*range(600), 7795, 55280)),
+    "wedges": (wedge_market, tuple(range(700))),
 }
-"""Kind of made market → what makes one, and the seeds; the window follows from the seed."""
+"""Kind of made market → what makes one, and the seeds; the window follows from the seed.
+
+Picked walks: two that never move, two of Breakout LONG without a valid setup, one that diverges both ways. Picked
+ticks: price and RSI that go apart from the wrong half of RSI.
+"""
 
 UNUSABLE = {"insufficient_history", "stale_candles"}
 REASONS = {
