@@ -9,6 +9,7 @@ Exit codes: 0 done; 1 unexpected; 2 wrong usage or input; 3 the feed was written
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 import warnings
@@ -174,6 +175,8 @@ def emulator(
         print(f"export COINALYZE_BASE_URL={url} COINALYZE_API_KEY={DEFAULT_KEY}", end=" ")
         print(f"COINALYZE_CALLS_PER_MINUTE={calls_per_minute}", flush=True)
 
+    # A service manager ends a program with SIGTERM: the same as an interrupt.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         run_emulator(port, calls_per_minute, candles, on_ready=tell)
     except OSError as error:

@@ -5,6 +5,7 @@ Here: rich's progress and tables. Progress goes to stderr and only to a terminal
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -32,13 +33,15 @@ def shown_progress() -> Iterator[reporting.Progress]:
     if not sys.stderr.isatty():
         yield reporting.silent
         return
+    # Dagster redirects stdout and stderr into its logs while a step runs; a copy of the terminal stays one.
+    terminal = os.fdopen(os.dup(sys.stderr.fileno()), "w", encoding="utf-8")
     bars = Progress(
         TextColumn("{task.description:>17}"),
         BarColumn(bar_width=30),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("[dim]{task.fields[note]}"),
-        console=Console(stderr=True),
+        console=Console(file=terminal, force_terminal=True),
         transient=True,
     )
     tasks: dict[str, TaskID] = {}
@@ -48,7 +51,7 @@ def shown_progress() -> Iterator[reporting.Progress]:
             tasks[stage] = bars.add_task(STAGES.get(stage, stage), total=total, note=note)
         bars.update(tasks[stage], completed=done, total=total, note=note)
 
-    with bars:
+    with terminal, bars:
         yield show
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -187,7 +189,32 @@ def test_the_demo_needs_no_key_and_writes_a_simulated_feed(tmp_path: Path, world
     assert feed["stats"]["skipped"]
 
 
-def test_the_emulator_says_how_to_reach_it_and_stops_when_interrupted(tmp_path: Path, world: World) -> None:
+def test_progress_shows_on_a_terminal_and_not_in_a_pipe(world: World, tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "quant_assets", "scan", str(world.candles), "--as-of", as_of(world)],
+        env={**world.environment("cli_progress"), "TERM": "xterm-256color", "COLUMNS": "120"},
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            piece = os.read(ours, 65536)
+        except OSError:  # the other end has closed
+            break
+        if not piece:
+            break
+        shown += piece
+    os.close(ours)
+    assert process.wait(timeout=60) == 0
+    for stage in (b"files read", b"calls spent", b"markets analysed"):
+        assert stage in shown
+
+
+def test_the_emulator_says_how_to_reach_it_and_stops_when_told(tmp_path: Path, world: World) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "quant_assets", "emulator", "--port", "0", "--candles", str(world.candles)],
         env=world.environment("emulator"),
@@ -202,7 +229,7 @@ def test_the_emulator_says_how_to_reach_it_and_stops_when_interrupted(tmp_path: 
         assert "COINALYZE_BASE_URL=http://127.0.0.1:" in line
         assert "COINALYZE_API_KEY=" in line
     finally:
-        process.send_signal(2)
+        process.terminate()
         assert process.wait(timeout=20) == 0
 
 

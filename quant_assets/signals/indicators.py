@@ -17,7 +17,7 @@ import numpy as np
 import talib
 
 from quant_assets.signals.bars import MOST_BARS, Floats
-from quant_assets.signals.rounding import below
+from quant_assets.signals.rounding import MARGIN, below
 
 # TA-Lib's functions without the wrapper that looks for pandas and polars at each call; here they only see arrays.
 _RSI: Callable[[Floats, int], Floats] = inspect.unwrap(talib.RSI)
@@ -104,12 +104,19 @@ def position_in_range(values: Floats) -> float | None:
 
 
 def slope(values: Floats) -> float | None:
-    """Return the least-squares slope per bar; None with fewer than two values, exactly 0 for equal ones."""
+    """Return the least-squares slope per bar; None with fewer than two values.
+
+    Exactly 0 where rises and falls cancel to one part in 10⁹: what the rounding of a running sum leaves has no sign.
+    """
     count = len(values)
     if count < 2:
         return None
     doubled = np.arange(1.0 - count, count, 2.0)  # twice the distance from the middle: whole numbers, no rounding
-    return 6.0 * float(doubled @ (values - values[0])) / (count * (count * count - 1.0))
+    moved = values - values[0]
+    rise = float(doubled @ moved)
+    if abs(rise) <= MARGIN * float(np.abs(doubled) @ np.abs(moved)):
+        return 0.0
+    return 6.0 * rise / (count * (count * count - 1.0))
 
 
 def below_mean(values: Floats) -> bool:

@@ -1,7 +1,7 @@
 """Markets whose 4h RSI runs between two lines and breaks out of them, since random walks seldom do.
 
-Here: paths of RSI (channels, and wedges whose lines cross) and the closes that have them. Not here: the other made
-markets, and any rule of a strategy.
+Here: paths of RSI (channels, and wedges whose lines cross), the closes that have them, and the same beside LTF bars
+whose volume goes nowhere. Not here: the other made markets, and any rule of a strategy.
 """
 
 from __future__ import annotations
@@ -81,3 +81,21 @@ def wedge_market(seed: int, window_end_ms: int) -> Market:
         htf.append(Bar(last_ms - (len(closes) - 1 - i) * HTF_MS, before, high, low, close, 1.0))
     ltf = ltf_beside(rng, htf, rng.choice((60, 130, 210)), last_open_ms(LTF_MS, window_end_ms))
     return Market(f"W{seed}USDT", ltf, htf, inputs(rng, window_end_ms))
+
+
+def seesaw_market(seed: int, window_end_ms: int) -> Market:
+    """Make a wedge market whose last 14 LTF bars go the same way back: their OBV has no slope, but for rounding."""
+    rng = random.Random(f"seesaw {seed}")
+    made = wedge_market(seed, window_end_ms)
+    out = [rng.choice((-1, 0, 1)) for _ in range(6)]
+    steps = [*(rng.choice((-1, 0, 1)) for _ in range(56)), *out, 0, *(-step for step in reversed(out))]
+    volume = rng.choice((0.1, 0.3, 12.7, 1.0))
+    first_ms = last_open_ms(LTF_MS, window_end_ms) - (len(steps) - 1) * LTF_MS
+    tick = made.htf[-1].close / 1000.0
+    ltf = []
+    for i in range(len(steps)):
+        level = 1000 - sum(steps[i + 1 :])
+        before = level - steps[i]
+        high, low = max(before, level), min(before, level)
+        ltf.append(Bar(first_ms + i * LTF_MS, before * tick, high * tick, low * tick, level * tick, volume))
+    return Market(f"B{seed}USDT", ltf, made.htf, made.inputs)

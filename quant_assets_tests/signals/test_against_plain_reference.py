@@ -21,7 +21,7 @@ from quant_assets.windows import Window, parse_moment
 from .engine_bench import differences
 from .made_markets import Market, inputs, market
 from .made_ticks import tick_market
-from .made_wedges import wedge_market
+from .made_wedges import seesaw_market, wedge_market
 from .plain_inputs import Bar
 
 WINDOWS = tuple(
@@ -30,12 +30,13 @@ WINDOWS = tuple(
 KINDS: dict[str, tuple[Callable[[int, int], Market], tuple[int, ...]]] = {
     "walks": (market, (*range(1000), 1169, 1278, 1269, 1677, 3747)),
     "ticks": (tick_market, (*range(600), 7795, 55280)),
-    "wedges": (wedge_market, tuple(range(700))),
+    "wedges": (wedge_market, (*range(700), 1794, 1863, 3330, 3755)),
+    "seesaws": (seesaw_market, tuple(range(100))),
 }
 """Kind of made market → what makes one, and the seeds; the window follows from the seed.
 
 Picked walks: two that never move, two of Breakout LONG without a valid setup, one that diverges both ways. Picked
-ticks: price and RSI that go apart from the wrong half of RSI.
+ticks: price and RSI that go apart from the wrong half of RSI. Picked wedges: rr and RSI close to the bounds of gates.
 """
 
 UNUSABLE = {"insufficient_history", "stale_candles"}

@@ -1,18 +1,21 @@
 """The plain reference's own indicators against TA-Lib, so that the reference stands on tried ground.
 
-Here: the numbers of `plain_indicators`. Not here: the engine's indicators.
+Here: the numbers of `plain_indicators`, and that rounding makes none of its pivots. Not here: the engine's indicators.
 """
 
 from __future__ import annotations
 
 import random
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import talib
 
 from . import plain_indicators as plain
+from .made_ticks import tick_market
+from .plain_trendlines import rsi_pivots
 
 
 def _bars(seed: int, bars: int, price: float, flat: float) -> tuple[list[float], list[float], list[float], list[float]]:
@@ -55,3 +58,31 @@ def test_plain_bollinger_bands_are_those_of_talib(seed: int, bars: int, price: f
     closes = _bars(seed, bars, price, flat)[2]
     upper, _, lower = talib.BBANDS(np.array(closes), 20, 2.0, 2.0)
     assert plain.bollinger(closes, 20, 2.0) == pytest.approx((lower[-1], upper[-1]), rel=1e-9)
+
+
+def test_rsi_pivots_are_those_of_exact_arithmetic_where_the_closes_often_stay_the_same() -> None:
+    found = 0
+    for seed in range(60):
+        closes = [bar.close for bar in tick_market(seed, 1_768_838_400_000).htf]
+        exact = _exact_rsi(closes)
+        for kind, sign in (("resistance", 1), ("support", -1)):
+            pivots = [
+                i
+                for i in range(max(14 + 5, len(closes) - 120), len(closes) - 5)
+                if all(sign * exact[i] > sign * exact[j] for j in range(i - 5, i + 6) if j != i)
+            ]
+            assert rsi_pivots(plain.rsi(closes, 14), len(closes), kind) == pivots, seed
+            found += len(pivots)
+    assert found > 100
+
+
+def _exact_rsi(closes: list[float]) -> list[Fraction]:
+    """RSI(14) / 100 of the closes as they are written, in exact fractions."""
+    steps = [Fraction(repr(after)) - Fraction(repr(before)) for before, after in pairwise(closes)]
+    up = sum((max(step, Fraction(0)) for step in steps[:14]), Fraction(0))
+    down = sum((max(-step, Fraction(0)) for step in steps[:14]), Fraction(0))
+    values = [Fraction(0)] * 14 + [up / (up + down) if up + down else Fraction(0)]
+    for step in steps[14:]:
+        up, down = up * 13 / 14 + max(step, Fraction(0)), down * 13 / 14 + max(-step, Fraction(0))
+        values.append(up / (up + down) if up + down else Fraction(0))
+    return values
