@@ -16,7 +16,7 @@ from quant_assets.defs.assets.feed import feed_asset
 from quant_assets.defs.assets.markets import coinalyze_markets, symbol_map
 from quant_assets.defs.assets.signals import signal_asset
 from quant_assets.defs.io_managers import DocumentIOManager, TableIOManager
-from quant_assets.defs.jobs import market_list_job, scan_job
+from quant_assets.defs.jobs import market_list_job, refresh_job, scan_job
 from quant_assets.defs.resources import CandleFolder, Coinalyze, FeedFile, MarketRules
 from quant_assets.lake import Lake
 from quant_assets.progress import Progress, silent
@@ -38,7 +38,7 @@ def build_definitions(settings: Settings, progress: Progress = silent) -> dg.Def
             *(signal_asset(strategy) for strategy in strategies),
             feed_asset(strategies),
         ],
-        jobs=[market_list_job, scan_job],
+        jobs=[market_list_job, scan_job, refresh_job],
         # One process: a step takes milliseconds, and what one writes the next has in memory.
         executor=dg.in_process_executor,
         resources={

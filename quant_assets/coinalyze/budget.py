@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from filelock import FileLock
 from pyrate_limiter import Rate, RateItem, SQLiteBucket
@@ -27,6 +27,9 @@ MINUTE_MS: Final = 60_000
 TABLE: Final = "calls"
 LONGEST_NAP_SECONDS: Final = 1.0
 LONGEST_PAUSE_SECONDS: Final = 600.0
+EASED_TO: Final = 0.75
+LEAST_SHARE: Final = 0.25
+RECOVERED_A_MINUTE: Final = 0.02
 
 
 class CallBudget:
@@ -63,6 +66,7 @@ class CallBudget:
         self._lock = FileLock(f"{path}.step")
         with self._lock:
             self._execute("CREATE TABLE IF NOT EXISTS pause (until_ms INTEGER NOT NULL)")
+            self._execute("CREATE TABLE IF NOT EXISTS easing (share REAL NOT NULL, at_ms INTEGER NOT NULL)")
 
     def take(self, calls: int, deadline: float | None = None, on_wait: Callable[[float], None] | None = None) -> str:
         """Take `calls` out of the budget, waiting for room; returns a receipt for `settle` or `give_back`.
@@ -81,10 +85,13 @@ class CallBudget:
                 raise OutOfTime(f"the next {calls} calls fit in {wait:.0f} s, after the time allowed for them")
             if on_wait is not None:
                 on_wait(wait)
-            nap = min(wait, LONGEST_NAP_SECONDS)
-            self._sleep(nap)
-            self.waited_seconds += nap
+            self.nap(min(wait, LONGEST_NAP_SECONDS))
         return receipt
+
+    def nap(self, seconds: float) -> None:
+        """Wait, and count it."""
+        self._sleep(seconds)
+        self.waited_seconds += seconds
 
     def settle(self, receipt: str) -> None:
         """Count the calls of `receipt` from now on: their answer is here, or will not come."""
@@ -97,11 +104,24 @@ class CallBudget:
             self._execute(f"DELETE FROM {TABLE} WHERE name = ?", receipt)  # noqa: S608
 
     def pause(self, seconds: float) -> None:
-        """Let nobody who shares this budget call for `seconds`: the provider said so."""
-        until = self._now_ms() + int(seconds * 1000)
+        """Let nobody who shares this budget call for `seconds`, and ease off afterwards: the provider said so.
+
+        Somebody else spends the key's calls. The share of the limit that is used falls by a quarter each time, and
+        comes back by two hundredths a minute.
+        """
+        now = self._now_ms()
+        until = now + int(seconds * 1000)
         with self._lock:
+            share = max(self._share(now) * EASED_TO, LEAST_SHARE)
+            self._execute("DELETE FROM easing")
+            self._execute("INSERT INTO easing VALUES (?, ?)", share, until)
             self._execute("DELETE FROM pause WHERE until_ms <= ?", until)
             self._execute("INSERT INTO pause SELECT ? WHERE NOT EXISTS (SELECT 1 FROM pause)", until)
+
+    def share(self) -> float:
+        """Return the share of the limit that is used at present; 1 unless the provider has said 429 lately."""
+        with self._lock:
+            return self._share(self._now_ms())
 
     def spent(self) -> int:
         """Return how many calls count against the minute that ends now."""
@@ -115,7 +135,7 @@ class CallBudget:
         self._bucket.close()  # type: ignore[no-untyped-call]
 
     def _try(self, receipt: str, calls: int) -> float:
-        """Take the calls if there is room; returns 0 then, else the seconds until it is worth trying again."""
+        """Take the calls if there is room; returns 0 then, else the seconds until it is worth another try."""
         with self._lock:
             now = self._now_ms()
             # A clock that was set back leaves entries in the future; they count from now on instead.
@@ -124,12 +144,38 @@ class CallBudget:
             if 0 < paused_until - now <= LONGEST_PAUSE_SECONDS * 1000:
                 return float(paused_until - now) / 1000
             self._bucket.leak(now)
+            if (wait_ms := self._eased_wait(calls, now)) > 0:
+                return wait_ms / 1000
             item = RateItem(receipt, now, weight=calls)
             if self._bucket.put(item):
                 return 0.0
             return max(float(self._bucket.waiting(item)), 1.0) / 1000  # type: ignore[arg-type]
 
-    def _execute(self, sql: str, *values: object) -> list[tuple[int, ...]]:
+    def _share(self, now: int) -> float:
+        rows = self._execute("SELECT share, at_ms FROM easing")
+        if not rows:
+            return 1.0
+        share, since = rows[0]
+        minutes = (now - since) / MINUTE_MS
+        # A clock that was set back far would keep the share low for as long; it counts as recovered instead.
+        return (
+            1.0 if minutes < -LONGEST_PAUSE_SECONDS / 60 else min(share + RECOVERED_A_MINUTE * max(minutes, 0.0), 1.0)
+        )
+
+    def _eased_wait(self, calls: int, now: int) -> int:
+        """Return the milliseconds until `calls` fit the share of the limit that is used at present."""
+        share = self._share(now)
+        if share >= 1.0:
+            return 0
+        limit = max(int(self.calls_per_minute * share), calls)
+        rows = self._execute(
+            f"SELECT item_timestamp FROM {TABLE} WHERE item_timestamp >= ? ORDER BY item_timestamp",  # noqa: S608
+            now - MINUTE_MS,
+        )
+        surplus = len(rows) + calls - limit
+        return int(rows[surplus - 1][0]) + MINUTE_MS - now + 1 if surplus > 0 else 0
+
+    def _execute(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         connection: sqlite3.Connection = self._bucket.conn
         with connection, closing(connection.execute(sql, values)) as cursor:
             return cursor.fetchall()

@@ -1,17 +1,30 @@
-"""What a refresh asks for, in which order and for which range.
+"""What a refresh asks for, in which order, and for which range.
 
-Here: pure functions over tables: what is due, how it is packed into requests, which range each request covers.
-Not here: the store, the API, the clock.
+Here: pure functions over tables: what is due, what of it is worth most, how it is packed into requests, which range
+a request covers. Not here: the store, the API, the clock, and what makes a market interesting (quant_assets.signals).
+
+The order, first to last:
+
+1. what was never known, open interest before the rest, so that an empty store fills in the least time there is;
+2. open interest of markets in focus (in a setup, or close to one), so that it is known for every window;
+3. what is older than `oldest`, the oldest first, so that nothing starves;
+4. what is due, by its age in cadences times the weight of open interest.
+
+Within each, markets in focus come before quiet ones, and then the traded volume decides.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from quant_assets.derivatives.datasets import BAR_SECONDS, DATASETS, SPECS, Dataset
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field
+
+from quant_assets.derivatives.datasets import BAR_SECONDS, DATASETS, Dataset
 from quant_assets.windows import LENGTH, Window
 
 #: What a window's numbers are computed from.
@@ -20,6 +33,30 @@ NEEDED: Final = timedelta(hours=24)
 LOOKBACK: Final = timedelta(hours=36)
 #: How many points of an intraday series the provider keeps at the most.
 RETENTION: Final = 2000 * LENGTH
+
+Known = Mapping[Dataset, Mapping[str, int]]
+
+
+class RefreshPolicy(BaseModel):
+    """How often each dataset is worth asking for, in data time, and from which age on it comes before everything.
+
+    Where the budget does not suffice for the cadences, ages grow in proportion to them; open interest, which scores up
+    to twenty points, grows older more slowly by its weight.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    open_interest: timedelta = timedelta(minutes=15)
+    funding_rate: timedelta = timedelta(minutes=60)
+    long_short_ratio: timedelta = timedelta(minutes=60)
+    liquidations: timedelta = timedelta(minutes=60)
+    oldest: timedelta = timedelta(minutes=105)
+    open_interest_weight: float = Field(default=1.25, ge=1.0)
+
+    def cadence_seconds(self, dataset: Dataset) -> float:
+        """Return a dataset's cadence."""
+        cadence: timedelta = getattr(self, dataset)
+        return cadence.total_seconds()
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,42 +67,85 @@ class Request:
     symbols: tuple[str, ...]
 
 
+def items_table(
+    symbol_map: pd.DataFrame,
+    known_through: Known,
+    interest: pd.DataFrame | None = None,
+    datasets: Sequence[Dataset] = DATASETS,
+) -> pd.DataFrame:
+    """Return everything that a symbol map can ask for: one row a dataset and distinct symbol.
+
+    Columns: dataset (its number in DATASETS, int64), symbol, known_through (UNIX seconds, NaN for never known), focus
+    (bool), volume (float64): focus where any market that the symbol serves is in focus, volume their sum. `interest`
+    has exchange, symbol, focus, volume by market; without it all markets are alike.
+    """
+    served = symbol_map[["exchange", "symbol"]].copy()
+    served["focus"], served["volume"] = False, 0.0
+    if interest is not None and len(interest):
+        merged = served[["exchange", "symbol"]].merge(interest, on=["exchange", "symbol"], how="left")
+        served["focus"] = merged["focus"].fillna(value=False).to_numpy(dtype=bool)
+        served["volume"] = merged["volume"].fillna(0.0).to_numpy(dtype=np.float64)
+    tables = []
+    for dataset in datasets:
+        by_symbol = (
+            served.assign(symbol=symbol_map[f"{dataset}_symbol"].to_numpy())
+            .groupby("symbol", sort=True)[["focus", "volume"]]
+            .agg({"focus": "any", "volume": "sum"})
+        )
+        by_symbol = by_symbol[by_symbol.index != ""].reset_index()
+        known = known_through.get(dataset, {})
+        through = [known.get(symbol, np.nan) for symbol in by_symbol["symbol"]]
+        by_symbol["known_through"] = np.asarray(through, dtype=np.float64)
+        by_symbol.insert(0, "dataset", DATASETS.index(dataset))
+        tables.append(by_symbol)
+    return pd.concat(tables, ignore_index=True)[["dataset", "symbol", "known_through", "focus", "volume"]]
+
+
+def rank(items: pd.DataFrame, end_seconds: float, policy: RefreshPolicy) -> pd.DataFrame:
+    """Return what is due at a window's end (UNIX seconds), in the order in which it is worth asking for."""
+    cadence = np.array([policy.cadence_seconds(dataset) for dataset in DATASETS])[items["dataset"].to_numpy()]
+    through = items["known_through"].to_numpy()
+    age = end_seconds - through
+    never = np.isnan(through)
+    due = np.flatnonzero(never | (age >= cadence))
+    age, never, cadence = age[due], never[due], cadence[due]
+    dataset = items["dataset"].to_numpy()[due]
+    focus = items["focus"].to_numpy()[due]
+    overdue = age >= policy.oldest.total_seconds()
+    ratio = np.where(never, np.inf, age / cadence)
+    interest = dataset == DATASETS.index("open_interest")
+    ratio[interest] *= policy.open_interest_weight
+    urgency = np.select([never, focus & interest, overdue], [0, 1, 2], default=3)
+    # The items come sorted by symbol within a dataset, and a stable sort keeps that where all else is equal.
+    order = np.lexsort((due, -items["volume"].to_numpy()[due], ~focus, dataset, -ratio, urgency))
+    return items.iloc[due[order]]
+
+
+def pack(ranked: pd.DataFrame, size: int) -> list[Request]:
+    """Pack ranked items into requests of at most `size` symbols of one dataset.
+
+    A request is led by the best item that is left, and filled with the next best of its dataset, so that none but a
+    dataset's last request has room.
+    """
+    numbers = ranked["dataset"].to_numpy()
+    symbols = ranked["symbol"].tolist()
+    requests: list[tuple[int, Request]] = []
+    for number, dataset in enumerate(DATASETS):
+        places = np.flatnonzero(numbers == number)
+        for start in range(0, len(places), size):
+            chosen = places[start : start + size]
+            requests.append((int(chosen[0]), Request(dataset, tuple(symbols[place] for place in chosen))))
+    return [request for _, request in sorted(requests, key=lambda led: led[0])]
+
+
 def needed_from(window: Window) -> int:
     """Return the moment (UNIX seconds) from which on a window's numbers need everything."""
     return window.end_seconds - int(NEEDED.total_seconds())
 
 
-def is_due(known_through: int | None, window: Window, cadence: timedelta) -> bool:
+def is_due(known_through: int | None, window: Window, cadence_seconds: float) -> bool:
     """Whether a symbol is to be asked for: never known, or by the window's end as old as the cadence."""
-    return known_through is None or window.end_seconds - known_through >= cadence.total_seconds()
-
-
-def due_symbols(
-    wanted: Mapping[Dataset, Sequence[str]],
-    known_through: Mapping[Dataset, Mapping[str, int]],
-    window: Window,
-    cadences: Mapping[Dataset, timedelta] | None = None,
-) -> dict[Dataset, list[str]]:
-    """Return what is due by dataset: the never-known before the stale, the stale by age, then by name.
-
-    `wanted` are the distinct symbols that the market map names, `known_through` the moment (UNIX seconds) through
-    which each is known without a hole.
-    """
-    due: dict[Dataset, list[str]] = {}
-    for dataset in DATASETS:
-        known = known_through.get(dataset, {})
-        cadence = (cadences or {}).get(dataset, SPECS[dataset].cadence)
-        symbols = [symbol for symbol in wanted.get(dataset, ()) if is_due(known.get(symbol), window, cadence)]
-        due[dataset] = sorted(symbols, key=lambda symbol, known=known: (known.get(symbol, 0), symbol))  # type: ignore[misc]
-    return due
-
-
-def pack(due: Mapping[Dataset, Sequence[str]], size: int) -> Iterator[Request]:
-    """Pack what is due into requests of at most `size` symbols, open interest first."""
-    for dataset in DATASETS:
-        symbols = due.get(dataset, ())
-        for start in range(0, len(symbols), size):
-            yield Request(dataset, tuple(symbols[start : start + size]))
+    return known_through is None or window.end_seconds - known_through >= cadence_seconds
 
 
 def range_to_ask(window: Window, now_seconds: float) -> tuple[int, int]:

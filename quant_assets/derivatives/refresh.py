@@ -11,23 +11,25 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import timedelta
 from typing import Any, Final
 
+import numpy as np
 import pandas as pd
 
 from quant_assets.coinalyze.client import SYMBOLS_PER_REQUEST, CoinalyzeClient
 from quant_assets.coinalyze.errors import BadRequest, KeyMissing, KeyRefused, OutOfTime, ProviderUnavailable
 from quant_assets.derivatives.datasets import BAR_SECONDS, DATASETS, INTERVAL, SPECS, Dataset
 from quant_assets.derivatives.planner import (
+    RefreshPolicy,
     Request,
     closed_through,
     distinct,
-    due_symbols,
     is_due,
+    items_table,
     needed_from,
     pack,
     range_to_ask,
+    rank,
 )
 from quant_assets.derivatives.store import DerivativesStore, Fetched, StoreError
 from quant_assets.progress import Progress, silent
@@ -35,9 +37,19 @@ from quant_assets.windows import Window
 
 FAILURES_IN_A_ROW: Final = 3
 BAD_REQUESTS: Final = 8
+ELSEWHERE_SECONDS: Final = 0.2
 
+#: Gives the interest in each market (exchange, symbol, focus, volume); asked for only where something is due.
+Interest = Callable[[], pd.DataFrame | None]
 #: Gives the symbol map when these symbols, by dataset, are passed over since they came back empty twice.
 Resolve = Callable[[Mapping[str, set[str]]], pd.DataFrame]
+
+
+_DEFAULT_POLICY: Final = RefreshPolicy()
+
+
+def _no_interest() -> None:
+    """All markets are alike."""
 
 
 @dataclass(slots=True)
@@ -90,7 +102,7 @@ class _Refresh:
     window: Window
     clock: Callable[[], float]
     deadline: float | None
-    cadences: Mapping[Dataset, timedelta]
+    policy: RefreshPolicy
     progress: Progress
     report: RefreshReport
     tried: dict[Dataset, set[str]] = field(default_factory=lambda: {dataset: set() for dataset in DATASETS})
@@ -98,6 +110,7 @@ class _Refresh:
     bad_requests: int = 0
     done: int = 0
     total: int = 0
+    asked_elsewhere: int = 0
 
 
 def refresh(
@@ -109,7 +122,8 @@ def refresh(
     since_ms: float,
     datasets: Sequence[Dataset] = DATASETS,
     deadline: float | None = None,
-    cadences: Mapping[Dataset, timedelta] | None = None,
+    policy: RefreshPolicy = _DEFAULT_POLICY,
+    interest: Interest = _no_interest,
     clock: Callable[[], float] = time.time,
     progress: Progress = silent,
 ) -> tuple[pd.DataFrame, RefreshReport]:
@@ -121,29 +135,35 @@ def refresh(
     before = (client.usage.calls, client.usage.requests, client.usage.rate_limited, client.usage.retries)
     waited = client.budget.waited_seconds
     report = RefreshReport({dataset: DatasetReport() for dataset in datasets})
-    state = _Refresh(store, client, window, clock, deadline, cadences or {}, progress, report)
+    state = _Refresh(store, client, window, clock, deadline, policy, progress, report)
     symbol_map = _resolve(store, resolve, since_ms)
     first_round = True
     while True:
         wanted = {dataset: distinct(symbol_map[f"{dataset}_symbol"]) for dataset in datasets}
-        due = _due(state, wanted)
+        due = _due(state, symbol_map, datasets)
         if first_round:
             for dataset in datasets:
-                report.datasets[dataset].known = len(wanted[dataset]) - len(due[dataset])
+                report.datasets[dataset].known = len(wanted[dataset]) - _count(due, dataset)
             first_round = False
+        if len(due) and (table := interest()) is not None:
+            due = _due(state, symbol_map, datasets, table)
         queue = deque(pack(due, min(SYMBOLS_PER_REQUEST, client.budget.calls_per_minute)))
         state.total = state.done + sum(len(request.symbols) for request in queue)
         while queue and not report.stopped:
             _ask(state, queue)
         substituted = _resolve(store, resolve, since_ms)
-        if report.stopped or substituted.equals(symbol_map):
+        if state.asked_elsewhere and not report.stopped:
+            # Another process is asking for the rest: see in a moment what has become of it.
+            state.asked_elsewhere = 0
+            client.budget.nap(ELSEWHERE_SECONDS)
+        elif report.stopped or substituted.equals(symbol_map):
             symbol_map = substituted
             break
         symbol_map = substituted
+    waiting = _due(state, symbol_map, datasets)
     for dataset in datasets:
-        final = distinct(symbol_map[f"{dataset}_symbol"])
-        report.datasets[dataset].wanted = len(final)
-        report.datasets[dataset].waiting = len(_due(state, {dataset: final})[dataset])
+        report.datasets[dataset].wanted = len(distinct(symbol_map[f"{dataset}_symbol"]))
+        report.datasets[dataset].waiting = _count(waiting, dataset)
     usage = client.usage
     report.calls, report.requests, report.rate_limited, report.retries = (
         after - earlier
@@ -157,11 +177,24 @@ def _resolve(store: DerivativesStore, resolve: Resolve, since_ms: float) -> pd.D
     return resolve({dataset: store.empty_twice(dataset, since_ms) for dataset in DATASETS})
 
 
-def _due(state: _Refresh, wanted: Mapping[Dataset, Sequence[str]]) -> dict[Dataset, list[str]]:
+def _due(
+    state: _Refresh, symbol_map: pd.DataFrame, datasets: Sequence[Dataset], interest: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """Return what is due and has not been tried in this refresh, the worthiest first."""
     start = needed_from(state.window)
-    untried = {dataset: [s for s in symbols if s not in state.tried[dataset]] for dataset, symbols in wanted.items()}
-    known = {dataset: state.store.known(dataset, symbols, start) for dataset, symbols in untried.items()}
-    return due_symbols(untried, known, state.window, state.cadences)
+    known = {
+        dataset: state.store.known(dataset, distinct(symbol_map[f"{dataset}_symbol"]), start) for dataset in datasets
+    }
+    ranked = rank(items_table(symbol_map, known, interest, datasets), state.window.end_seconds, state.policy)
+    untried = [
+        symbol not in state.tried[DATASETS[number]]
+        for number, symbol in zip(ranked["dataset"], ranked["symbol"], strict=True)
+    ]
+    return ranked[np.array(untried, dtype=bool)]
+
+
+def _count(ranked: pd.DataFrame, dataset: Dataset) -> int:
+    return int((ranked["dataset"] == DATASETS.index(dataset)).sum())
 
 
 def _ask(state: _Refresh, queue: deque[Request]) -> None:
@@ -181,7 +214,7 @@ def _ask(state: _Refresh, queue: deque[Request]) -> None:
             start=start,
             end=end,
             deadline=state.deadline,
-            narrow=lambda symbols: _still_due(state, request.dataset, symbols),
+            narrow=lambda symbols: _claim(state, request.dataset, symbols),
             on_wait=lambda seconds: state.progress(
                 "refresh", state.done, state.total, _time_left(left, state.client, seconds)
             ),
@@ -210,10 +243,12 @@ def _ask(state: _Refresh, queue: deque[Request]) -> None:
         account.fetched += with_data
         account.empty += len(asked) - with_data
         report.broken_points += answer.broken
-        state.tried[request.dataset].update(request.symbols)
+        state.tried[request.dataset].update(asked)
         state.failures_in_a_row = 0
         state.done += len(request.symbols)
     finally:
+        if report.stopped != "store":
+            state.store.release(request.dataset, request.symbols)
         account.calls += state.client.usage.calls - spent[0]
         account.requests += state.client.usage.requests - spent[1]
     state.progress("refresh", state.done, state.total, _time_left(state.total - state.done, state.client, 0.0))
@@ -233,10 +268,16 @@ def _fetched(
     return Fetched(dataset, asked, bars, start, closed_through(end), int(now * 1000), simulated)
 
 
-def _still_due(state: _Refresh, dataset: Dataset, symbols: Sequence[str]) -> list[str]:
-    known = state.store.known(dataset, symbols, needed_from(state.window))
-    cadence = state.cadences.get(dataset, SPECS[dataset].cadence)
-    return [symbol for symbol in symbols if is_due(known.get(symbol), state.window, cadence)]
+def _claim(state: _Refresh, dataset: Dataset, symbols: Sequence[str]) -> list[str]:
+    """Return those symbols that are still due and that no other process is asking for right now.
+
+    First the claim, then the look: whoever had it before stored its answer before giving it back.
+    """
+    mine = state.store.claim(dataset, symbols, int(state.clock() * 1000))
+    state.asked_elsewhere += len(symbols) - len(mine)
+    known = state.store.known(dataset, mine, needed_from(state.window))
+    cadence = state.policy.cadence_seconds(dataset)
+    return [symbol for symbol in mine if is_due(known.get(symbol), state.window, cadence)]
 
 
 def _bad_request(state: _Refresh, request: Request, queue: deque[Request], error: BadRequest) -> None:

@@ -7,7 +7,9 @@ to ask for (planner.py), asking (refresh.py), or what a window's table looks lik
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from quant_assets.derivatives.datasets import SPECS, Dataset
 
 VERSION: Final = 1
 BUSY_SECONDS: Final = 60.0
+CLAIM_MS: Final = 60_000
 
 Point = tuple[float, ...]
 Row = tuple[Any, ...]
@@ -51,6 +54,7 @@ class DerivativesStore:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
+        self._owner = f"{os.getpid()}:{uuid.uuid4().hex}"
         try:
             self._connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
             self._connection.execute("PRAGMA journal_mode = WAL")
@@ -141,6 +145,32 @@ class DerivativesStore:
             (end,),
         )
 
+    def claim(self, dataset: Dataset, symbols: Iterable[str], now_ms: int) -> list[str]:
+        """Take symbols to ask for and return them; those that another process is asking for are left out.
+
+        A claim ends with `release`, with its process, or after a minute, whichever comes first.
+        """
+        with self._transaction() as connection:
+            rows = connection.execute(
+                "SELECT symbol, owner FROM claims WHERE dataset = ? AND until_ms BETWEEN ? AND ? AND owner <> ?",
+                (dataset, now_ms, now_ms + 2 * CLAIM_MS, self._owner),  # later ones are of a clock set back
+            ).fetchall()
+            taken = {symbol for symbol, owner in rows if _is_alive(owner)}
+            free = [symbol for symbol in symbols if symbol not in taken]
+            connection.executemany(
+                "INSERT OR REPLACE INTO claims VALUES (?, ?, ?, ?)",
+                ((dataset, symbol, self._owner, now_ms + CLAIM_MS) for symbol in free),
+            )
+        return free
+
+    def release(self, dataset: Dataset, symbols: Iterable[str]) -> None:
+        """Give back what was claimed: it is known now, or could not be had."""
+        with self._transaction() as connection:
+            connection.executemany(
+                "DELETE FROM claims WHERE dataset = ? AND symbol = ? AND owner = ?",
+                ((dataset, symbol, self._owner) for symbol in symbols),
+            )
+
     def save_report(self, window: str, report: str) -> None:
         """Keep what the last refresh of `window` has to tell (JSON)."""
         with self._transaction() as connection:
@@ -173,6 +203,10 @@ class DerivativesStore:
             connection.execute(
                 "CREATE TABLE IF NOT EXISTS seen (dataset TEXT NOT NULL, symbol TEXT NOT NULL,"
                 " PRIMARY KEY (dataset, symbol)) WITHOUT ROWID"
+            )
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS claims (dataset TEXT NOT NULL, symbol TEXT NOT NULL, owner TEXT NOT NULL,"
+                " until_ms INTEGER NOT NULL, PRIMARY KEY (dataset, symbol)) WITHOUT ROWID"
             )
             connection.execute("CREATE TABLE IF NOT EXISTS refreshes (window TEXT PRIMARY KEY, report TEXT NOT NULL)")
             connection.execute("CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
@@ -217,3 +251,14 @@ class DerivativesStore:
     def _roll_back(self) -> None:
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
+
+
+def _is_alive(owner: str) -> bool:
+    """Whether the process that an owner's name begins with still runs."""
+    try:
+        os.kill(int(owner.partition(":")[0]), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

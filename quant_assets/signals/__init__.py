@@ -7,6 +7,7 @@ Everything is computed from bars that were closed by the window's end, and from 
 
 from quant_assets.signals.analysis import Signal, analyse
 from quant_assets.signals.features import COLUMNS, Features
+from quant_assets.signals.focus import market_interest
 from quant_assets.signals.inputs import DerivativeInputs, LookAheadError
 from quant_assets.signals.measure import market_features
 from quant_assets.signals.registry import Discovered, discover_strategies
@@ -36,6 +37,7 @@ __all__ = [
     "judge",
     "line_equation",
     "market_features",
+    "market_interest",
     "run_strategy",
     "table_of",
     "valid_setup",

@@ -137,3 +137,28 @@ def test_two_processes_take_no_more_than_one_budget_together(tmp_path: Path) -> 
     for worker in workers:
         worker.join(timeout=30)
     assert taken == 100
+
+
+def test_after_a_429_less_of_the_limit_is_used_and_comes_back_with_time(tmp_path: Path, clock: VirtualClock) -> None:
+    budget, other = budget_at(tmp_path, clock, 40), budget_at(tmp_path, clock, 40)
+    budget.pause(10)
+    assert other.share() == pytest.approx(0.75)
+    clock.now += 10
+    start = clock.now
+    other.take(20)
+    other.take(20)
+    assert clock.now - start == pytest.approx(60, abs=0.1)
+    budget.pause(1)
+    assert budget.share() < 0.6
+    clock.now += 30 * 60
+    assert budget.share() == 1.0
+
+
+def test_however_often_429_comes_a_quarter_of_the_limit_is_left(tmp_path: Path, clock: VirtualClock) -> None:
+    budget = budget_at(tmp_path, clock, 40)
+    for _ in range(20):
+        budget.pause(0.1)
+    assert budget.share() == pytest.approx(0.25)
+    start = clock.now
+    budget.take(10)
+    assert clock.now - start <= 61

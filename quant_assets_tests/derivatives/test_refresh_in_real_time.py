@@ -59,3 +59,16 @@ def test_killing_a_refresh_costs_at_most_twenty_calls(tmp_path: Path) -> None:
     assert accounting.calls <= CALLS + 20
     assert report["stopped"] == ""
     assert sum(dataset["known"] + dataset["fetched"] for dataset in report["datasets"].values()) == CALLS
+
+
+def test_two_processes_that_refresh_at_once_pay_for_nothing_twice(tmp_path: Path) -> None:
+    with Emulator(plain_universe(MARKETS), calls_per_minute=100_000) as emulator:
+        sweeps = [sweep(emulator, tmp_path, 100_000) for _ in range(2)]
+        reports = [orjson.loads(running.communicate(timeout=90)[0]) for running in sweeps]
+        accounting = emulator.accounting
+    asked = [(request.endpoint, symbol) for request in accounting.accepted for symbol in request.symbols]
+    assert len(asked) == len(set(asked)) == CALLS
+    assert sum(report["calls"] for report in reports) == CALLS
+    for report in reports:
+        assert report["stopped"] == ""
+        assert all(dataset["waiting"] == 0 for dataset in report["datasets"].values())

@@ -22,7 +22,8 @@ from quant_assets.derivatives.snapshot import snapshot
 from quant_assets.derivatives.store import StoreError
 from quant_assets.markets import resolve_markets
 from quant_assets.progress import Progress
-from quant_assets.windows import Window
+from quant_assets.signals import features_table, market_interest
+from quant_assets.windows import LENGTH, Window
 
 DESCRIPTIONS: Mapping[Dataset, str] = {
     "open_interest": "Open interest of each market at the window's end, its z-score and trend over 24 hours.",
@@ -38,7 +39,8 @@ class RefreshConfig(dg.Config):
     """How far a run goes to refresh."""
 
     max_wait_seconds: float = 120.0
-    """Time to spend on asking; what is not known by then is carried forward."""
+    """Time to spend on asking; what is not known by then is carried forward. The newest window is never asked for
+    beyond the end of the one that follows it, which has a refresh of its own."""
     exchange: str = ""
     """Ask only for markets of this exchange."""
     symbol: str = ""
@@ -81,6 +83,7 @@ def derivatives(
     config: RefreshConfig,
     coinalyze_markets: pd.DataFrame,
     symbol_map: pd.DataFrame,
+    candles: pd.DataFrame,
     coinalyze: Coinalyze,
     market_rules: MarketRules,
     progress: dg.ResourceParam[Progress],
@@ -109,7 +112,8 @@ def derivatives(
                 window,
                 since_ms=since_ms,
                 datasets=selected,
-                deadline=time.time() + config.max_wait_seconds,
+                deadline=_deadline(window, time.time(), config.max_wait_seconds),
+                interest=lambda: market_interest(features_table(candles, symbol_map, {}, window)),
                 progress=progress,
             )
             final_map = resolve({dataset: store.empty_twice(dataset, since_ms) for dataset in DATASETS})
@@ -127,6 +131,12 @@ def derivatives(
         ages = (window.end_ms - table["closed_at_ms"]) / 1000
         yield dg.Output(table, dataset, metadata=_metadata(table, ages, dataset, report))
         yield from _checks(table, ages, dataset, report)
+
+
+def _deadline(window: Window, now: float, max_wait_seconds: float) -> float:
+    """Return when a refresh that starts `now` has to end (epoch seconds)."""
+    following = window.end_seconds + LENGTH.total_seconds()
+    return min(now + max_wait_seconds, following) if now < following else now + max_wait_seconds
 
 
 def _chosen(symbol_map: pd.DataFrame, config: RefreshConfig) -> pd.DataFrame:

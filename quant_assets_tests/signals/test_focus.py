@@ -1,0 +1,39 @@
+"""Which markets are worth the next calls."""
+
+from __future__ import annotations
+
+import pytest
+
+from quant_assets.signals import Features, market_interest, table_of
+
+QUIET = Features(
+    exchange="A",
+    symbol="X",
+    canonical_symbol="X",
+    display_symbol="X",
+    window_end_ms=0,
+    price=100.0,
+    vol24h=7.0,
+    htf_rsi=50.0,
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "focus"),
+    [
+        ({}, False),
+        ({"unusable": "stale_candles", "resistance_at_last_bar": 50.0}, False),
+        ({"resistance_at_last_bar": 52.5}, True),
+        ({"resistance_at_last_bar": 54.0}, False),
+        ({"support_at_last_bar": 48.0}, True),
+        ({"trend_bias": "LONG", "is_pullback": True, "htf_adx": 30.0}, True),
+        ({"trend_bias": "LONG"}, False),
+    ],
+    ids=["quiet", "unusable", "near resistance", "far", "near support", "near the threshold", "trend alone"],
+)
+def test_a_market_close_to_a_setup_is_in_focus(changes: dict[str, object], focus: bool) -> None:
+    from dataclasses import replace  # noqa: PLC0415
+
+    interest = market_interest(table_of([replace(QUIET, **changes)]))  # type: ignore[arg-type]
+    assert interest["focus"].tolist() == [focus]
+    assert interest["volume"].tolist() == [7.0]
