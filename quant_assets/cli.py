@@ -1,4 +1,4 @@
-"""The command line: `quant-assets demo | scan | resolve | emulator`.
+"""The command line: `quant-assets demo | scan | plan | resolve | emulator`.
 
 Here: arguments, exit codes and what is printed where. Results go to stdout, everything else to stderr. Not here:
 the work; each command checks its input, calls it, and shows what came of it.
@@ -15,19 +15,18 @@ import time
 import warnings
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 import typer
-from dotenv import load_dotenv
 
-from quant_assets.settings import Settings, SettingsError
-from quant_assets.windows import LENGTH, Window, WindowError, parse_moment
+from quant_assets.arguments import check_folder, read_hours, read_settings, read_strategies, read_window, refuse, say
+from quant_assets.settings import Settings
+from quant_assets.windows import Window
 
 if TYPE_CHECKING:
     from quant_assets.scan import ScanResult
 
-WRONG_INPUT = 2
 KEY_REFUSED = 3
 DEMO_CALLS_PER_MINUTE = 6000
 DEMO_KEY_VARIABLE = "QUANT_ASSETS_DEMO_KEY"
@@ -61,14 +60,14 @@ def scan(
     The master feed always holds every market and strategy. With --strategy, --symbol or --exchange the selection
     is written beside it, or to --output.
     """
-    settings = _settings()
-    window = _window(as_of)
-    strategies = _chosen_strategies(strategy)
-    _check_folder(folder)
+    settings = read_settings()
+    window = read_window(as_of)
+    strategies = read_strategies(strategy)
+    check_folder(folder)
     if output is not None and (output.is_dir() or not output.absolute().parent.is_dir()):
-        _refuse(f"--output {output} is no file in a folder that exists")
+        refuse(f"--output {output} is no file in a folder that exists")
     if not settings.has_key(os.environ):
-        _say(f"no API key: set {settings.key_variable}; derivatives are neutral, open interest scores 10 of 20")
+        say(f"no API key: set {settings.key_variable}; derivatives are neutral, open interest scores 10 of 20")
     result = _run(settings, folder, window, max_wait, exchange, symbol)
     narrowed = bool(strategies or symbol or exchange)
     feed, path = result.feed, result.feed_path
@@ -83,7 +82,7 @@ def scan(
         path = output.absolute() if output is not None else path
         replace_file(path, orjson.dumps(feed))
     if not result.published:
-        _say(f"{settings.feed_path} holds a newer window and stays; this one is {result.feed_path}")
+        say(f"{settings.feed_path} holds a newer window and stays; this one is {result.feed_path}")
     _show(feed, result, path, as_json=as_json)
     if result.key_refused:
         raise typer.Exit(KEY_REFUSED)
@@ -98,7 +97,7 @@ def demo(as_json: Json = False) -> None:
     from quant_assets.terminal import shown_progress  # noqa: PLC0415
 
     started = time.monotonic()
-    folder = _settings().data_dir / "demo"
+    folder = read_settings().data_dir / "demo"
     os.environ[DEMO_KEY_VARIABLE] = SecretStr(DEFAULT_KEY).get_secret_value()
     os.environ["DAGSTER_HOME"] = str(folder / "dagster")
     universe = simulated_universe()
@@ -117,7 +116,53 @@ def demo(as_json: Json = False) -> None:
         )
         result = _run(settings, folder / "candles", Window.last_complete(now), 50.0, "", "")
     _show(result.feed, result, result.feed_path, as_json=as_json)
-    _say(f"a simulated market, nothing of it was ever traded; {time.monotonic() - started:.1f} s in all")
+    say(f"a simulated market, nothing of it was ever traded; {time.monotonic() - started:.1f} s in all")
+
+
+@app.command()
+def plan(
+    folder: Folder,
+    simulated: Annotated[
+        str, typer.Option("--simulate", help="Run the plan against a virtual clock for so long, such as 24h.")
+    ] = "",
+    plot: Annotated[Path | None, typer.Option(help="Draw the simulated ages into this HTML file.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show what a refresh would cost now, and what ages the budget buys; spends no call but for a due market list."""
+    from quant_assets.markets import RulesError  # noqa: PLC0415
+
+    settings = read_settings()
+    check_folder(folder)
+    hours = read_hours(simulated or ("24h" if plot else ""))
+    if plot is not None and (plot.suffix != ".html" or not plot.absolute().parent.is_dir()):
+        refuse(f"--plot {plot}: name an .html file in a folder that exists")
+    _quiet_dagster()
+    from quant_assets.planning import plan_refresh, simulate_refresh, simulation_account  # noqa: PLC0415
+    from quant_assets.terminal import plan_lines, shown_progress  # noqa: PLC0415
+
+    account: dict[str, Any]
+    try:
+        with shown_progress() as progress:
+            planned = plan_refresh(settings, folder.absolute(), Window.last_complete(datetime.now(UTC)), progress)
+            account = dict(planned.account)
+            if hours and len(planned.items):
+                ours, plain = simulate_refresh(planned, settings.calls_per_minute, hours, progress)
+                account["simulation"] = {"planned": simulation_account(ours), "in_turn": simulation_account(plain)}
+    except RulesError as error:
+        refuse(str(error))
+    for note in planned.notes:
+        say(note)
+    if plot is not None and "simulation" in account:
+        from quant_assets.plots import ages_figure, write_figure  # noqa: PLC0415
+
+        write_figure(ages_figure(ours, plain), plot.absolute())
+    if as_json:
+        print(orjson.dumps(account, option=orjson.OPT_INDENT_2).decode())
+        return
+    for line in plan_lines(account):
+        print(line)
+    if plot is not None and "simulation" in account:
+        print(f"drawn: {plot.absolute()}")
 
 
 @app.command()
@@ -135,18 +180,18 @@ def resolve(
     from quant_assets.scan import fetch_market_list_if_due, open_instance  # noqa: PLC0415
 
     if not symbol.strip() or not exchange.strip():
-        _refuse("a market has a symbol and an exchange, such as: quant-assets resolve BTCUSDT BINANCE")
-    settings = _settings()
+        refuse("a market has a symbol and an exchange, such as: quant-assets resolve BTCUSDT BINANCE")
+    settings = read_settings()
     _quiet_dagster()
     with open_instance(settings) as instance:
         listed = fetch_market_list_if_due(settings, build_definitions(settings), instance)
     if listed.problem:
-        _say(listed.problem)
+        say(listed.problem)
     market_list = Lake(settings.lake_dir).read(["coinalyze_markets"])
     try:
         rules = load_rules(settings.rules_path) if settings.rules_path.exists() else ResolutionRules()
     except RulesError as error:
-        _refuse(str(error))
+        refuse(str(error))
     market = pd.DataFrame({"exchange": [exchange], "symbol": [symbol]})
     row = resolve_markets(market, market_list, now=datetime.now(UTC), rules=rules).iloc[0]
     if as_json:
@@ -168,10 +213,10 @@ def emulator(
     from quant_assets.emulator import DEFAULT_KEY, run_emulator  # noqa: PLC0415
 
     if candles is not None:
-        _check_folder(candles)
+        check_folder(candles)
 
     def tell(url: str) -> None:
-        _say("a local Coinalyze with made-up data; in another terminal:")
+        say("a local Coinalyze with made-up data; in another terminal:")
         print(f"export COINALYZE_BASE_URL={url} COINALYZE_API_KEY={DEFAULT_KEY}", end=" ")
         print(f"COINALYZE_CALLS_PER_MINUTE={calls_per_minute}", flush=True)
 
@@ -180,7 +225,7 @@ def emulator(
     try:
         run_emulator(port, calls_per_minute, candles, on_ready=tell)
     except OSError as error:
-        _refuse(f"port {port} cannot be used: {error.strerror}; choose another with --port")
+        refuse(f"port {port} cannot be used: {error.strerror}; choose another with --port")
 
 
 def main() -> None:
@@ -207,10 +252,10 @@ def _run(settings: Settings, folder: Path, window: Window, max_wait: float, exch
                 progress=progress,
             )
     except ScanFailed as error:
-        _say(f"the scan failed: {error}")
+        say(f"the scan failed: {error}")
         raise typer.Exit(1) from None
     for note in result.notes:
-        _say(note)
+        say(note)
     return result
 
 
@@ -240,59 +285,6 @@ def _show(feed: dict[str, Any], result: ScanResult, path: Path, *, as_json: bool
     console.print(f"feed: {path}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _settings() -> Settings:
-    load_dotenv(Path(".env"))
-    try:
-        return Settings.from_environment(os.environ)
-    except SettingsError as error:
-        _refuse(str(error))
-
-
-def _window(as_of: str) -> Window:
-    from quant_assets.defs.partitions import FIRST_WINDOW  # noqa: PLC0415
-
-    now = datetime.now(UTC)
-    if not as_of:
-        return Window.last_complete(now)
-    try:
-        window = Window.last_complete(parse_moment(as_of))
-    except WindowError as error:
-        _refuse(f"--as-of: {error}")
-    if window.end > now:
-        _refuse(f"--as-of {as_of} lies in the future; the last complete window is {Window.last_complete(now).key}")
-    first = Window.of_key(FIRST_WINDOW)
-    if window < first:
-        _refuse(f"--as-of {as_of} lies before the first window, which ends at {(first.start + LENGTH).isoformat()}")
-    return window
-
-
-def _chosen_strategies(names: str) -> list[str]:
-    """Return the names asked for, none for all; ends the program where one is unknown."""
-    from quant_assets.signals import discover_strategies  # noqa: PLC0415
-
-    discovered = discover_strategies()
-    for problem in discovered.problems:
-        _say(problem)
-    if names.strip().casefold() == "all":
-        return []
-    known = {name.casefold(): s.name for s in discovered.strategies for name in (s.name, s.key)}
-    chosen = [name.strip() for name in names.split(",") if name.strip()]
-    unknown = [name for name in chosen if name.casefold() not in known]
-    if unknown or not chosen:
-        there = ", ".join(strategy.name for strategy in discovered.strategies)
-        _refuse(f"unknown strategy {', '.join(unknown) or repr(names)}; there are: {there}")
-    return [known[name.casefold()] for name in chosen]
-
-
-def _check_folder(folder: Path) -> None:
-    from quant_assets.markets import CandleFolderError, check_candle_folder  # noqa: PLC0415
-
-    try:
-        check_candle_folder(folder)
-    except CandleFolderError as error:
-        _refuse(str(error))
-
-
 def _quiet_dagster() -> None:
     """Keep Dagster's notices about previews and betas off the terminal; runs and events are in its instance."""
     import logging  # noqa: PLC0415
@@ -305,13 +297,3 @@ def _native(value: Any) -> Any:
     """Return a value of a table as plain Python, NaN as None."""
     value = value.item() if hasattr(value, "item") else value
     return None if isinstance(value, float) and value != value else value  # noqa: PLR0124
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr)
-
-
-def _refuse(line: str) -> NoReturn:
-    """End the program for wrong input, with one line that says what to do."""
-    _say(line)
-    raise typer.Exit(WRONG_INPUT)

@@ -108,6 +108,53 @@ def account_lines(feed: Mapping[str, Any], api: Mapping[str, float], elapsed_sec
         yield f"… and {len(stats['skipped']) - 5} more skipped files, listed in the feed under stats.skipped"
 
 
+def plan_lines(account: Mapping[str, Any]) -> Iterator[str]:
+    """Give the lines that tell what a refresh would cost, and what a simulated day came to."""
+    resolution = account["resolution"]
+    yield (
+        f"{account['markets']} markets ({resolution['resolved']} resolved, {resolution['aggregated']} aggregated, "
+        f"{resolution['neutral']} neutral), {account['symbols']} distinct symbols, "
+        f"{account['markets_in_focus']} markets in focus"
+    )
+    yield f"{'':18}{'symbols':>9}{'known':>9}{'median age':>12}{'oldest':>10}{'due now':>9}"
+    for dataset, of_dataset in account["datasets"].items():
+        yield (
+            f"{dataset:18}{of_dataset['symbols']:>9}{of_dataset['known']:>9}"
+            f"{_minutes(of_dataset['median_age_minutes']):>12}{_minutes(of_dataset['oldest_minutes']):>10}"
+            f"{of_dataset['due']:>9}"
+        )
+    yield (
+        f"{account['calls_due']} calls due: at least {account['minutes']} min at {account['calls_per_minute']} a minute"
+    )
+    for way, title in (("planned", "planned by worth and age"), ("in_turn", "all in turn, the plain way")):
+        if "simulation" in account:
+            yield ""
+            yield from _simulation_lines(title, account["simulation"][way])
+
+
+def _simulation_lines(title: str, day: Mapping[str, Any]) -> Iterator[str]:
+    yield (
+        f"simulated, {title}: {day['calls']} of {day['calls_available']} calls, "
+        f"{day['budget_used_while_due']:.1%} of the budget used while anything was due"
+    )
+    yield (
+        f"everything known after {day['all_known_after_minutes']} min, nothing ever older than "
+        f"{_minutes(day['oldest_minutes'])}; open interest in focus at most {_minutes(day['focus_behind_minutes'])} "
+        "behind its window"
+    )
+    yield f"{'minutes since':18}{'asked: median':>15}{'p95':>8}{'max':>8}{'bar closed: median':>21}{'p95':>8}{'max':>8}"
+    for dataset, ages in day["datasets"].items():
+        yield (
+            f"{dataset:18}{ages['asked_median_minutes']:>15.1f}{ages['asked_p95_minutes']:>8.1f}"
+            f"{ages['asked_max_minutes']:>8.1f}{ages['closed_median_minutes']:>21.1f}"
+            f"{ages['closed_p95_minutes']:>8.1f}{ages['closed_max_minutes']:>8.1f}"
+        )
+
+
+def _minutes(value: float | None) -> str:
+    return "–" if value is None else f"{value:.0f} min"
+
+
 def _plain(text: str) -> str:
     """Keep a market's name from being read as markup, or from moving the cursor."""
     return "".join(letter if letter.isprintable() else "�" for letter in text).replace("[", "\\[")

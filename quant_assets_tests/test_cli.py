@@ -238,3 +238,41 @@ def test_a_port_that_is_taken_is_exit_2(tmp_path: Path, world: World) -> None:
     done = run("emulator", "--port", port, env=world.environment("emulator"), cwd=tmp_path)
     assert done.returncode == 2
     assert "--port" in done.stderr
+
+
+def test_plan_tells_what_a_refresh_would_cost_and_spends_no_call_on_it(world: World, tmp_path: Path) -> None:
+    environment = world.environment("cli_plan")
+    run("resolve", "BTCUSDT", "BINANCE", env=environment, cwd=tmp_path)
+    before = world.emulator.accounting.calls
+    done = run("plan", str(world.candles), "--json", env=environment, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    account = orjson.loads(done.stdout)
+    assert world.emulator.accounting.calls == before
+    assert account["calls_due"] == sum(dataset["due"] for dataset in account["datasets"].values()) > 0
+    assert account["minutes"] == (account["calls_due"] - 1) // account["calls_per_minute"]
+    run("scan", str(world.candles), env=environment, cwd=tmp_path)
+    after = orjson.loads(run("plan", str(world.candles), "--json", env=environment, cwd=tmp_path).stdout)
+    assert after["calls_due"] < account["calls_due"] / 10
+    assert all(dataset["known"] == dataset["symbols"] for dataset in after["datasets"].values())
+
+
+def test_plan_simulates_a_day_and_draws_it(world: World, tmp_path: Path) -> None:
+    drawing = tmp_path / "ages.html"
+    done = run(
+        *("plan", str(world.candles), "--simulate", "6h", "--plot", str(drawing)),
+        env={**world.environment("cli_plan"), "COINALYZE_CALLS_PER_MINUTE": "5"},
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "everything known after" in done.stdout
+    assert "in turn, the plain way" in done.stdout
+    page = drawing.read_text()
+    assert "open interest, median" in page
+    assert 'src="http' not in page
+
+
+@pytest.mark.parametrize("arguments", [("--simulate", "a day"), ("--simulate", "0h"), ("--plot", "ages.png")])
+def test_plan_refuses_what_it_cannot_do(world: World, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    done = run("plan", str(world.candles), *arguments, env=world.environment("cli_plan"), cwd=tmp_path)
+    assert done.returncode == 2
+    assert arguments[0] in done.stderr

@@ -15,7 +15,8 @@ PACKAGE = Path(__file__).parents[1] / "quant_assets"
 FLOORS = (
     ("__main__",),
     ("cli",),
-    ("scan", "terminal"),
+    ("planning",),
+    ("scan", "terminal", "plots", "arguments"),
     ("definitions",),
     ("defs",),
     ("feed",),

@@ -6,8 +6,8 @@ a request covers. Not here: the store, the API, the clock, and what makes a mark
 The order, first to last:
 
 1. what was never known, open interest before the rest, so that an empty store fills in the least time there is;
-2. open interest of markets in focus (in a setup, or close to one), so that it is known for every window;
-3. what is older than `oldest`, the oldest first, so that nothing starves;
+2. what is older than `oldest`, so that nothing starves;
+3. open interest of markets in focus (in a setup, or close to one), so that it is known for every window;
 4. what is due, by its age in cadences times the weight of open interest.
 
 Within each, markets in focus come before quiet ones, and then the traded volume decides.
@@ -115,7 +115,7 @@ def rank(items: pd.DataFrame, end_seconds: float, policy: RefreshPolicy) -> pd.D
     ratio = np.where(never, np.inf, age / cadence)
     interest = dataset == DATASETS.index("open_interest")
     ratio[interest] *= policy.open_interest_weight
-    urgency = np.select([never, focus & interest, overdue], [0, 1, 2], default=3)
+    urgency = np.select([never, overdue, focus & interest], [0, 1, 2], default=3)
     # The items come sorted by symbol within a dataset, and a stable sort keeps that where all else is equal.
     order = np.lexsort((due, -items["volume"].to_numpy()[due], ~focus, dataset, -ratio, urgency))
     return items.iloc[due[order]]

@@ -52,7 +52,7 @@ def asked(table: pd.DataFrame, policy: RefreshPolicy = POLICY) -> list[str]:
     return list(rank(table, END, policy)["symbol"])
 
 
-def test_the_never_known_come_first_then_focus_then_the_overdue_then_the_rest() -> None:
+def test_the_never_known_come_first_then_the_overdue_then_focus_then_the_rest() -> None:
     table = items(
         ("open_interest", "quiet, stale", 15, False, 9.0),
         ("liquidations", "overdue", 110, False, 0.0),
@@ -60,7 +60,7 @@ def test_the_never_known_come_first_then_focus_then_the_overdue_then_the_rest() 
         ("liquidations", "never", None, False, 0.0),
         ("open_interest", "never, of interest", None, False, 0.0),
     )
-    assert asked(table) == ["never, of interest", "never", "in focus, stale", "overdue", "quiet, stale"]
+    assert asked(table) == ["never, of interest", "never", "overdue", "in focus, stale", "quiet, stale"]
 
 
 def test_among_equals_focus_and_then_volume_decide() -> None:

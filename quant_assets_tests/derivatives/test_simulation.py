@@ -33,10 +33,10 @@ def empty_store(symbols: int, focus: float = 0.2, seed: int = 1) -> pd.DataFrame
     )
 
 
-@pytest.fixture(scope="module")
-def day() -> SimulatedDay:
+@pytest.fixture(scope="module", params=[0.05, 0.2, 0.6], ids=lambda share: f"{share:.0%} in focus")
+def day(request: pytest.FixtureRequest) -> SimulatedDay:
     """24 hours of 500 symbols × 4 datasets at 40 calls a minute, from an empty store."""
-    return simulate(empty_store(500), by_policy(RefreshPolicy()), calls_per_minute=40)
+    return simulate(empty_store(500, request.param), by_policy(RefreshPolicy()), calls_per_minute=40)
 
 
 def test_over_99_percent_of_the_budget_are_used_while_anything_is_due(day: SimulatedDay) -> None:

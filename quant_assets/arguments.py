@@ -1,0 +1,97 @@
+"""Input of the command line: reading it, and refusing it with one line that says what to do.
+
+Here: the environment, moments, lengths of time, folders, strategies. Not here: commands (cli.py).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, NoReturn
+
+import typer
+from dotenv import load_dotenv
+
+from quant_assets.settings import Settings, SettingsError
+from quant_assets.windows import LENGTH, Window, WindowError, parse_moment
+
+WRONG_INPUT: Final = 2
+
+
+def read_settings() -> Settings:
+    """Read the environment and .env; ends the program where a variable cannot be used."""
+    load_dotenv(Path(".env"))
+    try:
+        return Settings.from_environment(os.environ)
+    except SettingsError as error:
+        refuse(str(error))
+
+
+def read_hours(text: str) -> float:
+    """Read a length of time such as 24h; 0 for none."""
+    if not text:
+        return 0.0
+    number = text.removesuffix("h")
+    if not number.isdigit() or not 1 <= int(number) <= 168:
+        refuse(f"--simulate {text}: give hours from 1h to 168h")
+    return float(number)
+
+
+def read_window(as_of: str) -> Window:
+    """Return the last window complete at a moment, now for none; ends the program for any other input."""
+    from quant_assets.defs.partitions import FIRST_WINDOW  # noqa: PLC0415
+
+    now = datetime.now(UTC)
+    if not as_of:
+        return Window.last_complete(now)
+    try:
+        window = Window.last_complete(parse_moment(as_of))
+    except WindowError as error:
+        refuse(f"--as-of: {error}")
+    if window.end > now:
+        refuse(f"--as-of {as_of} lies in the future; the last complete window is {Window.last_complete(now).key}")
+    first = Window.of_key(FIRST_WINDOW)
+    if window < first:
+        refuse(f"--as-of {as_of} lies before the first window, which ends at {(first.start + LENGTH).isoformat()}")
+    return window
+
+
+def read_strategies(names: str) -> list[str]:
+    """Return the names asked for, none for all; ends the program where one is unknown."""
+    from quant_assets.signals import discover_strategies  # noqa: PLC0415
+
+    discovered = discover_strategies()
+    for problem in discovered.problems:
+        say(problem)
+    if names.strip().casefold() == "all":
+        return []
+    known = {name.casefold(): s.name for s in discovered.strategies for name in (s.name, s.key)}
+    chosen = [name.strip() for name in names.split(",") if name.strip()]
+    unknown = [name for name in chosen if name.casefold() not in known]
+    if unknown or not chosen:
+        there = ", ".join(strategy.name for strategy in discovered.strategies)
+        refuse(f"unknown strategy {', '.join(unknown) or repr(names)}; there are: {there}")
+    return [known[name.casefold()] for name in chosen]
+
+
+def check_folder(folder: Path) -> None:
+    """End the program where a folder holds no candle files."""
+    from quant_assets.markets import CandleFolderError, check_candle_folder  # noqa: PLC0415
+
+    try:
+        check_candle_folder(folder)
+    except CandleFolderError as error:
+        refuse(str(error))
+
+
+def say(line: str) -> None:
+    """Tell a person, on stderr."""
+    print(line, file=sys.stderr)
+
+
+def refuse(line: str) -> NoReturn:
+    """End the program for wrong input, with one line that says what to do."""
+    say(line)
+    raise typer.Exit(WRONG_INPUT)

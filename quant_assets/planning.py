@@ -1,0 +1,117 @@
+"""What a refresh would cost now, and what ages the budget buys over a day: the command `plan`.
+
+Here: putting together what is known (candles, market list, store) into the planner's items, and the account of them.
+Nothing is asked for but a market list that is due. Not here: deciding (quant_assets.derivatives), printing (cli.py).
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from quant_assets.definitions import build_definitions
+from quant_assets.derivatives.datasets import DATASETS, Dataset
+from quant_assets.derivatives.planner import RefreshPolicy, items_table, needed_from, rank
+from quant_assets.derivatives.simulation import SimulatedDay, by_policy, round_robin, simulate
+from quant_assets.derivatives.store import DerivativesStore
+from quant_assets.lake import Lake
+from quant_assets.markets import ResolutionRules, load_rules, read_candles, resolve_markets
+from quant_assets.progress import Progress
+from quant_assets.scan import fetch_market_list_if_due, open_instance
+from quant_assets.settings import Settings
+from quant_assets.signals import features_table, market_interest
+from quant_assets.windows import Window
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshPlan:
+    """What is known and due: `items` is the planner's table, `account` what is told of it, `notes` lines to be said."""
+
+    items: pd.DataFrame
+    account: dict[str, Any]
+    notes: tuple[str, ...]
+
+
+def plan_refresh(
+    settings: Settings, folder: Path, window: Window, progress: Progress, policy: RefreshPolicy | None = None
+) -> RefreshPlan:
+    """Work out what a refresh of `window` would ask for. Raises CandleFolderError and RulesError."""
+    with open_instance(settings) as instance:
+        listed = fetch_market_list_if_due(settings, build_definitions(settings), instance)
+    market_list = Lake(settings.lake_dir).read(["coinalyze_markets"])
+    rules = load_rules(settings.rules_path) if settings.rules_path.exists() else ResolutionRules()
+    candles = read_candles(folder, progress=progress)
+    markets = candles.files.loc[candles.files["status"] == "read", ["exchange", "symbol"]].drop_duplicates()
+    symbol_map = resolve_markets(markets, market_list, now=datetime.fromtimestamp(time.time(), UTC), rules=rules)
+    interest = market_interest(features_table(candles.bars, symbol_map, {}, window, progress))
+    store = DerivativesStore(settings.store_dir / "derivatives.sqlite")
+    known: dict[Dataset, dict[str, int]] = {
+        dataset: store.known(dataset, set(symbol_map[f"{dataset}_symbol"]) - {""}, needed_from(window))
+        for dataset in DATASETS
+    }
+    store.close()
+    items = items_table(symbol_map, known, interest)
+    chosen = policy or RefreshPolicy()
+    due = rank(items, window.end_seconds, chosen)
+    account = {
+        "window": window.key,
+        "markets": len(symbol_map),
+        "resolution": {
+            status: int((symbol_map["status"] == status).sum()) for status in ("resolved", "aggregated", "neutral")
+        },
+        "symbols": int(items["symbol"].nunique()),
+        "markets_in_focus": int(interest["focus"].sum()),
+        "datasets": {dataset: _of_dataset(items, due, number, window) for number, dataset in enumerate(DATASETS)},
+        "calls_per_minute": settings.calls_per_minute,
+        "calls_due": len(due),
+        "minutes": max(len(due) - 1, 0) // settings.calls_per_minute,
+    }
+    return RefreshPlan(items, account, (listed.problem,) if listed.problem else ())
+
+
+def simulate_refresh(
+    plan: RefreshPlan, calls_per_minute: int, hours: float, progress: Progress, policy: RefreshPolicy | None = None
+) -> tuple[SimulatedDay, SimulatedDay]:
+    """Run the plan's items from an empty store: by the planner, and the plain way, in turn."""
+    empty = plan.items.assign(known_through=np.nan)
+    ours = simulate(
+        empty, by_policy(policy or RefreshPolicy()), calls_per_minute=calls_per_minute, hours=hours, progress=progress
+    )
+    return ours, simulate(empty, round_robin, calls_per_minute=calls_per_minute, hours=hours)
+
+
+def simulation_account(day: SimulatedDay) -> dict[str, Any]:
+    """Return what a simulated day is told by; ages in minutes, once everything is known."""
+    warmed_up = day.windows["window"] * 900 >= day.all_known_after_seconds
+    behind = day.windows.loc[warmed_up, "focus_behind_seconds"].max()
+    return {
+        "calls": day.calls,
+        "calls_available": day.calls_available,
+        "requests": day.requests,
+        "budget_used_while_due": round(day.budget_used_while_due, 4),
+        "all_known_after_minutes": round(day.all_known_after_seconds / 60, 2),
+        "oldest_minutes": round(float(day.ages["closed_max"].max()) / 60, 2) if len(day.ages) else None,
+        "focus_behind_minutes": None if np.isnan(behind) else round(float(behind) / 60, 2),
+        "datasets": {
+            row["dataset"]: {name: round(value, 2) for name, value in row.items() if name != "dataset"}
+            for row in day.summary(int(day.all_known_after_seconds // 60) + 1).to_dict("records")
+        },
+    }
+
+
+def _of_dataset(items: pd.DataFrame, due: pd.DataFrame, number: int, window: Window) -> dict[str, Any]:
+    of_dataset = items[items["dataset"] == number]
+    ages = (window.end_seconds - of_dataset["known_through"]).dropna() / 60
+    return {
+        "symbols": len(of_dataset),
+        "known": len(ages),
+        "median_age_minutes": float(ages.median()) if len(ages) else None,
+        "oldest_minutes": float(ages.max()) if len(ages) else None,
+        "due": int((due["dataset"] == number).sum()),
+    }
