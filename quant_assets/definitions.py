@@ -15,6 +15,12 @@ from quant_assets.defs.assets.features import features
 from quant_assets.defs.assets.feed import feed_asset
 from quant_assets.defs.assets.markets import coinalyze_markets, symbol_map
 from quant_assets.defs.assets.signals import signal_asset
+from quant_assets.defs.automation import (
+    market_list_every_day,
+    new_candles,
+    refresh_every_quarter_hour,
+    scan_every_quarter_hour,
+)
 from quant_assets.defs.io_managers import DocumentIOManager, TableIOManager
 from quant_assets.defs.jobs import market_list_job, refresh_job, scan_job
 from quant_assets.defs.resources import CandleFolder, Coinalyze, FeedFile, MarketRules
@@ -39,6 +45,8 @@ def build_definitions(settings: Settings, progress: Progress = silent) -> dg.Def
             feed_asset(strategies),
         ],
         jobs=[market_list_job, scan_job, refresh_job],
+        schedules=[scan_every_quarter_hour, refresh_every_quarter_hour, market_list_every_day],
+        sensors=[new_candles],
         # One process: a step takes milliseconds, and what one writes the next has in memory.
         executor=dg.in_process_executor,
         resources={
