@@ -129,6 +129,7 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """Show what a refresh would cost now, and what ages the budget buys; spends no call but for a due market list."""
+    from quant_assets.derivatives.policy import PolicyError  # noqa: PLC0415
     from quant_assets.markets import RulesError  # noqa: PLC0415
 
     settings = read_settings()
@@ -148,7 +149,7 @@ def plan(
             if hours and len(planned.items):
                 ours, plain = simulate_refresh(planned, settings.calls_per_minute, hours, progress)
                 account["simulation"] = {"planned": simulation_account(ours), "in_turn": simulation_account(plain)}
-    except RulesError as error:
+    except (RulesError, PolicyError) as error:
         refuse(str(error))
     for note in planned.notes:
         say(note)

@@ -23,7 +23,7 @@ from quant_assets.defs.automation import (
 )
 from quant_assets.defs.io_managers import DocumentIOManager, TableIOManager
 from quant_assets.defs.jobs import market_list_job, refresh_job, scan_job
-from quant_assets.defs.resources import CandleFolder, Coinalyze, FeedFile, MarketRules
+from quant_assets.defs.resources import Cadences, CandleFolder, Coinalyze, FeedFile, MarketRules
 from quant_assets.lake import Lake
 from quant_assets.progress import Progress, silent
 from quant_assets.settings import Settings
@@ -63,6 +63,7 @@ def build_definitions(settings: Settings, progress: Progress = silent) -> dg.Def
             ),
             "candle_folder": CandleFolder(path=str(settings.candle_folder)),
             "market_rules": MarketRules(path=str(settings.rules_path)),
+            "cadences": Cadences(path=str(settings.policy_path)),
             "feed_file": FeedFile(path=str(settings.feed_path)),
         },
     )

@@ -17,7 +17,8 @@ import pandas as pd
 
 from quant_assets.definitions import build_definitions
 from quant_assets.derivatives.datasets import DATASETS, Dataset
-from quant_assets.derivatives.planner import RefreshPolicy, items_table, needed_from, rank
+from quant_assets.derivatives.planner import items_table, needed_from, rank
+from quant_assets.derivatives.policy import RefreshPolicy, load_policy
 from quant_assets.derivatives.simulation import SimulatedDay, by_policy, round_robin, simulate
 from quant_assets.derivatives.store import DerivativesStore
 from quant_assets.lake import Lake
@@ -31,17 +32,17 @@ from quant_assets.windows import Window
 
 @dataclass(frozen=True, slots=True)
 class RefreshPlan:
-    """What is known and due: `items` is the planner's table, `account` what is told of it, `notes` lines to be said."""
+    """What is known and due: `items` is the planner's table, `account` what is told, `notes` lines to be said."""
 
     items: pd.DataFrame
+    policy: RefreshPolicy
     account: dict[str, Any]
     notes: tuple[str, ...]
 
 
-def plan_refresh(
-    settings: Settings, folder: Path, window: Window, progress: Progress, policy: RefreshPolicy | None = None
-) -> RefreshPlan:
-    """Work out what a refresh of `window` would ask for. Raises CandleFolderError and RulesError."""
+def plan_refresh(settings: Settings, folder: Path, window: Window, progress: Progress) -> RefreshPlan:
+    """Work out what a refresh of `window` would ask for. Raises CandleFolderError, RulesError and PolicyError."""
+    policy = load_policy(settings.policy_path)
     with open_instance(settings) as instance:
         listed = fetch_market_list_if_due(settings, build_definitions(settings), instance)
     market_list = Lake(settings.lake_dir).read(["coinalyze_markets"])
@@ -57,8 +58,7 @@ def plan_refresh(
     }
     store.close()
     items = items_table(symbol_map, known, interest)
-    chosen = policy or RefreshPolicy()
-    due = rank(items, window.end_seconds, chosen)
+    due = rank(items, window.end_seconds, policy)
     account = {
         "window": window.key,
         "markets": len(symbol_map),
@@ -72,17 +72,15 @@ def plan_refresh(
         "calls_due": len(due),
         "minutes": max(len(due) - 1, 0) // settings.calls_per_minute,
     }
-    return RefreshPlan(items, account, (listed.problem,) if listed.problem else ())
+    return RefreshPlan(items, policy, account, (listed.problem,) if listed.problem else ())
 
 
 def simulate_refresh(
-    plan: RefreshPlan, calls_per_minute: int, hours: float, progress: Progress, policy: RefreshPolicy | None = None
+    plan: RefreshPlan, calls_per_minute: int, hours: float, progress: Progress
 ) -> tuple[SimulatedDay, SimulatedDay]:
     """Run the plan's items from an empty store: by the planner, and the plain way, in turn."""
     empty = plan.items.assign(known_through=np.nan)
-    ours = simulate(
-        empty, by_policy(policy or RefreshPolicy()), calls_per_minute=calls_per_minute, hours=hours, progress=progress
-    )
+    ours = simulate(empty, by_policy(plan.policy), calls_per_minute=calls_per_minute, hours=hours, progress=progress)
     return ours, simulate(empty, round_robin, calls_per_minute=calls_per_minute, hours=hours)
 
 

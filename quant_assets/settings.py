@@ -108,3 +108,8 @@ class Settings(BaseModel):
     def rules_path(self) -> Path:
         """Changes to the rules of symbol resolution, where the user has any."""
         return self.data_dir / "resolution.toml"
+
+    @property
+    def policy_path(self) -> Path:
+        """Changes to how often each dataset is asked for, where the user has any."""
+        return self.data_dir / "refresh.toml"

@@ -16,6 +16,7 @@ from pydantic import Field, SecretStr
 
 from quant_assets.coinalyze.budget import CallBudget
 from quant_assets.coinalyze.client import CoinalyzeClient
+from quant_assets.derivatives.policy import RefreshPolicy, load_policy
 from quant_assets.derivatives.store import DerivativesStore
 from quant_assets.markets import ResolutionRules, load_rules
 
@@ -59,6 +60,16 @@ class MarketRules(dg.ConfigurableResource):  # type: ignore[type-arg]
         """Read the rules. Raises RulesError for a file that cannot be used."""
         path = Path(self.path)
         return load_rules(path) if path.exists() else ResolutionRules()
+
+
+class Cadences(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """Where the user's changes to the refresh policy lie."""
+
+    path: str = Field(description="TOML file; the defaults hold where it is absent.")
+
+    def load(self) -> RefreshPolicy:
+        """Read the policy. Raises PolicyError for a file that cannot be used."""
+        return load_policy(Path(self.path))
 
 
 class FeedFile(dg.ConfigurableResource):  # type: ignore[type-arg]

@@ -6,7 +6,7 @@ a request covers. Not here: the store, the API, the clock, and what makes a mark
 The order, first to last:
 
 1. what was never known, open interest before the rest, so that an empty store fills in the least time there is;
-2. what is older than `oldest`, so that nothing starves;
+2. what is older than the policy's `oldest_minutes`, so that nothing starves;
 3. open interest of markets in focus (in a setup, or close to one), so that it is known for every window;
 4. what is due, by its age in cadences times the weight of open interest.
 
@@ -22,9 +22,9 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field
 
 from quant_assets.derivatives.datasets import BAR_SECONDS, DATASETS, Dataset
+from quant_assets.derivatives.policy import RefreshPolicy
 from quant_assets.windows import LENGTH, Window
 
 #: What a window's numbers are computed from.
@@ -35,28 +35,6 @@ LOOKBACK: Final = timedelta(hours=36)
 RETENTION: Final = 2000 * LENGTH
 
 Known = Mapping[Dataset, Mapping[str, int]]
-
-
-class RefreshPolicy(BaseModel):
-    """How often each dataset is worth asking for, in data time, and from which age on it comes before everything.
-
-    Where the budget does not suffice for the cadences, ages grow in proportion to them; open interest, which scores up
-    to twenty points, grows older more slowly by its weight.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    open_interest: timedelta = timedelta(minutes=15)
-    funding_rate: timedelta = timedelta(minutes=60)
-    long_short_ratio: timedelta = timedelta(minutes=60)
-    liquidations: timedelta = timedelta(minutes=60)
-    oldest: timedelta = timedelta(minutes=105)
-    open_interest_weight: float = Field(default=1.25, ge=1.0)
-
-    def cadence_seconds(self, dataset: Dataset) -> float:
-        """Return a dataset's cadence."""
-        cadence: timedelta = getattr(self, dataset)
-        return cadence.total_seconds()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +89,7 @@ def rank(items: pd.DataFrame, end_seconds: float, policy: RefreshPolicy) -> pd.D
     age, never, cadence = age[due], never[due], cadence[due]
     dataset = items["dataset"].to_numpy()[due]
     focus = items["focus"].to_numpy()[due]
-    overdue = age >= policy.oldest.total_seconds()
+    overdue = age >= policy.oldest_minutes * 60
     ratio = np.where(never, np.inf, age / cadence)
     interest = dataset == DATASETS.index("open_interest")
     ratio[interest] *= policy.open_interest_weight

@@ -20,7 +20,6 @@ from quant_assets.coinalyze.client import SYMBOLS_PER_REQUEST, CoinalyzeClient
 from quant_assets.coinalyze.errors import BadRequest, KeyMissing, KeyRefused, OutOfTime, ProviderUnavailable
 from quant_assets.derivatives.datasets import BAR_SECONDS, DATASETS, INTERVAL, SPECS, Dataset
 from quant_assets.derivatives.planner import (
-    RefreshPolicy,
     Request,
     closed_through,
     distinct,
@@ -31,6 +30,7 @@ from quant_assets.derivatives.planner import (
     range_to_ask,
     rank,
 )
+from quant_assets.derivatives.policy import RefreshPolicy
 from quant_assets.derivatives.store import DerivativesStore, Fetched, StoreError
 from quant_assets.progress import Progress, silent
 from quant_assets.windows import Window

@@ -16,7 +16,8 @@ import pandas as pd
 
 from quant_assets.coinalyze.client import SYMBOLS_PER_REQUEST
 from quant_assets.derivatives.datasets import BAR_SECONDS, DATASETS
-from quant_assets.derivatives.planner import RefreshPolicy, pack, rank
+from quant_assets.derivatives.planner import pack, rank
+from quant_assets.derivatives.policy import RefreshPolicy
 from quant_assets.progress import Progress, silent
 
 WINDOW_SECONDS: Final = 900

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,13 +16,13 @@ from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.derivatives.planner import (
     NEEDED,
     RETENTION,
-    RefreshPolicy,
     items_table,
     needed_from,
     pack,
     range_to_ask,
     rank,
 )
+from quant_assets.derivatives.policy import PolicyError, RefreshPolicy, load_policy
 from quant_assets.windows import LENGTH, Window
 
 WINDOW = Window(datetime(2026, 1, 19, 17, 0, tzinfo=UTC))
@@ -87,7 +89,7 @@ def test_a_dataset_is_due_when_its_data_are_as_old_as_its_cadence() -> None:
 def test_cadences_are_configuration() -> None:
     table = items(("liquidations", "A", 20, False, 1.0))
     assert asked(table) == []
-    assert asked(table, RefreshPolicy(liquidations=timedelta(minutes=20))) == ["A"]
+    assert asked(table, RefreshPolicy(liquidations_minutes=20)) == ["A"]
 
 
 def test_a_symbol_that_serves_several_markets_is_one_item_with_their_interest_summed() -> None:
@@ -169,3 +171,21 @@ def test_ordering_and_packing_5000_symbols_of_4_datasets_takes_under_50_ms() -> 
         pack(rank(table, END, POLICY), 20)
         seconds.append(time.perf_counter() - started)
     assert min(seconds) < 0.05
+
+
+def test_a_policy_file_changes_what_it_names_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "refresh.toml"
+    assert load_policy(path) == RefreshPolicy()
+    path.write_text("liquidations_minutes = 120\n")
+    assert load_policy(path) == RefreshPolicy(liquidations_minutes=120)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"), [("x = ", "TOML"), ("open_interest_minutes = 1", "greater"), ("colour = 3", "colour")]
+)
+def test_a_policy_file_that_cannot_be_used_is_named_with_its_key(tmp_path: Path, text: str, says: str) -> None:
+    path = tmp_path / "refresh.toml"
+    path.write_text(text)
+    with pytest.raises(PolicyError, match=says) as caught:
+        load_policy(path)
+    assert str(path) in str(caught.value)

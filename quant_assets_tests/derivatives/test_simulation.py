@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quant_assets.derivatives.datasets import DATASETS
-from quant_assets.derivatives.planner import RefreshPolicy
+from quant_assets.derivatives.policy import RefreshPolicy
 from quant_assets.derivatives.simulation import SimulatedDay, by_policy, round_robin, simulate
 
 

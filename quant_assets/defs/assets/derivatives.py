@@ -15,7 +15,7 @@ import pandas as pd
 from quant_assets.defs import columns
 from quant_assets.defs.io_managers import OPTIONAL
 from quant_assets.defs.partitions import WINDOWS
-from quant_assets.defs.resources import Coinalyze, MarketRules
+from quant_assets.defs.resources import Cadences, Coinalyze, MarketRules
 from quant_assets.derivatives.datasets import DATASETS, SPECS, Dataset
 from quant_assets.derivatives.refresh import DatasetReport, RefreshReport, refresh
 from quant_assets.derivatives.snapshot import snapshot
@@ -86,13 +86,14 @@ def derivatives(
     candles: pd.DataFrame,
     coinalyze: Coinalyze,
     market_rules: MarketRules,
+    cadences: Cadences,
     progress: dg.ResourceParam[Progress],
 ) -> Iterator[dg.Output[pd.DataFrame] | dg.AssetCheckResult]:
     """Ask for what is due, and lay down what is known."""
     window = Window.of_key(context.partition_key)
     selected = [dataset for dataset in DATASETS if dataset in context.op_execution_context.selected_output_names]
     now = datetime.fromtimestamp(time.time(), UTC)
-    rules = market_rules.load()
+    rules, policy = market_rules.load(), cadences.load()
 
     def resolve(empty: Mapping[str, Collection[str]]) -> pd.DataFrame:
         if not any(empty.values()) or coinalyze_markets.empty:
@@ -113,6 +114,7 @@ def derivatives(
                 since_ms=since_ms,
                 datasets=selected,
                 deadline=_deadline(window, time.time(), config.max_wait_seconds),
+                policy=policy,
                 interest=lambda: market_interest(features_table(candles, symbol_map, {}, window)),
                 progress=progress,
             )

@@ -1,0 +1,56 @@
+"""How often each dataset is worth asking for: the defaults, and the user's changes to them.
+
+Here: the policy and reading it from a TOML file. Not here: what follows from it (planner.py).
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from quant_assets.derivatives.datasets import Dataset
+
+
+class PolicyError(ValueError):
+    """A policy file that cannot be used; the message names the file, the key and what is wrong with it."""
+
+
+class RefreshPolicy(BaseModel):
+    """Cadences in minutes of data time, and the age from which on an item comes before all that is known.
+
+    Where the budget does not suffice for the cadences, ages grow in proportion to them; open interest, which scores up
+    to twenty points, grows older more slowly by its weight.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    open_interest_minutes: float = Field(default=15, ge=15)
+    funding_rate_minutes: float = Field(default=60, ge=15)
+    long_short_ratio_minutes: float = Field(default=60, ge=15)
+    liquidations_minutes: float = Field(default=60, ge=15)
+    oldest_minutes: float = Field(default=105, ge=15)
+    open_interest_weight: float = Field(default=1.25, ge=1)
+
+    def cadence_seconds(self, dataset: Dataset) -> float:
+        """Return a dataset's cadence."""
+        minutes: float = getattr(self, f"{dataset}_minutes")
+        return minutes * 60
+
+
+def load_policy(path: Path) -> RefreshPolicy:
+    """Read a TOML file whose keys are the fields of RefreshPolicy; the defaults where there is no file.
+
+    Raises PolicyError for a file that cannot be read, is no TOML, or holds an unknown or impossible value.
+    """
+    if not path.exists():
+        return RefreshPolicy()
+    try:
+        return RefreshPolicy.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise PolicyError(f"{path} cannot be read as TOML: {error}") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        keys = ", ".join(RefreshPolicy.model_fields)
+        raise PolicyError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}; known are {keys}") from None
