@@ -30,8 +30,10 @@ demo: setup
 
 # The instance is the one that the command line uses, so that the UI shows its runs.
 ui: setup
-	@mkdir -p data/dagster && cp dagster.yaml data/dagster/dagster.yaml
-	DAGSTER_HOME=$(CURDIR)/data/dagster $(BIN)/dagster dev --host 127.0.0.1 --port 3001
+	@set -a; [ ! -f .env ] || . ./.env; set +a; \
+	export DAGSTER_HOME="$${DAGSTER_HOME:-$${QUANT_DATA_DIR:-$(CURDIR)/data}/dagster}"; \
+	mkdir -p "$$DAGSTER_HOME" && { [ -f "$$DAGSTER_HOME/dagster.yaml" ] || cp dagster.yaml "$$DAGSTER_HOME/"; }; \
+	exec $(BIN)/dagster dev --host 127.0.0.1 --port 3001
 
 test: lint types tests coverage
 

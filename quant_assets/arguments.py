@@ -24,9 +24,13 @@ def read_settings() -> Settings:
     """Read the environment and .env; ends the program where a variable cannot be used."""
     load_dotenv(Path(".env"))
     try:
-        return Settings.from_environment(os.environ)
+        settings = Settings.from_environment(os.environ)
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
     except SettingsError as error:
         refuse(str(error))
+    except OSError as error:
+        refuse(f"QUANT_DATA_DIR: {settings.data_dir} cannot be used as a folder: {error.strerror}")
+    return settings
 
 
 def read_hours(text: str) -> float:
@@ -88,10 +92,23 @@ def check_folder(folder: Path) -> None:
 
 def say(line: str) -> None:
     """Tell a person, on stderr."""
-    print(line, file=sys.stderr)
+    print("".join(letter if letter.isprintable() else "�" for letter in line), file=sys.stderr)
 
 
 def refuse(line: str) -> NoReturn:
     """End the program for wrong input, with one line that says what to do."""
     say(line)
     raise typer.Exit(WRONG_INPUT)
+
+
+def check_files(settings: Settings) -> None:
+    """End the program where the user's changes to rules or policy cannot be used."""
+    from quant_assets.derivatives.policy import PolicyError, load_policy  # noqa: PLC0415
+    from quant_assets.markets import RulesError, load_rules  # noqa: PLC0415
+
+    try:
+        load_policy(settings.policy_path)
+        if settings.rules_path.exists():
+            load_rules(settings.rules_path)
+    except (PolicyError, RulesError) as error:
+        refuse(str(error))

@@ -20,8 +20,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import orjson
 import typer
 
-from quant_assets.arguments import check_folder, read_hours, read_settings, read_strategies, read_window, refuse, say
-from quant_assets.settings import Settings
+from quant_assets.arguments import (
+    WRONG_INPUT,
+    check_files,
+    check_folder,
+    read_hours,
+    read_settings,
+    read_strategies,
+    read_window,
+    refuse,
+    say,
+)
+from quant_assets.settings import Settings, SettingsError
 from quant_assets.windows import Window
 
 if TYPE_CHECKING:
@@ -64,10 +74,14 @@ def scan(
     window = read_window(as_of)
     strategies = read_strategies(strategy)
     check_folder(folder)
+    check_files(settings)
     if output is not None and (output.is_dir() or not output.absolute().parent.is_dir()):
         refuse(f"--output {output} is no file in a folder that exists")
     if not settings.has_key(os.environ):
-        say(f"no API key: set {settings.key_variable}; derivatives are neutral, open interest scores 10 of 20")
+        say(
+            f"no API key: set {settings.key_variable}; nothing is asked for, "
+            "and what is not known is neutral: open interest scores 10 of 20"
+        )
     result = _run(settings, folder, window, max_wait, exchange, symbol)
     narrowed = bool(strategies or symbol or exchange)
     feed, path = result.feed, result.feed_path
@@ -75,6 +89,9 @@ def scan(
         from quant_assets.feed import select_signals  # noqa: PLC0415
 
         feed = select_signals(feed, strategies=strategies, exchange=exchange, symbol=symbol)
+        if not feed["signals"]:
+            there = sorted({signal["exchange"] for signal in result.feed["signals"]})
+            say(f"nothing matches --exchange {exchange!r} --symbol {symbol!r}; there are {', '.join(there)}")
         path = settings.data_dir / "selection.json"
     if output is not None or narrowed:
         from quant_assets.files import replace_file  # noqa: PLC0415
@@ -149,7 +166,7 @@ def plan(
             if hours and len(planned.items):
                 ours, plain = simulate_refresh(planned, settings.calls_per_minute, hours, progress)
                 account["simulation"] = {"planned": simulation_account(ours), "in_turn": simulation_account(plain)}
-    except (RulesError, PolicyError) as error:
+    except (RulesError, PolicyError) as error:  # changed since they were checked
         refuse(str(error))
     for note in planned.notes:
         say(note)
@@ -188,7 +205,7 @@ def resolve(
         listed = fetch_market_list_if_due(settings, build_definitions(settings), instance)
     if listed.problem:
         say(listed.problem)
-    market_list = Lake(settings.lake_dir).read(["coinalyze_markets"])
+    market_list = Lake(settings.lake_dir).read_sound(["coinalyze_markets"])
     try:
         rules = load_rules(settings.rules_path) if settings.rules_path.exists() else ResolutionRules()
     except RulesError as error:
@@ -231,7 +248,16 @@ def emulator(
 
 def main() -> None:
     """Run the command line."""
-    app()
+    try:
+        app()
+    except SettingsError as error:
+        say(str(error))
+        sys.exit(WRONG_INPUT)
+    except Exception as error:
+        if os.environ.get("QUANT_TRACEBACK"):
+            raise
+        say(f"unexpected: {type(error).__name__}: {error} (QUANT_TRACEBACK=1 shows where)")
+        sys.exit(1)
 
 
 def _run(settings: Settings, folder: Path, window: Window, max_wait: float, exchange: str, symbol: str) -> ScanResult:

@@ -45,7 +45,7 @@ def plan_refresh(settings: Settings, folder: Path, window: Window, progress: Pro
     policy = load_policy(settings.policy_path)
     with open_instance(settings) as instance:
         listed = fetch_market_list_if_due(settings, build_definitions(settings), instance)
-    market_list = Lake(settings.lake_dir).read(["coinalyze_markets"])
+    market_list = Lake(settings.lake_dir).read_sound(["coinalyze_markets"])
     rules = load_rules(settings.rules_path) if settings.rules_path.exists() else ResolutionRules()
     candles = read_candles(folder, progress=progress)
     markets = candles.files.loc[candles.files["status"] == "read", ["exchange", "symbol"]].drop_duplicates()

@@ -7,6 +7,7 @@ account of it. Not here: what a terminal shows (cli.py), what the assets do (qua
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,13 +21,16 @@ import orjson
 
 from quant_assets.definitions import build_definitions
 from quant_assets.defs.jobs import MARKET_LIST, SCAN
+from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.files import replace_file
-from quant_assets.lake import Lake, LakeError
+from quant_assets.lake import Lake
 from quant_assets.progress import Progress
-from quant_assets.settings import Settings
+from quant_assets.settings import Settings, SettingsError
 from quant_assets.windows import Window
 
 MARKET_LIST_MAX_AGE: Final = timedelta(hours=24)
+#: `package.module.Error: ` in front of a message.
+_CLASS_PATH: Final = re.compile(r"^(\w+\.)*\w+: ")
 QUIET: Final = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -65,7 +69,7 @@ def run_scan(
     notes: list[str] = []
     with open_instance(settings) as instance:
         definitions = build_definitions(settings, progress)
-        listed = fetch_market_list_if_due(settings, definitions, instance)
+        listed = fetch_market_list_if_due(settings, definitions, instance, max_wait_seconds)
         if listed.problem:
             notes.append(listed.problem)
         result = definitions.resolve_job_def(SCAN).execute_in_process(
@@ -84,19 +88,25 @@ def run_scan(
         )
         if not result.success:
             raise ScanFailed(_failure(result)[0])
-        materializations = {
-            event.asset_key.to_user_string(): event.step_materialization_data.materialization.metadata
-            for event in result.get_asset_materialization_events()
-            if event.asset_key is not None
-        }
+        materializations = _materialized(result)
     feed_path = Lake(settings.lake_dir).path(["master_feed"], window.key, ".json")
     feed = orjson.loads(feed_path.read_bytes())
     published = bool(materializations["master_feed"]["published"].value)
-    stats = feed["stats"]["api"]
-    api = {**stats, "calls": stats["calls"] + listed.calls, "requests": stats["requests"] + listed.requests}
-    stopped = str(materializations["open_interest"]["stopped"].value)
-    if stopped == "key_refused" and not listed.problem:
-        notes.append(f"the key was refused; check {settings.key_variable}")
+    refreshed = [materializations[dataset] for dataset in DATASETS]
+    api = {
+        "calls": listed.calls + sum(int(metadata["calls"].value) for metadata in refreshed),
+        "requests": listed.requests + sum(int(metadata["requests"].value) for metadata in refreshed),
+        "rate_limited": int(refreshed[0]["rate_limited"].value),
+        "cache_hits": sum(int(metadata["cache_hits"].value) for metadata in refreshed),
+        "waited_seconds": float(refreshed[0]["waited_seconds"].value),
+    }
+    stopped = str(refreshed[0]["stopped"].value)
+    problems = list(refreshed[0]["problems"].value)
+    if problems and stopped != "no_key" and not listed.key_refused:
+        notes.append(f"derivatives: {problems[-1]}; what was known is carried forward")
+    for key, metadata in materializations.items():
+        if key.startswith("signals/"):
+            notes += list(metadata["failures"].value)[:1]
     return ScanResult(
         feed=feed,
         feed_path=settings.feed_path if published else feed_path,
@@ -119,36 +129,59 @@ class MarketListRun:
 
 
 def fetch_market_list_if_due(
-    settings: Settings, definitions: dg.Definitions, instance: dg.DagsterInstance
+    settings: Settings, definitions: dg.Definitions, instance: dg.DagsterInstance, max_wait_seconds: float = 60.0
 ) -> MarketListRun:
     """Fetch the market list where it is a day old or missing and there is a key; a failure leaves the last one."""
     if not settings.has_key(os.environ) or not _market_list_is_due(settings, datetime.now(UTC)):
         return MarketListRun()
     result = definitions.resolve_job_def(MARKET_LIST).execute_in_process(
-        instance=instance, raise_on_error=False, run_config=QUIET
+        instance=instance,
+        raise_on_error=False,
+        run_config={
+            **QUIET,
+            "ops": {"coinalyze_markets": {"config": {"max_wait_seconds": max_wait_seconds}}},
+        },
     )
     if result.success:
-        return MarketListRun(calls=2, requests=2)
+        spent = _materialized(result)["coinalyze_markets"]
+        return MarketListRun(int(spent["calls"].value), int(spent["requests"].value))
     message, metadata = _failure(result)
-    calls = int(metadata.get("calls", 0))
-    return MarketListRun(calls, calls, f"market list: {message}", metadata.get("error") == "KeyRefused")
+    return MarketListRun(
+        int(metadata.get("calls", 0)),
+        int(metadata.get("requests", 0)),
+        f"market list: {message}; what was known of it goes on serving",
+        metadata.get("error") == "KeyRefused",
+    )
 
 
 def open_instance(settings: Settings) -> dg.DagsterInstance:
-    """Open the Dagster instance in DAGSTER_HOME, or in the data folder; made where it is missing."""
+    """Open the Dagster instance in DAGSTER_HOME, or in the data folder; made where it is missing.
+
+    Raises SettingsError where the folder cannot be used.
+    """
     home = Path(os.environ.get("DAGSTER_HOME") or settings.data_dir / "dagster").expanduser().absolute()
-    home.mkdir(parents=True, exist_ok=True)
-    if not (home / "dagster.yaml").exists():
-        replace_file(home / "dagster.yaml", resources.files("quant_assets.defs").joinpath("dagster.yaml").read_bytes())
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        if not (home / "dagster.yaml").exists():
+            template = resources.files("quant_assets.defs").joinpath("dagster.yaml")
+            replace_file(home / "dagster.yaml", template.read_bytes())
+    except OSError as error:
+        raise SettingsError(f"Dagster's instance cannot be kept in {home}: {error.strerror}") from None
     os.environ["DAGSTER_HOME"] = str(home)
     return dg.DagsterInstance.get()
 
 
+def _materialized(result: dg.ExecuteInProcessResult) -> dict[str, Mapping[str, Any]]:
+    """Return the metadata of what a run materialized, by asset."""
+    return {
+        event.asset_key.to_user_string(): event.step_materialization_data.materialization.metadata
+        for event in result.get_asset_materialization_events()
+        if event.asset_key is not None
+    }
+
+
 def _market_list_is_due(settings: Settings, now: datetime) -> bool:
-    try:
-        market_list = Lake(settings.lake_dir).read(["coinalyze_markets"])
-    except LakeError:
-        return True
+    market_list = Lake(settings.lake_dir).read_sound(["coinalyze_markets"])
     if market_list is None or market_list.empty:
         return True
     age = now.timestamp() - float(market_list["fetched_at_ms"].max()) / 1000
@@ -166,5 +199,8 @@ def _failure(result: dg.ExecuteInProcessResult) -> tuple[str, Mapping[str, Any]]
                 metadata = {name: value.value for name, value in data.user_failure_data.metadata.items()}
                 return str(data.user_failure_data.description), metadata
             error = data.error.cause or data.error if data.error is not None else None
-            return f"{event.step_key}: {error.message.strip() if error is not None else 'failed'}", {}
+            message = error.message.strip() if error is not None else "failed"
+            if "Interrupted" in message:
+                raise ScanFailed("interrupted; what was fetched is kept")
+            return f"{event.step_key}: {_CLASS_PATH.sub('', message)}", {}
     return "the run failed before its first step", {}

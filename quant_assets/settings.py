@@ -46,19 +46,26 @@ class Settings(BaseModel):
     @field_validator("base_url")
     @classmethod
     def _safe_address(cls, value: str) -> str:
-        parts = urlsplit(value)
+        try:
+            parts = urlsplit(value)
+            _ = parts.port
+        except ValueError:
+            raise ValueError("is no address like https://api.coinalyze.net/v1") from None
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError("is no address like https://api.coinalyze.net/v1")
         if parts.scheme == "http" and parts.hostname not in LOOPBACK_HOSTS:
             raise ValueError("would send the key in clear text: use https, or http on 127.0.0.1 alone")
-        if parts.username or parts.password or parts.query:
-            raise ValueError("carries a user name, password or query; the key belongs in COINALYZE_API_KEY")
+        if parts.username or parts.password or parts.query or parts.fragment:
+            raise ValueError("carries more than host and path; the key belongs in COINALYZE_API_KEY")
         return value.rstrip("/")
 
     @field_validator("data_dir", "candles_dir")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
-        return None if value is None else value.expanduser().absolute()
+        try:
+            return None if value is None else value.expanduser().absolute()
+        except RuntimeError:
+            raise ValueError("names a home folder that there is none of") from None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
@@ -72,7 +79,8 @@ class Settings(BaseModel):
         except ValidationError as error:
             first = error.errors(include_input=False, include_url=False)[0]
             field = str(first["loc"][0])
-            raise SettingsError(f"{VARIABLES.get(field, field)}: {first['msg']}") from None
+            message = first["msg"].removeprefix("Value error, ")
+            raise SettingsError(f"{VARIABLES.get(field, field)} {message[:1].lower()}{message[1:]}") from None
 
     def has_key(self, environment: Mapping[str, str]) -> bool:
         """Whether there is a key at all."""

@@ -103,7 +103,7 @@ def account_lines(feed: Mapping[str, Any], api: Mapping[str, float], elapsed_sec
         f"{api['rate_limited']:.0f} times over the limit, {api['waited_seconds']:.0f} s waited"
     )
     for file, reason in list(stats["skipped"].items())[:5]:
-        yield f"skipped {file}: {reason}"
+        yield printable(f"skipped {file}: {reason}")
     if len(stats["skipped"]) > 5:
         yield f"… and {len(stats['skipped']) - 5} more skipped files, listed in the feed under stats.skipped"
 
@@ -155,9 +155,14 @@ def _minutes(value: float | None) -> str:
     return "–" if value is None else f"{value:.0f} min"
 
 
+def printable(text: str) -> str:
+    """Keep a name that came from outside from moving the cursor, or worse."""
+    return "".join(letter if letter.isprintable() else "�" for letter in text)
+
+
 def _plain(text: str) -> str:
-    """Keep a market's name from being read as markup, or from moving the cursor."""
-    return "".join(letter if letter.isprintable() else "�" for letter in text).replace("[", "\\[")
+    """Keep a name from being read as markup too."""
+    return printable(text).replace("[", "\\[")
 
 
 def _price(value: float | None) -> str:

@@ -55,9 +55,9 @@ class Window:
         """Read a partition key; raises WindowError for anything else."""
         try:
             start = datetime.strptime(key, KEY_FORMAT).replace(tzinfo=UTC)
-        except ValueError:
+            return cls(start + LENGTH)
+        except (ValueError, OverflowError):
             raise WindowError(f"{key!r} is no window; a key looks like 2026-01-19-16:45") from None
-        return cls(start + LENGTH)
 
     @classmethod
     def last_complete(cls, moment: datetime) -> Window:
@@ -74,9 +74,9 @@ def parse_moment(text: str) -> datetime:
     """
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise WindowError(f"{text!r} is no moment; write it like 2026-01-19T17:00:00Z") from None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def _floor(moment: datetime) -> datetime:

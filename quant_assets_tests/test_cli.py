@@ -11,6 +11,7 @@ from pathlib import Path
 import orjson
 import pytest
 
+from quant_assets_tests.coinalyze.scripted import Canned, ScriptedServer
 from quant_assets_tests.world import World
 
 SUMMARY = {
@@ -276,3 +277,121 @@ def test_plan_refuses_what_it_cannot_do(world: World, tmp_path: Path, arguments:
     done = run("plan", str(world.candles), *arguments, env=world.environment("cli_plan"), cwd=tmp_path)
     assert done.returncode == 2
     assert arguments[0] in done.stderr
+
+
+@pytest.mark.parametrize("variable", ["QUANT_DATA_DIR", "DAGSTER_HOME"])
+def test_a_folder_that_cannot_be_one_is_exit_2_and_one_line(world: World, tmp_path: Path, variable: str) -> None:
+    (tmp_path / "file").write_text("no folder")
+    environment = {**world.environment("cli_folders"), variable: str(tmp_path / "file")}
+    done = run("scan", str(world.candles), env=environment, cwd=tmp_path)
+    assert done.returncode == 2
+    assert str(tmp_path / "file") in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("file", ["resolution.toml", "refresh.toml"])
+def test_rules_that_cannot_be_used_are_exit_2(world: World, tmp_path: Path, file: str) -> None:
+    data = world.folder / f"cli_{file}"
+    data.mkdir()
+    (data / file).write_text("nonsense = 1\n")
+    done = run("scan", str(world.candles), env=world.environment(data.name), cwd=tmp_path)
+    assert done.returncode == 2
+    assert file in done.stderr
+    assert "nonsense" in done.stderr
+
+
+def test_a_provider_that_answers_nonsense_is_told_of_and_bounded_in_time(world: World, tmp_path: Path) -> None:
+    environment = world.environment("cli_nonsense")
+    run("resolve", "BTCUSDT", "BINANCE", env=environment, cwd=tmp_path)
+    with ScriptedServer(Canned(body=b"<html>maintenance</html>")) as server:
+        environment["COINALYZE_BASE_URL"] = server.url
+        done = run("scan", str(world.candles), "--max-wait", "8", "--json", env=environment, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "not JSON" in done.stderr
+    assert orjson.loads(done.stdout)["elapsed_seconds"] < 40
+
+
+def test_damaged_tables_heal_and_cost_no_scan(world: World, tmp_path: Path) -> None:
+    environment = world.environment("cli_damaged")
+    arguments = ("scan", str(world.candles), "--as-of", as_of(world), "--json")
+    first = orjson.loads(run(*arguments, env=environment, cwd=tmp_path).stdout)
+    for table in sorted((world.folder / "cli_damaged" / "lake").rglob("*.parquet")):
+        table.write_bytes(table.read_bytes()[:100])
+    done = run(*arguments, env=environment, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    again = orjson.loads(done.stdout)
+    assert again["resolution"] == first["resolution"]
+    assert again["markets"] == first["markets"]
+
+
+def test_a_key_with_a_line_break_is_refused_and_kept_nowhere(world: World, tmp_path: Path) -> None:
+    environment = world.environment("cli_odd_key", key="s3cr3t-first\ns3cr3t-second")
+    done = run("scan", str(world.candles), "--json", env=environment, cwd=tmp_path)
+    assert done.returncode == 3
+    kept = [path.read_bytes() for path in (world.folder / "cli_odd_key").rglob("*") if path.is_file()]
+    assert kept
+    for secret in ("s3cr3t-first", "s3cr3t-second"):
+        assert secret not in done.stdout + done.stderr
+        assert not any(secret.encode() in content for content in kept)
+
+
+PLUGIN = """
+from dataclasses import dataclass
+from quant_assets.signals import Strategy
+print("a plugin that talks")
+
+@dataclass(frozen=True)
+class Faulty(Strategy):
+    name = "Fau\\x1blty'"
+    key = "faulty"
+    description = "Fails on every market."
+    strategy_type = "test"
+    parts = ("nothing",)
+
+    def judge(self, features):
+        raise RuntimeError("out of order")
+
+strategy = Faulty()
+"""
+
+
+def test_a_strategy_of_another_package_that_fails_costs_the_others_nothing(world: World, tmp_path: Path) -> None:
+    (tmp_path / "faulty.py").write_text(PLUGIN)
+    info = tmp_path / "faulty-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: faulty\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        "[quant_assets.strategies]\nfaulty = faulty:strategy\ngone = no_such_module:strategy\n"
+    )
+    environment = {**world.environment("cli_plugin"), "PYTHONPATH": str(tmp_path)}
+    done = run("scan", str(world.candles), "--as-of", as_of(world), "--json", env=environment, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    summary = orjson.loads(done.stdout)
+    assert summary["signals"] == summary["markets"] * 4
+    assert "out of order" in done.stderr
+    assert "no_such_module" in done.stderr
+    assert "\x1b" not in done.stderr
+    feed = orjson.loads(Path(summary["feed"]).read_bytes())
+    reasons = {s["strategy_name"][:3]: set() for s in feed["signals"]}
+    for signal in feed["signals"]:
+        reasons[signal["strategy_name"][:3]].add(signal["details"]["reason"])
+    assert reasons["Fau"] <= {"strategy_failed", "insufficient_history", "stale_candles"}
+    assert "strategy_failed" not in reasons["Leg"]
+
+
+def test_names_from_outside_move_no_cursor(tmp_path: Path, world: World) -> None:
+    candles = tmp_path / "candles"
+    candles.mkdir()
+    for file in sorted(world.candles.glob("BINANCE_*"))[:2]:
+        (candles / file.name).write_bytes(file.read_bytes())
+    (candles / "MEXC_\x1b[31mRED\nUSDT_15m.json").write_text("[")
+    done = run("scan", str(candles), env=world.environment("cli_names", key=None), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "RED" in done.stdout
+    assert "\x1b" not in done.stdout + done.stderr
+
+
+def test_a_filter_that_matches_nothing_says_so(world: World, tmp_path: Path) -> None:
+    done = run("scan", str(world.candles), "--exchange", "Bynance", env=world.environment("cli"), cwd=tmp_path)
+    assert "nothing matches" in done.stderr
+    assert "BINANCE" in done.stderr

@@ -7,6 +7,7 @@ from quant_assets.coinalyze.budget import CallBudget
 from quant_assets.coinalyze.client import CURRENT_ENDPOINTS, HISTORY_FIELDS, SYMBOLS_PER_REQUEST, CoinalyzeClient, Usage
 from quant_assets.coinalyze.errors import (
     BadRequest,
+    BudgetUnusable,
     CoinalyzeError,
     KeyMissing,
     KeyRefused,
@@ -21,6 +22,7 @@ __all__ = [
     "SYMBOLS_PER_REQUEST",
     "Answer",
     "BadRequest",
+    "BudgetUnusable",
     "CallBudget",
     "CoinalyzeClient",
     "CoinalyzeError",

@@ -13,15 +13,15 @@ from __future__ import annotations
 import sqlite3
 import time
 import uuid
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 from filelock import FileLock
 from pyrate_limiter import Rate, RateItem, SQLiteBucket
 
-from quant_assets.coinalyze.errors import OutOfTime
+from quant_assets.coinalyze.errors import BudgetUnusable, OutOfTime
 
 MINUTE_MS: Final = 60_000
 TABLE: Final = "calls"
@@ -48,23 +48,17 @@ class CallBudget:
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         self.calls_per_minute = calls_per_minute
         self.waited_seconds = 0.0
         self._clock = clock
         self._sleep = sleep
-        rates = [Rate(calls_per_minute, MINUTE_MS)]
-        try:
-            self._bucket = SQLiteBucket.init_from_file(rates, table=TABLE, db_path=str(path), use_file_lock=True)
-        except sqlite3.OperationalError:
-            raise  # locked, full or read-only: the file itself is sound
-        except sqlite3.DatabaseError:
-            # A minute of memory is all that a damaged file held. It is kept beside, for whoever wants to know.
-            path.replace(path.with_suffix(".damaged"))
-            self._bucket = SQLiteBucket.init_from_file(rates, table=TABLE, db_path=str(path), use_file_lock=True)
-        # The bucket's own lock guards each of its operations; this one makes several of them one step.
-        self._lock = FileLock(f"{path}.step")
-        with self._lock:
+        self._path = path
+        with self._usable():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._bucket = self._open(path)
+            # The bucket's own lock guards each of its operations; this one makes several of them one step.
+            self._lock = FileLock(f"{path}.step")
+        with self._step():
             self._execute("CREATE TABLE IF NOT EXISTS pause (until_ms INTEGER NOT NULL)")
             self._execute("CREATE TABLE IF NOT EXISTS easing (share REAL NOT NULL, at_ms INTEGER NOT NULL)")
 
@@ -95,12 +89,12 @@ class CallBudget:
 
     def settle(self, receipt: str) -> None:
         """Count the calls of `receipt` from now on: their answer is here, or will not come."""
-        with self._lock:
+        with self._step():
             self._execute(f"UPDATE {TABLE} SET item_timestamp = ? WHERE name = ?", self._now_ms(), receipt)  # noqa: S608
 
     def give_back(self, receipt: str) -> None:
         """Put back calls that were taken but never sent."""
-        with self._lock:
+        with self._step():
             self._execute(f"DELETE FROM {TABLE} WHERE name = ?", receipt)  # noqa: S608
 
     def pause(self, seconds: float) -> None:
@@ -111,7 +105,7 @@ class CallBudget:
         """
         now = self._now_ms()
         until = now + int(seconds * 1000)
-        with self._lock:
+        with self._step():
             share = max(self._share(now) * EASED_TO, LEAST_SHARE)
             self._execute("DELETE FROM easing")
             self._execute("INSERT INTO easing VALUES (?, ?)", share, until)
@@ -120,12 +114,12 @@ class CallBudget:
 
     def share(self) -> float:
         """Return the share of the limit that is used at present; 1 unless the provider has said 429 lately."""
-        with self._lock:
+        with self._step():
             return self._share(self._now_ms())
 
     def spent(self) -> int:
         """Return how many calls count against the minute that ends now."""
-        with self._lock:
+        with self._step():
             since = self._now_ms() - MINUTE_MS
             rows = self._execute(f"SELECT COUNT(*) FROM {TABLE} WHERE item_timestamp >= ?", since)  # noqa: S608
         return int(rows[0][0])
@@ -134,9 +128,36 @@ class CallBudget:
         """Let go of the file."""
         self._bucket.close()  # type: ignore[no-untyped-call]
 
+    def _open(self, path: Path) -> SQLiteBucket:
+        rates = [Rate(self.calls_per_minute, MINUTE_MS)]
+        try:
+            return SQLiteBucket.init_from_file(rates, table=TABLE, db_path=str(path), use_file_lock=True)
+        except sqlite3.OperationalError:
+            raise  # locked, full or read-only: the file itself may be sound
+        except sqlite3.DatabaseError:
+            # A minute of memory is all that a damaged file held. It is kept beside, for whoever wants to know.
+            path.replace(path.with_suffix(".damaged"))
+            return SQLiteBucket.init_from_file(rates, table=TABLE, db_path=str(path), use_file_lock=True)
+
+    @contextmanager
+    def _usable(self) -> Iterator[None]:
+        """Say what is the matter where the file cannot be used."""
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise BudgetUnusable(
+                f"the call budget {self._path} cannot be used ({error}); move it away, or make its folder writable"
+            ) from error
+
+    @contextmanager
+    def _step(self) -> Iterator[None]:
+        """Do several things to the file as one."""
+        with self._usable(), self._lock:
+            yield
+
     def _try(self, receipt: str, calls: int) -> float:
         """Take the calls if there is room; returns 0 then, else the seconds until it is worth another try."""
-        with self._lock:
+        with self._step():
             now = self._now_ms()
             # A clock that was set back leaves entries in the future; they count from now on instead.
             self._execute(f"UPDATE {TABLE} SET item_timestamp = ? WHERE item_timestamp > ?", now, now)  # noqa: S608

@@ -6,6 +6,7 @@ bookkeeping (budget.py), what a body means (models.py), or what is worth asking 
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -59,6 +60,8 @@ HISTORY_FIELDS: Final[Mapping[str, str]] = {
 }
 CURRENT_ENDPOINTS: Final = ("open-interest", "funding-rate", "predicted-funding-rate")
 
+_KEY_SHAPE: Final = re.compile(r"[!-~]+")
+
 Row = TypeVar("Row")
 Narrow = Callable[[Sequence[str]], Sequence[str]]
 
@@ -98,27 +101,27 @@ class CoinalyzeClient:
     ) -> None:
         self.usage = Usage()
         self.budget = budget
-        self._has_key = key is not None
+        self._key = key
         self._base_url = base_url
         self._clock = clock
         self._sleep = sleep
         self._attempts = attempts
-        self._time_outs = (CONNECT_SECONDS, read_seconds)
+        self._read_seconds = read_seconds
         self._session = requests.Session()
         self._session.auth = _KeyHeader(key) if key is not None else None
         self._session.headers["Accept"] = "application/json"
 
-    def exchanges(self) -> Answer[Exchange]:
+    def exchanges(self, *, deadline: float | None = None) -> Answer[Exchange]:
         """Ask which exchanges there are. One call."""
-        return self._list("exchanges", read_exchanges)
+        return self._list("exchanges", read_exchanges, deadline)
 
-    def future_markets(self) -> Answer[Market]:
+    def future_markets(self, *, deadline: float | None = None) -> Answer[Market]:
         """Ask for every futures market. One call."""
-        return self._list("future-markets", read_markets)
+        return self._list("future-markets", read_markets, deadline)
 
-    def spot_markets(self) -> Answer[Market]:
+    def spot_markets(self, *, deadline: float | None = None) -> Answer[Market]:
         """Ask for every spot market. One call."""
-        return self._list("spot-markets", read_markets)
+        return self._list("spot-markets", read_markets, deadline)
 
     def current(
         self,
@@ -176,8 +179,10 @@ class CoinalyzeClient:
         self._session.close()
         self.budget.close()
 
-    def _list(self, endpoint: str, read: Callable[[bytes], tuple[tuple[Row, ...], int]]) -> Answer[Row]:
-        answer, _ = self._ask(endpoint, (), {}, lambda body, _: read(body), None)
+    def _list(
+        self, endpoint: str, read: Callable[[bytes], tuple[tuple[Row, ...], int]], deadline: float | None
+    ) -> Answer[Row]:
+        answer, _ = self._ask(endpoint, (), {}, lambda body, _: read(body), deadline)
         return answer
 
     def _ask(
@@ -191,8 +196,10 @@ class CoinalyzeClient:
         on_wait: Callable[[float], None] | None = None,
     ) -> tuple[Answer[Row], tuple[str, ...]]:
         """Take the calls, send, read; again where another attempt may help."""
-        if not self._has_key:
+        if self._key is None:
             raise KeyMissing("no API key: set COINALYZE_API_KEY, in the environment or in .env")
+        if not _KEY_SHAPE.fullmatch(self._key.get_secret_value()):
+            raise KeyRefused("the key cannot be one: white space or other than ASCII in it; check COINALYZE_API_KEY")
         if len(symbols) > SYMBOLS_PER_REQUEST:
             raise ValueError(f"{len(symbols)} symbols in one request; the provider takes {SYMBOLS_PER_REQUEST}")
         what = f"GET /{endpoint}" + (f" of {len(symbols)} symbols from {symbols[0]}" if symbols else "")
@@ -209,7 +216,7 @@ class CoinalyzeClient:
             self.usage.requests += 1
             self.usage.calls += max(len(asked), 1)
             try:
-                body, simulated = self._send(endpoint, query, what)
+                body, simulated = self._send(endpoint, query, what, deadline)
                 rows, broken = read(body, asked)
             except (_Transient, BrokenBody) as failure:
                 last_failure = str(failure)
@@ -221,9 +228,14 @@ class CoinalyzeClient:
         def count_retry(_: RetryCallState) -> None:
             self.usage.retries += 1
 
+        enough = stop_after_attempt(self._attempts)
+
+        def stop(state: RetryCallState) -> bool:
+            return enough(state) or (deadline is not None and self._clock() >= deadline)
+
         retrying = Retrying(
             retry=retry_if_exception_type((_Transient, BrokenBody)),
-            stop=stop_after_attempt(self._attempts),
+            stop=stop,
             wait=wait_random_exponential(multiplier=0.5, max=20),
             sleep=self._sleep,
             before_sleep=count_retry,
@@ -231,30 +243,34 @@ class CoinalyzeClient:
         )
         result = retrying(attempt)
         if result is None:
-            raise ProviderUnavailable(
-                f"{what} failed {self._attempts} times, at last: {last_failure}. Try again later."
-            )
+            times = retrying.statistics.get("attempt_number", self._attempts)
+            raise ProviderUnavailable(f"{what} failed {times} times, at last: {last_failure}. Try again later.")
         return result
 
-    def _send(self, endpoint: str, query: Mapping[str, str], what: str) -> tuple[bytes, bool]:
+    def _send(self, endpoint: str, query: Mapping[str, str], what: str, deadline: float | None) -> tuple[bytes, bool]:
         """Send once; returns the body and whether it is made up. Raises _Transient or what the status means."""
         failure = ""
         try:
             with self._session.get(
                 f"{self._base_url}/{endpoint}",
                 params=query,
-                timeout=self._time_outs,
+                timeout=self._time_outs(deadline),
                 allow_redirects=False,
                 stream=True,
             ) as response:
                 body = self._read(response)
-        except (requests.RequestException, OSError) as error:
+        except (requests.RequestException, OSError, ValueError) as error:
             failure = _describe(error)
         if failure:
             # Raised outside of the except block: the exception of requests bears the request, and so the key.
             raise _Transient(failure)
         self._check(response, body, what)
         return body, response.headers.get(SIMULATED_HEADER, "").lower() == "true"
+
+    def _time_outs(self, deadline: float | None) -> tuple[float, float]:
+        """Return the seconds to connect and to read; a deadline that is near shortens them, to a second at least."""
+        left = LONGEST_ANSWER_SECONDS if deadline is None else max(deadline - self._clock(), 1.0)
+        return min(CONNECT_SECONDS, left), min(self._read_seconds, left)
 
     def _read(self, response: requests.Response) -> bytes:
         body = bytearray()
@@ -281,7 +297,9 @@ class CoinalyzeClient:
             raise _Transient("too many calls (429)")
         if status >= 500 or status == 408:
             raise _Transient(f"the provider failed with status {status}")
-        text = body[:200].decode(errors="replace")
+        # What the provider says may repeat the key.
+        secret = self._key.get_secret_value() if self._key is not None else ""
+        text = body.decode(errors="replace").replace(secret, "…")[:200]
         raise BadRequest(f"{what}: status {status}, {text!r}")
 
 

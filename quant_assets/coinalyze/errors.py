@@ -30,5 +30,9 @@ class ProviderUnavailable(CoinalyzeError):
     """
 
 
+class BudgetUnusable(CoinalyzeError):
+    """The file of the call budget cannot be used. Nothing is sent without it, since nothing would be counted."""
+
+
 class OutOfTime(CoinalyzeError):
     """The call budget has no room before the deadline that the caller set. Nothing was sent."""

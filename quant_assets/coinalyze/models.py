@@ -6,7 +6,6 @@ never costs its neighbours. Not here: how a body is fetched, or what is done wit
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from operator import itemgetter
@@ -15,6 +14,8 @@ from typing import Any, Final, Generic, TypeVar
 import orjson
 
 LATEST_SECOND: Final = 4_102_444_800  # the year 2100: a later time is milliseconds, or nonsense
+
+LARGEST: Final = 1e24
 
 Row = TypeVar("Row")
 
@@ -193,6 +194,6 @@ def _number(value: Any) -> float:
     if isinstance(value, bool):
         raise TypeError("a truth value is no number")
     number = float(value)
-    if not math.isfinite(number):
-        raise ValueError("not finite")
+    if not abs(number) < LARGEST:
+        raise ValueError("not finite, or beyond anything that is traded")
     return number

@@ -19,7 +19,7 @@ def read_retry_after(value: str | None, now: datetime) -> float | None:
     except ValueError:
         try:
             date = parsedate_to_datetime(value)
-        except ValueError:
+        except (ValueError, OverflowError, TypeError):
             return None
         date = date.replace(tzinfo=UTC) if date.tzinfo is None else date
         seconds = (date - now).total_seconds()

@@ -35,8 +35,9 @@ class TableIOManager(dg.IOManager):
         """Read the table of one asset and partition."""
         key = context.asset_key.path
         partition = context.asset_partition_key if context.has_asset_partitions else None
-        table = self.lake.read(key, partition)
         wishes = context.definition_metadata or {}
+        read = self.lake.read_sound if wishes.get("optional") else self.lake.read
+        table = read(key, partition)
         if table is None and partition is not None and wishes.get("carried_forward"):
             newest = self.lake.newest_partition(key, partition)
             table = self.lake.read(key, newest) if newest is not None else pd.DataFrame()

@@ -17,7 +17,14 @@ import numpy as np
 import pandas as pd
 
 from quant_assets.coinalyze.client import SYMBOLS_PER_REQUEST, CoinalyzeClient
-from quant_assets.coinalyze.errors import BadRequest, KeyMissing, KeyRefused, OutOfTime, ProviderUnavailable
+from quant_assets.coinalyze.errors import (
+    BadRequest,
+    BudgetUnusable,
+    KeyMissing,
+    KeyRefused,
+    OutOfTime,
+    ProviderUnavailable,
+)
 from quant_assets.derivatives.datasets import BAR_SECONDS, DATASETS, INTERVAL, SPECS, Dataset
 from quant_assets.derivatives.planner import (
     Request,
@@ -219,7 +226,7 @@ def _ask(state: _Refresh, queue: deque[Request]) -> None:
                 "refresh", state.done, state.total, _time_left(left, state.client, seconds)
             ),
         )
-        fetched = _fetched(request.dataset, asked, answer.rows, (start, end), now, answer.simulated)
+        fetched, odd = _fetched(request.dataset, asked, answer.rows, (start, end), now, answer.simulated)
         if asked:
             state.store.add(fetched)
     except OutOfTime:
@@ -228,7 +235,7 @@ def _ask(state: _Refresh, queue: deque[Request]) -> None:
         _stop(report, "no_key", error)
     except KeyRefused as error:
         _stop(report, "key_refused", error)
-    except StoreError as error:
+    except (StoreError, BudgetUnusable) as error:
         _stop(report, "store", error)
     except BadRequest as error:
         _bad_request(state, request, queue, error)
@@ -242,7 +249,7 @@ def _ask(state: _Refresh, queue: deque[Request]) -> None:
         with_data = sum(bool(bars) for bars in fetched.bars.values())
         account.fetched += with_data
         account.empty += len(asked) - with_data
-        report.broken_points += answer.broken
+        report.broken_points += answer.broken + odd
         state.tried[request.dataset].update(asked)
         state.failures_in_a_row = 0
         state.done += len(request.symbols)
@@ -261,11 +268,18 @@ def _fetched(
     asked_range: tuple[int, int],
     now: float,
     simulated: bool,
-) -> Fetched:
-    """Keep the closed bars alone: one that is still open would be taken for final by a later window."""
+) -> tuple[Fetched, int]:
+    """Keep the closed bars alone, since one that is still open would be taken for final by a later window.
+
+    Returns also how many bars do not begin at a quarter hour: they are no 15-minute bars, and left out.
+    """
     start, end = asked_range
-    bars = {row.symbol: [point for point in row.points if point[0] + BAR_SECONDS <= now] for row in rows}
-    return Fetched(dataset, asked, bars, start, closed_through(end), int(now * 1000), simulated)
+    bars = {
+        row.symbol: [point for point in row.points if point[0] + BAR_SECONDS <= now and not point[0] % BAR_SECONDS]
+        for row in rows
+    }
+    odd = sum(bool(point[0] % BAR_SECONDS) for row in rows for point in row.points)
+    return Fetched(dataset, asked, bars, start, closed_through(end), int(now * 1000), simulated), odd
 
 
 def _claim(state: _Refresh, dataset: Dataset, symbols: Sequence[str]) -> list[str]:

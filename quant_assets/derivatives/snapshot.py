@@ -91,7 +91,7 @@ def open_interest_statistics(closes: np.ndarray) -> dict[str, float]:
 
 
 def _open_interest(store: DerivativesStore, symbols: list[str], window: Window) -> Values:
-    rows = store.bars("open_interest", symbols, needed_from(window), window.end_seconds)
+    rows = store.bars("open_interest", symbols, needed_from(window), _opened_before(window))
     values = {}
     for symbol, group in groupby(rows, key=itemgetter(0)):
         bars = list(group)
@@ -101,13 +101,13 @@ def _open_interest(store: DerivativesStore, symbols: list[str], window: Window) 
 
 
 def _funding_rate(store: DerivativesStore, symbols: list[str], window: Window) -> Values:
-    rows = store.last_bars("funding_rate", symbols, window.end_seconds)
+    rows = store.last_bars("funding_rate", symbols, _opened_before(window))
     return {str(row[0]): {"closed_at_ms": _closed_ms(row[1]), "funding_rate_pct": row[-1]} for row in rows}
 
 
 def _long_short_ratio(store: DerivativesStore, symbols: list[str], window: Window) -> Values:
     columns = VALUE_COLUMNS["long_short_ratio"]
-    rows = store.last_bars("long_short_ratio", symbols, window.end_seconds)
+    rows = store.last_bars("long_short_ratio", symbols, _opened_before(window))
     return {
         str(row[0]): {"closed_at_ms": _closed_ms(row[1]), **dict(zip(columns, row[2:], strict=True))} for row in rows
     }
@@ -122,7 +122,7 @@ def _liquidations(store: DerivativesStore, symbols: list[str], window: Window) -
     through = store.known("liquidations", symbols, needed_from(window))
     seen = store.seen("liquidations")
     longest = int(NEEDED.total_seconds())
-    rows = store.bars("liquidations", symbols, needed_from(window) - longest, window.end_seconds)
+    rows = store.bars("liquidations", symbols, needed_from(window) - longest, _opened_before(window))
     bars: dict[str, list[tuple[float, ...]]] = {
         str(symbol): [row[1:] for row in group] for symbol, group in groupby(rows, key=itemgetter(0))
     }
@@ -141,6 +141,11 @@ def _liquidations(store: DerivativesStore, symbols: list[str], window: Window) -
                 sums["shorts_1h"] += shorts
         values[symbol] = {"closed_at_ms": float(end * 1000), **sums}
     return values
+
+
+def _opened_before(window: Window) -> int:
+    """Return the moment before which a bar has opened that closed by the window's end."""
+    return window.end_seconds - BAR_SECONDS + 1
 
 
 def _closed_ms(opened: float) -> float:

@@ -52,15 +52,15 @@ class DerivativesStore:
     """The SQLite file at `path`, made where it is missing. Several processes may use it at once."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self._owner = f"{os.getpid()}:{uuid.uuid4().hex}"
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = NORMAL")
             self._prepare()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise StoreError(
                 f"{path} cannot be used ({error}); move it away, and what it knew is fetched again"
             ) from error
@@ -232,7 +232,7 @@ class DerivativesStore:
             return connection.execute(sql, values).fetchall()
 
     def _rows(self, sql: str, *values: object) -> list[Row]:
-        with closing(self._connection.execute(sql, values)) as cursor:
+        with self._transaction("DEFERRED") as connection, closing(connection.execute(sql, values)) as cursor:
             return cursor.fetchall()
 
     @contextmanager

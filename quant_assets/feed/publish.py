@@ -5,6 +5,7 @@ Here: replacing the file whole, and never by an older window. Not here: what is 
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 import orjson
@@ -14,12 +15,15 @@ from quant_assets.files import replace_file
 from quant_assets.windows import Window, WindowError
 
 
-def publish(content: bytes, window: Window, path: Path) -> bool:
-    """Make `content` the feed at `path`, unless that is of a newer window; returns whether it was done."""
+def publish(content: bytes, window: Window, path: Path, now: datetime) -> bool:
+    """Make `content` the feed at `path`, unless that is of a newer window; returns whether it was done.
+
+    A feed there of a window that has not ended `now` is none to respect.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{path}.lock"):
         there = published_window(path)
-        if there is not None and there.end > window.end:
+        if there is not None and window.end < there.end <= now:
             return False
         replace_file(path, content)
         return True

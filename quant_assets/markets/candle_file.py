@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import stat
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -99,14 +100,23 @@ def read_content(path: str) -> tuple[bytes, FileIdentity]:
     return content, identity
 
 
+LARGEST = 1e18
+"""A price or volume above is a fault of the file."""
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
 def parse_bars(content: bytes, step_ms: int) -> FileBars:
     """Read the bars of a timeframe of `step_ms` from a file's bytes.
 
     Accepted are an array of bars, or an object that holds one under "data"; a bar is an object with at least
     FIELDS, as numbers or as texts that hold numbers; its time is its open in epoch ms. Raises CandleFileError.
     """
+    content = content.removeprefix(_BYTE_ORDER_MARK)
     bars = _bars(content)
     columns = _columns(bars)
+    if any(isinstance(bars[place][field], str) for place in (0, -1) for field in FIELDS):
+        _check_texts(bars)  # a file writes its numbers one way; to look at every bar of every file would cost too much
     _check_times(columns[0], step_ms)
     return _clean(columns, step_ms)
 
@@ -153,7 +163,8 @@ def _columns(bars: list[Any]) -> npt.NDArray[np.float64]:
     except (KeyError, TypeError, ValueError, OverflowError):
         _diagnose(bars)
         raise
-    if not np.isfinite(columns).all():  # null reads as NaN, and texts may say nan or inf
+    # null reads as NaN, and texts may say nan or inf
+    if not np.isfinite(columns).all() or (np.abs(columns[1:]) > LARGEST).any():
         _diagnose(bars)
     # True and False read as 1 and 0, so each of these is looked at again.
     rows, places = np.nonzero((columns == 0) | (columns == 1))
@@ -185,6 +196,17 @@ def _check_bar(bar: object, place: int) -> None:
             raise CandleFileError(f"bar {place}: {field} is {short(value)}, not a number") from None
         if not finite:
             raise CandleFileError(f"bar {place}: {field} is not a finite number")
+        if field != "time" and abs(float(value)) > LARGEST:
+            raise CandleFileError(f"bar {place}: {field} is {short(value)}, beyond anything that is traded")
+
+
+def _check_texts(bars: list[Any]) -> None:
+    """Raise CandleFileError for a text that Python reads as a number, but nobody writes so: `1_000`, `" 12"`."""
+    for place, bar in enumerate(bars):
+        for field in FIELDS:
+            value = bar[field]
+            if isinstance(value, str) and not _NUMBER.fullmatch(value):
+                raise CandleFileError(f"bar {place}: {field} is {short(value)}, not a number")
 
 
 def _check_times(times: npt.NDArray[np.float64], step_ms: int) -> None:

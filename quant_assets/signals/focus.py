@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from quant_assets.signals.features import Features
 from quant_assets.signals.registry import discover_strategies
-from quant_assets.signals.strategy import Strategy, judge
-from quant_assets.signals.table import features_of
+from quant_assets.signals.strategy import Strategy, run_strategy
 
 #: RSI points from a trendline within which a breakout may come in the next bars.
 WITHIN_REACH = 3.0
@@ -30,34 +29,31 @@ def market_interest(features: pd.DataFrame, strategies: Sequence[Strategy] | Non
     `volume` is close × volume of 24 hours, 0 where unknown.
     """
     chosen = discover_strategies().strategies if strategies is None else strategies
-    markets = list(features_of(features))
+    usable = (features["unusable"] == "").to_numpy()
+    focus = (features["trigger_side"] != "").to_numpy() | _near_a_line(features)
+    for strategy in chosen:
+        table = run_strategy(strategy, features, on_failure=_unheard)
+        focus |= (table["side"] != "").to_numpy()
+        threshold = getattr(strategy, "threshold", None)
+        if threshold is not None:
+            focus |= (table["score"] >= threshold - POINTS_TO_COME).to_numpy()
     return pd.DataFrame(
         {
             "exchange": features["exchange"].to_numpy(),
             "symbol": features["symbol"].to_numpy(),
-            "focus": np.fromiter((_in_focus(market, chosen) for market in markets), dtype=bool, count=len(markets)),
-            "volume": np.fromiter((market.vol24h or 0.0 for market in markets), dtype=np.float64, count=len(markets)),
+            "focus": focus & usable,
+            "volume": features["vol24h"].fillna(0.0).to_numpy(dtype=np.float64),
         }
     )
 
 
-def _in_focus(market: Features, strategies: Sequence[Strategy]) -> bool:
-    if market.unusable:
-        return False
-    if market.trigger_side or _is_near_a_line(market):
-        return True
-    for strategy in strategies:
-        verdict = judge(strategy, market)
-        threshold = getattr(strategy, "threshold", None)
-        if verdict.setup is not None:
-            return True
-        if threshold is not None and verdict.score >= threshold - POINTS_TO_COME:
-            return True
-    return False
+def _near_a_line(features: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    rsi = features["htf_rsi"].to_numpy(dtype=np.float64)
+    near = np.zeros(len(rsi), dtype=bool)
+    for line in ("resistance_at_last_bar", "support_at_last_bar"):
+        near |= np.abs(rsi - features[line].to_numpy(dtype=np.float64)) <= WITHIN_REACH
+    return near
 
 
-def _is_near_a_line(market: Features) -> bool:
-    if market.htf_rsi is None:
-        return False
-    lines = (market.resistance_at_last_bar, market.support_at_last_bar)
-    return any(line is not None and abs(market.htf_rsi - line) <= WITHIN_REACH for line in lines)
+def _unheard(failure: str) -> None:
+    """A strategy that fails has no say in what is worth asking for; its own table tells of the failure."""

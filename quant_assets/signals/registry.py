@@ -9,7 +9,9 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import re
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Any
@@ -42,7 +44,8 @@ def discover_strategies() -> Discovered:
     problems: list[str] = []
     for source, load in (*_built_in(), *_plugins()):
         try:
-            strategy = load()
+            with redirect_stdout(sys.stderr):  # what a plugin prints must not end up in somebody's JSON
+                strategy = load()
             problem = "" if strategy is _NOTHING else _why_refused(strategy, found)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - foreign code may fail in any way it likes
             problem = f"cannot be loaded: {type(error).__name__}: {error}"

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -38,6 +38,9 @@ from quant_assets.signals.scores import DECIMALS, score_of
 from quant_assets.signals.setups import Setup
 from quant_assets.signals.sides import NONE, SIGN, WAIT
 from quant_assets.signals.table import features_of
+
+STRATEGY_FAILED = "strategy_failed"
+"""The reason of a market on which a strategy could not be asked."""
 
 
 class StrategyError(ValueError):
@@ -115,15 +118,18 @@ def judge(strategy: Strategy, features: Features) -> Verdict:
     return replace(found, score=round(found.score, DECIMALS), parts=parts)
 
 
-def run_strategy(strategy: Strategy, features: pd.DataFrame) -> pd.DataFrame:
+def run_strategy(
+    strategy: Strategy, features: pd.DataFrame, on_failure: Callable[[str], None] | None = None
+) -> pd.DataFrame:
     """Return the signal table of a strategy: one row per row of the features table, in its order.
 
     Columns: exchange, symbol, strategy_name, bias (LONG, SHORT, NONE), action (LONG, SHORT, WAIT), score (0 to 100),
     reason (empty with a setup), entry, stop_loss, take_profit (prices, NaN without a setup), rr (0 without), side
     (empty without), `part_<name>` for each declared part, `filter_<name>` (True, False, None) for each declared filter.
-    Raises StrategyError where a verdict does not keep to the strategy's declaration.
+    A strategy that fails on a market, or whose verdict does not keep to its declaration, waits there for the reason
+    `strategy_failed`, and `on_failure` is told why; without it the exception rises.
     """
-    verdicts = [judge(strategy, market) for market in features_of(features)]
+    verdicts = [_judged(strategy, market, on_failure) for market in features_of(features)]
     setups = [found.setup for found in verdicts]
     columns: dict[str, Any] = {
         "exchange": _texts(features["exchange"]),
@@ -144,6 +150,17 @@ def run_strategy(strategy: Strategy, features: pd.DataFrame) -> pd.DataFrame:
     for name in strategy.filters:
         columns[f"filter_{name}"] = np.array([found.filters[name] for found in verdicts], dtype=object)
     return pd.DataFrame(columns)
+
+
+def _judged(strategy: Strategy, market: Features, on_failure: Callable[[str], None] | None) -> Verdict:
+    if on_failure is None:
+        return judge(strategy, market)
+    try:
+        return judge(strategy, market)
+    except Exception as error:  # noqa: BLE001 - a strategy may be foreign code, and must not cost the others' signals
+        on_failure(f"{strategy.name} failed on {market.exchange} {market.symbol}: {type(error).__name__}: {error}")
+        nothing = dict.fromkeys(strategy.parts, 0.0)
+        return Verdict(NONE, 0.0, nothing, STRATEGY_FAILED, filters=dict.fromkeys(strategy.filters))
 
 
 def _problem(strategy: Strategy, found: Verdict) -> str:

@@ -237,3 +237,38 @@ def test_the_key_shows_in_no_exception_when_nobody_listens(make_client: MakeClie
         ask(make_client("http://127.0.0.1:9/v1", attempts=1))
     assert caught.value.__cause__ is None
     assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize("key", ["two\nlines", "a b c d", "schl\u00fcssel", "\u20ac"])
+def test_what_cannot_be_a_key_is_refused_unsent_and_unshown(make_client: MakeClient, key: str) -> None:
+    with ScriptedServer(Canned(body=BAR)) as server:
+        with pytest.raises(KeyRefused) as caught:
+            ask(make_client(server.url, key=key))
+        assert server.paths == []
+    assert key not in repr(caught.value)
+
+
+def test_a_provider_that_repeats_the_key_does_not_make_it_known(make_client: MakeClient) -> None:
+    echo = Canned(400, b'{"message": "invalid key ' + KEY.encode() + b'"}')
+    with ScriptedServer(echo) as server, pytest.raises(BadRequest) as caught:
+        ask(make_client(server.url))
+    assert KEY not in str(caught.value)
+    assert "invalid key" in str(caught.value)
+
+
+@pytest.mark.parametrize("date", ["1 Jan 99999999999999999999 00:00:00 GMT", "Mon, 99 Foo 2026", "\u0000"])
+def test_a_retry_after_that_makes_no_sense_is_passed_over(make_client: MakeClient, date: str) -> None:
+    headers = {"Retry-After": date.replace("\u0000", "?")}
+    with ScriptedServer(Canned(429, b"{}", headers), Canned(body=BAR)) as server:
+        client = make_client(server.url)
+        ask(client)
+    assert client.usage.rate_limited == 1
+
+
+def test_a_deadline_bounds_the_attempts_and_the_lists_too(make_client: MakeClient, clock: VirtualClock) -> None:
+    with ScriptedServer(Canned(429, b"{}", {"Retry-After": "40"})) as server:
+        client = make_client(server.url)
+        start = clock.now
+        with pytest.raises((OutOfTime, ProviderUnavailable)):
+            client.exchanges(deadline=clock.now + 60)
+    assert clock.now - start <= 61

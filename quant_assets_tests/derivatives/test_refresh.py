@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
+import orjson
+import pandas as pd
 import pytest
+from pydantic import SecretStr
 
+from quant_assets.coinalyze import BudgetUnusable, CallBudget, CoinalyzeClient
 from quant_assets.derivatives.datasets import DATASETS
+from quant_assets.derivatives.refresh import refresh
 from quant_assets.derivatives.snapshot import snapshot
+from quant_assets.derivatives.store import DerivativesStore
 from quant_assets.emulator import Faults, Universe, plain_universe
 from quant_assets.windows import LENGTH, Window
 from quant_assets_tests.derivatives.conftest import Provider
@@ -226,3 +234,32 @@ def test_a_request_that_the_provider_calls_wrong_costs_only_the_symbol_that_spoi
     assert report.datasets["open_interest"].fetched == 19
     assert report.datasets["open_interest"].failed == 1
     assert Counter(report.problems).total() == 1
+
+
+def test_a_bar_that_is_off_the_grid_or_absurd_harms_nobody(tmp_path: Path) -> None:
+    from quant_assets_tests.coinalyze.scripted import Canned, ScriptedServer  # noqa: PLC0415
+
+    window = Window.last_complete(datetime(2026, 1, 19, 17, 0, 30, tzinfo=UTC))
+    points = [{"t": window.end_seconds - 900 * n, "o": 1, "h": 1, "l": 1, "c": n} for n in range(20, 0, -1)]
+    odd = [{"t": window.end_seconds - 897, "o": 1, "h": 1, "l": 1, "c": 9}, {**points[0], "t": 900, "c": 1e308}]
+    body = orjson.dumps([{"symbol": "A", "history": [*points, *odd]}])
+    symbol_map = pd.DataFrame({"exchange": ["X"], "symbol": ["A"]})
+    for dataset in DATASETS:
+        for part, value in (("symbol", "A"), ("exchange", "X"), ("status", "resolved"), ("unit", "")):
+            symbol_map[f"{dataset}_{part}"] = value
+    with (
+        ScriptedServer(Canned(body=body)) as server,
+        closing(DerivativesStore(tmp_path / "s.sqlite")) as store,
+        closing(CoinalyzeClient(SecretStr("k"), server.url, CallBudget(tmp_path / "b.sqlite", 100))) as client,
+    ):
+        _, report = refresh(store, client, lambda _: symbol_map, window, since_ms=0.0, datasets=["open_interest"])
+        table = snapshot(store, symbol_map, "open_interest", window)
+    assert report.broken_points == 2
+    assert table["closed_at_ms"].tolist() == [window.end_ms]
+    assert table["points"].tolist() == [20]
+
+
+def test_a_budget_that_cannot_be_used_ends_the_refresh_and_says_so(tmp_path: Path) -> None:
+    (tmp_path / "budget.sqlite").mkdir()
+    with pytest.raises(BudgetUnusable, match=r"budget\.sqlite.*move it away"):
+        CallBudget(tmp_path / "budget.sqlite", 40)

@@ -19,6 +19,8 @@ from quant_assets.windows import LENGTH, Window
 
 WINDOW = Window(datetime(2026, 1, 19, 17, 0, tzinfo=UTC))
 
+NOW = datetime(2026, 2, 1, tzinfo=UTC)
+
 
 def content_of(window: Window, note: str = "") -> bytes:
     return orjson.dumps({"window": window.key, "signals": [], "note": note})
@@ -26,26 +28,34 @@ def content_of(window: Window, note: str = "") -> bytes:
 
 def test_a_newer_window_replaces_an_older_and_the_same_window_itself(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "feed.json"
-    assert publish(content_of(WINDOW), WINDOW, path)
-    assert publish(content_of(WINDOW, "again"), WINDOW, path)
+    assert publish(content_of(WINDOW), WINDOW, path, NOW)
+    assert publish(content_of(WINDOW, "again"), WINDOW, path, NOW)
     newer = Window(WINDOW.end + LENGTH)
-    assert publish(content_of(newer), newer, path)
+    assert publish(content_of(newer), newer, path, NOW)
     assert path.read_bytes() == content_of(newer)
 
 
 def test_an_older_window_leaves_the_feed_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "feed.json"
-    publish(content_of(WINDOW), WINDOW, path)
+    publish(content_of(WINDOW), WINDOW, path, NOW)
     older = Window(WINDOW.end - LENGTH)
-    assert not publish(content_of(older), older, path)
+    assert not publish(content_of(older), older, path, NOW)
     assert path.read_bytes() == content_of(WINDOW)
 
 
-@pytest.mark.parametrize("there", [b"", b"[]", b'{"window": "yester', b"null", b'{"window": 7}'])
+def test_a_feed_of_the_future_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "feed.json"
+    path.write_bytes(b'{"window": "2099-01-01-00:00"}')
+    assert publish(content_of(WINDOW), WINDOW, path, NOW)
+
+
+@pytest.mark.parametrize(
+    "there", [b'{"window": "9999-12-31-23:45"}', b"", b"[]", b'{"window": "yester', b"null", b'{"window": 7}']
+)
 def test_what_is_no_feed_is_replaced(tmp_path: Path, there: bytes) -> None:
     path = tmp_path / "feed.json"
     path.write_bytes(there)
-    assert publish(content_of(WINDOW), WINDOW, path)
+    assert publish(content_of(WINDOW), WINDOW, path, NOW)
     assert path.read_bytes() == content_of(WINDOW)
 
 

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -193,3 +194,22 @@ def test_any_bytes_are_read_or_refused(content: bytes) -> None:
     except CandleFileError:
         return
     assert np.isfinite(found.columns).all()
+
+
+@pytest.mark.parametrize("text", ["1_000", "١٢", " 12", "12\n", "0x10", "1e", ""])
+def test_texts_that_only_python_takes_for_numbers_are_refused(text: str) -> None:
+    bar = {"time": "1768838400000", "open": "1", "high": "1e6", "low": "1", "close": "2.5", "volume": text}
+    with pytest.raises(CandleFileError, match="volume"):
+        parse_bars(orjson.dumps([bar]), 900_000)
+
+
+@pytest.mark.parametrize("field", ["high", "volume"])
+def test_numbers_beyond_anything_that_is_traded_are_refused(field: str) -> None:
+    bar = {"time": 1768838400000, "open": 1, "high": 2, "low": 1, "close": 2, "volume": 3} | {field: 1e300}
+    with pytest.raises(CandleFileError, match=f"{field} is 1e\\+300"):
+        parse_bars(orjson.dumps([bar]), 900_000)
+
+
+def test_a_byte_order_mark_is_passed_over() -> None:
+    bar = {"time": 1768838400000, "open": 1, "high": 2, "low": 1, "close": 2, "volume": 3}
+    assert parse_bars(b"\xef\xbb\xbf" + orjson.dumps([bar]), 900_000).columns.shape[1] == 1

@@ -12,6 +12,7 @@ import dagster as dg
 import orjson
 import pandas as pd
 
+from quant_assets.coinalyze.errors import BudgetUnusable
 from quant_assets.defs import columns
 from quant_assets.defs.io_managers import OPTIONAL
 from quant_assets.defs.partitions import WINDOWS
@@ -121,7 +122,7 @@ def derivatives(
             final_map = resolve({dataset: store.empty_twice(dataset, since_ms) for dataset in DATASETS})
             tables = {dataset: snapshot(store, final_map, dataset, window) for dataset in selected}
             store.save_report(window.key, orjson.dumps(report.as_dict()).decode())
-    except StoreError as error:
+    except (StoreError, BudgetUnusable) as error:
         # The feed goes on without: nothing is known then, which the checks and the ages show.
         report = RefreshReport(
             {dataset: DatasetReport() for dataset in selected}, stopped="store", problems=[str(error)]
@@ -169,6 +170,7 @@ def _metadata(
         "waited_seconds": report.waited_seconds,
         "broken_points": report.broken_points,
         "stopped": report.stopped or "no",
+        "problems": dg.MetadataValue.json(report.problems[:20]),
     }
     if len(known):
         metadata["median_age_seconds"] = float(known.median())

@@ -55,13 +55,14 @@ def feed_asset(strategies: Sequence[Strategy]) -> dg.AssetsDefinition:
         except StoreError as error:
             context.log.warning("the account of the refresh is missing: %s", error)
             report = None
+        written_at = datetime.fromtimestamp(time.time(), UTC)
         feed = build_feed(
             features,
             {strategy: signals[f"signals_{strategy.key}"] for strategy in strategies},
             candle_files,
             window,
             api=None if report is None else orjson.loads(report),
-            written_at=datetime.fromtimestamp(time.time(), UTC),
+            written_at=written_at,
         )
         content = orjson.dumps(feed)
         problems = feed_problems(content)
@@ -84,7 +85,7 @@ def feed_asset(strategies: Sequence[Strategy]) -> dg.AssetsDefinition:
                 "markets": stats["markets"],
                 **stats["actions"],
                 **stats["resolution"],
-                "published": publish(content, window, Path(feed_file.path)),
+                "published": publish(content, window, Path(feed_file.path), written_at),
                 "simulated": feed["simulated"],
             },
         )

@@ -8,10 +8,12 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import pandas as pd
 
+from quant_assets.coinalyze.client import Usage
 from quant_assets.coinalyze.errors import CoinalyzeError
 from quant_assets.defs import columns
 from quant_assets.defs.io_managers import OPTIONAL
 from quant_assets.defs.resources import Coinalyze, MarketRules
+from quant_assets.derivatives.store import StoreError
 from quant_assets.lake import Lake
 from quant_assets.markets import (
     MarketListRefused,
@@ -21,6 +23,23 @@ from quant_assets.markets import (
 )
 
 A_DAY = timedelta(hours=24)
+
+
+class MarketListConfig(dg.Config):
+    """How far a run goes to fetch the market list."""
+
+    max_wait_seconds: float = 120.0
+    """Time to spend on asking; after that the last list goes on serving."""
+
+
+def _failure(error: Exception, usage: Usage) -> dg.Failure:
+    """Return the failure of the market list, with what was spent on it all the same."""
+    spent: dict[str, str | int] = {
+        "error": type(error).__name__,
+        "calls": usage.calls,
+        "requests": usage.requests,
+    }
+    return dg.Failure(str(error), metadata=spent, allow_retries=False)
 
 
 @dg.asset(
@@ -35,24 +54,27 @@ A_DAY = timedelta(hours=24)
     metadata=columns.described_schema(columns.COINALYZE_MARKETS),
     freshness_policy=dg.FreshnessPolicy.time_window(fail_window=A_DAY, warn_window=timedelta(hours=23)),
 )
-def coinalyze_markets(coinalyze: Coinalyze, lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult[pd.DataFrame]:
+def coinalyze_markets(
+    config: MarketListConfig, coinalyze: Coinalyze, lake: dg.ResourceParam[Lake]
+) -> dg.MaterializeResult[pd.DataFrame]:
     """Fetch the market list."""
     fetched_at = datetime.fromtimestamp(time.time(), UTC)
-    with coinalyze.client() as client, coinalyze.store() as store:
-        try:
-            exchanges, rows = client.exchanges(), client.future_markets()
-        except CoinalyzeError as error:
-            metadata: dict[str, str | int] = {"error": type(error).__name__, "calls": client.usage.calls}
-            raise dg.Failure(str(error), metadata=metadata, allow_retries=False) from None
-        if rows.simulated:
-            store.mark_simulated()
-        calls = client.usage.calls
+    deadline = time.time() + config.max_wait_seconds
+    usage = Usage()
+    try:
+        with coinalyze.client() as client, coinalyze.store() as store:
+            usage = client.usage
+            exchanges, rows = client.exchanges(deadline=deadline), client.future_markets(deadline=deadline)
+            if rows.simulated:
+                store.mark_simulated()
+    except (CoinalyzeError, StoreError) as error:
+        raise _failure(error, usage) from None
     table = market_list_table(
         [(exchange.code, exchange.name) for exchange in exchanges.rows],
         [asdict(row) for row in rows.rows],
         fetched_at,
     ).assign(provider=coinalyze.provider, simulated=rows.simulated)
-    last = lake.read(["coinalyze_markets"])
+    last = lake.read_sound(["coinalyze_markets"])
     if last is not None and (last["provider"] != coinalyze.provider).any():
         last = None
     try:
@@ -60,7 +82,7 @@ def coinalyze_markets(coinalyze: Coinalyze, lake: dg.ResourceParam[Lake]) -> dg.
         refuse_shrunken_list("/exchanges", codes, () if last is None else set(last["exchange"]))
         refuse_shrunken_list("/future-markets", set(table["symbol"]), () if last is None else set(last["symbol"]))
     except MarketListRefused as error:
-        raise dg.Failure(str(error), allow_retries=False) from None
+        raise _failure(error, usage) from None
     return dg.MaterializeResult(
         value=table,
         metadata={
@@ -68,7 +90,8 @@ def coinalyze_markets(coinalyze: Coinalyze, lake: dg.ResourceParam[Lake]) -> dg.
             "exchanges": len(exchanges.rows),
             "perpetuals": int(table["is_perpetual"].sum()),
             "broken_rows": exchanges.broken + rows.broken,
-            "calls": calls,
+            "calls": usage.calls,
+            "requests": usage.requests,
         },
     )
 
@@ -106,7 +129,7 @@ def symbol_map(
     now = datetime.fromtimestamp(time.time(), UTC)
     markets = candle_files.loc[candle_files["status"] == "read", ["exchange", "symbol"]].drop_duplicates()
     market_list = coinalyze_markets if len(coinalyze_markets) else None
-    last = lake.read(["symbol_map"])
+    last = lake.read_sound(["symbol_map"])
     table = resolve_markets(markets, market_list, now=now, rules=market_rules.load())
     table = table.assign(simulated=bool(market_list is not None and market_list["simulated"].any()))
     statuses = table["status"].value_counts()
