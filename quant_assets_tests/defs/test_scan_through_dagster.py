@@ -15,7 +15,7 @@ from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.emulator import DEFAULT_KEY, Faults
 from quant_assets.feed import feed_problems
 from quant_assets.lake import Lake
-from quant_assets.scan import ScanFailed
+from quant_assets.scan import ScanFailed, fetch_market_list_if_due, open_instance, run_scan
 from quant_assets.windows import LENGTH, Window
 from quant_assets_tests.world import SAMPLE_CANDLES, World, cut_candles, environment, small_world
 
@@ -268,3 +268,32 @@ def test_real_candles_cut_at_the_windows_end_give_the_same_bytes_of_signals(tmp_
             feeds.append(World(folder, emulator, candles, window.end).scan("data", window=window).feed)
     assert len(feeds[0]["signals"]) >= 300
     assert orjson.dumps(feeds[0]["signals"]) == orjson.dumps(feeds[1]["signals"])
+
+
+def test_the_refresh_goes_on_where_a_scan_stopped_and_brings_the_feed_up_to_date(world: World) -> None:
+    settings = world.settings("two_speeds")
+    home = str(world.folder / "two_speeds" / "dagster")
+    with environment(COINALYZE_API_KEY=DEFAULT_KEY, DAGSTER_HOME=home):
+        definitions = build_definitions(settings)
+        with open_instance(settings) as instance:
+            fetch_market_list_if_due(settings, definitions, instance)
+        first = run_scan(
+            settings,
+            world.candles,
+            world.window,
+            max_wait_seconds=0,
+            exchange="",
+            symbol="",
+            progress=lambda *_: None,
+        )
+        assert first.feed["stats"]["freshness"]["open_interest"]["fresh"] == 0
+        assert first.api["calls"] == 0
+        with open_instance(settings) as instance:
+            result = definitions.resolve_job_def("refresh").execute_in_process(
+                instance=instance, partition_key=world.window.key
+            )
+    assert result.success
+    feed = orjson.loads(settings.feed_path.read_bytes())
+    assert feed["window"] == world.window.key
+    assert feed["stats"]["freshness"]["open_interest"]["fresh"] > feed["stats"]["markets"] / 2
+    assert feed["stats"]["api"]["calls"] > 0
