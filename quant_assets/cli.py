@@ -194,7 +194,7 @@ def resolve(
 
     from quant_assets.definitions import build_definitions  # noqa: PLC0415
     from quant_assets.lake import Lake  # noqa: PLC0415
-    from quant_assets.markets import ResolutionRules, RulesError, load_rules, resolve_markets  # noqa: PLC0415
+    from quant_assets.markets import ResolutionRules, RulesError, list_of_provider, load_rules, resolve_markets  # noqa: PLC0415
     from quant_assets.scan import fetch_market_list_if_due, open_instance  # noqa: PLC0415
 
     if not symbol.strip() or not exchange.strip():
@@ -205,7 +205,7 @@ def resolve(
         listed = fetch_market_list_if_due(settings, build_definitions(settings), instance)
     if listed.problem:
         say(listed.problem)
-    market_list = Lake(settings.lake_dir).read_sound(["coinalyze_markets"])
+    market_list = list_of_provider(Lake(settings.lake_dir).read_sound(["coinalyze_markets"]), settings.provider)
     try:
         rules = load_rules(settings.rules_path) if settings.rules_path.exists() else ResolutionRules()
     except RulesError as error:

@@ -78,10 +78,14 @@ class Lake:
             logging.getLogger(__name__).warning("%s", error)
             return None
 
-    def newest_partition(self, key: Sequence[str], up_to: str) -> str | None:
-        """Return the newest partition (as in the file's name) that is not after the window `up_to`."""
-        names = (path.stem for path in self.root.joinpath(*key).glob("[0-9]*.parquet"))
-        return max((name for name in names if name <= _file_stem(up_to)), default=None)
+    def newest_sound(self, key: Sequence[str], up_to: str) -> pd.DataFrame:
+        """Read the newest partition that can be read and is not after the window `up_to`; empty where there is none."""
+        stems = sorted(path.stem for path in self.root.joinpath(*key).glob("[0-9]*.parquet"))
+        for stem in reversed([stem for stem in stems if stem <= _file_stem(up_to)]):
+            table = self.read_sound(key, stem)
+            if table is not None:
+                return table
+        return pd.DataFrame()
 
     def write_document(self, key: Sequence[str], partition: str, content: bytes) -> Path:
         """Write a JSON document whole, or not at all."""

@@ -22,7 +22,7 @@ from quant_assets.derivatives.policy import RefreshPolicy, load_policy
 from quant_assets.derivatives.simulation import SimulatedDay, by_policy, round_robin, simulate
 from quant_assets.derivatives.store import DerivativesStore
 from quant_assets.lake import Lake
-from quant_assets.markets import ResolutionRules, load_rules, read_candles, resolve_markets
+from quant_assets.markets import ResolutionRules, list_of_provider, load_rules, read_candles, resolve_markets
 from quant_assets.progress import Progress
 from quant_assets.scan import fetch_market_list_if_due, open_instance
 from quant_assets.settings import Settings
@@ -45,7 +45,7 @@ def plan_refresh(settings: Settings, folder: Path, window: Window, progress: Pro
     policy = load_policy(settings.policy_path)
     with open_instance(settings) as instance:
         listed = fetch_market_list_if_due(settings, build_definitions(settings), instance)
-    market_list = Lake(settings.lake_dir).read_sound(["coinalyze_markets"])
+    market_list = list_of_provider(Lake(settings.lake_dir).read_sound(["coinalyze_markets"]), settings.provider)
     rules = load_rules(settings.rules_path) if settings.rules_path.exists() else ResolutionRules()
     candles = read_candles(folder, progress=progress)
     markets = candles.files.loc[candles.files["status"] == "read", ["exchange", "symbol"]].drop_duplicates()
@@ -86,19 +86,22 @@ def simulate_refresh(
 
 def simulation_account(day: SimulatedDay) -> dict[str, Any]:
     """Return what a simulated day is told by; ages in minutes, once everything is known."""
-    warmed_up = day.windows["window"] * 900 >= day.all_known_after_seconds
+    all_known = day.all_known_after_seconds if np.isfinite(day.all_known_after_seconds) else None
+    warmed_up = day.windows["window"] * 900 >= (all_known or 0.0)
     behind = day.windows.loc[warmed_up, "focus_behind_seconds"].max()
     return {
         "calls": day.calls,
         "calls_available": day.calls_available,
         "requests": day.requests,
         "budget_used_while_due": round(day.budget_used_while_due, 4),
-        "all_known_after_minutes": round(day.all_known_after_seconds / 60, 2),
+        "all_known_after_minutes": None if all_known is None else round(all_known / 60, 2),
         "oldest_minutes": round(float(day.ages["closed_max"].max()) / 60, 2) if len(day.ages) else None,
         "focus_behind_minutes": None if np.isnan(behind) else round(float(behind) / 60, 2),
         "datasets": {
-            row["dataset"]: {name: round(value, 2) for name, value in row.items() if name != "dataset"}
-            for row in day.summary(int(day.all_known_after_seconds // 60) + 1).to_dict("records")
+            row["dataset"]: {
+                name: None if np.isnan(value) else round(value, 2) for name, value in row.items() if name != "dataset"
+            }
+            for row in day.summary(0 if all_known is None else int(all_known // 60) + 1).to_dict("records")
         },
     }
 

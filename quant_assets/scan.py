@@ -24,10 +24,14 @@ from quant_assets.defs.jobs import MARKET_LIST, SCAN
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.files import replace_file
 from quant_assets.lake import Lake
+from quant_assets.markets import list_of_provider
 from quant_assets.progress import Progress
 from quant_assets.settings import Settings, SettingsError
 from quant_assets.windows import Window
 
+#: The two calls of a market list that is due get this much time, whatever is left for the refresh.
+LEAST_LIST_SECONDS: Final = 10.0
+MOST_LIST_SECONDS: Final = 60.0
 MARKET_LIST_MAX_AGE: Final = timedelta(hours=24)
 #: `package.module.Error: ` in front of a message.
 _CLASS_PATH: Final = re.compile(r"^(\w+\.)*\w+: ")
@@ -69,7 +73,9 @@ def run_scan(
     notes: list[str] = []
     with open_instance(settings) as instance:
         definitions = build_definitions(settings, progress)
-        listed = fetch_market_list_if_due(settings, definitions, instance, max_wait_seconds)
+        list_seconds = min(max(max_wait_seconds, LEAST_LIST_SECONDS), MOST_LIST_SECONDS)
+        listed = fetch_market_list_if_due(settings, definitions, instance, list_seconds)
+        left_seconds = max(max_wait_seconds - (time.monotonic() - started), 0.0) if listed.calls else max_wait_seconds
         if listed.problem:
             notes.append(listed.problem)
         result = definitions.resolve_job_def(SCAN).execute_in_process(
@@ -81,7 +87,7 @@ def run_scan(
                 "ops": {
                     "candles": {"config": {"folder": str(folder)}},
                     "derivatives": {
-                        "config": {"max_wait_seconds": max_wait_seconds, "exchange": exchange, "symbol": symbol}
+                        "config": {"max_wait_seconds": left_seconds, "exchange": exchange, "symbol": symbol}
                     },
                 },
             },
@@ -181,13 +187,11 @@ def _materialized(result: dg.ExecuteInProcessResult) -> dict[str, Mapping[str, A
 
 
 def _market_list_is_due(settings: Settings, now: datetime) -> bool:
-    market_list = Lake(settings.lake_dir).read_sound(["coinalyze_markets"])
-    if market_list is None or market_list.empty:
+    market_list = list_of_provider(Lake(settings.lake_dir).read_sound(["coinalyze_markets"]), settings.provider)
+    if market_list is None:
         return True
     age = now.timestamp() - float(market_list["fetched_at_ms"].max()) / 1000
-    # A list that another provider gave, an emulator above all, says nothing about this one.
-    other = "provider" in market_list and market_list["provider"].iloc[0] != settings.provider
-    return other or age >= MARKET_LIST_MAX_AGE.total_seconds()
+    return age >= MARKET_LIST_MAX_AGE.total_seconds()
 
 
 def _failure(result: dg.ExecuteInProcessResult) -> tuple[str, Mapping[str, Any]]:

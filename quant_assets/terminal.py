@@ -137,17 +137,19 @@ def _simulation_lines(title: str, day: Mapping[str, Any]) -> Iterator[str]:
         f"simulated, {title}: {day['calls']} of {day['calls_available']} calls, "
         f"{day['budget_used_while_due']:.1%} of the budget used while anything was due"
     )
-    yield (
-        f"everything known after {day['all_known_after_minutes']} min, nothing ever older than "
+    after = day["all_known_after_minutes"]
+    yield (f"everything known after {after} min" if after is not None else "not everything known within the time") + (
+        f", nothing ever older than "
         f"{_minutes(day['oldest_minutes'])}; open interest in focus at most {_minutes(day['focus_behind_minutes'])} "
         "behind its window"
     )
     yield f"{'minutes since':18}{'asked: median':>15}{'p95':>8}{'max':>8}{'bar closed: median':>21}{'p95':>8}{'max':>8}"
     for dataset, ages in day["datasets"].items():
-        yield (
-            f"{dataset:18}{ages['asked_median_minutes']:>15.1f}{ages['asked_p95_minutes']:>8.1f}"
-            f"{ages['asked_max_minutes']:>8.1f}{ages['closed_median_minutes']:>21.1f}"
-            f"{ages['closed_p95_minutes']:>8.1f}{ages['closed_max_minutes']:>8.1f}"
+        widths = (15, 8, 8, 21, 8, 8)
+        names = [f"{kind}_{name}_minutes" for kind in ("asked", "closed") for name in ("median", "p95", "max")]
+        yield f"{dataset:18}" + "".join(
+            f"{'–' if ages[name] is None else format(ages[name], '.1f'):>{width}}"
+            for name, width in zip(names, widths, strict=True)
         )
 
 

@@ -97,6 +97,17 @@ class CallBudget:
         with self._step():
             self._execute(f"DELETE FROM {TABLE} WHERE name = ?", receipt)  # noqa: S608
 
+    def keep(self, receipt: str, calls: int) -> None:
+        """Put back all but `calls` of what was taken."""
+        with self._step():
+            self._execute(
+                f"DELETE FROM {TABLE} WHERE name = ? AND rowid NOT IN"  # noqa: S608
+                f" (SELECT rowid FROM {TABLE} WHERE name = ? LIMIT ?)",
+                receipt,
+                receipt,
+                calls,
+            )
+
     def pause(self, seconds: float) -> None:
         """Let nobody who shares this budget call for `seconds`, and ease off afterwards: the provider said so.
 

@@ -212,6 +212,8 @@ class CoinalyzeClient:
             if symbols and not asked:
                 self.budget.give_back(receipt)
                 return Answer((), 0, simulated=False), ()
+            if len(asked) < len(symbols):
+                self.budget.keep(receipt, len(asked))
             query = {"symbols": ",".join(asked), **parameters} if asked else dict(parameters)
             self.usage.requests += 1
             self.usage.calls += max(len(asked), 1)

@@ -56,7 +56,7 @@ def market_list_every_day(
 ) -> dg.RunRequest | dg.SkipReason:
     """Ask for the market list where it is due."""
     moment = context.scheduled_execution_time
-    market_list = lake.read(["coinalyze_markets"])
+    market_list = lake.read_sound(["coinalyze_markets"])
     if market_list is not None and len(market_list) and market_list["provider"].iloc[0] == coinalyze.provider:
         fetched_at = datetime.fromtimestamp(float(market_list["fetched_at_ms"].max()) / 1000, UTC)
         if moment - fetched_at < LIST_AGE:
@@ -88,5 +88,6 @@ def _run_of(window: Window, why: str, max_wait_seconds: float) -> dg.RunRequest:
     return dg.RunRequest(
         run_key=f"{why} {window.key}",
         partition_key=window.key,
+        tags={"dagster/priority": "10"},  # before the windows of a backfill
         run_config={"ops": {"derivatives": {"config": {"max_wait_seconds": max_wait_seconds}}}},
     )

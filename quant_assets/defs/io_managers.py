@@ -36,13 +36,12 @@ class TableIOManager(dg.IOManager):
         key = context.asset_key.path
         partition = context.asset_partition_key if context.has_asset_partitions else None
         wishes = context.definition_metadata or {}
-        read = self.lake.read_sound if wishes.get("optional") else self.lake.read
-        table = read(key, partition)
-        if table is None and partition is not None and wishes.get("carried_forward"):
-            newest = self.lake.newest_partition(key, partition)
-            table = self.lake.read(key, newest) if newest is not None else pd.DataFrame()
-        if table is None and wishes.get("optional"):
-            table = pd.DataFrame()
+        if partition is not None and wishes.get("carried_forward"):
+            return self.lake.newest_sound(key, partition)
+        if wishes.get("optional"):
+            table = self.lake.read_sound(key, partition)
+            return pd.DataFrame() if table is None else table
+        table = self.lake.read(key, partition)
         if table is None:
             window = f" for window {partition}" if partition else ""
             raise dg.Failure(f"{context.asset_key.to_user_string()} is not there{window}; materialize it first")

@@ -93,6 +93,7 @@ def rank(items: pd.DataFrame, end_seconds: float, policy: RefreshPolicy) -> pd.D
     ratio = np.where(never, np.inf, age / cadence)
     interest = dataset == DATASETS.index("open_interest")
     ratio[interest] *= policy.open_interest_weight
+    ratio[overdue] = age[overdue]  # nothing is favoured among what has waited too long
     urgency = np.select([never, overdue, focus & interest], [0, 1, 2], default=3)
     # The items come sorted by symbol within a dataset, and a stable sort keeps that where all else is equal.
     order = np.lexsort((due, -items["volume"].to_numpy()[due], ~focus, dataset, -ratio, urgency))

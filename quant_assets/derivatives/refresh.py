@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -38,6 +38,7 @@ from quant_assets.derivatives.planner import (
     rank,
 )
 from quant_assets.derivatives.policy import RefreshPolicy
+from quant_assets.derivatives.report import DatasetReport, RefreshReport
 from quant_assets.derivatives.store import DerivativesStore, Fetched, StoreError
 from quant_assets.progress import Progress, silent
 from quant_assets.windows import Window
@@ -57,47 +58,6 @@ _DEFAULT_POLICY: Final = RefreshPolicy()
 
 def _no_interest() -> None:
     """All markets are alike."""
-
-
-@dataclass(slots=True)
-class DatasetReport:
-    """What became of one dataset, in symbols: `wanted` by the map, `known` before the refresh (the cache hits),
-    `fetched` with data, `empty` without, `failed` refused or not answered, `waiting` due but not reached."""
-
-    wanted: int = 0
-    known: int = 0
-    fetched: int = 0
-    empty: int = 0
-    failed: int = 0
-    waiting: int = 0
-    calls: int = 0
-    requests: int = 0
-
-
-@dataclass(slots=True)
-class RefreshReport:
-    """What a refresh did and spent. `stopped` says why it ended before everything was known ("" if it did not):
-    `no_key`, `key_refused`, `out_of_time`, `provider_unavailable`, `bad_requests` or `store`; `problems` are
-    lines for a person."""
-
-    datasets: dict[str, DatasetReport] = field(default_factory=dict)
-    calls: int = 0
-    requests: int = 0
-    rate_limited: int = 0
-    retries: int = 0
-    waited_seconds: float = 0.0
-    broken_points: int = 0
-    stopped: str = ""
-    problems: list[str] = field(default_factory=list)
-
-    @property
-    def cache_hits(self) -> int:
-        """Symbols, over all datasets, that nothing had to be spent on."""
-        return sum(dataset.known for dataset in self.datasets.values())
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the report as plain JSON types."""
-        return {**asdict(self), "cache_hits": self.cache_hits}
 
 
 @dataclass(slots=True)
@@ -145,6 +105,8 @@ def refresh(
     state = _Refresh(store, client, window, clock, deadline, policy, progress, report)
     symbol_map = _resolve(store, resolve, since_ms)
     first_round = True
+    worth: pd.DataFrame | None = None
+    asked_for_interest = False
     while True:
         wanted = {dataset: distinct(symbol_map[f"{dataset}_symbol"]) for dataset in datasets}
         due = _due(state, symbol_map, datasets)
@@ -152,8 +114,11 @@ def refresh(
             for dataset in datasets:
                 report.datasets[dataset].known = len(wanted[dataset]) - _count(due, dataset)
             first_round = False
-        if len(due) and (table := interest()) is not None:
-            due = _due(state, symbol_map, datasets, table)
+        if len(due):
+            if not asked_for_interest:
+                worth, asked_for_interest = interest(), True
+            if worth is not None:
+                due = _due(state, symbol_map, datasets, worth)
         queue = deque(pack(due, min(SYMBOLS_PER_REQUEST, client.budget.calls_per_minute)))
         state.total = state.done + sum(len(request.symbols) for request in queue)
         while queue and not report.stopped:
@@ -300,8 +265,15 @@ def _bad_request(state: _Refresh, request: Request, queue: deque[Request], error
     if state.bad_requests > BAD_REQUESTS:
         _stop(state.report, "bad_requests", error)
     elif len(request.symbols) == 1:
+        # Known to have nothing now, as an empty answer is: not asked again before its time, and stood in for after two.
+        now = state.clock()
+        start, end = range_to_ask(state.window, now)
+        state.store.add(
+            Fetched(request.dataset, request.symbols, {}, start, closed_through(end), int(now * 1000), simulated=False)
+        )
         _failed(state, request)
         state.report.problems.append(str(error))
+        state.bad_requests = 0
     else:
         middle = len(request.symbols) // 2
         queue.appendleft(Request(request.dataset, request.symbols[middle:]))

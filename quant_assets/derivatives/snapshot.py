@@ -122,7 +122,8 @@ def _liquidations(store: DerivativesStore, symbols: list[str], window: Window) -
     through = store.known("liquidations", symbols, needed_from(window))
     seen = store.seen("liquidations")
     longest = int(NEEDED.total_seconds())
-    rows = store.bars("liquidations", symbols, needed_from(window) - longest, _opened_before(window))
+    earliest = min([window.end_seconds, *through.values()]) - longest
+    rows = store.bars("liquidations", symbols, earliest, _opened_before(window))
     bars: dict[str, list[tuple[float, ...]]] = {
         str(symbol): [row[1:] for row in group] for symbol, group in groupby(rows, key=itemgetter(0))
     }

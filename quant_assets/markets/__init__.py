@@ -14,7 +14,12 @@ from quant_assets.markets.candles import (
     source_is_simulated,
 )
 from quant_assets.markets.datasets import DATASETS, Dataset
-from quant_assets.markets.market_list import MarketListRefused, market_list_table, refuse_shrunken_list
+from quant_assets.markets.market_list import (
+    MarketListRefused,
+    list_of_provider,
+    market_list_table,
+    refuse_shrunken_list,
+)
 from quant_assets.markets.names import (
     CandleNameError,
     FileName,
@@ -39,6 +44,7 @@ __all__ = [
     "ResolutionRules",
     "RulesError",
     "check_candle_folder",
+    "list_of_provider",
     "load_rules",
     "market_list_table",
     "parse_base",

@@ -57,6 +57,16 @@ def refuse_shrunken_list(endpoint: str, answer: Collection[str], last: Collectio
         )
 
 
+def list_of_provider(table: pd.DataFrame | None, provider: str) -> pd.DataFrame | None:
+    """Return a stored market list if this provider gave it; another's, an emulator's above all, says nothing here.
+
+    `table` has a column provider beside those of `market_list_table`; None and an empty table are no list.
+    """
+    if table is None or table.empty or (table["provider"] != provider).any():
+        return None
+    return table
+
+
 def market_list_table(
     exchanges: Iterable[tuple[str, str]], rows: Iterable[Mapping[str, Any]], fetched_at: datetime
 ) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import dagster as dg
 import orjson
+import pandas as pd
 import pytest
 
 from quant_assets.definitions import build_definitions
@@ -15,6 +16,7 @@ from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.emulator import DEFAULT_KEY, Faults
 from quant_assets.feed import feed_problems
 from quant_assets.lake import Lake
+from quant_assets.markets import list_of_provider
 from quant_assets.scan import ScanFailed, fetch_market_list_if_due, open_instance, run_scan
 from quant_assets.windows import LENGTH, Window
 from quant_assets_tests.world import SAMPLE_CANDLES, World, cut_candles, environment, small_world
@@ -297,3 +299,21 @@ def test_the_refresh_goes_on_where_a_scan_stopped_and_brings_the_feed_up_to_date
     assert feed["window"] == world.window.key
     assert feed["stats"]["freshness"]["open_interest"]["fresh"] > feed["stats"]["markets"] / 2
     assert feed["stats"]["api"]["calls"] > 0
+
+
+def test_a_damaged_partition_is_passed_over_for_the_newest_sound_one(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    for number, key in enumerate(("2026-01-19-16:15", "2026-01-19-16:30", "2026-01-19-16:45")):
+        lake.write(["open_interest"], key, pd.DataFrame({"number": [number]}))
+    assert lake.newest_sound(["open_interest"], "2026-01-19-16:45")["number"].tolist() == [2]
+    damaged = lake.path(["open_interest"], "2026-01-19-16:45")
+    damaged.write_bytes(damaged.read_bytes()[:50])
+    assert lake.newest_sound(["open_interest"], "2026-01-19-16:45")["number"].tolist() == [1]
+    assert lake.newest_sound(["open_interest"], "2026-01-19-16:00").empty
+
+
+def test_the_market_list_of_an_emulator_is_none_for_another_provider(scanned: World) -> None:
+    market_list = Lake(scanned.folder / "scanned" / "lake").read(["coinalyze_markets"])
+    assert list_of_provider(market_list, "loopback") is not None
+    assert list_of_provider(market_list, "api.coinalyze.net") is None
+    assert list_of_provider(None, "loopback") is None

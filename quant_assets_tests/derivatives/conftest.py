@@ -14,7 +14,8 @@ from pydantic import SecretStr
 
 from quant_assets.coinalyze.budget import CallBudget
 from quant_assets.coinalyze.client import CoinalyzeClient
-from quant_assets.derivatives.refresh import RefreshReport, refresh
+from quant_assets.derivatives.refresh import refresh
+from quant_assets.derivatives.report import RefreshReport
 from quant_assets.derivatives.store import DerivativesStore
 from quant_assets.emulator import DEFAULT_KEY, Emulator, Universe
 from quant_assets.markets import market_list_table, resolve_markets

@@ -263,3 +263,34 @@ def test_a_budget_that_cannot_be_used_ends_the_refresh_and_says_so(tmp_path: Pat
     (tmp_path / "budget.sqlite").mkdir()
     with pytest.raises(BudgetUnusable, match=r"budget\.sqlite.*move it away"):
         CallBudget(tmp_path / "budget.sqlite", 40)
+
+
+def test_symbols_that_are_called_wrong_are_paid_for_once_and_stop_nothing(provide: Provide) -> None:
+    provider = provide(plain_universe(60), calls_per_minute=100_000)
+    poison = set(sorted(provider.emulator.universe.listings)[7:40:16])
+
+    class PoisonedClient(type(provider.client())):  # type: ignore[misc]
+        """The real client, of a provider that has come to refuse some symbols."""
+
+        def history(self, endpoint: str, symbols: object, **options: object) -> object:
+            if poison & set(symbols):  # type: ignore[call-overload]
+                return super().history(endpoint, symbols, **{**options, "interval": "7min"})
+            return super().history(endpoint, symbols, **options)
+
+    client = provider.client()
+    client.__class__ = PoisonedClient
+    _, report = provider.refresh(client=client)
+    assert report.stopped == ""
+    assert {dataset: report.datasets[dataset].fetched for dataset in DATASETS} == dict.fromkeys(DATASETS, 57)
+    _, report = provider.refresh(client=client)
+    assert report.calls == 0
+
+
+def test_what_somebody_else_has_fetched_meanwhile_costs_no_budget(provide: Provide) -> None:
+    provider = provide(plain_universe(20))
+    client = provider.client()
+    symbols = sorted(provider.emulator.universe.listings)
+    client.history(
+        "open-interest-history", symbols, interval="15min", start=1, end=2, narrow=lambda found: list(found)[:3]
+    )
+    assert provider.emulator.accounting.calls == client.budget.spent() == 3

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.derivatives.policy import RefreshPolicy
 from quant_assets.derivatives.simulation import SimulatedDay, by_policy, round_robin, simulate
+from quant_assets.planning import simulation_account
+from quant_assets.terminal import plan_lines
 
 
 def empty_store(symbols: int, focus: float = 0.2, seed: int = 1) -> pd.DataFrame:
@@ -90,8 +92,27 @@ def test_nothing_starves_and_the_budget_is_never_exceeded(
         empty_store(symbols, focus, seed), by_policy(RefreshPolicy()), calls_per_minute=calls_per_minute, hours=hours
     )
     assert day.calls <= calls_per_minute * (hours * 60 + 1)
+    # The bound: two hours, or the length of a sweep where that is longer, and the windows at either end.
     sweep_minutes = symbols * len(DATASETS) / calls_per_minute
-    in_focus = symbols * focus / calls_per_minute * 1.5 + 5
-    # The bound: two hours, or what the arithmetic of the budget leaves of it.
-    if in_focus < 8 and sweep_minutes < 60:
-        assert day.ages["closed_max"].max() <= 7200 + 900
+    assert day.ages["closed_max"].max() / 60 <= max(105.0, sweep_minutes * 1.02) + 30
+
+
+def test_a_day_too_short_for_a_sweep_is_told_of_as_such() -> None:
+    day = simulate(empty_store(400), by_policy(RefreshPolicy()), calls_per_minute=5, hours=1)
+    account = simulation_account(day)
+    assert account["all_known_after_minutes"] is None
+    assert "not everything known" in " ".join(
+        plan_lines({**PLAN, "simulation": {"planned": account, "in_turn": account}})
+    )
+
+
+PLAN = {
+    "markets": 0,
+    "resolution": dict.fromkeys(("resolved", "aggregated", "neutral"), 0),
+    "symbols": 0,
+    "markets_in_focus": 0,
+    "datasets": {},
+    "calls_due": 0,
+    "minutes": 0,
+    "calls_per_minute": 5,
+}

@@ -100,3 +100,17 @@ def test_a_symbol_that_answered_without_liquidations_was_quiet_and_one_left_out_
     )
     assert quiet.iloc[0]["longs_24h"] == 0.0
     assert math.isnan(unknown.iloc[0]["longs_24h"])
+
+
+@pytest.mark.parametrize("hours_ago", [0, 30, 48, 100])
+def test_liquidations_known_until_days_ago_keep_their_sums_and_tell_their_age(tmp_path: Path, hours_ago: int) -> None:
+    through = END - hours_ago * 3600
+    bars = {"A": [(through - 900 * n, 100.0, 1.0) for n in range(1, 300)]}
+    store = DerivativesStore(tmp_path / "store.sqlite")
+    store.add(Fetched("liquidations", ("A",), bars, through - 300_000, through, 0, simulated=False))
+    row = snapshot(store, symbol_map("liquidations"), "liquidations", WINDOW).iloc[0]
+    if math.isnan(row["longs_24h"]):
+        assert hours_ago > 24  # nothing of the day before the window's end was ever asked for
+    else:
+        assert (row["longs_1h"], row["longs_24h"]) == (400.0, 9600.0)
+        assert row["closed_at_ms"] == through * 1000

@@ -18,10 +18,11 @@ from quant_assets.defs.io_managers import OPTIONAL
 from quant_assets.defs.partitions import WINDOWS
 from quant_assets.defs.resources import Cadences, Coinalyze, MarketRules
 from quant_assets.derivatives.datasets import DATASETS, SPECS, Dataset
-from quant_assets.derivatives.refresh import DatasetReport, RefreshReport, refresh
+from quant_assets.derivatives.refresh import refresh
+from quant_assets.derivatives.report import DatasetReport, RefreshReport
 from quant_assets.derivatives.snapshot import snapshot
 from quant_assets.derivatives.store import StoreError
-from quant_assets.markets import resolve_markets
+from quant_assets.markets import list_of_provider, resolve_markets
 from quant_assets.progress import Progress
 from quant_assets.signals import features_table, market_interest
 from quant_assets.windows import LENGTH, Window
@@ -96,10 +97,12 @@ def derivatives(
     now = datetime.fromtimestamp(time.time(), UTC)
     rules, policy = market_rules.load(), cadences.load()
 
+    market_list = list_of_provider(coinalyze_markets, coinalyze.provider)
+
     def resolve(empty: Mapping[str, Collection[str]]) -> pd.DataFrame:
-        if not any(empty.values()) or coinalyze_markets.empty:
+        if not any(empty.values()) or market_list is None:
             return symbol_map
-        return resolve_markets(symbol_map, coinalyze_markets, now=now, rules=rules, empty=empty)
+        return resolve_markets(symbol_map, market_list, now=now, rules=rules, empty=empty)
 
     def resolve_chosen(empty: Mapping[str, Collection[str]]) -> pd.DataFrame:
         return _chosen(resolve(empty), config)

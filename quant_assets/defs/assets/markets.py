@@ -17,6 +17,7 @@ from quant_assets.derivatives.store import StoreError
 from quant_assets.lake import Lake
 from quant_assets.markets import (
     MarketListRefused,
+    list_of_provider,
     market_list_table,
     refuse_shrunken_list,
     resolve_markets,
@@ -74,9 +75,7 @@ def coinalyze_markets(
         [asdict(row) for row in rows.rows],
         fetched_at,
     ).assign(provider=coinalyze.provider, simulated=rows.simulated)
-    last = lake.read_sound(["coinalyze_markets"])
-    if last is not None and (last["provider"] != coinalyze.provider).any():
-        last = None
+    last = list_of_provider(lake.read_sound(["coinalyze_markets"]), coinalyze.provider)
     try:
         codes = [exchange.code for exchange in exchanges.rows]
         refuse_shrunken_list("/exchanges", codes, () if last is None else set(last["exchange"]))
@@ -123,12 +122,13 @@ def symbol_map(
     candle_files: pd.DataFrame,
     coinalyze_markets: pd.DataFrame,
     market_rules: MarketRules,
+    coinalyze: Coinalyze,
     lake: dg.ResourceParam[Lake],
 ) -> Iterator[dg.Output[pd.DataFrame] | dg.AssetCheckResult]:
     """Resolve every market."""
     now = datetime.fromtimestamp(time.time(), UTC)
     markets = candle_files.loc[candle_files["status"] == "read", ["exchange", "symbol"]].drop_duplicates()
-    market_list = coinalyze_markets if len(coinalyze_markets) else None
+    market_list = list_of_provider(coinalyze_markets, coinalyze.provider)
     last = lake.read_sound(["symbol_map"])
     table = resolve_markets(markets, market_list, now=now, rules=market_rules.load())
     table = table.assign(simulated=bool(market_list is not None and market_list["simulated"].any()))
