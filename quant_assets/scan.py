@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib import resources
@@ -70,14 +70,11 @@ def run_scan(
 ) -> ScanResult:
     """Scan one window: the market list first where it is due, then everything else. Raises ScanFailed."""
     started = time.monotonic()
-    notes: list[str] = []
     with open_instance(settings) as instance:
         definitions = build_definitions(settings, progress)
         list_seconds = min(max(max_wait_seconds, LEAST_LIST_SECONDS), MOST_LIST_SECONDS)
         listed = fetch_market_list_if_due(settings, definitions, instance, list_seconds)
         left_seconds = max(max_wait_seconds - (time.monotonic() - started), 0.0) if listed.calls else max_wait_seconds
-        if listed.problem:
-            notes.append(listed.problem)
         result = definitions.resolve_job_def(SCAN).execute_in_process(
             instance=instance,
             partition_key=window.key,
@@ -96,30 +93,15 @@ def run_scan(
             raise ScanFailed(_failure(result)[0])
         materializations = _materialized(result)
     feed_path = Lake(settings.lake_dir).path(["master_feed"], window.key, ".json")
-    feed = orjson.loads(feed_path.read_bytes())
     published = bool(materializations["master_feed"]["published"].value)
     refreshed = [materializations[dataset] for dataset in DATASETS]
-    api = {
-        "calls": listed.calls + sum(int(metadata["calls"].value) for metadata in refreshed),
-        "requests": listed.requests + sum(int(metadata["requests"].value) for metadata in refreshed),
-        "rate_limited": int(refreshed[0]["rate_limited"].value),
-        "cache_hits": sum(int(metadata["cache_hits"].value) for metadata in refreshed),
-        "waited_seconds": float(refreshed[0]["waited_seconds"].value),
-    }
-    stopped = str(refreshed[0]["stopped"].value)
-    problems = list(refreshed[0]["problems"].value)
-    if problems and stopped != "no_key" and not listed.key_refused:
-        notes.append(f"derivatives: {problems[-1]}; what was known is carried forward")
-    for key, metadata in materializations.items():
-        if key.startswith("signals/"):
-            notes += list(metadata["failures"].value)[:1]
     return ScanResult(
-        feed=feed,
+        feed=orjson.loads(feed_path.read_bytes()),
         feed_path=settings.feed_path if published else feed_path,
         published=published,
-        api=api,
-        key_refused=listed.key_refused or stopped == "key_refused",
-        notes=tuple(notes),
+        api=_spent(listed, refreshed),
+        key_refused=listed.key_refused or refreshed[0]["stopped"].value == "key_refused",
+        notes=tuple(_notes(listed, materializations)),
         elapsed_seconds=time.monotonic() - started,
     )
 
@@ -132,6 +114,30 @@ class MarketListRun:
     requests: int = 0
     problem: str = ""
     key_refused: bool = False
+
+
+def _spent(listed: MarketListRun, refreshed: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Return what the scan spent in all: on the market list, and by dataset."""
+    return {
+        "calls": listed.calls + sum(int(metadata["calls"].value) for metadata in refreshed),
+        "requests": listed.requests + sum(int(metadata["requests"].value) for metadata in refreshed),
+        "rate_limited": int(refreshed[0]["rate_limited"].value),
+        "cache_hits": sum(int(metadata["cache_hits"].value) for metadata in refreshed),
+        "waited_seconds": float(refreshed[0]["waited_seconds"].value),
+    }
+
+
+def _notes(listed: MarketListRun, materializations: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """Give a line for whatever is degraded: the list, the derivatives, a strategy."""
+    if listed.problem:
+        yield listed.problem
+    derivatives = materializations[DATASETS[0]]
+    problems = list(derivatives["problems"].value)
+    if problems and derivatives["stopped"].value != "no_key" and not listed.key_refused:
+        yield f"derivatives: {problems[-1]}; what was known is carried forward"
+    for key, metadata in materializations.items():
+        if key.startswith("signals/"):
+            yield from list(metadata["failures"].value)[:1]
 
 
 def fetch_market_list_if_due(
