@@ -104,11 +104,10 @@ def refuse(line: str) -> NoReturn:
 def check_files(settings: Settings) -> None:
     """End the program where the user's changes to rules or policy cannot be used."""
     from quant_assets.derivatives.policy import PolicyError, load_policy  # noqa: PLC0415
-    from quant_assets.markets import RulesError, load_rules  # noqa: PLC0415
+    from quant_assets.markets import RulesError, rules_from  # noqa: PLC0415
 
     try:
         load_policy(settings.policy_path)
-        if settings.rules_path.exists():
-            load_rules(settings.rules_path)
+        rules_from(settings.rules_path)
     except (PolicyError, RulesError) as error:
         refuse(str(error))

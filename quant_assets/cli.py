@@ -146,11 +146,9 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """Show what a refresh would cost now, and what ages the budget buys; spends no call but for a due market list."""
-    from quant_assets.derivatives.policy import PolicyError  # noqa: PLC0415
-    from quant_assets.markets import RulesError  # noqa: PLC0415
-
     settings = read_settings()
     check_folder(folder)
+    check_files(settings)
     hours = read_hours(simulated or ("24h" if plot else ""))
     if plot is not None and (plot.suffix != ".html" or not plot.absolute().parent.is_dir()):
         refuse(f"--plot {plot}: name an .html file in a folder that exists")
@@ -158,16 +156,12 @@ def plan(
     from quant_assets.planning import plan_refresh, simulate_refresh, simulation_account  # noqa: PLC0415
     from quant_assets.terminal import plan_lines, shown_progress  # noqa: PLC0415
 
-    account: dict[str, Any]
-    try:
-        with shown_progress() as progress:
-            planned = plan_refresh(settings, folder.absolute(), Window.last_complete(datetime.now(UTC)), progress)
-            account = dict(planned.account)
-            if hours and len(planned.items):
-                ours, plain = simulate_refresh(planned, settings.calls_per_minute, hours, progress)
-                account["simulation"] = {"planned": simulation_account(ours), "in_turn": simulation_account(plain)}
-    except (RulesError, PolicyError) as error:  # changed since they were checked
-        refuse(str(error))
+    with shown_progress() as progress:
+        planned = plan_refresh(settings, folder.absolute(), Window.last_complete(datetime.now(UTC)), progress)
+        account: dict[str, Any] = dict(planned.account)
+        if hours and len(planned.items):
+            ours, plain = simulate_refresh(planned, settings.calls_per_minute, hours, progress)
+            account["simulation"] = {"planned": simulation_account(ours), "in_turn": simulation_account(plain)}
     for note in planned.notes:
         say(note)
     if plot is not None and "simulation" in account:
@@ -194,22 +188,20 @@ def resolve(
 
     from quant_assets.definitions import build_definitions  # noqa: PLC0415
     from quant_assets.lake import Lake  # noqa: PLC0415
-    from quant_assets.markets import ResolutionRules, RulesError, list_of_provider, load_rules, resolve_markets  # noqa: PLC0415
+    from quant_assets.markets import list_of_provider, resolve_markets, rules_from  # noqa: PLC0415
     from quant_assets.scan import fetch_market_list_if_due, open_instance  # noqa: PLC0415
 
     if not symbol.strip() or not exchange.strip():
         refuse("a market has a symbol and an exchange, such as: quant-assets resolve BTCUSDT BINANCE")
     settings = read_settings()
+    check_files(settings)
     _quiet_dagster()
     with open_instance(settings) as instance:
         listed = fetch_market_list_if_due(settings, build_definitions(settings), instance)
     if listed.problem:
         say(listed.problem)
     market_list = list_of_provider(Lake(settings.lake_dir).read_sound(["coinalyze_markets"]), settings.provider)
-    try:
-        rules = load_rules(settings.rules_path) if settings.rules_path.exists() else ResolutionRules()
-    except RulesError as error:
-        refuse(str(error))
+    rules = rules_from(settings.rules_path)
     market = pd.DataFrame({"exchange": [exchange], "symbol": [symbol]})
     row = resolve_markets(market, market_list, now=datetime.now(UTC), rules=rules).iloc[0]
     if as_json:

@@ -22,7 +22,7 @@ from quant_assets.derivatives.policy import RefreshPolicy, load_policy
 from quant_assets.derivatives.simulation import SimulatedDay, by_policy, round_robin, simulate
 from quant_assets.derivatives.store import DerivativesStore
 from quant_assets.lake import Lake
-from quant_assets.markets import ResolutionRules, list_of_provider, load_rules, read_candles, resolve_markets
+from quant_assets.markets import list_of_provider, read_candles, resolve_markets, rules_from
 from quant_assets.progress import Progress
 from quant_assets.scan import fetch_market_list_if_due, open_instance
 from quant_assets.settings import Settings
@@ -46,7 +46,7 @@ def plan_refresh(settings: Settings, folder: Path, window: Window, progress: Pro
     with open_instance(settings) as instance:
         listed = fetch_market_list_if_due(settings, build_definitions(settings), instance)
     market_list = list_of_provider(Lake(settings.lake_dir).read_sound(["coinalyze_markets"]), settings.provider)
-    rules = load_rules(settings.rules_path) if settings.rules_path.exists() else ResolutionRules()
+    rules = rules_from(settings.rules_path)
     candles = read_candles(folder, progress=progress)
     markets = candles.files.loc[candles.files["status"] == "read", ["exchange", "symbol"]].drop_duplicates()
     symbol_map = resolve_markets(markets, market_list, now=datetime.fromtimestamp(time.time(), UTC), rules=rules)

@@ -18,7 +18,7 @@ from quant_assets.coinalyze.budget import CallBudget
 from quant_assets.coinalyze.client import CoinalyzeClient
 from quant_assets.derivatives.policy import RefreshPolicy, load_policy
 from quant_assets.derivatives.store import DerivativesStore
-from quant_assets.markets import ResolutionRules, load_rules
+from quant_assets.markets import ResolutionRules, rules_from
 
 
 class Coinalyze(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -58,8 +58,7 @@ class MarketRules(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def load(self) -> ResolutionRules:
         """Read the rules. Raises RulesError for a file that cannot be used."""
-        path = Path(self.path)
-        return load_rules(path) if path.exists() else ResolutionRules()
+        return rules_from(Path(self.path))
 
 
 class Cadences(dg.ConfigurableResource):  # type: ignore[type-arg]

@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
@@ -105,8 +106,7 @@ def refresh(
     state = _Refresh(store, client, window, clock, deadline, policy, progress, report)
     symbol_map = _resolve(store, resolve, since_ms)
     first_round = True
-    worth: pd.DataFrame | None = None
-    asked_for_interest = False
+    interest = cache(interest)  # neither candles nor window change within a refresh
     while True:
         wanted = {dataset: distinct(symbol_map[f"{dataset}_symbol"]) for dataset in datasets}
         due = _due(state, symbol_map, datasets)
@@ -114,11 +114,8 @@ def refresh(
             for dataset in datasets:
                 report.datasets[dataset].known = len(wanted[dataset]) - _count(due, dataset)
             first_round = False
-        if len(due):
-            if not asked_for_interest:
-                worth, asked_for_interest = interest(), True
-            if worth is not None:
-                due = _due(state, symbol_map, datasets, worth)
+        if len(due) and (worth := interest()) is not None:
+            due = _due(state, symbol_map, datasets, worth)
         queue = deque(pack(due, min(SYMBOLS_PER_REQUEST, client.budget.calls_per_minute)))
         state.total = state.done + sum(len(request.symbols) for request in queue)
         while queue and not report.stopped:

@@ -21,6 +21,7 @@ from quant_assets.derivatives.datasets import SPECS, Dataset
 VERSION: Final = 1
 BUSY_SECONDS: Final = 60.0
 CLAIM_MS: Final = 60_000
+MARK_SIMULATED: Final = "INSERT OR IGNORE INTO facts VALUES ('simulated', '1')"
 
 Point = tuple[float, ...]
 Row = tuple[Any, ...]
@@ -92,12 +93,12 @@ class DerivativesStore:
                 "INSERT OR IGNORE INTO seen VALUES (?, ?)", ((fetched.dataset, symbol) for symbol in fetched.bars)
             )
             if fetched.simulated:
-                connection.execute("INSERT OR IGNORE INTO facts VALUES ('simulated', '1')")
+                connection.execute(MARK_SIMULATED)
 
     def mark_simulated(self) -> None:
         """Remember that this provider is an emulator."""
         with self._transaction() as connection:
-            connection.execute("INSERT OR IGNORE INTO facts VALUES ('simulated', '1')")
+            connection.execute(MARK_SIMULATED)
 
     @property
     def simulated(self) -> bool:

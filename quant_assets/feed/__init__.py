@@ -4,7 +4,7 @@ Here: the names that others use. The feed is built from tables, held against its
 """
 
 from quant_assets.feed.build import build_feed, select_signals
-from quant_assets.feed.contract import FeedError, feed_problems, feed_schema
+from quant_assets.feed.contract import feed_problems, feed_schema
 from quant_assets.feed.publish import publish
 
-__all__ = ["FeedError", "build_feed", "feed_problems", "feed_schema", "publish", "select_signals"]
+__all__ = ["build_feed", "feed_problems", "feed_schema", "publish", "select_signals"]

@@ -16,10 +16,6 @@ import orjson
 MOST_PROBLEMS = 20
 
 
-class FeedError(ValueError):
-    """A feed breaks its contract; the message says where."""
-
-
 @cache
 def feed_schema() -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of the master feed."""

@@ -29,7 +29,7 @@ from quant_assets.markets.names import (
     parse_symbol,
 )
 from quant_assets.markets.resolution import resolve_markets
-from quant_assets.markets.rules import ResolutionRules, RulesError, load_rules
+from quant_assets.markets.rules import ResolutionRules, RulesError, load_rules, rules_from
 
 __all__ = [
     "DATASETS",
@@ -53,5 +53,6 @@ __all__ = [
     "read_candles",
     "refuse_shrunken_list",
     "resolve_markets",
+    "rules_from",
     "source_is_simulated",
 ]

@@ -158,6 +158,11 @@ def load_rules(path: Path) -> ResolutionRules:
         raise RulesError("; ".join(f"{path}: {_complaint(fault)}" for fault in error.errors())) from None
 
 
+def rules_from(path: Path) -> ResolutionRules:
+    """Read the user's rules as `load_rules` does; the defaults where there is no such file."""
+    return load_rules(path) if path.exists() else ResolutionRules()
+
+
 def nfc(text: str) -> str:
     """Return text in Unicode NFC, the form in which names are compared."""
     return text if text.isascii() else unicodedata.normalize("NFC", text)
