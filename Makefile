@@ -51,7 +51,7 @@ coverage:
 	$(BIN)/coverage report --include='$(DOMAIN)' --fail-under=90
 
 lock:
-	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+	uv pip compile pyproject.toml --extra dev --extra postgres --universal --python-version 3.11 --generate-hashes \
 		--no-header --no-annotate --no-emit-index-url --no-strip-extras --output-file requirements.lock
 
 clean:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from playwright.sync_api import Browser
 
+from quant_assets_tests.programs import chromium
 from quant_assets_tests.world import World, small_world
 
 
@@ -21,3 +23,10 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     names = ("API_KEY", "BASE_URL", "CALLS_PER_MINUTE")
     for name in (*(f"COINALYZE_{name}" for name in names), "QUANT_DATA_DIR", "QUANT_CANDLES_DIR", "DAGSTER_HOME"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium."""
+    with chromium() as opened:
+        yield opened
