@@ -9,44 +9,54 @@ import os
 
 import dagster as dg
 
+from quant_assets.clock import SYSTEM, Clock
 from quant_assets.defs.assets.candles import candles
 from quant_assets.defs.assets.derivatives import derivatives
+from quant_assets.defs.assets.disk_use import disk_use
 from quant_assets.defs.assets.features import features
 from quant_assets.defs.assets.feed import feed_asset
-from quant_assets.defs.assets.markets import coinalyze_markets, symbol_map
+from quant_assets.defs.assets.markets import market_list_asset, symbol_map
 from quant_assets.defs.assets.signals import signal_asset
-from quant_assets.defs.automation import (
-    market_list_every_day,
-    new_candles,
-    refresh_every_quarter_hour,
-    scan_every_quarter_hour,
-)
 from quant_assets.defs.io_managers import DocumentIOManager, TableIOManager
-from quant_assets.defs.jobs import market_list_job, refresh_job, scan_job
-from quant_assets.defs.resources import Cadences, CandleFolder, Coinalyze, FeedFile, MarketRules
+from quant_assets.defs.jobs import analyse_job, market_list_job, prune_job, refresh_job, scan_job
+from quant_assets.defs.resources import (
+    Cadences,
+    CandleFolder,
+    Coinalyze,
+    FeedFile,
+    Folders,
+    MarketRules,
+    Notifier,
+    Retention,
+)
+from quant_assets.defs.schedules import prune_every_night, refresh_until_the_next_scan, scan_every_quarter_hour
+from quant_assets.defs.sensors import keep_up, new_candles, tell_of_failed_runs, tell_of_stale_assets
 from quant_assets.lake import Lake
 from quant_assets.progress import Progress, silent
-from quant_assets.settings import Settings
+from quant_assets.settings import WEBHOOK_VARIABLE, Settings
 from quant_assets.signals import discover_strategies
 
 
-def build_definitions(settings: Settings, progress: Progress = silent) -> dg.Definitions:
+def build_definitions(settings: Settings, progress: Progress = silent, clock: Clock = SYSTEM) -> dg.Definitions:
     """Put everything together for these settings."""
     strategies = discover_strategies().strategies
     lake = Lake(settings.lake_dir)
     return dg.Definitions(
-        assets=[
-            candles,
-            coinalyze_markets,
-            symbol_map,
-            derivatives,
-            features,
-            *(signal_asset(strategy) for strategy in strategies),
-            feed_asset(strategies),
-        ],
-        jobs=[market_list_job, scan_job, refresh_job],
-        schedules=[scan_every_quarter_hour, refresh_every_quarter_hour, market_list_every_day],
-        sensors=[new_candles],
+        assets=dg.with_source_code_references(
+            [
+                candles,
+                market_list_asset(settings.provider),
+                symbol_map,
+                derivatives,
+                features,
+                *(signal_asset(strategy) for strategy in strategies),
+                feed_asset(strategies),
+                disk_use,
+            ]
+        ),
+        jobs=[market_list_job, scan_job, analyse_job, refresh_job, prune_job],
+        schedules=[scan_every_quarter_hour, refresh_until_the_next_scan, prune_every_night],
+        sensors=[keep_up, new_candles, tell_of_failed_runs, tell_of_stale_assets],
         # One process: a step takes milliseconds, and what one writes the next has in memory.
         executor=dg.in_process_executor,
         resources={
@@ -54,6 +64,7 @@ def build_definitions(settings: Settings, progress: Progress = silent) -> dg.Def
             "document_io_manager": DocumentIOManager(lake),
             "lake": lake,
             "progress": progress,
+            "clock": clock,
             "coinalyze": Coinalyze(
                 base_url=settings.base_url,
                 calls_per_minute=settings.calls_per_minute,
@@ -64,6 +75,9 @@ def build_definitions(settings: Settings, progress: Progress = silent) -> dg.Def
             "candle_folder": CandleFolder(path=str(settings.candle_folder)),
             "market_rules": MarketRules(path=str(settings.rules_path)),
             "cadences": Cadences(path=str(settings.policy_path)),
+            "retention": Retention(path=str(settings.retention_path)),
+            "folders": Folders(data=str(settings.data_dir), store=str(settings.store_dir)),
+            "notifier": Notifier(address_variable=WEBHOOK_VARIABLE),
             "feed_file": FeedFile(path=str(settings.feed_path)),
         },
     )

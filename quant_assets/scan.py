@@ -151,7 +151,7 @@ def fetch_market_list_if_due(
         raise_on_error=False,
         run_config={
             **QUIET,
-            "ops": {"coinalyze_markets": {"config": {"max_wait_seconds": max_wait_seconds}}},
+            "ops": {"coinalyze_markets": {"config": {"max_wait_seconds": max_wait_seconds, "retry": False}}},
         },
     )
     if result.success:

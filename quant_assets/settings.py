@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 KEY_VARIABLE = "COINALYZE_API_KEY"
+WEBHOOK_VARIABLE = "QUANT_WEBHOOK_URL"
 DEFAULT_BASE_URL = "https://api.coinalyze.net/v1"
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -116,6 +117,11 @@ class Settings(BaseModel):
     def rules_path(self) -> Path:
         """Changes to the rules of symbol resolution, where the user has any."""
         return self.data_dir / "resolution.toml"
+
+    @property
+    def retention_path(self) -> Path:
+        """Changes to how long things are kept, where the user has any."""
+        return self.data_dir / "retention.toml"
 
     @property
     def policy_path(self) -> Path:

@@ -25,8 +25,9 @@ FLOORS = (
     ("markets",),
     ("coinalyze",),
     ("emulator",),
-    ("lake", "settings"),
-    ("windows", "progress", "files"),
+    ("notices",),
+    ("lake", "settings", "retention"),
+    ("windows", "progress", "files", "clock", "user_files"),
 )
 ROOMS = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 KNOWS_DAGSTER = {"defs", "definitions", "scan"}

@@ -1,6 +1,6 @@
 """What the columns of each table mean: the schemas that Dagster shows.
 
-Here: names, types and descriptions with units. Not here: the features' columns, which describe themselves
+Here: names, pandas dtypes and descriptions with units. Not here: the features' columns, which describe themselves
 (quant_assets/signals/features.py).
 """
 
@@ -10,158 +10,184 @@ from collections.abc import Mapping
 from typing import Final
 
 import dagster as dg
-import pandas as pd
 
 from quant_assets.derivatives.datasets import Dataset
 from quant_assets.signals import COLUMNS as FEATURES
-from quant_assets.signals import Strategy
+from quant_assets.signals import DTYPES, Strategy
 
-_MARKET: Final = {
-    "exchange": "Exchange, as in the candle file's name.",
-    "symbol": "Local symbol, as in the file's name.",
+#: Name → (dtype, meaning).
+Columns = Mapping[str, tuple[str, str]]
+
+_MARKET: Final[Columns] = {
+    "exchange": ("str", "Exchange, as in the candle file's name."),
+    "symbol": ("str", "Local symbol, as in the file's name."),
 }
 
-CANDLES: Final = {
-    **_MARKET,
-    "timeframe": "15m or 4h.",
-    "time_ms": "Open of the bar, epoch ms.",
-    "open": "Price, in quote.",
-    "high": "Price, in quote.",
-    "low": "Price, in quote.",
-    "close": "Price, in quote; of a bar that is still open, the price so far.",
-    "volume": "Volume, in the exchange's unit.",
+CANDLES: Final[Columns] = {
+    **{name: ("category", text) for name, (_, text) in _MARKET.items()},
+    "timeframe": ("category", "15m or 4h."),
+    "time_ms": ("int64", "Open of the bar, epoch ms."),
+    "open": ("float64", "Price, in quote."),
+    "high": ("float64", "Price, in quote."),
+    "low": ("float64", "Price, in quote."),
+    "close": ("float64", "Price, in quote; of a bar that is still open, the price so far."),
+    "volume": ("float64", "Volume, in the exchange's unit."),
 }
-CANDLE_FILES: Final = {
-    "file": "Name in the candle folder.",
+CANDLE_FILES: Final[Columns] = {
+    "file": ("str", "Name in the candle folder."),
     **_MARKET,
-    "timeframe": "As in the file's name.",
-    "size": "Bytes.",
-    "modified_ns": "Last change, epoch ns.",
-    "inode": "The file's identity in its file system.",
-    "status": "read, skipped, or unused (a timeframe that no strategy reads).",
-    "reason": "Why it was skipped.",
-    "bars": "Bars kept.",
-    "dropped": "Bars left out one by one.",
-    "note": "Why bars were left out.",
-    "gaps": "Places inside where bars are missing.",
-    "first_ms": "Open of the first bar, epoch ms.",
-    "last_ms": "Open of the last bar, epoch ms.",
-    "simulated": "Whether the folder says that its candles are made up.",
+    "timeframe": ("str", "As in the file's name."),
+    "size": ("int64", "Bytes."),
+    "modified_ns": ("int64", "Last change, epoch ns."),
+    "inode": ("int64", "The file's identity in its file system."),
+    "status": ("str", "read, skipped, or unused (a timeframe that no strategy reads)."),
+    "reason": ("str", "Why it was skipped."),
+    "bars": ("int64", "Bars kept."),
+    "dropped": ("int64", "Bars left out one by one."),
+    "note": ("str", "Why bars were left out."),
+    "gaps": ("int64", "Places inside where bars are missing."),
+    "first_ms": ("float64", "Open of the first bar, epoch ms."),
+    "last_ms": ("float64", "Open of the last bar, epoch ms."),
+    "simulated": ("bool", "Whether the folder says that its candles are made up."),
 }
-COINALYZE_MARKETS: Final = {
-    "symbol": "Coinalyze symbol.",
-    "exchange": "Exchange code.",
-    "exchange_name": "Exchange name.",
-    "symbol_on_exchange": "The exchange's own name of the market.",
-    "base_asset": "Base as listed, with its multiplier.",
-    "quote_asset": "Quote as listed.",
-    "is_perpetual": "Whether it never expires.",
-    "margined": "STABLE or COIN.",
-    "expire_at_ms": "Expiry or delisting, epoch ms; empty for never.",
-    "oi_lq_vol_denominated_in": "Unit of open interest, liquidations and volume: BASE_ASSET or QUOTE_ASSET.",
-    "has_long_short_ratio_data": "Whether the long/short ratio is served.",
-    "has_ohlcv_data": "Whether candles are served.",
-    "has_buy_sell_data": "Whether buy volume is served.",
-    "fetched_at_ms": "When the list was fetched, epoch ms.",
-    "provider": "Host that answered.",
-    "simulated": "Whether an emulator answered.",
+COINALYZE_MARKETS: Final[Columns] = {
+    "symbol": ("str", "Coinalyze symbol."),
+    "exchange": ("str", "Exchange code."),
+    "exchange_name": ("str", "Exchange name."),
+    "symbol_on_exchange": ("str", "The exchange's own name of the market."),
+    "base_asset": ("str", "Base as listed, with its multiplier."),
+    "quote_asset": ("str", "Quote as listed."),
+    "is_perpetual": ("bool", "Whether it never expires."),
+    "margined": ("str", "STABLE or COIN."),
+    "expire_at_ms": ("float64", "Expiry or delisting, epoch ms; empty for never."),
+    "oi_lq_vol_denominated_in": ("str", "Unit of open interest, liquidations and volume: BASE_ASSET or QUOTE_ASSET."),
+    "has_long_short_ratio_data": ("bool", "Whether the long/short ratio is served."),
+    "has_ohlcv_data": ("bool", "Whether candles are served."),
+    "has_buy_sell_data": ("bool", "Whether buy volume is served."),
+    "fetched_at_ms": ("int64", "When the list was fetched, epoch ms."),
+    "provider": ("str", "Host that answered."),
+    "simulated": ("bool", "Whether an emulator answered."),
 }
-SYMBOL_MAP: Final = {
+SYMBOL_MAP: Final[Columns] = {
     **_MARKET,
-    "base": "Base of the local symbol.",
-    "quote": "Quote of the local symbol.",
-    "multiplier": "Units of the asset in one unit of the local base.",
-    "canonical_symbol": "The asset.",
-    "display_symbol": "Base with multiplier, and quote.",
-    "status": "Of open interest: resolved, aggregated or neutral.",
-    "reason": "Why it is neutral or aggregated.",
-    "market_list_at_ms": "When the market list was fetched, epoch ms.",
-    "simulated": "Whether the market list is an emulator's.",
+    "base": ("str", "Base of the local symbol."),
+    "quote": ("str", "Quote of the local symbol."),
+    "multiplier": ("int64", "Units of the asset in one unit of the local base."),
+    "canonical_symbol": ("str", "The asset."),
+    "display_symbol": ("str", "Base with multiplier, and quote."),
+    "status": ("str", "Of open interest: resolved, aggregated or neutral."),
+    "reason": ("str", "Why it is neutral or aggregated."),
+    "market_list_at_ms": ("float64", "When the market list was fetched, epoch ms."),
+    "simulated": ("bool", "Whether the market list is an emulator's."),
     **{
-        f"{dataset}_{suffix}": text.format(dataset=dataset.replace("_", " "))
+        f"{dataset}_{suffix}": (dtype, text.format(dataset=dataset.replace("_", " ")))
         for dataset in ("open_interest", "funding_rate", "long_short_ratio", "liquidations")
-        for suffix, text in {
-            "symbol": "Coinalyze symbol that {dataset} comes from; empty for none.",
-            "exchange": "Exchange that {dataset} comes from.",
-            "status": "resolved, aggregated or neutral, of {dataset}.",
-            "multiplier": "Units of the asset in one unit of that market's base.",
-            "unit": "Unit of {dataset} there.",
+        for suffix, (dtype, text) in {
+            "symbol": ("str", "Coinalyze symbol that {dataset} comes from; empty for none."),
+            "exchange": ("str", "Exchange that {dataset} comes from."),
+            "status": ("str", "resolved, aggregated or neutral, of {dataset}."),
+            "multiplier": ("int64", "Units of the asset in one unit of that market's base."),
+            "unit": ("str", "Unit of {dataset} there."),
         }.items()
     },
 }
-_SOURCE: Final = {
+_SOURCE: Final[Columns] = {
     **_MARKET,
-    "coinalyze_symbol": "Coinalyze symbol it comes from; empty for none.",
-    "source_exchange": "Exchange it comes from.",
-    "status": "resolved (this exchange), aggregated (another market stands in) or neutral (none).",
-    "unit": "BASE_ASSET or QUOTE_ASSET, where amounts have a unit.",
-    "simulated": "Whether an emulator is behind it.",
-    "closed_at_ms": "When the newest bar used had closed, epoch ms; empty where nothing is known.",
+    "coinalyze_symbol": ("str", "Coinalyze symbol it comes from; empty for none."),
+    "source_exchange": ("str", "Exchange it comes from."),
+    "status": ("str", "resolved (this exchange), aggregated (another market stands in) or neutral (none)."),
+    "unit": ("str", "BASE_ASSET or QUOTE_ASSET, where amounts have a unit."),
+    "simulated": ("bool", "Whether an emulator is behind it."),
+    "closed_at_ms": ("float64", "When the newest bar used had closed, epoch ms; empty where nothing is known."),
 }
-DERIVATIVES: Final[Mapping[Dataset, Mapping[str, str]]] = {
+DERIVATIVES: Final[Mapping[Dataset, Columns]] = {
     "open_interest": {
         **_SOURCE,
-        "value": "Open interest at the last close, in unit.",
-        "z_score": "(last - mean) / standard deviation of at most 30 closes; empty below 14, or where they are flat.",
-        "points": "15-minute closes known of the last 24 hours.",
-        "average": "Mean of these closes, in unit.",
-        "slope": "Least-squares slope of these closes, unit per bar.",
+        "value": ("float64", "Open interest at the last close, in unit."),
+        "z_score": (
+            "float64",
+            "(last - mean) / standard deviation of at most 30 closes; empty below 14, or where they are flat.",
+        ),
+        "points": ("int64", "15-minute closes known of the last 24 hours."),
+        "average": ("float64", "Mean of these closes, in unit."),
+        "slope": ("float64", "Least-squares slope of these closes, unit per bar."),
     },
-    "funding_rate": {**_SOURCE, "funding_rate_pct": "Funding rate, percent."},
+    "funding_rate": {**_SOURCE, "funding_rate_pct": ("float64", "Funding rate, percent.")},
     "long_short_ratio": {
         **_SOURCE,
-        "long_short_ratio": "Long accounts by short accounts.",
-        "longs_pct": "Long accounts, percent.",
-        "shorts_pct": "Short accounts, percent.",
+        "long_short_ratio": ("float64", "Long accounts by short accounts."),
+        "longs_pct": ("float64", "Long accounts, percent."),
+        "shorts_pct": ("float64", "Short accounts, percent."),
     },
     "liquidations": {
         **_SOURCE,
-        "longs_1h": "Longs liquidated in the hour before closed_at_ms, in unit.",
-        "shorts_1h": "Shorts liquidated in the hour before closed_at_ms, in unit.",
-        "longs_24h": "Longs liquidated in the 24 hours before closed_at_ms, in unit.",
-        "shorts_24h": "Shorts liquidated in the 24 hours before closed_at_ms, in unit.",
+        "longs_1h": ("float64", "Longs liquidated in the hour before closed_at_ms, in unit."),
+        "shorts_1h": ("float64", "Shorts liquidated in the hour before closed_at_ms, in unit."),
+        "longs_24h": ("float64", "Longs liquidated in the 24 hours before closed_at_ms, in unit."),
+        "shorts_24h": ("float64", "Shorts liquidated in the 24 hours before closed_at_ms, in unit."),
     },
 }
-_SIGNAL: Final = {
+_SIGNAL: Final[Columns] = {
     **_MARKET,
-    "strategy_name": "The strategy.",
-    "bias": "LONG, SHORT or NONE.",
-    "action": "LONG, SHORT or WAIT.",
-    "score": "0 to 100.",
-    "reason": "Why it waits; empty with a setup.",
-    "side": "Side of the setup; empty without.",
-    "entry": "Price of the setup's entry.",
-    "stop_loss": "Price of the setup's stop.",
-    "take_profit": "Price of the setup's target.",
-    "rr": "Reward by risk; 0 without a setup.",
+    "strategy_name": ("str", "The strategy."),
+    "bias": ("str", "LONG, SHORT or NONE."),
+    "action": ("str", "LONG, SHORT or WAIT."),
+    "score": ("float64", "0 to 100."),
+    "reason": ("str", "Why it waits; empty with a setup."),
+    "side": ("str", "Side of the setup; empty without."),
+    "entry": ("float64", "Price of the setup's entry."),
+    "stop_loss": ("float64", "Price of the setup's stop."),
+    "take_profit": ("float64", "Price of the setup's target."),
+    "rr": ("float64", "Reward by risk; 0 without a setup."),
 }
 
 
-def signal_columns(strategy: Strategy) -> dict[str, str]:
-    """Return the columns of a strategy's signal table with their meaning."""
+FEATURE_COLUMNS: Final[Columns] = {name: (DTYPES[name], text) for name, text in FEATURES.items()}
+
+
+def signal_columns(strategy: Strategy) -> Columns:
+    """Return the columns of a strategy's signal table."""
     return {
         **_SIGNAL,
-        **{f"part_{part}": f"Points of the score from {part.replace('_', ' ')}." for part in strategy.parts},
-        **{f"filter_{name}": f"Whether the gate {name} was passed; empty if not judged." for name in strategy.filters},
+        **{f"part_{part}": ("float64", f"Points of the score from {_words(part)}.") for part in strategy.parts},
+        **{
+            f"filter_{name}": ("object", f"Whether the gate {_words(name)} was passed; empty if not judged.")
+            for name in strategy.filters
+        },
     }
 
 
-def described_schema(descriptions: Mapping[str, str]) -> dict[str, dg.TableMetadataValue | dg.TableSchemaMetadataValue]:
-    """Return the metadata that shows these columns on an asset before it is ever materialized."""
-    columns = [dg.TableColumn(name, description=text) for name, text in descriptions.items()]
-    return {"dagster/column_schema": dg.MetadataValue.table_schema(dg.TableSchema(columns))}
+def schema(columns: Columns) -> dict[str, dg.TableSchemaMetadataValue]:
+    """Return the metadata by which Dagster shows these columns."""
+    shown = [dg.TableColumn(name, type=dtype, description=text) for name, (dtype, text) in columns.items()]
+    return {"dagster/column_schema": dg.MetadataValue.table_schema(dg.TableSchema(shown))}
 
 
-def table_metadata(table: pd.DataFrame, descriptions: Mapping[str, str]) -> dict[str, dg.MetadataValue]:
-    """Return the metadata of a materialized table: its rows, and its columns with types and meaning."""
-    columns = [
-        dg.TableColumn(str(name), type=str(dtype), description=descriptions.get(str(name)))
-        for name, dtype in table.dtypes.items()
-    ]
-    return {
-        "dagster/row_count": dg.MetadataValue.int(len(table)),
-        "dagster/column_schema": dg.MetadataValue.table_schema(dg.TableSchema(columns)),
+def lineage(strategy: Strategy) -> dict[str, dg.TableColumnLineageMetadataValue]:
+    """Return the metadata by which Dagster shows which features each column of a signal table is made from."""
+    reads = strategy.reads
+    score = [name for part in strategy.parts for name in reads.get(part, ())]
+    everything = ["unusable", *(name for names in reads.values() for name in names)]
+    made_from = {
+        "exchange": ["exchange"],
+        "symbol": ["symbol"],
+        "bias": reads.get("bias", ()),
+        "action": everything,
+        "score": score,
+        "reason": everything,
+        "side": reads.get("bias", ()),
+        **{name: reads.get("setup", ()) for name in ("entry", "stop_loss", "take_profit", "rr")},
+        **{f"part_{part}": reads.get(part, ()) for part in strategy.parts},
+        **{f"filter_{name}": reads.get(name, ()) for name in strategy.filters},
     }
+    features = dg.AssetKey("features")
+    dependencies = {
+        column: [dg.TableColumnDep(features, name) for name in dict.fromkeys(names)]
+        for column, names in made_from.items()
+        if names
+    }
+    return {"dagster/column_lineage": dg.MetadataValue.column_lineage(dg.TableColumnLineage(dependencies))}
 
 
-FEATURE_COLUMNS: Final[Mapping[str, str]] = FEATURES
+def _words(name: str) -> str:
+    return name.replace("_", " ")

@@ -1,16 +1,20 @@
 """Between the assets and the lake.
 
-Here: tables as Parquet, the feed as JSON, and the two ways in which an input may be missing. Not here: formats
-and places (quant_assets/lake.py).
+Here: tables as Parquet, the feed as JSON, and the two ways in which an input may be missing. What is partitioned goes
+in and out as a dictionary by window, since a run may be about several. Not here: formats and places
+(quant_assets/lake.py).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 import dagster as dg
 import pandas as pd
 
+from quant_assets.defs.partitions import Tables
 from quant_assets.lake import Lake
 
 #: Metadata of an input: where the table is missing an empty one is given, instead of a failure.
@@ -25,17 +29,20 @@ class TableIOManager(dg.IOManager):
     def __init__(self, lake: Lake) -> None:
         self.lake = lake
 
-    def handle_output(self, context: dg.OutputContext, obj: pd.DataFrame) -> None:
-        """Write the table of one asset and partition."""
-        partition = context.partition_key if context.has_asset_partitions else None
-        path = self.lake.write(context.asset_key.path, partition, obj)
-        context.add_output_metadata({"path": dg.MetadataValue.path(path), "bytes": path.stat().st_size})
+    def handle_output(self, context: dg.OutputContext, obj: pd.DataFrame | Tables) -> None:
+        """Write the table of an asset, or those of its windows."""
+        tables = obj if isinstance(obj, dict) else {None: obj}
+        _tell(context, [self.lake.write(context.asset_key.path, key, table) for key, table in tables.items()])
 
-    def load_input(self, context: dg.InputContext) -> pd.DataFrame:
-        """Read the table of one asset and partition."""
-        key = context.asset_key.path
-        partition = context.asset_partition_key if context.has_asset_partitions else None
+    def load_input(self, context: dg.InputContext) -> pd.DataFrame | Tables:
+        """Read the table of an asset, or those of the windows of the run."""
         wishes = context.definition_metadata or {}
+        if context.has_asset_partitions:
+            return {key: self._read(context, key, wishes) for key in context.asset_partition_keys}
+        return self._read(context, None, wishes)
+
+    def _read(self, context: dg.InputContext, partition: str | None, wishes: Mapping[str, object]) -> pd.DataFrame:
+        key = context.asset_key.path
         if partition is not None and wishes.get("carried_forward"):
             return self.lake.newest_sound(key, partition)
         if wishes.get("optional"):
@@ -49,16 +56,23 @@ class TableIOManager(dg.IOManager):
 
 
 class DocumentIOManager(dg.IOManager):
-    """Keeps JSON documents in the lake, one for each window."""
+    """Keeps JSON documents in the lake, one for each window; nothing in the graph reads them."""
 
     def __init__(self, lake: Lake) -> None:
         self.lake = lake
 
-    def handle_output(self, context: dg.OutputContext, obj: bytes) -> None:
-        """Write the document of one window."""
-        path = self.lake.write_document(context.asset_key.path, context.partition_key, obj)
-        context.add_output_metadata({"path": dg.MetadataValue.path(path), "bytes": path.stat().st_size})
+    def handle_output(self, context: dg.OutputContext, obj: dict[str, bytes]) -> None:
+        """Write the documents of the windows of a run."""
+        _tell(context, [self.lake.write_document(context.asset_key.path, key, text) for key, text in obj.items()])
 
-    def load_input(self, context: dg.InputContext) -> bytes:
-        """Read the document of one window."""
-        return self.lake.path(context.asset_key.path, context.asset_partition_key, ".json").read_bytes()
+    def load_input(self, context: dg.InputContext) -> dict[str, bytes]:
+        """Read the documents of the windows of a run."""
+        path = context.asset_key.path
+        return {key: self.lake.path(path, key, ".json").read_bytes() for key in context.asset_partition_keys}
+
+
+def _tell(context: dg.OutputContext, paths: Sequence[Path]) -> None:
+    """Say where it was written to, and how large it is on average."""
+    where = paths[0] if len(paths) == 1 else paths[0].parent
+    size = sum(path.stat().st_size for path in paths) // len(paths)
+    context.add_output_metadata({"path": dg.MetadataValue.path(where), "bytes": size})

@@ -1,6 +1,6 @@
 """The jobs: what is materialized together.
 
-Here: selections. Not here: when they run.
+Here: selections. Not here: when they run (schedules.py, sensors.py).
 """
 
 from __future__ import annotations
@@ -11,7 +11,11 @@ import dagster as dg
 
 MARKET_LIST: Final = "market_list"
 SCAN: Final = "scan"
+ANALYSE: Final = "analyse"
 REFRESH: Final = "refresh"
+PRUNE: Final = "prune"
+
+_WITHOUT_CALLS: Final = dg.AssetSelection.groups("candles", "signals", "feed") | dg.AssetSelection.assets("symbol_map")
 
 #: The list is fetched by itself: if that fails, scans go on with the last one.
 market_list_job = dg.define_asset_job(
@@ -22,14 +26,25 @@ market_list_job = dg.define_asset_job(
 
 scan_job = dg.define_asset_job(
     SCAN,
-    selection=dg.AssetSelection.all() - dg.AssetSelection.assets("coinalyze_markets"),
+    selection=_WITHOUT_CALLS | dg.AssetSelection.groups("derivatives"),
     description="Scan one window: candles, symbol map, derivatives, features, signals, feed.",
 )
 
-#: What the scan had no time for: it goes on for as long as the window lasts, and then brings the feed up to date.
+analyse_job = dg.define_asset_job(
+    ANALYSE,
+    selection=_WITHOUT_CALLS,
+    description="Scan one window with the derivatives that are known: candles, symbol map, features, signals, feed.",
+)
+
+#: What the scan had no time for. Signals and feed follow by their automation conditions.
 refresh_job = dg.define_asset_job(
     REFRESH,
-    selection=dg.AssetSelection.groups("derivatives", "signals", "feed"),
-    config={"ops": {"derivatives": {"config": {"max_wait_seconds": 86_400.0}}}},
-    description="Refresh a window's derivatives for as long as it lasts, then bring signals and feed up to date.",
+    selection=dg.AssetSelection.groups("derivatives"),
+    description="Go on asking for a window's derivatives.",
+)
+
+prune_job = dg.define_asset_job(
+    PRUNE,
+    selection=["disk_use"],
+    description="Remove windows, bars and run records that are older than data/retention.toml says.",
 )

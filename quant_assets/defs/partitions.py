@@ -1,10 +1,15 @@
-"""The partitions of everything that speaks of a moment: 15-minute windows in UTC."""
+"""The partitions of everything that speaks of a moment: 15-minute windows in UTC.
+
+Here: the windows, how many of them one run takes, and which a run is about. Not here: what a window is
+(quant_assets/windows.py).
+"""
 
 from typing import Final
 
 import dagster as dg
+import pandas as pd
 
-from quant_assets.windows import KEY_FORMAT
+from quant_assets.windows import KEY_FORMAT, Window
 
 FIRST_WINDOW: Final = "2026-01-01-00:00"
 
@@ -12,3 +17,14 @@ FIRST_WINDOW: Final = "2026-01-01-00:00"
 WINDOWS: Final = dg.TimeWindowPartitionsDefinition(
     cron_schedule="*/15 * * * *", start=FIRST_WINDOW, fmt=KEY_FORMAT, timezone="UTC"
 )
+#: A run of its own for each window would spend more on starting than on working. Four hours at once is little memory
+#: for any number of markets, and makes a scheduled scan wait for seconds only.
+FOUR_HOURS: Final = dg.BackfillPolicy.multi_run(max_partitions_per_run=16)
+
+#: A table for each window of a run, by the window's key.
+Tables = dict[str, pd.DataFrame]
+
+
+def windows_of(context: dg.AssetExecutionContext) -> list[Window]:
+    """Return the windows that a run is about, the oldest first."""
+    return [Window.of_key(key) for key in context.partition_keys]

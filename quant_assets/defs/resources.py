@@ -6,6 +6,7 @@ is needed, and is no part of any configuration that Dagster would keep. Not here
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -14,11 +15,14 @@ from pathlib import Path
 import dagster as dg
 from pydantic import Field, SecretStr
 
+from quant_assets.clock import Clock
 from quant_assets.coinalyze.budget import CallBudget
 from quant_assets.coinalyze.client import CoinalyzeClient
 from quant_assets.derivatives.policy import RefreshPolicy, load_policy
 from quant_assets.derivatives.store import DerivativesStore
 from quant_assets.markets import ResolutionRules, rules_from
+from quant_assets.notices import Notice, Webhook, WebhookRefused, registered_ways, send, to_log
+from quant_assets.retention import RetentionPolicy, load_retention
 
 
 class Coinalyze(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -31,11 +35,14 @@ class Coinalyze(dg.ConfigurableResource):  # type: ignore[type-arg]
     key_variable: str = Field(description="Name of the environment variable that holds the key.")
 
     @contextmanager
-    def client(self) -> Iterator[CoinalyzeClient]:
+    def client(self, clock: Clock) -> Iterator[CoinalyzeClient]:
         """Open a client on the shared budget. Without a key its methods raise KeyMissing."""
         key = os.environ.get(self.key_variable, "").strip()
-        budget = CallBudget(Path(self.store_dir) / "budget.sqlite", self.calls_per_minute)
-        with closing(CoinalyzeClient(SecretStr(key) if key else None, self.base_url, budget)) as client:
+        budget = CallBudget(
+            Path(self.store_dir) / "budget.sqlite", self.calls_per_minute, clock=clock.seconds, sleep=clock.sleep
+        )
+        secret = SecretStr(key) if key else None
+        with closing(CoinalyzeClient(secret, self.base_url, budget, clock=clock.seconds, sleep=clock.sleep)) as client:
             yield client
 
     @contextmanager
@@ -69,6 +76,41 @@ class Cadences(dg.ConfigurableResource):  # type: ignore[type-arg]
     def load(self) -> RefreshPolicy:
         """Read the policy. Raises PolicyError for a file that cannot be used."""
         return load_policy(Path(self.path))
+
+
+class Retention(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """Where the user's changes to how long things are kept lie."""
+
+    path: str = Field(description="TOML file; the defaults hold where it is absent.")
+
+    def load(self) -> RetentionPolicy:
+        """Read the policy. Raises RetentionError for a file that cannot be used."""
+        return load_retention(Path(self.path))
+
+
+class Folders(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """Where data are kept."""
+
+    data: str = Field(description="Folder below which everything is written.")
+    store: str = Field(description="Folder of the provider's store.")
+
+
+class Notifier(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """Whom to tell: the log, a webhook where there is one, and whoever has registered."""
+
+    address_variable: str = Field(description="Name of the environment variable that holds the webhook's address.")
+
+    def send(self, notice: Notice) -> None:
+        """Send a notice; a way that fails is logged."""
+        ways = [to_log, *registered_ways()]
+        address = os.environ.get(self.address_variable, "").strip()
+        problems = []
+        try:
+            ways += [Webhook(address)] if address else []
+        except WebhookRefused as error:
+            problems.append(str(error))
+        for problem in [*problems, *send(notice, ways)]:
+            logging.getLogger(__name__).error(problem)
 
 
 class FeedFile(dg.ConfigurableResource):  # type: ignore[type-arg]

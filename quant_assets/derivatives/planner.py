@@ -127,16 +127,17 @@ def is_due(known_through: int | None, window: Window, cadence_seconds: float) ->
     return known_through is None or window.end_seconds - known_through >= cadence_seconds
 
 
-def range_to_ask(window: Window, now_seconds: float) -> tuple[int, int]:
-    """Return the range of a request for `window`, made at `now_seconds`: first and last moment (UNIX seconds).
+def range_to_ask(first: Window, last: Window, now_seconds: float) -> tuple[int, int]:
+    """Return the range of a request for the windows from `first` to `last`, made at `now_seconds`.
 
-    A call costs the same however long its range. So the newest window takes a day and a half, and an older one
-    everything that the provider still keeps, which makes a backfill of the windows after it free.
+    First and last moment, UNIX seconds. A call costs the same however long its range. So the newest window takes a day
+    and a half, and an older one everything that the provider still keeps, which makes a backfill of the windows after
+    it free.
     """
-    start = window.end_seconds - int(LOOKBACK.total_seconds())
-    now = max(int(now_seconds), window.end_seconds)
+    start = first.end_seconds - int(LOOKBACK.total_seconds())
+    now = max(int(now_seconds), last.end_seconds)
     retention = int(RETENTION.total_seconds())
-    if now - window.end_seconds < NEEDED.total_seconds():
+    if now - first.end_seconds < NEEDED.total_seconds():
         return start, now
     start = min(start, now - retention)
     return start, min(now, start + retention)

@@ -5,12 +5,12 @@ Here: the policy and reading it from a TOML file. Not here: what follows from it
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from quant_assets.derivatives.datasets import Dataset
+from quant_assets.user_files import read_user_file
 
 
 class PolicyError(ValueError):
@@ -44,13 +44,4 @@ def load_policy(path: Path) -> RefreshPolicy:
 
     Raises PolicyError for a file that cannot be read, is no TOML, or holds an unknown or impossible value.
     """
-    if not path.exists():
-        return RefreshPolicy()
-    try:
-        return RefreshPolicy.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise PolicyError(f"{path} cannot be read as TOML: {error}") from None
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        keys = ", ".join(RefreshPolicy.model_fields)
-        raise PolicyError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}; known are {keys}") from None
+    return read_user_file(path, RefreshPolicy, PolicyError)

@@ -67,6 +67,7 @@ class _Refresh:
 
     store: DerivativesStore
     client: CoinalyzeClient
+    first: Window
     window: Window
     clock: Callable[[], float]
     deadline: float | None
@@ -87,6 +88,7 @@ def refresh(
     resolve: Resolve,
     window: Window,
     *,
+    first: Window | None = None,
     since_ms: float,
     datasets: Sequence[Dataset] = DATASETS,
     deadline: float | None = None,
@@ -97,13 +99,14 @@ def refresh(
 ) -> tuple[pd.DataFrame, RefreshReport]:
     """Ask for what `window` needs and the store does not know; returns the symbol map that held in the end.
 
-    A symbol that comes back empty twice (counted since `since_ms`, the age of the market list) is replaced by the
-    next best one, through `resolve`. `deadline` is in epoch seconds.
+    With `first`, all windows from that one to `window` are served by the same calls. A symbol that comes back empty
+    twice (counted since `since_ms`, the age of the market list) is replaced by the next best one, through `resolve`.
+    `deadline` is in epoch seconds.
     """
     before = (client.usage.calls, client.usage.requests, client.usage.rate_limited, client.usage.retries)
     waited = client.budget.waited_seconds
     report = RefreshReport({dataset: DatasetReport() for dataset in datasets})
-    state = _Refresh(store, client, window, clock, deadline, policy, progress, report)
+    state = _Refresh(store, client, first or window, window, clock, deadline, policy, progress, report)
     symbol_map = _resolve(store, resolve, since_ms)
     first_round = True
     interest = cache(interest)  # neither candles nor window change within a refresh
@@ -150,7 +153,7 @@ def _due(
     state: _Refresh, symbol_map: pd.DataFrame, datasets: Sequence[Dataset], interest: pd.DataFrame | None = None
 ) -> pd.DataFrame:
     """Return what is due and has not been tried in this refresh, the worthiest first."""
-    start = needed_from(state.window)
+    start = needed_from(state.first)
     known = {
         dataset: state.store.known(dataset, distinct(symbol_map[f"{dataset}_symbol"]), start) for dataset in datasets
     }
@@ -172,7 +175,7 @@ def _ask(state: _Refresh, queue: deque[Request]) -> None:
     report = state.report
     account = report.datasets[request.dataset]
     now = state.clock()
-    start, end = range_to_ask(state.window, now)
+    start, end = range_to_ask(state.first, state.window, now)
     spent = (state.client.usage.calls, state.client.usage.requests)
     left = state.total - state.done
     try:
@@ -251,7 +254,7 @@ def _claim(state: _Refresh, dataset: Dataset, symbols: Sequence[str]) -> list[st
     """
     mine = state.store.claim(dataset, symbols, int(state.clock() * 1000))
     state.asked_elsewhere += len(symbols) - len(mine)
-    known = state.store.known(dataset, mine, needed_from(state.window))
+    known = state.store.known(dataset, mine, needed_from(state.first))
     cadence = state.policy.cadence_seconds(dataset)
     return [symbol for symbol in mine if is_due(known.get(symbol), state.window, cadence)]
 
@@ -264,7 +267,7 @@ def _bad_request(state: _Refresh, request: Request, queue: deque[Request], error
     elif len(request.symbols) == 1:
         # Known to have nothing now, as an empty answer is: not asked again before its time, and stood in for after two.
         now = state.clock()
-        start, end = range_to_ask(state.window, now)
+        start, end = range_to_ask(state.first, state.window, now)
         state.store.add(
             Fetched(request.dataset, request.symbols, {}, start, closed_through(end), int(now * 1000), simulated=False)
         )

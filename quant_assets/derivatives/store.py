@@ -13,14 +13,18 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 from quant_assets.derivatives.datasets import SPECS, Dataset
+from quant_assets.windows import KEY_FORMAT
 
 VERSION: Final = 1
 BUSY_SECONDS: Final = 60.0
 CLAIM_MS: Final = 60_000
+#: An empty answer says something of a symbol where it speaks of the last day.
+A_DAY: Final = 86_400
 MARK_SIMULATED: Final = "INSERT OR IGNORE INTO facts VALUES ('simulated', '1')"
 
 Point = tuple[float, ...]
@@ -83,7 +87,7 @@ class DerivativesStore:
                 self._extend(connection, fetched, symbol)
                 if fetched.bars.get(symbol):
                     connection.execute("DELETE FROM empty WHERE dataset = ? AND symbol = ?", (fetched.dataset, symbol))
-                else:
+                elif fetched.through >= fetched.at_ms / 1000 - A_DAY:
                     connection.execute(
                         "INSERT INTO empty VALUES (?, ?, ?, NULL) ON CONFLICT (dataset, symbol)"
                         " DO UPDATE SET previous_ms = last_ms, last_ms = excluded.last_ms",
@@ -171,6 +175,25 @@ class DerivativesStore:
                 "DELETE FROM claims WHERE dataset = ? AND symbol = ? AND owner = ?",
                 ((dataset, symbol, self._owner) for symbol in symbols),
             )
+
+    def prune(self, before: int) -> int:
+        """Forget bars that opened before `before` (UNIX seconds), and that they were ever asked for.
+
+        Returns how many bars went. The file gives its pages back once a quarter of them is free.
+        """
+        with self._transaction() as connection:
+            bars = sum(
+                connection.execute(f"DELETE FROM {dataset} WHERE t < ?", (before,)).rowcount  # noqa: S608
+                for dataset in SPECS
+            )
+            connection.execute("DELETE FROM asked WHERE through <= ?", (before,))
+            connection.execute("UPDATE asked SET start = ? WHERE start < ?", (before, before))
+            key = datetime.fromtimestamp(before, UTC).strftime(KEY_FORMAT)
+            connection.execute("DELETE FROM refreshes WHERE window < ?", (key,))
+        pages, free = (self._rows(f"PRAGMA {name}")[0][0] for name in ("page_count", "freelist_count"))
+        if free * 4 > pages:
+            self._connection.execute("VACUUM")
+        return bars
 
     def save_report(self, window: str, report: str) -> None:
         """Keep what the last refresh of `window` has to tell (JSON)."""

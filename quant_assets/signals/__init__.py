@@ -13,12 +13,13 @@ from quant_assets.signals.measure import market_features
 from quant_assets.signals.registry import Discovered, discover_strategies
 from quant_assets.signals.setups import Setup, valid_setup
 from quant_assets.signals.strategy import Strategy, StrategyError, Verdict, judge, run_strategy
-from quant_assets.signals.table import features_of, features_table, table_of
+from quant_assets.signals.table import DTYPES, features_of, features_table, table_of
 from quant_assets.signals.trendlines import TrendLine, line_equation
 from quant_assets.signals.triggers import Trigger
 
 __all__ = [
     "COLUMNS",
+    "DTYPES",
     "DerivativeInputs",
     "Discovered",
     "Features",

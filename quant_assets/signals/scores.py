@@ -15,6 +15,9 @@ DECIMALS = 6
 """Scores are rounded to these before they are compared or shown."""
 PENALTY = "penalty"
 """The part that counts against the score."""
+OI_FLOW_READS = ("oi_z",)
+SENTIMENT_READS = ("funding_rate_pct", "long_short_ratio")
+"""Fields of the features that the two scores are made from."""
 
 
 def clip(value: float, lowest: float, highest: float) -> float:

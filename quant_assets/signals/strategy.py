@@ -43,6 +43,10 @@ STRATEGY_FAILED = "strategy_failed"
 """The reason of a market on which a strategy could not be asked."""
 
 
+Reads = Mapping[str, tuple[str, ...]]
+"""Part, gate, `bias`, `setup` or `reason` → the fields of the features that it is made from."""
+
+
 class StrategyError(ValueError):
     """A strategy does not keep to its own declaration; the message says where."""
 
@@ -95,6 +99,9 @@ class Strategy(ABC):
     """Names of the parts of its score, in the order in which they are shown."""
     filters: ClassVar[tuple[str, ...]] = ()
     """Names of the gates that it shows."""
+    reads: ClassVar[Reads] = {}
+    """Fields of the features from which each part and gate is made, and `bias`, `setup` and `reason`: the lineage that
+    Dagster shows of the signal table's columns. What is left out is shown without."""
 
     @abstractmethod
     def judge(self, features: Features) -> Verdict:

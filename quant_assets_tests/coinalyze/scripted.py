@@ -21,16 +21,21 @@ class Canned:
 
 
 class ScriptedServer:
-    """Gives its answers in order, the last one for ever; `paths` and `keys` tell what was asked."""
+    """Gives its answers in order, the last one for ever; `paths`, `keys` and `bodies` tell what was asked."""
 
     def __init__(self, *answers: Canned) -> None:
         self.paths: list[str] = []
         self.keys: list[str | None] = []
+        self.bodies: list[bytes] = []
         script = list(answers)
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                outer.bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
+                self.do_GET()
 
             def do_GET(self) -> None:
                 outer.paths.append(self.path)

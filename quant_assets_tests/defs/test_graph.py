@@ -11,10 +11,10 @@ import pytest
 from quant_assets.definitions import build_definitions
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.settings import Settings
-from quant_assets.signals import discover_strategies
+from quant_assets.signals import COLUMNS, discover_strategies
 
 PARTITIONED = {*DATASETS, "features", "signals/legacy", "signals/breakout", "signals/breakout_v2", "master_feed"}
-UNPARTITIONED = {"candles", "candle_files", "coinalyze_markets", "symbol_map"}
+UNPARTITIONED = {"candles", "candle_files", "coinalyze_markets", "symbol_map", "disk_use"}
 
 
 @pytest.fixture(scope="module")
@@ -49,11 +49,26 @@ def test_the_lineage_runs_from_candles_and_market_list_to_the_feed(graph: dg.Def
     assert upstream["master_feed"] >= {f"signals/{strategy.key}" for strategy in discover_strategies().strategies}
 
 
-def test_market_list_and_map_are_fresh_for_24_hours(graph: dg.Definitions) -> None:
-    for name in ("coinalyze_markets", "symbol_map"):
-        policy = specs(graph)[name].freshness_policy
-        assert policy is not None
-        assert policy.fail_window.to_timedelta() == timedelta(hours=24)  # type: ignore[attr-defined]
+def test_each_freshness_policy_warns_before_it_fails(graph: dg.Definitions) -> None:
+    hours = dict.fromkeys(("coinalyze_markets", "symbol_map"), 24.0)
+    expected = {**hours, **dict.fromkeys((*DATASETS, "master_feed"), 0.25)}
+    policies = {name: spec.freshness_policy for name, spec in specs(graph).items() if spec.freshness_policy}
+    assert set(policies) == set(expected)
+    for name, policy in policies.items():
+        assert policy.fail_window.to_timedelta() == timedelta(hours=expected[name])  # type: ignore[attr-defined]
+        assert policy.warn_window.to_timedelta() < policy.fail_window.to_timedelta()  # type: ignore[attr-defined]
+
+
+def test_signals_tell_from_which_features_each_column_is_made(graph: dg.Definitions) -> None:
+    features = set(COLUMNS)
+    for strategy in discover_strategies().strategies:
+        spec = specs(graph)[f"signals/{strategy.key}"]
+        lineage = spec.metadata["dagster/column_lineage"].column_lineage.deps_by_column
+        columns = {column.name for column in spec.metadata["dagster/column_schema"].schema.columns}
+        assert set(lineage) == columns - {"strategy_name"}
+        for column, dependencies in lineage.items():
+            assert {dep.column_name for dep in dependencies} <= features, column
+            assert {dep.asset_key.to_user_string() for dep in dependencies} == {"features"}
 
 
 def test_every_asset_says_what_it_is_who_owns_it_and_what_its_columns_mean(graph: dg.Definitions) -> None:
@@ -63,7 +78,7 @@ def test_every_asset_says_what_it_is_who_owns_it_and_what_its_columns_mean(graph
         assert spec.group_name != "default", name
         assert spec.kinds, name
         assert spec.owners, name
-        if name != "master_feed":
+        if name not in {"master_feed", "disk_use"}:
             schema = spec.metadata["dagster/column_schema"].schema
             assert len(schema.columns) >= 8, name
             assert all(column.description for column in schema.columns), name

@@ -44,14 +44,27 @@ def test_a_scan_materializes_every_asset_of_its_window(scanned: World) -> None:
             assert instance.get_latest_materialization_event(dg.AssetKey(name)) is not None, name
 
 
-def test_every_materialization_counts_its_rows_and_describes_its_columns(scanned: World) -> None:
+def test_every_materialization_counts_its_rows_and_says_how_long_it_took(scanned: World) -> None:
     with instance_of(scanned, "scanned") as instance:
-        for name in ("candles", "symbol_map", *DATASETS, "features", *SIGNALS):
+        for name in ("candles", "symbol_map", *DATASETS, "features", *SIGNALS, "master_feed"):
             event = instance.get_latest_materialization_event(dg.AssetKey(name.split("/")))
             assert event is not None
             metadata = event.asset_materialization.metadata  # type: ignore[union-attr]
             assert metadata["dagster/row_count"].value > 0, name
-            assert all(column.description for column in metadata["dagster/column_schema"].schema.columns), name
+            assert metadata["seconds"].value >= 0, name
+
+
+def test_every_table_has_the_columns_that_its_schema_shows_with_their_types(scanned: World) -> None:
+    settings = scanned.settings("scanned")
+    lake = Lake(settings.lake_dir)
+    specs = {spec.key.to_user_string(): spec for spec in build_definitions(settings).resolve_all_asset_specs()}
+    for name, spec in specs.items():
+        if name in {"master_feed", "disk_use"}:
+            continue
+        table = lake.read(name.split("/"), scanned.window.key if spec.partitions_def else None)
+        assert table is not None, name
+        shown = {column.name: column.type for column in spec.metadata["dagster/column_schema"].schema.columns}
+        assert {column: str(dtype) for column, dtype in table.dtypes.items()} == shown, name
 
 
 def test_the_derivatives_report_what_they_spent_and_how_old_they_are(scanned: World) -> None:
@@ -272,7 +285,7 @@ def test_real_candles_cut_at_the_windows_end_give_the_same_bytes_of_signals(tmp_
     assert orjson.dumps(feeds[0]["signals"]) == orjson.dumps(feeds[1]["signals"])
 
 
-def test_the_refresh_goes_on_where_a_scan_stopped_and_brings_the_feed_up_to_date(world: World) -> None:
+def test_the_refresh_goes_on_where_a_scan_stopped_and_signals_and_feed_follow(world: World) -> None:
     settings = world.settings("two_speeds")
     home = str(world.folder / "two_speeds" / "dagster")
     with environment(COINALYZE_API_KEY=DEFAULT_KEY, DAGSTER_HOME=home):
@@ -291,10 +304,20 @@ def test_the_refresh_goes_on_where_a_scan_stopped_and_brings_the_feed_up_to_date
         assert first.feed["stats"]["freshness"]["open_interest"]["fresh"] == 0
         assert first.api["calls"] == 0
         with open_instance(settings) as instance:
-            result = definitions.resolve_job_def("refresh").execute_in_process(
+            before = dg.evaluate_automation_conditions(definitions, instance)
+            refreshed = definitions.resolve_job_def("refresh").execute_in_process(
                 instance=instance, partition_key=world.window.key
             )
-    assert result.success
+            assert refreshed.success
+            after = dg.evaluate_automation_conditions(definitions, instance, cursor=before.cursor)
+            requested = [result.key for result in after.results if result.true_subset.size]
+            assert {key.to_user_string() for key in requested} == {"features", *SIGNALS, "master_feed"}
+            followed = definitions.resolve_implicit_global_asset_job_def().execute_in_process(
+                instance=instance, partition_key=world.window.key, asset_selection=requested
+            )
+            assert followed.success
+            again = dg.evaluate_automation_conditions(definitions, instance, cursor=after.cursor)
+            assert again.total_requested == 0
     feed = orjson.loads(settings.feed_path.read_bytes())
     assert feed["window"] == world.window.key
     assert feed["stats"]["freshness"]["open_interest"]["fresh"] > feed["stats"]["markets"] / 2

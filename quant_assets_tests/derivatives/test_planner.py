@@ -138,7 +138,7 @@ def test_every_due_item_is_in_one_request_and_only_a_datasets_last_request_has_r
 def test_a_request_covers_what_its_window_needs_and_no_more_than_the_provider_keeps(back: int, late: float) -> None:
     now = WINDOW.end + timedelta(seconds=late)
     window = Window(WINDOW.end - back * LENGTH)
-    start, end = range_to_ask(window, now.timestamp())
+    start, end = range_to_ask(window, window, now.timestamp())
     assert start <= needed_from(window) - 900
     assert end >= window.end_seconds
     assert end <= now.timestamp() + 1

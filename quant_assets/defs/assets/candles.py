@@ -1,5 +1,6 @@
 """The stage `candles`: a folder of files becomes a table of bars, and a list of the files with what became of each."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,7 +33,7 @@ class CandlesConfig(dg.Config):
                 "sorted by exchange, symbol, timeframe and time. Files that did not change are not parsed again. "
                 "The last bar of a market may still be open; whoever reads cuts at a window's end."
             ),
-            metadata=columns.described_schema(columns.CANDLES),
+            metadata=columns.schema(columns.CANDLES),
             kinds={"python", "pandas", "parquet"},
             owners=["team:quant"],
         ),
@@ -41,7 +42,7 @@ class CandlesConfig(dg.Config):
                 "One row for each file of the candle folder: whether it was read, how many bars it gave, and if it was "
                 "skipped, why. A bad file never costs another."
             ),
-            metadata=columns.described_schema(columns.CANDLE_FILES),
+            metadata=columns.schema(columns.CANDLE_FILES),
             kinds={"python", "pandas", "parquet"},
             owners=["team:quant"],
         ),
@@ -62,6 +63,7 @@ def candles(
     progress: dg.ResourceParam[Progress],
 ) -> Iterator[dg.Output[pd.DataFrame] | dg.AssetCheckResult]:
     """Read what changed in the candle folder."""
+    started = time.perf_counter()
     folder = Path(config.folder or candle_folder.path)
     try:
         tables = read_candles(folder, _known(context, lake), progress)
@@ -71,20 +73,21 @@ def candles(
     skipped = files[files["status"] == "skipped"]
     used = files[files["status"] != "unused"]
     share = len(skipped) / max(len(used), 1)
-    counts: dict[str, dg.MetadataValue | int] = {
+    counts: dict[str, dg.MetadataValue | int | float] = {
         "folder": dg.MetadataValue.path(folder),
         "markets": len(files.loc[files["status"] == "read", ["exchange", "symbol"]].drop_duplicates()),
         "files_read": int((files["status"] == "read").sum()),
         "files_skipped": len(skipped),
         "bars_dropped": int(files["dropped"].sum()),
         "gaps": int(files["gaps"].sum()),
+        "seconds": time.perf_counter() - started,
     }
-    yield dg.Output(tables.bars, "candles", metadata={**columns.table_metadata(tables.bars, columns.CANDLES), **counts})
+    yield dg.Output(tables.bars, "candles", metadata={"dagster/row_count": len(tables.bars), **counts})
     yield dg.Output(
         files,
         "candle_files",
         metadata={
-            **columns.table_metadata(files, columns.CANDLE_FILES),
+            "dagster/row_count": len(files),
             "skipped": dg.MetadataValue.json(dict(zip(skipped["file"], skipped["reason"], strict=True))),
         },
     )

@@ -6,16 +6,19 @@ the provider's sake: what could not be had is carried forward with its age, and 
 
 import time
 from collections.abc import Collection, Iterator, Mapping
-from datetime import UTC, datetime
 
 import dagster as dg
 import orjson
 import pandas as pd
 
+from quant_assets.clock import Clock
 from quant_assets.coinalyze.errors import BudgetUnusable
 from quant_assets.defs import columns
+from quant_assets.defs.assets.derivative_account import CHECK_SPECS, checks, refresh_account, table_account
+from quant_assets.defs.conditions import FILLS_ITS_GAPS, FRESH_FOR_A_WINDOW
 from quant_assets.defs.io_managers import OPTIONAL
-from quant_assets.defs.partitions import WINDOWS
+from quant_assets.defs.partitions import FOUR_HOURS, WINDOWS, Tables, windows_of
+from quant_assets.defs.pools import COINALYZE
 from quant_assets.defs.resources import Cadences, Coinalyze, MarketRules
 from quant_assets.derivatives.datasets import DATASETS, SPECS, Dataset
 from quant_assets.derivatives.refresh import refresh
@@ -33,8 +36,7 @@ DESCRIPTIONS: Mapping[Dataset, str] = {
     "long_short_ratio": "Last ratio of long to short accounts of each market known at the window's end.",
     "liquidations": "Longs and shorts of each market that were liquidated in the last hour and the last 24.",
 }
-OLDEST_ALLOWED_SECONDS = 2 * 3600
-COVERAGE_EXPECTED = 0.9
+BACKFILL_TAG = "dagster/backfill"
 
 
 class RefreshConfig(dg.Config):
@@ -42,7 +44,8 @@ class RefreshConfig(dg.Config):
 
     max_wait_seconds: float = 120.0
     """Time to spend on asking; what is not known by then is carried forward. The newest window is never asked for
-    beyond the end of the one that follows it, which has a refresh of its own."""
+    beyond the end of the one that follows it, which has a refresh of its own; and no backfill asks beyond the next
+    quarter hour, when it is a scan's turn."""
     exchange: str = ""
     """Ask only for markets of this exchange."""
     symbol: str = ""
@@ -54,6 +57,8 @@ class RefreshConfig(dg.Config):
     group_name="derivatives",
     can_subset=True,
     partitions_def=WINDOWS,
+    backfill_policy=FOUR_HOURS,
+    pool=COINALYZE,
     ins={"coinalyze_markets": dg.AssetIn(metadata=OPTIONAL)},
     outs={
         dataset: dg.AssetOut(
@@ -62,23 +67,15 @@ class RefreshConfig(dg.Config):
                 f"{DESCRIPTIONS[dataset]} One row a market. From Coinalyze's `/{SPECS[dataset].endpoint}`: 15-minute "
                 "bars that had closed by the window's end; nothing that is known is asked for again."
             ),
-            metadata=columns.described_schema(columns.DERIVATIVES[dataset]),
+            metadata=columns.schema(columns.DERIVATIVES[dataset]),
             kinds={"python", "coinalyze", "parquet"},
             owners=["team:quant"],
+            freshness_policy=FRESH_FOR_A_WINDOW,
+            automation_condition=FILLS_ITS_GAPS,
         )
         for dataset in DATASETS
     },
-    check_specs=[
-        check
-        for dataset in DATASETS
-        for check in (
-            dg.AssetCheckSpec(
-                "coverage", asset=dataset, description="At least 90 % of the markets that have a symbol have data."
-            ),
-            dg.AssetCheckSpec("age", asset=dataset, description="Half of what is known is at most 2 hours old."),
-            dg.AssetCheckSpec("refresh", asset=dataset, description="The refresh was not cut short by an error."),
-        )
-    ],
+    check_specs=CHECK_SPECS,
 )
 def derivatives(
     context: dg.AssetExecutionContext,
@@ -90,11 +87,14 @@ def derivatives(
     market_rules: MarketRules,
     cadences: Cadences,
     progress: dg.ResourceParam[Progress],
-) -> Iterator[dg.Output[pd.DataFrame] | dg.AssetCheckResult]:
+    clock: dg.ResourceParam[Clock],
+) -> Iterator[dg.Output[Tables] | dg.AssetCheckResult]:
     """Ask for what is due, and lay down what is known."""
-    window = Window.of_key(context.partition_key)
+    started = time.perf_counter()
+    windows = windows_of(context)
+    last = windows[-1]
     selected = [dataset for dataset in DATASETS if dataset in context.op_execution_context.selected_output_names]
-    now = datetime.fromtimestamp(time.time(), UTC)
+    now = clock.now()
     rules, policy = market_rules.load(), cadences.load()
 
     market_list = list_of_provider(coinalyze_markets, coinalyze.provider)
@@ -109,40 +109,59 @@ def derivatives(
 
     since_ms = float(symbol_map["market_list_at_ms"].max()) if len(symbol_map) else 0.0
     try:
-        with coinalyze.client() as client, coinalyze.store() as store:
+        with coinalyze.client(clock) as client, coinalyze.store() as store:
             _, report = refresh(
                 store,
                 client,
                 resolve_chosen,
-                window,
+                last,
+                first=windows[0],
                 since_ms=since_ms,
                 datasets=selected,
-                deadline=_deadline(window, time.time(), config.max_wait_seconds),
+                deadline=_deadline(
+                    last, clock.seconds(), config.max_wait_seconds, is_backfill=BACKFILL_TAG in context.run.tags
+                ),
                 policy=policy,
-                interest=lambda: market_interest(features_table(candles, symbol_map, {}, window)),
+                clock=clock.seconds,
+                interest=lambda: market_interest(features_table(candles, symbol_map, {}, last)),
                 progress=progress,
             )
             final_map = resolve({dataset: store.empty_twice(dataset, since_ms) for dataset in DATASETS})
-            tables = {dataset: snapshot(store, final_map, dataset, window) for dataset in selected}
-            store.save_report(window.key, orjson.dumps(report.as_dict()).decode())
+            tables = {
+                dataset: {window.key: snapshot(store, final_map, dataset, window) for window in windows}
+                for dataset in selected
+            }
+            store.save_report(last.key, orjson.dumps(report.as_dict()).decode())
     except (StoreError, BudgetUnusable) as error:
         # The feed goes on without: nothing is known then, which the checks and the ages show.
         report = RefreshReport(
             {dataset: DatasetReport() for dataset in selected}, stopped="store", problems=[str(error)]
         )
-        tables = {dataset: snapshot(None, symbol_map, dataset, window) for dataset in selected}
+        tables = {
+            dataset: {window.key: snapshot(None, symbol_map, dataset, window) for window in windows}
+            for dataset in selected
+        }
     for problem in report.problems:
         context.log.warning(problem)
-    for dataset, table in tables.items():
-        ages = (window.end_ms - table["closed_at_ms"]) / 1000
-        yield dg.Output(table, dataset, metadata=_metadata(table, ages, dataset, report))
-        yield from _checks(table, ages, dataset, report)
+    seconds = time.perf_counter() - started
+    for dataset, by_window in tables.items():
+        for window in windows:
+            account = table_account(by_window[window.key], window)
+            if window is last:  # what was spent is told once
+                account |= refresh_account(report, dataset, seconds)
+            context.add_asset_metadata(account, asset_key=dataset, partition_key=window.key)
+        yield dg.Output(by_window, dataset)
+        yield from checks(by_window, dataset, report)
 
 
-def _deadline(window: Window, now: float, max_wait_seconds: float) -> float:
+def _deadline(last: Window, now: float, max_wait_seconds: float, *, is_backfill: bool) -> float:
     """Return when a refresh that starts `now` has to end (epoch seconds)."""
-    following = window.end_seconds + LENGTH.total_seconds()
-    return min(now + max_wait_seconds, following) if now < following else now + max_wait_seconds
+    length = LENGTH.total_seconds()
+    latest = now + max_wait_seconds
+    if is_backfill:
+        return min(latest, now - now % length + length)
+    following = last.end_seconds + length
+    return min(latest, following) if now < following else latest
 
 
 def _chosen(symbol_map: pd.DataFrame, config: RefreshConfig) -> pd.DataFrame:
@@ -151,64 +170,3 @@ def _chosen(symbol_map: pd.DataFrame, config: RefreshConfig) -> pd.DataFrame:
     if config.exchange:
         chosen &= symbol_map["exchange"].str.casefold() == config.exchange.casefold()
     return symbol_map[chosen].reset_index(drop=True)
-
-
-def _metadata(
-    table: pd.DataFrame, ages: pd.Series, dataset: Dataset, report: RefreshReport
-) -> dict[str, dg.MetadataValue | int | float | str]:
-    account = report.datasets[dataset]
-    known = ages.dropna()
-    metadata: dict[str, dg.MetadataValue | int | float | str] = {
-        **columns.table_metadata(table, columns.DERIVATIVES[dataset]),
-        "coverage": _coverage(table),
-        "markets_known": len(known),
-        "calls": account.calls,
-        "requests": account.requests,
-        "cache_hits": account.known,
-        "fetched": account.fetched,
-        "empty": account.empty,
-        "failed": account.failed,
-        "waiting": account.waiting,
-        "rate_limited": report.rate_limited,
-        "waited_seconds": report.waited_seconds,
-        "broken_points": report.broken_points,
-        "stopped": report.stopped or "no",
-        "problems": dg.MetadataValue.json(report.problems[:20]),
-    }
-    if len(known):
-        metadata["median_age_seconds"] = float(known.median())
-        metadata["p95_age_seconds"] = float(known.quantile(0.95))
-    return metadata
-
-
-def _checks(
-    table: pd.DataFrame, ages: pd.Series, dataset: Dataset, report: RefreshReport
-) -> Iterator[dg.AssetCheckResult]:
-    coverage, median = _coverage(table), ages.dropna().median()
-    yield dg.AssetCheckResult(
-        asset_key=dataset,
-        check_name="coverage",
-        passed=coverage >= COVERAGE_EXPECTED,
-        severity=dg.AssetCheckSeverity.WARN,
-        metadata={"coverage": coverage},
-    )
-    yield dg.AssetCheckResult(
-        asset_key=dataset,
-        check_name="age",
-        passed=bool(median <= OLDEST_ALLOWED_SECONDS),
-        severity=dg.AssetCheckSeverity.WARN,
-        metadata={"median_age_seconds": float(median)} if len(ages.dropna()) else {"known": 0},
-    )
-    yield dg.AssetCheckResult(
-        asset_key=dataset,
-        check_name="refresh",
-        passed=report.stopped in {"", "out_of_time"} and not report.datasets[dataset].failed,
-        severity=dg.AssetCheckSeverity.WARN,
-        metadata={"stopped": report.stopped or "no", "problems": dg.MetadataValue.json(report.problems[:20])},
-    )
-
-
-def _coverage(table: pd.DataFrame) -> float:
-    """Return the share of markets with data among those that have a symbol; 1 where none has."""
-    served = table["coinalyze_symbol"] != ""
-    return float(table.loc[served, "closed_at_ms"].notna().mean()) if served.any() else 1.0

@@ -1,15 +1,18 @@
 """The stage `features`: everything that a strategy reads, one row a market, as of the window's end."""
 
+import time
+
 import dagster as dg
 import pandas as pd
 
 from quant_assets.defs import columns
+from quant_assets.defs.conditions import FOLLOWS_ITS_INPUTS
 from quant_assets.defs.io_managers import CARRIED_FORWARD
-from quant_assets.defs.partitions import WINDOWS
+from quant_assets.defs.partitions import FOUR_HOURS, WINDOWS, Tables, windows_of
+from quant_assets.defs.pools import ANALYSIS
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.progress import Progress
 from quant_assets.signals import features_table
-from quant_assets.windows import Window
 
 
 @dg.asset(
@@ -17,36 +20,45 @@ from quant_assets.windows import Window
     kinds={"python", "talib", "parquet"},
     owners=["team:quant"],
     partitions_def=WINDOWS,
+    backfill_policy=FOUR_HOURS,
+    automation_condition=FOLLOWS_ITS_INPUTS,
+    pool=ANALYSIS,
     ins={dataset: dg.AssetIn(metadata=CARRIED_FORWARD) for dataset in DATASETS},
     description=(
         "Indicators, RSI trendlines and derivative inputs of each market, from bars that had closed by the window's "
         "end alone. A dataset that is missing is taken from the newest window before; what is not known stays empty."
     ),
-    metadata=columns.described_schema(columns.FEATURE_COLUMNS),
+    metadata=columns.schema(columns.FEATURE_COLUMNS),
 )
 def features(
     context: dg.AssetExecutionContext,
     candles: pd.DataFrame,
     symbol_map: pd.DataFrame,
-    open_interest: pd.DataFrame,
-    funding_rate: pd.DataFrame,
-    long_short_ratio: pd.DataFrame,
-    liquidations: pd.DataFrame,
+    open_interest: Tables,
+    funding_rate: Tables,
+    long_short_ratio: Tables,
+    liquidations: Tables,
     progress: dg.ResourceParam[Progress],
-) -> dg.MaterializeResult[pd.DataFrame]:
-    """Compute the features of every market."""
+) -> Tables:
+    """Compute the features of every market, window by window."""
     known = {
         "open_interest": open_interest,
         "funding_rate": funding_rate,
         "long_short_ratio": long_short_ratio,
         "liquidations": liquidations,
     }
-    table = features_table(candles, symbol_map, known, Window.of_key(context.partition_key), progress)
-    return dg.MaterializeResult(
-        value=table,
-        metadata={
-            **columns.table_metadata(table, columns.FEATURE_COLUMNS),
-            "unusable": int((table["unusable"] != "").sum()),
-            "with_open_interest": int(table["oi_z"].notna().sum()),
-        },
-    )
+    tables = {}
+    for window in windows_of(context):
+        started = time.perf_counter()
+        derivatives = {dataset: by_window[window.key] for dataset, by_window in known.items()}
+        table = tables[window.key] = features_table(candles, symbol_map, derivatives, window, progress)
+        context.add_asset_metadata(
+            {
+                "dagster/row_count": len(table),
+                "unusable": int((table["unusable"] != "").sum()),
+                "with_open_interest": int(table["oi_z"].notna().sum()),
+                "seconds": time.perf_counter() - started,
+            },
+            partition_key=window.key,
+        )
+    return tables

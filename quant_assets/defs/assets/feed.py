@@ -1,20 +1,27 @@
 """The stage `feed`: every signal of a window in one document, published for whoever reads it."""
 
 import time
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import orjson
 import pandas as pd
 
-from quant_assets.defs.partitions import WINDOWS
+from quant_assets.clock import Clock
+from quant_assets.defs.assets.feed_summary import summary
+from quant_assets.defs.conditions import FOLLOWS_ITS_INPUTS, FRESH_FOR_A_WINDOW
+from quant_assets.defs.partitions import FOUR_HOURS, WINDOWS, Tables, windows_of
+from quant_assets.defs.pools import ANALYSIS
 from quant_assets.defs.resources import Coinalyze, FeedFile
 from quant_assets.derivatives.store import StoreError
 from quant_assets.feed import build_feed, feed_problems, publish
 from quant_assets.signals import Strategy
 from quant_assets.windows import Window
+
+#: Where another run is writing the same window, a moment later everything fits together again.
+SETTLING_SECONDS = 2.0
 
 
 def feed_asset(strategies: Sequence[Strategy]) -> dg.AssetsDefinition:
@@ -26,6 +33,10 @@ def feed_asset(strategies: Sequence[Strategy]) -> dg.AssetsDefinition:
         kinds={"python", "json"},
         owners=["team:quant"],
         partitions_def=WINDOWS,
+        backfill_policy=FOUR_HOURS,
+        freshness_policy=FRESH_FOR_A_WINDOW,
+        automation_condition=FOLLOWS_ITS_INPUTS,
+        pool=ANALYSIS,
         io_manager_key="document_io_manager",
         ins={f"signals_{strategy.key}": dg.AssetIn(key=["signals", strategy.key]) for strategy in strategies},
         description=(
@@ -36,58 +47,96 @@ def feed_asset(strategies: Sequence[Strategy]) -> dg.AssetsDefinition:
             dg.AssetCheckSpec(
                 "contract",
                 asset="master_feed",
-                description="The feed is valid by its JSON Schema, with no NaN, and signals = markets x strategies.",
+                description=(
+                    "The feed is valid by its JSON Schema, with no NaN, and signals = markets x strategies. One that "
+                    "is not is neither kept nor published."
+                ),
+                blocking=True,
             )
         ],
     )
     def master_feed(
         context: dg.AssetExecutionContext,
         candle_files: pd.DataFrame,
-        features: pd.DataFrame,
+        features: Tables,
         coinalyze: Coinalyze,
         feed_file: FeedFile,
-        **signals: pd.DataFrame,
-    ) -> Iterator[dg.Output[bytes] | dg.AssetCheckResult]:
-        window = Window.of_key(context.partition_key)
-        try:
-            with coinalyze.store() as store:
-                report = store.report(window.key)
-        except StoreError as error:
-            context.log.warning("the account of the refresh is missing: %s", error)
-            report = None
-        written_at = datetime.fromtimestamp(time.time(), UTC)
-        feed = build_feed(
-            features,
-            {strategy: signals[f"signals_{strategy.key}"] for strategy in strategies},
-            candle_files,
-            window,
-            api=None if report is None else orjson.loads(report),
-            written_at=written_at,
-        )
-        content = orjson.dumps(feed)
-        problems = feed_problems(content)
-        stats = feed["stats"]
+        clock: dg.ResourceParam[Clock],
+        **signals: Tables,
+    ) -> Iterator[dg.Output[dict[str, bytes]] | dg.AssetCheckResult]:
+        documents: dict[str, bytes] = {}
+        problems: list[str] = []
+        accounts: dict[str, dict[str, Any]] = {}
+        windows = windows_of(context)
+        for window in windows:
+            started, written_at = time.perf_counter(), clock.now()
+            tables = {strategy: signals[f"signals_{strategy.key}"][window.key] for strategy in strategies}
+            _require_same_markets(features[window.key], tables.values())
+            feed = build_feed(
+                features[window.key],
+                tables,
+                candle_files,
+                window,
+                api=_account_of_refresh(context, coinalyze, window),
+                written_at=written_at,
+            )
+            documents[window.key] = orjson.dumps(feed)
+            problems += [f"{window.key}: {problem}" for problem in feed_problems(documents[window.key])]
+            accounts[window.key] = {**_account(feed), "published": False, "seconds": time.perf_counter() - started}
         yield dg.AssetCheckResult(
             check_name="contract",
             passed=not problems,
-            metadata={
-                "signals": stats["signals"],
-                "markets": stats["markets"],
-                "problems": dg.MetadataValue.json(problems),
-            },
+            metadata={"windows": len(windows), "problems": dg.MetadataValue.json(problems)},
         )
         if problems:
             raise dg.Failure(f"the feed breaks its contract and is not published: {problems[0]}", allow_retries=False)
-        yield dg.Output(
-            content,
-            metadata={
-                "dagster/row_count": stats["signals"],
-                "markets": stats["markets"],
-                **stats["actions"],
-                **stats["resolution"],
-                "published": publish(content, window, Path(feed_file.path), written_at),
-                "simulated": feed["simulated"],
-            },
-        )
+        newest = windows[-1]
+        accounts[newest.key]["published"] = publish(documents[newest.key], newest, Path(feed_file.path), clock.now())
+        for key, account in accounts.items():
+            context.add_asset_metadata(account, partition_key=key)
+        yield dg.Output(documents)
 
     return master_feed
+
+
+def _require_same_markets(features: pd.DataFrame, tables: Iterable[pd.DataFrame]) -> None:
+    """Try again in a moment where features and signals are not of the same markets."""
+    markets = ["exchange", "symbol"]
+    if not all(table[markets].equals(features[markets]) for table in tables):
+        raise dg.RetryRequested(max_retries=3, seconds_to_wait=SETTLING_SECONDS)
+
+
+def _account_of_refresh(
+    context: dg.AssetExecutionContext, coinalyze: Coinalyze, window: Window
+) -> dict[str, Any] | None:
+    """Return what the window's last refresh had to tell, None where there was none."""
+    try:
+        with coinalyze.store() as store:
+            report = store.report(window.key)
+    except StoreError as error:
+        context.log.warning("the account of the refresh is missing: %s", error)
+        return None
+    account: dict[str, Any] | None = None if report is None else orjson.loads(report)
+    return account
+
+
+def _account(feed: dict[str, Any]) -> dict[str, Any]:
+    """Return the metadata of a feed."""
+    stats = feed["stats"]
+    by_strategy: dict[str, int] = {
+        f"{name}: {action}": 0 for name in stats["strategies"] for action in ("LONG", "SHORT", "WAIT")
+    }
+    for entry in feed["signals"]:
+        by_strategy[f"{entry['strategy_name']}: {entry['action']}"] += 1
+    return {
+        "summary": dg.MetadataValue.md(summary(feed)),
+        "dagster/row_count": stats["signals"],
+        "markets": stats["markets"],
+        **stats["actions"],
+        **by_strategy,
+        **stats["resolution"],
+        "coverage": stats["freshness"]["open_interest"]["fresh"] / max(stats["markets"], 1),
+        "calls": stats["api"]["calls"],
+        "skipped_files": len(stats["skipped"]),
+        "simulated": feed["simulated"],
+    }

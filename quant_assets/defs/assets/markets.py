@@ -3,15 +3,18 @@
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import dagster as dg
 import pandas as pd
 
+from quant_assets.clock import Clock
 from quant_assets.coinalyze.client import Usage
-from quant_assets.coinalyze.errors import CoinalyzeError
+from quant_assets.coinalyze.errors import CoinalyzeError, ProviderUnavailable
 from quant_assets.defs import columns
+from quant_assets.defs.conditions import BEFORE_IT_IS_TOO_OLD, FOLLOWS_THE_LIST, FRESH_FOR_A_DAY
 from quant_assets.defs.io_managers import OPTIONAL
+from quant_assets.defs.pools import COINALYZE
 from quant_assets.defs.resources import Coinalyze, MarketRules
 from quant_assets.derivatives.store import StoreError
 from quant_assets.lake import Lake
@@ -31,68 +34,87 @@ class MarketListConfig(dg.Config):
 
     max_wait_seconds: float = 120.0
     """Time to spend on asking; after that the last list goes on serving."""
+    retry: bool = True
+    """Whether to try again in a while when the provider is out of reach."""
 
 
-def _failure(error: Exception, usage: Usage) -> dg.Failure:
-    """Return the failure of the market list, with what was spent on it all the same."""
+def _failure(error: Exception, usage: Usage, config: MarketListConfig) -> dg.Failure:
+    """Return the failure of the market list, with what was spent on it all the same.
+
+    A provider out of reach may be back in a moment; a key that is refused, or a list that is, will be so again.
+    """
     spent: dict[str, str | int] = {
         "error": type(error).__name__,
         "calls": usage.calls,
         "requests": usage.requests,
     }
-    return dg.Failure(str(error), metadata=spent, allow_retries=False)
+    return dg.Failure(str(error), metadata=spent, allow_retries=config.retry and isinstance(error, ProviderUnavailable))
 
 
-@dg.asset(
-    group_name="markets",
-    kinds={"python", "coinalyze", "parquet"},
-    owners=["team:quant"],
-    description=(
-        "Every futures market that Coinalyze lists, with the name of its exchange: `/exchanges` and `/future-markets`, "
-        "two calls. An answer that is empty, or has lost more than half of the last one, is refused, and the last list "
-        "goes on serving."
-    ),
-    metadata=columns.described_schema(columns.COINALYZE_MARKETS),
-    freshness_policy=dg.FreshnessPolicy.time_window(fail_window=A_DAY, warn_window=timedelta(hours=23)),
-)
-def coinalyze_markets(
-    config: MarketListConfig, coinalyze: Coinalyze, lake: dg.ResourceParam[Lake]
-) -> dg.MaterializeResult[pd.DataFrame]:
-    """Fetch the market list."""
-    fetched_at = datetime.fromtimestamp(time.time(), UTC)
-    deadline = time.time() + config.max_wait_seconds
-    usage = Usage()
-    try:
-        with coinalyze.client() as client, coinalyze.store() as store:
-            usage = client.usage
-            exchanges, rows = client.exchanges(deadline=deadline), client.future_markets(deadline=deadline)
-            if rows.simulated:
-                store.mark_simulated()
-    except (CoinalyzeError, StoreError) as error:
-        raise _failure(error, usage) from None
-    table = market_list_table(
-        [(exchange.code, exchange.name) for exchange in exchanges.rows],
-        [asdict(row) for row in rows.rows],
-        fetched_at,
-    ).assign(provider=coinalyze.provider, simulated=rows.simulated)
-    last = list_of_provider(lake.read_sound(["coinalyze_markets"]), coinalyze.provider)
-    try:
-        codes = [exchange.code for exchange in exchanges.rows]
-        refuse_shrunken_list("/exchanges", codes, () if last is None else set(last["exchange"]))
-        refuse_shrunken_list("/future-markets", set(table["symbol"]), () if last is None else set(last["symbol"]))
-    except MarketListRefused as error:
-        raise _failure(error, usage) from None
-    return dg.MaterializeResult(
-        value=table,
-        metadata={
-            **columns.table_metadata(table, columns.COINALYZE_MARKETS),
-            "exchanges": len(exchanges.rows),
-            "perpetuals": int(table["is_perpetual"].sum()),
-            "broken_rows": exchanges.broken + rows.broken,
-            "calls": usage.calls,
-            "requests": usage.requests,
-        },
+def market_list_asset(provider: str) -> dg.AssetsDefinition:
+    """Return the asset `coinalyze_markets`, as this provider lists them: another one's list is another version."""
+
+    @dg.asset(
+        name="coinalyze_markets",
+        group_name="markets",
+        kinds={"python", "coinalyze", "parquet"},
+        owners=["team:quant"],
+        description=(
+            "Every futures market that Coinalyze lists, with the name of its exchange: `/exchanges` and "
+            "`/future-markets`, two calls. An answer that is empty, or has lost more than half of the last one, is "
+            "refused, and the last list goes on serving."
+        ),
+        metadata=columns.schema(columns.COINALYZE_MARKETS),
+        code_version=provider,
+        freshness_policy=FRESH_FOR_A_DAY,
+        automation_condition=BEFORE_IT_IS_TOO_OLD,
+        retry_policy=dg.RetryPolicy(max_retries=3, delay=5, backoff=dg.Backoff.EXPONENTIAL),
+        pool=COINALYZE,
     )
+    def coinalyze_markets(
+        config: MarketListConfig,
+        coinalyze: Coinalyze,
+        lake: dg.ResourceParam[Lake],
+        clock: dg.ResourceParam[Clock],
+    ) -> dg.MaterializeResult[pd.DataFrame]:
+        started = time.perf_counter()
+        fetched_at = clock.now()
+        deadline = clock.seconds() + config.max_wait_seconds
+        usage = Usage()
+        try:
+            with coinalyze.client(clock) as client, coinalyze.store() as store:
+                usage = client.usage
+                exchanges, rows = client.exchanges(deadline=deadline), client.future_markets(deadline=deadline)
+                if rows.simulated:
+                    store.mark_simulated()
+        except (CoinalyzeError, StoreError) as error:
+            raise _failure(error, usage, config) from None
+        table = market_list_table(
+            [(exchange.code, exchange.name) for exchange in exchanges.rows],
+            [asdict(row) for row in rows.rows],
+            fetched_at,
+        ).assign(provider=coinalyze.provider, simulated=rows.simulated)
+        last = list_of_provider(lake.read_sound(["coinalyze_markets"]), coinalyze.provider)
+        try:
+            codes = [exchange.code for exchange in exchanges.rows]
+            refuse_shrunken_list("/exchanges", codes, () if last is None else set(last["exchange"]))
+            refuse_shrunken_list("/future-markets", set(table["symbol"]), () if last is None else set(last["symbol"]))
+        except MarketListRefused as error:
+            raise _failure(error, usage, config) from None
+        return dg.MaterializeResult(
+            value=table,
+            metadata={
+                "dagster/row_count": len(table),
+                "exchanges": len(exchanges.rows),
+                "perpetuals": int(table["is_perpetual"].sum()),
+                "broken_rows": exchanges.broken + rows.broken,
+                "calls": usage.calls,
+                "requests": usage.requests,
+                "seconds": time.perf_counter() - started,
+            },
+        )
+
+    return coinalyze_markets
 
 
 @dg.asset(
@@ -104,8 +126,9 @@ def coinalyze_markets(
         "Which Coinalyze symbol serves each market, for each dataset: its own exchange (resolved), the best market of "
         "a reference exchange (aggregated), or none (neutral). One row for every market that has candles. No call."
     ),
-    metadata=columns.described_schema(columns.SYMBOL_MAP),
-    freshness_policy=dg.FreshnessPolicy.time_window(fail_window=A_DAY, warn_window=timedelta(hours=23)),
+    metadata=columns.schema(columns.SYMBOL_MAP),
+    freshness_policy=FRESH_FOR_A_DAY,
+    automation_condition=FOLLOWS_THE_LIST,
     check_specs=[
         dg.AssetCheckSpec("every_market_has_a_row", asset="symbol_map", description="100 % of the markets have a row."),
         dg.AssetCheckSpec(
@@ -124,9 +147,11 @@ def symbol_map(
     market_rules: MarketRules,
     coinalyze: Coinalyze,
     lake: dg.ResourceParam[Lake],
+    clock: dg.ResourceParam[Clock],
 ) -> Iterator[dg.Output[pd.DataFrame] | dg.AssetCheckResult]:
     """Resolve every market."""
-    now = datetime.fromtimestamp(time.time(), UTC)
+    started = time.perf_counter()
+    now = clock.now()
     markets = candle_files.loc[candle_files["status"] == "read", ["exchange", "symbol"]].drop_duplicates()
     market_list = list_of_provider(coinalyze_markets, coinalyze.provider)
     last = lake.read_sound(["symbol_map"])
@@ -137,11 +162,12 @@ def symbol_map(
     yield dg.Output(
         table,
         metadata={
-            **columns.table_metadata(table, columns.SYMBOL_MAP),
+            "dagster/row_count": len(table),
             **{status: int(statuses.get(status, 0)) for status in ("resolved", "aggregated", "neutral")},
             "coverage": float((table["status"] != "neutral").mean()) if len(table) else 0.0,
             "distinct_symbols": int(table["open_interest_symbol"].replace("", None).nunique()),
             "market_list_age_hours": age / 3600,
+            "seconds": time.perf_counter() - started,
         },
     )
     yield dg.AssetCheckResult(

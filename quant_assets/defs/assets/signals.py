@@ -1,13 +1,17 @@
 """The stage `signals`: one table for each strategy that is registered."""
 
+import time
 from collections.abc import Iterator
 
 import dagster as dg
-import pandas as pd
 
 from quant_assets.defs import columns
-from quant_assets.defs.partitions import WINDOWS
+from quant_assets.defs.conditions import FOLLOWS_ITS_INPUTS
+from quant_assets.defs.partitions import FOUR_HOURS, WINDOWS, Tables, windows_of
+from quant_assets.defs.pools import ANALYSIS
 from quant_assets.signals import Strategy, run_strategy
+
+SHOWN_FAILURES = 5
 
 
 def signal_asset(strategy: Strategy) -> dg.AssetsDefinition:
@@ -19,8 +23,11 @@ def signal_asset(strategy: Strategy) -> dg.AssetsDefinition:
         kinds={"python", "parquet"},
         owners=["team:quant"],
         partitions_def=WINDOWS,
+        backfill_policy=FOUR_HOURS,
+        automation_condition=FOLLOWS_ITS_INPUTS,
+        pool=ANALYSIS,
         description=f"{strategy.description} One row a market: bias, action, score with its parts, setup or reason.",
-        metadata=columns.described_schema(columns.signal_columns(strategy)),
+        metadata={**columns.schema(columns.signal_columns(strategy)), **columns.lineage(strategy)},
         check_specs=[
             dg.AssetCheckSpec(
                 "judged", asset=["signals", strategy.key], description="The strategy failed on no market."
@@ -28,27 +35,32 @@ def signal_asset(strategy: Strategy) -> dg.AssetsDefinition:
         ],
     )
     def signals(
-        context: dg.AssetExecutionContext, features: pd.DataFrame
-    ) -> Iterator[dg.Output[pd.DataFrame] | dg.AssetCheckResult]:
+        context: dg.AssetExecutionContext, features: Tables
+    ) -> Iterator[dg.Output[Tables] | dg.AssetCheckResult]:
+        tables: Tables = {}
         failures: list[str] = []
-        table = run_strategy(strategy, features, failures.append)
-        for failure in failures[:5]:
+        for window in windows_of(context):
+            started, failed_before = time.perf_counter(), len(failures)
+            table = tables[window.key] = run_strategy(strategy, features[window.key], failures.append)
+            actions = table["action"].value_counts()
+            context.add_asset_metadata(
+                {
+                    "dagster/row_count": len(table),
+                    **{action: int(actions.get(action, 0)) for action in ("LONG", "SHORT", "WAIT")},
+                    "best_score": float(table["score"].max()) if len(table) else 0.0,
+                    "failures": dg.MetadataValue.json(failures[failed_before:][:SHOWN_FAILURES]),
+                    "seconds": time.perf_counter() - started,
+                },
+                partition_key=window.key,
+            )
+        for failure in failures[:SHOWN_FAILURES]:
             context.log.warning(failure)
-        actions = table["action"].value_counts()
+        yield dg.Output(tables)
         yield dg.AssetCheckResult(
             check_name="judged",
             passed=not failures,
             severity=dg.AssetCheckSeverity.WARN,
-            metadata={"failures": len(failures), "first": dg.MetadataValue.json(failures[:5])},
-        )
-        yield dg.Output(
-            table,
-            metadata={
-                **columns.table_metadata(table, columns.signal_columns(strategy)),
-                **{action: int(actions.get(action, 0)) for action in ("LONG", "SHORT", "WAIT")},
-                "best_score": float(table["score"].max()) if len(table) else 0.0,
-                "failures": dg.MetadataValue.json(failures[:5]),
-            },
+            metadata={"failures": len(failures), "first": dg.MetadataValue.json(failures[:SHOWN_FAILURES])},
         )
 
     return signals

@@ -7,13 +7,14 @@ which takes the same trigger and trades it otherwise.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from quant_assets.signals.features import Features
 from quant_assets.signals.rounding import above, below
-from quant_assets.signals.scores import oi_flow, sentiment
+from quant_assets.signals.scores import OI_FLOW_READS, SENTIMENT_READS, oi_flow, sentiment
 from quant_assets.signals.setups import Setup, valid_setup
 from quant_assets.signals.sides import LONG, NONE, SIGN
-from quant_assets.signals.strategy import Strategy, Verdict
+from quant_assets.signals.strategy import Reads, Strategy, Verdict
 from quant_assets.signals.triggers import Trigger
 
 
@@ -29,6 +30,24 @@ class Breakout(Strategy):
     )
     strategy_type = "breakout"
     parts = ("geometry", "momentum", "oi_flow", "sentiment")
+    reads: ClassVar[Reads] = {
+        "bias": ("trigger_side",),
+        "geometry": ("trigger_start_close", "trigger_end_close", "trigger_start_index", "trigger_end_index"),
+        "momentum": ("trigger_strength",),
+        "oi_flow": OI_FLOW_READS,
+        "sentiment": ("trigger_side", *SENTIMENT_READS),
+        "setup": (
+            "trigger_side",
+            "price",
+            "trigger_close",
+            "trigger_atr",
+            "trigger_before_low",
+            "trigger_before_high",
+            "trigger_line_low",
+            "trigger_line_high",
+        ),
+        "reason": ("price", "trigger_close", "trigger_after_low", "trigger_after_high"),
+    }
 
     farthest: float = 0.03
     """How far P may have moved from the breakout's close, as a share of it."""

@@ -6,19 +6,21 @@ Here: this strategy's gates, parts, stop and target. Not here: how lines and tri
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from quant_assets.signals.features import Features
 from quant_assets.signals.rounding import below, within
-from quant_assets.signals.scores import oi_flow, sentiment
+from quant_assets.signals.scores import OI_FLOW_READS, SENTIMENT_READS, oi_flow, sentiment
 from quant_assets.signals.setups import Setup, valid_setup
 from quant_assets.signals.sides import LONG, NONE, SHORT, SIGN
 from quant_assets.signals.strategies.breakout import has_moved_away
-from quant_assets.signals.strategy import Strategy, Verdict
+from quant_assets.signals.strategy import Reads, Strategy, Verdict
 from quant_assets.signals.triggers import Trigger
 
 ALLOWED = {LONG: (40.0, 80.0), SHORT: (20.0, 60.0)}
 """Range of the last HTF RSI in which a breakout is followed."""
 BEST = {LONG: (50.0, 70.0), SHORT: (30.0, 50.0)}
+SETUP_READS = ("trigger_side", "price", "htf_atr", "trigger_leg_high", "trigger_leg_low")
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,19 @@ class BreakoutV2(Strategy):
     strategy_type = "breakout"
     parts = ("range", "oi_flow", "obv", "breakout", "risk_reward", "sentiment")
     filters = ("oi_zscore", "obv_slope")
+    reads: ClassVar[Reads] = {
+        "bias": ("trigger_side",),
+        "range": ("trigger_side", "htf_rsi"),
+        "oi_flow": OI_FLOW_READS,
+        "obv": ("trigger_side", "obv_slope"),
+        "breakout": ("trigger_strength",),
+        "risk_reward": SETUP_READS,
+        "sentiment": ("trigger_side", *SENTIMENT_READS),
+        "oi_zscore": OI_FLOW_READS,
+        "obv_slope": ("trigger_side", "obv_slope"),
+        "setup": SETUP_READS,
+        "reason": ("price", "trigger_close", "htf_rsi"),
+    }
 
     farthest: float = 0.03
     """How far P may have moved from the breakout's close, as a share of it."""

@@ -6,13 +6,14 @@ Here: this strategy's parts, threshold, stop and target. Not here: how trend, pu
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from quant_assets.signals.features import Features
 from quant_assets.signals.rounding import above
-from quant_assets.signals.scores import PENALTY, oi_flow, score_of, sentiment
+from quant_assets.signals.scores import OI_FLOW_READS, PENALTY, SENTIMENT_READS, oi_flow, score_of, sentiment
 from quant_assets.signals.setups import Setup, valid_setup
 from quant_assets.signals.sides import LONG, NONE, SIGN
-from quant_assets.signals.strategy import Strategy, Verdict
+from quant_assets.signals.strategy import Reads, Strategy, Verdict
 
 AGREES = {"BULLISH": 1.0, "BEARISH": -1.0, "NEUTRAL": 0.0, "NONE": 0.0}
 """The sign of the side that an OBV imbalance or a divergence speaks for."""
@@ -30,6 +31,17 @@ class Legacy(Strategy):
     )
     strategy_type = "trend_pullback"
     parts = ("trend", "structure", "money_flow", "timing", "oi_flow", "sentiment", PENALTY)
+    reads: ClassVar[Reads] = {
+        "bias": ("trend_bias",),
+        "trend": ("trend_bias", "htf_adx"),
+        "structure": ("is_pullback",),
+        "money_flow": ("trend_bias", "obv_imbalance"),
+        "timing": ("is_pullback", "is_volume_quiet"),
+        "oi_flow": OI_FLOW_READS,
+        "sentiment": ("trend_bias", *SENTIMENT_READS),
+        PENALTY: ("trend_bias", "divergence", "is_overextended"),
+        "setup": ("trend_bias", "price", "ltf_atr", "ltf_low_20", "ltf_high_20", "ltf_low_100", "ltf_high_100"),
+    }
 
     threshold: float = 70.0
     """Least score for a setup."""

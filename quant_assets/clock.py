@@ -1,0 +1,27 @@
+"""The time of day and waiting, as something that is passed in.
+
+Here: the clock that everything which needs "now" is given, and the system's. Not here: windows (windows.py).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """`seconds` gives the time of day as UNIX seconds, `sleep` waits for so many."""
+
+    seconds: Callable[[], float] = time.time
+    sleep: Callable[[float], None] = time.sleep
+
+    def now(self) -> datetime:
+        """Return the moment, in UTC."""
+        return datetime.fromtimestamp(self.seconds(), UTC)
+
+
+SYSTEM: Final = Clock()

@@ -1,0 +1,79 @@
+"""The stage `operations`: removing what is too old, and telling what the rest takes.
+
+Here: which records of Dagster's go with it. Not here: how long things are kept (quant_assets/retention.py).
+"""
+
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from quant_assets.clock import Clock
+from quant_assets.defs.resources import Coinalyze, Folders, Retention
+from quant_assets.lake import Lake
+from quant_assets.retention import prune_lake, size_of
+
+#: Runs removed at a time; each takes some rows and files with it.
+BATCH = 100
+OVER = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+
+
+@dg.asset(
+    group_name="operations",
+    kinds={"python"},
+    owners=["team:quant"],
+    description=(
+        "What the data take on disk, in bytes, after windows, stored bars and records of runs that are older than "
+        "`data/retention.toml` says (30, 45 and 14 days by default) have been removed."
+    ),
+)
+def disk_use(
+    context: dg.AssetExecutionContext,
+    retention: Retention,
+    folders: Folders,
+    coinalyze: Coinalyze,
+    lake: dg.ResourceParam[Lake],
+    clock: dg.ResourceParam[Clock],
+) -> dg.MaterializeResult[Any]:
+    """Remove what is too old, and measure the rest."""
+    started = time.perf_counter()
+    policy, now = retention.load(), clock.now()
+    before = size_of(Path(folders.data))
+    removed = prune_lake(lake.root, now, policy)
+    with coinalyze.store() as store:
+        bars = store.prune(int((now - timedelta(days=policy.bars_days)).timestamp()))
+    runs = _remove_runs(context, now - timedelta(days=policy.runs_days))
+    after = size_of(Path(folders.data))
+    return dg.MaterializeResult(
+        metadata={
+            "freed_bytes": before - after,
+            "removed_files": removed.files,
+            "removed_files_bytes": removed.size,
+            "removed_bars": bars,
+            "removed_runs": runs,
+            "bytes": after,
+            "lake_bytes": size_of(lake.root),
+            "store_bytes": size_of(Path(folders.store)),
+            "dagster_bytes": size_of(Path(context.instance.root_directory)),
+            "windows_days": policy.windows_days,
+            "bars_days": policy.bars_days,
+            "runs_days": policy.runs_days,
+            "seconds": time.perf_counter() - started,
+        }
+    )
+
+
+def _remove_runs(context: dg.AssetExecutionContext, limit: Any) -> int:
+    """Remove the records and logs of runs that were over before `limit`; returns how many."""
+    instance, removed = context.instance, 0
+    while True:
+        filters = dg.RunsFilter(statuses=OVER, updated_before=limit)
+        runs = [record.dagster_run for record in instance.get_run_records(filters, limit=BATCH)]
+        for run in runs:
+            instance.compute_log_manager.delete_logs(prefix=[run.run_id])
+            instance.delete_run(run.run_id)
+        removed += len(runs)
+        if len(runs) < BATCH:
+            return removed

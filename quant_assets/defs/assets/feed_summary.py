@@ -1,0 +1,57 @@
+"""What a person wants to see of a feed at one glance, as Markdown.
+
+Here: the summary that Dagster shows on `master_feed`. Not here: numbers that Dagster plots (feed.py).
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+BEST: Final = 10
+
+
+def summary(feed: Mapping[str, Any]) -> str:
+    """Return counts, what is degraded, and the best signals of a feed."""
+    return "\n".join(_lines(feed))
+
+
+def _lines(feed: Mapping[str, Any]) -> Iterator[str]:
+    stats = feed["stats"]
+    actions, resolution = stats["actions"], stats["resolution"]
+    if feed["simulated"]:
+        yield "**Simulated data.**\n"
+    yield f"{stats['markets']} markets × {len(stats['strategies'])} strategies as of {feed['as_of']}: "
+    yield f"**{actions['LONG']} LONG**, **{actions['SHORT']} SHORT**, {actions['WAIT']} WAIT.\n"
+    yield "Open interest of " + ", ".join(f"{resolution[tier]} {tier}" for tier in resolution) + ".\n"
+    yield from _degraded(stats)
+    setups = [entry for entry in feed["signals"] if entry["action"] != "WAIT"][:BEST]
+    if not setups:
+        yield "No setup."
+        return
+    yield "| action | market | exchange | strategy | score | rr | entry | stop | target |"
+    yield "|---|---|---|---|--:|--:|--:|--:|--:|"
+    for entry in setups:
+        cells = (
+            entry["action"],
+            _plain(entry["display_symbol"]),
+            _plain(entry["exchange"]),
+            _plain(entry["strategy_name"]),
+            f"{entry['score']:.1f}",
+            f"{entry['rr']:.2f}",
+            *(f"{entry[price]:.6g}" for price in ("entry", "stop_loss", "take_profit")),
+        )
+        yield f"| {' | '.join(cells)} |"
+
+
+def _degraded(stats: Mapping[str, Any]) -> Iterator[str]:
+    """Name the datasets that are old or missing somewhere, and the files that were skipped."""
+    for dataset, freshness in stats["freshness"].items():
+        if freshness["stale"] or freshness["missing"]:
+            yield f"* {dataset.replace('_', ' ')}: {freshness['missing']} unknown, {freshness['stale']} older than 2 h"
+    if stats["skipped"]:
+        yield f"* {len(stats['skipped'])} candle files skipped"
+    yield ""
+
+
+def _plain(text: str) -> str:
+    """Return a name so that Markdown shows it as it is."""
+    return "".join(f"\\{letter}" if letter in "\\`*_{}[]<>()#+-!|~" else letter for letter in text)

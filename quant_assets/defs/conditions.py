@@ -1,0 +1,75 @@
+"""What assets ask for by themselves: how fresh they are to be, and when they are to be materialized.
+
+Here: freshness policies and automation conditions. Not here: what the clock asks for (schedules.py), and which of it
+is turned on (automation.py).
+"""
+
+from datetime import timedelta
+from typing import Any, Final
+
+import dagster as dg
+
+from quant_assets.derivatives.datasets import DATASETS
+
+#: A failed fetch of the market list has an hour to mend before anybody is told.
+FRESH_FOR_A_DAY: Final = dg.FreshnessPolicy.time_window(
+    fail_window=timedelta(hours=24), warn_window=timedelta(hours=23)
+)
+#: What speaks of a window is there anew within the next one.
+FRESH_FOR_A_WINDOW: Final = dg.FreshnessPolicy.time_window(
+    fail_window=timedelta(minutes=15), warn_window=timedelta(minutes=12)
+)
+#: How far back a gap is filled by itself; older windows are backfilled by hand.
+GAP: Final = timedelta(hours=24)
+
+_Condition: Final[Any] = dg.AutomationCondition
+_LIST: Final = dg.AssetSelection.assets("coinalyze_markets")
+_UNPARTITIONED: Final = dg.AssetSelection.assets("candles", "candle_files", "symbol_map") | _LIST
+#: Where one of these is missing, the newest before it serves.
+_CARRIED_FORWARD: Final = dg.AssetSelection.assets(*DATASETS)
+
+#: The list is fetched when it is missing, of another provider, or about to be too old. Looked at once an hour, so that
+#: a provider that is down is not asked at every tick.
+BEFORE_IT_IS_TOO_OLD: Final[dg.AutomationCondition[dg.AssetKey]] = (
+    (
+        _Condition.missing()
+        | _Condition.freshness_warned()
+        | _Condition.freshness_failed()
+        | _Condition.code_version_changed().since_last_handled()
+    )
+    & ~_Condition.in_progress()
+    & _Condition.cron_tick_passed("7 * * * *")
+).with_label("before it is too old")
+
+#: The map costs no call, so it follows a new list at once, and is made again before it is a day old.
+FOLLOWS_THE_LIST: Final[dg.AutomationCondition[dg.AssetKey]] = (
+    (
+        _Condition.any_deps_updated().allow(_LIST)
+        | _Condition.freshness_warned().newly_true()
+        | _Condition.freshness_failed().newly_true()
+    ).since_last_handled()
+    & ~_Condition.any_deps_missing().ignore(_LIST)
+    & ~_Condition.in_progress()
+).with_label("follows the list, before it is too old")
+
+#: Windows that went by without a table, since the machine was off or their run failed, are asked for once: all of them
+#: as one backfill. The newest window is left to its schedule.
+FILLS_ITS_GAPS: Final[dg.AutomationCondition[dg.AssetKey]] = (
+    _Condition.missing().newly_true().since_last_handled()
+    & _Condition.in_latest_time_window(GAP)
+    & ~_Condition.in_latest_time_window()
+    & ~_Condition.any_deps_missing().ignore(_LIST | _CARRIED_FORWARD)
+    & ~_Condition.in_progress()
+).with_label("fills its gaps")
+
+#: The newest window again, when one of its inputs was refreshed by a run that did not go on to here.
+FOLLOWS_ITS_INPUTS: Final[dg.AutomationCondition[dg.AssetKey]] = (
+    (
+        _Condition.in_latest_time_window()
+        & _Condition.any_deps_updated().ignore(_UNPARTITIONED).since_last_handled()
+        & ~_Condition.any_deps_missing().ignore(_LIST | _CARRIED_FORWARD)
+        & ~_Condition.any_deps_in_progress().ignore(_UNPARTITIONED)
+        & ~_Condition.in_progress()
+    )
+    | FILLS_ITS_GAPS
+).with_label("follows its inputs, fills its gaps")

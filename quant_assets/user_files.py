@@ -1,0 +1,31 @@
+"""The small TOML files by which a user changes defaults.
+
+Here: reading one into its model, with errors that name file, key and what is known. Not here: what the models mean.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def read_user_file(path: Path, model: type[Model], error: type[ValueError]) -> Model:
+    """Read a TOML file whose keys are the model's fields; the model's defaults where there is no file.
+
+    Raises `error` for a file that cannot be read, is no TOML, or holds an unknown or impossible value.
+    """
+    if not path.exists():
+        return model()
+    try:
+        return model.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
+        raise error(f"{path} cannot be read as TOML: {problem}") from None
+    except ValidationError as problem:
+        first = problem.errors(include_url=False)[0]
+        known = ", ".join(model.model_fields)
+        raise error(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}; known are {known}") from None

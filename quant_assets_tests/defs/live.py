@@ -1,0 +1,199 @@
+"""Dagster as it runs for real: its processes, and its GraphQL API, asked as the UI asks it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import requests
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+Found = TypeVar("Found")
+
+SELECTOR = {"repositoryLocationName": "quant_assets", "repositoryName": "__repository__"}
+OVER = {"SUCCESS", "FAILURE", "CANCELED"}
+
+LAUNCH = """
+mutation($params: ExecutionParams!) { launchRun(executionParams: $params) {
+  __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
+BACKFILL = """
+mutation($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) {
+  __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }"""
+
+
+def wait_for(what: Callable[[], Found | None], seconds: float, doing: str) -> Found:
+    """Ask until there is an answer that counts; fails after so many seconds."""
+    latest = time.monotonic() + seconds
+    while True:
+        found = what()
+        if found:
+            return found
+        assert time.monotonic() < latest, f"{doing}: not within {seconds:.0f} s"
+        time.sleep(0.25)
+
+
+@dataclass
+class Live:
+    """A webserver that answers."""
+
+    url: str
+
+    def ask(self, query: str, **variables: Any) -> dict[str, Any]:
+        """Send a GraphQL query; returns its data."""
+        body = requests.post(f"{self.url}/graphql", json={"query": query, "variables": variables}, timeout=60).json()
+        assert "errors" not in body, body["errors"]
+        data: dict[str, Any] = body["data"]
+        return data
+
+    def launch(self, job: str, partition: str = "", config: Mapping[str, Any] | None = None) -> str:
+        """Launch a job, for a window where there is one; returns the run's id."""
+        tags = [{"key": "dagster/partition", "value": partition}] if partition else []
+        params = {
+            "selector": {**SELECTOR, "pipelineName": job},
+            "runConfigData": config or {},
+            "executionMetadata": {"tags": tags},
+        }
+        answer = self.ask(LAUNCH, params=params)["launchRun"]
+        assert answer["__typename"] == "LaunchRunSuccess", answer
+        return str(answer["run"]["runId"])
+
+    def backfill(self, assets: Sequence[str], partitions: Sequence[str]) -> str:
+        """Launch a backfill; returns its id."""
+        params = {
+            "assetSelection": [{"path": name.split("/")} for name in assets],
+            "partitionNames": list(partitions),
+        }
+        answer = self.ask(BACKFILL, params=params)["launchPartitionBackfill"]
+        assert answer["__typename"] == "LaunchBackfillSuccess", answer
+        return str(answer["backfillId"])
+
+    def runs(self, **filters: Any) -> list[dict[str, Any]]:
+        """Return the runs, the newest first."""
+        query = """query($filter: RunsFilter!) { runsOrError(filter: $filter, limit: 500) { ... on Runs { results {
+            runId status jobName startTime endTime creationTime tags { key value } } } } }"""
+        results: list[dict[str, Any]] = self.ask(query, filter=filters)["runsOrError"]["results"]
+        return [{**run, "tags": {tag["key"]: tag["value"] for tag in run["tags"]}} for run in results]
+
+    def finished_run(self, run_id: str, seconds: float = 120) -> dict[str, Any]:
+        """Wait until a run is over, and return it."""
+
+        def over() -> dict[str, Any] | None:
+            found = self.runs(runIds=[run_id])
+            return found[0] if found and found[0]["status"] in OVER else None
+
+        return wait_for(over, seconds, f"run {run_id}")
+
+    def finished_backfill(self, backfill_id: str, seconds: float = 180) -> str:
+        """Wait until a backfill is over, and return its status."""
+        query = """query($id: String!) {
+            partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status } } }"""
+
+        def over() -> str | None:
+            status = str(self.ask(query, id=backfill_id)["partitionBackfillOrError"]["status"])
+            return status if status.startswith(("COMPLETED", "FAILED", "CANCELED")) else None
+
+        return wait_for(over, seconds, f"backfill {backfill_id}")
+
+    def materialized(self, asset: str, limit: int = 100) -> list[dict[str, Any]]:
+        """Return the materializations of an asset, the newest first, with their metadata as a dictionary."""
+        query = """query($key: AssetKeyInput!, $limit: Int!) { assetOrError(assetKey: $key) { ... on Asset {
+            assetMaterializations(limit: $limit) { partition runId metadataEntries { label
+              ... on IntMetadataEntry { intValue } ... on FloatMetadataEntry { floatValue }
+              ... on BoolMetadataEntry { boolValue } ... on TextMetadataEntry { text }
+              ... on MarkdownMetadataEntry { mdStr } } } } } }"""
+        found = self.ask(query, key={"path": asset.split("/")}, limit=limit)["assetOrError"]
+        return [
+            {
+                "partition": event["partition"],
+                "run": event["runId"],
+                "metadata": {
+                    entry["label"]: next((value for name, value in entry.items() if name != "label"), None)
+                    for entry in event["metadataEntries"]
+                },
+            }
+            for event in found.get("assetMaterializations", [])
+        ]
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def prepare_home(home: Path, more: str = "") -> None:
+    """Make DAGSTER_HOME as `make ui` makes it, with more settings for a test."""
+    home.mkdir(parents=True, exist_ok=True)
+    shutil.copy(ROOT / "dagster.yaml", home / "dagster.yaml")
+    with (home / "dagster.yaml").open("a") as file:
+        file.write(more)
+
+
+@contextmanager
+def process(arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a program of Dagster's; in the end it and all its children are ended."""
+    with log.open("ab") as output:
+        program = subprocess.Popen(
+            [str(BIN / arguments[0]), *arguments[1:]],
+            cwd=ROOT,
+            env=dict(environment),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        yield program
+    finally:
+        end_family(program, signal.SIGTERM)
+
+
+def end_family(program: subprocess.Popen[bytes], how: signal.Signals) -> None:
+    """End a program with all that it has started."""
+    for number in (how, signal.SIGKILL):
+        try:
+            os.killpg(program.pid, number)
+        except ProcessLookupError:
+            break
+        try:
+            program.wait(20)
+        except subprocess.TimeoutExpired:
+            continue
+    program.wait(20)
+
+
+@contextmanager
+def dagster_dev(environment: Mapping[str, str], home: Path) -> Iterator[Live]:
+    """Run `dagster dev`."""
+    port = free_port()
+    given = {**environment, "DAGSTER_HOME": str(home)}
+    with process(["dagster", "dev", "--host", "127.0.0.1", "--port", str(port)], given, home / "dev.log"):
+        yield ready(f"http://127.0.0.1:{port}", home / "dev.log")
+
+
+def ready(url: str, log: Path) -> Live:
+    """Wait until the code location is loaded behind a webserver."""
+    live = Live(url)
+
+    def loaded() -> bool:
+        try:
+            found = live.ask("{ repositoriesOrError { ... on RepositoryConnection { nodes { name } } } }")
+        except (requests.RequestException, ValueError):
+            return False
+        return bool(found["repositoriesOrError"].get("nodes"))
+
+    try:
+        wait_for(loaded, 90, "the code location")
+    except AssertionError:
+        raise AssertionError(log.read_text(errors="replace")[-4000:]) from None
+    return live

@@ -1,0 +1,149 @@
+"""`dagster dev` with the emulator, over GraphQL: what a user of the UI finds and does."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+import pytest
+
+from quant_assets.derivatives.datasets import DATASETS
+from quant_assets.windows import LENGTH, Window
+from quant_assets_tests.defs.live import Live, dagster_dev, prepare_home
+from quant_assets_tests.world import World, small_world
+
+SIGNALS = ("signals/breakout", "signals/breakout_v2", "signals/legacy")
+BY_WINDOW = (*DATASETS, "features", *SIGNALS, "master_feed")
+ONCE = ("candles", "candle_files", "symbol_map")
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with small_world(tmp_path_factory.mktemp("dev"), markets=12) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def live(world: World) -> Iterator[Live]:
+    home = world.folder / "data" / "dagster"
+    prepare_home(home)
+    with dagster_dev(world.environment(), home) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def scanned(live: Live, world: World) -> Live:
+    """The market list has been fetched and one window scanned."""
+    assert live.finished_run(live.launch("market_list"))["status"] == "SUCCESS"
+    assert live.finished_run(live.launch("scan", world.window.key))["status"] == "SUCCESS"
+    return live
+
+
+def nodes(live: Live) -> dict[str, dict[str, Any]]:
+    query = """{ assetNodes { assetPath: assetKey { path } groupName isPartitioned description kinds
+      owners { ... on TeamAssetOwner { team } } pools jobNames
+      dependencyKeys { path } backfillPolicy { maxPartitionsPerRun policyType }
+      internalFreshnessPolicy { __typename ... on TimeWindowFreshnessPolicy { failWindowSeconds warnWindowSeconds } }
+      automationCondition { label }
+      assetChecksOrError { ... on AssetChecks { checks { name blocking } } }
+      metadataEntries { label } } }"""
+    return {"/".join(node["assetPath"]["path"]): node for node in live.ask(query)["assetNodes"]}
+
+
+def test_the_graph_is_there_with_its_partitions_policies_and_checks(live: Live) -> None:
+    found = nodes(live)
+    assert set(found) == {*BY_WINDOW, *ONCE, "coinalyze_markets", "disk_use"}
+    assert {name for name, node in found.items() if node["isPartitioned"]} == set(BY_WINDOW)
+    for name in (*DATASETS, "master_feed"):
+        assert found[name]["internalFreshnessPolicy"]["failWindowSeconds"] == 900, name
+        assert 0 < found[name]["internalFreshnessPolicy"]["warnWindowSeconds"] < 900, name
+    for name in ("coinalyze_markets", "symbol_map"):
+        assert found[name]["internalFreshnessPolicy"]["failWindowSeconds"] == 86400, name
+        assert found[name]["automationCondition"]["label"], name
+    for name in BY_WINDOW:
+        assert found[name]["backfillPolicy"]["maxPartitionsPerRun"] >= 16, name
+        assert found[name]["automationCondition"]["label"], name
+    assert all("coinalyze" in found[name]["pools"] for name in (*DATASETS, "coinalyze_markets"))
+    assert all("analysis" in found[name]["pools"] for name in ("features", *SIGNALS, "master_feed"))
+    checks = {name: node["assetChecksOrError"].get("checks", []) for name, node in found.items()}
+    assert {"name": "contract", "blocking": True} in checks["master_feed"]
+    assert {check["name"] for check in checks["open_interest"]} >= {"coverage", "age", "refresh", "not_all_zero"}
+    for name, node in found.items():
+        labels = {entry["label"] for entry in node["metadataEntries"]}
+        assert "dagster/code_references" in labels, name
+        assert node["description"], name
+        if name in SIGNALS:
+            assert "dagster/column_lineage" in labels, name
+
+
+def test_schedules_and_sensors_are_there_and_those_that_start_runs_are_stopped(live: Live) -> None:
+    query = """{ repositoriesOrError { ... on RepositoryConnection { nodes {
+      schedules { name cronSchedule executionTimezone scheduleState { status } }
+      sensors { name sensorType sensorState { status } } } } } }"""
+    repository = live.ask(query)["repositoriesOrError"]["nodes"][0]
+    schedules = {entry["name"]: entry for entry in repository["schedules"]}
+    assert set(schedules) == {"scan_every_quarter_hour", "refresh_until_the_next_scan", "prune_every_night"}
+    assert all(entry["scheduleState"]["status"] == "STOPPED" for entry in schedules.values())
+    assert schedules["scan_every_quarter_hour"]["cronSchedule"] == "*/15 * * * *"
+    sensors = {entry["name"]: entry["sensorState"]["status"] for entry in repository["sensors"]}
+    assert sensors == {
+        "keep_up": "STOPPED",
+        "new_candles": "STOPPED",
+        "tell_of_failed_runs": "RUNNING",
+        "tell_of_stale_assets": "RUNNING",
+    }
+
+
+def test_a_scan_materializes_exactly_the_partitions_of_its_window(scanned: Live, world: World) -> None:
+    for name in BY_WINDOW:
+        assert {event["partition"] for event in scanned.materialized(name)} == {world.window.key}, name
+    for name in ONCE:
+        assert len(scanned.materialized(name)) == 1, name
+    feed = orjson.loads((world.folder / "data" / "master_feed.json").read_bytes())
+    assert feed["window"] == world.window.key
+
+
+def test_the_feed_says_what_dagster_plots_and_a_person_reads(scanned: Live) -> None:
+    metadata = scanned.materialized("master_feed")[0]["metadata"]
+    assert metadata["Legacy: WAIT"] + metadata["Legacy: LONG"] + metadata["Legacy: SHORT"] == metadata["markets"]
+    assert metadata["seconds"] >= 0
+    assert "markets ×" in metadata["summary"]
+    for name in (*BY_WINDOW, "candles", "symbol_map"):
+        assert scanned.materialized(name)[0]["metadata"]["seconds"] >= 0, name
+
+
+def test_the_same_scan_again_reuses_everything(scanned: Live, world: World) -> None:
+    calls = world.emulator.accounting.calls
+    run = scanned.launch("scan", world.window.key)
+    assert scanned.finished_run(run)["status"] == "SUCCESS"
+    assert world.emulator.accounting.calls == calls
+    for dataset in DATASETS:
+        newest = scanned.materialized(dataset)[0]
+        assert newest["run"] == run
+        assert newest["metadata"]["calls"] == 0
+        assert newest["metadata"]["cache_hits"] > 0
+
+
+def test_sixteen_windows_are_backfilled_in_one_run_each_symbol_asked_once(scanned: Live, world: World) -> None:
+    windows = [Window(world.window.end - back * LENGTH) for back in range(100, 84, -1)]
+    keys = [window.key for window in windows]
+    before = len(world.emulator.accounting.accepted)
+    feed = (world.folder / "data" / "master_feed.json").read_bytes()
+    backfill = scanned.backfill(BY_WINDOW, keys)
+    assert scanned.finished_backfill(backfill) == "COMPLETED_SUCCESS"
+    runs = scanned.runs(tags=[{"key": "dagster/backfill", "value": backfill}])
+    assert [run["status"] for run in runs] == ["SUCCESS"]
+    for name in BY_WINDOW:
+        assert {event["partition"] for event in scanned.materialized(name)} >= set(keys), name
+    assert (world.folder / "data" / "master_feed.json").read_bytes() == feed
+    asked = Counter(
+        (request.endpoint, symbol)
+        for request in world.emulator.accounting.accepted[before:]
+        for symbol in request.symbols
+    )
+    assert asked
+    assert max(asked.values()) == 1
+    lake = world.folder / "data" / "lake" / "master_feed"
+    assert {file.stem for file in lake.glob("*.json")} >= {key.replace(":", "") for key in keys}
