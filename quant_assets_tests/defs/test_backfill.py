@@ -1,0 +1,124 @@
+"""Ranges of windows in one run: they give what single runs give, ask once, and publish the newest alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+import dagster as dg
+import orjson
+import pytest
+
+from quant_assets.definitions import build_definitions
+from quant_assets.derivatives.datasets import DATASETS
+from quant_assets.emulator import DEFAULT_KEY
+from quant_assets.lake import Lake
+from quant_assets.scan import fetch_market_list_if_due, open_instance
+from quant_assets.windows import LENGTH, Window
+from quant_assets_tests.world import World, environment
+
+SIGNALS = ("signals/breakout", "signals/breakout_v2", "signals/legacy")
+ANALYSIS = ("features", *SIGNALS, "master_feed")
+
+
+def backfill(world: World, name: str, assets: Iterable[str], windows: list[Window]) -> dg.ExecuteInProcessResult:
+    """Materialize a range in one run, as Dagster does for a backfill."""
+    tags = {
+        "dagster/asset_partition_range_start": windows[0].key,
+        "dagster/asset_partition_range_end": windows[-1].key,
+        "dagster/backfill": "test",
+    }
+    keys = [dg.AssetKey(asset.split("/")) for asset in assets]
+    with environment(COINALYZE_API_KEY=DEFAULT_KEY, DAGSTER_HOME=str(world.folder / name / "dagster")):
+        settings = world.settings(name)
+        definitions = build_definitions(settings)
+        with open_instance(settings) as instance:
+            fetch_market_list_if_due(settings, definitions, instance)
+            return definitions.resolve_implicit_global_asset_job_def().execute_in_process(
+                instance=instance, tags=tags, asset_selection=keys
+            )
+
+
+def windows_before(world: World, first: int, last: int) -> list[Window]:
+    return [Window(world.window.end - back * LENGTH) for back in range(first, last - 1, -1)]
+
+
+def feed_of(world: World, name: str, window: Window) -> bytes:
+    return Lake(world.settings(name).lake_dir).path(["master_feed"], window.key, ".json").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def replayed(world: World) -> World:
+    """Four windows, scanned one by one, the newest first."""
+    for window in reversed(windows_before(world, 3, 0)):
+        world.scan("replayed", window=window)
+    return world
+
+
+def test_a_replayed_range_gives_the_bytes_of_signals_that_single_scans_gave(replayed: World) -> None:
+    windows = windows_before(replayed, 3, 0)
+    before = [orjson.loads(feed_of(replayed, "replayed", window))["signals"] for window in windows]
+    calls = replayed.emulator.accounting.calls
+    result = backfill(replayed, "replayed", ANALYSIS, windows)
+    assert result.success
+    after = [orjson.loads(feed_of(replayed, "replayed", window))["signals"] for window in windows]
+    assert orjson.dumps(after) == orjson.dumps(before)
+    assert replayed.emulator.accounting.calls == calls
+    assert len({orjson.dumps(signals) for signals in after}) == len(windows)
+
+
+def test_each_window_of_a_range_is_told_of_by_itself(replayed: World) -> None:
+    windows = windows_before(replayed, 3, 0)
+    result = backfill(replayed, "replayed", ANALYSIS, windows)
+    for asset in ANALYSIS:
+        events = result.asset_materializations_for_node(asset.replace("/", "__"))
+        assert [event.partition for event in events] == [window.key for window in windows], asset
+        assert all(event.metadata["seconds"].value >= 0 for event in events), asset
+    feeds = result.asset_materializations_for_node("master_feed")
+    assert [bool(event.metadata["published"].value) for event in feeds] == [False, False, False, True]
+
+
+def test_a_range_of_derivatives_costs_one_call_for_each_symbol_and_dataset(world: World) -> None:
+    windows = windows_before(world, 300, 285)
+    before = len(world.emulator.accounting.accepted)
+    candles = backfill(world, "range", ("candles", "candle_files", "symbol_map"), windows)
+    assert candles.success
+    result = backfill(world, "range", (*DATASETS, *ANALYSIS), windows)
+    assert result.success
+    asked = Counter(
+        (request.endpoint, symbol)
+        for request in world.emulator.accounting.accepted[before:]
+        for symbol in request.symbols
+    )
+    assert max(asked.values()) == 1
+    assert len(asked) > 40
+    lake = Lake(world.settings("range").lake_dir)
+    for window in windows:
+        table = lake.read(["open_interest"], window.key)
+        assert table is not None
+        assert table["closed_at_ms"].max() == window.end_ms
+    # What was spent is told once, with the range's newest window.
+    spent = [event.metadata.get("calls") for event in result.asset_materializations_for_node("derivatives")]
+    assert sum(entry is not None for entry in spent) == len(DATASETS)
+
+
+def test_a_range_of_derivatives_gives_what_single_windows_give(world: World) -> None:
+    windows = windows_before(world, 203, 200)
+    for window in windows:
+        world.scan("single", window=window)
+    backfill(world, "ranged", ("candles", "candle_files", "symbol_map"), windows)
+    backfill(world, "ranged", DATASETS, windows)
+    single, ranged = (Lake(world.settings(name).lake_dir) for name in ("single", "ranged"))
+    for dataset in DATASETS:
+        for window in windows:
+            one, other = (lake.read([dataset], window.key) for lake in (single, ranged))
+            assert one is not None
+            assert other is not None
+            assert one.equals(other), (dataset, window.key)
+
+
+def test_older_windows_never_take_the_place_of_a_newer_feed(replayed: World) -> None:
+    path = replayed.settings("replayed").feed_path
+    before = path.read_bytes()
+    assert backfill(replayed, "replayed", ("master_feed",), windows_before(replayed, 3, 1)).success
+    assert path.read_bytes() == before

@@ -1,0 +1,164 @@
+"""What assets ask for by themselves, evaluated by Dagster on a real instance at moments of a day."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from quant_assets.definitions import build_definitions
+from quant_assets.derivatives.datasets import DATASETS
+from quant_assets.emulator import DEFAULT_KEY
+from quant_assets.scan import fetch_market_list_if_due, open_instance
+from quant_assets.windows import LENGTH, Window
+from quant_assets_tests.world import World, environment
+
+SIGNALS = ("signals/breakout", "signals/breakout_v2", "signals/legacy")
+BY_WINDOW = {*DATASETS, "features", *SIGNALS, "master_feed"}
+
+
+class Evaluated:
+    """Dagster's evaluation of all conditions, tick by tick."""
+
+    def __init__(self, definitions: dg.Definitions, instance: dg.DagsterInstance) -> None:
+        self.definitions, self.instance, self.cursor = definitions, instance, None
+
+    def at(self, moment: datetime) -> dict[str, set[str]]:
+        """Return what is asked for at a moment: asset → windows (empty text for an asset that has none)."""
+        found: Any = dg.evaluate_automation_conditions(
+            self.definitions, self.instance, cursor=self.cursor, evaluation_time=moment
+        )
+        self.cursor = found.cursor
+        return {
+            result.key.to_user_string(): {key or "" for key in result.true_subset.expensively_compute_partition_keys()}
+            if result.true_subset.is_partitioned
+            else {""}
+            for result in found.results
+            if result.true_subset.size
+        }
+
+
+@contextmanager
+def fresh(world: World, name: str) -> Iterator[Evaluated]:
+    home = str(world.folder / name / "dagster")
+    with environment(COINALYZE_API_KEY=DEFAULT_KEY, DAGSTER_HOME=home):
+        settings = world.settings(name)
+        definitions = build_definitions(settings)
+        with open_instance(settings) as instance:
+            fetch_market_list_if_due(settings, definitions, instance)
+            yield Evaluated(definitions, instance)
+
+
+def every_asset(windows: set[str]) -> dict[str, set[str]]:
+    return dict.fromkeys(BY_WINDOW, windows)
+
+
+def run(evaluated: Evaluated, job: str, window: Window, *, must_succeed: bool = True) -> None:
+    result = evaluated.definitions.resolve_job_def(job).execute_in_process(
+        instance=evaluated.instance, partition_key=window.key, raise_on_error=False
+    )
+    assert result.success is must_succeed
+
+
+def test_a_new_installation_asks_for_nothing_of_the_past(world: World) -> None:
+    with fresh(world, "new") as evaluated:
+        assert evaluated.at(world.moment) == {}
+        assert evaluated.at(world.moment + timedelta(seconds=30)) == {}
+
+
+def test_a_scan_leaves_nothing_to_do_and_a_refresh_is_followed_by_signals_and_feed_once(world: World) -> None:
+    with fresh(world, "followed") as evaluated:
+        moment = world.window.end + timedelta(seconds=50)
+        evaluated.at(world.window.end)
+        run(evaluated, "scan", world.window)
+        assert evaluated.at(moment) == {}
+        run(evaluated, "refresh", world.window)
+        followed = evaluated.at(moment + timedelta(seconds=30))
+        assert followed == {name: {world.window.key} for name in BY_WINDOW - {*DATASETS}}
+        assert evaluated.at(moment + timedelta(seconds=60)) == {}
+
+
+def test_a_missed_night_is_asked_for_at_once_and_only_once_without_its_newest_window(world: World) -> None:
+    with fresh(world, "night") as evaluated:
+        evaluated.at(world.window.end)
+        run(evaluated, "scan", world.window)
+        evaluated.at(world.window.end + timedelta(minutes=1))
+        morning = world.window.end + 40 * LENGTH + timedelta(minutes=7)
+        missed = {Window(world.window.end + n * LENGTH).key for n in range(1, 40)}
+        assert evaluated.at(morning) == every_asset(missed)
+        assert evaluated.at(morning + timedelta(seconds=30)) == {}
+
+
+def test_a_window_whose_run_failed_is_tried_once_more_when_the_next_has_come(world: World) -> None:
+    with fresh(world, "failed") as evaluated:
+        evaluated.at(world.window.end - LENGTH)
+        run(evaluated, "scan", Window(world.window.end - LENGTH))
+        evaluated.at(world.window.end + timedelta(seconds=20))
+        config = {"ops": {"candles": {"config": {"folder": os.devnull}}}}
+        failed = evaluated.definitions.resolve_job_def("scan").execute_in_process(
+            instance=evaluated.instance, partition_key=world.window.key, raise_on_error=False, run_config=config
+        )
+        assert not failed.success
+        assert evaluated.at(world.window.end + timedelta(minutes=1)) == {}
+        following = world.window.end + LENGTH + timedelta(seconds=20)
+        assert evaluated.at(following) == every_asset({world.window.key})
+        assert evaluated.at(following + LENGTH) == every_asset({Window(world.window.end + LENGTH).key})
+
+
+def test_the_market_list_is_asked_for_once_an_hour_while_it_is_missing_and_the_map_follows_it(world: World) -> None:
+    with environment(COINALYZE_API_KEY=DEFAULT_KEY, DAGSTER_HOME=str(world.folder / "list" / "dagster")):
+        settings = world.settings("list")
+        definitions = build_definitions(settings)
+        with open_instance(settings) as instance:
+            evaluated = Evaluated(definitions, instance)
+            hour = world.moment.replace(minute=0, second=0, microsecond=0)
+            evaluated.at(hour)
+            assert evaluated.at(hour + timedelta(minutes=8)) == {"coinalyze_markets": {""}}
+            assert evaluated.at(hour + timedelta(minutes=9)) == {}
+            assert evaluated.at(hour + timedelta(minutes=68)) == {"coinalyze_markets": {""}}
+            run(evaluated, "scan", world.window)
+            evaluated.at(hour + timedelta(minutes=69))
+            fetch_market_list_if_due(settings, definitions, instance)
+            assert evaluated.at(hour + timedelta(minutes=70)) == {"symbol_map": {""}}
+
+
+def test_a_list_of_another_provider_is_fetched_anew(world: World) -> None:
+    with fresh(world, "provider") as evaluated:
+        hour = world.moment.replace(minute=0, second=0, microsecond=0)
+        evaluated.at(hour)
+        run(evaluated, "scan", world.window)
+        evaluated.at(hour + timedelta(minutes=8))
+        other = world.settings("provider", base_url="https://api.example.com/v1")
+        moved = Evaluated(build_definitions(other), evaluated.instance)
+        moved.cursor = evaluated.cursor
+        assert "coinalyze_markets" in {
+            name for minutes in (30, 68) for name in moved.at(hour + timedelta(minutes=minutes))
+        }
+
+
+@pytest.mark.parametrize("turned", ["WARN", "FAIL"])
+def test_list_and_map_are_made_anew_when_their_policy_says_so(world: World, turned: str) -> None:
+    from dagster._core.definitions.freshness import FreshnessState, FreshnessStateChange  # noqa: PLC0415
+
+    with fresh(world, f"policy_{turned}") as evaluated:
+        hour = world.moment.replace(minute=0, second=0, microsecond=0)
+        run(evaluated, "scan", world.window)
+        evaluated.at(hour + timedelta(minutes=8))
+        assert not evaluated.at(hour + timedelta(minutes=68)).keys() & {"coinalyze_markets", "symbol_map"}
+        for name in ("coinalyze_markets", "symbol_map"):
+            evaluated.instance._report_runless_asset_event(
+                FreshnessStateChange(
+                    key=dg.AssetKey(name),
+                    new_state=FreshnessState(turned),
+                    previous_state=FreshnessState.PASS,
+                    state_change_timestamp=hour.timestamp(),
+                )
+            )
+        asked = [evaluated.at(hour + timedelta(minutes=minutes)) for minutes in (69, 128, 129)]
+        assert sum("symbol_map" in tick for tick in asked) == 1
+        assert ["coinalyze_markets" in tick for tick in asked] == [False, True, False]
