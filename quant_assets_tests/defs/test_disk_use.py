@@ -1,0 +1,53 @@
+"""The job `prune`: what goes from the lake, the store and Dagster's records, and what it tells."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import dagster as dg
+
+from quant_assets.clock import Clock
+from quant_assets.definitions import build_definitions
+from quant_assets.emulator import DEFAULT_KEY
+from quant_assets.scan import open_instance
+from quant_assets_tests.world import World, environment
+
+
+def test_a_month_later_everything_of_a_scan_is_gone_but_what_has_no_window(world: World) -> None:
+    world.scan("pruned")
+    settings = world.settings("pruned")
+    (settings.data_dir / "retention.toml").write_text("windows_days = 7\nbars_days = 8\nruns_days = 1\n")
+    later = Clock(seconds=(world.moment + timedelta(days=30)).timestamp)
+    with environment(COINALYZE_API_KEY=DEFAULT_KEY, DAGSTER_HOME=str(world.folder / "pruned" / "dagster")):
+        definitions = build_definitions(settings, clock=later)
+        with open_instance(settings) as instance:
+            (old,) = instance.get_runs(dg.RunsFilter(job_name="scan"))
+            result = definitions.resolve_job_def("prune").execute_in_process(instance=instance)
+            assert result.success
+            (event,) = result.asset_materializations_for_node("disk_use")
+            told = {name: value.value for name, value in event.metadata.items()}
+            assert instance.get_run_by_id(old.run_id) is None
+            assert instance.get_run_by_id(result.run_id) is not None
+    assert told["removed_files"] == 9
+    assert told["removed_bars"] > 1000
+    assert told["removed_runs"] >= 2
+    assert told["freed_bytes"] > 100_000
+    assert 0 < told["lake_bytes"] < told["bytes"]
+    assert not list(settings.lake_dir.glob("*/*-*.parquet"))
+    assert (settings.lake_dir / "candles.parquet").exists()
+    assert settings.feed_path.exists()
+    assert world.scan("pruned").feed["stats"]["markets"] > 0
+
+
+def test_a_day_later_nothing_is_gone(world: World) -> None:
+    world.scan("kept")
+    settings = world.settings("kept")
+    later = Clock(seconds=(world.moment + timedelta(days=1)).timestamp)
+    with environment(COINALYZE_API_KEY=DEFAULT_KEY, DAGSTER_HOME=str(world.folder / "kept" / "dagster")):
+        definitions = build_definitions(settings, clock=later)
+        with open_instance(settings) as instance:
+            runs = instance.get_runs_count()
+            result = definitions.resolve_job_def("prune").execute_in_process(instance=instance)
+            assert instance.get_runs_count() == runs + 1
+    (event,) = result.asset_materializations_for_node("disk_use")
+    assert {event.metadata[name].value for name in ("removed_files", "removed_bars", "removed_runs")} == {0}
