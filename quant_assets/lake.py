@@ -1,4 +1,4 @@
-"""The tables on disk: a Parquet file for each asset and partition.
+"""The tables on disk: a Parquet file for each asset and partition, and the feeds as packed JSON.
 
 Here: where a table lies, writing it whole, reading it back, and the newest partition up to a window. Not here:
 what is in a table, or anything of Dagster (quant_assets/defs/io_managers.py puts it between the assets).
@@ -6,7 +6,9 @@ what is in a table, or anything of Dagster (quant_assets/defs/io_managers.py put
 
 from __future__ import annotations
 
+import gzip
 import logging
+import zlib
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +21,7 @@ import pyarrow.parquet as pq
 from quant_assets.files import replace_file, replacing
 
 TABLES_IN_MEMORY: Final = 16
+DOCUMENT_SUFFIX: Final = ".json.gz"
 
 Version = tuple[int, int, int]
 
@@ -88,10 +91,20 @@ class Lake:
         return pd.DataFrame()
 
     def write_document(self, key: Sequence[str], partition: str, content: bytes) -> Path:
-        """Write a JSON document whole, or not at all."""
-        path = self.path(key, partition, ".json")
-        replace_file(path, content)
+        """Write a JSON document, packed by gzip, whole or not at all; the same document gives the same bytes."""
+        path = self.path(key, partition, DOCUMENT_SUFFIX)
+        replace_file(path, gzip.compress(content, mtime=0))
         return path
+
+    def read_document(self, key: Sequence[str], partition: str) -> bytes | None:
+        """Read a JSON document; None where there is none. Raises LakeError where it is damaged."""
+        path = self.path(key, partition, DOCUMENT_SUFFIX)
+        try:
+            return gzip.decompress(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except (OSError, EOFError, zlib.error) as error:
+            raise LakeError(f"{path} is damaged ({error}); delete it and materialize its asset") from error
 
     def _remember(self, path: Path, table: pd.DataFrame) -> None:
         self._memory[path] = (_version(path), table.copy(deep=False))

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from quant_assets.lake import DOCUMENT_SUFFIX
 from quant_assets.user_files import read_user_file
 from quant_assets.windows import Window, WindowError
 
@@ -86,8 +87,8 @@ def _files(root: Path) -> Iterator[Path]:
 
 def _window_of(file: Path) -> Window | None:
     """Return the window that a file of the lake is about, None where it is about none."""
-    stem = file.stem
-    if file.suffix not in {".parquet", ".json"}:
+    stem, _, suffix = file.name.partition(".")
+    if f".{suffix}" not in {".parquet", DOCUMENT_SUFFIX}:
         return None
     try:
         return Window.of_key(f"{stem[:-2]}:{stem[-2:]}")

@@ -23,7 +23,7 @@ from quant_assets.definitions import build_definitions
 from quant_assets.defs.jobs import MARKET_LIST, SCAN
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.files import replace_file
-from quant_assets.lake import Lake
+from quant_assets.lake import DOCUMENT_SUFFIX, Lake
 from quant_assets.markets import list_of_provider
 from quant_assets.progress import Progress
 from quant_assets.settings import Settings, SettingsError
@@ -92,12 +92,15 @@ def run_scan(
         if not result.success:
             raise ScanFailed(_failure(result)[0])
         materializations = _materialized(result)
-    feed_path = Lake(settings.lake_dir).path(["master_feed"], window.key, ".json")
+    lake = Lake(settings.lake_dir)
+    feed = lake.read_document(["master_feed"], window.key)
+    if feed is None:
+        raise ScanFailed(f"the feed of window {window.key} was removed while it was to be read")
     published = bool(materializations["master_feed"]["published"].value)
     refreshed = [materializations[dataset] for dataset in DATASETS]
     return ScanResult(
-        feed=orjson.loads(feed_path.read_bytes()),
-        feed_path=settings.feed_path if published else feed_path,
+        feed=orjson.loads(feed),
+        feed_path=settings.feed_path if published else lake.path(["master_feed"], window.key, DOCUMENT_SUFFIX),
         published=published,
         api=_spent(listed, refreshed),
         key_refused=listed.key_refused or refreshed[0]["stopped"].value == "key_refused",

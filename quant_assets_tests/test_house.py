@@ -25,8 +25,8 @@ FLOORS = (
     ("markets",),
     ("coinalyze",),
     ("emulator",),
-    ("notices",),
-    ("lake", "settings", "retention"),
+    ("notices", "retention"),
+    ("lake", "settings"),
     ("windows", "progress", "files", "clock", "user_files"),
 )
 ROOMS = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

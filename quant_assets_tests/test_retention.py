@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from quant_assets.derivatives.store import DerivativesStore, Fetched
-from quant_assets.lake import Lake
+from quant_assets.lake import DOCUMENT_SUFFIX, Lake
 from quant_assets.retention import RetentionError, RetentionPolicy, load_retention, prune_lake, size_of
 from quant_assets.windows import Window
 
@@ -39,7 +39,7 @@ def test_tables_and_feeds_of_old_windows_are_removed_and_nothing_else(tmp_path: 
     assert removed.size == before - size_of(tmp_path) > 0
     for days, stays in ((0, True), (9.9, True), (10.1, False), (40, False)):
         assert lake.path(["signals", "legacy"], window(days).key).exists() is stays
-        assert lake.path(["master_feed"], window(days).key, ".json").exists() is stays
+        assert lake.path(["master_feed"], window(days).key, DOCUMENT_SUFFIX).exists() is stays
     assert lake.read(["candles"]) is not None
     assert all(file.exists() for file in foreign)
     assert prune_lake(lake.root, NOW, POLICY).files == 0

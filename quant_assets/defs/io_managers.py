@@ -68,7 +68,8 @@ class DocumentIOManager(dg.IOManager):
     def load_input(self, context: dg.InputContext) -> dict[str, bytes]:
         """Read the documents of the windows of a run."""
         path = context.asset_key.path
-        return {key: self.lake.path(path, key, ".json").read_bytes() for key in context.asset_partition_keys}
+        documents = {key: self.lake.read_document(path, key) for key in context.asset_partition_keys}
+        return {key: content for key, content in documents.items() if content is not None}
 
 
 def _tell(context: dg.OutputContext, paths: Sequence[Path]) -> None:

@@ -44,7 +44,9 @@ def windows_before(world: World, first: int, last: int) -> list[Window]:
 
 
 def feed_of(world: World, name: str, window: Window) -> bytes:
-    return Lake(world.settings(name).lake_dir).path(["master_feed"], window.key, ".json").read_bytes()
+    feed = Lake(world.settings(name).lake_dir).read_document(["master_feed"], window.key)
+    assert feed is not None
+    return feed
 
 
 @pytest.fixture(scope="module")

@@ -125,7 +125,7 @@ def test_an_older_window_never_takes_the_place_of_a_newer_feed(scanned: World) -
     newest = (scanned.folder / "scanned" / "master_feed.json").read_bytes()
     older = scanned.scan("scanned", window=Window(scanned.window.end - 3 * LENGTH))
     assert not older.published
-    assert older.feed["window"] == older.feed_path.stem[:13] + ":" + older.feed_path.stem[13:]
+    assert older.feed_path.name == f"{older.feed['window'].replace(':', '')}.json.gz"
     assert (scanned.folder / "scanned" / "master_feed.json").read_bytes() == newest
 
 
