@@ -1,0 +1,141 @@
+"""The installation of docs/deploy.md: PostgreSQL, and code, daemon and webserver as processes of their own."""
+
+from __future__ import annotations
+
+import configparser
+import signal
+import subprocess
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg2
+import pytest
+
+from quant_assets.derivatives.datasets import DATASETS
+from quant_assets.windows import LENGTH, Window
+from quant_assets_tests.defs.live import ROOT, Live, end_family, free_port, prepare_home, process, ready, wait_for
+from quant_assets_tests.defs.postgresql import postgresql
+from quant_assets_tests.programs import postgresql_programs
+from quant_assets_tests.world import World, small_world
+
+KEY = "s3cret-k3y-of-a-lasting-installation"
+DEPLOY = ROOT / "docs" / "deploy"
+BY_WINDOW = (
+    *DATASETS,
+    "features",
+    "signals/breakout",
+    "signals/breakout_v2",
+    "signals/legacy",
+    "master_feed",
+)
+
+
+@dataclass
+class Installation:
+    """What runs, and how to start a daemon in it."""
+
+    world: World
+    live: Live
+    environment: Mapping[str, str]
+    home: Path
+    postgresql_url: str
+
+    def daemon(self) -> tuple[str, ...]:
+        return ("dagster-daemon", "run", "--workspace", str(self.home / "workspace.yaml"))
+
+    def counted(self, sql: str) -> int:
+        with psycopg2.connect(self.postgresql_url) as connection, connection.cursor() as cursor:
+            cursor.execute(sql)
+            found = cursor.fetchone()
+            assert found is not None
+            return int(found[0])
+
+
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    with ExitStack() as stack:
+        url = stack.enter_context(postgresql())
+        world = stack.enter_context(small_world(tmp_path_factory.mktemp("lasting"), markets=12))
+        home = world.folder / "dagster_home"
+        prepare_home(home, (DEPLOY / "dagster-postgresql.yaml").read_text())
+        port = free_port()
+        workspace = (DEPLOY / "workspace.yaml").read_text()
+        assert "4266" in workspace
+        (home / "workspace.yaml").write_text(workspace.replace("4266", str(port)))
+        world.emulator.key = KEY
+        environment = {
+            **world.environment(key=KEY),
+            "DAGSTER_HOME": str(home),
+            "DAGSTER_POSTGRES_URL": url.replace("://", "+psycopg2://"),
+        }
+        code = ("dagster", "api", "grpc", "--module-name", "quant_assets.definitions")
+        stack.enter_context(
+            process([*code, "--host", "127.0.0.1", "--port", str(port)], environment, home / "code.log")
+        )
+        web_port = free_port()
+        webserver = ("dagster-webserver", "--workspace", str(home / "workspace.yaml"), "--host", "127.0.0.1")
+        stack.enter_context(process([*webserver, "--port", str(web_port)], environment, home / "web.log"))
+        live = ready(f"http://127.0.0.1:{web_port}", home / "web.log")
+        yield Installation(world, live, environment, home, url)
+
+
+def test_a_daemon_that_is_killed_in_the_middle_of_a_backfill_and_started_again_loses_nothing(
+    installation: Installation,
+) -> None:
+    live, world, home = installation.live, installation.world, installation.home
+    windows = [Window(world.window.end - back * LENGTH) for back in range(150, 118, -1)]
+    with process(installation.daemon(), installation.environment, home / "daemon.log") as first:
+        assert live.finished_run(live.launch("market_list"))["status"] == "SUCCESS"
+        assert live.finished_run(live.launch("scan", world.window.key))["status"] == "SUCCESS"
+        before = len(world.emulator.accounting.accepted)
+        backfill = live.backfill(BY_WINDOW, [window.key for window in windows])
+        mine = [{"key": "dagster/backfill", "value": backfill}]
+        wait_for(lambda: live.runs(tags=mine, statuses=["STARTED", "SUCCESS"]), 120, "the backfill's first run")
+        end_family(first, signal.SIGKILL)
+    assert any(run["status"] != "SUCCESS" for run in live.runs(tags=mine)) or len(live.runs(tags=mine)) < 2
+    with process(installation.daemon(), installation.environment, home / "daemon.log"):
+        assert live.finished_backfill(backfill, 240) == "COMPLETED_SUCCESS"
+    runs = live.runs(tags=mine)
+    assert [run["status"] for run in runs] == ["SUCCESS", "SUCCESS"]
+    for name in BY_WINDOW:
+        done = {event["partition"] for event in live.materialized(name)}
+        assert done >= {window.key for window in windows}, name
+    asked = Counter(
+        (request.endpoint, symbol)
+        for request in world.emulator.accounting.accepted[before:]
+        for symbol in request.symbols
+    )
+    assert max(asked.values()) == 1
+
+
+def test_runs_and_events_are_in_postgresql_and_in_no_file(installation: Installation) -> None:
+    assert installation.counted("SELECT COUNT(*) FROM runs") >= 3
+    assert installation.counted("SELECT COUNT(*) FROM event_logs") > 100
+    assert not list(installation.home.rglob("*.db"))
+
+
+def test_no_key_is_in_postgresql_or_in_any_file(installation: Installation) -> None:
+    dump = postgresql_programs() / "pg_dump"
+    records = subprocess.run([dump, installation.postgresql_url], capture_output=True, check=True, timeout=60).stdout
+    assert len(records) > 100_000
+    assert KEY.encode() not in records
+    files = [path for path in installation.world.folder.rglob("*") if path.is_file()]
+    assert len(files) > 50
+    assert [path for path in files if KEY.encode() in path.read_bytes()] == []
+
+
+@pytest.mark.parametrize("unit", ["code", "daemon", "webserver"])
+def test_the_units_start_what_was_tested_here(unit: str) -> None:
+    parsed = configparser.ConfigParser(strict=False, interpolation=None)
+    parsed.optionxform = str  # type: ignore[assignment,method-assign]
+    parsed.read(DEPLOY / f"quant-assets-{unit}.service")
+    command = parsed["Service"]["ExecStart"].split()
+    program = Path(command[0]).name
+    expected = {"code": "dagster", "daemon": "dagster-daemon", "webserver": "dagster-webserver"}[unit]
+    assert program == expected
+    assert parsed["Service"]["Restart"] == "always"
+    if "--workspace" in command:
+        assert (ROOT / command[command.index("--workspace") + 1]).is_file()
