@@ -74,8 +74,6 @@ def test_the_graph_is_there_with_its_partitions_policies_and_checks(live: Live) 
         labels = {entry["label"] for entry in node["metadataEntries"]}
         assert "dagster/code_references" in labels, name
         assert node["description"], name
-        if name in SIGNALS:
-            assert "dagster/column_lineage" in labels, name
 
 
 def test_schedules_and_sensors_are_there_and_those_that_start_runs_are_stopped(live: Live) -> None:

@@ -9,6 +9,7 @@ import dagster as dg
 import pytest
 
 from quant_assets.definitions import build_definitions
+from quant_assets.defs.columns import lineage, signal_columns
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.settings import Settings
 from quant_assets.signals import COLUMNS, discover_strategies
@@ -59,15 +60,12 @@ def test_each_freshness_policy_warns_before_it_fails(graph: dg.Definitions) -> N
         assert policy.warn_window.to_timedelta() < policy.fail_window.to_timedelta()  # type: ignore[attr-defined]
 
 
-def test_signals_tell_from_which_features_each_column_is_made(graph: dg.Definitions) -> None:
-    features = set(COLUMNS)
+def test_signals_tell_from_which_features_each_column_is_made() -> None:
     for strategy in discover_strategies().strategies:
-        spec = specs(graph)[f"signals/{strategy.key}"]
-        lineage = spec.metadata["dagster/column_lineage"].column_lineage.deps_by_column
-        columns = {column.name for column in spec.metadata["dagster/column_schema"].schema.columns}
-        assert set(lineage) == columns - {"strategy_name"}
-        for column, dependencies in lineage.items():
-            assert {dep.column_name for dep in dependencies} <= features, column
+        made_from = lineage(strategy)["dagster/column_lineage"].column_lineage.deps_by_column
+        assert set(made_from) == set(signal_columns(strategy)) - {"strategy_name"}
+        for column, dependencies in made_from.items():
+            assert {dep.column_name for dep in dependencies} <= set(COLUMNS), column
             assert {dep.asset_key.to_user_string() for dep in dependencies} == {"features"}
 
 

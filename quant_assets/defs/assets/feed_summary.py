@@ -48,7 +48,7 @@ def _degraded(stats: Mapping[str, Any]) -> Iterator[str]:
         if freshness["stale"] or freshness["missing"]:
             yield f"* {dataset.replace('_', ' ')}: {freshness['missing']} unknown, {freshness['stale']} older than 2 h"
     if stats["skipped"]:
-        yield f"* {len(stats['skipped'])} candle files skipped"
+        yield f"* candle files skipped: {len(stats['skipped'])}"
     yield ""
 
 

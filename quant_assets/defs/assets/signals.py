@@ -27,7 +27,7 @@ def signal_asset(strategy: Strategy) -> dg.AssetsDefinition:
         automation_condition=FOLLOWS_ITS_INPUTS,
         pool=ANALYSIS,
         description=f"{strategy.description} One row a market: bias, action, score with its parts, setup or reason.",
-        metadata={**columns.schema(columns.signal_columns(strategy)), **columns.lineage(strategy)},
+        metadata=columns.schema(columns.signal_columns(strategy)),
         check_specs=[
             dg.AssetCheckSpec(
                 "judged", asset=["signals", strategy.key], description="The strategy failed on no market."
@@ -39,7 +39,8 @@ def signal_asset(strategy: Strategy) -> dg.AssetsDefinition:
     ) -> Iterator[dg.Output[Tables] | dg.AssetCheckResult]:
         tables: Tables = {}
         failures: list[str] = []
-        for window in windows_of(context):
+        windows = windows_of(context)
+        for window in windows:
             started, failed_before = time.perf_counter(), len(failures)
             table = tables[window.key] = run_strategy(strategy, features[window.key], failures.append)
             actions = table["action"].value_counts()
@@ -53,6 +54,8 @@ def signal_asset(strategy: Strategy) -> dg.AssetsDefinition:
                 },
                 partition_key=window.key,
             )
+        # Dagster shows the lineage of the newest materialization.
+        context.add_asset_metadata(columns.lineage(strategy), partition_key=windows[-1].key)
         for failure in failures[:SHOWN_FAILURES]:
             context.log.warning(failure)
         yield dg.Output(tables)

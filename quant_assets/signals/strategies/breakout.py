@@ -32,8 +32,14 @@ class Breakout(Strategy):
     parts = ("geometry", "momentum", "oi_flow", "sentiment")
     reads: ClassVar[Reads] = {
         "bias": ("trigger_side",),
-        "geometry": ("trigger_start_close", "trigger_end_close", "trigger_start_index", "trigger_end_index"),
-        "momentum": ("trigger_strength",),
+        "geometry": (
+            "trigger_side",
+            "trigger_start_close",
+            "trigger_end_close",
+            "trigger_start_index",
+            "trigger_end_index",
+        ),
+        "momentum": ("trigger_side", "trigger_strength"),
         "oi_flow": OI_FLOW_READS,
         "sentiment": ("trigger_side", *SENTIMENT_READS),
         "setup": (

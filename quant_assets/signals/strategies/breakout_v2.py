@@ -41,7 +41,7 @@ class BreakoutV2(Strategy):
         "range": ("trigger_side", "htf_rsi"),
         "oi_flow": OI_FLOW_READS,
         "obv": ("trigger_side", "obv_slope"),
-        "breakout": ("trigger_strength",),
+        "breakout": ("trigger_side", "trigger_strength"),
         "risk_reward": SETUP_READS,
         "sentiment": ("trigger_side", *SENTIMENT_READS),
         "oi_zscore": OI_FLOW_READS,
