@@ -112,6 +112,18 @@ def test_the_feed_says_what_dagster_plots_and_a_person_reads(scanned: Live) -> N
         assert scanned.materialized(name)[0]["metadata"]["seconds"] >= 0, name
 
 
+def test_a_column_of_a_signal_table_leads_to_its_features(scanned: Live) -> None:
+    query = """query($key: AssetKeyInput!) { assetOrError(assetKey: $key) { ... on Asset {
+        assetMaterializations(limit: 1) { metadataEntries { ... on TableColumnLineageMetadataEntry {
+          lineage { columnName columnDeps { assetKey { path } columnName } } } } } } } }"""
+    asset = scanned.ask(query, key={"path": ["signals", "breakout_v2"]})["assetOrError"]
+    entries = asset["assetMaterializations"][0]["metadataEntries"]
+    (lineage,) = (entry["lineage"] for entry in entries if "lineage" in entry)
+    made_from = {column["columnName"]: column["columnDeps"] for column in lineage}
+    assert {dep["columnName"] for dep in made_from["part_obv"]} == {"trigger_side", "obv_slope"}
+    assert {tuple(dep["assetKey"]["path"]) for dep in made_from["part_obv"]} == {("features",)}
+
+
 def test_the_same_scan_again_reuses_everything(scanned: Live, world: World) -> None:
     calls = world.emulator.accounting.calls
     run = scanned.launch("scan", world.window.key)
