@@ -1,0 +1,102 @@
+"""What Dagster adds to a scan: a queued run under `dagster dev`, against a plain process that does the same work.
+
+    python -m quant_assets_tests.defs.measure_overhead
+
+Both start a Python process, read the same candles, store and map, and write the same tables and the same feed. The
+run is counted from the moment at which it is asked for to its end: queue, start, steps and records. Also measured is
+how long the code location takes from import to ready.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from quant_assets_tests.defs.live import dagster_dev, prepare_home
+from quant_assets_tests.world import small_world
+
+TIMES = 7
+MARKETS = 73
+
+LOAD = "import quant_assets.definitions as d; d.build_definitions(d.Settings()).get_repository_def().get_all_jobs()"
+
+PLAIN = """
+import os, sys
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+import orjson
+from quant_assets.derivatives.datasets import DATASETS
+from quant_assets.derivatives.snapshot import snapshot
+from quant_assets.derivatives.store import DerivativesStore
+from quant_assets.feed import build_feed, feed_problems, publish
+from quant_assets.lake import Lake
+from quant_assets.markets import CandleTables, read_candles, resolve_markets, list_of_provider, source_is_simulated
+from quant_assets.settings import Settings
+from quant_assets.signals import discover_strategies, features_table, run_strategy
+from quant_assets.windows import Window
+settings, window = Settings.from_environment(os.environ), Window.of_key(sys.argv[1])
+lake, now = Lake(settings.lake_dir), datetime.now(UTC)
+known = CandleTables(lake.read(["candles"]), lake.read(["candle_files"]).drop(columns="simulated"))
+tables = read_candles(settings.candle_folder, known)
+files = tables.files.assign(simulated=source_is_simulated(settings.candle_folder))
+lake.write(["candles"], None, tables.bars); lake.write(["candle_files"], None, files)
+markets = files.loc[files["status"] == "read", ["exchange", "symbol"]].drop_duplicates()
+table = lake.read(["coinalyze_markets"])
+symbol_map = resolve_markets(markets, list_of_provider(table, settings.provider), now=now).assign(simulated=True)
+lake.write(["symbol_map"], None, symbol_map)
+with closing(DerivativesStore(settings.store_dir / "derivatives.sqlite")) as store:
+    derivatives = {dataset: snapshot(store, symbol_map, dataset, window) for dataset in DATASETS}
+    report = store.report(window.key)
+for dataset, found in derivatives.items():
+    lake.write([dataset], window.key, found)
+features = features_table(tables.bars, symbol_map, derivatives, window)
+lake.write(["features"], window.key, features)
+signals = {strategy: run_strategy(strategy, features) for strategy in discover_strategies().strategies}
+for strategy, found in signals.items():
+    lake.write(["signals", strategy.key], window.key, found)
+feed = orjson.dumps(build_feed(features, signals, files, window, api=orjson.loads(report), written_at=now))
+assert not feed_problems(feed)
+lake.write_document(["master_feed"], window.key, feed)
+assert publish(feed, window, settings.feed_path, now)
+"""
+
+
+def timed(*arguments: str, environment: dict[str, str] | None = None) -> float:
+    started = time.perf_counter()
+    subprocess.run([sys.executable, "-c", *arguments], env=environment or dict(os.environ), check=True, timeout=60)
+    return time.perf_counter() - started
+
+
+def told(name: str, seconds: list[float]) -> str:
+    return f"{name:44} median {statistics.median(seconds):.2f} s ({min(seconds):.2f} to {max(seconds):.2f})"
+
+
+def main() -> None:
+    print(told("import to ready", [timed(LOAD) for _ in range(TIMES)]))
+    with tempfile.TemporaryDirectory() as folder, small_world(Path(folder), markets=MARKETS) as world:
+        home = world.folder / "data" / "dagster"
+        prepare_home(home)
+        query = "query($id: ID!) { runOrError(runId: $id) { ... on Run { creationTime startTime endTime } } }"
+        runs, plain = [], []
+        with dagster_dev(world.environment(), home) as live:
+            assert live.finished_run(live.launch("market_list"))["status"] == "SUCCESS"
+            for number in range(TIMES + 1):
+                run = live.launch("scan", world.window.key)
+                assert live.finished_run(run)["status"] == "SUCCESS"
+                found = live.ask(query, id=run)["runOrError"]
+                if number:  # the first reads all candles and asks the provider
+                    runs.append(found["endTime"] - found["creationTime"])
+                    plain.append(timed(PLAIN, world.window.key, environment=world.environment()))
+    print(told("a scan by a plain process", plain))
+    print(told("a scan by Dagster, from asked for to done", runs))
+    print(f"{'Dagster adds':44} {statistics.median(runs) - statistics.median(plain):.2f} s")
+
+
+if __name__ == "__main__":
+    main()
