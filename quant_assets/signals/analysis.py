@@ -13,9 +13,9 @@ import pandas as pd
 from quant_assets.signals.bars import HTF, LTF, MarketBars, bars_of
 from quant_assets.signals.features import Features
 from quant_assets.signals.inputs import UNKNOWN, DerivativeInputs
-from quant_assets.signals.measure import market_features
 from quant_assets.signals.registry import discover_strategies
 from quant_assets.signals.strategy import Strategy, Verdict, judge
+from quant_assets.signals.table import market_features
 from quant_assets.windows import Window
 
 

@@ -18,6 +18,7 @@ from quant_assets.windows import Window
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+Truths = npt.NDArray[np.bool_]
 _Columns = tuple[Ints, Floats, Floats, Floats, Floats]
 
 LTF = "15m"
@@ -63,7 +64,7 @@ def bars_of(table: pd.DataFrame, timeframe: str, window: Window) -> Bars:
     Raises ValueError where the times do not rise.
     """
     columns = _columns(table)
-    if (np.diff(columns[0]) <= 0).any():
+    if not _rises(columns[0]).all():
         raise ValueError(f"the {timeframe} bars are not sorted by time_ms, each moment once")
     return _cut(columns, 0, len(table), timeframe, window)
 
@@ -82,7 +83,7 @@ def market_bars(table: pd.DataFrame, window: Window) -> list[MarketBars]:
     is_border = np.zeros(len(table) - 1, dtype=bool)
     for codes, _ in keys:
         is_border |= codes[1:] != codes[:-1]
-    if ((np.diff(columns[0]) <= 0) & ~is_border).any():
+    if not (is_border | _rises(columns[0])).all():
         raise ValueError("the candles table is not sorted by time_ms within a market, each moment once")
 
     starts = [0, *(np.flatnonzero(is_border) + 1).tolist()]
@@ -104,6 +105,11 @@ def _columns(table: pd.DataFrame) -> _Columns:
         np.ascontiguousarray(table[name].to_numpy(np.float64)) for name in ("high", "low", "close", "volume")
     )
     return time_ms, high, low, close, volume
+
+
+def _rises(time_ms: Ints) -> Truths:
+    """Tell of each moment but the first whether it is later than the one before."""
+    return time_ms[1:] > time_ms[:-1]
 
 
 def _cut(columns: _Columns, start: int, stop: int, timeframe: str, window: Window) -> Bars:

@@ -10,8 +10,8 @@ candle files have them. None is "unknown", never 0.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Annotated, TypeVar, get_type_hints
+from dataclasses import fields
+from typing import Annotated, NamedTuple, TypeVar, get_type_hints
 
 from quant_assets.signals.rounding import above
 from quant_assets.signals.sides import NONE
@@ -26,9 +26,8 @@ INSUFFICIENT_HISTORY = "insufficient_history"
 STALE_CANDLES = "stale_candles"
 
 
-@dataclass(frozen=True, slots=True)
-class Features:
-    """One market at the end of one window."""
+class Features(NamedTuple):
+    """One market at the end of one window; a tuple, since it is what a row of the table becomes, by the thousand."""
 
     exchange: Annotated[str, "exchange, as the candle files name it"]
     symbol: Annotated[str, "symbol on that exchange, as the candle files name it"]
@@ -181,11 +180,6 @@ COLUMNS: dict[str, str] = {
 }
 """Field name → its description, in the order of the columns."""
 _NAMES = {kind: tuple(field.name for field in fields(kind)) for kind in (TrendLine, Trigger)}
-
-
-def flatten(prefix: str, view: TrendLine | Trigger) -> dict[str, object]:
-    """Return a view's values under the names that `Features` has for them."""
-    return {prefix + name: getattr(view, name) for name in _NAMES[type(view)]}
 
 
 def _view(features: Features, kind: type[View], prefix: str, is_there: bool) -> View | None:

@@ -1,22 +1,24 @@
 """Indicators over arrays, oldest value first.
 
-Here: TA-Lib with the periods that signals use, and the few figures that TA-Lib has not or rounds too coarsely, each
-for the last bar alone. Not here: trendlines, and what a figure means for a market.
+Here: TA-Lib with the periods that signals use, a series at a time, and the few figures that TA-Lib has not or rounds
+too coarsely, for the last bars of many series at once. Not here: trendlines, and what a figure means for a market.
 
 TA-Lib's definitions hold throughout: Wilder's averages and EMAs start from a simple mean, RSI of a market that never
 moved is 0, and OBV starts with the first volume.
+
+`rows` has a series in each row, the newest value last, and NaN in front of a series that is shorter (see `tails`). What
+is reckoned along a row is the same to the last bit whatever the other rows hold. NaN is "unknown".
 """
 
 from __future__ import annotations
 
 import inspect
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import talib
 
-from quant_assets.signals.bars import MOST_BARS, Floats
+from quant_assets.signals.bars import MOST_BARS, Floats, Ints, Truths
 from quant_assets.signals.rounding import MARGIN, below
 
 # TA-Lib's functions without the wrapper that looks for pandas and polars at each call; here they only see arrays.
@@ -60,86 +62,117 @@ def obv(close: Floats, volume: Floats) -> Floats:
     return _OBV(close, volume)
 
 
-def last(values: Floats) -> float | None:
-    """Return the last value, or None where there is none yet."""
-    if len(values) == 0:
-        return None
-    value = float(values[-1])
-    return None if math.isnan(value) else value
+def last(series: Sequence[Floats] | Sequence[Ints]) -> Floats:
+    """Return the last value of each series, NaN where there is none."""
+    return np.array([values[-1] if len(values) else np.nan for values in series], dtype=np.float64)
 
 
-def highest(values: Floats, bars: int) -> float | None:
-    """Return the largest of the last `bars` values, or of as many as there are; None without any."""
-    return float(np.maximum.reduce(values[-bars:])) if len(values) else None
+def tails(series: Sequence[Floats], bars: int) -> Floats:
+    """Return the last `bars` values of each series as a row, with NaN in front of what is shorter."""
+    rows = np.empty((len(series), bars))
+    for row, values in zip(rows, series, strict=True):
+        missing = bars - len(values)
+        if missing > 0:
+            row[:missing] = np.nan
+            row[missing:] = values
+        else:
+            row[:] = values[-bars:]
+    return rows
 
 
-def lowest(values: Floats, bars: int) -> float | None:
-    """Return the smallest of the last `bars` values, or of as many as there are; None without any."""
-    return float(np.minimum.reduce(values[-bars:])) if len(values) else None
+def highest(rows: Floats) -> Floats:
+    """Return the largest value of each row."""
+    found: Floats = np.fmax.reduce(rows, axis=1)
+    return found
 
 
-def bollinger(close: Floats) -> tuple[float, float] | None:
-    """Return the lower and the upper Bollinger band (20 bars, 2 population deviations) at the last bar.
+def lowest(rows: Floats) -> Floats:
+    """Return the smallest value of each row."""
+    found: Floats = np.fmin.reduce(rows, axis=1)
+    return found
 
-    None with fewer than 20 bars. Closes that are all equal have a deviation of 0, whatever rounding says. Reckoned
+
+def counts(rows: Floats) -> Ints:
+    """Count the values of each row."""
+    found: Ints = rows.shape[1] - np.add.reduce(np.isnan(rows), axis=1)
+    return found
+
+
+def products(rows: Floats, others: Floats) -> Floats:
+    """Add up the products of two values each, row by row; 0 of none."""
+    found: Floats = np.vecdot(np.nan_to_num(rows), np.nan_to_num(others))
+    return found
+
+
+def bollinger(close: Floats) -> tuple[Floats, Floats]:
+    """Return the lower and the upper Bollinger band (20 bars, 2 population deviations) at the last bar of each row.
+
+    Unknown with fewer than 20 bars. Closes that are all equal have a deviation of 0, whatever rounding says. Reckoned
     from the 20 closes themselves, since TA-Lib's running sums of squares lose the digits of a narrow band.
     """
-    recent = close[-_BAND_BARS:]
-    if len(recent) < _BAND_BARS:
-        return None
-    mean = float(np.add.reduce(recent)) / _BAND_BARS
-    if np.maximum.reduce(recent) == np.minimum.reduce(recent):
-        return mean, mean
-    away = recent - mean
-    reach = _BAND_WIDTH * math.sqrt(float(away @ away) / _BAND_BARS)
+    recent = close[:, -_BAND_BARS:]
+    mean = np.add.reduce(recent, axis=1) / _BAND_BARS
+    away = recent - mean[:, None]
+    reach = _BAND_WIDTH * np.sqrt(np.vecdot(away, away) / _BAND_BARS)
+    reach[highest(recent) == lowest(recent)] = 0.0
     return mean - reach, mean + reach
 
 
-def position_in_range(values: Floats) -> float | None:
-    """Return where the last value lies between the smallest (0) and the largest (1); None without a range."""
-    if len(values) == 0:
-        return None
-    least, most = float(np.minimum.reduce(values)), float(np.maximum.reduce(values))
-    return (float(values[-1]) - least) / (most - least) if most > least else None
+def position_in_range(rows: Floats) -> Floats:
+    """Return where the last value of each row lies from the smallest (0) to the largest (1); NaN without a range."""
+    least, most = lowest(rows), highest(rows)
+    return ratio(rows[:, -1] - least, most - least)
 
 
-def slope(values: Floats) -> float | None:
-    """Return the least-squares slope per bar; None with fewer than two values.
+def ratio(part: Floats, whole: Floats) -> Floats:
+    """Divide where there is something to divide by, NaN elsewhere."""
+    found: Floats = np.divide(part, whole, out=np.full(len(part), np.nan), where=whole > 0.0)
+    return found
+
+
+def slope(rows: Floats) -> Floats:
+    """Return the least-squares slope of each row per bar; NaN with fewer than two values.
 
     Exactly 0 where rises and falls cancel to one part in 10⁹: what the rounding of a running sum leaves has no sign.
     """
-    count = len(values)
-    if count < 2:
-        return None
-    doubled = np.arange(1.0 - count, count, 2.0)  # twice the distance from the middle: whole numbers, no rounding
-    moved = values - values[0]
-    rise = float(doubled @ moved)
-    if abs(rise) <= MARGIN * float(np.abs(doubled) @ np.abs(moved)):
-        return 0.0
-    return 6.0 * rise / (count * (count * count - 1.0))
+    count = counts(rows).astype(np.float64)
+    bars = rows.shape[1]
+    # Twice the distance from the middle of the values that are there: whole numbers, no rounding.
+    doubled = np.arange(1.0 - bars, bars, 2.0) - (bars - count)[:, None]
+    first = np.minimum(bars - count, bars - 1).astype(np.int64)
+    moved = np.nan_to_num(rows - rows[np.arange(len(rows)), first][:, None])
+    rise = np.vecdot(moved, doubled)
+    flat = np.abs(rise) <= MARGIN * np.vecdot(np.abs(moved), np.abs(doubled))
+    return ratio(np.where(flat, 0.0, 6.0 * rise), count * (count * count - 1.0))
 
 
-def below_mean(values: Floats) -> bool:
-    """Whether the last value is below the mean of all given, itself included, by more than one part in 10⁹."""
-    return len(values) > 0 and below(float(values[-1]), float(np.add.reduce(values)) / len(values))
+def below_mean(rows: Floats) -> Truths:
+    """Whether the last value of each row is below the mean of all, itself included, by more than one part in 10⁹."""
+    mean = ratio(np.add.reduce(np.nan_to_num(rows), axis=1), counts(rows).astype(np.float64))
+    return below(rows[:, -1], mean)
 
 
-def wilder_averages(close: Floats) -> tuple[float, float] | None:
-    """Return Wilder's averages of rises and of falls over 14 bars, after the last bar; None with 14 bars or fewer.
+def wilder_averages(series: Sequence[Floats]) -> tuple[Floats, Floats]:
+    """Return Wilder's averages of rises and of falls over 14 bars, after the last bar of each series of closes.
 
-    The recursion is written out as a weighted sum: the mean of the first 14 changes, and then each change with a
-    fourteenth, all of them fading by 13/14 a bar.
+    NaN with 14 bars or fewer. The recursion is written out as a weighted sum: the mean of the first 14 changes, and
+    then each change with a fourteenth, all of them fading by 13/14 a bar. Series of one length are reckoned together.
     """
-    change = close[1:] - close[:-1]
-    later = len(change) - PERIOD
-    if later < 0:
-        return None
-    rise = np.maximum(change, 0.0)
-    fall = rise - change
+    rises, falls = np.full(len(series), np.nan), np.full(len(series), np.nan)
+    bars = np.array([len(close) for close in series])
+    for count in set(bars.tolist()):
+        if count > PERIOD:
+            (same,) = (bars == count).nonzero()
+            close = np.stack([series[place] for place in same.tolist()])
+            change = close[:, 1:] - close[:, :-1]
+            rise = np.maximum(change, 0.0)
+            rises[same], falls[same] = _wilder_average(rise), _wilder_average(rise - change)
+    return rises, falls
+
+
+def _wilder_average(moves: Floats) -> Floats:
+    later = moves.shape[1] - PERIOD
     weights = _WEIGHTS[len(_WEIGHTS) - later :]
-    seed = float(_WEIGHTS[-1 - later])
-
-    def average(moves: Floats) -> float:
-        return (seed * float(np.add.reduce(moves[:PERIOD])) + float(weights @ moves[PERIOD:])) / PERIOD
-
-    return average(rise), average(fall)
+    seed = _WEIGHTS[-1 - later] * np.add.reduce(moves[:, :PERIOD], axis=1)
+    average: Floats = (seed + np.vecdot(moves[:, PERIOD:], weights)) / PERIOD
+    return average

@@ -1,16 +1,17 @@
 """Derivative inputs of a market: what is known of open interest, funding, positions and liquidations.
 
-Here: the inputs as one object per market, merged from the symbol map and the derivative tables, and the rules of age
-and status that decide what a strategy may use. Not here: how the tables come about, and what the inputs are worth.
+Here: the inputs by columns, merged from the symbol map and the derivative tables, or those of one market as an object;
+and the rules of age and status that decide what a strategy may use. Not here: how the tables come about, and what the
+inputs are worth.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from quant_assets.windows import Window
@@ -62,7 +63,17 @@ class DerivativeInputs:
 
 
 UNKNOWN = DerivativeInputs()
+Columns = dict[str, Any]
+"""Names of fields, and an array with an element a market."""
 _CLOSED_AT = ("oi", "funding", "long_short", "liquidations")
+_AS_THEY_ARE = (
+    *("simulated", "oi_status", "oi_symbol", "oi_exchange", "oi_unit"),
+    *("oi_value", "oi_points", "oi_average", "oi_slope"),
+    *("funding_rate_pct", "long_short_ratio", "longs_pct", "shorts_pct"),
+    *("liquidated_longs_1h", "liquidated_shorts_1h", "liquidated_longs_24h", "liquidated_shorts_24h"),
+    "liquidations_unit",
+)
+"""Fields that reach the features unchanged."""
 _SYMBOL_MAP_FIELDS = {
     "canonical_symbol": "canonical_symbol",
     "display_symbol": "display_symbol",
@@ -103,89 +114,69 @@ _TABLE_FIELDS = {
 """Derivative table → its columns → the fields that they fill."""
 
 
-def merge_inputs(symbol_map: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) -> dict[Key, DerivativeInputs]:
-    """Merge the symbol map and the derivative tables, by exchange and symbol.
+def merged_inputs(markets: Sequence[Key], symbol_map: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) -> Columns:
+    """Merge the symbol map and the derivative tables into columns of `DerivativeInputs`, an element a market.
 
     Status, symbol, exchange and unit of open interest are those of its own table where the market is in it, since
-    that table knows of stand-ins. A table may be missing or empty, and may lack a market. A market is simulated where
-    any of its rows says so; a table without that column was had from no emulator.
+    that table knows of stand-ins. A table may be missing or empty, and may lack a market; NaN leaves a field as it was.
+    A market is simulated where any of its rows says so; a table without that column was had from no emulator.
     Raises KeyError for a table that is not one of the four, or a table with rows that lacks a column.
     """
     unknown = tables.keys() - _TABLE_FIELDS.keys()
     if unknown:
         raise KeyError(f"no derivative table is called {', '.join(sorted(unknown))}")
-    merged: dict[Key, dict[str, Any]] = {}
-    for key, values in _rows(symbol_map, _SYMBOL_MAP_FIELDS):
-        merged.setdefault(key, {}).update(values)
-    for name, columns in _TABLE_FIELDS.items():
-        for key, values in _rows(tables.get(name), columns):
-            merged.setdefault(key, {}).update(values)
-    for key in (key for table in (symbol_map, *tables.values()) for key in _simulated(table)):
-        merged[key]["simulated"] = True
-    return {key: DerivativeInputs(**values) for key, values in merged.items()}
+    columns = _columns([UNKNOWN] * len(markets))
+    named = {name: tables.get(name) for name in _TABLE_FIELDS}
+    for table, filled in ((symbol_map, _SYMBOL_MAP_FIELDS), *zip(named.values(), _TABLE_FIELDS.values(), strict=True)):
+        if table is None or table.empty:
+            continue
+        keys = zip(table["exchange"].tolist(), table["symbol"].tolist(), strict=True)
+        row_of = {key: row for row, key in enumerate(keys)}
+        rows = np.array([row_of.get(market, -1) for market in markets], dtype=np.int64)
+        (there,) = (rows >= 0).nonzero()
+        rows = rows[there]
+        for column, field in filled.items():
+            values = table[column].to_numpy()[rows]
+            is_known = ~pd.isna(values)
+            columns[field][there[is_known]] = values[is_known]
+        if "simulated" in table:
+            columns["simulated"][there] |= table["simulated"].to_numpy(dtype=bool)[rows]
+    return columns
 
 
-def derivative_features(inputs: DerivativeInputs, window: Window) -> dict[str, Any]:
-    """Return the derivative fields of `Features`, with ages and with the z-score that may be used.
+def inputs_of_one(inputs: DerivativeInputs) -> Columns:
+    """Return one market's inputs as columns with a single element."""
+    return _columns([inputs])
+
+
+def derivative_features(inputs: Columns, window: Window) -> Columns:
+    """Return the columns of `Features` that follow from derivatives, with ages and the z-score that may be used.
 
     Raises LookAheadError where a value closed after the window's end.
     """
-    ages = {f"{name}_age_seconds": _age(inputs, name, window) for name in _CLOSED_AT}
-    age = ages["oi_age_seconds"]
-    is_fresh = age is not None and age <= OLDEST_OI_SECONDS
+    ages = {f"{name}_age_seconds": _ages(inputs, name, window) for name in _CLOSED_AT}
+    is_usable = (ages["oi_age_seconds"] <= OLDEST_OI_SECONDS) & (inputs["oi_status"] != NEUTRAL)
     return {
-        "simulated": inputs.simulated,
-        "oi_status": inputs.oi_status,
-        "oi_symbol": inputs.oi_symbol,
-        "oi_exchange": inputs.oi_exchange,
-        "oi_unit": inputs.oi_unit,
-        "oi_value": inputs.oi_value,
-        "oi_points": int(inputs.oi_points),
-        "oi_average": inputs.oi_average,
-        "oi_slope": inputs.oi_slope,
-        "oi_z": inputs.oi_z_score if is_fresh and inputs.oi_status != NEUTRAL else None,
-        "funding_rate_pct": inputs.funding_rate_pct,
-        "long_short_ratio": inputs.long_short_ratio,
-        "longs_pct": inputs.longs_pct,
-        "shorts_pct": inputs.shorts_pct,
-        "liquidated_longs_1h": inputs.liquidated_longs_1h,
-        "liquidated_shorts_1h": inputs.liquidated_shorts_1h,
-        "liquidated_longs_24h": inputs.liquidated_longs_24h,
-        "liquidated_shorts_24h": inputs.liquidated_shorts_24h,
-        "liquidations_unit": inputs.liquidations_unit,
+        **{name: inputs[name] for name in _AS_THEY_ARE},
+        "oi_z": np.where(is_usable, inputs["oi_z_score"], np.nan),
         **ages,
     }
 
 
-def _age(inputs: DerivativeInputs, name: str, window: Window) -> float | None:
-    closed_at_ms: float | None = getattr(inputs, f"{name}_closed_at_ms")
-    if closed_at_ms is None:
-        return None
-    if closed_at_ms > window.end_ms:
-        late = (closed_at_ms - window.end_ms) / 1000
-        raise LookAheadError(
-            f"{name} of {inputs.display_symbol or 'a market'} closed {late:.0f} s after the end of window {window.key}"
-        )
-    return (window.end_ms - closed_at_ms) / 1000
+def _columns(inputs: Sequence[DerivativeInputs]) -> Columns:
+    """Turn objects into columns: texts as objects, truths as bool, numbers as float64 with NaN for what is unknown."""
+    kinds: dict[Any, Any] = {"str": object, "bool": np.bool_}
+    return {
+        field.name: np.array([getattr(one, field.name) for one in inputs], dtype=kinds.get(field.type, np.float64))
+        for field in fields(DerivativeInputs)
+    }
 
 
-def _rows(table: pd.DataFrame | None, columns: Mapping[str, str]) -> Iterator[tuple[Key, dict[str, Any]]]:
-    """Give each row's key and the fields it fills; NaN is left out, so that the field stays unknown."""
-    if table is None or table.empty:
-        return
-    keys = zip(table["exchange"].tolist(), table["symbol"].tolist(), strict=True)
-    values = zip(*(table[column].tolist() for column in columns), strict=True)
-    fields = tuple(columns.values())
-    for key, row in zip(keys, values, strict=True):
-        yield key, {field: value for field, value in zip(fields, row, strict=True) if not _is_nan(value)}
-
-
-def _simulated(table: pd.DataFrame | None) -> Iterator[Key]:
-    """Give the markets whose rows an emulator is behind."""
-    if table is not None and "simulated" in table:
-        made_up = table[table["simulated"]]
-        yield from zip(made_up["exchange"].tolist(), made_up["symbol"].tolist(), strict=True)
-
-
-def _is_nan(value: object) -> bool:
-    return isinstance(value, float) and math.isnan(value)
+def _ages(inputs: Columns, name: str, window: Window) -> Any:
+    """Return the seconds from the closing of the newest bar behind a value to the window's end."""
+    ages = (window.end_ms - inputs[f"{name}_closed_at_ms"]) / 1000
+    (late,) = (ages < 0).nonzero()
+    if len(late):
+        whose = inputs["display_symbol"][late[0]] or "a market"
+        raise LookAheadError(f"{name} of {whose} closed {-ages[late[0]]:.0f} s after the end of window {window.key}")
+    return ages

@@ -1,23 +1,28 @@
-"""From the bars and the derivative inputs of one market to its `Features`.
+"""From the bars of many markets to the columns of the features that follow from candles.
 
-Here: the rules that read meaning into indicators (trend, pullback, divergence, imbalance), and whether the market may
-be judged at all. Not here: the indicators themselves, lines and triggers, and anything that one strategy alone knows.
+Here: the rules that read meaning into indicators (trend, pullback, divergence, imbalance), and whether a market may be
+judged at all. Not here: the indicators themselves, lines and triggers, derivative inputs, the table that the columns
+become (`table.py`), and anything that one strategy alone knows.
+
+TA-Lib is asked series by series; everything else is done for all markets at once, by columns. A column is an array with
+an element a market, NaN where the value is unknown.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from quant_assets.signals import indicators
-from quant_assets.signals.bars import HTF, LTF, TIMEFRAME_MS, Bars, Floats, MarketBars
-from quant_assets.signals.features import INSUFFICIENT_HISTORY, STALE_CANDLES, Features, flatten
-from quant_assets.signals.indicators import highest, last, lowest, position_in_range
-from quant_assets.signals.inputs import UNKNOWN, DerivativeInputs, derivative_features
-from quant_assets.signals.pivots import pivots
-from quant_assets.signals.rounding import above, below, within
+from quant_assets.signals.bars import HTF, LTF, TIMEFRAME_MS, Bars, Floats, MarketBars, Truths
+from quant_assets.signals.features import INSUFFICIENT_HISTORY, STALE_CANDLES
+from quant_assets.signals.indicators import highest, last, lowest, position_in_range, tails
+from quant_assets.signals.line_columns import line_columns
+from quant_assets.signals.pivots import highs
+from quant_assets.signals.rounding import above, below
 from quant_assets.signals.sides import LONG, NONE, SHORT
-from quant_assets.signals.trendlines import best_line, describe_line, draw_lines, find_breakout
-from quant_assets.signals.triggers import describe_trigger
 from quant_assets.windows import Window
 
 LEAST_BARS = 50
@@ -38,164 +43,133 @@ DIVERGENCE_ORDER = 2
 NARROWEST_BANDS = 1e-9
 """Share of P that the Bollinger bands must be apart by."""
 
-Values = dict[str, Any]
-"""Names of `Features` fields and what they hold."""
+Columns = dict[str, Any]
+"""Names of `Features` fields, and an array or list with an element a market."""
 
 
-def market_features(market: MarketBars, window: Window, derivatives: DerivativeInputs = UNKNOWN) -> Features:
-    """Return what is known of one market at the window's end.
+def candle_features(markets: Sequence[MarketBars], window: Window) -> Columns:
+    """Return the columns of `Features` that follow from candles, one element a market.
 
-    `market` has at least one bar, and none that is not closed by then. Raises LookAheadError where a derivative value
-    closed after the window's end.
+    Each market has at least one bar, and none that is not closed by the window's end.
     """
-    ltf, htf = market.ltf, market.htf
-    price = float((ltf if len(ltf) else htf).close[-1])
-    slow, fast = _htf_features(htf), _ltf_features(ltf)
-    bias: str = slow["htf_bias"] if len(htf) >= TREND_BARS else fast["ltf_bias"]
-    return Features(
-        exchange=market.exchange,
-        symbol=market.symbol,
-        canonical_symbol=derivatives.canonical_symbol or market.symbol,
-        display_symbol=derivatives.display_symbol or market.symbol,
-        window_end_ms=window.end_ms,
-        unusable=_why_unusable(market, window),
-        price=price,
-        trend_bias=bias,
+    ltf, htf = [market.ltf for market in markets], [market.htf for market in markets]
+    slow, fast = _htf_columns(htf), _ltf_columns(ltf)
+    price = np.where(fast["ltf_bars"] > 0, last([bars.close for bars in ltf]), slow["htf_close"])
+    bias = np.where(slow["htf_bars"] >= TREND_BARS, slow["htf_bias"], fast["ltf_bias"])
+    return {
+        "price": price,
+        "unusable": _why_unusable(slow | fast, window),
+        "trend_bias": bias,
         **slow,
         **fast,
         **_place_in_trend(price, bias, fast),
-        **derivative_features(derivatives, window),
-    )
-
-
-def _htf_features(bars: Bars) -> Values:
-    if len(bars) == 0:
-        return {"htf_bias": NONE}
-    close = bars.close
-    rsi = indicators.rsi(close)
-    atr = indicators.atr(bars.high, bars.low, close)
-    adx = indicators.adx(bars.high, bars.low, close)
-    ema50, ema200 = last(indicators.ema(close, 50)), last(indicators.ema(close, 200))
-    now, four_before = float(close[-1]), float(close[max(len(close) - 5, 0)])
-    values: Values = {
-        "htf_bars": len(bars),
-        "htf_closed_at_ms": _closed_at_ms(bars, HTF),
-        "htf_bias": _bias(now, ema50, ema200),
-        "htf_trend": "UP" if now > four_before else "DOWN",
-        "htf_close": now,
-        "htf_rsi": last(rsi),
-        "htf_adx": last(adx),
-        "htf_atr": last(atr),
-        "htf_ema50": ema50,
-        "htf_ema200": ema200,
     }
-    lines = draw_lines(rsi)
-    for prefix, kind in (("resistance_", lines.resistances), ("support_", lines.supports)):
-        line = best_line(kind, len(bars))
-        if line is not None:
-            values |= flatten(prefix, describe_line(line, bars, rsi))
-    breakout = find_breakout(rsi, lines)
-    if breakout is not None:
-        values |= flatten("trigger_", describe_trigger(breakout, bars, rsi, atr))
-    return values
 
 
-def _ltf_features(bars: Bars) -> Values:
-    if len(bars) == 0:
-        return {"ltf_bias": NONE}
-    high, low, close, volume = bars.high, bars.low, bars.close, bars.volume
-    rsi = indicators.rsi(close)
-    obv = indicators.obv(close, volume)
-    ema50, ema200 = last(indicators.ema(close, 50)), last(indicators.ema(close, 200))
-    lower_band, upper_band = indicators.bollinger(close) or (None, None)
-    obv_lead = _obv_lead(obv[-OBV_RANGE_BARS:], close[-OBV_RANGE_BARS:])
+def _htf_columns(sides: Sequence[Bars]) -> Columns:
+    rsi = [indicators.rsi(bars.close) for bars in sides]
+    atr = [indicators.atr(bars.high, bars.low, bars.close) for bars in sides]
+    close = last([bars.close for bars in sides])
+    four_before = np.array([bars.close[-5:][0] if len(bars) else np.nan for bars in sides])
     return {
-        "ltf_bars": len(bars),
-        "ltf_closed_at_ms": _closed_at_ms(bars, LTF),
-        "vol24h": float(close[-DAY_BARS:] @ volume[-DAY_BARS:]),
-        "ltf_bias": _bias(float(close[-1]), ema50, ema200),
+        **_shared_columns("htf", HTF, sides),
+        "htf_trend": np.where(np.isnan(close), "", np.where(close > four_before, "UP", "DOWN")),
+        "htf_close": close,
+        "htf_rsi": last(rsi),
+        "htf_atr": last(atr),
+        **line_columns(sides, rsi, atr),
+    }
+
+
+def _ltf_columns(sides: Sequence[Bars]) -> Columns:
+    rsi = [indicators.rsi(bars.close) for bars in sides]
+    obv = tails([indicators.obv(bars.close, bars.volume) for bars in sides], OBV_RANGE_BARS)
+    high, low = tails([bars.high for bars in sides], 100), tails([bars.low for bars in sides], 100)
+    close, volume = tails([bars.close for bars in sides], DAY_BARS), tails([bars.volume for bars in sides], DAY_BARS)
+    lower_band, upper_band = indicators.bollinger(close)
+    obv_lead = position_in_range(obv) - position_in_range(close[:, -OBV_RANGE_BARS:])
+    columns = _shared_columns("ltf", LTF, sides)
+    return {
+        **columns,
+        "vol24h": np.where(columns["ltf_bars"] > 0, indicators.products(close, volume), np.nan),
         "ltf_rsi": last(rsi),
-        "ltf_adx": last(indicators.adx(high, low, close)),
-        "ltf_atr": last(indicators.atr(high, low, close)),
-        "ltf_ema50": ema50,
-        "ltf_ema200": ema200,
-        "ltf_high_20": highest(high, 20),
-        "ltf_low_20": lowest(low, 20),
-        "ltf_high_60": highest(high, PULLBACK_BARS),
-        "ltf_low_60": lowest(low, PULLBACK_BARS),
-        "ltf_high_100": highest(high, 100),
-        "ltf_low_100": lowest(low, 100),
+        "ltf_atr": last([indicators.atr(bars.high, bars.low, bars.close) for bars in sides]),
+        "ltf_high_20": highest(high[:, -20:]),
+        "ltf_low_20": lowest(low[:, -20:]),
+        "ltf_high_60": highest(high[:, -PULLBACK_BARS:]),
+        "ltf_low_60": lowest(low[:, -PULLBACK_BARS:]),
+        "ltf_high_100": highest(high),
+        "ltf_low_100": lowest(low),
         "ltf_band_lower": lower_band,
         "ltf_band_upper": upper_band,
-        "is_volume_quiet": indicators.below_mean(volume[-VOLUME_BARS:]),
+        "is_volume_quiet": indicators.below_mean(volume[:, -VOLUME_BARS:]),
         "obv_lead": obv_lead,
-        "obv_imbalance": _imbalance(obv_lead),
-        "obv_slope": indicators.slope(obv[-OBV_SLOPE_BARS:]),
-        "divergence": _divergence(close[-DIVERGENCE_BARS:], rsi[-DIVERGENCE_BARS:]),
+        "obv_imbalance": np.where(
+            above(obv_lead, OBV_LEAD), "BULLISH", np.where(below(obv_lead, -OBV_LEAD), "BEARISH", "NEUTRAL")
+        ),
+        "obv_slope": indicators.slope(obv[:, -OBV_SLOPE_BARS:]),
+        "divergence": _divergence(close[:, -DIVERGENCE_BARS:], tails(rsi, DIVERGENCE_BARS)),
     }
 
 
-def _why_unusable(market: MarketBars, window: Window) -> str:
-    sides = ((market.ltf, LTF), (market.htf, HTF))
-    if any(len(bars) < LEAST_BARS for bars, _ in sides):
-        return INSUFFICIENT_HISTORY
-    ages_ms = {timeframe: window.end_ms - _closed_at_ms(bars, timeframe) for bars, timeframe in sides}
-    return STALE_CANDLES if any(age > OLDEST_MS[timeframe] for timeframe, age in ages_ms.items()) else ""
+def _shared_columns(name: str, timeframe: str, sides: Sequence[Bars]) -> Columns:
+    """Return what both timeframes tell of their bars."""
+    close = last([bars.close for bars in sides])
+    ema50 = last([indicators.ema(bars.close, 50) for bars in sides])
+    ema200 = last([indicators.ema(bars.close, 200) for bars in sides])
+    is_up = above(close, ema50) & above(ema50, ema200)
+    is_down = below(close, ema50) & below(ema50, ema200)
+    return {
+        f"{name}_bars": np.array([len(bars) for bars in sides]),
+        f"{name}_closed_at_ms": last([bars.time_ms for bars in sides]) + TIMEFRAME_MS[timeframe],
+        f"{name}_bias": np.where(is_up, LONG, np.where(is_down, SHORT, NONE)),
+        f"{name}_adx": last([indicators.adx(bars.high, bars.low, bars.close) for bars in sides]),
+        f"{name}_ema50": ema50,
+        f"{name}_ema200": ema200,
+    }
 
 
-def _closed_at_ms(bars: Bars, timeframe: str) -> int:
-    return int(bars.time_ms[-1]) + TIMEFRAME_MS[timeframe]
+def _why_unusable(columns: Columns, window: Window) -> Any:
+    """Return why each market cannot be judged, empty where it can."""
+    sides = (("ltf", LTF), ("htf", HTF))
+    is_short = np.logical_or(*(columns[f"{name}_bars"] < LEAST_BARS for name, _ in sides))
+    is_stale = np.logical_or(
+        *(window.end_ms - columns[f"{name}_closed_at_ms"] > OLDEST_MS[timeframe] for name, timeframe in sides)
+    )
+    return np.where(is_short, INSUFFICIENT_HISTORY, np.where(is_stale, STALE_CANDLES, ""))
 
 
-def _bias(close: float, ema50: float | None, ema200: float | None) -> str:
-    if ema50 is None or ema200 is None:
-        return NONE
-    if above(close, ema50) and above(ema50, ema200):
-        return LONG
-    return SHORT if below(close, ema50) and below(ema50, ema200) else NONE
-
-
-def _place_in_trend(price: float, bias: str, fast: Values) -> Values:
+def _place_in_trend(price: Floats, bias: Any, fast: Columns) -> Columns:
     """Return how far P came back from the extreme on the side of the bias, and whether it ran too far there."""
-    if bias == NONE or "ltf_bars" not in fast:
-        return {}
+    is_long, has_bias = bias == LONG, bias != NONE
     top, bottom = fast["ltf_high_60"], fast["ltf_low_60"]
     lower, upper = fast["ltf_band_lower"], fast["ltf_band_upper"]
-    values: Values = {}
-    if top > bottom:
-        depth = (top - price if bias == LONG else price - bottom) / (top - bottom)
-        values = {"pullback_depth": depth, "is_pullback": within(depth, *PULLBACK)}
-    if upper is not None and upper - lower > NARROWEST_BANDS * price:
-        values["is_overextended"] = above(price, upper) if bias == LONG else below(price, lower)
-    return values
+    depth = indicators.ratio(np.where(is_long, top - price, price - bottom), top - bottom)
+    depth[~has_bias] = np.nan
+    is_wide = upper - lower > NARROWEST_BANDS * price
+    is_beyond = np.where(is_long, above(price, upper), below(price, lower))
+    return {
+        "pullback_depth": depth,
+        "is_pullback": ~np.isnan(depth) & ~below(depth, PULLBACK[0]) & ~above(depth, PULLBACK[1]),
+        "is_overextended": has_bias & is_wide & is_beyond,
+    }
 
 
-def _obv_lead(obv: Floats, close: Floats) -> float | None:
-    volume_position, price_position = position_in_range(obv), position_in_range(close)
-    if volume_position is None or price_position is None:
-        return None
-    return volume_position - price_position
+def _divergence(close: Floats, rsi: Floats) -> Any:
+    """Compare the last two lows and the last two highs of each market's close with the RSI there."""
+    is_bullish = _diverges(-close, -rsi, -50.0)
+    is_bearish = _diverges(close, rsi, 50.0)
+    return np.where(is_bullish & ~is_bearish, "BULLISH", np.where(is_bearish & ~is_bullish, "BEARISH", NONE))
 
 
-def _imbalance(obv_lead: float | None) -> str:
-    if obv_lead is None:
-        return "NEUTRAL"
-    if above(obv_lead, OBV_LEAD):
-        return "BULLISH"
-    return "BEARISH" if below(obv_lead, -OBV_LEAD) else "NEUTRAL"
-
-
-def _divergence(close: Floats, rsi: Floats) -> str:
-    """Compare the last two lows and the last two highs of the close with the RSI there."""
-    highs, lows = (found[-2:].tolist() for found in pivots(close, DIVERGENCE_ORDER))
-    is_bullish = len(lows) == 2 and _diverges(-close, -rsi, lows, -50.0)
-    is_bearish = len(highs) == 2 and _diverges(close, rsi, highs, 50.0)
-    if is_bullish == is_bearish:
-        return NONE
-    return "BULLISH" if is_bullish else "BEARISH"
-
-
-def _diverges(close: Floats, rsi: Floats, tops: list[int], middle: float) -> bool:
+def _diverges(close: Floats, rsi: Floats, middle: float) -> Truths:
     """Whether price went on from top to top and RSI came back, having been beyond the middle at the earlier."""
-    earlier, later = tops
-    return bool(close[later] > close[earlier] and rsi[later] < rsi[earlier] and rsi[earlier] > middle)
+    market = np.arange(len(close))
+    tops = np.where(highs(close, DIVERGENCE_ORDER), np.arange(close.shape[1]), -1)
+    later = tops.max(axis=1)
+    tops[market, later] = -1
+    earlier = tops.max(axis=1)
+    rsi_earlier = rsi[market, earlier]
+    went_on = close[market, later] > close[market, earlier]
+    diverges: Truths = (earlier >= 0) & went_on & (rsi[market, later] < rsi_earlier) & (rsi_earlier > middle)
+    return diverges

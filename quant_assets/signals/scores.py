@@ -46,7 +46,15 @@ def sentiment(features: Features, bias: str) -> float:
     return score
 
 
+def rounded(points: float) -> float:
+    """Round to the decimals of a score; whole points, as most are, need no rounding."""
+    points = float(points)
+    return points if points.is_integer() else round(points, DECIMALS)
+
+
 def score_of(parts: Mapping[str, float]) -> float:
     """Add up the parts, take the penalty off, bound to 0–100 and round."""
-    total = sum(points if name != PENALTY else -points for name, points in parts.items())
-    return round(clip(total, 0.0, 100.0), DECIMALS)
+    total = 0.0
+    for name, points in parts.items():
+        total += -points if name == PENALTY else points
+    return rounded(clip(total, 0.0, 100.0))

@@ -26,21 +26,22 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
 from quant_assets.signals.features import Features
-from quant_assets.signals.scores import DECIMALS, score_of
+from quant_assets.signals.scores import rounded, score_of
 from quant_assets.signals.setups import Setup
 from quant_assets.signals.sides import NONE, SIGN, WAIT
 from quant_assets.signals.table import features_of
 
 STRATEGY_FAILED = "strategy_failed"
 """The reason of a market on which a strategy could not be asked."""
+_TEXTS = {"exchange", "symbol", "strategy_name", "bias", "action", "reason", "side"}
 
 
 Reads = Mapping[str, tuple[str, ...]]
@@ -121,8 +122,8 @@ def judge(strategy: Strategy, features: Features) -> Verdict:
     problem = _problem(strategy, found)
     if problem:
         raise StrategyError(f"{strategy.name} on {features.exchange} {features.symbol}: {problem}")
-    parts = {name: round(float(found.parts[name]), DECIMALS) for name in strategy.parts}
-    return replace(found, score=round(found.score, DECIMALS), parts=parts)
+    parts = {name: rounded(found.parts[name]) for name in strategy.parts}
+    return Verdict(found.bias, rounded(found.score), parts, found.reason, found.setup, found.filters)
 
 
 def run_strategy(
@@ -139,24 +140,28 @@ def run_strategy(
     verdicts = [_judged(strategy, market, on_failure) for market in features_of(features)]
     setups = [found.setup for found in verdicts]
     columns: dict[str, Any] = {
-        "exchange": _texts(features["exchange"]),
-        "symbol": _texts(features["symbol"]),
-        "strategy_name": _texts([strategy.name] * len(verdicts)),
-        "bias": _texts(found.bias for found in verdicts),
-        "action": _texts(found.action for found in verdicts),
-        "score": _numbers(found.score for found in verdicts),
-        "reason": _texts(found.reason for found in verdicts),
-        "entry": _numbers(setup.entry if setup else math.nan for setup in setups),
-        "stop_loss": _numbers(setup.sl if setup else math.nan for setup in setups),
-        "take_profit": _numbers(setup.tp if setup else math.nan for setup in setups),
-        "rr": _numbers(setup.rr if setup else 0.0 for setup in setups),
-        "side": _texts(setup.side if setup else "" for setup in setups),
+        "exchange": features["exchange"].to_numpy(),
+        "symbol": features["symbol"].to_numpy(),
+        "strategy_name": [strategy.name] * len(verdicts),
+        "bias": [found.bias for found in verdicts],
+        "action": [found.action for found in verdicts],
+        "score": [found.score for found in verdicts],
+        "reason": [found.reason for found in verdicts],
+        "entry": [setup.entry if setup else math.nan for setup in setups],
+        "stop_loss": [setup.sl if setup else math.nan for setup in setups],
+        "take_profit": [setup.tp if setup else math.nan for setup in setups],
+        "rr": [setup.rr if setup else 0.0 for setup in setups],
+        "side": [setup.side if setup else "" for setup in setups],
     }
     for name in strategy.parts:
-        columns[f"part_{name}"] = _numbers(found.parts[name] for found in verdicts)
+        columns[f"part_{name}"] = [found.parts[name] for found in verdicts]
+    columns = {
+        name: pd.array(values, dtype="str") if name in _TEXTS else np.array(values, dtype=np.float64)
+        for name, values in columns.items()
+    }
     for name in strategy.filters:
         columns[f"filter_{name}"] = np.array([found.filters[name] for found in verdicts], dtype=object)
-    return pd.DataFrame(columns)
+    return pd.DataFrame(columns, copy=False)
 
 
 def _judged(strategy: Strategy, market: Features, on_failure: Callable[[str], None] | None) -> Verdict:
@@ -172,9 +177,9 @@ def _judged(strategy: Strategy, market: Features, on_failure: Callable[[str], No
 
 def _problem(strategy: Strategy, found: Verdict) -> str:
     """Say how a verdict breaks its strategy's declaration; empty where it does not."""
-    if set(found.parts) != set(strategy.parts):
+    if found.parts.keys() != set(strategy.parts):
         return f"its verdict has the parts {sorted(found.parts)}, declared are {sorted(strategy.parts)}"
-    if set(found.filters) != set(strategy.filters):
+    if found.filters.keys() != set(strategy.filters):
         return f"its verdict has the filters {sorted(found.filters)}, declared are {sorted(strategy.filters)}"
     if found.bias not in SIGN:
         return f"its bias is {found.bias!r}, not LONG, SHORT or NONE"
@@ -183,11 +188,3 @@ def _problem(strategy: Strategy, found: Verdict) -> str:
     if not all(map(math.isfinite, (found.score, *found.parts.values()))):
         return "its score or a part of it is no finite number"
     return ""
-
-
-def _texts(values: Iterable[str]) -> Any:
-    return pd.array([str(value) for value in values], dtype="str")
-
-
-def _numbers(values: Iterable[float]) -> Any:
-    return np.fromiter(values, dtype=np.float64)

@@ -1,7 +1,7 @@
 """The features table, and the way from its rows back to `Features`.
 
 Here: one row per market and window, in plain columns (float64, int64, str, bool) that pass through Parquet unchanged.
-Not here: what the columns mean (`features.py`) and how a row is computed (`measure.py`).
+Not here: what the columns mean (`features.py`) and how they are computed (`measure.py`, `inputs.py`).
 
 A value that may be unknown is float64 with NaN, also where it counts or is a moment in ms (both fit a double
 exactly); a text that may be missing is empty.
@@ -9,7 +9,8 @@ exactly); a text that may be missing is empty.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -17,13 +18,22 @@ import numpy as np
 import pandas as pd
 
 from quant_assets.progress import Progress, silent
-from quant_assets.signals.bars import market_bars
+from quant_assets.signals.bars import MarketBars, market_bars
 from quant_assets.signals.features import COLUMNS, TYPES, Count, Features, Number
-from quant_assets.signals.inputs import UNKNOWN, merge_inputs
-from quant_assets.signals.measure import market_features
+from quant_assets.signals.inputs import (
+    UNKNOWN,
+    Columns,
+    DerivativeInputs,
+    derivative_features,
+    inputs_of_one,
+    merged_inputs,
+)
+from quant_assets.signals.measure import candle_features
 from quant_assets.windows import Window
 
-_REPORT_EVERY = 100
+_AT_ONCE = 256
+"""Markets that are measured together: many enough to pay for the work by columns, few enough to stay in the cache."""
+
 _DTYPES: dict[Any, str] = {
     str: "str",
     float: "float64",
@@ -50,14 +60,25 @@ def features_table(
     or without a market, whose values are then unknown. Columns and their meaning: `features.COLUMNS`.
     Raises LookAheadError where a derivative value closed after the window's end, ValueError where `bars` is not sorted.
     """
-    inputs = merge_inputs(symbol_map, derivatives)
     markets = market_bars(bars, window)
-    rows = []
-    for done, market in enumerate(markets, start=1):
-        rows.append(market_features(market, window, inputs.get((market.exchange, market.symbol), UNKNOWN)))
-        if done % _REPORT_EVERY == 0 or done == len(markets):
-            progress("features", done, len(markets))
-    return table_of(rows)
+    keys = [(market.exchange, market.symbol) for market in markets]
+    inputs = merged_inputs(keys, symbol_map, derivatives)
+    parts = []
+    for start in range(0, len(markets), _AT_ONCE):
+        some = slice(start, start + _AT_ONCE)
+        parts.append(_measured(markets[some], {name: values[some] for name, values in inputs.items()}, window))
+        progress("features", min(start + _AT_ONCE, len(markets)), len(markets))
+    return _table(parts)
+
+
+def market_features(market: MarketBars, window: Window, derivatives: DerivativeInputs = UNKNOWN) -> Features:
+    """Return what is known of one market at the window's end.
+
+    `market` has at least one bar, and none that is not closed by then. Raises LookAheadError where a derivative value
+    closed after the window's end.
+    """
+    (found,) = features_of(_table([_measured([market], inputs_of_one(derivatives), window)]))
+    return found
 
 
 def table_of(rows: Iterable[Features]) -> pd.DataFrame:
@@ -72,13 +93,47 @@ def table_of(rows: Iterable[Features]) -> pd.DataFrame:
 def features_of(table: pd.DataFrame) -> list[Features]:
     """Take the features back out of a table, in its order: exactly those that were put in.
 
-    Raises KeyError where a column is missing.
+    Those of the last table are kept, since every strategy and the feed ask for the same ones, each with a copy of the
+    table of its own. Raises KeyError where a column is missing.
     """
+    for kept, found in tuple(_LAST):
+        if table.equals(kept):
+            return list(found)
     columns = [_values(table[name], TYPES[name]) for name in COLUMNS]
-    return [Features(*row) for row in zip(*columns, strict=True)]
+    rows = list(map(Features._make, zip(*columns, strict=True)))
+    _LAST.append((table.copy(deep=False), rows))
+    return list(rows)
 
 
-def _column(values: tuple[Any, ...], dtype: str) -> Any:
+_LAST: deque[tuple[pd.DataFrame, list[Features]]] = deque(maxlen=1)
+
+
+def _measured(markets: Sequence[MarketBars], inputs: Columns, window: Window) -> Columns:
+    """Return all columns of some markets; `inputs` has an element for each."""
+    symbols = np.array([market.symbol for market in markets], dtype=object)
+    names = {
+        name: np.where(inputs[name] == "", symbols, inputs[name]) for name in ("canonical_symbol", "display_symbol")
+    }
+    return {
+        "exchange": [market.exchange for market in markets],
+        "symbol": symbols,
+        **names,
+        "window_end_ms": np.full(len(markets), window.end_ms),
+        **candle_features(markets, window),
+        **derivative_features(inputs, window),
+    }
+
+
+def _table(parts: Sequence[Columns]) -> pd.DataFrame:
+    """Put columns of some markets after those of others into one table."""
+    columns = {}
+    for name, dtype in DTYPES.items():
+        values = np.concatenate([part[name] for part in parts]) if parts else np.empty(0)
+        columns[name] = _column(values, dtype)
+    return pd.DataFrame(columns, copy=False)
+
+
+def _column(values: Any, dtype: str) -> Any:
     if dtype == "str":
         return pd.array(list(values), dtype="str")
     return np.array(values, dtype=dtype)  # None becomes NaN
@@ -90,10 +145,11 @@ def _values(column: pd.Series[Any], kind: Any) -> list[Any]:
         plain: list[Any] = column.tolist()
         return plain
     numbers = column.to_numpy()
-    is_unknown = np.isnan(numbers)
-    if kind == Count:
-        numbers = np.where(is_unknown, 0.0, numbers).astype(np.int64)
-    values = numbers.astype(object)
-    values[is_unknown] = None
-    found: list[Any] = values.tolist()
-    return found
+    (known,) = (numbers == numbers).nonzero()  # noqa: PLR0124 - NaN alone differs from itself
+    found: list[Any] = numbers[known].astype(np.int64 if kind == Count else np.float64).tolist()
+    if len(found) == len(numbers):
+        return found
+    values: list[Any] = [None] * len(numbers)
+    for place, value in zip(known.tolist(), found, strict=True):
+        values[place] = value
+    return values

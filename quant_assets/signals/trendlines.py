@@ -1,27 +1,26 @@
 """RSI trendlines: which lines can be drawn, the best of them, and the bar that broke one.
 
-Here: everything that follows from the RSI alone, and the price at which RSI would meet a line. A support is worked
-out as a resistance of the RSI with its sign turned, so that both sides are one piece of code and mirror each other
-to the last bit. Not here: prices of the bars between (`triggers.py`), and what a breakout is worth.
+Here: everything that follows from the RSI alone, for many markets at once, and the price at which RSI would meet a
+line. Not here: prices of the bars between (`triggers.py`), and what a breakout is worth.
+
+The RSI of n markets makes 2n *sides*: rows of the RSI for their resistances, and below them the same rows with the
+sign turned, whose resistances are the supports. So both are one piece of code and mirror each other to the last bit.
 
 A line may be asked for as of any of the last four bars, since a breakout is judged against the line that stood before
-it. The work is shared: each line is drawn once, with the bar at which it was broken; as of a bar it counts if its
-pivots were known by then and it was not broken yet.
+it. The work is shared: each line is drawn once, with how long ago it was broken; as of a bar it counts if its pivots
+were known by then and it was not broken yet.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
-from quant_assets.signals.bars import Bars, Floats, Ints
-from quant_assets.signals.indicators import PERIOD, wilder_averages
-from quant_assets.signals.pivots import pivots
+from quant_assets.signals.bars import Floats, Ints
+from quant_assets.signals.indicators import PERIOD
+from quant_assets.signals.pivots import highs
 from quant_assets.signals.rounding import MARGIN
-from quant_assets.signals.sides import LONG, SHORT
 
 ORDER = 5
 """Values on either side of a pivot."""
@@ -35,28 +34,9 @@ TRIGGER_BARS = 3
 """A breakout is looked for at the last so many bars."""
 FIRST_TRIGGER = 50
 """The first bar at which a breakout may be."""
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A line through two RSI pivots; `intercept` is its value at index 0 of the HTF bars used, `slope` is per bar."""
-
-    start: int
-    end: int
-    slope: float
-    intercept: float
-    broken_at: int
-    """The first of the last three bars beyond the line by more than 1.0; the number of bars where none is."""
-    touching: tuple[int, ...]
-    """Pivots of the line's kind from `start` on that lie within 1.0 of it, its own two included."""
-
-    def value(self, index: int) -> float:
-        """Return the line's RSI at the bar with this index."""
-        return self.intercept + self.slope * index
-
-    def touches(self, count: int) -> int:
-        """Count the touching pivots that are known when the first `count` bars are."""
-        return sum(pivot + ORDER < count for pivot in self.touching)
+LOOK_BACK = SPAN + ORDER + TRIGGER_BARS
+"""Bars of RSI that lines are drawn on."""
+NO_LINE = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,82 +63,115 @@ class TrendLine:
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """The lines of one RSI series that stood until three bars ago, or still stand."""
+    """Every line of every side that is unbroken as of one of the last four bars: arrays with an element a line.
 
-    resistances: tuple[Line, ...]
-    supports: tuple[Line, ...]
+    Heights and slopes are those of the side, whose sign is turned where it is of supports.
+    """
+
+    side: Ints
+    """Row of the side; the supports of market m have the row m + the number of markets."""
+    bars: Ints
+    """Bars of the market, the last at index bars − 1."""
+    start: Ints
+    end: Ints
+    """Its two pivots, as indices into the HTF bars used."""
+    slope: Floats
+    """Per bar."""
+    intercept: Floats
+    """At index 0."""
+    broken_ago: Ints
+    """Bars from the one that broke it by more than 1.0 to the end: 1 is the last, 0 says that none has."""
+    touches: Ints
+    """Of shape (4, lines): pivots from `start` on within 1.0 of it, known with the last 0, 1, 2, 3 bars left out."""
+
+    def at(self, places: Ints, index: Ints) -> Floats:
+        """Return the heights of the lines at these places, each at the bar with its index."""
+        return self.intercept[places] + self.slope[places] * index
+
+    def best(self, ago: int, sides: int) -> Ints:
+        """Return the best line of each of the sides with the last `ago` bars left out, as its place among the lines.
+
+        Most touches first, then the most recent second pivot, then the longer line. NO_LINE where none is valid.
+        """
+        count = self.bars - ago
+        valid = (self.start >= count - SPAN) & (self.end + ORDER < count) & (self.broken_ago <= ago)
+        (places,) = valid.nonzero()
+        start, end = self.start[places], self.end[places]
+        places = places[np.lexsort((end - start, end, self.touches[ago, places]))]  # the best comes last, and stays
+        found = np.full(sides, NO_LINE)
+        found[self.side[places]] = places
+        return found
 
 
 @dataclass(frozen=True, slots=True)
-class Breakout:
-    """RSI crossed a line: LONG above a resistance, SHORT below a support."""
+class Breakouts:
+    """The newest bar of the last three at which RSI crossed the line before it: arrays with an element a market."""
 
-    side: str
-    index: int
-    """The bar that broke the line."""
-    line: Line
-    """The best line over the bars before."""
-    strength: float
+    line: Ints
+    """The best line over the bars before, as its place among the lines; NO_LINE where there was no breakout."""
+    ago: Ints
+    """Bars from the one that broke the line to the end; 1 is the last."""
+    strength: Floats
     """How far RSI went beyond the line at that bar, RSI points."""
 
 
-def draw_lines(rsi: Floats) -> Lines:
-    """Draw every line that is unbroken as of one of the last four bars."""
-    first = max(len(rsi) - TRIGGER_BARS - SPAN - ORDER, 0)
-    highs, lows = pivots(rsi[first:], ORDER, MARGIN)
-    signs = np.ones(len(highs) + len(lows))
-    signs[len(highs) :] = -1.0
-    found = _follow(np.concatenate((highs, lows)) + first, signs, rsi)
-    return Lines(
-        resistances=_lines_through(found[: len(highs)], 1.0, len(rsi)),
-        supports=_lines_through(found[len(highs) :], -1.0, len(rsi)),
-    )
+def draw_lines(rsi: Floats, bars: Ints) -> Lines:
+    """Draw the falling lines through two highs of each side that had held until three bars ago.
 
-
-def best_line(lines: Iterable[Line], count: int) -> Line | None:
-    """Return the best of the lines when only the first `count` bars are known; None where none is valid.
-
-    Most touches first, then the most recent second pivot, then the longer line.
+    `rsi` has a market in each row, with its last LOOK_BACK values (NaN in front where there are fewer), `bars` is the
+    number of bars that each market has in all.
     """
-    valid = [
-        line for line in lines if line.start >= count - SPAN and line.end + ORDER < count and line.broken_at >= count
-    ]
-    return max(valid, key=lambda line: (line.touches(count), line.end, line.end - line.start), default=None)
+    sides, bars = np.concatenate((rsi, -rsi)), np.tile(bars, 2)
+    row, column = highs(sides, ORDER, MARGIN).nonzero()
+    height = sides[row, column]
+    bar = column + (bars - LOOK_BACK)[row]
 
+    starts = _unpassed(sides, row, column, height)
+    least_slope, least_slopes_late = _least_slopes(sides[row[starts]], column[starts], height[starts])
+    number, end = _later_pivots(starts, row)
+    start = starts[number]
+    length = column[end] - column[start]
+    slope = (height[end] - height[start]) / length
+    is_line = (length >= LEAST_DISTANCE) & (height[start] - height[end] > MARGIN) & (slope >= least_slope[number])
+    number, start, end, slope = number[is_line], start[is_line], end[is_line], slope[is_line]
+    intercept = height[start] - slope * bar[start]
+    is_broken = slope[:, None] < least_slopes_late[number]
 
-def find_breakout(rsi: Floats, lines: Lines) -> Breakout | None:
-    """Find the newest bar of the last three that broke the line before it, where RSI still stands beyond it."""
-    now = len(rsi) - 1
-    for index in range(now, max(now - TRIGGER_BARS, FIRST_TRIGGER - 1), -1):
-        found = []
-        for side, sign, kind in ((LONG, 1.0, lines.resistances), (SHORT, -1.0, lines.supports)):
-            line = best_line(kind, index) if kind else None
-            if line is None:
-                continue
-            strength = sign * (float(rsi[index]) - line.value(index))
-            if strength > REACH + MARGIN and sign * (float(rsi[now]) - line.value(now)) > MARGIN:
-                found.append(Breakout(side, index, line, strength))
-        if found:
-            return max(found, key=lambda breakout: breakout.strength)
-    return None
-
-
-def describe_line(line: Line, bars: Bars, rsi: Floats) -> TrendLine:
-    """Put to a line what a reader of it needs: the moments of its pivots, where it stands, and the price at it."""
-    count = len(bars)
-    return TrendLine(
-        start_index=line.start,
-        start_rsi=float(rsi[line.start]),
-        start_ms=int(bars.time_ms[line.start]),
-        end_index=line.end,
-        end_rsi=float(rsi[line.end]),
-        end_ms=int(bars.time_ms[line.end]),
-        slope=line.slope,
-        intercept=line.intercept,
-        touches=line.touches(count),
-        at_last_bar=line.value(count - 1),
-        reverse_price=reverse_rsi_price(bars.close, line.value(count)),
+    line, point = _later_pivots(start, row)
+    touches = np.abs(height[point] - intercept[line] - slope[line] * bar[point]) <= REACH + MARGIN
+    known_ago = LOOK_BACK - column[point] - ORDER
+    counted = [np.bincount(line[touches & (known_ago > ago)], minlength=len(start)) for ago in range(TRIGGER_BARS + 1)]
+    return Lines(
+        side=row[start],
+        bars=bars[row[start]],
+        start=bar[start],
+        end=bar[end],
+        slope=slope,
+        intercept=intercept,
+        broken_ago=np.where(is_broken.any(axis=1), TRIGGER_BARS - is_broken.argmax(axis=1), 0),
+        touches=np.array(counted) + 1,
     )
+
+
+def find_breakouts(rsi: Floats, bars: Ints, lines: Lines) -> Breakouts:
+    """Find where RSI broke the line before it and still stands beyond it; arguments as those of `draw_lines`.
+
+    The newest bar of both sides is taken, and of two breaks at one bar the stronger.
+    """
+    markets = len(bars)
+    sides, bars = np.concatenate((rsi, -rsi)), np.tile(bars, 2)
+    found = Breakouts(np.full(markets, NO_LINE), np.zeros(markets, np.int64), np.full(markets, np.nan))
+    for ago in range(TRIGGER_BARS, 0, -1):
+        best = lines.best(ago, len(sides))
+        (side,) = ((best != NO_LINE) & (bars - ago >= FIRST_TRIGGER)).nonzero()
+        line = best[side]
+        strength = sides[side, -ago] - lines.at(line, bars[side] - ago)
+        still = sides[side, -1] - lines.at(line, bars[side] - 1)
+        (broken,) = ((strength > REACH + MARGIN) & (still > MARGIN)).nonzero()
+        broken = broken[np.lexsort((-side[broken], strength[broken]))]  # the stronger comes last, and stays
+        market = side[broken] % markets
+        found.line[market], found.ago[market], found.strength[market] = line[broken], ago, strength[broken]
+    return found
 
 
 def line_equation(slope: float, intercept: float) -> str:
@@ -166,67 +179,43 @@ def line_equation(slope: float, intercept: float) -> str:
     return f"RSI = {slope:.6g}·x {'-' if intercept < 0 else '+'} {abs(intercept):.6g}"
 
 
-def reverse_rsi_price(close: Floats, target: float) -> float | None:
-    """Return the close of the next bar at which RSI(14) would be `target`; None where no such price exists.
+def reverse_rsi_price(close: Floats, rises: Floats, falls: Floats, target: Floats) -> Floats:
+    """Return the close of the next bar at which RSI(14) would be `target`; NaN where no such price exists.
 
-    With AvgU, AvgD Wilder's averages and RS = target / (100 − target): x = 13 × (RS × AvgD − AvgU), and the price is
-    close + x for a rise, close + x / RS for a fall.
+    With rises and falls Wilder's averages AvgU and AvgD after the last bar, which closed at `close`, and
+    RS = target / (100 − target): x = 13 × (RS × AvgD − AvgU), and the price is close + x for a rise, close + x / RS
+    for a fall.
     """
-    averages = wilder_averages(close)
-    if averages is None or not 0.0 < target < 100.0:
-        return None
-    rises, falls = averages
+    target = np.where((target > 0.0) & (target < 100.0), target, np.nan)
     strength = target / (100.0 - target)
     move = (PERIOD - 1) * (strength * falls - rises)
-    price = float(close[-1]) + (move if move >= 0.0 else move / strength)
-    return price if price > 0.0 else None
+    price = close + np.where(move >= 0.0, move, move / strength)
+    return np.where(price > 0.0, price, np.nan)
 
 
-class _Pivot(NamedTuple):
-    """A pivot; its height and the slopes are those of RSI times its side's sign, so that a low is a high too."""
-
-    bar: int
-    height: float
-    least_slope: float
-    """A line from here that falls faster was broken before the last three bars."""
-    least_slopes: list[float]
-    """A line from here that falls faster is broken at that one of the last three bars."""
+def _unpassed(sides: Floats, row: Ints, column: Ints, height: Floats) -> Ints:
+    """Return the pivots that no later value passed by more than 1.0 until three bars ago: no other starts a line."""
+    newest_first = sides[:, -TRIGGER_BARS - 1 :: -1]
+    highest_later = np.maximum.accumulate(newest_first, axis=1)[:, ::-1][row, column + 1]
+    (places,) = (highest_later - (height + (REACH + MARGIN)) < 0.0).nonzero()
+    return places
 
 
-def _follow(points: Ints, signs: Floats, rsi: Floats) -> list[_Pivot]:
-    """Tell for each pivot which of the lines from it have held, with one look along the bars for all of them.
+def _least_slopes(sides: Floats, column: Ints, height: Floats) -> tuple[Floats, Floats]:
+    """Return the least slope of a line from each pivot that had held until three bars ago, and at each bar since.
 
     A later value breaks every line that falls faster than the way from the pivot to the point 1.0 below that value.
+    `sides` has the pivot's side in each row.
     """
-    if len(points) == 0:
-        return []
-    first = int(points.min())
-    heights = signs * rsi[points]
-    bars_later = np.arange(float(first), float(len(rsi))) - points[:, None]
-    climb = signs[:, None] * rsi[first:] - (heights + (REACH + MARGIN))[:, None]
+    bars_later = np.arange(float(LOOK_BACK)) - column[:, None]
+    climb = sides - (height + (REACH + MARGIN))[:, None]
     slopes = np.where(bars_later > 0.0, climb / np.maximum(bars_later, 1.0), -np.inf)
-    early = np.maximum.reduce(slopes[:, :-TRIGGER_BARS], axis=1)
-    late = slopes[:, -TRIGGER_BARS:]
-    return list(map(_Pivot, points.tolist(), heights.tolist(), early.tolist(), late.tolist()))
+    return np.maximum.reduce(slopes[:, :-TRIGGER_BARS], axis=1), slopes[:, -TRIGGER_BARS:]
 
 
-def _lines_through(points: list[_Pivot], sign: float, count: int) -> tuple[Line, ...]:
-    """Draw the falling lines through two of the pivots that held until three bars ago."""
-    lines = []
-    for one, start in enumerate(points):
-        if start.least_slope >= 0.0:
-            continue
-        for end in points[one + 1 :]:
-            length = end.bar - start.bar
-            slope = (end.height - start.height) / length
-            if length < LEAST_DISTANCE or start.height - end.height <= MARGIN or slope < start.least_slope:
-                continue
-            intercept = start.height - slope * start.bar
-            late = (count - TRIGGER_BARS + nth for nth, least in enumerate(start.least_slopes) if slope < least)
-            touching = tuple(
-                point.bar
-                for point in points[one:]
-                if abs(point.height - intercept - slope * point.bar) <= REACH + MARGIN
-            )
-            lines.append(Line(start.bar, end.bar, sign * slope, sign * intercept, next(late, count), touching))
-    return tuple(lines)
+def _later_pivots(pivots: Ints, row: Ints) -> tuple[Ints, Ints]:
+    """Pair each of the pivots with every later one of its side; returns its number, and the place of the later."""
+    count = np.searchsorted(row, row[pivots], side="right") - pivots - 1
+    number = np.repeat(np.arange(len(pivots)), count)
+    offset = np.arange(len(number)) - np.repeat(np.cumsum(count) - count, count)
+    return number, pivots[number] + 1 + offset

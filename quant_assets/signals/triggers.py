@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from quant_assets.signals.bars import Bars, Floats
-from quant_assets.signals.trendlines import Breakout
+from quant_assets.signals.sides import SIGN
+from quant_assets.signals.trendlines import Lines
 
 BARS_BEFORE = 5
 """Bars before the breakout whose extremes hold its stop."""
@@ -49,33 +50,40 @@ class Trigger:
     after_low: float | None
 
 
-def describe_trigger(breakout: Breakout, bars: Bars, rsi: Floats, atr: Floats) -> Trigger:
-    """Put the prices to a breakout: of the bars before it, along its line, on the leg out of it, and after it."""
-    line, index = breakout.line, breakout.index
+def describe_trigger(
+    lines: Lines, line: int, side: str, ago: int, strength: float, bars: Bars, rsi: Floats, atr: Floats
+) -> Trigger:
+    """Put the prices to a breakout: of the bars before it, along its line, on the leg out of it, and after it.
+
+    The line at place `line` was broken `ago` bars before the end of `bars`, whose RSI and ATR are given too.
+    """
+    start, end, index = int(lines.start[line]), int(lines.end[line]), len(bars) - ago
+    sign = SIGN[side]
+    slope, intercept = sign * float(lines.slope[line]), sign * float(lines.intercept[line])
     before = slice(index - BARS_BEFORE, index)
-    along = slice(line.start, line.end + 1)
-    leg = slice(line.end, index + 1)
+    along = slice(start, end + 1)
+    leg = slice(end, index + 1)
     after = slice(index + 1, len(bars))
     has_after = index + 1 < len(bars)
     return Trigger(
-        side=breakout.side,
+        side=side,
         index=index,
         time_ms=int(bars.time_ms[index]),
-        strength=breakout.strength,
-        start_index=line.start,
-        start_rsi=float(rsi[line.start]),
-        start_ms=int(bars.time_ms[line.start]),
-        end_index=line.end,
-        end_rsi=float(rsi[line.end]),
-        end_ms=int(bars.time_ms[line.end]),
-        slope=line.slope,
-        intercept=line.intercept,
-        touches=line.touches(index),
-        at_last_bar=line.value(len(bars) - 1),
+        strength=strength,
+        start_index=start,
+        start_rsi=float(rsi[start]),
+        start_ms=int(bars.time_ms[start]),
+        end_index=end,
+        end_rsi=float(rsi[end]),
+        end_ms=int(bars.time_ms[end]),
+        slope=slope,
+        intercept=intercept,
+        touches=int(lines.touches[ago, line]),
+        at_last_bar=intercept + slope * (len(bars) - 1),
         close=float(bars.close[index]),
         atr=float(atr[index]),
-        start_close=float(bars.close[line.start]),
-        end_close=float(bars.close[line.end]),
+        start_close=float(bars.close[start]),
+        end_close=float(bars.close[end]),
         before_high=_most(bars.high[before]),
         before_low=_least(bars.low[before]),
         line_high=_most(bars.high[along]),

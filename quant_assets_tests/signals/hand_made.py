@@ -6,7 +6,6 @@ Here: builders of bars, tables and features that tests name what matters in, and
 from __future__ import annotations
 
 import io
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -100,7 +99,7 @@ def real_candles() -> pd.DataFrame:
 def features(**known: Any) -> Features:
     """Make features of a market of which only `known` is known."""
     named = Features("HYPERLIQUID", "BTCUSDT", "BTC", "BTC/USDT", WINDOW.end_ms, 100.0)
-    return replace(named, **known)
+    return named._replace(**known)
 
 
 def broken(side: str = "LONG", **known: Any) -> Features:

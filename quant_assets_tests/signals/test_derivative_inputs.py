@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from quant_assets.signals import DerivativeInputs, Features, LookAheadError, features_table, market_features
-from quant_assets.signals.inputs import merge_inputs
+from quant_assets.signals.inputs import merged_inputs
 from quant_assets.signals.table import features_of
 from quant_assets_tests.signals.hand_made import NO_TABLE, WINDOW, candles, market, walk
 
@@ -138,6 +138,6 @@ def test_one_simulated_row_makes_its_market_simulated_and_no_other() -> None:
         simulated=False,
     )
     funding = markets.assign(closed_at_ms=math.nan, funding_rate_pct=math.nan, simulated=[True, False])
-    merged = merge_inputs(symbol_map, {"funding_rate": funding})
-    assert merged["A", "X"].simulated
-    assert not merged["A", "Y"].simulated
+    merged = merged_inputs([("A", "Y"), ("A", "X"), ("B", "X")], symbol_map, {"funding_rate": funding})
+    assert merged["simulated"].tolist() == [False, True, False]
+    assert merged["display_symbol"].tolist() == ["Y", "X", ""]

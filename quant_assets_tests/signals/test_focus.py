@@ -32,8 +32,7 @@ QUIET = Features(
     ids=["quiet", "unusable", "near resistance", "far", "near support", "near the threshold", "trend alone"],
 )
 def test_a_market_close_to_a_setup_is_in_focus(changes: dict[str, object], focus: bool) -> None:
-    from dataclasses import replace  # noqa: PLC0415
 
-    interest = market_interest(table_of([replace(QUIET, **changes)]))  # type: ignore[arg-type]
+    interest = market_interest(table_of([QUIET._replace(**changes)]))  # type: ignore[arg-type]
     assert interest["focus"].tolist() == [focus]
     assert interest["volume"].tolist() == [7.0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -26,7 +25,7 @@ GOOD = features(
 
 
 def found(f: Features = GOOD, strategy: Legacy | None = None, **known: Any) -> Verdict:
-    return judge(strategy or Legacy(), replace(f, **known))
+    return judge(strategy or Legacy(), f._replace(**known))
 
 
 def test_a_long_has_its_stop_half_an_atr_below_the_low_and_its_target_at_the_high() -> None:

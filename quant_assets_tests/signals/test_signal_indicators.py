@@ -9,6 +9,7 @@ here, a constant that neither its range nor its slope can see.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,25 @@ from quant_assets_tests.signals.hand_made import walk
 
 WALK = walk(7, 400)
 HIGH, LOW, CLOSE, VOLUME = (pd.Series(part) for part in (WALK.high, WALK.low, WALK.close, WALK.volume))
+
+
+def last(values: np.ndarray) -> float:
+    return float(indicators.last([values])[0])
+
+
+def row(values: Any) -> np.ndarray:
+    """Make a row of 20 as indicators see it: NaN in front of what is there."""
+    return indicators.tails([np.asarray(values, dtype=float)], 20)
+
+
+def bands(close: np.ndarray) -> tuple[float, float]:
+    lower, upper = indicators.bollinger(row(close))
+    return float(lower[0]), float(upper[0])
+
+
+def reverse_price(close: np.ndarray, target: float) -> float:
+    rises, falls = indicators.wilder_averages([close])
+    return float(reverse_rsi_price(close[-1:], rises, falls, np.array([target]))[0])
 
 
 def same(ours: np.ndarray, theirs: pd.Series) -> None:
@@ -48,7 +68,7 @@ def test_ema_agrees_with_the_second_opinion(length: int) -> None:
 
 def test_bands_agree_with_the_second_opinion() -> None:
     theirs = second.bbands(CLOSE, 20, 2, talib=False).iloc[-1]
-    assert indicators.bollinger(WALK.close) == pytest.approx((theirs["BBL_20_2.0"], theirs["BBU_20_2.0"]), rel=1e-9)
+    assert bands(WALK.close) == pytest.approx((theirs["BBL_20_2.0"], theirs["BBU_20_2.0"]), rel=1e-9)
 
 
 def test_obv_agrees_with_the_second_opinion_but_for_a_constant() -> None:
@@ -59,59 +79,57 @@ def test_obv_agrees_with_the_second_opinion_but_for_a_constant() -> None:
 
 def test_rsi_by_hand_is_the_share_of_rises() -> None:
     close = np.cumsum([100.0] + [2.0, -1.0] * 7)
-    assert indicators.last(indicators.rsi(close)) == pytest.approx(100 * 14 / 21)
+    assert last(indicators.rsi(close)) == pytest.approx(100 * 14 / 21)
 
 
 def test_rsi_of_a_market_that_never_moved_is_0() -> None:
-    assert indicators.last(indicators.rsi(np.full(60, 0.1))) == 0.0
+    assert last(indicators.rsi(np.full(60, 0.1))) == 0.0
 
 
 @pytest.mark.parametrize(("count", "known"), [(0, False), (14, False), (15, True)])
 def test_an_indicator_is_unknown_until_it_has_its_bars(count: int, known: bool) -> None:
-    assert (indicators.last(indicators.rsi(WALK.close[:count])) is not None) is known
+    assert (not math.isnan(last(indicators.rsi(WALK.close[:count])))) is known
 
 
 def test_indicators_do_not_depend_on_how_small_a_price_is() -> None:
     tiny = WALK.close * 2.0**-60
-    assert indicators.last(indicators.rsi(tiny)) == pytest.approx(
-        indicators.last(indicators.rsi(WALK.close)), rel=1e-12
-    )
+    assert last(indicators.rsi(tiny)) == pytest.approx(last(indicators.rsi(WALK.close)), rel=1e-12)
 
 
 def test_bands_by_hand_are_two_population_deviations_from_the_mean() -> None:
-    assert indicators.bollinger(np.array([1.0, 3.0] * 10)) == pytest.approx((0.0, 4.0))
+    assert bands(np.array([1.0, 3.0] * 10)) == pytest.approx((0.0, 4.0))
 
 
 def test_equal_closes_have_no_deviation_whatever_rounding_says() -> None:
-    lower, upper = indicators.bollinger(np.full(20, 0.1)) or (0, 1)
+    lower, upper = bands(np.full(20, 0.1))
     assert lower == upper
 
 
 def test_a_narrow_band_on_a_high_price_keeps_its_digits() -> None:
     close = 100_000.0 + np.array([-0.001, 0.001] * 10)
-    lower, upper = indicators.bollinger(close) or (0, 0)
+    lower, upper = bands(close)
     assert upper - lower == pytest.approx(0.004, rel=1e-6)
 
 
 @pytest.mark.parametrize(("volumes", "quiet"), [([0.1] * 20, False), ([0.1] * 19 + [0.0999], True), ([1, 2], False)])
 def test_below_the_mean_means_by_more_than_rounding(volumes: list[float], quiet: bool) -> None:
-    assert indicators.below_mean(np.array(volumes, dtype=float)) is quiet
+    assert indicators.below_mean(row(volumes)).tolist() == [quiet]
 
 
 @pytest.mark.parametrize(
-    ("values", "slope"), [([1, 3, 5, 7], 2.0), ([5, 5, 5], 0.0), ([0, 1, 0], 0.0), ([4], None), ([], None)]
+    ("values", "slope"), [([1, 3, 5, 7], 2.0), ([5, 5, 5], 0.0), ([0, 1, 0], 0.0), ([4], math.nan), ([], math.nan)]
 )
-def test_slope_by_hand(values: list[float], slope: float | None) -> None:
-    assert indicators.slope(np.array(values, dtype=float)) == slope
+def test_slope_by_hand(values: list[float], slope: float) -> None:
+    assert indicators.slope(row(values))[0] == pytest.approx(slope, nan_ok=True, abs=0.0, rel=1e-15)
 
 
 def test_slope_of_equal_values_is_exactly_0_where_a_mean_would_round() -> None:
-    assert indicators.slope(np.full(14, 0.1)) == 0.0
+    assert indicators.slope(row(np.full(14, 0.1))).tolist() == [0.0]
 
 
-@pytest.mark.parametrize(("values", "position"), [([0, 4, 1], 0.25), ([3, 3], None), ([], None)])
-def test_position_in_range_by_hand(values: list[float], position: float | None) -> None:
-    assert indicators.position_in_range(np.array(values, dtype=float)) == position
+@pytest.mark.parametrize(("values", "position"), [([0, 4, 1], 0.25), ([3, 3], math.nan), ([], math.nan)])
+def test_position_in_range_by_hand(values: list[float], position: float) -> None:
+    assert indicators.position_in_range(row(values))[0] == pytest.approx(position, nan_ok=True)
 
 
 def test_wilder_averages_are_those_of_the_recursion() -> None:
@@ -123,31 +141,34 @@ def test_wilder_averages_are_those_of_the_recursion() -> None:
         for move in moves[14:]:
             average = (13 * average + move) / 14
         expected.append(average)
-    assert indicators.wilder_averages(WALK.close) == pytest.approx(tuple(expected), rel=1e-12)
+    # series of several lengths at once, and one that is too short
+    rises, falls = indicators.wilder_averages([WALK.close[:14], WALK.close, WALK.close[:100], WALK.close])
+    assert (rises[1], falls[1]) == (rises[3], falls[3]) == pytest.approx(tuple(expected), rel=1e-12)
+    assert np.isnan([rises[0], falls[0]]).all()
+    assert rises[2] == indicators.wilder_averages([WALK.close[:100]])[0][0]
 
 
 @given(seed=st.integers(0, 10**6), count=st.integers(15, 300), target=st.floats(0.5, 99.5))
 @settings(max_examples=100, deadline=None)
 def test_the_reverse_rsi_price_put_into_rsi_gives_its_target(seed: int, count: int, target: float) -> None:
     close = walk(seed, count).close
-    price = reverse_rsi_price(close, target)
-    if price is None:
+    price = reverse_price(close, target)
+    if math.isnan(price):
         return
-    rsi = indicators.last(indicators.rsi(np.append(close, price)))
-    assert rsi is not None
+    rsi = last(indicators.rsi(np.append(close, price)))
     assert math.isclose(rsi, target, abs_tol=1e-9)
 
 
 def test_the_reverse_rsi_price_by_hand() -> None:
     close = np.cumsum([100.0] + [2.0, -1.0] * 7)  # averages: 1 up, 0.5 down; RSI 66.7; close 107
-    assert reverse_rsi_price(close, 80.0) == pytest.approx(107 + 13 * (4 * 0.5 - 1))
-    assert reverse_rsi_price(close, 50.0) == pytest.approx(107 - 13 * (1 - 0.5))
+    assert reverse_price(close, 80.0) == pytest.approx(107 + 13 * (4 * 0.5 - 1))
+    assert reverse_price(close, 50.0) == pytest.approx(107 - 13 * (1 - 0.5))
 
 
 @pytest.mark.parametrize("target", [-5.0, 0.0, 100.0, 120.0])
 def test_there_is_no_price_for_an_rsi_that_cannot_be(target: float) -> None:
-    assert reverse_rsi_price(WALK.close, target) is None
+    assert math.isnan(reverse_price(WALK.close, target))
 
 
 def test_there_is_no_price_below_0() -> None:
-    assert reverse_rsi_price(np.cumsum([1.0] + [2.0, -1.0] * 7), 1.0) is None
+    assert math.isnan(reverse_price(np.cumsum([1.0] + [2.0, -1.0] * 7), 1.0))

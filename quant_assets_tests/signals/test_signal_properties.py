@@ -8,9 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quant_assets.signals import Features, Verdict, discover_strategies, features_table, judge, run_strategy
+from quant_assets.signals import (
+    Features,
+    Verdict,
+    discover_strategies,
+    features_table,
+    judge,
+    market_features,
+    run_strategy,
+)
 from quant_assets.signals.bars import HTF, Bars, MarketBars
-from quant_assets.signals.measure import market_features
 from quant_assets.signals.strategies.breakout import Breakout
 from quant_assets.signals.strategies.breakout_v2 import BreakoutV2
 from quant_assets.signals.strategies.legacy import Legacy

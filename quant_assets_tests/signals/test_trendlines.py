@@ -6,11 +6,33 @@ work out. `peaks({60: 70, 80: 65})` is 70 at bar 60 and 65 at bar 80, so its lin
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 
-from quant_assets.signals.pivots import pivots
-from quant_assets.signals.trendlines import Breakout, Line, best_line, draw_lines, find_breakout, line_equation
+from quant_assets.signals.indicators import tails
+from quant_assets.signals.pivots import highs
+from quant_assets.signals.trendlines import LOOK_BACK, NO_LINE, Lines, draw_lines, find_breakouts, line_equation
+
+
+class Line(NamedTuple):
+    """A line as its chart shows it."""
+
+    start: int
+    end: int
+    slope: float
+    intercept: float
+    touches: int
+
+
+class Breakout(NamedTuple):
+    """A breakout, and the line that was broken."""
+
+    side: str
+    index: int
+    strength: float
+    line: Line
 
 
 def peaks(points: dict[int, float], count: int = 120, level: float = 50.0) -> np.ndarray:
@@ -20,16 +42,44 @@ def peaks(points: dict[int, float], count: int = 120, level: float = 50.0) -> np
     return rsi
 
 
+def drawn(rsi: np.ndarray) -> tuple[np.ndarray, np.ndarray, Lines]:
+    recent, bars = tails([rsi], LOOK_BACK), np.array([len(rsi)])
+    return recent, bars, draw_lines(recent, bars)
+
+
+def line_at(lines: Lines, place: int, ago: int) -> Line:
+    sign = 1.0 if lines.side[place] == 0 else -1.0
+    start, end, touches = (int(part[place]) for part in (lines.start, lines.end, lines.touches[ago]))
+    return Line(start, end, sign * float(lines.slope[place]), sign * float(lines.intercept[place]), touches)
+
+
+def best_of_side(rsi: np.ndarray, side: int) -> Line | None:
+    *_, lines = drawn(rsi)
+    place = int(lines.best(0, 2)[side])
+    return None if place == NO_LINE else line_at(lines, place, 0)
+
+
 def resistance(rsi: np.ndarray) -> Line | None:
-    return best_line(draw_lines(rsi).resistances, len(rsi))
+    return best_of_side(rsi, 0)
 
 
 def support(rsi: np.ndarray) -> Line | None:
-    return best_line(draw_lines(rsi).supports, len(rsi))
+    return best_of_side(rsi, 1)
 
 
 def breakout(rsi: np.ndarray) -> Breakout | None:
-    return find_breakout(rsi, draw_lines(rsi))
+    recent, bars, lines = drawn(rsi)
+    found = find_breakouts(recent, bars, lines)
+    place, ago = int(found.line[0]), int(found.ago[0])
+    if place == NO_LINE:
+        return None
+    side = "LONG" if lines.side[place] == 0 else "SHORT"
+    return Breakout(side, len(rsi) - ago, float(found.strength[0]), line_at(lines, place, ago))
+
+
+def pivots(values: np.ndarray, order: int) -> tuple[list[int], list[int]]:
+    row = values[None, :]
+    return highs(row, order)[0].nonzero()[0].tolist(), highs(-row, order)[0].nonzero()[0].tolist()
 
 
 def ends(line: Line | None) -> tuple[int, int] | None:
@@ -37,31 +87,30 @@ def ends(line: Line | None) -> tuple[int, int] | None:
 
 
 def test_a_pivot_stands_out_from_five_values_on_either_side() -> None:
-    highs, lows = pivots(peaks({10: 70, 30: 20}, 40), 5)
-    assert (highs.tolist(), lows.tolist()) == ([10], [30])
+    assert pivots(peaks({10: 70, 30: 20}, 40), 5) == ([10], [30])
 
 
 def test_a_pivot_needs_all_its_neighbours() -> None:
-    highs, _ = pivots(peaks({4: 70, 5: 71, 34: 70, 35: 60}, 40), 5)
-    assert highs.tolist() == [5, 34]
-    assert pivots(peaks({35: 70}, 40), 5)[0].tolist() == []
+    found, _ = pivots(peaks({4: 70, 5: 71, 34: 70, 35: 60}, 40), 5)
+    assert found == [5, 34]
+    assert pivots(peaks({35: 70}, 40), 5)[0] == []
+    assert pivots(peaks({5: 70}, 10), 5)[0] == []
 
 
 def test_a_neighbour_as_high_makes_no_pivot() -> None:
-    assert pivots(peaks({10: 70, 12: 70}, 40), 5)[0].tolist() == []
+    assert pivots(peaks({10: 70, 12: 70}, 40), 5)[0] == []
 
 
 def test_equal_rsi_values_that_rounding_set_apart_make_no_pivot() -> None:
     rsi = peaks({60: 70 + 1e-13, 61: 70, 80: 65})
-    assert draw_lines(rsi).resistances == ()
+    assert resistance(rsi) is None
 
 
 def test_a_resistance_is_a_falling_line_through_two_highs() -> None:
     line = resistance(peaks({60: 70, 80: 65}))
     assert line is not None
     assert (line.start, line.end, line.slope, line.intercept) == (60, 80, -0.25, 85.0)
-    assert line.value(119) == 55.25
-    assert line.touches(120) == 2
+    assert line.touches == 2
 
 
 def test_a_support_is_the_mirror_of_a_resistance_to_the_last_bit() -> None:
@@ -69,8 +118,8 @@ def test_a_support_is_the_mirror_of_a_resistance_to_the_last_bit() -> None:
     assert up is not None
     assert down is not None
     assert (down.slope, down.start, down.end) == (-up.slope, up.start, up.end)
-    mirrored = draw_lines(-peaks({60: 71.3, 80: 64.9})).supports
-    assert [(line.slope, line.intercept) for line in mirrored] == [(-up.slope, -up.intercept)]
+    mirrored = support(-peaks({60: 71.3, 80: 64.9}))
+    assert mirrored == up._replace(slope=-up.slope, intercept=-up.intercept)
 
 
 def test_a_rising_line_through_highs_is_no_resistance() -> None:
@@ -102,11 +151,24 @@ def test_a_value_before_the_first_pivot_does_not() -> None:
     assert ends(resistance(peaks({30: 95, 31: 95, 60: 70, 80: 65}))) == (60, 80)
 
 
+def test_a_market_has_the_same_lines_whatever_stands_beside_it() -> None:
+    some = [peaks({60: 70, 80: 65}), peaks({40: 80, 60: 75, 80: 70, 95: 30, 108: 41}), peaks({10: 70}, 20)]
+    together = draw_lines(tails(some, LOOK_BACK), np.array([len(rsi) for rsi in some]))
+    best = together.best(0, 6).reshape(2, 3)
+    for market, rsi in enumerate(some):
+        for side, place in enumerate(best[:, market].tolist()):
+            alone = best_of_side(rsi, side)
+            assert (place == NO_LINE) == (alone is None)
+            if alone is not None:
+                found = (int(together.start[place]), int(together.end[place]), int(together.touches[0, place]))
+                assert found == (alone.start, alone.end, alone.touches)
+
+
 def test_the_line_with_the_most_touches_is_best() -> None:
     # 40→60→80 lie on one line; 80→100 is more recent and lies below it at the end
     line = resistance(peaks({40: 80, 60: 75, 80: 70, 100: 60}))
     assert line is not None
-    assert (line.touches(120), line.slope) == (3, -0.25)
+    assert (line.touches, line.slope) == (3, -0.25)
 
 
 def test_among_equal_touches_the_most_recent_second_pivot_is_best() -> None:
@@ -123,7 +185,7 @@ def test_among_lines_to_the_same_pivot_the_longer_is_best() -> None:
 def test_a_touch_is_within_1_of_the_line_the_bound_included() -> None:
     line = resistance(peaks({40: 80, 60: 74, 80: 70}))
     assert line is not None
-    assert (ends(line), line.touches(120)) == ((40, 80), 3)
+    assert (ends(line), line.touches) == ((40, 80), 3)
 
 
 @pytest.mark.parametrize(("count", "drawn"), [(180, (60, 80)), (181, None)])
@@ -137,8 +199,8 @@ def test_a_pivot_counts_from_the_fifth_bar_after_it() -> None:
 
 
 def test_a_short_or_empty_series_has_no_lines() -> None:
-    assert draw_lines(np.full(10, np.nan)).resistances == ()
-    assert draw_lines(np.empty(0)).supports == ()
+    assert resistance(np.full(10, np.nan)) is None
+    assert support(np.empty(0)) is None
 
 
 def test_a_break_of_the_last_bar_is_a_long_trigger_with_its_distance_as_strength() -> None:
@@ -208,7 +270,7 @@ def test_touches_of_a_broken_line_count_what_was_known_before_the_break() -> Non
     rsi[117] = 66.0
     found = breakout(rsi)
     assert found is not None
-    assert found.line.touches(found.index) == 3
+    assert found.line.touches == 3
 
 
 def test_an_equation_reads_as_a_formula() -> None:
