@@ -49,8 +49,10 @@ class Lake:
         return base / (_file_stem(partition) + suffix)
 
     def write(self, key: Sequence[str], partition: str | None, table: pd.DataFrame) -> Path:
-        """Write a table whole, or not at all."""
+        """Write a table whole, or not at all; one that lies there already, to the last value, stays as it is."""
         path = self.path(key, partition)
+        if self._holds(path, table):
+            return path
         arrow = pa.Table.from_pandas(table, preserve_index=False)
         categories = [field.name for field in arrow.schema if pa.types.is_dictionary(field.type)]
         with replacing(path) as temporary:
@@ -67,7 +69,7 @@ class Lake:
         kept = self._memory.get(path)
         if kept is None or kept[0] != _version(path):
             try:
-                self._remember(path, pq.read_table(path, memory_map=True).to_pandas())
+                self._remember(path, _read(path))
             except (pa.ArrowInvalid, OSError) as error:
                 raise LakeError(f"{path} is damaged ({error}); delete it and materialize its asset") from error
         # A shallow copy: pandas copies on write, so nobody changes what the next one reads.
@@ -106,11 +108,23 @@ class Lake:
         except (OSError, EOFError, zlib.error) as error:
             raise LakeError(f"{path} is damaged ({error}); delete it and materialize its asset") from error
 
+    def _holds(self, path: Path, table: pd.DataFrame) -> bool:
+        """Tell whether this is the table at `path`, as it was written or read last, and still is."""
+        kept = self._memory.get(path)
+        return kept is not None and path.exists() and kept[0] == _version(path) and kept[1].equals(table)
+
     def _remember(self, path: Path, table: pd.DataFrame) -> None:
         self._memory[path] = (_version(path), table.copy(deep=False))
         self._memory.move_to_end(path)
         while len(self._memory) > TABLES_IN_MEMORY:
             self._memory.popitem(last=False)
+
+
+def _read(path: Path) -> pd.DataFrame:
+    """Read a file with as little in memory twice as can be: its columns become the table's one by one."""
+    with pq.ParquetFile(path, memory_map=True) as file:
+        table: pd.DataFrame = file.read().to_pandas(split_blocks=True, self_destruct=True)
+        return table
 
 
 def _file_stem(partition: str) -> str:

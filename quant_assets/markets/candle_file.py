@@ -16,10 +16,12 @@ import re
 import stat
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from operator import itemgetter
 from reprlib import repr as short
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import orjson
@@ -82,7 +84,7 @@ def read_content(path: str) -> tuple[bytes, FileIdentity]:
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(descriptor, "rb") as file:
+        try:
             before = os.fstat(descriptor)
             if not stat.S_ISREG(before.st_mode):
                 raise CandleFileUnread("not a regular file")
@@ -90,8 +92,10 @@ def read_content(path: str) -> tuple[bytes, FileIdentity]:
                 raise CandleFileError(
                     f"{before.st_size:,} bytes, more than the limit of {SIZE_LIMIT_BYTES:,} for a candle file"
                 )
-            content = file.read(before.st_size + 1)
+            content = os.read(descriptor, before.st_size + 1)
             after = os.fstat(descriptor)
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise CandleFileUnread(f"cannot be read: {error.strerror or error}") from None
     identity = FileIdentity.of(before)
@@ -112,13 +116,50 @@ def parse_bars(content: bytes, step_ms: int) -> FileBars:
     Accepted are an array of bars, or an object that holds one under "data"; a bar is an object with at least
     FIELDS, as numbers or as texts that hold numbers; its time is its open in epoch ms. Raises CandleFileError.
     """
-    content = content.removeprefix(_BYTE_ORDER_MARK)
+    columns = _plain_columns(content)
+    if columns is None:
+        columns = _columns_of_any(content.removeprefix(_BYTE_ORDER_MARK))
+    _check_times(columns[0], step_ms)
+    return _clean(columns, step_ms)
+
+
+class _PlainBar(msgspec.Struct, gc=False):
+    """A bar as nearly every file has it; other fields are passed over."""
+
+    time: float
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+
+
+_PLAIN_BARS = msgspec.json.Decoder(list[_PlainBar])
+
+
+def _plain_columns(content: bytes) -> npt.NDArray[np.float64] | None:
+    """Read an array of bars whose fields are all numbers; None for anything else, which is looked at bar by bar.
+
+    msgspec makes floats of the six fields at once, in half the time that orjson takes to make dictionaries.
+    """
+    if not content.isascii():  # since what it passes over may be no UTF-8
+        return None
+    try:
+        bars = _PLAIN_BARS.decode(content)
+    except msgspec.DecodeError:  # of a value of another type, too
+        return None
+    numbers = chain.from_iterable(map(msgspec.structs.astuple, bars))
+    columns = np.fromiter(numbers, np.float64, len(bars) * len(FIELDS)).reshape(-1, len(FIELDS)).T.copy()
+    return columns if len(bars) and (np.abs(columns[1:]) <= LARGEST).all() else None
+
+
+def _columns_of_any(content: bytes) -> npt.NDArray[np.float64]:
+    """Read bars in any form that is accepted, or raise a CandleFileError that says what is wrong, and where."""
     bars = _bars(content)
     columns = _columns(bars)
     if any(isinstance(bars[place][field], str) for place in (0, -1) for field in FIELDS):
         _check_texts(bars)  # a file writes its numbers one way; to look at every bar of every file would cost too much
-    _check_times(columns[0], step_ms)
-    return _clean(columns, step_ms)
+    return columns
 
 
 def _bars(content: bytes) -> list[Any]:
@@ -229,10 +270,12 @@ def _clean(columns: npt.NDArray[np.float64], step_ms: int) -> FileBars:
     """Leave out broken bars and repeated times, and put the rest in order."""
     total = columns.shape[1]
     notes: list[str] = []
-    times, opens, highs, lows, closes, volumes = columns
-    broken = (lows > opens) | (lows > closes) | (highs < opens) | (highs < closes) | (lows <= 0) | (volumes < 0)
-    if broken.any():
-        no_price: npt.NDArray[np.bool_] = np.any(columns[1:5] <= 0, axis=0)
+    times, _, highs, lows, _, volumes = columns
+    prices = columns[1:5]
+    is_sound = (prices.min(axis=0) == lows) & (prices.max(axis=0) == highs) & (lows > 0) & (volumes >= 0)
+    if not is_sound.all():
+        broken = ~is_sound
+        no_price: npt.NDArray[np.bool_] = np.any(prices <= 0, axis=0)
         negative = (volumes < 0) & ~no_price
         disorder = broken & ~no_price & ~negative
         notes += _counted(no_price, "with a price that is not positive")

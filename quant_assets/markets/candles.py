@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from quant_assets.markets.candle_file import (
@@ -24,7 +25,7 @@ from quant_assets.markets.candle_file import (
     parse_bars,
     read_content,
 )
-from quant_assets.markets.known_candles import Columns, KnownCandles
+from quant_assets.markets.known_candles import KnownCandles
 from quant_assets.markets.names import CandleNameError, FileName, parse_file_name
 from quant_assets.progress import Progress, silent
 
@@ -43,6 +44,7 @@ FILE_DTYPES = {
     "gaps": "int64",
     **dict.fromkeys(("first_ms", "last_ms"), "float64"),
 }
+NUMBERS = {"time_ms": "int64", **dict.fromkeys(FIELDS[1:], "float64")}
 _PROGRESS_EVERY = 32
 
 
@@ -117,7 +119,7 @@ class _Entry:
     bars: int = 0
     first_ms: float = np.nan
     last_ms: float = np.nan
-    columns: Columns | None = None  # None where the bars of the last read serve
+    columns: npt.NDArray[np.float64] | None = None  # None where the bars of the last read serve
 
     @property
     def market(self) -> tuple[str, str, str]:
@@ -209,21 +211,22 @@ def _locate(path: str, home: str) -> tuple[str, FileIdentity]:
 
 
 def _bars_table(entries: Sequence[_Entry], last: KnownCandles | None) -> pd.DataFrame:
+    """Put the bars of all files into one table, column by column: those just read, and those of the last read."""
     read = sorted((entry for entry in entries if entry.status == "read"), key=lambda entry: entry.market)
-    pieces = [np.empty((len(FIELDS), 0))]
-    for entry in read:
-        if entry.columns is not None:
-            pieces.append(entry.columns)
-        elif last is not None:
-            pieces.append(last.columns(entry.file))
-    columns = np.concatenate(pieces, axis=1)
     counts = [entry.bars for entry in read]
     data: dict[str, Any] = {
         part: _repeated([entry.market[place] for entry in read], counts)
         for place, part in enumerate(("exchange", "symbol", "timeframe"))
     }
-    data["time_ms"] = columns[0].astype(np.int64)
-    data |= {name: columns[row] for row, name in enumerate(FIELDS) if row}
+    before = {} if last is None else {name: last.bars[name].to_numpy() for name in NUMBERS}
+    for row, (name, dtype) in enumerate(NUMBERS.items()):
+        pieces = [np.empty(0)]
+        for entry in read:
+            if entry.columns is not None:
+                pieces.append(entry.columns[row])
+            elif last is not None:
+                pieces.append(before[name][last.span(entry.file)])
+        data[name] = np.concatenate(pieces, dtype=dtype, casting="unsafe")
     return pd.DataFrame(data, copy=False)
 
 

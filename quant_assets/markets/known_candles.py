@@ -6,16 +6,13 @@ Here: finding a file's row and bars in the tables of the last read. Not here: de
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from quant_assets.markets.candle_file import FIELDS, FileIdentity
-
-Columns = npt.NDArray[np.float64]
+from quant_assets.markets.candle_file import FileIdentity
 
 _MARKET = ["exchange", "symbol", "timeframe"]
 
@@ -41,11 +38,13 @@ class KnownCandles:
     """The candle tables of the last read, by file; tables that do not fit one another know nothing."""
 
     def __init__(self, bars: pd.DataFrame, files: pd.DataFrame) -> None:
-        self._bars = bars
+        self.bars = bars
         read = files[files["status"] == "read"].sort_values(_MARKET)
         ends = read["bars"].to_numpy(dtype=np.int64).cumsum()
         starts = ends - read["bars"].to_numpy(dtype=np.int64)
-        self._spans = dict(zip(read["file"].tolist(), zip(starts.tolist(), ends.tolist(), strict=True), strict=True))
+        self._spans: dict[str, slice] = dict(
+            zip(read["file"].tolist(), map(slice, starts.tolist(), ends.tolist()), strict=True)
+        )
         self._rows: dict[str, KnownRow] = {}
         if self._fits(read, starts, ends):
             columns = [files[name].tolist() for name in KnownRow._fields]
@@ -57,21 +56,15 @@ class KnownCandles:
         same = row is not None and FileIdentity(row.size, row.modified_ns, row.inode) == identity
         return row if same else None
 
-    def columns(self, file: str) -> Columns:
-        """Return the bars of a file that was read, in the shape of FileBars.columns."""
-        start, end = self._spans[file]
-        return self._matrix[:, start:end]
-
-    @cached_property
-    def _matrix(self) -> Columns:
-        names = ["time_ms", *FIELDS[1:]]
-        return np.vstack([self._bars[name].to_numpy(dtype=np.float64) for name in names])
+    def span(self, file: str) -> slice:
+        """Return which rows of `bars` are those of a file that was read."""
+        return self._spans[file]
 
     def _fits(self, read: pd.DataFrame, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> bool:
-        if len(self._bars) != (ends[-1] if len(ends) else 0):
+        if len(self.bars) != (ends[-1] if len(ends) else 0):
             return False
         return all(
-            self._bars[name].take(starts).tolist() == read[name].tolist()  # where a file's bars begin
-            and self._bars[name].take(ends - 1).tolist() == read[name].tolist()  # and where they end
+            self.bars[name].take(starts).tolist() == read[name].tolist()  # where a file's bars begin
+            and self.bars[name].take(ends - 1).tolist() == read[name].tolist()  # and where they end
             for name in _MARKET
         )
