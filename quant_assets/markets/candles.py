@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,7 @@ FILE_DTYPES = {
     **dict.fromkeys(("first_ms", "last_ms"), "float64"),
 }
 NUMBERS = {"time_ms": "int64", **dict.fromkeys(FIELDS[1:], "float64")}
+LEAST_BAR_BYTES = len('{"time":1,"open":1,"high":1,"low":1,"close":1,"volume":1}')
 _PROGRESS_EVERY = 32
 
 
@@ -79,18 +80,17 @@ def read_candles(folder: Path, known: CandleTables | None = None, progress: Prog
     entries = _candle_entries(folder)
     home = os.path.realpath(folder)
     last = KnownCandles(known.bars, known.files) if known else None
-    parsed = 0
-    for done, entry in enumerate(entries):
-        if done % _PROGRESS_EVERY == 0:
-            progress("candles", done, len(entries))
+    for entry in entries:
         if entry.status == "":
-            parsed += _read(entry, home, last)
+            _look(entry, home, last)
+    new = [entry for entry in entries if entry.status == ""]
+    if known is None or new or not _files_table(entries).equals(known.files):
+        bars = _bars_table(entries, last, progress)
+        known = CandleTables(bars, _files_table(entries))
+    parsed = sum(entry.identity is not UNREAD for entry in new)
     skipped = sum(entry.status == "skipped" for entry in entries)
     progress("candles", len(entries), len(entries), f"{parsed} files parsed, {skipped} skipped")
-    files = _files_table(entries)
-    if known is not None and not parsed and files.equals(known.files):
-        return known
-    return CandleTables(_bars_table(entries, last), files)
+    return known
 
 
 def check_candle_folder(folder: Path) -> None:
@@ -119,7 +119,6 @@ class _Entry:
     bars: int = 0
     first_ms: float = np.nan
     last_ms: float = np.nan
-    columns: npt.NDArray[np.float64] | None = None  # None where the bars of the last read serve
 
     @property
     def market(self) -> tuple[str, str, str]:
@@ -168,30 +167,34 @@ def _entry(raw_name: str, path: str, first_of: dict[FileName, str]) -> _Entry:
     return _Entry(path, file, name, "", "")
 
 
-def _read(entry: _Entry, home: str, last: KnownCandles | None) -> bool:
-    """Fill the entry from its file, or from the last read; tell whether its content was looked at."""
+def _look(entry: _Entry, home: str, last: KnownCandles | None) -> None:
+    """Fill the entry from the last read where its file is still the same; its status stays "" where it is not."""
     try:
-        path, identity = _locate(entry.path, home)
-        if last is not None and (row := last.row(entry.file, identity)) is not None:
-            entry.identity = identity
-            entry.status, entry.reason, entry.note = row.status, row.reason, row.note
-            entry.dropped, entry.gaps, entry.bars = row.dropped, row.gaps, row.bars
-            entry.first_ms, entry.last_ms = row.first_ms, row.last_ms
-            return False
-        entry.identity = identity
-        content, entry.identity = read_content(path)
-        found = parse_bars(content, STEP_MS[entry.market[2]])
+        entry.path, entry.identity = _locate(entry.path, home)
     except CandleFileUnread as error:
-        entry.status, entry.reason, entry.identity = "skipped", str(error), UNREAD
-        return False
+        entry.status, entry.reason = "skipped", str(error)
+        return
+    row = None if last is None else last.row(entry.file, entry.identity)
+    if row is not None:
+        entry.status, entry.reason, entry.note = row.status, row.reason, row.note
+        entry.dropped, entry.gaps, entry.bars = row.dropped, row.gaps, row.bars
+        entry.first_ms, entry.last_ms = row.first_ms, row.last_ms
+
+
+def _read(entry: _Entry) -> npt.NDArray[np.float64] | None:
+    """Fill the entry from its file; returns its bars in the shape of FileBars.columns, None where it is skipped."""
+    try:
+        content, entry.identity = read_content(entry.path)
+        found = parse_bars(content, STEP_MS[entry.market[2]])
     except CandleFileError as error:
         entry.status, entry.reason = "skipped", str(error)
-        return True
-    entry.status, entry.columns = "read", found.columns
-    entry.dropped, entry.note, entry.gaps = found.dropped, found.note, found.gaps
+        if isinstance(error, CandleFileUnread):
+            entry.identity = UNREAD
+        return None
+    entry.status, entry.dropped, entry.note, entry.gaps = "read", found.dropped, found.note, found.gaps
     entry.bars = found.columns.shape[1]
     entry.first_ms, entry.last_ms = float(found.columns[0, 0]), float(found.columns[0, -1])
-    return True
+    return found.columns
 
 
 def _locate(path: str, home: str) -> tuple[str, FileIdentity]:
@@ -210,24 +213,40 @@ def _locate(path: str, home: str) -> tuple[str, FileIdentity]:
     return path, FileIdentity.of(status)
 
 
-def _bars_table(entries: Sequence[_Entry], last: KnownCandles | None) -> pd.DataFrame:
-    """Put the bars of all files into one table, column by column: those just read, and those of the last read."""
-    read = sorted((entry for entry in entries if entry.status == "read"), key=lambda entry: entry.market)
+def _bars_table(entries: Sequence[_Entry], last: KnownCandles | None, progress: Progress) -> pd.DataFrame:
+    """Put the bars of all files into one table: those of the last read, and those of the files that are read now.
+
+    Each file's bars go where they belong as soon as they are read, so that no bar is in memory twice: the arrays are
+    as long as the files can make them, and what stays untouched at their end takes no memory.
+    """
+    chosen = sorted((entry for entry in entries if entry.status in ("", "read")), key=lambda entry: entry.market)
+    most = sum(entry.bars or entry.identity.size // LEAST_BAR_BYTES + 1 for entry in chosen)
+    numbers = {name: np.empty(most, dtype) for name, dtype in NUMBERS.items()}
+    before = {} if last is None else {name: last.bars[name].to_numpy() for name in NUMBERS}
+    start = 0
+    for done, entry in enumerate(chosen):
+        if done % _PROGRESS_EVERY == 0:
+            progress("candles", done, len(entries))
+        columns: Iterable[npt.NDArray[Any]] | None
+        if last is not None and entry.status == "read":
+            span = last.span(entry.file)
+            columns = [column[span] for column in before.values()]
+        else:
+            columns = _read(entry)
+        if columns is not None:
+            if start + entry.bars > most:  # files have grown since they were listed
+                most = 2 * (start + entry.bars)
+                numbers = {name: np.resize(column, most) for name, column in numbers.items()}
+            for column, some in zip(numbers.values(), columns, strict=True):
+                column[start : start + entry.bars] = some
+            start += entry.bars
+    read = [entry for entry in chosen if entry.status == "read"]
     counts = [entry.bars for entry in read]
     data: dict[str, Any] = {
         part: _repeated([entry.market[place] for entry in read], counts)
         for place, part in enumerate(("exchange", "symbol", "timeframe"))
     }
-    before = {} if last is None else {name: last.bars[name].to_numpy() for name in NUMBERS}
-    for row, (name, dtype) in enumerate(NUMBERS.items()):
-        pieces = [np.empty(0)]
-        for entry in read:
-            if entry.columns is not None:
-                pieces.append(entry.columns[row])
-            elif last is not None:
-                pieces.append(before[name][last.span(entry.file)])
-        data[name] = np.concatenate(pieces, dtype=dtype, casting="unsafe")
-    return pd.DataFrame(data, copy=False)
+    return pd.DataFrame(data | {name: column[:start] for name, column in numbers.items()}, copy=False)
 
 
 def _repeated(values: Sequence[str], counts: Sequence[int]) -> pd.Categorical:

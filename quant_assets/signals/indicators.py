@@ -98,12 +98,6 @@ def counts(rows: Floats) -> Ints:
     return found
 
 
-def products(rows: Floats, others: Floats) -> Floats:
-    """Add up the products of two values each, row by row; 0 of none."""
-    found: Floats = np.vecdot(np.nan_to_num(rows), np.nan_to_num(others))
-    return found
-
-
 def bollinger(close: Floats) -> tuple[Floats, Floats]:
     """Return the lower and the upper Bollinger band (20 bars, 2 population deviations) at the last bar of each row.
 

@@ -29,26 +29,26 @@ from quant_assets.signals.triggers import Trigger, describe_trigger
 Columns = dict[str, Any]
 
 
-def line_columns(sides: Sequence[Bars], rsi: Sequence[Floats], atr: Sequence[Floats]) -> Columns:
+def line_columns(histories: Sequence[Bars], rsi: Sequence[Floats], atr: Sequence[Floats]) -> Columns:
     """Return the columns `resistance_*`, `support_*` and `trigger_*` of `Features`, an element a market.
 
-    `sides` has the HTF bars of each market, `rsi` and `atr` what follows from all of them; NaN is unknown.
+    `histories` has the HTF bars of each market, `rsi` and `atr` what follows from all of them; NaN is unknown.
     """
-    recent, bars = tails(rsi, LOOK_BACK), np.array([len(side) for side in sides])
+    recent, bars = tails(rsi, LOOK_BACK), np.array([len(history) for history in histories])
     lines = draw_lines(recent, bars)
-    resistances, supports = lines.best(0, 2 * len(sides)).reshape(2, -1)
-    averages = np.full((2, len(sides)), np.nan)
+    resistances, supports = lines.best(0, 2 * len(histories)).reshape(2, -1)
+    averages = np.full((2, len(histories)), np.nan)
     (with_line,) = ((resistances != NO_LINE) | (supports != NO_LINE)).nonzero()
-    averages[:, with_line] = wilder_averages([sides[market].close for market in with_line.tolist()])
+    averages[:, with_line] = wilder_averages([histories[market].close for market in with_line.tolist()])
     return {
-        **_lines_that_stand("resistance_", 1.0, lines, resistances, recent, sides, averages),
-        **_lines_that_stand("support_", -1.0, lines, supports, recent, sides, averages),
-        **_triggers(lines, recent, bars, sides, rsi, atr),
+        **_lines_that_stand("resistance_", 1.0, lines, resistances, recent, histories, averages),
+        **_lines_that_stand("support_", -1.0, lines, supports, recent, histories, averages),
+        **_triggers(lines, recent, bars, histories, rsi, atr),
     }
 
 
 def _lines_that_stand(
-    prefix: str, sign: float, lines: Lines, best: Ints, recent: Floats, sides: Sequence[Bars], averages: Floats
+    prefix: str, sign: float, lines: Lines, best: Ints, recent: Floats, histories: Sequence[Bars], averages: Floats
 ) -> Columns:
     """Return the columns of a `TrendLine` for the best line of each market; `sign` is −1.0 where it is a support."""
     rises, falls = averages
@@ -56,7 +56,7 @@ def _lines_that_stand(
     line = best[market]
     bars, start, end = lines.bars[line], lines.start[line], lines.end[line]
     hidden = bars - LOOK_BACK
-    owners = [sides[place] for place in market.tolist()]
+    owners = [histories[place] for place in market.tolist()]
     close = np.array([owner.close[-1] for owner in owners], dtype=np.float64)
     found = {
         "start_index": start,
@@ -73,25 +73,25 @@ def _lines_that_stand(
     }
     columns = {}
     for field in fields(TrendLine):
-        column = np.full(len(sides), np.nan)
+        column = np.full(len(histories), np.nan)
         column[market] = found[field.name]
         columns[prefix + field.name] = column
     return columns
 
 
 def _triggers(
-    lines: Lines, recent: Floats, bars: Ints, sides: Sequence[Bars], rsi: Sequence[Floats], atr: Sequence[Floats]
+    lines: Lines, recent: Floats, bars: Ints, histories: Sequence[Bars], rsi: Sequence[Floats], atr: Sequence[Floats]
 ) -> Columns:
     """Return the columns of a `Trigger` for each market that broke out."""
     names = [field.name for field in fields(Trigger)]
-    columns: Columns = {"trigger_" + name: np.full(len(sides), np.nan) for name in names}
-    columns["trigger_side"] = np.full(len(sides), "", dtype="<U5")
+    columns: Columns = {"trigger_" + name: np.full(len(histories), np.nan) for name in names}
+    columns["trigger_side"] = np.full(len(histories), "", dtype="<U5")
     broken = find_breakouts(recent, bars, lines)
     for market in (broken.line != NO_LINE).nonzero()[0].tolist():
         line, ago = int(broken.line[market]), int(broken.ago[market])
-        side = LONG if lines.side[line] < len(sides) else SHORT
+        side = LONG if lines.side[line] < len(histories) else SHORT
         strength = float(broken.strength[market])
-        trigger = describe_trigger(lines, line, side, ago, strength, sides[market], rsi[market], atr[market])
+        trigger = describe_trigger(lines, line, side, ago, strength, histories[market], rsi[market], atr[market])
         for name in names:
             columns["trigger_" + name][market] = getattr(trigger, name)
     return columns

@@ -66,34 +66,36 @@ def candle_features(markets: Sequence[MarketBars], window: Window) -> Columns:
     }
 
 
-def _htf_columns(sides: Sequence[Bars]) -> Columns:
-    rsi = [indicators.rsi(bars.close) for bars in sides]
-    atr = [indicators.atr(bars.high, bars.low, bars.close) for bars in sides]
-    close = last([bars.close for bars in sides])
-    four_before = np.array([bars.close[-5:][0] if len(bars) else np.nan for bars in sides])
+def _htf_columns(histories: Sequence[Bars]) -> Columns:
+    rsi = [indicators.rsi(bars.close) for bars in histories]
+    atr = [indicators.atr(bars.high, bars.low, bars.close) for bars in histories]
+    close = last([bars.close for bars in histories])
+    four_before = np.array([bars.close[-5:][0] if len(bars) else np.nan for bars in histories])
     return {
-        **_shared_columns("htf", HTF, sides),
+        **_shared_columns("htf", HTF, histories),
         "htf_trend": np.where(np.isnan(close), "", np.where(close > four_before, "UP", "DOWN")),
         "htf_close": close,
         "htf_rsi": last(rsi),
         "htf_atr": last(atr),
-        **line_columns(sides, rsi, atr),
+        **line_columns(histories, rsi, atr),
     }
 
 
-def _ltf_columns(sides: Sequence[Bars]) -> Columns:
-    rsi = [indicators.rsi(bars.close) for bars in sides]
-    obv = tails([indicators.obv(bars.close, bars.volume) for bars in sides], OBV_RANGE_BARS)
-    high, low = tails([bars.high for bars in sides], 100), tails([bars.low for bars in sides], 100)
-    close, volume = tails([bars.close for bars in sides], DAY_BARS), tails([bars.volume for bars in sides], DAY_BARS)
+def _ltf_columns(histories: Sequence[Bars]) -> Columns:
+    rsi = [indicators.rsi(bars.close) for bars in histories]
+    obv = tails([indicators.obv(bars.close, bars.volume) for bars in histories], OBV_RANGE_BARS)
+    high, low = tails([bars.high for bars in histories], 100), tails([bars.low for bars in histories], 100)
+    close = tails([bars.close for bars in histories], DIVERGENCE_BARS)
+    volume = tails([bars.volume for bars in histories], VOLUME_BARS)
+    day = [(bars.close[-DAY_BARS:], bars.volume[-DAY_BARS:]) for bars in histories]
     lower_band, upper_band = indicators.bollinger(close)
     obv_lead = position_in_range(obv) - position_in_range(close[:, -OBV_RANGE_BARS:])
-    columns = _shared_columns("ltf", LTF, sides)
+    columns = _shared_columns("ltf", LTF, histories)
     return {
         **columns,
-        "vol24h": np.where(columns["ltf_bars"] > 0, indicators.products(close, volume), np.nan),
+        "vol24h": np.array([prices @ volumes if len(prices) else np.nan for prices, volumes in day]),
         "ltf_rsi": last(rsi),
-        "ltf_atr": last([indicators.atr(bars.high, bars.low, bars.close) for bars in sides]),
+        "ltf_atr": last([indicators.atr(bars.high, bars.low, bars.close) for bars in histories]),
         "ltf_high_20": highest(high[:, -20:]),
         "ltf_low_20": lowest(low[:, -20:]),
         "ltf_high_60": highest(high[:, -PULLBACK_BARS:]),
@@ -102,28 +104,28 @@ def _ltf_columns(sides: Sequence[Bars]) -> Columns:
         "ltf_low_100": lowest(low),
         "ltf_band_lower": lower_band,
         "ltf_band_upper": upper_band,
-        "is_volume_quiet": indicators.below_mean(volume[:, -VOLUME_BARS:]),
+        "is_volume_quiet": indicators.below_mean(volume),
         "obv_lead": obv_lead,
         "obv_imbalance": np.where(
             above(obv_lead, OBV_LEAD), "BULLISH", np.where(below(obv_lead, -OBV_LEAD), "BEARISH", "NEUTRAL")
         ),
         "obv_slope": indicators.slope(obv[:, -OBV_SLOPE_BARS:]),
-        "divergence": _divergence(close[:, -DIVERGENCE_BARS:], tails(rsi, DIVERGENCE_BARS)),
+        "divergence": _divergence(close, tails(rsi, DIVERGENCE_BARS)),
     }
 
 
-def _shared_columns(name: str, timeframe: str, sides: Sequence[Bars]) -> Columns:
+def _shared_columns(name: str, timeframe: str, histories: Sequence[Bars]) -> Columns:
     """Return what both timeframes tell of their bars."""
-    close = last([bars.close for bars in sides])
-    ema50 = last([indicators.ema(bars.close, 50) for bars in sides])
-    ema200 = last([indicators.ema(bars.close, 200) for bars in sides])
+    close = last([bars.close for bars in histories])
+    ema50 = last([indicators.ema(bars.close, 50) for bars in histories])
+    ema200 = last([indicators.ema(bars.close, 200) for bars in histories])
     is_up = above(close, ema50) & above(ema50, ema200)
     is_down = below(close, ema50) & below(ema50, ema200)
     return {
-        f"{name}_bars": np.array([len(bars) for bars in sides]),
-        f"{name}_closed_at_ms": last([bars.time_ms for bars in sides]) + TIMEFRAME_MS[timeframe],
+        f"{name}_bars": np.array([len(bars) for bars in histories]),
+        f"{name}_closed_at_ms": last([bars.time_ms for bars in histories]) + TIMEFRAME_MS[timeframe],
         f"{name}_bias": np.where(is_up, LONG, np.where(is_down, SHORT, NONE)),
-        f"{name}_adx": last([indicators.adx(bars.high, bars.low, bars.close) for bars in sides]),
+        f"{name}_adx": last([indicators.adx(bars.high, bars.low, bars.close) for bars in histories]),
         f"{name}_ema50": ema50,
         f"{name}_ema200": ema200,
     }
@@ -131,10 +133,10 @@ def _shared_columns(name: str, timeframe: str, sides: Sequence[Bars]) -> Columns
 
 def _why_unusable(columns: Columns, window: Window) -> Any:
     """Return why each market cannot be judged, empty where it can."""
-    sides = (("ltf", LTF), ("htf", HTF))
-    is_short = np.logical_or(*(columns[f"{name}_bars"] < LEAST_BARS for name, _ in sides))
+    timeframes = (("ltf", LTF), ("htf", HTF))
+    is_short = np.logical_or(*(columns[f"{name}_bars"] < LEAST_BARS for name, _ in timeframes))
     is_stale = np.logical_or(
-        *(window.end_ms - columns[f"{name}_closed_at_ms"] > OLDEST_MS[timeframe] for name, timeframe in sides)
+        *(window.end_ms - columns[f"{name}_closed_at_ms"] > OLDEST_MS[timeframe] for name, timeframe in timeframes)
     )
     return np.where(is_short, INSUFFICIENT_HISTORY, np.where(is_stale, STALE_CANDLES, ""))
 

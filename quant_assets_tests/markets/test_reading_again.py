@@ -78,3 +78,14 @@ def test_plain_bars_are_read_to_the_same_bits_as_any_others(number: float) -> No
 )
 def test_bars_that_are_not_plain_are_left_to_a_closer_look(other: bytes) -> None:
     assert candle_file._plain_columns(other) is None
+
+
+def test_a_folder_that_lost_a_file_is_told_without_parsing_the_others(tmp_path: Path) -> None:
+    for symbol in "ABC":
+        (tmp_path / f"BINANCE_{symbol}USDT_15m.json").write_bytes(content(3))
+    before, _ = read(tmp_path)
+    (tmp_path / "BINANCE_BUSDT_15m.json").unlink()
+    after, parsed = read(tmp_path, before)
+    assert parsed == 0
+    assert after.bars["symbol"].unique().tolist() == ["AUSDT", "CUSDT"]
+    assert len(after.bars) == 6

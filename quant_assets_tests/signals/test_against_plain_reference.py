@@ -1,7 +1,7 @@
 """The engine says what the plain reference says, of made markets and of real candles.
 
 Here: which markets are compared, and that every reason of every strategy is among what they say. Not here: the rules
-(`plain_reference.py`), how markets are made (`made_*.py`) and how they are compared (`engine_bench.py`).
+(`plain_reference.py`), how markets are made (`made_*.py`) and how they are compared (`side_by_side.py`).
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ import pytest
 
 from quant_assets.windows import Window, parse_moment
 
-from .engine_bench import differences
 from .made_markets import Market, inputs, market
 from .made_ticks import tick_market
 from .made_wedges import seesaw_market, wedge_market
 from .plain_inputs import Bar
+from .side_by_side import differences
 
 WINDOWS = tuple(
     Window(parse_moment(f"2026-01-{moment}")) for moment in ("19T17:00", "19T16:00", "19T19:45", "20T00:15")
