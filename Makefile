@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 DOMAIN := quant_assets/coinalyze/*,quant_assets/markets/*,quant_assets/derivatives/*,quant_assets/signals/*,quant_assets/feed/*
 
-.PHONY: help setup demo ui test lint types tests coverage lock clean
+.PHONY: help setup demo ui test lint types tests coverage bench lock clean
 
 help:
 	@echo "make demo   scan a simulated market, from nothing"
 	@echo "make ui     Dagster's UI on http://127.0.0.1:3001"
 	@echo "make test   lint, types, tests and coverage"
+	@echo "make bench  measure speed and memory, and write docs/performance.md (BENCH=--quick for less)"
 	@echo "make setup  the virtual environment in $(VENV) alone"
 	@echo "make lock   write requirements.lock anew (needs uv)"
 
@@ -49,6 +50,9 @@ tests: setup
 
 coverage:
 	$(BIN)/coverage report --include='$(DOMAIN)' --fail-under=90
+
+bench: setup
+	$(BIN)/python -m quant_assets_tests.bench $(BENCH)
 
 lock:
 	uv pip compile pyproject.toml --extra dev --extra postgres --universal --python-version 3.11 --generate-hashes \

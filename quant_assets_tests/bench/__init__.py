@@ -1,0 +1,1 @@
+"""Benchmarks: `make bench` measures the stages and the whole, and writes the table of docs/performance.md."""

@@ -1,0 +1,111 @@
+"""The stages, each timed in this process, which is started for them alone.
+
+Usage: python -m quant_assets_tests.bench.stages read|analyse FOLDER LAKE MOMENT REPEATS
+Prints JSON: stage → times. `read` leaves the candles in the lake, where `analyse` finds them.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+import orjson
+import pandas as pd
+
+from quant_assets.feed import build_feed, feed_problems
+from quant_assets.lake import Lake
+from quant_assets.markets import CandleTables, read_candles, resolve_markets, source_is_simulated
+from quant_assets.signals import Strategy, discover_strategies, features_table, run_strategy, table
+from quant_assets.signals.bars import market_bars
+from quant_assets.windows import Window, parse_moment
+from quant_assets_tests.bench.folders import change
+from quant_assets_tests.bench.talib_alone import bare_indicators
+from quant_assets_tests.bench.timing import Times
+
+CHANGED = 30
+TO_TABLES = "stored candles to signal tables"
+TO_FEED = "feed: built, written, checked"
+Stages = dict[str, Times]
+
+
+def read(folder: Path, lake: Lake, repeats: int) -> Stages:
+    """Time reading the folder: all of it, none of it, and 30 markets of it; and orjson alone."""
+    stages = {name: Times() for name in ("orjson alone", "candles, cold", "candles, nothing changed")}
+    for _ in range(repeats):
+        stages["orjson alone"].take(parse, folder)
+        tables: CandleTables = stages["candles, cold"].take(read_candles, folder)
+        stages["candles, nothing changed"].take(read_candles, folder, tables)
+    if source_is_simulated(folder):
+        stages["candles, 30 markets changed"] = Times()
+        for _ in range(repeats):
+            change(folder, CHANGED)
+            tables = stages["candles, 30 markets changed"].take(read_candles, folder, tables)
+    lake.write(["candles"], None, tables.bars)
+    lake.write(["candle_files"], None, tables.files.assign(simulated=False))
+    return stages
+
+
+def parse(folder: Path) -> None:
+    """Read and parse every file, and keep nothing."""
+    for file in sorted(folder.glob("*.json")):
+        with suppress(orjson.JSONDecodeError):
+            orjson.loads(file.read_bytes())
+
+
+def analyse(lake: Lake, window: Window, repeats: int) -> Stages:
+    """Time what comes after the candles, up to the bytes of the feed; and bare TA-Lib on the same arrays."""
+    strategies = discover_strategies().strategies
+    names = ["bare TA-Lib", "features", *(f"strategy {strategy.key}" for strategy in strategies)]
+    stages = {name: Times() for name in (*names, TO_TABLES, TO_FEED)}
+    files = stored(lake, "candle_files")
+    markets = files.loc[files["status"] == "read", ["exchange", "symbol"]].drop_duplicates()
+    symbol_map = resolve_markets(markets, None, now=datetime.now(UTC))
+    for _ in range(repeats):
+        bars = stored(Lake(lake.root), "candles")
+        stages["bare TA-Lib"].take(bare_indicators, market_bars(bars, window))
+        features: pd.DataFrame = stages["features"].take(features_table, bars, symbol_map, {}, window)
+        table._LAST.clear()  # the features of the same table, from the time before
+        signals: dict[Strategy, pd.DataFrame] = {
+            strategy: stages[f"strategy {strategy.key}"].take(run_strategy, strategy, features)
+            for strategy in strategies
+        }
+        stages[TO_FEED].take(publish, features, signals, files, window)
+        table._LAST.clear()
+        del bars
+        stages[TO_TABLES].take(everything, Lake(lake.root), symbol_map, window)
+    return stages
+
+
+def publish(features: pd.DataFrame, signals: dict[Strategy, pd.DataFrame], files: pd.DataFrame, window: Window) -> None:
+    """Build the feed, write it as JSON, and hold it against its contract."""
+    feed = build_feed(features, signals, files, window, api=None, written_at=datetime.now(UTC))
+    assert not feed_problems(orjson.dumps(feed))
+
+
+def everything(lake: Lake, symbol_map: pd.DataFrame, window: Window) -> None:
+    """Read the stored candles, and make every signal table of them."""
+    features = features_table(stored(lake, "candles"), symbol_map, {}, window)
+    for strategy in discover_strategies().strategies:
+        run_strategy(strategy, features)
+
+
+def stored(lake: Lake, name: str) -> pd.DataFrame:
+    """Read a table that has to be there."""
+    found = lake.read([name])
+    assert found is not None
+    return found
+
+
+def main() -> None:
+    """Measure, and print."""
+    what, folder, root, moment, repeats = sys.argv[1:]
+    lake, window = Lake(Path(root)), Window.last_complete(parse_moment(moment))
+    found = read(Path(folder), lake, int(repeats)) if what == "read" else analyse(lake, window, int(repeats))
+    sys.stdout.buffer.write(orjson.dumps({name: asdict(times) for name, times in found.items()}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,25 @@
+"""TA-Lib and nothing else: the measure of what analysis costs beside it.
+
+Here: the indicators that features use, asked for as a script would, on the same arrays. Not here: what is made of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import talib
+
+from quant_assets.signals.bars import MarketBars
+
+
+def bare_indicators(markets: Sequence[MarketBars]) -> None:
+    """Compute RSI, ADX, ATR and two EMAs on both timeframes, OBV and the Bollinger bands on 15m; keep nothing."""
+    for market in markets:
+        for bars in (market.ltf, market.htf):
+            talib.RSI(bars.close, 14)
+            talib.ADX(bars.high, bars.low, bars.close, 14)
+            talib.ATR(bars.high, bars.low, bars.close, 14)
+            talib.EMA(bars.close, 50)
+            talib.EMA(bars.close, 200)
+        talib.OBV(market.ltf.close, market.ltf.volume)
+        talib.BBANDS(market.ltf.close, 20)

@@ -1,0 +1,95 @@
+"""The promises of docs/performance.md, as far as a busy machine can hold them.
+
+Ratios of processor time within one process, the best of several tries, with room above the promise: a machine that is
+shared slows one side of a ratio now and then, but not the best try of both.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from quant_assets.markets import read_candles
+from quant_assets.signals import discover_strategies, features_of, features_table, run_strategy, table
+from quant_assets.signals.bars import market_bars
+from quant_assets.windows import Window, parse_moment
+from quant_assets_tests.bench.folders import simulated_folder
+from quant_assets_tests.bench.stages import parse
+from quant_assets_tests.bench.talib_alone import bare_indicators
+from quant_assets_tests.bench.timing import Times
+from quant_assets_tests.signals.hand_made import random_candles
+
+MOMENT = parse_moment("2026-01-19T17:00:00Z")
+WINDOW = Window.last_complete(MOMENT)
+NO_TABLE = pd.DataFrame()
+MARKETS = 300
+TRIES = 7
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return simulated_folder(tmp_path_factory.mktemp("bench") / "candles", MARKETS, MOMENT)
+
+
+@pytest.fixture(scope="module")
+def bars(folder: Path) -> pd.DataFrame:
+    return read_candles(folder).bars
+
+
+def best(work: Callable[..., Any], *arguments: Any) -> float:
+    times = Times()
+    for _ in range(TRIES):
+        times.take(work, *arguments)
+    return min(times.cpu)
+
+
+def analyse(bars: pd.DataFrame) -> None:
+    table._LAST.clear()
+    found = features_table(bars, NO_TABLE, {}, WINDOW)
+    for strategy in discover_strategies().strategies:
+        run_strategy(strategy, found)
+
+
+def test_analysis_takes_a_few_times_the_bare_indicators(bars: pd.DataFrame) -> None:
+    assert best(analyse, bars) < 5 * best(bare_indicators, market_bars(bars, WINDOW))
+
+
+def test_reading_takes_little_more_than_parsing(folder: Path) -> None:
+    assert best(read_candles, folder) < 2.5 * best(parse, folder)
+
+
+def test_analysis_grows_no_faster_than_the_markets(bars: pd.DataFrame) -> None:
+    symbols = bars["symbol"].cat.categories
+    few = bars[bars["symbol"].isin(symbols[: MARKETS // 6])].reset_index(drop=True)
+    assert best(analyse, bars) < 1.5 * 6 * best(analyse, few)
+
+
+def test_features_are_made_once_for_all_who_read_the_same_table() -> None:
+    found = features_table(random_candles(3), NO_TABLE, {}, WINDOW)
+    first, again = features_of(found), features_of(found.copy())
+    assert all(one is other for one, other in zip(first, again, strict=True))
+
+
+def test_features_of_another_table_are_its_own() -> None:
+    found = features_table(random_candles(3), NO_TABLE, {}, WINDOW)
+    features_of(found)
+    changed = found.assign(price=np.where(found.index == 1, 7.0, found["price"]))
+    assert [features.price for features in features_of(changed)] == changed["price"].tolist()
+    assert [features.price for features in features_of(found)] == found["price"].tolist()
+
+
+def test_help_needs_neither_pandas_nor_dagster() -> None:
+    program = (
+        "import sys\nsys.argv = ['quant-assets', '--help']\nfrom quant_assets.cli import app\n"
+        "try: app()\nexcept SystemExit: pass\n"
+        "assert not {'dagster', 'pandas', 'numpy', 'talib', 'pyarrow'} & set(sys.modules), 'heavy'\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
