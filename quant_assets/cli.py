@@ -8,6 +8,7 @@ Exit codes: 0 done; 1 unexpected; 2 wrong usage or input; 3 the feed was written
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -240,6 +241,7 @@ def emulator(
 
 def main() -> None:
     """Run the command line."""
+    gc.set_threshold(200_000, 50, 1_000)  # a command lives for seconds, and makes few cycles among many objects
     try:
         app()
     except SettingsError as error:
