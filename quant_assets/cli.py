@@ -1,4 +1,4 @@
-"""The command line: `quant-assets demo | scan | plan | resolve | emulator`.
+"""The command line: `quant-assets demo | scan | plan | resolve | serve | emulator`.
 
 Here: arguments, exit codes and what is printed where. Results go to stdout, everything else to stderr. Not here:
 the work; each command checks its input, calls it, and shows what came of it.
@@ -237,6 +237,17 @@ def emulator(
         run_emulator(port, calls_per_minute, candles, on_ready=tell)
     except OSError as error:
         refuse(f"port {port} cannot be used: {error.strerror}; choose another with --port")
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 for any free one.")] = 3000,
+) -> None:
+    """Serve the dashboard and its read-only API until interrupted."""
+    from quant_assets.serving import serve_dashboard  # noqa: PLC0415
+
+    serve_dashboard(host, port)
 
 
 def main() -> None:

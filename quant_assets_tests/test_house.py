@@ -15,10 +15,10 @@ PACKAGE = Path(__file__).parents[1] / "quant_assets"
 FLOORS = (
     ("__main__",),
     ("cli",),
-    ("planning",),
+    ("planning", "serving"),
     ("scan", "terminal", "plots", "arguments"),
     ("definitions",),
-    ("defs",),
+    ("defs", "dashboard"),
     ("feed",),
     ("signals",),
     ("derivatives",),

@@ -1,0 +1,195 @@
+"""The series of one market's chart: candles, RSI with its trendlines by time, open interest, liquidations.
+
+Here: what a chart draws, cut at the window's end, as plain lists for JSON. A bar stands at the moment it opened, and so
+does the bar that is still forming, to which lines are projected. Not here: reading stores (history.py), how it is
+drawn (static/chart.js), and words (words.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from quant_assets.dashboard.documents import Document, Json
+from quant_assets.dashboard.history import DerivativeBars, Source, derivative_bars, market_table, sources, store_path
+from quant_assets.lake import Lake
+from quant_assets.settings import Settings
+from quant_assets.signals.bars import HTF, LTF, TIMEFRAME_MS, Bars, Floats, bars_of
+from quant_assets.signals.indicators import rsi
+from quant_assets.windows import Window
+
+#: Bars that are drawn: of 4h as many as a trendline may reach back, of 15m two days.
+SHOWN: Final = {HTF: 150, LTF: 192}
+DERIVATIVE_HOURS: Final = 48
+
+
+def chart(document: Document, signals: Sequence[Json], settings: Settings) -> Json:
+    """Return what the charts of one market show; `signals` are the feed's signals of it, at least one.
+
+    Lists are empty where nothing is stored of what they would hold; a number that is unknown is None.
+    """
+    window, lake = document.window, Lake(settings.lake_dir)
+    exchange, symbol = signals[0]["exchange"], signals[0]["symbol"]
+    table = _candles(lake, exchange, symbol)
+    htf, htf_open = _bars(table, HTF, window)
+    ltf, ltf_open = _bars(table, LTF, window)
+    values = rsi(htf.close)
+    known = sources(lake, window, exchange, symbol)
+    store = store_path(settings)
+
+    def bars(dataset: Any) -> DerivativeBars:
+        source = known.get(dataset)
+        return derivative_bars(store, dataset, source.symbol if source else "", window, DERIVATIVE_HOURS)
+
+    interest, liquidations = bars("open_interest"), bars("liquidations")
+    return {
+        "window": window.key,
+        "as_of": document.feed["as_of"],
+        "simulated": document.feed["simulated"],
+        "exchange": exchange,
+        "symbol": symbol,
+        "signals": list(signals),
+        "candles": {HTF: _candle_lists(htf, htf_open, HTF), LTF: _candle_lists(ltf, ltf_open, LTF)},
+        "rsi": {"timeframe": HTF, "time": _tail(htf.time_ms, HTF), "value": _tail(values, HTF)},
+        "lines": _lines(signals, htf),
+        "open_interest": {
+            **_source(known.get("open_interest"), window),
+            "time": interest.times_ms,
+            "value": interest.columns["close"],
+        },
+        "liquidations": {
+            **_source(known.get("liquidations"), window),
+            "time": liquidations.times_ms,
+            "longs": liquidations.columns["longs"],
+            "shorts": liquidations.columns["shorts"],
+            "known_through": liquidations.through_ms,
+        },
+        "funding_rate": _source(known.get("funding_rate"), window),
+        "long_short_ratio": _source(known.get("long_short_ratio"), window),
+    }
+
+
+def _candles(lake: Lake, exchange: str, symbol: str) -> pd.DataFrame:
+    table = market_table(lake.path(["candles"]), exchange, symbol)
+    if table is None:
+        return pd.DataFrame(columns=["timeframe", "time_ms", "open", "high", "low", "close", "volume"])
+    frame: pd.DataFrame = table.to_pandas()
+    return frame
+
+
+def _bars(table: pd.DataFrame, timeframe: str, window: Window) -> tuple[Bars, Floats]:
+    """Return the closed bars as signals see them, and the price that each opened at."""
+    part = table[table["timeframe"] == timeframe]
+    bars = bars_of(part, timeframe, window)
+    first = int(part["time_ms"].searchsorted(bars.time_ms[0])) if len(bars) else 0
+    return bars, part["open"].to_numpy(np.float64)[first : first + len(bars)]
+
+
+def _candle_lists(bars: Bars, opened: Floats, timeframe: str) -> Json:
+    return {
+        "time": _tail(bars.time_ms, timeframe),
+        "open": _tail(opened, timeframe),
+        "high": _tail(bars.high, timeframe),
+        "low": _tail(bars.low, timeframe),
+        "close": _tail(bars.close, timeframe),
+        "volume": _tail(bars.volume, timeframe),
+    }
+
+
+def _tail(values: Any, timeframe: str) -> list[Any]:
+    return [None if value != value else value for value in values[-SHOWN[timeframe] :].tolist()]  # noqa: PLR0124 - NaN
+
+
+def _lines(signals: Sequence[Json], bars: Bars) -> list[Json]:
+    """Return the current lines of the market, and the line that each strategy's breakout broke."""
+    lines = [
+        _line(
+            kind,
+            bars,
+            {"time": line["pivot_1"]["time"], "value": line["pivot_1"]["value"]},
+            {"time": line["pivot_2"]["time"], "value": line["pivot_2"]["value"]},
+            line["slope"],
+            {"touches": line["touches"], "reverse_rsi_price": line["reverse_rsi_price"], "strategies": []},
+        )
+        for kind, line in signals[0]["observability"]["rsi_visuals"].items()
+    ]
+    broken: dict[tuple[float, float], Json] = {}
+    for signal in signals:
+        line = (signal["setup"] or {}).get("trendline")
+        if line is None:
+            continue
+        same = broken.get((line["m"], line["c"]))
+        if same is not None:
+            same["strategies"].append(signal["strategy_name"])
+            continue
+        broken[line["m"], line["c"]] = _line(
+            "broken",
+            bars,
+            {"time": line["start_time"], "value": line["start_rsi"]},
+            {"time": line["end_time"], "value": line["end_rsi"]},
+            line["m"],
+            {"touches": None, "reverse_rsi_price": None, "strategies": [signal["strategy_name"]]},
+        )
+    return lines + list(broken.values())
+
+
+def _line(kind: str, bars: Bars, first: Json, second: Json, slope: float, more: Mapping[str, Any]) -> Json:
+    """Return a line between its pivots, and from there to the bar that is forming.
+
+    A line is straight by bars, and bars may be missing: its points are the bars themselves, as far as they are known.
+    """
+    step = TIMEFRAME_MS[HTF]
+    times = bars.time_ms[bars.time_ms >= first["time"]].tolist()
+    if not times or times[0] != first["time"] or second["time"] not in times:
+        times = [first["time"], second["time"]]  # the candles have gone since; the pivots are still known
+        bars_between = max(round((second["value"] - first["value"]) / slope), 1) if slope else 1
+        indices: list[int] = [0, bars_between]
+    else:
+        times.append(times[-1] + step)
+        indices = list(range(len(times)))
+    values = [first["value"] + slope * index for index in indices]
+    turn = times.index(second["time"])
+    return {
+        "kind": kind,
+        "pivots": [first, second],
+        "slope": slope,
+        "solid": {"time": _corners(times, 0, turn), "value": _at(values, _corner_indices(times, 0, turn))},
+        "projected": {
+            "time": _corners(times, turn, len(times) - 1),
+            "value": _at(values, _corner_indices(times, turn, len(times) - 1)),
+        },
+        **more,
+    }
+
+
+def _corner_indices(times: Sequence[int], start: int, stop: int) -> list[int]:
+    """Return the ends of a stretch and, between them, only the bars at which time jumps: lines bend nowhere else."""
+    steps = [later - earlier for earlier, later in pairwise(times)]
+    bends = [index for index in range(start + 1, stop) if steps[index - 1] != steps[index]]
+    return list(dict.fromkeys([start, *bends, stop]))
+
+
+def _corners(times: Sequence[int], start: int, stop: int) -> list[int]:
+    return [times[index] for index in _corner_indices(times, start, stop)]
+
+
+def _at(values: Sequence[float], indices: Sequence[int]) -> list[float]:
+    return [values[index] for index in indices]
+
+
+def _source(source: Source | None, window: Window) -> Json:
+    """Return where a dataset comes from; all of it None where the window left no table."""
+    if source is None:
+        return dict.fromkeys(("status", "coinalyze_symbol", "reference_exchange", "unit", "age_seconds"))
+    closed = source.closed_at_ms
+    return {
+        "status": source.status,
+        "coinalyze_symbol": source.symbol or None,
+        "reference_exchange": source.exchange or None,
+        "unit": source.unit or None,
+        "age_seconds": None if closed is None else (window.end_ms - closed) / 1000,
+    }

@@ -1,0 +1,234 @@
+"""The rows of the page's table: what it shows of each signal, ready to be put into cells.
+
+Here: one row for each signal with the text of its cells and the values that they are sorted by, the order and the
+search that the page starts with (static/table.js does the same afterwards), and the figures above the table.
+Not here: filters that the API shares (query.py), HTML (templates/).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from operator import attrgetter
+from typing import Any, Final
+
+from quant_assets.dashboard import figures
+from quant_assets.dashboard.words import PENALTY, most_points
+from quant_assets.feed.build import FRESH_SECONDS
+
+Json = Mapping[str, Any]
+
+#: Columns that can be sorted, with their titles: text in front of numbers, a dash last in either direction.
+SORTS: Final[Mapping[str, str]] = {
+    "action": "Action",
+    "market": "Market",
+    "strategy": "Strategy",
+    "score": "Score",
+    "rr": "R:R",
+    "entry": "Entry",
+    "stop": "Stop",
+    "target": "Target",
+    "oi": "Open interest",
+    "funding": "Funding",
+    "ls": "L/S",
+    "price": "Price",
+}
+#: A first click shows the most of these.
+DESCENDING: Final = frozenset({"score", "rr", "entry", "stop", "target", "funding", "ls", "price"})
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One signal. None is unknown; a text stands beside each number that is shown."""
+
+    id: str
+    action: str
+    market: str
+    symbol: str
+    exchange: str
+    tag: str
+    strategy: str
+    score: float
+    score_text: str
+    bar: tuple[tuple[str, float, float], ...]
+    """Kind, left and width of each piece of the score's bar, in points."""
+    parts: str
+    rr: float | None
+    rr_text: str | None
+    entry: float | None
+    entry_text: str | None
+    stop: float | None
+    stop_text: str | None
+    target: float | None
+    target_text: str | None
+    reason: str | None
+    oi: str
+    oi_age: float | None
+    oi_text: str | None
+    oi_stale: bool
+    funding: float | None
+    funding_text: str | None
+    funding_stale: str | None
+    """Its age where that makes it stale."""
+    ls: float | None
+    ls_text: str | None
+    ls_stale: str | None
+    price: float
+    price_text: str | None
+
+
+def rows_of(signals: Iterable[Json]) -> list[Row]:
+    """Return a row for each signal, in their order."""
+    return [_row(signal) for signal in signals]
+
+
+def row_id(signal: Json) -> str:
+    """Return what names a signal within a feed, and in the page's address."""
+    return f"{signal['exchange']}/{signal['symbol']}/{signal['strategy_name']}"
+
+
+def matching(rows: Sequence[Row], search: str) -> list[Row]:
+    """Return the rows in which every word of a search is found."""
+    words = search.casefold().split()
+    return [row for row in rows if all(word in _text(row) for word in words)] if words else list(rows)
+
+
+def ordered(rows: Sequence[Row], sort: str, direction: str) -> list[Row]:
+    """Return the rows by one column; equal ones keep the feed's order, unknown ones come last."""
+    if sort not in SORTS:
+        return list(rows)
+    value = attrgetter({"oi": "oi_age"}.get(sort, sort))
+    known = [row for row in rows if value(row) is not None]
+    unknown = [row for row in rows if value(row) is None]
+    return sorted(known, key=value, reverse=direction == "desc") + unknown
+
+
+def summary(feed: Json) -> dict[str, Any]:
+    """Return the figures above the table, as text."""
+    stats = feed["stats"]
+    interest, api = stats["freshness"]["open_interest"], stats["api"]
+    waited = api.get("waited_seconds", 0)
+    return {
+        "window": feed["window"],
+        "as_of": feed["as_of"],
+        "as_of_ms": int(datetime.strptime(feed["as_of"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC).timestamp() * 1000),
+        "last_updated": feed["last_updated"],
+        "updated": figures.moment(feed["last_updated"]),
+        "simulated": feed["simulated"],
+        "strategies": stats["strategies"],
+        "exchanges": sorted({signal["exchange"] for signal in feed["signals"]}),
+        "texts": {
+            "markets": f"{stats['markets']:,}",
+            "signals": f"{stats['signals']:,}",
+            **{name: f"{count:,}" for name, count in stats["actions"].items()},
+            **{name: f"{count:,}" for name, count in stats["resolution"].items()},
+            **{f"oi_{name}": f"{interest[name]:,}" for name in ("fresh", "stale", "missing")},
+            "oi_median": figures.age(interest["median_age_seconds"]) or "unknown",
+            "calls": f"{api['calls']:,.0f}",
+            "requests": f"{api['requests']:,.0f}",
+            "cache_hits": f"{api['cache_hits']:,.0f}",
+            "rate_limited": f"{api['rate_limited']:,.0f}",
+            "waited": f"{waited:,.0f} s",
+            "skipped": f"{len(stats['skipped']):,}",
+        },
+        "shares": _shares(stats["resolution"]),
+    }
+
+
+def _row(signal: Json) -> Row:
+    setup = signal["setup"] is not None
+    decimals = figures.price_decimals(signal["price"])
+    interest, derivatives = signal["oi_metadata"], signal["derivatives"]
+    funding, ratio = derivatives["funding_rate"], derivatives["long_short_ratio"]
+    reason = signal["details"]["reason"]
+    oi_age = interest["age_seconds"] if interest["value"] is not None else None
+    return Row(
+        id=row_id(signal),
+        action=signal["action"],
+        market=signal["display_symbol"],
+        symbol=signal["symbol"],
+        exchange=signal["exchange"],
+        tag=signal["exchange_tag"],
+        strategy=signal["strategy_name"],
+        score=signal["score"],
+        score_text=f"{signal['score']:.1f}",
+        bar=bar_of(signal["details"]["score_breakdown"]),
+        parts=_parts(signal["details"]["score_breakdown"]),
+        rr=signal["rr"] if setup else None,
+        rr_text=figures.number(signal["rr"]) if setup else None,
+        entry=signal["entry"],
+        entry_text=figures.price(signal["entry"], decimals),
+        stop=signal["stop_loss"],
+        stop_text=figures.price(signal["stop_loss"], decimals),
+        target=signal["take_profit"],
+        target_text=figures.price(signal["take_profit"], decimals),
+        reason=reason and reason.replace("_", " "),
+        oi=interest["status"],
+        oi_age=oi_age,
+        oi_text=figures.age(oi_age),
+        oi_stale=oi_age is not None and oi_age > FRESH_SECONDS,
+        funding=funding and funding["value"],
+        funding_text=figures.signed(funding and funding["value"], 4),
+        funding_stale=_stale(funding),
+        ls=ratio and ratio["value"],
+        ls_text=figures.number(ratio and ratio["value"]),
+        ls_stale=_stale(ratio),
+        price=signal["price"],
+        price_text=figures.price(signal["price"], decimals),
+    )
+
+
+def bar_of(parts: Mapping[str, float]) -> tuple[tuple[str, float, float], ...]:
+    """Return the pieces of a score's bar from left to right; what a penalty takes off lies over the last of them.
+
+    A piece is its kind (the part's name where the page has a colour for it, else p0 to p5), left and width.
+    """
+    pieces: list[tuple[str, float, float]] = []
+    left = 0.0
+    for index, (name, points) in enumerate(parts.items()):
+        if name not in ("total", PENALTY) and points > 0:
+            kind = name if most_points(name) is not None else f"p{index % 6}"
+            pieces.append((kind, round(left, 1), round(min(points, max(100 - left, 0)), 1)))
+            left = min(left + points, 100.0)
+    penalty = min(parts.get(PENALTY, 0.0), left)
+    if penalty > 0:
+        pieces.append((PENALTY, round(left - penalty, 1), round(penalty, 1)))
+    return tuple(pieces)
+
+
+def _parts(parts: Mapping[str, float]) -> str:
+    return ", ".join(
+        f"{name.replace('_', ' ')} {figures.MINUS if name == PENALTY and points else ''}{points:.1f}"
+        for name, points in parts.items()
+        if name != "total"
+    )
+
+
+def _stale(aged: Json | None) -> str | None:
+    if aged is None or aged["age_seconds"] is None or aged["age_seconds"] <= FRESH_SECONDS:
+        return None
+    return figures.age(aged["age_seconds"])
+
+
+def _shares(counts: Mapping[str, int]) -> list[tuple[str, float, float]]:
+    """Return name, left and width in percent of a bar that is divided by counts."""
+    whole = sum(counts.values()) or 1
+    shares, left = [], 0.0
+    for name, count in counts.items():
+        shares.append((name, round(left, 2), round(100 * count / whole, 2)))
+        left += 100 * count / whole
+    return shares
+
+
+def _text(row: Row) -> str:
+    return (
+        f"{row.market} {row.symbol} {row.exchange} {row.tag} {row.strategy} {row.action} {row.reason or ''}".casefold()
+    )
+
+
+#: What the script clones for a row of its own; every cell of it is filled.
+BLANK: Final = Row(
+    *("", "WAIT", "", "", "", "", "", 0.0, "", (), "", None, "", None, "", None, "", None, "", ""),
+    *("", None, "", False, None, "", None, None, "", None, 0.0, ""),
+)

@@ -1,0 +1,163 @@
+// The charts of one market: price with entry, stop and target; RSI with its trendlines by time; open interest and
+// liquidations. What is not known is not drawn, and said.
+
+let plotly;
+
+function library() {
+  plotly ??= new Promise((resolve, reject) => {
+    const script = document.createElement("script");
+    script.src = document.body.dataset.plotly;
+    script.onload = () => resolve(window.Plotly);
+    script.onerror = () => { plotly = undefined; reject(new Error("plotly did not load")); };
+    document.head.append(script);
+  });
+  return plotly;
+}
+
+export function forget(root) {
+  if (!window.Plotly) return;
+  for (const node of root.querySelectorAll(".js-plotly-plot")) window.Plotly.purge(node);
+}
+
+const HOUR = 3_600_000;
+const STEP = { "4h": 4 * HOUR, "15m": HOUR / 4 };
+const HOURS = { tickformat: "%H:%M\n%b %-d" };
+const DEEP = { l: 8, r: 72, t: 6, b: 36 }; // room for two lines below
+const CONFIG = { displayModeBar: false, responsive: true, showTips: false };
+
+function colours() {
+  const style = getComputedStyle(document.documentElement);
+  const names = ["ink", "soft", "grid", "long", "short", "accent", "k2", "k4", "surface", "strong-line"];
+  return Object.fromEntries(names.map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
+}
+
+function frame(c, more) {
+  const axis = { gridcolor: c.grid, linecolor: c["strong-line"], zeroline: false, tickfont: { color: c.soft, size: 11 }, fixedrange: true };
+  const { yaxis, yaxis2, xaxis, ...rest } = more;
+  return {
+    margin: { l: 8, r: 72, t: 6, b: 22 }, paper_bgcolor: c.surface, plot_bgcolor: c.surface, showlegend: false, hovermode: "x unified",
+    font: { color: c.ink, size: 11, family: getComputedStyle(document.body).fontFamily },
+    hoverlabel: { bgcolor: c.surface, bordercolor: c["strong-line"], font: { color: c.ink } },
+    dragmode: false,
+    xaxis: { ...axis, type: "date", showgrid: false, tickformat: "%b %-d", nticks: 8, rangeslider: { visible: false }, ...xaxis },
+    yaxis: { ...axis, side: "right", ...yaxis },
+    ...(yaxis2 && { yaxis2: { ...axis, side: "right", ...yaxis2 } }),
+    ...rest,
+  };
+}
+
+const date = (milliseconds) => new Date(milliseconds).toISOString();
+const dates = (list) => list.map(date);
+
+function instead(node, text) {
+  if (window.Plotly && node.classList.contains("js-plotly-plot")) window.Plotly.purge(node);
+  node.classList.add("empty");
+  node.textContent = text;
+}
+
+async function plot(Plotly, node, label, traces, layout) {
+  node.classList.remove("empty");
+  if (!node.classList.contains("js-plotly-plot")) node.replaceChildren();
+  node.setAttribute("role", "img");
+  node.setAttribute("aria-label", label);
+  await Plotly.react(node, traces, layout, CONFIG);
+}
+
+export async function drawCharts(root, series, row, timeframe) {
+  const Plotly = await library();
+  const signal = series.signals.find((one) => one.strategy_name === row.strategy) ?? series.signals[0];
+  const place = (name) => root.querySelector(`[data-plot="${name}"]`);
+  if (!place("price")) return;
+  const c = colours();
+  const htf = series.candles["4h"].time;
+  const range = htf.length ? [date(htf[0]), date(htf.at(-1) + 2 * STEP["4h"])] : undefined;
+  await drawPrice(Plotly, place("price"), series, signal, timeframe, range, c);
+  await drawRsi(Plotly, place("rsi"), series, signal, range, c);
+  await drawDerivatives(Plotly, place("derivatives"), series, c);
+  root.dataset.drawn = row.id;
+}
+
+async function drawPrice(Plotly, node, series, signal, timeframe, range, c) {
+  const candles = series.candles[timeframe];
+  if (!candles.time.length) return instead(node, `No ${timeframe} candles of this market are stored for this window.`);
+  const levels = [["entry", signal.entry, c.accent], ["stop", signal.stop_loss, c.short], ["target", signal.take_profit, c.long]];
+  const known = levels.filter(([, price]) => price !== null);
+  const shown = timeframe === "4h" ? range : [date(candles.time[0]), date(candles.time.at(-1) + 4 * STEP["15m"])];
+  const paint = (colour) => ({ line: { color: colour, width: 1 }, fillcolor: colour });
+  const trace = {
+    type: "candlestick", name: timeframe, x: dates(candles.time), open: candles.open, high: candles.high, low: candles.low,
+    close: candles.close, increasing: paint(c.long), decreasing: paint(c.short), hoverinfo: "x+y",
+  };
+  const prices = [...candles.low, ...candles.high, ...known.map(([, price]) => price)];
+  const least = Math.min(...prices), most = Math.max(...prices), edge = (most - least) * 0.05 || most * 0.01;
+  const room = (most - least + 2 * edge) / 15; // labels nearer than this would cover one another
+  const places = [...known].sort((a, b) => a[1] - b[1]).map(([name, price]) => ({ name, at: price }));
+  places.forEach((label, index) => { if (index && label.at - places[index - 1].at < room) label.at = places[index - 1].at + room; });
+  const layout = frame(c, {
+    xaxis: { range: shown, ...(timeframe === "15m" && HOURS) },
+    ...(timeframe === "15m" && { margin: DEEP }),
+    yaxis: { range: [least - edge, Math.max(most, places.at(-1)?.at ?? most) + edge], tickformat: tickFormat(most - least) },
+    shapes: known.map(([name, price, colour]) => ({ type: "line", name, xref: "paper", x0: 0, x1: 1, y0: price, y1: price, line: { color: colour, width: 1.5, dash: name === "entry" ? "solid" : "dash" } })),
+    annotations: known.map(([name, , colour]) => ({ text: name, xref: "paper", x: 0.004, xanchor: "left", y: places.find((label) => label.name === name).at, yanchor: "bottom", showarrow: false, font: { color: colour, size: 11 }, bgcolor: c.surface })),
+  });
+  const told = known.map(([name, price]) => `${name} ${price}`).join(", ");
+  await plot(Plotly, node, `Price, ${timeframe} candles${told ? `: ${told}` : ""}`, [trace], layout);
+}
+
+function tickFormat(span) {
+  return `,.${Math.min(Math.max(Math.ceil(1 - Math.log10(span || 1)), 0), 12)}f`;
+}
+
+async function drawRsi(Plotly, node, series, signal, range, c) {
+  const { time, value } = series.rsi;
+  if (!value.some((one) => one !== null)) return instead(node, "RSI is unknown: there are too few 4h candles.");
+  const colour = { resistance: c.short, support: c.long, broken: c.k2 };
+  const traces = [{ type: "scatter", mode: "lines", name: "RSI", x: dates(time), y: value, line: { color: c.ink, width: 1.4 }, hovertemplate: "%{y:.1f}" }];
+  const lines = series.lines.filter((line) => line.kind !== "broken" || line.strategies.includes(signal.strategy_name));
+  for (const line of lines) {
+    const pen = { color: colour[line.kind], width: 1.8 };
+    const points = { type: "scatter", hovertemplate: "%{y:.1f}", legendgroup: line.kind };
+    traces.push({ ...points, mode: "lines", name: line.kind, x: dates(line.solid.time), y: line.solid.value, line: pen });
+    traces.push({ ...points, mode: "lines", name: `${line.kind}, projected`, x: dates(line.projected.time), y: line.projected.value, line: { ...pen, dash: "dash" } });
+    traces.push({ ...points, mode: "markers", name: `${line.kind}, pivots`, x: dates(line.pivots.map((p) => p.time)), y: line.pivots.map((p) => p.value), marker: { color: c.surface, size: 8, line: { color: colour[line.kind], width: 2 } }, hoverinfo: "skip", hovertemplate: null });
+  }
+  const level = (y) => ({ type: "line", xref: "paper", x0: 0, x1: 1, y0: y, y1: y, line: { color: c["strong-line"], width: 1, dash: "dot" } });
+  const now = time.at(-1) + STEP["4h"];
+  const present = { type: "line", yref: "paper", y0: 0, y1: 1, x0: date(now), x1: date(now), line: { color: c["strong-line"], width: 1 } };
+  const values = [...value.filter((one) => one !== null), ...lines.flatMap((line) => [...line.solid.value, ...line.projected.value])];
+  const layout = frame(c, {
+    xaxis: { range },
+    yaxis: { range: [Math.max(Math.min(25, ...values) - 4, -20), Math.min(Math.max(75, ...values) + 4, 120)], tickvals: [30, 50, 70] },
+    shapes: [level(30), level(70), present],
+  });
+  const told = lines.map((line) => `${line.kind} from ${line.pivots[0].value.toFixed(1)} on ${date(line.pivots[0].time).slice(0, 16)} over ${line.pivots[1].value.toFixed(1)} on ${date(line.pivots[1].time).slice(0, 16)} to ${line.projected.value.at(-1).toFixed(1)} now`);
+  await plot(Plotly, node, `RSI on 4h, last ${value.at(-1)?.toFixed(1) ?? "unknown"}; ${told.join("; ") || "no trendline stands"}`, traces, layout);
+}
+
+async function drawDerivatives(Plotly, node, series, c) {
+  const interest = series.open_interest, liquidations = series.liquidations;
+  if (!interest.time.length && !liquidations.time.length) {
+    return instead(node, "Neither open interest nor liquidations of this market are stored: unknown.");
+  }
+  const half = STEP["15m"];
+  const bars = (name, values, colour) => ({
+    type: "bar", name, x: dates(liquidations.time), y: values, marker: { color: colour }, yaxis: "y2", width: half * 0.8, hovertemplate: "%{y:.3s}",
+  });
+  const traces = [];
+  if (interest.time.length) traces.push({ type: "scatter", mode: "lines", name: "open interest", x: dates(interest.time), y: interest.value, line: { color: c.k4, width: 1.6 }, hovertemplate: "%{y:.4s}" });
+  if (liquidations.time.length) traces.push(bars("longs liquidated", liquidations.longs, c.short), bars("shorts liquidated", liquidations.shorts, c.long));
+  const ends = [...interest.time, ...liquidations.time];
+  const note = (text, y) => ({ text, xref: "paper", yref: "paper", x: 0.004, xanchor: "left", y, yanchor: "top", showarrow: false, font: { color: c.soft, size: 11 }, bgcolor: c.surface });
+  const unit = (source) => ({ BASE_ASSET: ", base", QUOTE_ASSET: ", quote", USD: ", USD" })[source.unit] ?? "";
+  const layout = frame(c, {
+    barmode: "stack", margin: DEEP,
+    xaxis: { range: [date(Math.min(...ends)), date(Math.max(...ends) + half)], anchor: "y2", ...HOURS },
+    yaxis: { domain: [0.46, 1], exponentformat: "B", nticks: 4 },
+    yaxis2: { domain: [0, 0.36], exponentformat: "B", nticks: 3, rangemode: "tozero" },
+    annotations: [
+      note(interest.time.length ? `open interest${unit(interest)}` : "open interest: unknown", 1),
+      note(liquidations.time.length ? `liquidations${unit(liquidations)}: longs red, shorts green` : liquidations.known_through === null ? "liquidations: unknown" : "liquidations: none in these hours", 0.4),
+    ],
+  });
+  await plot(Plotly, node, "Open interest and liquidations, 15 minutes a bar", traces, layout);
+}

@@ -1,0 +1,36 @@
+// What moves by itself: ages that are counted, and the stream that says when a new feed is out.
+
+export function ago(milliseconds) {
+  const seconds = Math.max(Math.floor(milliseconds / 1000), 0);
+  if (seconds < 60) return `${seconds} s ago`;
+  if (seconds < 7200) return `${Math.floor(seconds / 60)} min ago`;
+  return seconds < 172800 ? `${Math.floor(seconds / 3600)} h ago` : `${Math.floor(seconds / 86400)} d ago`;
+}
+
+export function countAges() {
+  const count = () => {
+    for (const node of document.querySelectorAll("[data-since]")) {
+      const text = ago(Date.now() - Number(node.dataset.since));
+      if (node.textContent !== text) node.textContent = text;
+    }
+    const badge = document.querySelector("[data-stale-after]");
+    if (badge && !document.body.dataset.window) {
+      badge.hidden = Date.now() - Number(badge.dataset.asOfMs) <= Number(badge.dataset.staleAfter) * 1000;
+    }
+  };
+  setInterval(count, 1000);
+  count();
+  return count;
+}
+
+export function listen({ onFeed, onProblem }) {
+  const dot = document.querySelector("[data-live]");
+  const show = (state, title) => { dot.dataset.live = state; dot.title = title; };
+  const source = new EventSource("/api/events");
+  source.addEventListener("open", () => show("on", "connected: a new feed appears by itself"));
+  source.addEventListener("error", () => show("off", "not connected; trying again"));
+  source.addEventListener("feed", (event) => onFeed(JSON.parse(event.data)));
+  source.addEventListener("problem", (event) => onProblem(JSON.parse(event.data)));
+  addEventListener("pagehide", () => source.close());
+  addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
+}

@@ -1,0 +1,41 @@
+"""The command `serve`: the dashboard on a port, until interrupted.
+
+Here: refusing an address that cannot be used, and saying where the page is. Not here: what is served (dashboard/).
+"""
+
+from __future__ import annotations
+
+import signal
+from typing import Final
+
+from quant_assets.arguments import read_settings, refuse, say
+from quant_assets.dashboard.server import create_app, is_loopback, listen, make_server
+from quant_assets.settings import LOOPBACK_HOSTS
+
+EVERYWHERE: Final = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 - to be told apart, not to be bound
+
+
+def serve_dashboard(host: str, port: int) -> None:
+    """Serve the dashboard over the feeds of the data folder; ends the program where the address cannot be used."""
+    settings = read_settings()
+    try:
+        listener = listen(host, port)
+    except OSError as error:
+        refuse(f"port {port} on {host} cannot be used: {error.strerror}; choose another with --port")
+    taken = listener.getsockname()[1]
+    if not is_loopback(host):
+        say(f"whoever reaches {host}:{taken} reads every signal: there is no password; put a proxy with one in front")
+    demo = settings.data_dir / "demo"
+    if not settings.feed_path.exists() and (demo / settings.feed_path.name).exists():
+        say(f"there is no feed in {settings.data_dir}, but one of the demo: QUANT_DATA_DIR={demo} shows it")
+    named = "127.0.0.1" if host in EVERYWHERE else host
+    print(f"dashboard: http://{f'[{named}]' if ':' in named else named}:{taken}", flush=True)
+    hosts = set() if host in EVERYWHERE else LOOPBACK_HOSTS | {host.lower()}
+    # A service manager ends a program with SIGTERM: the same as an interrupt.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        make_server(create_app(settings, hosts=hosts)).run(sockets=[listener])
+    except KeyboardInterrupt:
+        say("stopped")
+    finally:
+        listener.close()

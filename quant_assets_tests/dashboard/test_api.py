@@ -1,0 +1,277 @@
+"""The API over HTTP: the feed as it is, narrowed, one market, windows, health, and what an unchanged feed costs."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+import subprocess
+from datetime import timedelta
+
+import orjson
+import pytest
+import requests
+
+from quant_assets.lake import Lake
+from quant_assets.settings import Settings
+from quant_assets.signals.bars import bars_of
+from quant_assets.signals.indicators import rsi
+from quant_assets.windows import LENGTH, Window
+from quant_assets_tests.dashboard.serving import Site, serving, with_setups
+
+
+def test_results_are_the_bytes_of_the_feed(site: Site) -> None:
+    answer = site.get("/api/results")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.content == site.settings.feed_path.read_bytes()
+
+
+def test_the_usual_jq_line_works(site: Site) -> None:
+    jq = shutil.which("jq")
+    if jq is None:
+        pytest.skip("jq is not installed")
+    line = "{timestamp: .last_updated, signals: (.signals|length)}"
+    done = subprocess.run([jq, "-c", line], input=site.get("/api/results").content, capture_output=True, check=True)
+    assert json.loads(done.stdout) == {"timestamp": site.feed["last_updated"], "signals": len(site.feed["signals"])}
+
+
+@pytest.mark.parametrize(
+    ("query", "keeps"),
+    [
+        ("strategy=legacy", lambda s: s["strategy_name"] == "Legacy"),
+        ("strategy=Legacy,BREAKOUT", lambda s: s["strategy_name"] in ("Legacy", "Breakout")),
+        ("strategy=Legacy&strategy=Breakout", lambda s: s["strategy_name"] in ("Legacy", "Breakout")),
+        ("exchange=binance", lambda s: s["exchange"] == "BINANCE"),
+        ("action=wait", lambda s: s["action"] == "WAIT"),
+        ("action=LONG,SHORT", lambda s: s["action"] != "WAIT"),
+        ("status=neutral", lambda s: s["oi_metadata"]["status"] == "neutral"),
+        ("min_score=40.5", lambda s: s["score"] >= 40.5),
+        ("symbol=btc", lambda s: "BTC" in s["symbol"] or "BTC" in s["display_symbol"]),
+        ("exchange=NOWHERE", lambda s: False),
+        ("strategy=", lambda s: True),
+        (
+            "action=WAIT&min_score=20&strategy=Breakout",
+            lambda s: (s["action"], s["strategy_name"]) == ("WAIT", "Breakout") and s["score"] >= 20,
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)  # fmt: skip
+def test_a_filter_keeps_what_it_says_in_the_feeds_order(site: Site, query: str, keeps: object) -> None:
+    feed = site.feed
+    expected = [s for s in feed["signals"] if keeps(s)]  # type: ignore[operator]
+    told = site.get(f"/api/results?{query}").json()
+    assert told["signals"] == expected
+    if query != "strategy=":
+        assert told["selection"] == {"matched": len(expected), "given": len(expected)}
+        assert told["stats"]["signals"] == len(expected)
+        assert sum(told["stats"]["actions"].values()) == len(expected)
+        assert sum(told["stats"]["resolution"].values()) == told["stats"]["markets"]
+    assert told["stats"]["api"] == feed["stats"]["api"]
+
+
+def test_limit_gives_the_best_and_says_how_many_there_are(site: Site) -> None:
+    told = site.get("/api/results?limit=5").json()
+    assert told["signals"] == site.feed["signals"][:5]
+    assert told["selection"] == {"matched": len(site.feed["signals"]), "given": 5}
+
+
+def test_fields_gives_these_keys_and_no_others(site: Site) -> None:
+    told = site.get("/api/results?fields=symbol,score,oi_metadata&limit=3").json()
+    assert [set(signal) for signal in told["signals"]] == [{"symbol", "score", "oi_metadata"}] * 3
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("frobnicate=1", "known are strategy"),
+        ("action=BUY", "action"),
+        ("status=unknown", "status"),
+        ("min_score=much", "min_score"),
+        ("min_score=nan", "min_score"),
+        ("min_score=101", "min_score"),
+        ("limit=0", "limit"),
+        ("limit=2.5", "limit"),
+        ("limit=1&limit=2", "twice"),
+        ("fields=symbol,frobnicate", "frobnicate"),
+        ("symbol=" + "x" * 300, "longer"),
+    ],
+)
+def test_a_parameter_that_cannot_be_is_a_400_that_says_so(site: Site, query: str, says: str) -> None:
+    answer = site.get(f"/api/results?{query}")
+    assert answer.status_code == 400
+    assert says in answer.json()["error"]["message"]
+
+
+def test_an_older_window_is_given_by_its_key(site: Site) -> None:
+    listed = [entry["window"] for entry in site.get("/api/windows").json()["windows"]]
+    assert len(listed) == 2
+    assert listed == sorted(listed, reverse=True)
+    older = listed[1]
+    told = site.get("/api/results", params={"window": older}).json()
+    assert told["window"] == older != site.feed["window"]
+    assert site.get("/api/windows").json()["windows"][1]["results"] == f"/api/results?window={older}"
+
+
+@pytest.mark.parametrize("window", ["2019-01-01-00:00", "2026-1-19-16:45", "yesterday", "2026-01-19-16:46", "*"])
+def test_a_window_that_is_not_stored_is_a_404(site: Site, window: str) -> None:
+    for path in ("/api/results", "/", "/rows"):
+        assert site.get(path, params={"window": window}).status_code == 404
+
+
+def test_an_unchanged_feed_costs_a_304(site: Site) -> None:
+    for path in ("/api/results", "/api/results?limit=10", "/", "/rows", "/api/windows", "/api/openapi.json"):
+        first = site.get(path)
+        assert first.headers["etag"].startswith('W/"')
+        again = site.get(path, headers={"If-None-Match": f'"other", {first.headers["etag"]}'})
+        assert again.status_code == 304
+        assert again.content == b""
+        assert again.headers["etag"] == first.headers["etag"]
+        assert site.get(path, headers={"If-None-Match": '"other"'}).status_code == 200
+
+
+def test_a_changed_feed_has_another_etag(own_site: Site) -> None:
+    first = own_site.get("/api/results").headers["etag"]
+    own_site.write(orjson.dumps({**own_site.feed, "last_updated": own_site.feed["last_updated"] + 1}))
+    answer = own_site.get("/api/results", headers={"If-None-Match": first})
+    assert answer.status_code == 200
+    assert answer.json() == own_site.feed
+
+
+def test_answers_are_gzipped_for_who_takes_it(site: Site) -> None:
+    plain = site.get("/api/results", headers={"Accept-Encoding": "identity"})
+    assert "content-encoding" not in plain.headers
+    refused = site.get("/api/results", headers={"Accept-Encoding": "gzip;q=0"})
+    assert "content-encoding" not in refused.headers
+    raw = requests.get(f"{site.url}/api/results", headers={"Accept-Encoding": "gzip"}, stream=True, timeout=10)
+    packed = raw.raw.read(decode_content=False)
+    assert raw.headers["content-encoding"] == "gzip"
+    assert raw.headers["vary"] == "Accept-Encoding"
+    assert gzip.decompress(packed) == plain.content
+    assert len(packed) < len(plain.content) / 5
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/api/results", "/api/windows", "/api/health", "/api/openapi.json", "/api/events"]
+)
+def test_head_is_get_without_a_body(site: Site, path: str) -> None:
+    answer = requests.head(site.url + path, timeout=10)
+    assert answer.status_code == 200
+    assert answer.content == b""
+
+
+def test_a_market_comes_with_candles_rsi_and_lines_cut_at_the_windows_end(site: Site) -> None:
+    window = Window.of_key(site.feed["window"])
+    signal = next(s for s in site.feed["signals"] if s["observability"]["rsi_visuals"])
+    told = site.get(f"/api/signals/{signal['exchange']}/{signal['symbol']}").json()
+    market = (signal["exchange"], signal["symbol"])
+    assert told["signals"] == [s for s in site.feed["signals"] if (s["exchange"], s["symbol"]) == market]
+    for timeframe, step in (("4h", 14_400_000), ("15m", 900_000)):
+        candles = told["candles"][timeframe]
+        assert len({len(values) for values in candles.values()}) == 1
+        assert candles["time"] == sorted(candles["time"])
+        assert window.end_ms - 2 * step < candles["time"][-1] + step <= window.end_ms
+        bars = zip(*(candles[name] for name in ("low", "open", "close", "high")), strict=True)
+        assert all(low <= min(first, last) and max(first, last) <= high for low, first, last, high in bars)
+    table = Lake(site.settings.lake_dir).read(["candles"])
+    assert table is not None
+    mine = table[(table["exchange"] == signal["exchange"]) & (table["symbol"] == signal["symbol"])]
+    bars = bars_of(mine[mine["timeframe"] == "4h"], "4h", window)
+    assert told["rsi"]["value"] == pytest.approx(rsi(bars.close)[-len(told["rsi"]["value"]) :].tolist())
+    assert told["rsi"]["value"][-1] == pytest.approx(signal["observability"]["score_composition"]["rsi"])
+
+
+def test_lines_run_through_the_feeds_pivots_to_the_bar_that_is_forming(site: Site) -> None:
+    found = 0
+    for signal in site.feed["signals"]:
+        visuals = signal["observability"]["rsi_visuals"]
+        if signal["strategy_name"] != "Legacy" or not visuals:
+            continue
+        told = site.get(f"/api/signals/{signal['exchange']}/{signal['symbol']}").json()
+        lines = {line["kind"]: line for line in told["lines"]}
+        for kind, line in visuals.items():
+            drawn = lines[kind]
+            pivots = [{"time": line[p]["time"], "value": line[p]["value"]} for p in ("pivot_1", "pivot_2")]
+            assert drawn["pivots"] == pivots
+            assert [drawn["solid"]["time"][0], drawn["solid"]["time"][-1]] == [p["time"] for p in pivots]
+            assert [drawn["solid"]["value"][0], drawn["solid"]["value"][-1]] == pytest.approx(
+                [p["value"] for p in pivots]
+            )
+            bars = signal["observability"]["candle_index"] + 1
+            assert drawn["projected"]["time"][-1] == told["candles"]["4h"]["time"][-1] + 14_400_000
+            assert drawn["projected"]["value"][-1] == pytest.approx(line["intercept"] + line["slope"] * bars)
+            assert drawn["projected"]["value"][-1] - line["slope"] == pytest.approx(line["current_value"])
+            found += 1
+    assert found > 5
+
+
+def test_a_breakouts_broken_line_is_there_for_the_strategy_that_followed_it(own_site: Site) -> None:
+    own_site.write(orjson.dumps(with_setups(own_site.feed)))
+    signal = next(s for s in own_site.feed["signals"] if s["setup"] and "trendline" in s["setup"])
+    told = own_site.get(f"/api/signals/{signal['exchange']}/{signal['symbol']}").json()
+    line = next(line for line in told["lines"] if line["kind"] == "broken")
+    broken = signal["setup"]["trendline"]
+    assert signal["strategy_name"] in line["strategies"]
+    assert line["pivots"][0] == {"time": broken["start_time"], "value": broken["start_rsi"]}
+    assert line["pivots"][1] == {"time": broken["end_time"], "value": broken["end_rsi"]}
+    assert line["projected"]["value"][-1] - broken["m"] == pytest.approx(broken["current_projected_rsi"])
+
+
+def test_open_interest_and_liquidations_are_the_stored_bars_of_the_window(site: Site) -> None:
+    window = Window.of_key(site.feed["window"])
+    signal = next(
+        s
+        for s in site.feed["signals"]
+        if s["oi_metadata"]["value"] is not None and s["derivatives"]["liquidations"] is not None
+    )
+    told = site.get(f"/api/signals/{signal['exchange']}/{signal['symbol']}").json()
+    interest, liquidations = told["open_interest"], told["liquidations"]
+    assert interest["coinalyze_symbol"] == signal["oi_metadata"]["coinalyze_symbol"]
+    assert interest["value"][-1] == signal["oi_metadata"]["value"]
+    assert interest["time"][-1] + 900_000 <= window.end_ms
+    assert interest["age_seconds"] == signal["oi_metadata"]["age_seconds"]
+    known = signal["derivatives"]["liquidations"]
+    day = [i for i, t in enumerate(liquidations["time"]) if t >= window.end_ms - 86_400_000]
+    assert sum(liquidations["longs"][i] for i in day) == pytest.approx(known["longs_24h"])
+    assert liquidations["known_through"] == window.end_ms
+
+
+def test_what_is_unknown_is_empty_or_null_and_never_0(site: Site) -> None:
+    signal = next(s for s in site.feed["signals"] if s["oi_metadata"]["value"] is None)
+    interest = site.get(f"/api/signals/{signal['exchange']}/{signal['symbol']}").json()["open_interest"]
+    assert interest["time"] == interest["value"] == []
+    assert interest["age_seconds"] is None
+
+
+def test_a_market_that_is_not_there_is_a_404(site: Site) -> None:
+    answer = site.get("/api/signals/BINANCE/NOSUCHUSDT")
+    assert answer.status_code == 404
+    assert answer.json()["error"]["code"] == "no_such_market"
+
+
+def test_an_older_windows_market_is_cut_at_that_windows_end(site: Site) -> None:
+    older = site.get("/api/windows").json()["windows"][1]["window"]
+    signal = site.feed["signals"][0]
+    told = site.get(f"/api/signals/{signal['exchange']}/{signal['symbol']}", params={"window": older}).json()
+    assert told["window"] == older
+    assert told["candles"]["15m"]["time"][-1] + 900_000 <= Window.of_key(older).end_ms
+
+
+def test_health_tells_age_coverage_and_the_last_run(site: Site) -> None:
+    answer = site.get("/api/health")
+    told, stats = answer.json(), site.feed["stats"]
+    assert answer.status_code == 200
+    assert told["status"] == "ok"
+    assert told["feed"]["age_seconds"] == 60
+    assert told["coverage"]["resolution"] == stats["resolution"]
+    assert told["last_run"]["api"] == stats["api"]
+    assert answer.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize(("late", "status"), [(timedelta(0), 200), (timedelta(seconds=1), 503)])
+def test_health_is_503_when_the_feed_is_older_than_two_windows(scanned: Settings, late: timedelta, status: int) -> None:
+    end = Window.of_key(orjson.loads(scanned.feed_path.read_bytes())["window"]).end
+    with serving(scanned, clock=lambda: end + 2 * LENGTH + late) as late_site:
+        answer = late_site.get("/api/health")
+    assert answer.status_code == status
+    assert answer.json()["status"] == ("ok" if status == 200 else "stale")

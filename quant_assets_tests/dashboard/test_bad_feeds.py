@@ -1,0 +1,121 @@
+"""A feed that cannot be shown: the page says what is the matter, the API answers clearly, and nothing crashes."""
+
+from __future__ import annotations
+
+import orjson
+import pytest
+
+from quant_assets_tests.dashboard.serving import Site, serving
+
+BAD = {
+    "missing": (None, "no feed yet"),
+    "empty": (b"", "empty file"),
+    "half_written": (b'{"signals": [{"symbol": "BTC', "no whole JSON"),
+    "bare_list": (b'[{"symbol": "BTCUSDT"}, {}]', "bare list of 2 signals"),
+    "other_schema": (b'{"schema_version": "0.9", "signals": []}', "'0.9'"),
+    "no_schema": (b'{"signals": []}', "without a schema version"),
+    "no_object": (b'"feed"', "without a schema version"),
+    "invalid": (b'{"schema_version": "1.0", "signals": [{}]}', "breaks its contract"),
+    "not_text": (b"\xff\xfe\x00", "no whole JSON"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_the_api_says_what_is_the_matter(own_site: Site, kind: str) -> None:
+    content, says = BAD[kind]
+    _put(own_site, content)
+    for path in ("/api/results", "/api/results?limit=1", "/api/signals/BINANCE/BTCUSDT", "/rows"):
+        answer = own_site.get(path)
+        assert answer.status_code == 503
+        if path.startswith("/api"):
+            assert says in answer.json()["error"]["message"]
+            assert answer.json()["error"]["code"] == {"no_schema": "other_schema", "no_object": "other_schema"}.get(
+                kind, "half_written" if kind == "not_text" else kind
+            )
+    health = own_site.get("/api/health")
+    assert health.status_code == 503
+    assert health.json()["status"] == "unavailable"
+    assert says in health.json()["problem"]["message"]
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_the_page_says_what_is_the_matter(own_site: Site, kind: str) -> None:
+    content, says = BAD[kind]
+    _put(own_site, content)
+    answer = own_site.get("/")
+    assert answer.status_code == 503
+    assert "The feed cannot be shown" in answer.text
+    assert says.replace("'", "&#39;") in answer.text
+
+
+def test_a_sound_feed_after_a_bad_one_is_shown(own_site: Site) -> None:
+    good = own_site.settings.feed_path.read_bytes()
+    _put(own_site, b"")
+    assert own_site.get("/api/results").status_code == 503
+    own_site.write(good)
+    assert own_site.get("/api/results").content == good
+
+
+def test_older_windows_are_shown_though_the_newest_feed_is_bad(own_site: Site) -> None:
+    window = own_site.get("/api/windows").json()["windows"][0]["window"]
+    _put(own_site, b"[]")
+    assert own_site.get("/api/results", params={"window": window}).json()["window"] == window
+    assert own_site.get("/", params={"window": window}).status_code == 200
+
+
+def test_a_stored_window_that_is_damaged_or_misplaced_is_named(own_site: Site) -> None:
+    folder = own_site.settings.lake_dir / "master_feed"
+    newest, older = sorted(folder.glob("*.json"), reverse=True)
+    keys = [entry["window"] for entry in own_site.get("/api/windows").json()["windows"]]
+    older.write_bytes(newest.read_bytes())
+    answer = own_site.get("/api/results", params={"window": keys[1]})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "invalid")
+    older.write_bytes(b"{")
+    assert own_site.get("/api/results", params={"window": keys[1]}).json()["error"]["code"] == "half_written"
+
+
+def test_a_feed_without_signals_is_an_empty_table(own_site: Site) -> None:
+    feed = own_site.feed
+    feed["signals"] = []
+    feed["stats"].update(markets=0, signals=0, strategies=[])
+    feed["stats"]["actions"] = dict.fromkeys(feed["stats"]["actions"], 0)
+    feed["stats"]["resolution"] = dict.fromkeys(feed["stats"]["resolution"], 0)
+    own_site.write(orjson.dumps(feed))
+    assert own_site.get("/api/results").json()["signals"] == []
+    assert "No signal passes" in own_site.get("/").text
+    assert own_site.get("/api/health").json()["coverage"]["served_share"] is None
+
+
+def test_charts_are_empty_where_lake_and_store_are_gone_or_damaged(own_site: Site) -> None:
+    signal = own_site.feed["signals"][0]
+    address = f"/api/signals/{signal['exchange']}/{signal['symbol']}"
+    assert own_site.get(address).json()["candles"]["4h"]["time"] != []
+    (own_site.settings.lake_dir / "candles.parquet").write_bytes(b"no table")
+    store = own_site.settings.store_dir / "derivatives.sqlite"
+    for left in store.parent.glob("derivatives.sqlite*"):
+        left.unlink()
+    store.write_bytes(b"no database, though it is long enough to be taken for one" * 100)
+    told = own_site.get(address).json()
+    assert told["candles"]["4h"]["time"] == told["open_interest"]["time"] == told["liquidations"]["time"] == []
+    assert told["signals"][0] == signal
+    for line in told["lines"]:
+        assert [line["solid"]["time"][0], line["solid"]["time"][-1]] == [pivot["time"] for pivot in line["pivots"]]
+    assert own_site.get(f"/detail/{signal['exchange']}/{signal['symbol']}").status_code == 200
+
+
+def test_a_data_folder_with_nothing_in_it_is_served_too(
+    own_site: Site, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    empty = own_site.settings.model_copy(update={"data_dir": tmp_path_factory.mktemp("nothing")})
+    with serving(empty, clock=own_site.app.state.desk.clock) as bare:
+        assert bare.get("/").status_code == 503
+        assert bare.get("/api/windows").json() == {"windows": []}
+        assert bare.get("/api/health").json()["problem"]["code"] == "missing"
+        assert list(empty.data_dir.iterdir()) == [], "a reader writes nothing"
+
+
+def _put(site: Site, content: bytes | None) -> None:
+    if content is None:
+        site.settings.feed_path.unlink()
+    else:
+        site.write(content)

@@ -1,0 +1,79 @@
+"""The description of the API holds: for every address that it names, what comes is what it says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jsonschema_rs
+import pytest
+
+from quant_assets.dashboard.query import Filters
+from quant_assets_tests.dashboard.serving import Site
+
+
+@pytest.fixture(scope="module")
+def described(site: Site) -> dict[str, Any]:
+    told: dict[str, Any] = site.get("/api/openapi.json").json()
+    return told
+
+
+def answer_problems(described: dict[str, Any], path: str, status: int, answer: object) -> list[str]:
+    schema = described["paths"][path]["get"]["responses"][str(status)]["content"]["application/json"]["schema"]
+    whole = {**schema, "components": described["components"]}
+    return [error.message for error in jsonschema_rs.Draft202012Validator(whole).iter_errors(answer)]
+
+
+def test_it_describes_every_address_of_the_api_and_no_other(site: Site, described: dict[str, Any]) -> None:
+    served = {route.path.replace(":path", "") for route in site.app.routes if route.path.startswith("/api/")}
+    assert set(described["paths"]) == served
+    assert described["openapi"].startswith("3.1")
+
+
+def test_it_names_every_filter_and_every_part_of_a_path(described: dict[str, Any]) -> None:
+    given = described["paths"]["/api/results"]["get"]["parameters"]
+    assert [parameter["name"] for parameter in given] == list(Filters.model_fields)
+    assert all(parameter["description"] for parameter in given)
+    for path, item in described["paths"].items():
+        in_path = {p["name"] for p in item["get"].get("parameters", []) if p["in"] == "path"}
+        assert in_path == {part.strip("{}") for part in path.split("/") if part.startswith("{")}
+
+
+def test_every_reference_leads_somewhere(described: dict[str, Any]) -> None:
+    def references(value: Any) -> list[str]:
+        if isinstance(value, dict):
+            own = [value["$ref"]] if isinstance(value.get("$ref"), str) else []
+            return own + [found for part in value.values() for found in references(part)]
+        return [found for part in value for found in references(part)] if isinstance(value, list) else []
+
+    for reference in references(described):
+        found: Any = described
+        for step in reference.removeprefix("#/").split("/"):
+            found = found[step]
+
+
+def test_answers_are_as_described(site: Site, described: dict[str, Any]) -> None:
+    signal = site.feed["signals"][0]
+    market = "/api/signals/{exchange}/{symbol}"
+    asked = [
+        ("/api/results", "/api/results", 200),
+        ("/api/results", "/api/results?limit=3&fields=symbol", 200),
+        ("/api/results", "/api/results?action=BUY", 400),
+        ("/api/results", "/api/results?window=never", 404),
+        (market, f"/api/signals/{signal['exchange']}/{signal['symbol']}", 200),
+        (market, "/api/signals/NOWHERE/NOTHING", 404),
+        ("/api/windows", "/api/windows", 200),
+        ("/api/health", "/api/health", 200),
+        ("/api/openapi.json", "/api/openapi.json", 200),
+    ]
+    for path, address, status in asked:
+        answer = site.get(address)
+        assert answer.status_code == status
+        assert answer_problems(described, path, status, answer.json()) == []
+
+
+def test_a_bad_feeds_answers_are_as_described(own_site: Site) -> None:
+    described = own_site.get("/api/openapi.json").json()
+    own_site.write(b"")
+    for path in ("/api/results", "/api/health"):
+        answer = own_site.get(path)
+        assert answer_problems(described, path, 503, answer.json()) == []
