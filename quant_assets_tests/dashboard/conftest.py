@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import orjson
 import pytest
+from playwright.sync_api import Browser, Page
 
 from quant_assets.settings import Settings
 from quant_assets.windows import LENGTH, Window
-from quant_assets_tests.dashboard.serving import Site, copied, serving
+from quant_assets_tests.dashboard.browsing import HARMLESS
+from quant_assets_tests.dashboard.serving import PATIENCE, Site, copied, serving, with_setups
 from quant_assets_tests.world import World
 
 
@@ -33,3 +36,25 @@ def own_site(scanned: Settings, tmp_path: Path) -> Iterator[Site]:
     """A dashboard over a copy, for a test that changes the feed."""
     with serving(copied(scanned, tmp_path / "data")) as served:
         yield served
+
+
+@pytest.fixture(scope="module")
+def shown(scanned: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A dashboard over a feed that has a LONG and a SHORT at any hour."""
+    with serving(copied(scanned, tmp_path_factory.mktemp("shown") / "data")) as site:
+        site.write(orjson.dumps(with_setups(site.feed)))
+        yield site
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A window of 1280 by 800 in which no fault is allowed."""
+    with browser.new_context(viewport={"width": 1280, "height": 800}, color_scheme="light") as context:
+        opened = context.new_page()
+        faults: list[str] = []
+        opened.on("pageerror", lambda error: faults.append(str(error)))
+        opened.on("console", lambda said: faults.append(said.text) if said.type == "error" else None)
+        opened.on("dialog", lambda dialog: faults.append(f"dialog: {dialog.message}"))
+        opened.set_default_timeout(PATIENCE * 1000)
+        yield opened
+        assert [fault for fault in faults if HARMLESS not in fault] == []

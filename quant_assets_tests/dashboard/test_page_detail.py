@@ -1,0 +1,158 @@
+"""An open row in Chromium: its charts and their trendlines, its score in words, and names that would do harm."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+import orjson
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from quant_assets_tests.dashboard.browsing import ids, opened, rows, visit
+from quant_assets_tests.dashboard.serving import (
+    HOSTILE_STRATEGY,
+    HOSTILE_SYMBOL,
+    Site,
+    renamed,
+)
+
+
+def traces(page: Page, plot: str) -> dict[str, dict[str, Any]]:
+    """Return what plotly has drawn, by name; the charts are on the page, not only in its data."""
+    assert page.locator(f'[data-plot="{plot}"] svg.main-svg').first.is_visible()
+    found = page.evaluate(
+        'plot => document.querySelector(`[data-plot="${plot}"]`).data.map(t => ({name: t.name, x: t.x, y: t.y}))', plot
+    )
+    return {trace["name"]: trace for trace in found}
+
+
+def ms(text: str) -> int:
+    return round(datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(UTC).timestamp() * 1000)
+
+
+def test_a_row_opens_with_trendlines_that_end_where_the_feed_says(page: Page, shown: Site) -> None:
+    signal = next(s for s in shown.feed["signals"] if s["setup"] and "trendline" in s["setup"])
+    name = f"{signal['exchange']}/{signal['symbol']}/{signal['strategy_name']}"
+    visit(page, shown)
+    page.locator(f'tr[data-id="{name}"]').click()
+    opened(page, name)
+    drawn = traces(page, "rsi")
+    lines = signal["observability"]["rsi_visuals"]
+    assert lines
+    for kind, line in lines.items():
+        solid, projected, pivots = (drawn[f"{kind}{part}"] for part in ("", ", projected", ", pivots"))
+        times, values = [[line[p][key] for p in ("pivot_1", "pivot_2")] for key in ("time", "value")]
+        assert [ms(solid["x"][0]), ms(solid["x"][-1])] == times == [ms(x) for x in pivots["x"]]
+        assert [solid["y"][0], solid["y"][-1]] == pytest.approx(values)
+        assert pivots["y"] == pytest.approx(values)
+        assert ms(projected["x"][0]) == times[1]
+        assert ms(projected["x"][-1]) == ms(drawn["RSI"]["x"][-1]) + 14_400_000
+        assert projected["y"][-1] == pytest.approx(line["current_value"] + line["slope"])
+        # The ends lie on the RSI itself, which has the same moments.
+        by_time = dict(zip(map(ms, drawn["RSI"]["x"]), drawn["RSI"]["y"], strict=True))
+        assert [by_time[time] for time in times] == pytest.approx(values)
+        told = page.locator(f'tr[data-line="{kind}"]').text_content() or ""
+        assert datetime.fromtimestamp(times[0] / 1000, UTC).strftime("%Y-%m-%d %H:%M") in told
+        assert f"{values[0]:.1f}" in told
+    assert ms(drawn["broken"]["x"][0]) == signal["setup"]["trendline"]["start_time"]
+    assert set(traces(page, "price")) == {"4h"}
+    assert {"open interest", "longs liquidated"} & set(traces(page, "derivatives")) or page.locator(
+        ".plot.empty"
+    ).count()
+    shapes = page.evaluate("document.querySelector('[data-plot=price]').layout.shapes.map(s => [s.name, s.y0])")
+    assert shapes == [["entry", signal["entry"]], ["stop", signal["stop_loss"]], ["target", signal["take_profit"]]]
+
+
+def test_an_open_row_explains_its_score_line_by_line(page: Page, shown: Site) -> None:
+    signal = next(s for s in shown.feed["signals"] if s["action"] == "WAIT" and s["strategy_name"] == "Legacy")
+    name = f"{signal['exchange']}/{signal['symbol']}/Legacy"
+    visit(page, shown, f"/?open={quote(name)}")
+    opened(page, name)
+    for part, points in signal["details"]["score_breakdown"].items():
+        if part != "total":
+            line = page.locator(f'tr[data-part="{part}"]')
+            expect(line.locator(".points b")).to_have_text(re.compile(rf"^−?{points:.1f}$"))
+            assert line.locator("td").last.text_content()
+    expect(page.locator(".reason")).to_contain_text((signal["details"]["reason"] or "").replace("_", " "))
+    assert len(page.locator(".reason").text_content() or "") > 50
+    expect(page.locator("table.data")).to_contain_text(signal["oi_metadata"]["status"])
+
+
+def test_15_minutes_are_a_click_away(page: Page, shown: Site) -> None:
+    name = rows(shown)[0].id
+    visit(page, shown, f"/?open={quote(name)}")
+    opened(page, name)
+    page.get_by_role("button", name="15m").click()
+    page.wait_for_function("() => document.querySelector('[data-plot=price]').data[0].name === '15m'")
+    expect(page.get_by_role("button", name="15m")).to_have_attribute("aria-pressed", "true")
+
+
+def test_plotly_is_fetched_when_a_row_is_opened_and_not_before(page: Page, shown: Site) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    visit(page, shown)
+    assert not [url for url in asked if "plotly.min.js" in url]
+    page.locator("main tbody tr[data-id]").first.click()
+    opened(page, rows(shown)[0].id)
+    assert len([url for url in asked if "plotly.min.js" in url]) == 1
+    assert all(url.startswith((shown.url, "data:", "blob:")) for url in asked), "something came from elsewhere"
+
+
+def test_a_shared_address_shows_the_same(page: Page, shown: Site, browser: Browser) -> None:
+    visit(page, shown)
+    page.select_option("select[name=strategy]", "Breakout")
+    page.locator("th[data-sort=market]").click()
+    page.locator("main tbody tr[data-id]").nth(2).click()
+    name = ids(page)[2]
+    opened(page, name)
+    with browser.new_context() as elsewhere:
+        other = elsewhere.new_page()
+        visit(other, shown, page.url.removeprefix(shown.url))
+        opened(other, name)
+        assert ids(other)[:10] == ids(page)[:10]
+        assert other.locator("#detail-title").text_content() == page.locator("#detail-title").text_content()
+        expect(other.locator("select[name=strategy]")).to_have_value("Breakout")
+
+
+def test_back_closes_what_was_opened(page: Page, shown: Site) -> None:
+    visit(page, shown)
+    page.locator("main tbody tr[data-id]").first.click()
+    expect(page.locator("#detail")).to_be_visible()
+    page.go_back()
+    expect(page.locator("#detail")).to_be_hidden()
+    page.go_forward()
+    expect(page.locator("#detail")).to_be_visible()
+
+
+def test_names_that_would_do_harm_appear_as_text(page: Page, own_site: Site) -> None:
+    own_site.write(orjson.dumps(renamed(own_site.feed)))
+    visit(page, own_site)
+    page.fill("input[name=q]", "<img")
+    link = page.locator("main tbody tr[data-id] a").first
+    expect(link).to_have_text(HOSTILE_SYMBOL)
+    page.select_option("select[name=strategy]", HOSTILE_STRATEGY)
+    line = page.locator("main tbody tr[data-id]")
+    expect(line).to_have_count(1)
+    expect(line.locator("td.strategy")).to_have_text(HOSTILE_STRATEGY)
+    name = ids(page)[0]
+    line.click()
+    opened(page, name)
+    expect(page.locator("#detail-title .name")).to_have_text(HOSTILE_SYMBOL)
+    expect(page.locator(".strategies a[aria-current]")).to_contain_text(HOSTILE_STRATEGY)
+    assert page.locator("img").count() == 0
+    page.reload()
+    page.wait_for_selector("html[data-ready]")
+    opened(page, name)
+    assert page.locator("img").count() == 0
+
+
+def test_stale_and_unknown_and_simulated_are_marked(page: Page, shown: Site) -> None:
+    row = next(row for row in rows(shown) if row.oi_stale)
+    visit(page, shown, f"/?q={row.symbol}&exchange={row.exchange}")
+    expect(page.locator(".age.stale").first).to_have_text("5 h")
+    expect(page.get_by_role("note")).to_contain_text("Simulated data")
+    page.locator("main tbody tr[data-id]").first.click()
+    expect(page.locator("table.data td.stale")).to_contain_text("5 h")
