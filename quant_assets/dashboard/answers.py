@@ -20,7 +20,7 @@ from starlette.responses import Response
 
 JSON: Final = "application/json"
 HTML: Final = "text/html; charset=utf-8"
-CACHE_BYTES: Final = 64_000_000
+CACHE_BYTES: Final = 32_000_000
 LEAST_PACKED: Final = 512
 #: Ask each time whether it changed; the question costs no more than a 304.
 REVALIDATE: Final = "no-cache"

@@ -61,7 +61,7 @@ def detail(document: Document, signals: Sequence[Json], strategy: str, settings:
         "trade": _trade(signal, decimals),
         "data": [*_data(signal, known)],
         "market": _market(signal, decimals),
-        "lines": _lines(signals, signal, decimals),
+        "lines": _lines(signal, decimals),
         "others": [
             {"id": row_id(other), "name": other["strategy_name"], "action": other["action"], "score": other["score"]}
             for other in signals
@@ -149,7 +149,7 @@ def _market(signal: Json, decimals: int) -> list[Fact]:
     ]
 
 
-def _lines(signals: Sequence[Json], signal: Json, decimals: int) -> list[dict[str, Any]]:
+def _lines(signal: Json, decimals: int) -> list[dict[str, Any]]:
     lines = [
         {
             "kind": kind,
@@ -160,7 +160,7 @@ def _lines(signals: Sequence[Json], signal: Json, decimals: int) -> list[dict[st
         }
         for kind, line in signal["observability"]["rsi_visuals"].items()
     ]
-    broken = next((s["setup"]["trendline"] for s in signals if s["setup"] and s["setup"].get("trendline")), None)
+    broken = (signal["setup"] or {}).get("trendline")
     if broken is not None:
         lines.append(
             {

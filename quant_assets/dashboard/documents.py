@@ -40,7 +40,7 @@ class FeedProblem(Exception):
         self.status = status
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Document:
     """One feed: its bytes as they are on disk, what they say, and a name for exactly these bytes."""
 

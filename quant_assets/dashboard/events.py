@@ -6,6 +6,7 @@ Here: watching the feed's file, and telling everybody who listens. Not here: wha
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from typing import Final
 
@@ -17,7 +18,7 @@ from starlette.routing import Route
 
 from quant_assets.dashboard.answers import problem as problem_answer
 from quant_assets.dashboard.desk import Desk
-from quant_assets.dashboard.documents import FeedProblem, version_of
+from quant_assets.dashboard.documents import Document, FeedProblem, version_of
 
 #: How often the file is looked at; a look is one system call.
 LOOK_SECONDS: Final = 0.5
@@ -27,29 +28,37 @@ MOST_LISTENERS: Final = 100
 
 
 class Watcher:
-    """Looks at the feed's file and keeps the last event; `prepare` is run in a thread before an event goes out."""
+    """Looks at the feed's file and keeps the last event; `prepare` is run in a thread before a feed is told of."""
 
-    def __init__(self, desk: Desk, prepare: Callable[[], None]) -> None:
+    def __init__(self, desk: Desk, prepare: Callable[[Document], None]) -> None:
         self._desk = desk
         self._prepare = prepare
         self._event = b""
+        self._seen: object = ()
         self._changed = asyncio.Event()
         self._is_closed = False
         self.listeners = 0
 
     async def run(self) -> None:
         """Watch until cancelled."""
-        seen: object = ()
-        path = self._desk.settings.feed_path
         while True:
-            version = version_of(path)
-            if version != seen:
-                seen = version
-                event = await anyio.to_thread.run_sync(self._describe)
-                if event != self._event:
-                    self._event = event
-                    self._wake()
             await asyncio.sleep(LOOK_SECONDS)
+            await self.look()
+
+    async def look(self) -> None:
+        """Look once, and tell what changed."""
+        version = version_of(self._desk.settings.feed_path)
+        if version == self._seen:
+            return
+        self._seen = version
+        try:
+            event = await anyio.to_thread.run_sync(self._describe)
+        except Exception:  # a fault over one feed must not end the watch for the next
+            logging.getLogger(__name__).exception("the feed is out, but telling of it failed")
+            return
+        if event != self._event:
+            self._event = event
+            self._wake()
 
     def close(self) -> None:
         """End every stream."""
@@ -79,7 +88,7 @@ class Watcher:
         found = self._desk.current()
         if isinstance(found, FeedProblem):
             return b"event: problem\ndata: %b\n\n" % orjson.dumps({"code": found.code, "message": str(found)})
-        self._prepare()
+        self._prepare(found)
         told = {
             "window": found.feed["window"],
             "last_updated": found.feed["last_updated"],

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 from typing import Final
+from weakref import WeakKeyDictionary
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from starlette.exceptions import HTTPException
@@ -23,7 +24,7 @@ from quant_assets.dashboard.desk import STALE_SECONDS, Desk
 from quant_assets.dashboard.detail import detail
 from quant_assets.dashboard.documents import Document, FeedProblem, Json
 from quant_assets.dashboard.query import Filters, gathered, read_filters, refuse_path_like
-from quant_assets.dashboard.rows import BLANK, DESCENDING, SORTS, matching, ordered, row_id, rows_of, summary
+from quant_assets.dashboard.rows import BLANK, DESCENDING, SORTS, Row, matching, ordered, row_id, rows_of, summary
 
 #: Rows that come with the page; the script fetches all of them and takes over.
 ROWS_WITH_THE_PAGE: Final = 60
@@ -36,6 +37,7 @@ MEDIA_TYPES: Final = {
 }
 PLOTLY: Final = "plotly.min.js"
 FOREVER: Final = "public, max-age=31536000, immutable"
+_ROWS: Final[WeakKeyDictionary[Document, list[Row]]] = WeakKeyDictionary()
 
 
 async def page(request: Request) -> Response:
@@ -92,9 +94,8 @@ async def static(request: Request) -> Response:
     return send(request, found, cache_control=FOREVER if version == static_version() else None)
 
 
-def prepare(desk: Desk) -> None:
+def prepare(desk: Desk, document: Document) -> None:
     """Make what the next visitor will ask for, so that a new feed is on screen at once."""
-    document = desk.shelf.read()
     desk.cache.made(("rows", document.etag), lambda: _rows(document))
     desk.cache.made(("whole", document.etag), lambda: Answer(document.content, etag=document.etag))
 
@@ -153,9 +154,15 @@ def _filters(given: Mapping[str, str]) -> Filters:
 
 
 def _rows(document: Document) -> Answer:
-    return Answer.of(
-        {"etag": document.etag, "summary": summary(document.feed), "rows": rows_of(document.feed["signals"])}
-    )
+    return Answer.of({"etag": document.etag, "summary": summary(document.feed), "rows": _rows_of(document)})
+
+
+def _rows_of(document: Document) -> list[Row]:
+    """Return the rows of a feed, which are made once for as long as the feed is in memory."""
+    found = _ROWS.get(document)
+    if found is None:
+        found = _ROWS[document] = rows_of(document.feed["signals"])
+    return found
 
 
 def _page(
@@ -167,8 +174,9 @@ def _page(
     *,
     is_stale: bool,
 ) -> Answer:
-    passed = [signal for signal in document.feed["signals"] if filters.accepts(signal)]
-    found = ordered(matching(rows_of(passed), state["q"]), state["sort"], state["dir"])
+    pairs = zip(document.feed["signals"], _rows_of(document), strict=True)
+    passed = [row for signal, row in pairs if filters.accepts(signal)]
+    found = ordered(matching(passed, state["q"]), state["sort"], state["dir"])
     opened, told = _opened(document, state["open"]), None
     if opened is not None:
         told = detail(document, opened[0], opened[1], desk.settings)

@@ -95,6 +95,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        await app.state.watcher.look()  # the first visitor does not wait for the feed to be read
         watching = asyncio.create_task(app.state.watcher.run())
         yield
         watching.cancel()
@@ -113,7 +114,7 @@ def create_app(
         },
     )
     app.state.desk = desk
-    app.state.watcher = Watcher(desk, lambda: pages.prepare(desk))
+    app.state.watcher = Watcher(desk, lambda document: pages.prepare(desk, document))
     return app
 
 

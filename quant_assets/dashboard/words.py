@@ -75,8 +75,8 @@ def _trend(s: Json) -> str:
     if s["bias"] == "NONE":
         return "No trend, no points."
     adx = s["observability"]["score_composition"]["adx"]
-    strength = "ADX on 4h is unknown" if adx is None else f"ADX on 4h is {adx:.1f}"
-    return f"A trend for {s['bias']} is 15; {strength}, and above 25 it is 25."
+    strength = "it is unknown" if adx is None else f"it is {adx:.1f}"
+    return f"A trend for {s['bias']} gives 15, and 25 where ADX on 4h is above 25: {strength}."
 
 
 def _structure(s: Json) -> str:
@@ -84,7 +84,8 @@ def _structure(s: Json) -> str:
         return "A pullback needs a trend."
     depth = s["ltf"]["pullbackDepth"]
     inside = "in a pullback" if s["ltf"]["isPullback"] else "no pullback"
-    return f"{inside[:1].upper()}{inside[1:]}: {depth:.0%} of the range of 60 bars on 15m, where 30 to 80 % count."
+    share = f"{depth * 100:.0f} %"
+    return f"{inside[:1].upper()}{inside[1:]}: {share} of the range of 60 bars on 15m, where 30 to 80 % count."
 
 
 def _money_flow(s: Json) -> str:

@@ -147,16 +147,16 @@ async function drawDerivatives(Plotly, node, series, c) {
   if (interest.time.length) traces.push({ type: "scatter", mode: "lines", name: "open interest", x: dates(interest.time), y: interest.value, line: { color: c.k4, width: 1.6 }, hovertemplate: "%{y:.4s}" });
   if (liquidations.time.length) traces.push(bars("longs liquidated", liquidations.longs, c.short), bars("shorts liquidated", liquidations.shorts, c.long));
   const ends = [...interest.time, ...liquidations.time];
-  const note = (text, y) => ({ text, xref: "paper", yref: "paper", x: 0.004, xanchor: "left", y, yanchor: "top", showarrow: false, font: { color: c.soft, size: 11 }, bgcolor: c.surface });
+  const note = (text, y) => ({ text, xref: "paper", yref: "paper", x: 0.004, xanchor: "left", y, yanchor: "bottom", showarrow: false, font: { color: c.soft, size: 11 } });
   const unit = (source) => ({ BASE_ASSET: ", base", QUOTE_ASSET: ", quote", USD: ", USD" })[source.unit] ?? "";
   const layout = frame(c, {
-    barmode: "stack", margin: DEEP,
+    barmode: "stack", margin: { ...DEEP, t: 20 },
     xaxis: { range: [date(Math.min(...ends)), date(Math.max(...ends) + half)], anchor: "y2", ...HOURS },
-    yaxis: { domain: [0.46, 1], exponentformat: "B", nticks: 4 },
-    yaxis2: { domain: [0, 0.36], exponentformat: "B", nticks: 3, rangemode: "tozero" },
+    yaxis: { domain: [0.48, 1], exponentformat: "B", nticks: 4 },
+    yaxis2: { domain: [0, 0.33], exponentformat: "B", nticks: 3, rangemode: "tozero" },
     annotations: [
       note(interest.time.length ? `open interest${unit(interest)}` : "open interest: unknown", 1),
-      note(liquidations.time.length ? `liquidations${unit(liquidations)}: longs red, shorts green` : liquidations.known_through === null ? "liquidations: unknown" : "liquidations: none in these hours", 0.4),
+      note(liquidations.time.length ? `liquidations${unit(liquidations)}: longs red, shorts green` : liquidations.known_through === null ? "liquidations: unknown" : "liquidations: none in these hours", 0.34),
     ],
   });
   await plot(Plotly, node, "Open interest and liquidations, 15 minutes a bar", traces, layout);
