@@ -4,10 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 DOMAIN := quant_assets/coinalyze/*,quant_assets/markets/*,quant_assets/derivatives/*,quant_assets/signals/*,quant_assets/feed/*
 
-.PHONY: help setup demo ui test lint types tests coverage bench lock clean
+.PHONY: help setup demo serve ui test lint types tests coverage bench lock clean
 
 help:
 	@echo "make demo   scan a simulated market, from nothing"
+	@echo "make serve  the dashboard on http://127.0.0.1:3000"
 	@echo "make ui     Dagster's UI on http://127.0.0.1:3001"
 	@echo "make test   lint, types, tests and coverage"
 	@echo "make bench  measure speed and memory, and write docs/performance.md (BENCH=--quick for less)"
@@ -28,6 +29,9 @@ $(VENV)/ready: requirements.lock pyproject.toml
 
 demo: setup
 	@$(BIN)/quant-assets demo
+
+serve: setup
+	@exec $(BIN)/quant-assets serve
 
 # The instance is the one that the command line uses, so that the UI shows its runs.
 ui: setup
