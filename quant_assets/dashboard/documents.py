@@ -7,7 +7,6 @@ Not here: what is shown of a feed (rows.py, query.py), HTTP (answers.py).
 from __future__ import annotations
 
 import hashlib
-import os
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -70,6 +69,7 @@ class Shelf:
         self._lake = Lake(settings.lake_dir)
         self._lock = threading.Lock()
         self._kept: OrderedDict[str, tuple[Version, Document | FeedProblem]] = OrderedDict()
+        self._windows: tuple[Version | None, list[str]] = (None, [])
 
     def path(self, window: str) -> Path:
         """Return where the feed of a window lies, empty for the newest. Raises FeedProblem for what is no window."""
@@ -105,10 +105,15 @@ class Shelf:
 
     def windows(self) -> list[str]:
         """Return the keys of the windows whose feeds are stored, newest first."""
-        folder = self.path("2020-01-01-00:00").parent
-        names = os.listdir(folder) if folder.is_dir() else []
-        keys = (f"{name[:13]}:{name[13:15]}" for name in names if name.endswith(".json") and len(name) == 20)
-        return sorted((key for key in keys if _is_key(key)), reverse=True)
+        folder = self._lake.root / "master_feed"
+        version = version_of(folder)  # of a folder, it changes with every file that comes or goes
+        if version is None:
+            return []
+        if self._windows[0] != version:
+            stems = (path.stem for path in folder.glob("????-??-??-????.json"))
+            keys = (f"{stem[:-2]}:{stem[-2:]}" for stem in stems)
+            self._windows = (version, sorted((key for key in keys if _is_key(key)), reverse=True))
+        return self._windows[1]
 
     def _keep(self, window: str, version: Version | None, found: Document | FeedProblem) -> None:
         if version is None:

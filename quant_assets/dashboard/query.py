@@ -17,8 +17,10 @@ from quant_assets.feed import feed_schema
 
 Json = dict[str, Any]
 
-#: What looks like a path is nothing that is here, whatever the parameter: `..` as a step, or a start at the root.
-_PATH_LIKE: Final = re.compile(r"(^|[/\\])\.\.([/\\]|$)|^[/\\~]|\x00|^file:", re.IGNORECASE)
+#: What looks like a path is nothing that is here, whatever the parameter: `..` as a step, or steps from a root.
+_PATH_LIKE: Final = re.compile(
+    r"(^|[/\\])\.\.([/\\]|$)|^[/\\][^/\\]*[/\\]|^~[^/\\]*[/\\]|^([a-z]:|file:)[/\\]|\x00", re.IGNORECASE
+)
 LONGEST_VALUE: Final = 200
 #: Of these a request may name several: separated by commas, or given again.
 _LISTS: Final = frozenset({"strategy", "exchange", "action", "status", "fields"})

@@ -83,6 +83,8 @@ def _structure(s: Json) -> str:
     if s["bias"] == "NONE":
         return "A pullback needs a trend."
     depth = s["ltf"]["pullbackDepth"]
+    if not depth:  # the feed says 0 where there is no range too
+        return "No pullback: price stands at the end of its range of 60 bars on 15m, or has none."
     inside = "in a pullback" if s["ltf"]["isPullback"] else "no pullback"
     share = f"{depth * 100:.0f} %"
     return f"{inside[:1].upper()}{inside[1:]}: {share} of the range of 60 bars on 15m, where 30 to 80 % count."

@@ -12,9 +12,17 @@ from quant_assets.dashboard.rows import rows_of
 from quant_assets_tests.dashboard.serving import PATIENCE, Site
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
-@pytest.mark.parametrize("view", ["table", "detail"])
+@pytest.mark.parametrize(
+    ("view", "width", "scheme"),
+    [
+        ("table", 1280, "light"),
+        ("table", 1280, "dark"),
+        ("table", 390, "light"),
+        ("detail", 1280, "light"),
+        ("detail", 1280, "dark"),
+        ("detail", 390, "dark"),
+    ],
+)
 def test_axe_finds_no_serious_fault(browser: Browser, shown: Site, view: str, width: int, scheme: str) -> None:
     name = next(
         row.id for row in rows_of(shown.feed["signals"]) if row.strategy == "Breakout" and row.action == "SHORT"

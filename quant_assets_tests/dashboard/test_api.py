@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 from datetime import timedelta
+from urllib.parse import quote
 
 import orjson
 import pytest
@@ -17,7 +18,7 @@ from quant_assets.settings import Settings
 from quant_assets.signals.bars import bars_of
 from quant_assets.signals.indicators import rsi
 from quant_assets.windows import LENGTH, Window
-from quant_assets_tests.dashboard.serving import Site, serving, with_setups
+from quant_assets_tests.dashboard.serving import Site, serving, sound, with_setups
 
 
 def test_results_are_the_bytes_of_the_feed(site: Site) -> None:
@@ -247,6 +248,26 @@ def test_a_market_that_is_not_there_is_a_404(site: Site) -> None:
     answer = site.get("/api/signals/BINANCE/NOSUCHUSDT")
     assert answer.status_code == 404
     assert answer.json()["error"]["code"] == "no_such_market"
+
+
+def test_a_symbol_may_hold_a_slash_and_whatever_else(own_site: Site) -> None:
+    feed = own_site.feed
+    exchange, symbol = feed["signals"][0]["exchange"], feed["signals"][0]["symbol"]
+    for signal in feed["signals"]:
+        if (signal["exchange"], signal["symbol"]) == (exchange, symbol):
+            signal["symbol"] = "A/B:C?d=e#f%2e&é"
+    own_site.write(orjson.dumps(sound(feed)))
+    told = own_site.get(f"/api/signals/{exchange}/{quote('A/B:C?d=e#f%2e&é', safe='')}")
+    assert told.json()["symbol"] == "A/B:C?d=e#f%2e&é"
+
+
+def test_windows_that_come_later_are_listed(own_site: Site) -> None:
+    assert len(own_site.get("/api/windows").json()["windows"]) == 2
+    folder = own_site.settings.lake_dir / "master_feed"
+    (folder / "2026-01-19-1645.json").write_bytes(b"{}")
+    (folder / "notes.json").write_bytes(b"{}")
+    (folder / "2026-01-19-1646.json").write_bytes(b"{}")
+    assert [entry["window"] for entry in own_site.get("/api/windows").json()["windows"]][2:] == ["2026-01-19-16:45"]
 
 
 def test_an_older_windows_market_is_cut_at_that_windows_end(site: Site) -> None:

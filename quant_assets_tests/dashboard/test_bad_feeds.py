@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import orjson
 import pytest
 
-from quant_assets_tests.dashboard.serving import Site, serving
+from quant_assets.settings import Settings
+from quant_assets_tests.dashboard.serving import Site, copied, serving
 
 BAD = {
     "missing": (None, "no feed yet"),
@@ -20,29 +23,36 @@ BAD = {
 }
 
 
+@pytest.fixture(scope="module")
+def changing_site(scanned: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A dashboard over a copy, in which each test puts something else where the feed is."""
+    with serving(copied(scanned, tmp_path_factory.mktemp("changing") / "data")) as site:
+        yield site
+
+
 @pytest.mark.parametrize("kind", BAD)
-def test_the_api_says_what_is_the_matter(own_site: Site, kind: str) -> None:
+def test_the_api_says_what_is_the_matter(changing_site: Site, kind: str) -> None:
     content, says = BAD[kind]
-    _put(own_site, content)
+    _put(changing_site, content)
     for path in ("/api/results", "/api/results?limit=1", "/api/signals/BINANCE/BTCUSDT", "/rows"):
-        answer = own_site.get(path)
+        answer = changing_site.get(path)
         assert answer.status_code == 503
         if path.startswith("/api"):
             assert says in answer.json()["error"]["message"]
             assert answer.json()["error"]["code"] == {"no_schema": "other_schema", "no_object": "other_schema"}.get(
                 kind, "half_written" if kind == "not_text" else kind
             )
-    health = own_site.get("/api/health")
+    health = changing_site.get("/api/health")
     assert health.status_code == 503
     assert health.json()["status"] == "unavailable"
     assert says in health.json()["problem"]["message"]
 
 
 @pytest.mark.parametrize("kind", BAD)
-def test_the_page_says_what_is_the_matter(own_site: Site, kind: str) -> None:
+def test_the_page_says_what_is_the_matter(changing_site: Site, kind: str) -> None:
     content, says = BAD[kind]
-    _put(own_site, content)
-    answer = own_site.get("/")
+    _put(changing_site, content)
+    answer = changing_site.get("/")
     assert answer.status_code == 503
     assert "The feed cannot be shown" in answer.text
     assert says.replace("'", "&#39;") in answer.text
@@ -116,6 +126,6 @@ def test_a_data_folder_with_nothing_in_it_is_served_too(
 
 def _put(site: Site, content: bytes | None) -> None:
     if content is None:
-        site.settings.feed_path.unlink()
+        site.settings.feed_path.unlink(missing_ok=True)
     else:
         site.write(content)

@@ -94,6 +94,12 @@ def test_a_path_in_any_parameter_of_the_page_is_a_404(site: Site, name: str, pat
     assert site.get("/", params={name: path}).status_code == 404
 
 
+@pytest.mark.parametrize("text", ["/usd", "BTC/USDT", "~", "1..2", "C:"])
+def test_a_slash_alone_is_no_path(site: Site, text: str) -> None:
+    assert site.get("/", params={"q": text}).status_code == 200
+    assert site.get("/api/results", params={"symbol": text}).status_code == 200
+
+
 @pytest.mark.parametrize("path", PATHS)
 def test_a_path_in_an_address_is_a_404(site: Site, path: str) -> None:
     escaped = quote(path, safe="")

@@ -12,7 +12,7 @@ from quant_assets.dashboard.query import Filters
 from quant_assets.dashboard.rows import SORTS, Row, rows_of, summary
 from quant_assets.dashboard.words import REASONS, explained, most_points, reason_words
 from quant_assets.signals import discover_strategies
-from quant_assets_tests.dashboard.serving import HOSTILE_STRATEGY, HOSTILE_SYMBOL, Site, renamed, with_setups
+from quant_assets_tests.dashboard.serving import HOSTILE_STRATEGY, HOSTILE_SYMBOL, Site, renamed
 
 
 def rows_in(html: str) -> list[str]:
@@ -38,10 +38,9 @@ def test_an_address_with_filters_search_and_order_is_served_so(site: Site) -> No
 
 @pytest.mark.parametrize("sort", SORTS)
 @pytest.mark.parametrize("direction", ["asc", "desc"])
-def test_unknown_comes_last_whichever_way_it_is_sorted(own_site: Site, sort: str, direction: str) -> None:
-    own_site.write(orjson.dumps(with_setups(own_site.feed)))
-    by_id = {row.id: row for row in rows_of(own_site.feed["signals"])}
-    html = own_site.get(f"/?sort={sort}&dir={direction}").text
+def test_unknown_comes_last_whichever_way_it_is_sorted(shown: Site, sort: str, direction: str) -> None:
+    by_id = {row.id: row for row in rows_of(shown.feed["signals"])}
+    html = shown.get(f"/?sort={sort}&dir={direction}").text
     values = [getattr(by_id[name], {"oi": "oi_age"}.get(sort, sort)) for name in rows_in(html)]
     known = [value for value in values if value is not None]
     assert values[: len(known)] == known
@@ -59,11 +58,10 @@ def test_what_is_unknown_is_none_in_a_row_and_a_word_on_the_page(site: Site) -> 
     assert '<span class="unknown">unknown</span>' in body_of(html)
 
 
-def test_what_is_stale_is_marked(own_site: Site) -> None:
-    own_site.write(orjson.dumps(with_setups(own_site.feed)))
-    stale = [row for row in rows_of(own_site.feed["signals"]) if row.oi_stale]
+def test_what_is_stale_is_marked(shown: Site) -> None:
+    stale = [row for row in rows_of(shown.feed["signals"]) if row.oi_stale]
     assert {row.oi_text for row in stale} == {"5 h"}
-    assert '<span class="age stale" data-c="oi_age">5 h</span>' in own_site.get(f"/?q={stale[0].symbol}").text
+    assert '<span class="age stale" data-c="oi_age">5 h</span>' in shown.get(f"/?q={stale[0].symbol}").text
 
 
 def test_figures_above_the_table_are_the_feeds(site: Site) -> None:

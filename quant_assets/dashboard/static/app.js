@@ -68,7 +68,6 @@ function nextSort(head) {
 }
 
 function openOrClose(before) {
-  document.body.classList.toggle("has-detail", state.open !== "");
   if (state.open === "") {
     detail.close();
     if (table.index < 0) table.mark(before);
@@ -149,8 +148,10 @@ form.addEventListener("input", (event) => {
   if (name === "window") return;
   if (name === "action") {
     change({ action: [...form.querySelectorAll("[name=action]:checked")].map((box) => box.value).join(",") });
-  } else if (name === "q" || name === "min_score") {
-    change({ [name]: value }, "replace");
+  } else if (name === "q") {
+    change({ q: value }, "replace");
+  } else if (name === "min_score") {
+    change({ min_score: value && String(Math.min(Math.max(Number(value), 0), 100)) }, "replace");
   } else {
     change({ [name]: value });
   }
