@@ -94,7 +94,9 @@ def _data(signal: Json, known: Mapping[Any, Source]) -> list[dict[str, Any]]:
         "open_interest": (
             "Open interest",
             figures.amount(interest["value"]),
-            f"{unit}, z-score {figures.signed(interest['z_score'], 2) or 'unknown'}".removeprefix(", "),
+            f"{unit}, z-score {figures.signed(interest['z_score'], 2) or 'unknown'}".removeprefix(", ")
+            if interest["value"] is not None
+            else "",
             interest["age_seconds"] if interest["value"] is not None else None,
         ),
         "funding_rate": (

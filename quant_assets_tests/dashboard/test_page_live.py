@@ -9,6 +9,7 @@ from pathlib import Path
 import orjson
 from playwright.sync_api import Browser, Page, expect
 
+from quant_assets.dashboard.rows import row_id
 from quant_assets.feed import publish
 from quant_assets.settings import Settings
 from quant_assets.windows import Window
@@ -18,6 +19,7 @@ from quant_assets_tests.dashboard.serving import (
     copied,
     enlarged,
     serving,
+    sound,
 )
 
 
@@ -74,6 +76,24 @@ def test_the_row_on_top_stays_there_when_a_new_feed_brings_others_above_it(page:
     own_site.write(orjson.dumps(feed))
     expect(page.locator("[data-said]")).to_contain_text("New feed")
     assert page.evaluate(at, name) == before
+
+
+def test_the_focus_goes_with_its_row_where_a_new_feed_puts_it(page: Page, own_site: Site) -> None:
+    visit(page, own_site)
+    trades = sum(row.action != "WAIT" for row in rows(own_site))
+    for _ in range(trades + 6):
+        page.keyboard.press("j")
+    name = focused(page)
+    assert name == rows(own_site)[trades + 5].id
+    feed = own_site.feed
+    moved = next(s for s in feed["signals"] if row_id(s) == name)
+    moved["score"] = moved["total_score"] = moved["details"]["total"] = 99.5
+    moved["details"]["score_breakdown"]["total"] = 99.5
+    feed["last_updated"] += 1
+    own_site.write(orjson.dumps(sound(feed)))
+    expect(page.locator("[data-said]")).to_contain_text("New feed")
+    assert ids(page)[trades] == rows(own_site)[trades].id == name
+    assert focused(page) == name
 
 
 def test_a_feed_that_goes_bad_is_said_and_the_last_sound_one_stays(page: Page, own_site: Site) -> None:
