@@ -12,9 +12,11 @@ from quant_assets_tests.dashboard.serving import PATIENCE, Site
 
 
 def events_of(answer: requests.Response) -> Iterator[tuple[str, dict[str, object]]]:
-    """Give each event as its name and data."""
+    """Give each event as its name and data; heartbeats alone are not waited for without end."""
     name = ""
+    latest = time.monotonic() + PATIENCE
     for line in answer.iter_lines(chunk_size=1, decode_unicode=True):
+        assert time.monotonic() < latest, "no event came"
         if line.startswith("event: "):
             name = line.removeprefix("event: ")
         if line.startswith("data: "):
