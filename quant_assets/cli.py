@@ -292,29 +292,10 @@ def _run(settings: Settings, folder: Path, window: Window, max_wait: float, exch
 
 
 def _show(feed: dict[str, Any], result: ScanResult, path: Path, *, as_json: bool) -> None:
-    """Print the summary, or the table of the best signals."""
-    stats = feed["stats"]
-    if as_json:
-        summary = {
-            "feed": str(path),
-            "window": feed["window"],
-            "as_of": feed["as_of"],
-            **{name: stats[name] for name in ("markets", "signals", "skipped", "resolution", "actions")},
-            "api": result.api,
-            "simulated": feed["simulated"],
-            "elapsed_seconds": round(result.elapsed_seconds, 3),
-        }
-        print(orjson.dumps(summary, option=orjson.OPT_INDENT_2).decode())
-        return
-    from rich.console import Console  # noqa: PLC0415
+    """Print what came of a scan."""
+    from quant_assets.terminal import print_scan, print_summary  # noqa: PLC0415
 
-    from quant_assets.terminal import account_lines, signals_table  # noqa: PLC0415
-
-    console = Console(soft_wrap=False, width=None if sys.stdout.isatty() else 160)
-    console.print(signals_table(feed, 15))
-    for line in account_lines(feed, result.api, result.elapsed_seconds):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-    console.print(f"feed: {path}", markup=False, highlight=False, soft_wrap=True)
+    (print_summary if as_json else print_scan)(feed, path, result.api, result.elapsed_seconds)
 
 
 def _quiet_dagster() -> None:

@@ -9,8 +9,10 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
+import orjson
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -106,6 +108,29 @@ def account_lines(feed: Mapping[str, Any], api: Mapping[str, float], elapsed_sec
         yield printable(f"skipped {file}: {reason}")
     if len(stats["skipped"]) > 5:
         yield f"… and {len(stats['skipped']) - 5} more skipped files, listed in the feed under stats.skipped"
+
+
+def print_scan(feed: Mapping[str, Any], path: Path, api: Mapping[str, float], elapsed_seconds: float) -> None:
+    """Print the best signals and a scan's account to stdout."""
+    console = Console(soft_wrap=False, width=None if sys.stdout.isatty() else 160)
+    console.print(signals_table(feed, 15))
+    for line in [*account_lines(feed, api, elapsed_seconds), f"feed: {path}"]:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def print_summary(feed: Mapping[str, Any], path: Path, api: Mapping[str, float], elapsed_seconds: float) -> None:
+    """Print a scan's account to stdout as JSON."""
+    stats = feed["stats"]
+    summary = {
+        "feed": str(path),
+        "window": feed["window"],
+        "as_of": feed["as_of"],
+        **{name: stats[name] for name in ("markets", "signals", "skipped", "resolution", "actions")},
+        "api": api,
+        "simulated": feed["simulated"],
+        "elapsed_seconds": round(elapsed_seconds, 3),
+    }
+    print(orjson.dumps(summary, option=orjson.OPT_INDENT_2).decode())
 
 
 def plan_lines(account: Mapping[str, Any]) -> Iterator[str]:

@@ -18,7 +18,7 @@ import orjson
 
 from quant_assets.feed import feed_problems
 from quant_assets.feed.build import SCHEMA_VERSION
-from quant_assets.lake import Lake
+from quant_assets.lake import DOCUMENT_SUFFIX, Lake, LakeError
 from quant_assets.settings import Settings
 from quant_assets.windows import Window, WindowError
 
@@ -75,7 +75,7 @@ class Shelf:
         """Return where the feed of a window lies, empty for the newest. Raises FeedProblem for what is no window."""
         if not window:
             return self.settings.feed_path
-        return self._lake.path(["master_feed"], window_key(window), ".json")
+        return self._lake.path(["master_feed"], window_key(window), DOCUMENT_SUFFIX)
 
     def kept(self, window: str) -> Document | None:
         """Return a feed that is in memory and still as on disk; None where it has to be read. Costs one look."""
@@ -95,7 +95,7 @@ class Shelf:
                 return kept
             version = version_of(path)
             try:
-                found: Document | FeedProblem = _document(path, window)
+                found: Document | FeedProblem = _document(self._content(window), window)
             except FeedProblem as problem:
                 found = problem
             self._keep(window, version, found)
@@ -110,10 +110,28 @@ class Shelf:
         if version is None:
             return []
         if self._windows[0] != version:
-            stems = (path.stem for path in folder.glob("????-??-??-????.json"))
+            stems = (
+                path.name.removesuffix(DOCUMENT_SUFFIX) for path in folder.glob(f"????-??-??-????{DOCUMENT_SUFFIX}")
+            )
             keys = (f"{stem[:-2]}:{stem[-2:]}" for stem in stems)
             self._windows = (version, sorted((key for key in keys if _is_key(key)), reverse=True))
         return self._windows[1]
+
+    def _content(self, window: str) -> bytes:
+        """Return the bytes of a feed. Raises FeedProblem where there are none."""
+        try:
+            content = (
+                self._lake.read_document(["master_feed"], window) if window else self.settings.feed_path.read_bytes()
+            )
+        except FileNotFoundError:
+            raise FeedProblem("missing", "there is no feed yet: quant-assets scan DIR writes one") from None
+        except OSError as error:
+            raise FeedProblem("unreadable", f"the feed cannot be read: {error.strerror}") from None
+        except LakeError:
+            raise FeedProblem("half_written", "the feed of this window is damaged; materialize it again") from None
+        if content is None:
+            raise FeedProblem("no_such_window", f"no feed of the window {window} is stored", 404)
+        return content
 
     def _keep(self, window: str, version: Version | None, found: Document | FeedProblem) -> None:
         if version is None:
@@ -147,15 +165,7 @@ def _is_key(text: str) -> bool:
         return False
 
 
-def _document(path: Path, window: str) -> Document:
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        if window:
-            raise FeedProblem("no_such_window", f"no feed of the window {window} is stored", 404) from None
-        raise FeedProblem("missing", "there is no feed yet: quant-assets scan DIR writes one") from None
-    except OSError as error:
-        raise FeedProblem("unreadable", f"the feed cannot be read: {error.strerror}") from None
+def _document(content: bytes, window: str) -> Document:
     feed = _understood(content)
     if window and feed["window"] != window:
         raise FeedProblem("invalid", "the feed speaks of another window than its file's name")

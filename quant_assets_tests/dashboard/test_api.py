@@ -267,9 +267,9 @@ def test_a_symbol_may_hold_a_slash_and_whatever_else(own_site: Site) -> None:
 def test_windows_that_come_later_are_listed(own_site: Site) -> None:
     assert len(own_site.get("/api/windows").json()["windows"]) == 2
     folder = own_site.settings.lake_dir / "master_feed"
-    (folder / "2026-01-19-1645.json").write_bytes(b"{}")
-    (folder / "notes.json").write_bytes(b"{}")
-    (folder / "2026-01-19-1646.json").write_bytes(b"{}")
+    (folder / "2026-01-19-1645.json.gz").write_bytes(b"{}")
+    (folder / "notes.json.gz").write_bytes(b"{}")
+    (folder / "2026-01-19-1646.json.gz").write_bytes(b"{}")
     assert [entry["window"] for entry in own_site.get("/api/windows").json()["windows"]][2:] == ["2026-01-19-16:45"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Iterator
 
 import orjson
@@ -75,12 +76,14 @@ def test_older_windows_are_shown_though_the_newest_feed_is_bad(own_site: Site) -
 
 def test_a_stored_window_that_is_damaged_or_misplaced_is_named(own_site: Site) -> None:
     folder = own_site.settings.lake_dir / "master_feed"
-    newest, older = sorted(folder.glob("*.json"), reverse=True)
+    newest, older = sorted(folder.glob("*.json.gz"), reverse=True)
     keys = [entry["window"] for entry in own_site.get("/api/windows").json()["windows"]]
     older.write_bytes(newest.read_bytes())
     answer = own_site.get("/api/results", params={"window": keys[1]})
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "invalid")
-    older.write_bytes(b"{")
+    older.write_bytes(newest.read_bytes()[:400])
+    assert own_site.get("/api/results", params={"window": keys[1]}).json()["error"]["code"] == "half_written"
+    older.write_bytes(gzip.compress(b"{"))
     assert own_site.get("/api/results", params={"window": keys[1]}).json()["error"]["code"] == "half_written"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,9 +26,9 @@ from quant_assets_tests.dashboard.serving import (
 
 def test_a_new_feed_arrives_without_reload_or_jump(page: Page, scanned: Settings, tmp_path: Path) -> None:
     settings = copied(scanned, tmp_path / "data")
-    older, newer = sorted((settings.lake_dir / "master_feed").glob("*.json"))
-    new = newer.read_bytes()
-    settings.feed_path.write_bytes(older.read_bytes())
+    older, newer = sorted((settings.lake_dir / "master_feed").glob("*.json.gz"))
+    new = gzip.decompress(newer.read_bytes())
+    settings.feed_path.write_bytes(gzip.decompress(older.read_bytes()))
     with serving(settings, clock=lambda: datetime.now(UTC)) as site:
         visit(page, site, "/?strategy=Legacy")
         page.evaluate("window.stays = true")
