@@ -20,7 +20,7 @@ from pathlib import Path
 from quant_assets_tests.defs.live import dagster_dev, prepare_home
 from quant_assets_tests.world import small_world
 
-TIMES = 7
+TIMES = 15
 MARKETS = 73
 
 LOAD = "import quant_assets.definitions as d; d.build_definitions(d.Settings()).get_repository_def().get_all_jobs()"
