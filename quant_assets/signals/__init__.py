@@ -11,7 +11,7 @@ from quant_assets.signals.focus import market_interest
 from quant_assets.signals.inputs import DerivativeInputs, LookAheadError
 from quant_assets.signals.registry import Discovered, discover_strategies
 from quant_assets.signals.setups import Setup, valid_setup
-from quant_assets.signals.strategy import Strategy, StrategyError, Verdict, judge, run_strategy
+from quant_assets.signals.strategy import Reads, Strategy, StrategyError, Verdict, judge, run_strategy
 from quant_assets.signals.table import DTYPES, features_of, features_table, market_features, table_of
 from quant_assets.signals.trendlines import TrendLine, line_equation
 from quant_assets.signals.triggers import Trigger
@@ -23,6 +23,7 @@ __all__ = [
     "Discovered",
     "Features",
     "LookAheadError",
+    "Reads",
     "Setup",
     "Signal",
     "Strategy",

@@ -2,7 +2,7 @@
 
     python -m quant_assets_tests.defs.measure_overhead
 
-Both start a Python process, read the same candles, store and map, and write the same tables and the same feed. The
+Both start a Python process, look at the same candles, refresh (nothing is due), and write the same tables and feed. The
 run is counted from the moment at which it is asked for to its end: queue, start, steps and records. Also measured is
 how long the code location takes from import to ready.
 """
@@ -31,7 +31,12 @@ from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 import orjson
+from pydantic import SecretStr
+from quant_assets.coinalyze.budget import CallBudget
+from quant_assets.coinalyze.client import CoinalyzeClient
 from quant_assets.derivatives.datasets import DATASETS
+from quant_assets.derivatives.policy import load_policy
+from quant_assets.derivatives.refresh import refresh
 from quant_assets.derivatives.snapshot import snapshot
 from quant_assets.derivatives.store import DerivativesStore
 from quant_assets.feed import build_feed, feed_problems, publish
@@ -50,7 +55,15 @@ markets = files.loc[files["status"] == "read", ["exchange", "symbol"]].drop_dupl
 table = lake.read(["coinalyze_markets"])
 symbol_map = resolve_markets(markets, list_of_provider(table, settings.provider), now=now).assign(simulated=True)
 lake.write(["symbol_map"], None, symbol_map)
-with closing(DerivativesStore(settings.store_dir / "derivatives.sqlite")) as store:
+budget = CallBudget(settings.store_dir / "budget.sqlite", settings.calls_per_minute)
+secret = SecretStr(os.environ[settings.key_variable])
+with (
+    closing(CoinalyzeClient(secret, settings.base_url, budget)) as client,
+    closing(DerivativesStore(settings.store_dir / "derivatives.sqlite")) as store,
+):
+    since_ms = float(symbol_map["market_list_at_ms"].max())
+    policy = load_policy(settings.policy_path)
+    refresh(store, client, lambda empty: symbol_map, window, since_ms=since_ms, policy=policy)
     derivatives = {dataset: snapshot(store, symbol_map, dataset, window) for dataset in DATASETS}
     report = store.report(window.key)
 for dataset, found in derivatives.items():
@@ -88,6 +101,7 @@ def main() -> None:
             assert live.finished_run(live.launch("market_list"))["status"] == "SUCCESS"
             for number in range(TIMES + 1):
                 run = live.launch("scan", world.window.key)
+                time.sleep(5)  # nobody asks while it runs
                 assert live.finished_run(run)["status"] == "SUCCESS"
                 found = live.ask(query, id=run)["runOrError"]
                 if number:  # the first reads all candles and asks the provider
