@@ -50,7 +50,7 @@ types: setup
 	$(BIN)/mypy
 
 tests: setup
-	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report= --durations=10
+	$(BIN)/python -m pytest -n 3 --dist loadfile --cov --cov-report= --durations=10
 
 coverage:
 	$(BIN)/coverage report --include='$(DOMAIN)' --fail-under=90
