@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 DOMAIN := quant_assets/coinalyze/*,quant_assets/markets/*,quant_assets/derivatives/*,quant_assets/signals/*,quant_assets/feed/*,quant_assets/dashboard/*
 
-.PHONY: help setup demo serve ui test lint types tests coverage bench lock clean
+.PHONY: help setup demo serve ui test lint types tests coverage chaos bench lock clean
 
 help:
 	@echo "make demo   scan a simulated market, from nothing"
 	@echo "make serve  the dashboard on http://127.0.0.1:3000"
 	@echo "make ui     Dagster's UI on http://127.0.0.1:3001"
 	@echo "make test   lint, types, tests and coverage"
+	@echo "make chaos  the fault suite in its long form (SEED=1)"
 	@echo "make bench  measure speed and memory, and write docs/performance.md (BENCH=--quick for less)"
 	@echo "make setup  the virtual environment in $(VENV) alone"
 	@echo "make lock   write requirements.lock anew (needs uv)"
@@ -54,6 +55,9 @@ tests: setup
 
 coverage:
 	$(BIN)/coverage report --include='$(DOMAIN)' --fail-under=90
+
+chaos: setup
+	QUANT_FAULTS=long QUANT_FAULTS_SEED=$(or $(SEED),1) $(BIN)/python -m pytest -n 2 --durations=10 quant_assets_tests/faults
 
 bench: setup
 	$(BIN)/python -m quant_assets_tests.bench $(BENCH)

@@ -7,8 +7,13 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser
 
+from quant_assets_tests.faults.chance import LONG, SEED
 from quant_assets_tests.programs import chromium
 from quant_assets_tests.world import World, small_world
+
+
+def pytest_report_header() -> str:
+    return f"faults: {'long' if LONG else 'short'} form, seed {SEED}"
 
 
 @pytest.fixture(scope="session")
