@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DOMAIN := quant_assets/coinalyze/*,quant_assets/markets/*,quant_assets/derivatives/*,quant_assets/signals/*,quant_assets/feed/*,quant_assets/dashboard/*
 
-.PHONY: help setup demo serve ui test lint types tests coverage chaos bench lock clean
+.PHONY: help setup demo serve ui test lint types tests coverage speed chaos bench lock clean
 
 help:
 	@echo "make demo   scan a simulated market, from nothing"
@@ -41,7 +41,7 @@ ui: setup
 	mkdir -p "$$DAGSTER_HOME" && { [ -f "$$DAGSTER_HOME/dagster.yaml" ] || cp dagster.yaml "$$DAGSTER_HOME/"; }; \
 	exec $(BIN)/dagster dev --host 127.0.0.1 --port 3001
 
-test: lint types tests coverage
+test: lint types tests coverage speed
 
 lint: setup
 	$(BIN)/ruff check .
@@ -51,10 +51,14 @@ types: setup
 	$(BIN)/mypy
 
 tests: setup
-	$(BIN)/python -m pytest -n 3 --dist loadfile --cov --cov-report= --durations=10
+	$(BIN)/python -m pytest -n 3 --dist loadfile -m "not speed" --cov --cov-report= --durations=10
 
 coverage:
 	$(BIN)/coverage report --include='$(DOMAIN)' --fail-under=90
+
+# One at a time and without coverage: these measure.
+speed: setup
+	$(BIN)/python -m pytest -m speed
 
 chaos: setup
 	QUANT_FAULTS=long QUANT_FAULTS_SEED=$(or $(SEED),1) $(BIN)/python -m pytest -n 2 --durations=10 quant_assets_tests/faults

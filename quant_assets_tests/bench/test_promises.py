@@ -1,16 +1,14 @@
 """The promises of docs/performance.md, as far as a busy machine can hold them.
 
-Ratios of processor time within one process, the best of several tries, with room above the promise: a machine that is
-shared slows one side of a ratio now and then, but not the best try of both.
+Ratios of processor time within one process, the best of several tries: a machine that is shared slows one side of a
+ratio now and then, but not the best try of both.
 """
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,14 +21,13 @@ from quant_assets.windows import Window, parse_moment
 from quant_assets_tests.bench.folders import simulated_folder
 from quant_assets_tests.bench.stages import parse
 from quant_assets_tests.bench.talib_alone import bare_indicators
-from quant_assets_tests.bench.timing import Times
 from quant_assets_tests.signals.hand_made import random_candles
+from quant_assets_tests.speed import best_cpu_seconds
 
 MOMENT = parse_moment("2026-01-19T17:00:00Z")
 WINDOW = Window.last_complete(MOMENT)
 NO_TABLE = pd.DataFrame()
 MARKETS = 300
-TRIES = 7
 
 
 @pytest.fixture(scope="module")
@@ -43,13 +40,6 @@ def bars(folder: Path) -> pd.DataFrame:
     return read_candles(folder).bars
 
 
-def best(work: Callable[..., Any], *arguments: Any) -> float:
-    times = Times()
-    for _ in range(TRIES):
-        times.take(work, *arguments)
-    return min(times.cpu)
-
-
 def analyse(bars: pd.DataFrame) -> None:
     table._LAST.clear()
     found = features_table(bars, NO_TABLE, {}, WINDOW)
@@ -57,18 +47,22 @@ def analyse(bars: pd.DataFrame) -> None:
         run_strategy(strategy, found)
 
 
+@pytest.mark.speed
 def test_analysis_takes_a_few_times_the_bare_indicators(bars: pd.DataFrame) -> None:
-    assert best(analyse, bars) < 5 * best(bare_indicators, market_bars(bars, WINDOW))
+    series = market_bars(bars, WINDOW)
+    assert best_cpu_seconds(lambda: analyse(bars)) < 4 * best_cpu_seconds(lambda: bare_indicators(series))
 
 
+@pytest.mark.speed
 def test_reading_takes_little_more_than_parsing(folder: Path) -> None:
-    assert best(read_candles, folder) < 2.5 * best(parse, folder)
+    assert best_cpu_seconds(lambda: read_candles(folder)) < 2 * best_cpu_seconds(lambda: parse(folder))
 
 
+@pytest.mark.speed
 def test_analysis_grows_no_faster_than_the_markets(bars: pd.DataFrame) -> None:
     symbols = bars["symbol"].cat.categories
     few = bars[bars["symbol"].isin(symbols[: MARKETS // 6])].reset_index(drop=True)
-    assert best(analyse, bars) < 1.5 * 6 * best(analyse, few)
+    assert best_cpu_seconds(lambda: analyse(bars)) < 1.5 * 6 * best_cpu_seconds(lambda: analyse(few))
 
 
 def test_features_are_made_once_for_all_who_read_the_same_table() -> None:

@@ -1,0 +1,39 @@
+"""Bounds of time that a slow or busy machine does not break: processor time, measured against a yardstick.
+
+Here: how a bound in seconds is held. Tests that use it carry `pytest.mark.speed`; `make speed` runs them alone, without
+coverage, whose tracing costs some code more than other. Not here: benchmarks (bench/).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+TRIES = 7
+#: What the yardstick takes on the machine that the bounds are meant for.
+YARDSTICK_SECONDS = 0.04
+
+
+def _yardstick() -> None:
+    """Work of the kind that is measured: small objects, texts, dictionaries."""
+    counts: dict[str, int] = {}
+    for number in range(150_000):
+        name = f"COIN{number % 977}"
+        counts[name] = counts.get(name, 0) + len(name)
+
+
+def best_cpu_seconds(work: Callable[[], object], tries: int = TRIES) -> float:
+    """Return the least processor time of this process that the work took."""
+    taken = []
+    for _ in range(tries):
+        began = time.process_time()
+        work()
+        taken.append(time.process_time() - began)
+    return min(taken)
+
+
+def assert_within(seconds: float, work: Callable[[], object]) -> None:
+    """Fail where the work takes longer, on a machine of the yardstick's speed; a slower one has more time."""
+    slowness = max(best_cpu_seconds(_yardstick) / YARDSTICK_SECONDS, 1.0)
+    took = best_cpu_seconds(work)
+    assert took < seconds * slowness, f"{took:.3f} s on a machine {slowness:.2f} times as slow as the yardstick's"
