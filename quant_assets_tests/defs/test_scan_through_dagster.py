@@ -287,6 +287,7 @@ def test_real_candles_cut_at_the_windows_end_give_the_same_bytes_of_signals(tmp_
 
 def test_the_refresh_goes_on_where_a_scan_stopped_and_signals_and_feed_follow(world: World) -> None:
     settings = world.settings("two_speeds")
+    moment = world.window.end + timedelta(minutes=2)  # whatever the clock on the wall has come to since
     home = str(world.folder / "two_speeds" / "dagster")
     with environment(COINALYZE_API_KEY=DEFAULT_KEY, DAGSTER_HOME=home):
         definitions = build_definitions(settings)
@@ -304,19 +305,23 @@ def test_the_refresh_goes_on_where_a_scan_stopped_and_signals_and_feed_follow(wo
         assert first.feed["stats"]["freshness"]["open_interest"]["fresh"] == 0
         assert first.api["calls"] == 0
         with open_instance(settings) as instance:
-            before = dg.evaluate_automation_conditions(definitions, instance)
+            before = dg.evaluate_automation_conditions(definitions, instance, evaluation_time=moment)
             refreshed = definitions.resolve_job_def("refresh").execute_in_process(
                 instance=instance, partition_key=world.window.key
             )
             assert refreshed.success
-            after = dg.evaluate_automation_conditions(definitions, instance, cursor=before.cursor)
+            after = dg.evaluate_automation_conditions(
+                definitions, instance, cursor=before.cursor, evaluation_time=moment
+            )
             requested = [result.key for result in after.results if result.true_subset.size]
             assert {key.to_user_string() for key in requested} == {"features", *SIGNALS, "master_feed"}
             followed = definitions.resolve_implicit_global_asset_job_def().execute_in_process(
                 instance=instance, partition_key=world.window.key, asset_selection=requested
             )
             assert followed.success
-            again = dg.evaluate_automation_conditions(definitions, instance, cursor=after.cursor)
+            again = dg.evaluate_automation_conditions(
+                definitions, instance, cursor=after.cursor, evaluation_time=moment
+            )
             assert again.total_requested == 0
     feed = orjson.loads(settings.feed_path.read_bytes())
     assert feed["window"] == world.window.key
