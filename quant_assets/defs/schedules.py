@@ -19,8 +19,9 @@ SCAN_SECONDS: Final = 40.0
 #: Minutes of a window at which a refresh begins. Several short ones bring the feed up to date as data arrive, and let
 #: whatever else needs the provider in between.
 REFRESH_MINUTES: Final = (2, 6, 10)
-#: A refresh ends so long before the next one begins, or before the next scan.
-MARGIN_SECONDS: Final = 25.0
+#: A refresh ends so long before the next one begins, or before the next scan: time for signals and feed to follow it,
+#: since runs of one window take turns. The budget's minute slides on meanwhile, so that hardly a call is lost.
+MARGIN_SECONDS: Final = 45.0
 #: Nothing waits behind a run that hangs for longer than this beyond its time.
 GRACE_SECONDS: Final = 180
 #: Before the windows of a backfill.

@@ -5,6 +5,8 @@ what is told to whom (quant_assets/notices.py), and the conditions by which asse
 """
 
 import json
+import os
+from hashlib import blake2b
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +23,8 @@ from quant_assets.windows import Window
 
 #: A folder counts as complete when nothing in it has changed for so long.
 QUIET_SECONDS: Final = 20.0
+#: Policy and schedule have the same length, so a feed that comes a few seconds later than the last is nobody's concern.
+STALE_FOR_SECONDS: Final = 180.0
 KEPT_FRESH: Final = ("coinalyze_markets", "symbol_map", *DATASETS, "master_feed")
 
 #: Follows refreshed data, fills gaps, keeps map and list fresh: the assets say when (conditions.py).
@@ -29,14 +33,15 @@ keep_up = dg.AutomationConditionSensorDefinition(
     target=dg.AssetSelection.all(),
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.STOPPED,
-    run_tags={"dagster/priority": "5"},  # after the clock's runs, before a backfill by hand
+    # After the clock's runs, before a backfill by hand; ended when it hangs, or is a lost one that nobody runs.
+    run_tags={"dagster/priority": "5", "dagster/max_runtime": "600"},
     description="Brings signals and feed up to date after a refresh, fills gaps, and keeps map and market list fresh.",
 )
 
 
 @dg.sensor(
     jobs=[scan_job, analyse_job],
-    minimum_interval_seconds=15,
+    minimum_interval_seconds=10,
     description="When candle files have changed and 20 quiet seconds have passed: scan the last window.",
 )
 def new_candles(
@@ -45,23 +50,46 @@ def new_candles(
     lake: dg.ResourceParam[Lake],
     clock: dg.ResourceParam[Clock],
 ) -> dg.RunRequest | dg.SkipReason:
-    """Ask for a scan of the last window where the candle folder has changed since the last time.
+    """Ask for a scan of the last window where the candle folder is another than at the last scan, and at rest.
 
     Where the window's derivatives have been asked for already, it is analysed anew without asking again.
     """
     folder = Path(candle_folder.path)
     if not folder.is_dir():
         return dg.SkipReason(f"there is no folder {folder}")
-    changed_ns = max((entry.stat().st_mtime_ns for entry in folder.glob("*.json")), default=0)
-    if str(changed_ns) == (context.cursor or "0"):
+    found, now = _state_of(folder), clock.seconds()
+    cursor = json.loads(context.cursor or "{}")
+    if found == cursor.get("scanned", ""):
         return dg.SkipReason("no candle file has changed")
-    if clock.seconds() - changed_ns / 1e9 < QUIET_SECONDS:
-        return dg.SkipReason("candle files are still being written")
-    context.update_cursor(str(changed_ns))
+    if found != cursor.get("found"):
+        context.update_cursor(json.dumps({**cursor, "found": found, "since": now}))
+        return dg.SkipReason("candle files have changed; waiting until they are at rest")
+    if abs(now - cursor["since"]) < QUIET_SECONDS:  # a clock that was set back makes nobody wait
+        return dg.SkipReason("waiting until the candle files are at rest")
+    context.update_cursor(json.dumps({"scanned": found}))
     window = Window.last_complete(clock.now())
     asked = all(lake.path([dataset], window.key).exists() for dataset in DATASETS)
-    request = run_of(window, f"candles {changed_ns}", None if asked else SCAN_SECONDS)
+    request = run_of(window, f"candles {found}", None if asked else SCAN_SECONDS)
     return request._replace(job_name=(analyse_job if asked else scan_job).name)
+
+
+def _state_of(folder: Path) -> str:
+    """Return what tells one state of the candle files from another: a digest of their names, sizes and times.
+
+    Empty where there is no candle file.
+    """
+    digest, any_file = blake2b(digest_size=8), False
+    with os.scandir(folder) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            if not entry.name.endswith(".json"):
+                continue
+            try:
+                stat = entry.stat()
+            except FileNotFoundError:  # gone since the folder was listed, or a link to nothing
+                continue
+            digest.update(f"{entry.name}/{stat.st_size}/{stat.st_mtime_ns}/".encode(errors="surrogateescape"))
+            any_file = True
+    return digest.hexdigest() if any_file else ""
 
 
 @dg.run_failure_sensor(
@@ -84,21 +112,27 @@ def tell_of_failed_runs(context: dg.RunFailureSensorContext, notifier: Notifier)
 @dg.sensor(
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Sends a notice when an asset gets older than its freshness policy allows, and when that is over.",
+    description="Sends a notice when an asset is older than its freshness policy allows for three minutes, and when it "
+    "no longer is.",
 )
-def tell_of_stale_assets(context: dg.SensorEvaluationContext, notifier: Notifier) -> dg.SkipReason:
-    """Send a notice for each asset whose freshness has turned."""
+def tell_of_stale_assets(
+    context: dg.SensorEvaluationContext, notifier: Notifier, clock: dg.ResourceParam[Clock]
+) -> dg.SkipReason:
+    """Send a notice for each asset that has been stale for a while, and one when that is over."""
     keys = [dg.AssetKey(name) for name in KEPT_FRESH]
     records = context.instance.get_freshness_state_records(keys)
     failing = sorted(key.to_user_string() for key, record in records.items() if record.freshness_state.value == "FAIL")
-    before = json.loads(context.cursor or "[]")
-    for name in failing:
-        if name not in before:
-            notifier.send(Notice(f"{name} is stale", "Its newest data are older than its freshness policy allows."))
-    for name in before:
+    cursor = json.loads(context.cursor or "{}")
+    since = {name: cursor.get("since", {}).get(name, clock.seconds()) for name in failing}
+    told = [name for name in cursor.get("told", []) if name in failing]
+    for name in cursor.get("told", []):
         if name not in failing:
             notifier.send(Notice(f"{name} is fresh again", "Its freshness policy is kept."))
-    context.update_cursor(json.dumps(failing))
+    for name in failing:
+        if name not in told and clock.seconds() - since[name] >= STALE_FOR_SECONDS:
+            notifier.send(Notice(f"{name} is stale", "Its newest data are older than its freshness policy allows."))
+            told.append(name)
+    context.update_cursor(json.dumps({"since": since, "told": told}))
     return dg.SkipReason(f"stale: {', '.join(failing) or 'nothing'}")
 
 

@@ -56,9 +56,10 @@ class Live:
         data: dict[str, Any] = body["data"]
         return data
 
-    def launch(self, job: str, partition: str = "", config: Mapping[str, Any] | None = None) -> str:
-        """Launch a job, for a window where there is one; returns the run's id."""
-        tags = [{"key": "dagster/partition", "value": partition}] if partition else []
+    def launch(self, job: str, partition: str = "", config: Mapping[str, Any] | None = None, **more_tags: str) -> str:
+        """Launch a job, for a window where there is one, with tags below `dagster/`; returns the run's id."""
+        named = {**({"partition": partition} if partition else {}), **more_tags}
+        tags = [{"key": f"dagster/{name}", "value": value} for name, value in named.items()]
         params = {
             "selector": {**SELECTOR, "pipelineName": job},
             "runConfigData": config or {},
@@ -175,10 +176,18 @@ def end_family(program: subprocess.Popen[bytes], how: signal.Signals) -> None:
 @contextmanager
 def dagster_dev(environment: Mapping[str, str], home: Path) -> Iterator[Live]:
     """Run `dagster dev`."""
+    with dagster_dev_process(environment, home) as (_, live):
+        yield live
+
+
+@contextmanager
+def dagster_dev_process(environment: Mapping[str, str], home: Path) -> Iterator[tuple[subprocess.Popen[bytes], Live]]:
+    """Run `dagster dev`, and give the process itself as well."""
     port = free_port()
     given = {**environment, "DAGSTER_HOME": str(home)}
-    with process(["dagster", "dev", "--host", "127.0.0.1", "--port", str(port)], given, home / "dev.log"):
-        yield ready(f"http://127.0.0.1:{port}", home / "dev.log")
+    arguments = ["dagster", "dev", "--host", "127.0.0.1", "--port", str(port)]
+    with process(arguments, given, home / "dev.log") as program:
+        yield program, ready(f"http://127.0.0.1:{port}", home / "dev.log")
 
 
 def ready(url: str, log: Path) -> Live:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import orjson
@@ -134,6 +135,14 @@ def test_the_same_scan_again_reuses_everything(scanned: Live, world: World) -> N
         assert newest["run"] == run
         assert newest["metadata"]["calls"] == 0
         assert newest["metadata"]["cache_hits"] > 0
+
+
+def test_runs_of_one_window_take_turns(scanned: Live, world: World) -> None:
+    jobs = ("refresh", "analyse", "scan", "analyse", "refresh")
+    runs = [scanned.finished_run(run) for run in [scanned.launch(job, world.window.key) for job in jobs]]
+    assert {run["status"] for run in runs} == {"SUCCESS"}
+    runs.sort(key=lambda run: float(run["startTime"]))
+    assert all(before["endTime"] <= after["startTime"] for before, after in pairwise(runs))
 
 
 def test_sixteen_windows_are_backfilled_in_one_run_each_symbol_asked_once(scanned: Live, world: World) -> None:

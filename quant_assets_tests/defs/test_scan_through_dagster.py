@@ -329,6 +329,30 @@ def test_the_refresh_goes_on_where_a_scan_stopped_and_signals_and_feed_follow(wo
     assert feed["stats"]["api"]["calls"] > 0
 
 
+def test_a_feed_that_breaks_its_contract_is_neither_kept_nor_published(world: World) -> None:
+    settings = world.settings("blocked")
+    with environment(COINALYZE_API_KEY=DEFAULT_KEY, DAGSTER_HOME=str(world.folder / "blocked" / "dagster")):
+        world.scan("blocked")
+        lake = Lake(settings.lake_dir)
+        published, kept = settings.feed_path.read_bytes(), lake.read_document(["master_feed"], world.window.key)
+        table = lake.read(["signals", "legacy"], world.window.key)
+        assert table is not None
+        lake.write(["signals", "legacy"], world.window.key, table.assign(score=float("nan")))
+        definitions = build_definitions(settings)
+        with open_instance(settings) as instance:
+            result = definitions.resolve_implicit_global_asset_job_def().execute_in_process(
+                instance=instance,
+                partition_key=world.window.key,
+                asset_selection=[dg.AssetKey("master_feed")],
+                raise_on_error=False,
+            )
+        assert not result.success
+        (check,) = [found for found in result.get_asset_check_evaluations() if found.check_name == "contract"]
+        assert not check.passed
+        assert settings.feed_path.read_bytes() == published
+        assert lake.read_document(["master_feed"], world.window.key) == kept
+
+
 def test_a_damaged_partition_is_passed_over_for_the_newest_sound_one(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
     for number, key in enumerate(("2026-01-19-16:15", "2026-01-19-16:30", "2026-01-19-16:45")):

@@ -6,13 +6,14 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
 import pandas as pd
 import pytest
 
-from quant_assets.clock import SYSTEM
+from quant_assets.clock import SYSTEM, Clock
 from quant_assets.definitions import build_definitions
 from quant_assets.defs.resources import CandleFolder, Notifier
 from quant_assets.defs.sensors import KEPT_FRESH, new_candles, tell_of_failed_runs, tell_of_stale_assets
@@ -22,53 +23,114 @@ from quant_assets.settings import Settings
 from quant_assets.windows import Window
 from quant_assets_tests.coinalyze.scripted import Canned, ScriptedServer
 
-
-def look(folder: Path, lake: Lake, cursor: str | None = None) -> tuple[object, str | None]:
-    context = dg.build_sensor_context(
-        cursor=cursor,
-        resources={"candle_folder": CandleFolder(path=str(folder)), "lake": lake, "clock": SYSTEM},
-    )
-    return new_candles(context), context.cursor
+NOON = datetime(2026, 2, 3, 12, 0, tzinfo=UTC)
 
 
-def candle_file(folder: Path, age_seconds: float) -> Path:
-    file = folder / "BINANCE_BTCUSDT_15m.json"
-    file.write_text("[]")
-    moment = time.time() - age_seconds
-    os.utime(file, (moment, moment))
-    return file
+class Watch:
+    """The sensor over a folder, looked at by a clock of the test's own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.lake = folder / "candles", Lake(folder / "lake")
+        self.seconds = NOON.timestamp()
+        self.cursor: str | None = None
+
+    def look(self, after_seconds: float = 0) -> dg.RunRequest | dg.SkipReason:
+        self.seconds += after_seconds
+        clock = Clock(seconds=lambda: self.seconds, sleep=SYSTEM.sleep)
+        resources = {"candle_folder": CandleFolder(path=str(self.folder)), "lake": self.lake, "clock": clock}
+        context = dg.build_sensor_context(cursor=self.cursor, resources=resources)
+        found = new_candles(context)
+        self.cursor = context.cursor
+        assert isinstance(found, dg.RunRequest | dg.SkipReason)
+        return found
+
+    def write(self, symbol: str, text: str = "[]", age_seconds: float = 0) -> Path:
+        file = self.folder / f"BINANCE_{symbol}_15m.json"
+        file.write_text(text)
+        os.utime(file, (self.seconds - age_seconds,) * 2)
+        return file
+
+    def at_rest(self) -> bool:
+        """Whether a scan follows once nothing changes any more."""
+        return isinstance(self.look(), dg.RunRequest) or isinstance(self.look(30), dg.RunRequest)
 
 
-def test_candles_that_are_still_being_written_are_waited_for(tmp_path: Path) -> None:
-    candle_file(tmp_path, 0)
-    assert isinstance(look(tmp_path, Lake(tmp_path / "lake"))[0], dg.SkipReason)
+@pytest.fixture
+def watch(tmp_path: Path) -> Watch:
+    (tmp_path / "candles").mkdir()
+    return Watch(tmp_path)
 
 
-def test_new_candles_are_scanned_once(tmp_path: Path) -> None:
-    candle_file(tmp_path, 60)
-    request, cursor = look(tmp_path, Lake(tmp_path / "lake"))
+def test_candles_that_are_still_being_written_are_waited_for(watch: Watch) -> None:
+    for number in range(4):
+        watch.write(f"COIN{number}")
+        assert isinstance(watch.look(15), dg.SkipReason)
+    assert isinstance(watch.look(30), dg.RunRequest)
+
+
+def test_files_that_come_one_by_one_with_old_times_are_waited_for_too(watch: Watch) -> None:
+    for number in range(4):
+        watch.write(f"COIN{number}", age_seconds=3600)
+        assert isinstance(watch.look(15), dg.SkipReason)
+
+
+def test_new_candles_are_scanned_once(watch: Watch) -> None:
+    watch.write("BTCUSDT")
+    watch.look()
+    request = watch.look(30)
     assert isinstance(request, dg.RunRequest)
     assert request.job_name == "scan"
-    assert isinstance(look(tmp_path, Lake(tmp_path / "lake"), cursor)[0], dg.SkipReason)
+    assert not watch.at_rest()
+
+
+def test_a_new_file_that_is_older_than_the_others_is_scanned(watch: Watch) -> None:
+    watch.write("BTCUSDT")
+    assert watch.at_rest()
+    watch.write("ETHUSDT", age_seconds=86_400)
+    assert watch.at_rest()
+
+
+def test_a_file_that_is_gone_is_a_change(watch: Watch) -> None:
+    watch.write("BTCUSDT")
+    file = watch.write("ETHUSDT")
+    assert watch.at_rest()
+    file.unlink()
+    assert watch.at_rest()
+
+
+def test_a_file_from_the_future_blocks_no_later_one(watch: Watch) -> None:
+    watch.write("BTCUSDT", age_seconds=-86_400)
+    assert watch.at_rest()
+    watch.write("BTCUSDT", "[1]", age_seconds=-86_400)
+    assert watch.at_rest()
+
+
+def test_a_link_to_nothing_in_the_candle_folder_is_passed_over(watch: Watch) -> None:
+    (watch.folder / "BINANCE_ADAUSDT_15m.json").symlink_to("nowhere")
+    watch.write("BTCUSDT")
+    assert watch.at_rest()
+
+
+def test_a_folder_without_candle_files_asks_for_nothing(watch: Watch) -> None:
+    assert not watch.at_rest()
 
 
 def test_new_candles_of_a_window_whose_derivatives_were_asked_for_are_analysed_without_asking_again(
-    tmp_path: Path,
+    watch: Watch,
 ) -> None:
-    candle_file(tmp_path, 60)
-    lake = Lake(tmp_path / "lake")
-    window = Window.last_complete(SYSTEM.now())
+    watch.write("BTCUSDT")
+    window = Window.last_complete(NOON)
     for dataset in DATASETS:
-        lake.write([dataset], window.key, pd.DataFrame({"value": [1.0]}))
-    request, _ = look(tmp_path, lake)
+        watch.lake.write([dataset], window.key, pd.DataFrame({"value": [1.0]}))
+    watch.look()
+    request = watch.look(30)
     assert isinstance(request, dg.RunRequest)
-    if Window.last_complete(SYSTEM.now()) == window:
-        assert request.job_name == "analyse"
-        assert request.partition_key == window.key
+    assert request.job_name == "analyse"
+    assert request.partition_key == window.key
 
 
 def test_a_candle_folder_that_is_not_there_is_skipped(tmp_path: Path) -> None:
-    assert isinstance(look(tmp_path / "none", Lake(tmp_path / "lake"))[0], dg.SkipReason)
+    assert isinstance(Watch(tmp_path).look(), dg.SkipReason)
 
 
 @pytest.fixture
@@ -104,13 +166,24 @@ def test_a_failed_run_is_told_with_its_window_and_its_reason(tmp_path: Path, web
     assert result.run_id in text
 
 
-def test_an_asset_that_gets_stale_is_told_once_and_once_when_it_is_fresh_again(webhook: ScriptedServer) -> None:
+@pytest.mark.parametrize(
+    ("states", "subjects"),
+    [
+        (("PASS", "FAIL", "FAIL", "FAIL", "FAIL", "FAIL", "PASS"), ["is stale", "is fresh again"]),
+        (("PASS", "FAIL", "PASS", "FAIL", "PASS"), []),
+    ],
+    ids=["for a while", "for a moment"],
+)
+def test_an_asset_that_is_stale_for_a_while_is_told_once_and_once_when_it_is_fresh_again(
+    webhook: ScriptedServer, states: tuple[str, ...], subjects: list[str]
+) -> None:
     from dagster._core.definitions.freshness import FreshnessState, FreshnessStateChange  # noqa: PLC0415
 
-    notifier = {"notifier": Notifier(address_variable="TEST_WEBHOOK")}
+    notifier = Notifier(address_variable="TEST_WEBHOOK")
     cursor = None
     with dg.DagsterInstance.ephemeral() as instance:
-        for state in ("PASS", "FAIL", "FAIL", "PASS"):
+        for minute, state in enumerate(states):
+            clock = Clock(seconds=lambda minute=minute: NOON.timestamp() + 60 * minute, sleep=SYSTEM.sleep)
             instance._report_runless_asset_event(
                 FreshnessStateChange(
                     key=dg.AssetKey("master_feed"),
@@ -119,10 +192,11 @@ def test_an_asset_that_gets_stale_is_told_once_and_once_when_it_is_fresh_again(w
                     state_change_timestamp=time.time(),
                 )
             )
-            context = dg.build_sensor_context(instance=instance, cursor=cursor, resources=notifier)
+            resources = {"notifier": notifier, "clock": clock}
+            context = dg.build_sensor_context(instance=instance, cursor=cursor, resources=resources)
             tell_of_stale_assets(context)
             cursor = context.cursor
-    assert [text.splitlines()[0] for text in told(webhook)] == ["master_feed is stale", "master_feed is fresh again"]
+    assert [text.splitlines()[0] for text in told(webhook)] == [f"master_feed {subject}" for subject in subjects]
 
 
 def test_every_asset_with_a_freshness_policy_is_watched(tmp_path: Path) -> None:

@@ -72,6 +72,7 @@ def refresh_account(report: RefreshReport, dataset: Dataset, seconds: float) -> 
         "failed": account.failed,
         "waiting": account.waiting,
         "rate_limited": report.rate_limited,
+        "retries": report.retries,
         "waited_seconds": report.waited_seconds,
         "broken_points": report.broken_points,
         "stopped": report.stopped or "no",

@@ -1,0 +1,44 @@
+"""`dagster dev` that goes with everything it has started, in the middle of a run, as when the power fails."""
+
+from __future__ import annotations
+
+import signal
+from collections import Counter
+from pathlib import Path
+
+import orjson
+
+from quant_assets.emulator import Faults
+from quant_assets_tests.defs.live import dagster_dev_process, end_family, prepare_home, wait_for
+from quant_assets_tests.world import small_world
+
+
+def test_a_run_that_was_lost_with_the_machine_is_ended_and_holds_nobody_up(tmp_path: Path) -> None:
+    with small_world(tmp_path, markets=12) as world:
+        home = tmp_path / "data" / "dagster"
+        prepare_home(home)
+        with dagster_dev_process(world.environment(), home) as (program, live):
+            assert live.finished_run(live.launch("market_list"))["status"] == "SUCCESS"
+            world.emulator.faults = Faults(slow=1.0, delay_seconds=5)
+            before = len(world.emulator.accounting.accepted)
+            lost = live.launch("refresh", world.window.key, max_runtime="45")
+            wait_for(lambda: len(world.emulator.accounting.accepted) > before, 120, "the first request")
+            end_family(program, signal.SIGKILL)
+        world.emulator.faults = Faults()
+        with dagster_dev_process(world.environment(), home) as (_, live):
+            assert live.runs(runIds=[lost])[0]["status"] in {"STARTED", "CANCELING", "FAILURE"}
+            scan = live.finished_run(live.launch("scan", world.window.key), 240)
+            assert scan["status"] == "SUCCESS"
+            assert live.runs(runIds=[lost])[0]["status"] == "FAILURE"
+            retried = wait_for(
+                lambda: [run for run in live.runs() if run["tags"].get("dagster/parent_run_id") == lost], 60, "a retry"
+            )
+            assert live.finished_run(retried[0]["runId"])["status"] == "SUCCESS"
+        feed = orjson.loads((tmp_path / "data" / "master_feed.json").read_bytes())
+        assert feed["stats"]["freshness"]["open_interest"]["missing"] == 0
+        asked = Counter(
+            (request.endpoint, symbol)
+            for request in world.emulator.accounting.accepted[before:]
+            for symbol in request.symbols
+        )
+        assert sum(times - 1 for times in asked.values()) <= 20  # the request in flight
