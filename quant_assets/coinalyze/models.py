@@ -106,14 +106,17 @@ def read_history(body: bytes, fields: str, asked: Iterable[str]) -> tuple[tuple[
 
     Returns one History for each symbol that was asked for and answered, and how many rows or points were
     broken: of the wrong type, not finite, at an impossible time, or of a symbol that nobody asked for. Of
-    points at the same time the last counts. Raises BrokenBody.
+    points at the same time the last counts. Raises BrokenBody, also where several rows came and none can be read:
+    one symbol may be broken by itself, all of them at once are a fault of the answer, and no symbol is to be taken
+    for one without data because of it.
     """
     names = fields.split()
     pick = itemgetter("t", *names)
     wanted = set(asked)
     histories: dict[str, History] = {}
-    broken = 0
-    for row in _rows(body):
+    broken, sound = 0, False
+    rows = _rows(body)
+    for row in rows:
         symbol = row.get("symbol") if isinstance(row, dict) else None
         points = row.get("history") if isinstance(row, dict) else None
         if not isinstance(symbol, str) or symbol not in wanted or symbol in histories or not isinstance(points, list):
@@ -121,7 +124,10 @@ def read_history(body: bytes, fields: str, asked: Iterable[str]) -> tuple[tuple[
             continue
         good, bad = _points(points, pick)
         broken += bad
+        sound = sound or bool(good) or not bad
         histories[symbol] = History(symbol, fields, good)
+    if len(rows) > 1 and not sound:
+        raise BrokenBody(f"none of the {len(rows)} rows can be read")
     return tuple(histories.values()), broken
 
 

@@ -2,22 +2,49 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Event, Thread
 from types import TracebackType
 from typing import Self
 
 
 @dataclass(frozen=True)
 class Canned:
-    """One answer; `length` promises another number of bytes than are sent."""
+    """One answer; `length` promises another number of bytes than are sent.
+
+    `ending` is "" for an answer like any other, "reset" for a connection that is broken off behind the body (RST),
+    "early reset" for one that is broken off without a byte, "closed" for one that is closed without a byte, "silent"
+    for one that stays open and says nothing.
+    """
 
     status: int = 200
     body: bytes = b"[]"
     headers: Mapping[str, str] = field(default_factory=dict)
     length: int | None = None
+    ending: str = ""
+
+
+def deliver(answer: Canned, handler: BaseHTTPRequestHandler, stopped: Event) -> None:
+    """Send an answer, or what there is of it; one that is silent ends when `stopped` is set."""
+    if answer.ending == "silent":
+        stopped.wait()
+    if answer.ending in {"", "reset"}:
+        handler.send_response(answer.status)
+        for name, value in answer.headers.items():
+            handler.send_header(name, value)
+        handler.send_header("Content-Length", str(len(answer.body) if answer.length is None else answer.length))
+        handler.end_headers()
+        handler.wfile.write(answer.body)
+    if answer.length is not None or answer.ending:
+        handler.close_connection = True
+    if answer.ending in {"reset", "early reset"}:
+        handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        os.close(handler.connection.detach())
 
 
 class ScriptedServer:
@@ -27,6 +54,7 @@ class ScriptedServer:
         self.paths: list[str] = []
         self.keys: list[str | None] = []
         self.bodies: list[bytes] = []
+        self._stopped = Event()
         script = list(answers)
         outer = self
 
@@ -40,15 +68,7 @@ class ScriptedServer:
             def do_GET(self) -> None:
                 outer.paths.append(self.path)
                 outer.keys.append(self.headers.get("api_key"))
-                answer = script.pop(0) if len(script) > 1 else script[0]
-                self.send_response(answer.status)
-                for name, value in answer.headers.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", str(len(answer.body) if answer.length is None else answer.length))
-                self.end_headers()
-                self.wfile.write(answer.body)
-                if answer.length is not None:
-                    self.close_connection = True
+                deliver(script.pop(0) if len(script) > 1 else script[0], self, outer._stopped)
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -63,5 +83,6 @@ class ScriptedServer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._stopped.set()
         self._server.shutdown()
         self._server.server_close()

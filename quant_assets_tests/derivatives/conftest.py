@@ -70,16 +70,17 @@ class Provider:
     def resolve(self, empty: Mapping[str, set[str]]) -> pd.DataFrame:
         return resolve_markets(self.markets, self.market_list, now=self.clock.moment, empty=empty)
 
-    def client(self, key: str | None = DEFAULT_KEY) -> CoinalyzeClient:
+    def client(self, key: str | None = DEFAULT_KEY, url: str = "", **options: object) -> CoinalyzeClient:
         budget = CallBudget(
             self.folder / "budget.sqlite", self.calls_per_minute, clock=self.clock.seconds, sleep=self.clock.sleep
         )
         client = CoinalyzeClient(
             None if key is None else SecretStr(key),
-            self.emulator.url,
+            url or self.emulator.url,
             budget,
             clock=self.clock.seconds,
             sleep=self.clock.sleep,
+            **options,  # type: ignore[arg-type]
         )
         return self.stack.enter_context(closing(client))
 

@@ -1,0 +1,74 @@
+"""A sweep over a provider that can be spoiled, with what it left in the store; every part of it real."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from quant_assets.coinalyze import CoinalyzeClient
+from quant_assets.derivatives.datasets import SPECS
+from quant_assets.derivatives.report import RefreshReport
+from quant_assets.emulator import DEFAULT_KEY, Emulator, Universe, plain_universe
+from quant_assets_tests.derivatives.conftest import MovableClock, Provider
+from quant_assets_tests.faults.gate import Gate
+
+#: Two requests for each of four datasets, the second of two symbols.
+MARKETS = 22
+Stored = dict[str, list[tuple[Any, ...]]]
+
+
+@dataclass
+class Sweep:
+    """A refresh of plain markets through a gate, on one virtual clock."""
+
+    provider: Provider
+    gate: Gate
+
+    def client(self, key: str | None = DEFAULT_KEY, url: str = "", **options: object) -> CoinalyzeClient:
+        return self.provider.client(key, url or self.gate.url, **options)
+
+    def refresh(self, **options: Any) -> tuple[pd.DataFrame, RefreshReport]:
+        return self.provider.refresh(**{"client": self.client(), **options})
+
+    def stored(self) -> Stored:
+        """Return all that is known: the bars, the ranges that were asked for, who was answered and who had nothing."""
+        return stored_in(self.provider.folder)
+
+
+def stored_in(folder: Path) -> Stored:
+    with closing(sqlite3.connect(folder / "derivatives.sqlite")) as connection:
+        tables = {name: f"SELECT * FROM {name} ORDER BY symbol, t" for name in SPECS}
+        tables["asked"] = "SELECT * FROM asked ORDER BY dataset, symbol, start"
+        tables["seen"] = "SELECT * FROM seen ORDER BY dataset, symbol"
+        tables["empty"] = "SELECT dataset, symbol FROM empty ORDER BY dataset, symbol"
+        return {name: connection.execute(sql).fetchall() for name, sql in tables.items()}
+
+
+@contextmanager
+def sweep_in(folder: Path, universe: Universe, calls_per_minute: int = 6000) -> Iterator[Sweep]:
+    clock = MovableClock()
+    with ExitStack() as stack:
+        emulator = stack.enter_context(Emulator(universe, calls_per_minute=calls_per_minute, clock=clock))
+        gate = stack.enter_context(Gate(emulator))
+        yield Sweep(Provider(emulator, clock, folder, stack, calls_per_minute), gate)
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Iterator[Sweep]:
+    with sweep_in(tmp_path, plain_universe(MARKETS)) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def clean(tmp_path_factory: pytest.TempPathFactory) -> Stored:
+    """What a sweep stores where nothing is spoiled."""
+    with sweep_in(tmp_path_factory.mktemp("clean"), plain_universe(MARKETS)) as made:
+        made.refresh()
+        return made.stored()

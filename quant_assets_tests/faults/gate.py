@@ -1,0 +1,102 @@
+"""A gate between the client and an emulator: every request goes through it, and any answer may be spoiled on the way.
+
+Here: passing requests on over real HTTP, remembering them, sending what a test makes of the answer. Not here: what
+is done to an answer (troubles.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Event, Lock, Thread
+from types import TracebackType
+from typing import Self
+from urllib.parse import parse_qs, urlsplit
+
+from quant_assets.emulator import Emulator
+from quant_assets_tests.coinalyze.scripted import Canned, deliver
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request that arrived: its number from 0 on, its endpoint, its symbols, and when (by the emulator's clock)."""
+
+    number: int
+    endpoint: str
+    symbols: tuple[str, ...]
+    moment: datetime
+
+
+Spoil = Callable[[Asked, Canned], Canned]
+
+
+def passed_on(asked: Asked, answer: Canned) -> Canned:
+    """Spoil nothing."""
+    return answer
+
+
+class Gate:
+    """Serves what `emulator` answers, as `spoil` makes it; `asked` has every request that arrived, in order."""
+
+    def __init__(self, emulator: Emulator, spoil: Spoil = passed_on) -> None:
+        self.spoil = spoil
+        self.asked: list[Asked] = []
+        self._stopped = Event()
+        lock = Lock()
+        outer = self
+        upstream = urlsplit(emulator.url)
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
+
+            def do_GET(self) -> None:
+                parts = urlsplit(self.path)
+                symbols = parse_qs(parts.query).get("symbols", [""])[0]
+                with lock:
+                    asked = Asked(
+                        len(outer.asked),
+                        parts.path.removeprefix("/v1/"),
+                        tuple(symbols.split(",")) if symbols else (),
+                        emulator.clock(),
+                    )
+                    outer.asked.append(asked)
+                with closing(HTTPConnection(upstream.hostname or "", upstream.port, timeout=30)) as connection:
+                    connection.request("GET", self.path, headers={"api_key": self.headers.get("api_key", "")})
+                    response = connection.getresponse()
+                    kept = ("Retry-After", "X-Simulated", "Content-Type")
+                    headers = {name: value for name in kept if (value := response.headers.get(name))}
+                    answer = Canned(response.status, response.read(), headers)
+                deliver(outer.spoil(asked, answer), self, outer._stopped)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self._server.block_on_close = False
+        self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
+
+    @property
+    def calls(self) -> int:
+        """What everything that arrived has cost, refused or not: each symbol counts."""
+        return sum(max(len(asked.symbols), 1) for asked in self.asked)
+
+    def refuse(self) -> None:
+        """Take no new connection from now on."""
+        self._server.socket.close()
+
+    def __enter__(self) -> Self:
+        Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stopped.set()
+        self._server.shutdown()
+        self._server.server_close()

@@ -1,0 +1,96 @@
+"""An answer that is of no use costs attempts, and never data: what is known, what is asked again, what is spent.
+
+Here: troubles of whole answers, through the client, the refresh and the store. Not here: pauses that the provider
+asks for (test_api_pauses.py), or answers that are wrong in parts (test_api_answers.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from quant_assets_tests.coinalyze.scripted import Canned
+from quant_assets_tests.faults.chance import dice, rounds
+from quant_assets_tests.faults.conftest import MARKETS, Stored, Sweep
+from quant_assets_tests.faults.gate import Asked, Spoil
+from quant_assets_tests.faults.troubles import TROUBLES, Trouble
+
+REQUESTS = 8
+CALLS = MARKETS * 4
+ATTEMPTS = 5
+IN_A_ROW = 3
+#: A request that gets no answer is given up soon; nothing here takes as long.
+PATIENCE = {"read_seconds": 0.5}
+
+
+def befalls(trouble: Trouble, hit: Callable[[int], bool]) -> Spoil:
+    return lambda asked, answer: trouble(answer) if hit(asked.number) else answer
+
+
+@pytest.mark.parametrize("kind", TROUBLES)
+def test_a_trouble_that_passes_costs_one_more_request_and_no_data(sweep: Sweep, clean: Stored, kind: str) -> None:
+    number = dice(f"passing {kind}").randrange(REQUESTS)
+    sweep.gate.spoil = befalls(TROUBLES[kind], lambda arrived: arrived == number)
+    _, report = sweep.refresh(client=sweep.client(**PATIENCE))
+    assert len(sweep.gate.asked) == report.requests == REQUESTS + 1
+    assert sweep.gate.asked[number].symbols == sweep.gate.asked[number + 1].symbols
+    assert sweep.gate.calls == report.calls == CALLS + len(sweep.gate.asked[number].symbols)
+    assert (report.stopped, report.problems, report.retries) == ("", [], 1)
+    assert sweep.stored() == clean
+
+
+#: All of them in the long form; a silent provider would only take long.
+LASTING = [kind for kind in TROUBLES if kind != "no answer in time"]
+
+
+@pytest.mark.parametrize("kind", dice("lasting").sample(LASTING, rounds(7, len(LASTING))))
+def test_a_trouble_that_lasts_ends_the_refresh_and_costs_nothing_of_what_was_fetched(
+    sweep: Sweep, clean: Stored, kind: str
+) -> None:
+    begins = dice(f"lasting {kind}").randrange(REQUESTS - IN_A_ROW)
+    sweep.gate.spoil = befalls(TROUBLES[kind], lambda arrived: arrived >= begins)
+    _, report = sweep.refresh()
+    assert report.stopped == "provider_unavailable"
+    assert len(report.problems) == IN_A_ROW
+    assert len(sweep.gate.asked) == begins + IN_A_ROW * ATTEMPTS
+    had = sweep.gate.asked[:begins]
+    sweep.gate.spoil = lambda _, answer: answer
+    sweep.gate.asked.clear()
+    _, report = sweep.refresh()
+    assert report.stopped == ""
+    assert sweep.gate.calls == CALLS - sum(len(asked.symbols) for asked in had)
+    assert sweep.stored() == clean
+
+
+def test_a_provider_that_goes_away_in_the_middle_is_asked_for_the_rest_when_it_is_back(
+    sweep: Sweep, clean: Stored
+) -> None:
+    last = dice("goes away").randrange(1, REQUESTS - IN_A_ROW)
+
+    def go_away(asked: Asked, answer: Canned) -> Canned:
+        if asked.number < last:
+            return answer
+        sweep.gate.refuse()
+        return Canned(ending="early reset")
+
+    sweep.gate.spoil = go_away
+    _, report = sweep.refresh()
+    assert report.stopped == "provider_unavailable"
+    assert len(sweep.gate.asked) == last + 1
+    fetched = sum(len(asked.symbols) for asked in sweep.gate.asked[:last])
+    _, report = sweep.refresh(client=sweep.client(url=sweep.provider.emulator.url))
+    assert (report.stopped, report.calls) == ("", CALLS - fetched)
+    assert sweep.stored() == clean
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9/v1", "https://coinalyze.invalid/v1"], ids=["refused", "no name"])
+def test_a_provider_that_cannot_be_reached_ends_the_refresh_and_leaves_what_was_known(sweep: Sweep, url: str) -> None:
+    sweep.refresh()
+    known = sweep.stored()
+    sweep.provider.clock.sleep(3600)
+    symbol_map, report = sweep.refresh(client=sweep.client(url=url, attempts=1))
+    assert (report.stopped, report.requests) == ("provider_unavailable", IN_A_ROW)
+    assert all("the connection failed" in problem for problem in report.problems)
+    assert len(symbol_map) == MARKETS
+    assert sweep.stored() == known
