@@ -291,9 +291,10 @@ class CoinalyzeClient:
             raise KeyRefused(f"{what}: the key was refused ({status}); check COINALYZE_API_KEY")
         if status == 429:
             self.usage.rate_limited += 1
-            now = datetime.fromtimestamp(self._clock(), UTC)
-            seconds = read_retry_after(response.headers.get("Retry-After"), now)
+            seconds = read_retry_after(response.headers.get("Retry-After"), datetime.fromtimestamp(self._clock(), UTC))
             if seconds is not None and seconds > LONGEST_PAUSE_SECONDS:
+                # Too long to wait for, or nonsense: nobody asks for as long as a pause may last, and then once more.
+                self.budget.pause(LONGEST_PAUSE_SECONDS)
                 raise ProviderUnavailable(f"{what}: the provider wants a pause of {seconds:.0f} s (429)")
             self.budget.pause(PAUSE_WITHOUT_ADVICE_SECONDS if seconds is None else seconds)
             raise _Transient("too many calls (429)")

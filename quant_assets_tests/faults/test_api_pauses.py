@@ -1,0 +1,98 @@
+"""A pause that the provider asks for is kept, costs one more request, and no data; a senseless one stops nobody.
+
+Here: 429 with every kind of `Retry-After`, through the client, the budget, the refresh and the store. Not here: how
+the header is read (coinalyze/test_client.py).
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from email.utils import format_datetime
+
+import pytest
+
+from quant_assets_tests.coinalyze.scripted import Canned
+from quant_assets_tests.derivatives.conftest import NOW
+from quant_assets_tests.faults.chance import dice
+from quant_assets_tests.faults.conftest import Stored, Sweep
+from quant_assets_tests.faults.gate import Asked, Spoil
+from quant_assets_tests.faults.test_api_connections import ATTEMPTS, CALLS, IN_A_ROW, REQUESTS
+
+DATE = format_datetime(NOW + timedelta(seconds=40), usegmt=True)
+WITHOUT_ADVICE = 15.0
+
+
+def too_many(retry_after: str | None, first: int, last: int) -> Spoil:
+    headers = {} if retry_after is None else {"Retry-After": retry_after}
+
+    def spoil(asked: Asked, answer: Canned) -> Canned:
+        return Canned(429, b'{"message": "Too Many Requests"}', headers) if first <= asked.number <= last else answer
+
+    return spoil
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "seconds"),
+    [
+        ("7", 7.0),
+        ("57.366", 57.366),
+        (DATE, 40.0),
+        (None, WITHOUT_ADVICE),
+        ("nan", WITHOUT_ADVICE),
+        ("inf", WITHOUT_ADVICE),
+        ("a while", WITHOUT_ADVICE),
+        ("", WITHOUT_ADVICE),
+        ("-3", 0.0),
+        ("0", 0.0),
+    ],
+)
+def test_a_pause_is_kept_to_the_second_and_costs_one_more_request(
+    sweep: Sweep, clean: Stored, retry_after: str | None, seconds: float
+) -> None:
+    number = dice(f"pause {retry_after}").randrange(REQUESTS)
+    sweep.gate.spoil = too_many(retry_after, number, number)
+    _, report = sweep.refresh()
+    refused, repeated = sweep.gate.asked[number : number + 2]
+    assert refused.symbols == repeated.symbols
+    waited = (repeated.moment - refused.moment).total_seconds()
+    # The attempt's own wait, of half a second at the most, comes on top.
+    assert seconds - 0.01 <= waited <= seconds + 1.0
+    assert len(sweep.gate.asked) == REQUESTS + 1
+    assert (report.stopped, report.rate_limited) == ("", 1)
+    assert sweep.stored() == clean
+
+
+@pytest.mark.parametrize("retry_after", ["1e9", "86400", "601"])
+def test_a_pause_of_hours_is_asked_through_no_more_and_leaves_what_was_fetched(
+    sweep: Sweep, clean: Stored, retry_after: str
+) -> None:
+    number = dice(f"absurd {retry_after}").randrange(REQUESTS)
+    sweep.gate.spoil = too_many(retry_after, number, number)
+    begun = sweep.provider.clock.seconds()
+    _, report = sweep.refresh(deadline=begun + 120)
+    assert len(sweep.gate.asked) == number + 1
+    assert sweep.provider.clock.seconds() - begun <= 120
+    assert any("wants a pause" in problem for problem in report.problems)
+    _, report = sweep.refresh(deadline=sweep.provider.clock.seconds() + 120)
+    assert report.requests == 0
+    sweep.provider.clock.sleep(600)
+    _, report = sweep.refresh(deadline=sweep.provider.clock.seconds() + 120)
+    assert report.stopped == ""
+    assert sweep.gate.calls == CALLS + len(sweep.gate.asked[number].symbols)
+    assert sweep.stored() == clean
+
+
+def test_a_provider_that_says_nothing_but_too_many_is_given_up_after_three_requests(sweep: Sweep) -> None:
+    sweep.gate.spoil = too_many("1.5", 0, 10**9)
+    _, report = sweep.refresh()
+    assert report.stopped == "provider_unavailable"
+    assert len(sweep.gate.asked) == IN_A_ROW * ATTEMPTS
+
+
+def test_a_limit_that_is_lower_than_was_said_is_found_and_everything_comes_in_the_end(sweep: Sweep) -> None:
+    sweep.provider.emulator.calls_per_minute = 40
+    _, report = sweep.refresh()
+    assert report.stopped == ""
+    assert all(account.waiting == account.failed == 0 for account in report.datasets.values())
+    assert sweep.provider.emulator.accounting.calls == CALLS
+    assert sweep.provider.emulator.accounting.rate_limited <= REQUESTS
