@@ -168,7 +168,7 @@ class CoinalyzeClient:
             endpoint,
             symbols,
             parameters,
-            lambda body, asked: read_history(body, fields, asked),
+            lambda body, asked: read_history(body, fields, asked, signed="funding" in endpoint),
             deadline,
             narrow,
             on_wait,

@@ -101,11 +101,14 @@ def read_current(body: bytes) -> tuple[tuple[CurrentValue, ...], int]:
     )
 
 
-def read_history(body: bytes, fields: str, asked: Iterable[str]) -> tuple[tuple[History, ...], int]:
+def read_history(
+    body: bytes, fields: str, asked: Iterable[str], *, signed: bool = True
+) -> tuple[tuple[History, ...], int]:
     """Read a history answer with points of `fields` (names separated by spaces, like `"o h l c"`).
 
     Returns one History for each symbol that was asked for and answered, and how many rows or points were
-    broken: of the wrong type, not finite, at an impossible time, or of a symbol that nobody asked for. Of
+    broken: of the wrong type, not finite, below 0 where values are not `signed` (an amount is not, a rate is), at an
+    impossible time, or of a symbol that nobody asked for. Of
     points at the same time the last counts. Raises BrokenBody, also where several rows came and none can be read:
     one symbol may be broken by itself, all of them at once are a fault of the answer, and no symbol is to be taken
     for one without data because of it.
@@ -122,7 +125,7 @@ def read_history(body: bytes, fields: str, asked: Iterable[str]) -> tuple[tuple[
         if not isinstance(symbol, str) or symbol not in wanted or symbol in histories or not isinstance(points, list):
             broken += 1
             continue
-        good, bad = _points(points, pick)
+        good, bad = _points(points, pick, signed=signed)
         broken += bad
         sound = sound or bool(good) or not bad
         histories[symbol] = History(symbol, fields, good)
@@ -131,20 +134,23 @@ def read_history(body: bytes, fields: str, asked: Iterable[str]) -> tuple[tuple[
     return tuple(histories.values()), broken
 
 
-def _points(points: list[Any], pick: Callable[[Any], tuple[Any, ...]]) -> tuple[tuple[tuple[float, ...], ...], int]:
+def _points(
+    points: list[Any], pick: Callable[[Any], tuple[Any, ...]], *, signed: bool
+) -> tuple[tuple[tuple[float, ...], ...], int]:
     kept: dict[int, tuple[float, ...]] = {}
     broken = 0
     for point in points:
         try:
             t, *rest = pick(point)
-            time = int(_number(t))
+            moment = _number(t)
             numbers = tuple(_number(value) for value in rest)
         except (KeyError, TypeError, ValueError, OverflowError):
             broken += 1
             continue
-        if not 0 < time < LATEST_SECOND:
+        if not 0 < moment < LATEST_SECOND or moment % 1 or not (signed or min(numbers) >= 0):
             broken += 1
             continue
+        time = int(moment)
         broken += time in kept
         kept[time] = (time, *numbers)
     return tuple(kept[time] for time in sorted(kept)), broken

@@ -236,14 +236,13 @@ def _fetched(
 ) -> tuple[Fetched, int]:
     """Keep the closed bars alone, since one that is still open would be taken for final by a later window.
 
-    Returns also how many bars do not begin at a quarter hour: they are no 15-minute bars, and left out.
+    Returns also how many bars do not begin at a quarter hour, or begin after the range that was asked for: they are no
+    15-minute bars, or of the future, and left out.
     """
     start, end = asked_range
-    bars = {
-        row.symbol: [point for point in row.points if point[0] + BAR_SECONDS <= now and not point[0] % BAR_SECONDS]
-        for row in rows
-    }
-    odd = sum(bool(point[0] % BAR_SECONDS) for row in rows for point in row.points)
+    sound = {row.symbol: [p for p in row.points if not p[0] % BAR_SECONDS and p[0] <= end] for row in rows}
+    bars = {symbol: [p for p in points if p[0] + BAR_SECONDS <= now] for symbol, points in sound.items()}
+    odd = sum(len(row.points) - len(sound[row.symbol]) for row in rows)
     return Fetched(dataset, asked, bars, start, closed_through(end), int(now * 1000), simulated), odd
 
 

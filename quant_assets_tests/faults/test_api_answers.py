@@ -1,0 +1,201 @@
+"""What is wrong in a part of an answer costs that part alone: it is counted, never stored, and mended when it can be.
+
+Here: rows and points that are wrong beside others that are right, through the client, the refresh and the store. Not
+here: answers of which nothing can be used (test_api_connections.py), or bodies by the thousand (test_api_fuzz.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from random import Random
+from typing import Any
+
+import orjson
+import pytest
+
+from quant_assets.derivatives.datasets import SPECS
+from quant_assets_tests.coinalyze.scripted import Canned
+from quant_assets_tests.derivatives.conftest import NOW
+from quant_assets_tests.faults.chance import dice
+from quant_assets_tests.faults.conftest import MARKETS, Stored, Sweep
+from quant_assets_tests.faults.gate import Asked, Spoil
+
+Rows = list[dict[str, Any]]
+#: Changes the rows of an answer; returns how many rows or points are wrong now.
+Change = Callable[[Rows, Random], int]
+QUARTER = 900
+SOON = int(NOW.timestamp()) // QUARTER * QUARTER + QUARTER
+#: The one bar that is spoiled: the answers hold it, and the next request asks for it again.
+SPOILED = SOON - 10 * QUARTER
+
+
+def changing(change: Change, counted: list[int], random: Random, endpoint: str = "") -> Spoil:
+    """Change every answer, or those of one endpoint."""
+
+    def spoil(asked: Asked, answer: Canned) -> Canned:
+        if endpoint not in {"", asked.endpoint}:
+            return answer
+        rows = orjson.loads(answer.body)
+        counted.append(change(rows, random))
+        return replace(answer, body=orjson.dumps(rows))
+
+    return spoil
+
+
+def to_each_point(made: Callable[[dict[str, Any], Random], list[Any]]) -> Change:
+    """Put something beside the points of each row, made out of one of them."""
+
+    def change(rows: Rows, random: Random) -> int:
+        added = 0
+        for row in rows:
+            if row["history"]:
+                more = made(random.choice(row["history"]), random)
+                row["history"] += more
+                added += len(more)
+        return added
+
+    return change
+
+
+def _shuffle(rows: Rows, random: Random) -> int:
+    random.shuffle(rows)
+    for row in rows:
+        random.shuffle(row["history"])
+    return 0
+
+
+def _more_fields(rows: Rows, random: Random) -> int:
+    for row in rows:
+        row |= {"exchange": "A", "update": random.random(), "o": None}
+        for point in row["history"]:
+            point |= {"v": random.random(), "note": "preliminary", "x": [1, {}]}
+    return 0
+
+
+def _foreign_rows(rows: Rows, random: Random) -> int:
+    strange = [{**row, "symbol": row["symbol"].lower()} for row in rows]
+    rows[0:0] = strange
+    return len(strange)
+
+
+def _twice(rows: Rows, random: Random) -> int:
+    rows += orjson.loads(orjson.dumps(rows).replace(b'"t":17', b'"t":16'))
+    return len(rows) // 2
+
+
+def _nonsense_rows(rows: Rows, random: Random) -> int:
+    nonsense: list[Any] = [None, 7, "text", [], {}, {"symbol": None, "history": []}, {"history": []}]
+    rows[0:0] = nonsense
+    return len(nonsense)
+
+
+#: What comes beside the truth, and changes nothing of it.
+BESIDE: Mapping[str, Change] = {
+    "another order": _shuffle,
+    "more fields": _more_fields,
+    "symbols that nobody asked for": _foreign_rows,
+    "each symbol twice": _twice,
+    "rows that are none": _nonsense_rows,
+    "points twice": to_each_point(lambda point, _: [point, point]),
+    "points without a time": to_each_point(lambda point, _: [{**point, "t": None}, {"c": 1}, None, "text", []]),
+    "points off the grid": to_each_point(lambda point, random: [{**point, "t": point["t"] + random.randrange(1, 900)}]),
+    "points between two seconds": to_each_point(
+        lambda point, _: [{**dict.fromkeys(point, 1.5), "t": point["t"] + 0.5}]
+    ),
+    "points in the future": to_each_point(
+        lambda point, random: [{**point, "t": SOON + QUARTER * n} for n in (0, random.randrange(1, 9999))]
+    ),
+    "points in milliseconds": to_each_point(lambda point, _: [{**point, "t": point["t"] * 1000}]),
+    "points before the beginning": to_each_point(lambda point, _: [{**point, "t": 0}, {**point, "t": -QUARTER}]),
+}
+
+
+@pytest.mark.parametrize("kind", BESIDE)
+def test_what_comes_beside_the_truth_is_counted_and_changes_nothing(sweep: Sweep, clean: Stored, kind: str) -> None:
+    counted: list[int] = []
+    sweep.gate.spoil = changing(BESIDE[kind], counted, dice(kind))
+    _, report = sweep.refresh()
+    assert sweep.stored() == clean
+    assert report.broken_points == sum(counted)
+    assert (report.calls, report.retries, report.stopped) == (MARKETS * 4, 0, "")
+
+
+VALUES: Mapping[str, Any] = {
+    "null": None,
+    "true": True,
+    "text": "n/a",
+    "NaN as text": "NaN",
+    "Infinity as text": "-Infinity",
+    "too large": 1e25,
+    "a list": [1.0],
+    "an object": {"value": 1.0},
+    "empty": "",
+}
+
+
+def _without_bar(stored: Stored, dataset: str) -> Stored:
+    return {**stored, dataset: [row for row in stored[dataset] if row[1] != SPOILED]}
+
+
+@pytest.mark.parametrize("kind", [*VALUES, "no field", "negative"])
+def test_a_bar_with_a_wrong_value_is_left_out_alone_and_mended_by_the_next_request(
+    sweep: Sweep, clean: Stored, kind: str
+) -> None:
+    random = dice(f"value {kind}")
+    # A rate may be negative, an amount may not.
+    dataset = random.choice([name for name in SPECS if name != "funding_rate" or kind != "negative"])
+
+    def spoil_bar(rows: Rows, _: Random) -> int:
+        points = [point for row in rows for point in row["history"] if point["t"] == SPOILED]
+        for point in points:
+            field = random.choice(SPECS[dataset].fields)
+            if kind == "no field":
+                del point[field]
+            else:
+                point[field] = -1.0 if kind == "negative" else VALUES[kind]
+        return len(points)
+
+    counted: list[int] = []
+    sweep.gate.spoil = changing(spoil_bar, counted, random, SPECS[dataset].endpoint)
+    _, report = sweep.refresh()
+    assert report.broken_points == sum(counted) > 0
+    assert sweep.stored() == _without_bar(clean, dataset)
+    sweep.gate.spoil = lambda _, answer: answer
+    sweep.provider.clock.sleep(3600)
+    sweep.refresh()
+    mended = [row for row in sweep.stored()[dataset] if row[1] == SPOILED]
+    assert mended == [row for row in clean[dataset] if row[1] == SPOILED]
+
+
+@pytest.mark.parametrize("history", [None, {}, "[]", 0, [[1, 2]], [{"t": "then"}]], ids=repr)
+def test_a_symbol_whose_row_is_broken_costs_no_other_and_nothing_is_guessed_for_it(
+    sweep: Sweep, clean: Stored, history: Any
+) -> None:
+    random = dice(f"row {history!r}")
+    dataset = random.choice(list(SPECS))
+    victims: list[str] = []
+
+    def spoil_row(rows: Rows, _: Random) -> int:
+        row = random.choice(rows)
+        victims.append(row["symbol"])
+        row["history"] = history
+        return 1
+
+    sweep.gate.spoil = changing(spoil_row, [], random, SPECS[dataset].endpoint)
+    symbol_map, report = sweep.refresh()
+    assert report.broken_points == len(victims) == 2
+    assert sweep.stored()[dataset] == [row for row in clean[dataset] if row[0] not in victims]
+    assert all(sweep.stored()[other] == clean[other] for other in SPECS if other != dataset)
+    assert sweep.gate.calls == MARKETS * 4
+    assert set(symbol_map[f"{dataset}_symbol"]) == set(sweep.provider.emulator.universe.listings)
+
+
+def test_an_answer_that_is_broken_whole_never_makes_a_market_look_empty(sweep: Sweep) -> None:
+    sweep.gate.spoil = changing(lambda rows, _: sum(bool(row.pop("history")) for row in rows), [], dice("whole"))
+    for _ in range(3):
+        symbol_map, report = sweep.refresh()
+        assert report.stopped == "provider_unavailable"
+        sweep.provider.clock.sleep(QUARTER)
+    assert sweep.stored()["empty"] == sweep.stored()["asked"] == []
+    assert (symbol_map["status"] == "resolved").all()
