@@ -1,0 +1,108 @@
+"""The key: one that is refused in the middle of a sweep stops it at once, and none is ever seen anywhere.
+
+Here: what a refused key costs and leaves, and where the key must not appear whatever goes wrong. Not here: how it
+travels (coinalyze/test_client.py).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import traceback
+from pathlib import Path
+
+import orjson
+import pytest
+
+from quant_assets.coinalyze import CoinalyzeError
+from quant_assets_tests.coinalyze.scripted import Canned
+from quant_assets_tests.faults.chance import dice
+from quant_assets_tests.faults.conftest import Stored, Sweep
+from quant_assets_tests.faults.gate import Asked, Gate
+from quant_assets_tests.faults.test_api_connections import CALLS, REQUESTS
+from quant_assets_tests.faults.troubles import TROUBLES
+from quant_assets_tests.test_cli import run
+from quant_assets_tests.world import World
+
+SECRET = "k3y-0f-th3-f4ult-t3sts/+=&"
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_key_that_is_refused_in_the_middle_stops_at_once_and_keeps_what_was_fetched(
+    sweep: Sweep, clean: Stored, status: int
+) -> None:
+    last = dice(f"refused {status}").randrange(1, REQUESTS)
+    sweep.gate.spoil = lambda asked, answer: Canned(status, b"{}") if asked.number >= last else answer
+    _, report = sweep.refresh()
+    assert (report.stopped, len(sweep.gate.asked), report.retries) == ("key_refused", last + 1, 0)
+    had = sweep.gate.asked[:last]
+    sweep.gate.spoil = lambda _, answer: answer
+    sweep.gate.asked.clear()
+    sweep.refresh()
+    assert sweep.gate.calls == CALLS - sum(len(asked.symbols) for asked in had)
+    assert sweep.stored() == clean
+
+
+def test_a_scan_whose_key_is_refused_in_the_middle_writes_its_feed_and_ends_with_3(
+    world: World, tmp_path: Path
+) -> None:
+    def refuse(asked: Asked, answer: Canned) -> Canned:
+        # Two lists and two requests go through.
+        return Canned(401, b'{"message": "Invalid or missing API key"}') if asked.number >= 4 else answer
+
+    with Gate(world.emulator, refuse) as gate:
+        environment = {**world.environment("refused_midway"), "COINALYZE_BASE_URL": gate.url}
+        done = run("scan", str(world.candles), "--json", env=environment, cwd=tmp_path)
+    assert done.returncode == 3
+    assert len(gate.asked) == 5
+    assert "key was refused" in done.stderr
+    summary = orjson.loads(done.stdout)
+    feed = orjson.loads(Path(summary["feed"]).read_bytes())
+    assert len(feed["signals"]) == summary["markets"] * 3 > 0
+    assert summary["resolution"]["resolved"] > 0
+    fetched = set(gate.asked[2].symbols + gate.asked[3].symbols)
+    shown = {s["oi_metadata"]["coinalyze_symbol"] for s in feed["signals"] if s["oi_metadata"]["value"] is not None}
+    assert shown
+    assert shown <= fetched
+
+
+def _forms(secret: str) -> list[str]:
+    return [secret, json.dumps(secret)[1:-1]]
+
+
+@pytest.mark.parametrize(
+    "kind", [*TROUBLES, "400", "401", "302", "a day's pause", "key repeated with 400", "key repeated with 200"]
+)
+def test_the_key_is_in_no_exception_log_report_or_file(
+    sweep: Sweep, tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    others = {
+        "400": Canned(400, b"{}"),
+        "401": Canned(401, b"{}"),
+        "302": Canned(302, b"", {"Location": "https://coinalyze.invalid/?api_key="}),
+        "a day's pause": Canned(429, b"{}", {"Retry-After": "86400"}),
+        "key repeated with 400": Canned(400, orjson.dumps({"message": f"unknown key {SECRET}"})),
+        "key repeated with 200": Canned(200, orjson.dumps({"message": f"welcome {SECRET}"}), {"X-Key": SECRET}),
+    }
+    caplog.set_level(logging.DEBUG)
+    sweep.provider.emulator.key = SECRET
+    sweep.gate.spoil = lambda _, answer: TROUBLES[kind](answer) if kind in TROUBLES else others[kind]
+    client = sweep.client(SECRET, attempts=2, read_seconds=0.2)
+    _, report = sweep.refresh(client=client)
+    with pytest.raises(CoinalyzeError) as caught:
+        now = int(sweep.provider.clock.seconds())
+        symbols = sorted(sweep.provider.emulator.universe.listings)[:2]
+        client.history(
+            "open-interest-history", symbols, interval="15min", start=now - 9000, end=now, deadline=now + 300.0
+        )
+    sweep.provider.store().save_report("2026-01-19-17:30", orjson.dumps(report.as_dict()).decode())
+    shown = [repr(client), repr(vars(client)), repr(report), caplog.text]
+    error: BaseException | None = caught.value
+    while error is not None:
+        shown += [repr(error), repr(vars(error)), *traceback.format_exception(error)]
+        error = error.__cause__ or error.__context__
+    kept = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+    assert kept
+    for form in _forms(SECRET):
+        assert not any(form in text for text in shown)
+        assert not any(form.encode() in content for content in kept)
