@@ -171,6 +171,8 @@ def _read_rows(body: bytes, read: Callable[[dict[str, Any]], Row]) -> tuple[tupl
     broken = 0
     for row in _rows(body):
         try:
+            if not isinstance(row, dict):
+                raise TypeError("a row is an object")
             rows.append(read(row))
         except (KeyError, TypeError, ValueError, OverflowError):
             broken += 1

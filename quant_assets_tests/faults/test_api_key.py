@@ -89,12 +89,11 @@ def test_the_key_is_in_no_exception_log_report_or_file(
     sweep.gate.spoil = lambda _, answer: TROUBLES[kind](answer) if kind in TROUBLES else others[kind]
     client = sweep.client(SECRET, attempts=2, read_seconds=0.2)
     _, report = sweep.refresh(client=client)
+    now = int(sweep.provider.clock.seconds())
+    symbols = sorted(sweep.provider.emulator.universe.listings)[:2]
+    limits = {"interval": "15min", "start": now - 9000, "end": now, "deadline": now + 300.0}
     with pytest.raises(CoinalyzeError) as caught:
-        now = int(sweep.provider.clock.seconds())
-        symbols = sorted(sweep.provider.emulator.universe.listings)[:2]
-        client.history(
-            "open-interest-history", symbols, interval="15min", start=now - 9000, end=now, deadline=now + 300.0
-        )
+        client.history("open-interest-history", symbols, **limits)  # type: ignore[arg-type]
     sweep.provider.store().save_report("2026-01-19-17:30", orjson.dumps(report.as_dict()).decode())
     shown = [repr(client), repr(vars(client)), repr(report), caplog.text]
     error: BaseException | None = caught.value
