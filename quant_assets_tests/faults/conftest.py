@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -16,8 +17,10 @@ from quant_assets.coinalyze import CoinalyzeClient
 from quant_assets.derivatives.datasets import SPECS
 from quant_assets.derivatives.report import RefreshReport
 from quant_assets.emulator import DEFAULT_KEY, Emulator, Universe, plain_universe
+from quant_assets.scan import ScanResult
 from quant_assets_tests.derivatives.conftest import MovableClock, Provider
 from quant_assets_tests.faults.gate import Gate
+from quant_assets_tests.world import World
 
 #: Two requests for each of four datasets, the second of two symbols.
 MARKETS = 22
@@ -72,3 +75,23 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> Stored:
     with sweep_in(tmp_path_factory.mktemp("clean"), plain_universe(MARKETS)) as made:
         made.refresh()
         return made.stored()
+
+
+@dataclass(frozen=True)
+class Scanned:
+    """A world, and what a scan gave of it where nothing is spoiled, in the data folder of this name."""
+
+    world: World
+    name: str
+    result: ScanResult
+
+    def copied(self, name: str) -> Path:
+        """Return a data folder of another name that begins where this scan ended."""
+        target = self.world.folder / name
+        shutil.copytree(self.world.folder / self.name, target)
+        return target
+
+
+@pytest.fixture(scope="session")
+def scanned(world: World) -> Scanned:
+    return Scanned(world, "faults_clean", world.scan("faults_clean"))

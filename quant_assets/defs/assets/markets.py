@@ -51,6 +51,11 @@ def _failure(error: Exception, usage: Usage, config: MarketListConfig) -> dg.Fai
     return dg.Failure(str(error), metadata=spent, allow_retries=config.retry and isinstance(error, ProviderUnavailable))
 
 
+def _perpetuals(market_list: pd.DataFrame) -> set[str]:
+    """Return the symbols that can serve a market."""
+    return set(market_list.loc[market_list["is_perpetual"], "symbol"])
+
+
 def market_list_asset(provider: str) -> dg.AssetsDefinition:
     """Return the asset `coinalyze_markets`, as this provider lists them: another one's list is another version."""
 
@@ -61,8 +66,8 @@ def market_list_asset(provider: str) -> dg.AssetsDefinition:
         owners=["team:quant"],
         description=(
             "Every futures market that Coinalyze lists, with the name of its exchange: `/exchanges` and "
-            "`/future-markets`, two calls. An answer that is empty, or has lost more than half of the last one, is "
-            "refused, and the last list goes on serving."
+            "`/future-markets`, two calls. An answer that is empty, or has lost more than half of the last one or of its "
+            "perpetuals, is refused, and the last list goes on serving."
         ),
         metadata=columns.schema(columns.COINALYZE_MARKETS),
         code_version=provider,
@@ -99,6 +104,9 @@ def market_list_asset(provider: str) -> dg.AssetsDefinition:
             codes = [exchange.code for exchange in exchanges.rows]
             refuse_shrunken_list("/exchanges", codes, () if last is None else set(last["exchange"]))
             refuse_shrunken_list("/future-markets", set(table["symbol"]), () if last is None else set(last["symbol"]))
+            # A list may be as long as ever and have nothing left that could serve a market.
+            perpetuals = () if last is None else _perpetuals(last)
+            refuse_shrunken_list("/future-markets (perpetuals)", _perpetuals(table), perpetuals)
         except MarketListRefused as error:
             raise _failure(error, usage, config) from None
         return dg.MaterializeResult(

@@ -1,0 +1,141 @@
+"""The market list: one that cannot be the truth is refused, and one with new names loses nothing that is known.
+
+Here: lists that are empty, halved or renamed, through the asset, the map, the refresh and the feed. Not here: the
+rule itself (markets/test_market_list.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from random import Random
+from typing import Any
+
+import orjson
+import pytest
+
+from quant_assets.definitions import build_definitions
+from quant_assets.emulator import DEFAULT_KEY, Universe
+from quant_assets.lake import Lake
+from quant_assets.scan import MarketListRun, fetch_market_list_if_due, open_instance
+from quant_assets_tests.faults.chance import dice
+from quant_assets_tests.faults.conftest import Scanned, stored_in
+from quant_assets_tests.world import World, environment
+
+A_DAY_MS = 86_400_000
+
+
+def renamed(universe: Universe, count: int, random: Random) -> Universe:
+    """Give `count` of the markets another symbol; all else of them, their data too, stays."""
+    chosen = set(random.sample(sorted(universe.listings), count))
+    listings = {}
+    for symbol, listing in universe.listings.items():
+        name = f"N-{symbol}" if symbol in chosen else symbol
+        listings[name] = replace(listing, row=replace(listing.row, symbol=name))
+    return replace(universe, listings=listings)
+
+
+def shortened(universe: Universe, count: int, random: Random) -> Universe:
+    return universe.without(set(random.sample(sorted(universe.listings), count)))
+
+
+def with_rows(universe: Universe, **changes: Any) -> Universe:
+    listings = {name: replace(each, row=replace(each.row, **changes)) for name, each in universe.listings.items()}
+    return replace(universe, listings=listings)
+
+
+def half(universe: Universe) -> int:
+    return len(universe.listings) // 2
+
+
+@contextmanager
+def listing(world: World, universe: Universe) -> Iterator[None]:
+    """Let the provider have another market list."""
+    before = world.emulator.universe
+    world.emulator.universe = universe
+    try:
+        yield
+    finally:
+        world.emulator.universe = before
+
+
+def age(world: World, name: str) -> None:
+    """Make the market list a day old, so that it is due."""
+    lake = Lake(world.settings(name).lake_dir)
+    table = lake.read(["coinalyze_markets"])
+    assert table is not None
+    lake.write(["coinalyze_markets"], None, table.assign(fetched_at_ms=table["fetched_at_ms"] - A_DAY_MS))
+
+
+def fetch(world: World, name: str) -> MarketListRun:
+    settings = world.settings(name)
+    home = str(world.folder / name / "dagster")
+    with environment(COINALYZE_API_KEY=DEFAULT_KEY, DAGSTER_HOME=home), open_instance(settings) as instance:
+        return fetch_market_list_if_due(settings, build_definitions(settings), instance)
+
+
+@pytest.fixture(scope="module")
+def listed(scanned: Scanned) -> Scanned:
+    """A scan whose market list is a day old."""
+    scanned.copied("faults_list")
+    age(scanned.world, "faults_list")
+    return replace(scanned, name="faults_list")
+
+
+REFUSED: Mapping[str, Callable[[Universe, Random], Universe]] = {
+    "empty": lambda universe, _: replace(universe, listings={}),
+    "without more than half": lambda universe, random: shortened(universe, half(universe) + 1, random),
+    "as long, with other names": lambda universe, random: renamed(universe, len(universe.listings), random),
+    "without a perpetual": lambda universe, _: with_rows(universe, is_perpetual=False),
+    "without an exchange": lambda universe, _: replace(universe, exchanges=()),
+    "with other exchanges": lambda universe, _: replace(
+        universe, exchanges=tuple((name, f"{code}{code}") for name, code in universe.exchanges)
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_a_list_that_cannot_be_the_truth_is_refused_and_the_last_one_stays(listed: Scanned, kind: str) -> None:
+    world = listed.world
+    path = Lake(world.settings(listed.name).lake_dir).path(["coinalyze_markets"])
+    before = path.read_bytes()
+    with listing(world, REFUSED[kind](world.emulator.universe, dice(kind))):
+        run = fetch(world, listed.name)
+    assert "is kept" in run.problem
+    assert (run.calls, run.requests, run.key_refused) == (2, 2, False)
+    assert path.read_bytes() == before
+
+
+def test_a_scan_whose_list_is_refused_gives_the_same_signals_and_says_so(listed: Scanned) -> None:
+    world = listed.world
+    with listing(world, replace(world.emulator.universe, listings={})):
+        result = world.scan(listed.name, window=world.window)
+    assert any("market list" in note and "empty" in note for note in result.notes)
+    assert result.api["calls"] == 2
+    assert orjson.dumps(result.feed["signals"]) == orjson.dumps(listed.result.feed["signals"])
+
+
+def test_a_list_that_renames_half_is_followed_by_name_and_asset_and_loses_nothing(scanned: Scanned) -> None:
+    world, name = scanned.world, "faults_renamed"
+    store = scanned.copied(name) / "store" / "loopback"
+    age(world, name)
+    before = stored_in(store)
+    given = world.emulator.universe
+    accepted = len(world.emulator.accounting.accepted)
+    with listing(world, renamed(given, half(given), dice("renamed"))):
+        result = world.scan(name, window=world.window)
+    asked = [symbol for request in world.emulator.accounting.accepted[accepted:] for symbol in request.symbols]
+    after = stored_in(store)
+    for dataset, rows in before.items():
+        assert set(rows) <= set(after[dataset]), dataset
+    # Nothing is asked for but what has a new name.
+    assert asked
+    assert all(symbol.startswith("N-") for symbol in asked)
+    assert result.feed["stats"]["resolution"] == scanned.result.feed["stats"]["resolution"]
+    # The contracts are what they were, and so are their numbers.
+    now, then = (
+        {(s["exchange"], s["symbol"], s["strategy"]): (s["score"], s["oi_metadata"]["value"]) for s in feed["signals"]}
+        for feed in (result.feed, scanned.result.feed)
+    )
+    assert now == then
