@@ -66,8 +66,8 @@ def market_list_asset(provider: str) -> dg.AssetsDefinition:
         owners=["team:quant"],
         description=(
             "Every futures market that Coinalyze lists, with the name of its exchange: `/exchanges` and "
-            "`/future-markets`, two calls. An answer that is empty, or has lost more than half of the last one or of its "
-            "perpetuals, is refused, and the last list goes on serving."
+            "`/future-markets`, two calls. An answer that is empty, or has lost more than half of the last one or of "
+            "its perpetuals, is refused, and the last list goes on serving."
         ),
         metadata=columns.schema(columns.COINALYZE_MARKETS),
         code_version=provider,
