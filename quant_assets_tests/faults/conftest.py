@@ -6,7 +6,7 @@ import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from quant_assets.coinalyze import CoinalyzeClient
-from quant_assets.derivatives.datasets import SPECS
+from quant_assets.derivatives.datasets import BAR_SECONDS, SPECS
 from quant_assets.derivatives.report import RefreshReport
 from quant_assets.emulator import DEFAULT_KEY, Emulator, Universe, plain_universe
 from quant_assets.scan import ScanResult
@@ -24,6 +24,9 @@ from quant_assets_tests.world import World
 
 #: Two requests for each of four datasets, the second of two symbols.
 MARKETS = 22
+#: As many bars as all that is asserted here needs; more would only take longer.
+BARS = 16
+CALLS_PER_MINUTE = 6000
 Stored = dict[str, list[tuple[Any, ...]]]
 
 
@@ -55,24 +58,29 @@ def stored_in(folder: Path) -> Stored:
 
 
 @contextmanager
-def sweep_in(folder: Path, universe: Universe, calls_per_minute: int = 6000) -> Iterator[Sweep]:
+def sweep_in(folder: Path) -> Iterator[Sweep]:
     clock = MovableClock()
+    begins = int(clock.seconds()) // BAR_SECONDS * BAR_SECONDS - BARS * BAR_SECONDS
+    plain = plain_universe(MARKETS)
+    universe = Universe.of(
+        replace(listing, source=replace(listing.source, begins=begins)) for listing in plain.listings.values()
+    )
     with ExitStack() as stack:
-        emulator = stack.enter_context(Emulator(universe, calls_per_minute=calls_per_minute, clock=clock))
+        emulator = stack.enter_context(Emulator(universe, calls_per_minute=CALLS_PER_MINUTE, clock=clock))
         gate = stack.enter_context(Gate(emulator))
-        yield Sweep(Provider(emulator, clock, folder, stack, calls_per_minute), gate)
+        yield Sweep(Provider(emulator, clock, folder, stack, CALLS_PER_MINUTE), gate)
 
 
 @pytest.fixture
 def sweep(tmp_path: Path) -> Iterator[Sweep]:
-    with sweep_in(tmp_path, plain_universe(MARKETS)) as made:
+    with sweep_in(tmp_path) as made:
         yield made
 
 
 @pytest.fixture(scope="session")
 def clean(tmp_path_factory: pytest.TempPathFactory) -> Stored:
     """What a sweep stores where nothing is spoiled."""
-    with sweep_in(tmp_path_factory.mktemp("clean"), plain_universe(MARKETS)) as made:
+    with sweep_in(tmp_path_factory.mktemp("clean")) as made:
         made.refresh()
         return made.stored()
 

@@ -17,7 +17,7 @@ import pytest
 from quant_assets.derivatives.datasets import SPECS
 from quant_assets_tests.coinalyze.scripted import Canned
 from quant_assets_tests.derivatives.conftest import NOW
-from quant_assets_tests.faults.chance import dice
+from quant_assets_tests.faults.chance import dice, rounds
 from quant_assets_tests.faults.conftest import MARKETS, Stored, Sweep
 from quant_assets_tests.faults.gate import Asked, Spoil
 
@@ -138,7 +138,11 @@ def _without_bar(stored: Stored, dataset: str) -> Stored:
     return {**stored, dataset: [row for row in stored[dataset] if row[1] != SPOILED]}
 
 
-@pytest.mark.parametrize("kind", [*VALUES, "no field", "negative"])
+#: All of them in the long form.
+WRONG = dice("values").sample(list(VALUES), rounds(4, len(VALUES)))
+
+
+@pytest.mark.parametrize("kind", [*WRONG, "no field", "negative"])
 def test_a_bar_with_a_wrong_value_is_left_out_alone_and_mended_by_the_next_request(
     sweep: Sweep, clean: Stored, kind: str
 ) -> None:
@@ -168,7 +172,10 @@ def test_a_bar_with_a_wrong_value_is_left_out_alone_and_mended_by_the_next_reque
     assert mended == [row for row in clean[dataset] if row[1] == SPOILED]
 
 
-@pytest.mark.parametrize("history", [None, {}, "[]", 0, [[1, 2]], [{"t": "then"}]], ids=repr)
+HISTORIES: list[Any] = [None, {}, "[]", 0, [[1, 2]], [{"t": "then"}]]
+
+
+@pytest.mark.parametrize("history", dice("rows").sample(HISTORIES, rounds(3, len(HISTORIES))), ids=repr)
 def test_a_symbol_whose_row_is_broken_costs_no_other_and_nothing_is_guessed_for_it(
     sweep: Sweep, clean: Stored, history: Any
 ) -> None:

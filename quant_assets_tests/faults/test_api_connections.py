@@ -44,7 +44,7 @@ def test_a_trouble_that_passes_costs_one_more_request_and_no_data(sweep: Sweep, 
 LASTING = [kind for kind in TROUBLES if kind != "no answer in time"]
 
 
-@pytest.mark.parametrize("kind", dice("lasting").sample(LASTING, rounds(7, len(LASTING))))
+@pytest.mark.parametrize("kind", dice("lasting").sample(LASTING, rounds(5, len(LASTING))))
 def test_a_trouble_that_lasts_ends_the_refresh_and_costs_nothing_of_what_was_fetched(
     sweep: Sweep, clean: Stored, kind: str
 ) -> None:
