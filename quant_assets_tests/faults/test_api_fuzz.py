@@ -58,9 +58,10 @@ def repeats(short: int, long: int) -> Callable[[Any], Any]:
 
 
 def _point(fields: str) -> st.SearchStrategy[dict[str, Any]]:
-    value = st.floats(0, 1e9) | NUMBERS | LEAVES
-    return st.fixed_dictionaries(
-        {"t": st.integers(1_768_700_000, 1_768_900_000) | LEAVES}, optional=dict.fromkeys(fields.split(), value)
+    time, value = st.integers(1_768_838_400, 1_768_838_410), st.floats(0, 1e9)
+    sound = st.fixed_dictionaries({"t": time, **dict.fromkeys(fields.split(), value)})
+    return sound | st.fixed_dictionaries(
+        {"t": time | LEAVES}, optional=dict.fromkeys(fields.split(), value | NUMBERS | LEAVES)
     )
 
 
