@@ -14,10 +14,15 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """`seconds` gives the time of day as UNIX seconds, `sleep` waits for so many."""
+    """`seconds` gives the time of day as UNIX seconds, `sleep` waits for so many.
+
+    `steady` counts seconds too, from a start of its own, alike for all processes of the machine: nobody sets it, so
+    what has to last so long is measured by it.
+    """
 
     seconds: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
+    steady: Callable[[], float] = time.monotonic
 
     def now(self) -> datetime:
         """Return the moment, in UTC."""

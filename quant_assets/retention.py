@@ -74,6 +74,11 @@ def prune_lake(root: Path, now: datetime, policy: RetentionPolicy) -> Removed:
     return removed
 
 
+def prune_abandoned(folder: Path, now: datetime) -> Removed:
+    """Remove what killed writes have left in a folder itself, such as that of the feed; not in those below."""
+    return sum((_remove(file) for file in folder.iterdir() if file.is_file() and _is_abandoned(file, now)), Removed())
+
+
 def size_of(folder: Path) -> int:
     """Return how many bytes the files below a folder hold."""
     return sum(_size(file) for file in _files(folder))

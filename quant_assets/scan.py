@@ -200,7 +200,7 @@ def _market_list_is_due(settings: Settings, now: datetime) -> bool:
     if market_list is None:
         return True
     age = now.timestamp() - float(market_list["fetched_at_ms"].max()) / 1000
-    return age >= MARKET_LIST_MAX_AGE.total_seconds()
+    return not 0 <= age < MARKET_LIST_MAX_AGE.total_seconds()  # one of the future was fetched by a wrong clock
 
 
 def _failure(result: dg.ExecuteInProcessResult) -> tuple[str, Mapping[str, Any]]:

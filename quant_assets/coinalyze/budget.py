@@ -5,11 +5,16 @@ that a 429 imposes on everyone. Not here: requests; the client decides what a ca
 
 The provider counts a request when it arrives, which is some time between sending it and having its answer. So
 a call is entered when it is taken, and moved to the moment of the answer by `settle`: then sixty seconds
-between an answer and the next call here are at least sixty seconds over there, whatever the way took.
+between an answer and the next call here are at least sixty seconds over there, whatever the way took. The calls
+of a process that was killed before its answer are settled by whoever takes the next.
+
+Time here is that of a clock which nobody sets. By the time of day, a clock that is put forward would make calls
+of this minute look old, and one that is put back would make a deadline recede.
 """
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 import uuid
@@ -22,9 +27,12 @@ from filelock import FileLock
 from pyrate_limiter import Rate, RateItem, SQLiteBucket
 
 from quant_assets.coinalyze.errors import BudgetUnusable, OutOfTime
+from quant_assets.processes import is_alive
 
 MINUTE_MS: Final = 60_000
 TABLE: Final = "calls"
+#: The name of calls that nobody has a receipt for any more.
+SETTLED: Final = "settled"
 LONGEST_NAP_SECONDS: Final = 1.0
 LONGEST_PAUSE_SECONDS: Final = 600.0
 EASED_TO: Final = 0.75
@@ -35,9 +43,9 @@ RECOVERED_A_MINUTE: Final = 0.02
 class CallBudget:
     """`calls_per_minute` calls in any sliding minute, kept in the SQLite file `path`.
 
-    Processes with the same file share one budget. Neither a crash nor a clock that was set back locks anyone
-    out for more than a minute. `clock` gives epoch seconds, `sleep` waits; both are there to be replaced by a
-    simulation.
+    Processes with the same file share one budget. Neither a crash nor a machine that was started anew, and with it
+    the clock, locks anyone out for more than a minute. `clock` gives seconds that pass alike for all processes of
+    the machine, `sleep` waits; both are there to be replaced by a simulation.
     """
 
     def __init__(
@@ -45,7 +53,7 @@ class CallBudget:
         path: Path,
         calls_per_minute: int,
         *,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.calls_per_minute = calls_per_minute
@@ -65,14 +73,14 @@ class CallBudget:
     def take(self, calls: int, deadline: float | None = None, on_wait: Callable[[float], None] | None = None) -> str:
         """Take `calls` out of the budget, waiting for room; returns a receipt for `settle` or `give_back`.
 
-        `deadline` is in epoch seconds; `on_wait` is told the seconds still to wait. Raises OutOfTime as soon as
-        it is clear that there is no room before the deadline, without waiting for it.
+        `deadline` is by the clock of the budget; `on_wait` is told the seconds still to wait. Raises OutOfTime as
+        soon as it is clear that there is no room before the deadline, without waiting for it.
         """
         if calls > self.calls_per_minute:
             raise ValueError(f"{calls} calls never fit a budget of {self.calls_per_minute} a minute")
         if deadline is not None and self._clock() >= deadline:
             raise OutOfTime("the time allowed for calls is up")
-        receipt = uuid.uuid4().hex
+        receipt = f"{os.getpid()}:{uuid.uuid4().hex}"
         while (wait := self._try(receipt, calls)) > 0:
             now = self._clock()
             if deadline is not None and now + wait > deadline:
@@ -82,6 +90,10 @@ class CallBudget:
             self.nap(min(wait, LONGEST_NAP_SECONDS))
         return receipt
 
+    def now(self) -> float:
+        """Return the seconds of the budget's clock: what a deadline is compared with."""
+        return self._clock()
+
     def nap(self, seconds: float) -> None:
         """Wait, and count it."""
         self._sleep(seconds)
@@ -90,7 +102,7 @@ class CallBudget:
     def settle(self, receipt: str) -> None:
         """Count the calls of `receipt` from now on: their answer is here, or will not come."""
         with self._step():
-            self._execute(f"UPDATE {TABLE} SET item_timestamp = ? WHERE name = ?", self._now_ms(), receipt)  # noqa: S608
+            self._settle(receipt, self._now_ms())
 
     def give_back(self, receipt: str) -> None:
         """Put back calls that were taken but never sent."""
@@ -170,8 +182,9 @@ class CallBudget:
         """Take the calls if there is room; returns 0 then, else the seconds until it is worth another try."""
         with self._step():
             now = self._now_ms()
-            # A clock that was set back leaves entries in the future; they count from now on instead.
+            # A clock that began anew leaves entries in the future; they count from now on instead.
             self._execute(f"UPDATE {TABLE} SET item_timestamp = ? WHERE item_timestamp > ?", now, now)  # noqa: S608
+            self._settle_for_the_dead(now)
             paused_until = self._execute("SELECT COALESCE(MAX(until_ms), 0) FROM pause")[0][0]
             if 0 < paused_until - now <= LONGEST_PAUSE_SECONDS * 1000:
                 return float(paused_until - now) / 1000
@@ -183,13 +196,24 @@ class CallBudget:
                 return 0.0
             return max(float(self._bucket.waiting(item)), 1.0) / 1000  # type: ignore[arg-type]
 
+    def _settle(self, receipt: str, now: int) -> None:
+        sql = f"UPDATE {TABLE} SET item_timestamp = ?, name = ? WHERE name = ?"  # noqa: S608
+        self._execute(sql, now, SETTLED, receipt)
+
+    def _settle_for_the_dead(self, now: int) -> None:
+        """Count calls from now on whose process was killed with a request on its way: it has arrived by now."""
+        for (receipt,) in self._execute(f"SELECT DISTINCT name FROM {TABLE} WHERE name <> ?", SETTLED):  # noqa: S608
+            pid = receipt.partition(":")[0]
+            if not (pid.isdigit() and is_alive(int(pid))):
+                self._settle(receipt, now)
+
     def _share(self, now: int) -> float:
         rows = self._execute("SELECT share, at_ms FROM easing")
         if not rows:
             return 1.0
         share, since = rows[0]
         minutes = (now - since) / MINUTE_MS
-        # A clock that was set back far would keep the share low for as long; it counts as recovered instead.
+        # A clock that began anew would keep the share low for as long; it counts as recovered instead.
         return (
             1.0 if minutes < -LONGEST_PAUSE_SECONDS / 60 else min(share + RECOVERED_A_MINUTE * max(minutes, 0.0), 1.0)
         )

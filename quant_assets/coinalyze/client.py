@@ -38,7 +38,7 @@ from quant_assets.coinalyze.models import (
     read_history,
     read_markets,
 )
-from quant_assets.coinalyze.retry_after import read_retry_after
+from quant_assets.coinalyze.retry_after import read_date, read_retry_after
 
 SYMBOLS_PER_REQUEST: Final = 20
 SIMULATED_HEADER: Final = "X-Simulated"
@@ -59,10 +59,10 @@ HISTORY_FIELDS: Final[Mapping[str, str]] = {
     "ohlcv-history": "o h l c v bv tx btx",
 }
 CURRENT_ENDPOINTS: Final = ("open-interest", "funding-rate", "predicted-funding-rate")
-
 _KEY_SHAPE: Final = re.compile(r"[!-~]+")
 
 Row = TypeVar("Row")
+Sent = tuple[bytes, Mapping[str, str]]
 Narrow = Callable[[Sequence[str]], Sequence[str]]
 
 
@@ -85,7 +85,7 @@ class CoinalyzeClient:
 
     Nothing is sent without taking its calls from `budget` first, attempts that are repeated included.
     `clock` gives epoch seconds. All methods raise KeyMissing, KeyRefused, BadRequest, ProviderUnavailable, and
-    OutOfTime where a `deadline` (epoch seconds) is given.
+    OutOfTime where a `deadline` (by the clock of the budget) is given.
     """
 
     def __init__(
@@ -218,14 +218,15 @@ class CoinalyzeClient:
             self.usage.requests += 1
             self.usage.calls += max(len(asked), 1)
             try:
-                body, simulated = self._send(endpoint, query, what, deadline)
+                body, headers = self._send(endpoint, query, what, deadline)
                 rows, broken = read(body, asked)
             except (_Transient, BrokenBody) as failure:
                 last_failure = str(failure)
                 raise
             finally:
                 self.budget.settle(receipt)
-            return Answer(rows, broken, simulated), asked
+            simulated = headers.get(SIMULATED_HEADER, "").lower() == "true"
+            return Answer(rows, broken, simulated, read_date(headers.get("Date"))), asked
 
         def count_retry(_: RetryCallState) -> None:
             self.usage.retries += 1
@@ -233,7 +234,7 @@ class CoinalyzeClient:
         enough = stop_after_attempt(self._attempts)
 
         def stop(state: RetryCallState) -> bool:
-            return enough(state) or (deadline is not None and self._clock() >= deadline)
+            return enough(state) or (deadline is not None and self.budget.now() >= deadline)
 
         retrying = Retrying(
             retry=retry_if_exception_type((_Transient, BrokenBody)),
@@ -249,8 +250,8 @@ class CoinalyzeClient:
             raise ProviderUnavailable(f"{what} failed {times} times, at last: {last_failure}. Try again later.")
         return result
 
-    def _send(self, endpoint: str, query: Mapping[str, str], what: str, deadline: float | None) -> tuple[bytes, bool]:
-        """Send once; returns the body and whether it is made up. Raises _Transient or what the status means."""
+    def _send(self, endpoint: str, query: Mapping[str, str], what: str, deadline: float | None) -> Sent:
+        """Send once; returns the body and the headers. Raises _Transient or what the status means."""
         failure = ""
         try:
             with self._session.get(
@@ -267,11 +268,11 @@ class CoinalyzeClient:
             # Raised outside of the except block: the exception of requests bears the request, and so the key.
             raise _Transient(failure)
         self._check(response, body, what)
-        return body, response.headers.get(SIMULATED_HEADER, "").lower() == "true"
+        return body, response.headers
 
     def _time_outs(self, deadline: float | None) -> tuple[float, float]:
         """Return the seconds to connect and to read; a deadline that is near shortens them, to a second at least."""
-        left = LONGEST_ANSWER_SECONDS if deadline is None else max(deadline - self._clock(), 1.0)
+        left = LONGEST_ANSWER_SECONDS if deadline is None else max(deadline - self.budget.now(), 1.0)
         return min(CONNECT_SECONDS, left), min(self._read_seconds, left)
 
     def _read(self, response: requests.Response) -> bytes:

@@ -73,11 +73,15 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class Answer(Generic[Row]):
-    """The rows of one answer, how many rows or points were broken and left out, and whether they are made up."""
+    """The rows of one answer, how many rows or points were broken and left out, and whether they are made up.
+
+    `answered_at` is the provider's time of day as it answered (UNIX seconds), None where it did not tell.
+    """
 
     rows: tuple[Row, ...]
     broken: int
     simulated: bool
+    answered_at: float | None = None
 
 
 def read_exchanges(body: bytes) -> tuple[tuple[Exchange, ...], int]:

@@ -1,6 +1,6 @@
-"""The `Retry-After` header: whole seconds, decimal seconds or a date.
+"""Headers that speak of time: `Date`, and `Retry-After` with whole seconds, decimal seconds or a date.
 
-Here: reading it. Not here: waiting. (urllib3's own reading refuses the decimals that this provider sends.)
+Here: reading them. Not here: waiting. (urllib3's own reading refuses the decimals that this provider sends.)
 """
 
 from __future__ import annotations
@@ -17,10 +17,17 @@ def read_retry_after(value: str | None, now: datetime) -> float | None:
     try:
         seconds = float(value)
     except ValueError:
-        try:
-            date = parsedate_to_datetime(value)
-        except (ValueError, OverflowError, TypeError):
+        date = read_date(value)
+        if date is None:
             return None
-        date = date.replace(tzinfo=UTC) if date.tzinfo is None else date
-        seconds = (date - now).total_seconds()
+        seconds = date - now.timestamp()
     return max(seconds, 0.0) if math.isfinite(seconds) else None
+
+
+def read_date(value: str | None) -> float | None:
+    """Return a date as UNIX seconds, or None where the header says nothing usable."""
+    try:
+        date = parsedate_to_datetime(value or "")
+        return (date.replace(tzinfo=UTC) if date.tzinfo is None else date).timestamp()
+    except (ValueError, OverflowError, TypeError):
+        return None

@@ -39,7 +39,7 @@ class Coinalyze(dg.ConfigurableResource):  # type: ignore[type-arg]
         """Open a client on the shared budget. Without a key its methods raise KeyMissing."""
         key = os.environ.get(self.key_variable, "").strip()
         budget = CallBudget(
-            Path(self.store_dir) / "budget.sqlite", self.calls_per_minute, clock=clock.seconds, sleep=clock.sleep
+            Path(self.store_dir) / "budget.sqlite", self.calls_per_minute, clock=clock.steady, sleep=clock.sleep
         )
         secret = SecretStr(key) if key else None
         with closing(CoinalyzeClient(secret, self.base_url, budget, clock=clock.seconds, sleep=clock.sleep)) as client:

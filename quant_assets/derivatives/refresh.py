@@ -47,6 +47,8 @@ from quant_assets.windows import Window
 FAILURES_IN_A_ROW: Final = 3
 BAD_REQUESTS: Final = 8
 ELSEWHERE_SECONDS: Final = 0.2
+CLOCKS_APART_SECONDS: Final = 60.0
+CLOCK_PROBLEM: Final = "this machine's clock"
 
 #: Gives the interest in each market (exchange, symbol, focus, volume); asked for only where something is due.
 Interest = Callable[[], pd.DataFrame | None]
@@ -101,7 +103,7 @@ def refresh(
 
     With `first`, all windows from that one to `window` are served by the same calls. A symbol that comes back empty
     twice (counted since `since_ms`, the age of the market list) is replaced by the next best one, through `resolve`.
-    `deadline` is in epoch seconds.
+    `deadline` is by the clock of the budget, `clock` gives the time of day (epoch seconds).
     """
     before = (client.usage.calls, client.usage.requests, client.usage.rate_limited, client.usage.retries)
     waited = client.budget.waited_seconds
@@ -191,6 +193,7 @@ def _ask(state: _Refresh, queue: deque[Request]) -> None:
                 "refresh", state.done, state.total, _time_left(left, state.client, seconds)
             ),
         )
+        now = _by_both_clocks(now, answer.answered_at, report)
         fetched, odd = _fetched(request.dataset, asked, answer.rows, (start, end), now, answer.simulated)
         if asked:
             state.store.add(fetched)
@@ -243,7 +246,23 @@ def _fetched(
     sound = {row.symbol: [p for p in row.points if not p[0] % BAR_SECONDS and p[0] <= end] for row in rows}
     bars = {symbol: [p for p in points if p[0] + BAR_SECONDS <= now] for symbol, points in sound.items()}
     odd = sum(len(row.points) - len(sound[row.symbol]) for row in rows)
-    return Fetched(dataset, asked, bars, start, closed_through(end), int(now * 1000), simulated), odd
+    return Fetched(dataset, asked, bars, start, closed_through(min(end, int(now))), int(now * 1000), simulated), odd
+
+
+def _by_both_clocks(ours: float, theirs: float | None, report: RefreshReport) -> float:
+    """Return the time of day by which a bar has closed, if that is what both this machine and the provider say.
+
+    By a clock here that is ahead, bars that are still open would be stored as final, and those that have not begun
+    as known. A difference of some seconds is usual.
+    """
+    if theirs is None or abs(ours - theirs) <= CLOCKS_APART_SECONDS:
+        return ours
+    if not any(CLOCK_PROBLEM in problem for problem in report.problems):
+        how = "ahead of" if ours > theirs else "behind"
+        report.problems.append(
+            f"{CLOCK_PROBLEM} is {abs(ours - theirs):.0f} s {how} the provider's; set it (bars open by one are left)"
+        )
+    return min(ours, theirs)
 
 
 def _claim(state: _Refresh, dataset: Dataset, symbols: Sequence[str]) -> list[str]:
@@ -251,7 +270,7 @@ def _claim(state: _Refresh, dataset: Dataset, symbols: Sequence[str]) -> list[st
 
     First the claim, then the look: whoever had it before stored its answer before giving it back.
     """
-    mine = state.store.claim(dataset, symbols, int(state.clock() * 1000))
+    mine = state.store.claim(dataset, symbols, int(state.client.budget.now() * 1000))
     state.asked_elsewhere += len(symbols) - len(mine)
     known = state.store.known(dataset, mine, needed_from(state.first))
     cadence = state.policy.cadence_seconds(dataset)
@@ -268,7 +287,15 @@ def _bad_request(state: _Refresh, request: Request, queue: deque[Request], error
         now = state.clock()
         start, end = range_to_ask(state.first, state.window, now)
         state.store.add(
-            Fetched(request.dataset, request.symbols, {}, start, closed_through(end), int(now * 1000), simulated=False)
+            Fetched(
+                request.dataset,
+                request.symbols,
+                {},
+                start,
+                closed_through(min(end, int(now))),
+                int(now * 1000),
+                simulated=False,
+            )
         )
         _failed(state, request)
         state.report.problems.append(str(error))

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from quant_assets.derivatives.datasets import SPECS, Dataset
+from quant_assets.processes import is_alive
 from quant_assets.windows import KEY_FORMAT
 
 VERSION: Final = 1
@@ -153,14 +154,20 @@ class DerivativesStore:
     def claim(self, dataset: Dataset, symbols: Iterable[str], now_ms: int) -> list[str]:
         """Take symbols to ask for and return them; those that another process is asking for are left out.
 
-        A claim ends with `release`, with its process, or after a minute, whichever comes first.
+        `now_ms` is by a clock that nobody sets, alike for all processes here. A claim ends with `release`, with its
+        process, or after a minute, whichever comes first.
         """
         with self._transaction() as connection:
             rows = connection.execute(
                 "SELECT symbol, owner FROM claims WHERE dataset = ? AND until_ms BETWEEN ? AND ? AND owner <> ?",
-                (dataset, now_ms, now_ms + 2 * CLAIM_MS, self._owner),  # later ones are of a clock set back
+                (
+                    dataset,
+                    now_ms,
+                    now_ms + 2 * CLAIM_MS,
+                    self._owner,
+                ),  # later ones are of before the machine was started
             ).fetchall()
-            taken = {symbol for symbol, owner in rows if _is_alive(owner)}
+            taken = {symbol for symbol, owner in rows if is_alive(int(owner.partition(":")[0]))}
             free = [symbol for symbol in symbols if symbol not in taken]
             connection.executemany(
                 "INSERT OR REPLACE INTO claims VALUES (?, ?, ?, ?)",
@@ -275,14 +282,3 @@ class DerivativesStore:
     def _roll_back(self) -> None:
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
-
-
-def _is_alive(owner: str) -> bool:
-    """Whether the process that an owner's name begins with still runs."""
-    try:
-        os.kill(int(owner.partition(":")[0]), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -84,7 +84,7 @@ class Emulator:
         self._accepted: list[Accepted] = []
         self._counted: Counter[str] = Counter()
         self._stopped = Event()
-        self._server = LoopbackServer(port, self._handle)
+        self._server = LoopbackServer(port, self._handle, lambda: self.clock().timestamp())
         self._thread: Thread | None = None
 
     @property

@@ -41,8 +41,9 @@ class LoopbackServer(ThreadingHTTPServer):
     block_on_close = False
     request_queue_size = 128
 
-    def __init__(self, port: int, handle: Callable[[Exchange], None]) -> None:
+    def __init__(self, port: int, handle: Callable[[Exchange], None], now: Callable[[], float]) -> None:
         self.handle_exchange = handle
+        self.now = now
         self._connections: set[socket.socket] = set()
         self._guard = Lock()
         super().__init__(("127.0.0.1", port), _Handler)
@@ -107,7 +108,7 @@ class _Handler(BaseHTTPRequestHandler):
         phrase = HTTPStatus(answer.status).phrase
         lines = [
             f"HTTP/1.1 {answer.status} {phrase}",
-            f"Date: {self.date_time_string()}",
+            f"Date: {self.date_time_string(self.server.now())}",
             f"Content-Type: {answer.content_type}; charset=utf-8",
             f"Content-Length: {len(answer.body)}",
             "X-Simulated: true",

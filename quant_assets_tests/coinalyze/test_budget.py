@@ -111,7 +111,7 @@ def test_more_calls_than_the_limit_are_a_mistake(tmp_path: Path, clock: VirtualC
 
 def _take_for_a_while(path: Path, calls_per_minute: int, moments: multiprocessing.Queue[float]) -> None:
     budget = CallBudget(path, calls_per_minute)
-    deadline = time.time() + 1.5
+    deadline = time.monotonic() + 1.5
     try:
         while True:
             budget.take(5, deadline=deadline)

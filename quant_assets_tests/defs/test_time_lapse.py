@@ -73,7 +73,7 @@ class Lapse:
 
     def run(self) -> None:
         """Let the two hours pass."""
-        clock = Clock(seconds=lambda: self.seconds, sleep=self.sleep)
+        clock = Clock(seconds=lambda: self.seconds, sleep=self.sleep, steady=lambda: self.seconds)
         self.emulator.clock = self.now
         definitions = build_definitions(self.settings, clock=clock)
         with open_instance(self.settings) as instance:

@@ -118,7 +118,8 @@ def derivatives(
                 first=windows[0],
                 since_ms=since_ms,
                 datasets=selected,
-                deadline=_deadline(
+                deadline=clock.steady()
+                + _seconds_allowed(
                     last, clock.seconds(), config.max_wait_seconds, is_backfill=BACKFILL_TAG in context.run.tags
                 ),
                 policy=policy,
@@ -154,14 +155,13 @@ def derivatives(
         yield from checks(by_window, dataset, report)
 
 
-def _deadline(last: Window, now: float, max_wait_seconds: float, *, is_backfill: bool) -> float:
-    """Return when a refresh that starts `now` has to end (epoch seconds)."""
+def _seconds_allowed(last: Window, now: float, max_wait_seconds: float, *, is_backfill: bool) -> float:
+    """Return how long a refresh that starts `now` (epoch seconds) may take."""
     length = LENGTH.total_seconds()
-    latest = now + max_wait_seconds
     if is_backfill:
-        return min(latest, now - now % length + length)
-    following = last.end_seconds + length
-    return min(latest, following) if now < following else latest
+        return min(max_wait_seconds, length - now % length)
+    following = last.end_seconds + length - now
+    return min(max_wait_seconds, following) if following > 0 else max_wait_seconds
 
 
 def _chosen(symbol_map: pd.DataFrame, config: RefreshConfig) -> pd.DataFrame:

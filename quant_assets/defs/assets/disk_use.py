@@ -13,7 +13,7 @@ import dagster as dg
 from quant_assets.clock import Clock
 from quant_assets.defs.resources import Coinalyze, Folders, Retention
 from quant_assets.lake import Lake
-from quant_assets.retention import prune_lake, size_of
+from quant_assets.retention import prune_abandoned, prune_lake, size_of
 
 #: Runs removed at a time; each takes some rows and files with it.
 BATCH = 100
@@ -41,7 +41,7 @@ def disk_use(
     started = time.perf_counter()
     policy, now = retention.load(), clock.now()
     before = size_of(Path(folders.data))
-    removed = prune_lake(lake.root, now, policy)
+    removed = prune_lake(lake.root, now, policy) + prune_abandoned(Path(folders.data), now)
     with coinalyze.store() as store:
         bars = store.prune(int((now - timedelta(days=policy.bars_days)).timestamp()))
     runs = _remove_runs(context, now - timedelta(days=policy.runs_days))

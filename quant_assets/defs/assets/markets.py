@@ -84,7 +84,7 @@ def market_list_asset(provider: str) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[pd.DataFrame]:
         started = time.perf_counter()
         fetched_at = clock.now()
-        deadline = clock.seconds() + config.max_wait_seconds
+        deadline = clock.steady() + config.max_wait_seconds
         usage = Usage()
         try:
             with coinalyze.client(clock) as client, coinalyze.store() as store:

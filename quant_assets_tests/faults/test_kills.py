@@ -1,0 +1,148 @@
+"""Killed anywhere, a refresh, a store and a feed lose next to nothing, and go on."""
+
+from __future__ import annotations
+
+import gzip
+import sqlite3
+from collections import Counter
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from multiprocessing.sharedctypes import RawValue
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import orjson
+import pyarrow.parquet as pq
+import pytest
+
+from quant_assets.derivatives.datasets import DATASETS
+from quant_assets.derivatives.store import DerivativesStore
+from quant_assets.emulator import Emulator, plain_universe
+from quant_assets.feed import feed_problems
+from quant_assets.retention import RetentionPolicy, prune_abandoned, prune_lake
+from quant_assets.windows import LENGTH, Window
+from quant_assets_tests.faults.chance import dice, rounds
+from quant_assets_tests.faults.killing import kill_at_a_moment, kill_at_a_step, run
+from quant_assets_tests.faults.workers import (
+    BARS,
+    SYMBOLS,
+    SharedClock,
+    Task,
+    map_of,
+    publish_windows,
+    refresh_once,
+    refreshed,
+    store_answers,
+)
+from quant_assets_tests.world import World
+
+MARKETS = 100
+CALLS = MARKETS * len(DATASETS)
+CALLS_PER_MINUTE = 100
+LISTED = {row.symbol for row in plain_universe(MARKETS).rows}
+
+
+def kill(chance: Random, steps: int, seconds: float, work: Callable[..., None], *arguments: Any) -> None:
+    """Kill at a step or at a moment, as chance will have it."""
+    if chance.random() < 0.5:
+        kill_at_a_step(chance, steps, work, *arguments)
+    else:
+        kill_at_a_moment(chance, seconds, work, *arguments)
+
+
+def sound(path: Path) -> bool:
+    """Tell whether SQLite finds nothing wrong with a file."""
+    with closing(sqlite3.connect(path)) as connection:
+        return bool(connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)])
+
+
+@pytest.mark.parametrize("hour", range(rounds(1, 25)))
+def test_a_refresh_that_is_killed_pays_again_only_for_the_request_in_flight_and_causes_no_429(
+    tmp_path: Path, hour: int
+) -> None:
+    chance, kills = dice(f"refresh {hour}"), 8
+    clock = SharedClock(RawValue("d", datetime(2026, 1, 19, 17, 45, 6, tzinfo=UTC).timestamp()))
+
+    def on_arrival() -> datetime:
+        """The way to the provider takes its time, another each time: what is counted here is not what is sent there."""
+        clock.sleep(chance.uniform(0, 4))
+        return clock.now()
+
+    with Emulator(plain_universe(MARKETS), calls_per_minute=CALLS_PER_MINUTE, clock=on_arrival) as emulator:
+        window = Window.last_complete(clock.now())
+        symbol_map = map_of(emulator.universe, clock.now())
+        task = Task(emulator.url, tmp_path, symbol_map, CALLS_PER_MINUTE, window.key)
+        for _ in range(kills):
+            kill(chance, 25_000, 0.5, refresh_once, task, clock)
+            if task.store.exists():
+                assert sound(task.store)
+        report = refreshed(task, clock)
+        asked = Counter(
+            (request.endpoint, symbol) for request in emulator.accounting.accepted for symbol in request.symbols
+        )
+        assert report.stopped == ""
+        assert emulator.accounting.rate_limited == 0
+    assert len(asked) == CALLS
+    assert asked.total() <= CALLS + 20 * kills
+    assert sound(task.budget)
+    assert {path.name.partition(".sqlite")[0] for path in tmp_path.glob("*.*")} == {"budget", "derivatives"}
+    with closing(DerivativesStore(task.store)) as store:
+        for dataset in DATASETS:
+            assert set(store.known(dataset, LISTED, window.end_seconds - 86_400)) == LISTED
+
+
+def test_an_answer_is_in_a_store_whole_or_not_at_all_wherever_its_writer_was_killed(tmp_path: Path) -> None:
+    chance, path = dice("store"), tmp_path / "derivatives.sqlite"
+    grown = []
+    for _ in range(rounds(8, 200)):
+        kill(chance, 4000, 0.3, store_answers, path)
+        assert sound(path)
+        with closing(DerivativesStore(path)) as store:
+            for dataset in DATASETS:
+                known = store.known(dataset, SYMBOLS, 0)
+                assert len(known) % 20 == 0
+                bars = Counter(row[0] for row in store.bars(dataset, known, 0, 900 * BARS))
+                assert bars == dict.fromkeys(known, BARS)
+            grown.append(len(store.known("open_interest", SYMBOLS, 0)))
+            assert store.claim("open_interest", SYMBOLS, 0) == SYMBOLS, "a claim outlived its process"
+            store.release("open_interest", SYMBOLS)
+    assert grown == sorted(grown)
+    run(store_answers, path, 2)
+    with closing(DerivativesStore(path)) as store:
+        assert len(store.known("open_interest", SYMBOLS, 0)) >= grown[-1] + 20
+
+
+@pytest.fixture(scope="module")
+def scanned(world: World) -> bytes:
+    """The feed of a scan that nobody disturbed."""
+    world.scan("undisturbed")
+    return (world.folder / "undisturbed" / "master_feed.json").read_bytes()
+
+
+def test_feed_and_tables_are_whole_wherever_their_writer_was_killed(
+    world: World, scanned: bytes, tmp_path: Path
+) -> None:
+    chance, path, lake = dice("feed"), tmp_path / "master_feed.json", tmp_path / "lake"
+    path.write_bytes(scanned)
+    newest = world.window
+    for _ in range(rounds(8, 200)):
+        kill(chance, 3000, 0.3, publish_windows, scanned, newest, lake, path)
+        content = path.read_bytes()
+        assert feed_problems(content) == []
+        published = Window.of_key(orjson.loads(content)["window"])
+        assert published >= newest
+        newest = published
+        for table in lake.rglob("*.parquet"):
+            assert pq.read_table(table).num_rows == orjson.loads(content)["stats"]["signals"]
+        for document in lake.rglob("*.json.gz"):
+            assert feed_problems(gzip.decompress(document.read_bytes())) == []
+    run(publish_windows, scanned, newest, lake, path, 2)
+    assert orjson.loads(path.read_bytes())["window"] == Window(newest.end + 2 * LENGTH).key
+    later = datetime.now(UTC) + timedelta(hours=2)
+    assert len(list(tmp_path.rglob("*.tmp"))) > 0, "no kill hit a write"
+    prune_abandoned(tmp_path, later)
+    prune_lake(lake, later, RetentionPolicy())
+    assert list(tmp_path.rglob("*.tmp")) == []
+    assert feed_problems(path.read_bytes()) == []

@@ -1,0 +1,119 @@
+"""What a worker does until it is done or killed: a refresh, a store that is written to, feeds and tables.
+
+Here: one function for each, over the real thing. Not here: starting and killing them (killing.py).
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from ctypes import c_double
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import count, islice
+from pathlib import Path
+
+import orjson
+import pandas as pd
+from pydantic import SecretStr
+
+from quant_assets.coinalyze import CallBudget, CoinalyzeClient
+from quant_assets.derivatives.datasets import DATASETS
+from quant_assets.derivatives.refresh import refresh
+from quant_assets.derivatives.report import RefreshReport
+from quant_assets.derivatives.store import DerivativesStore, Fetched
+from quant_assets.emulator import DEFAULT_KEY, Universe
+from quant_assets.feed import publish
+from quant_assets.lake import Lake
+from quant_assets.markets import market_list_table, resolve_markets
+from quant_assets.windows import LENGTH, Window
+
+BARS = 96
+#: More than a test comes to store.
+SYMBOLS = [f"S{number}" for number in range(4000)]
+
+
+@dataclass
+class SharedClock:
+    """A clock that processes share, in memory: it stands still but for waiting, and for what a test adds."""
+
+    shared: c_double
+
+    def seconds(self) -> float:
+        return self.shared.value
+
+    def sleep(self, seconds: float) -> None:
+        self.shared.value += seconds
+
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self.seconds(), UTC)
+
+
+@dataclass(frozen=True)
+class Task:
+    """A refresh of plain markets: whom to ask, how much and for which window, and where to keep it."""
+
+    url: str
+    folder: Path
+    symbol_map: pd.DataFrame
+    calls_per_minute: int
+    window: str
+
+    @property
+    def store(self) -> Path:
+        return self.folder / "derivatives.sqlite"
+
+    @property
+    def budget(self) -> Path:
+        return self.folder / "budget.sqlite"
+
+
+def map_of(universe: Universe, now: datetime) -> pd.DataFrame:
+    """Return the symbol map of every market of a plain universe."""
+    listed = market_list_table([("A", "Binance")], [row.body() for row in universe.rows], now)
+    wanted = pd.DataFrame({"exchange": "BINANCE", "symbol": [row.symbol_on_exchange for row in universe.rows]})
+    return resolve_markets(wanted, listed, now=now)
+
+
+def refresh_once(task: Task, clock: SharedClock) -> None:
+    """Refresh until everything is known."""
+    refreshed(task, clock)
+
+
+def refreshed(task: Task, clock: SharedClock) -> RefreshReport:
+    """Refresh, and tell what it did."""
+    budget = CallBudget(task.budget, task.calls_per_minute, clock=clock.seconds, sleep=clock.sleep)
+    client = CoinalyzeClient(SecretStr(DEFAULT_KEY), task.url, budget, clock=clock.seconds, sleep=clock.sleep)
+    with closing(client), closing(DerivativesStore(task.store)) as store:
+        window = Window.of_key(task.window)
+        return refresh(store, client, lambda _: task.symbol_map, window, since_ms=0.0, clock=clock.seconds)[1]
+
+
+def store_answers(path: Path, times: int | None = None) -> None:
+    """Store answers of 20 symbols each, claim, give back, report and prune, without an end or so many times."""
+    with closing(DerivativesStore(path)) as store:
+        known = store.known("open_interest", SYMBOLS, 0)
+        for first in islice(count(len(known), 20), times):
+            symbols = tuple(SYMBOLS[first : first + 20])
+            claimed = tuple(store.claim("open_interest", symbols, first))
+            bars = {symbol: [(900 * bar, 1.0, 2.0, 0.5, float(bar)) for bar in range(BARS)] for symbol in claimed}
+            for dataset in DATASETS:
+                width = 5 if dataset in {"open_interest", "funding_rate"} else 4 if dataset == "long_short_ratio" else 3
+                cut = {symbol: [bar[:width] for bar in of_symbol] for symbol, of_symbol in bars.items()}
+                store.add(Fetched(dataset, claimed, cut, 0, 900 * BARS, 900 * BARS * 1000, simulated=False))
+            store.save_report("2026-01-19-16:45", orjson.dumps({"first": first}).decode())
+            store.release("open_interest", symbols)
+            store.prune(0)
+
+
+def publish_windows(feed: bytes, window: Window, lake: Path, path: Path, times: int | None = None) -> None:
+    """Write tables, a document and the feed of one window after the other, without an end or so many times."""
+    document = orjson.loads(feed)
+    table = pd.DataFrame(document["signals"])[["exchange", "symbol", "strategy_name", "score", "price"]]
+    tables = Lake(lake)
+    for number in islice(count(), times):
+        window = Window(window.end + LENGTH)
+        content = orjson.dumps({**document, "window": window.key, "as_of": f"{window.end:%Y-%m-%dT%H:%M:00Z}"})
+        tables.write(["features"], window.key, table.assign(score=float(number)))
+        tables.write(["symbol_map"], None, table.assign(score=float(number)))
+        tables.write_document(["master_feed"], window.key, content)
+        publish(content, window, path, window.end)
