@@ -10,6 +10,7 @@ import os
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib import resources
@@ -22,7 +23,7 @@ import orjson
 from quant_assets.definitions import build_definitions
 from quant_assets.defs.jobs import MARKET_LIST, SCAN
 from quant_assets.derivatives.datasets import DATASETS
-from quant_assets.files import replace_file
+from quant_assets.files import MAKE_WRITABLE, remedy, replace_file
 from quant_assets.lake import DOCUMENT_SUFFIX, Lake
 from quant_assets.markets import list_of_provider
 from quant_assets.progress import Progress
@@ -70,7 +71,7 @@ def run_scan(
 ) -> ScanResult:
     """Scan one window: the market list first where it is due, then everything else. Raises ScanFailed."""
     started = time.monotonic()
-    with open_instance(settings) as instance:
+    with _told_of_a_full_disk(settings), open_instance(settings) as instance:
         definitions = build_definitions(settings, progress)
         list_seconds = min(max(max_wait_seconds, LEAST_LIST_SECONDS), MOST_LIST_SECONDS)
         listed = fetch_market_list_if_due(settings, definitions, instance, list_seconds)
@@ -172,18 +173,41 @@ def fetch_market_list_if_due(
 def open_instance(settings: Settings) -> dg.DagsterInstance:
     """Open the Dagster instance in DAGSTER_HOME, or in the data folder; made where it is missing.
 
-    Raises SettingsError where the folder cannot be used.
+    Raises SettingsError where that folder, or the data folder, cannot be written.
     """
-    home = Path(os.environ.get("DAGSTER_HOME") or settings.data_dir / "dagster").expanduser().absolute()
+    home = _home(settings)
     try:
         home.mkdir(parents=True, exist_ok=True)
+        for folder in (settings.data_dir, home):
+            if folder.is_dir() and not os.access(folder, os.W_OK):
+                raise SettingsError(f"{folder} cannot be written; {MAKE_WRITABLE}")
         if not (home / "dagster.yaml").exists():
             template = resources.files("quant_assets.defs").joinpath("dagster.yaml")
             replace_file(home / "dagster.yaml", template.read_bytes())
     except OSError as error:
-        raise SettingsError(f"Dagster's instance cannot be kept in {home}: {error.strerror}") from None
+        raise SettingsError(f"Dagster's instance cannot be kept in {home}: {error.strerror}; {remedy(error)}") from None
     os.environ["DAGSTER_HOME"] = str(home)
     return dg.DagsterInstance.get()
+
+
+def _home(settings: Settings) -> Path:
+    return Path(os.environ.get("DAGSTER_HOME") or settings.data_dir / "dagster").expanduser().absolute()
+
+
+@contextmanager
+def _told_of_a_full_disk(settings: Settings) -> Iterator[None]:
+    """Say which folder it is where Dagster could not write its records. Raises ScanFailed then."""
+    try:
+        yield
+    except Exception as error:
+        what_to_do = remedy(error)
+        if not what_to_do:
+            raise
+        reason = str(error).partition("\n")[0]
+        raise ScanFailed(
+            f"Dagster's records in {_home(settings)} cannot be written ({reason}); {what_to_do}. "
+            "What was fetched is kept, and the last feed stands"
+        ) from error
 
 
 def _materialized(result: dg.ExecuteInProcessResult) -> dict[str, Mapping[str, Any]]:

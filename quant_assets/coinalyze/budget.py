@@ -27,6 +27,7 @@ from filelock import FileLock
 from pyrate_limiter import Rate, RateItem, SQLiteBucket
 
 from quant_assets.coinalyze.errors import BudgetUnusable, OutOfTime
+from quant_assets.files import remedy
 from quant_assets.processes import is_alive
 
 MINUTE_MS: Final = 60_000
@@ -169,7 +170,8 @@ class CallBudget:
             yield
         except (sqlite3.Error, OSError) as error:
             raise BudgetUnusable(
-                f"the call budget {self._path} cannot be used ({error}); move it away, or make its folder writable"
+                f"the call budget {self._path} cannot be used ({error}); "
+                + (remedy(error) or "move it away, or make its folder writable")
             ) from error
 
     @contextmanager

@@ -55,7 +55,6 @@ Interest = Callable[[], pd.DataFrame | None]
 #: Gives the symbol map when these symbols, by dataset, are passed over since they came back empty twice.
 Resolve = Callable[[Mapping[str, set[str]]], pd.DataFrame]
 
-
 _DEFAULT_POLICY: Final = RefreshPolicy()
 
 
@@ -222,8 +221,7 @@ def _ask(state: _Refresh, queue: deque[Request]) -> None:
         state.failures_in_a_row = 0
         state.done += len(request.symbols)
     finally:
-        if report.stopped != "store":
-            state.store.release(request.dataset, request.symbols)
+        _release(state, request)
         account.calls += state.client.usage.calls - spent[0]
         account.requests += state.client.usage.requests - spent[1]
     state.progress("refresh", state.done, state.total, _time_left(state.total - state.done, state.client, 0.0))
@@ -277,6 +275,15 @@ def _claim(state: _Refresh, dataset: Dataset, symbols: Sequence[str]) -> list[st
     return [symbol for symbol in mine if is_due(known.get(symbol), state.window, cadence)]
 
 
+def _release(state: _Refresh, request: Request) -> None:
+    """Give the claims back; where the store takes nothing any more, they end by themselves."""
+    if state.report.stopped != "store":
+        try:
+            state.store.release(request.dataset, request.symbols)
+        except StoreError as error:
+            _stop(state.report, "store", error)
+
+
 def _bad_request(state: _Refresh, request: Request, queue: deque[Request], error: BadRequest) -> None:
     """Halve a request that the provider calls wrong, until the symbol that spoils it stands alone."""
     state.bad_requests += 1
@@ -286,17 +293,8 @@ def _bad_request(state: _Refresh, request: Request, queue: deque[Request], error
         # Known to have nothing now, as an empty answer is: not asked again before its time, and stood in for after two.
         now = state.clock()
         start, end = range_to_ask(state.first, state.window, now)
-        state.store.add(
-            Fetched(
-                request.dataset,
-                request.symbols,
-                {},
-                start,
-                closed_through(min(end, int(now))),
-                int(now * 1000),
-                simulated=False,
-            )
-        )
+        through, at_ms = closed_through(min(end, int(now))), int(now * 1000)
+        state.store.add(Fetched(request.dataset, request.symbols, {}, start, through, at_ms, simulated=False))
         _failed(state, request)
         state.report.problems.append(str(error))
         state.bad_requests = 0

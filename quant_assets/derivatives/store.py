@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from quant_assets.derivatives.datasets import SPECS, Dataset
+from quant_assets.files import remedy
 from quant_assets.processes import is_alive
 from quant_assets.windows import KEY_FORMAT
 
@@ -68,7 +69,8 @@ class DerivativesStore:
             self._prepare()
         except (sqlite3.Error, OSError) as error:
             raise StoreError(
-                f"{path} cannot be used ({error}); move it away, and what it knew is fetched again"
+                f"{path} cannot be used ({error}); "
+                + (remedy(error) or "move it away, and what it knew is fetched again")
             ) from error
 
     def close(self) -> None:
@@ -213,10 +215,15 @@ class DerivativesStore:
         return rows[0][0] if rows else None
 
     def _prepare(self) -> None:
+        version = self._rows("PRAGMA user_version")[0][0]
+        if version not in {0, VERSION}:
+            raise StoreError(f"{self.path} is of version {version}, newer than this program knows; update it")
+        if version != VERSION:  # a store that is there is read on a full disk too
+            self._make_tables()
+        self._connection.execute("CREATE TEMP TABLE wanted (symbol TEXT PRIMARY KEY)")
+
+    def _make_tables(self) -> None:
         with self._transaction() as connection:
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-            if version not in {0, VERSION}:
-                raise StoreError(f"{self.path} is of version {version}, newer than this program knows; update it")
             for dataset, spec in SPECS.items():
                 columns = ", ".join(f"{name} REAL NOT NULL" for name in spec.columns)
                 connection.execute(
@@ -242,7 +249,6 @@ class DerivativesStore:
             connection.execute("CREATE TABLE IF NOT EXISTS refreshes (window TEXT PRIMARY KEY, report TEXT NOT NULL)")
             connection.execute("CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
             connection.execute(f"PRAGMA user_version = {VERSION}")
-        self._connection.execute("CREATE TEMP TABLE wanted (symbol TEXT PRIMARY KEY)")
 
     def _extend(self, connection: sqlite3.Connection, fetched: Fetched, symbol: str) -> None:
         """Put the asked range in, melted together with those it touches."""
@@ -274,7 +280,7 @@ class DerivativesStore:
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
             self._roll_back()
-            raise StoreError(f"{self.path}: {error}; is the disk full, or the folder read-only?") from error
+            raise StoreError(f"{self.path}: {error}; {remedy(error) or 'nothing of it was stored'}") from error
         except BaseException:
             self._roll_back()
             raise

@@ -88,13 +88,13 @@ def refreshed(task: Task, clock: SharedClock) -> RefreshReport:
         return refresh(store, client, lambda _: task.symbol_map, window, since_ms=0.0, clock=clock.seconds)[1]
 
 
-def store_answers(path: Path, times: int | None = None) -> None:
+def store_answers(path: Path, times: int | None = None, now_ms: int = 0) -> None:
     """Store answers of 20 symbols each, claim, give back, report and prune, without an end or so many times."""
     with closing(DerivativesStore(path)) as store:
         known = store.known("open_interest", SYMBOLS, 0)
         for first in islice(count(len(known), 20), times):
             symbols = tuple(SYMBOLS[first : first + 20])
-            claimed = tuple(store.claim("open_interest", symbols, first))
+            claimed = tuple(store.claim("open_interest", symbols, now_ms))
             bars = {symbol: [(900 * bar, 1.0, 2.0, 0.5, float(bar)) for bar in range(BARS)] for symbol in claimed}
             for dataset in DATASETS:
                 width = 5 if dataset in {"open_interest", "funding_rate"} else 4 if dataset == "long_short_ratio" else 3

@@ -24,7 +24,7 @@ from quant_assets.derivatives.datasets import DATASETS, SPECS, Dataset
 from quant_assets.derivatives.refresh import refresh
 from quant_assets.derivatives.report import DatasetReport, RefreshReport
 from quant_assets.derivatives.snapshot import snapshot
-from quant_assets.derivatives.store import StoreError
+from quant_assets.derivatives.store import DerivativesStore, StoreError
 from quant_assets.markets import list_of_provider, resolve_markets
 from quant_assets.progress import Progress
 from quant_assets.signals import features_table, market_interest
@@ -132,7 +132,7 @@ def derivatives(
                 dataset: {window.key: snapshot(store, final_map, dataset, window) for window in windows}
                 for dataset in selected
             }
-            store.save_report(last.key, orjson.dumps(report.as_dict()).decode())
+            _keep(report, store, last)
     except (StoreError, BudgetUnusable) as error:
         # The feed goes on without: nothing is known then, which the checks and the ages show.
         report = RefreshReport(
@@ -153,6 +153,15 @@ def derivatives(
             context.add_asset_metadata(account, asset_key=dataset, partition_key=window.key)
         yield dg.Output(by_window, dataset)
         yield from checks(by_window, dataset, report)
+
+
+def _keep(report: RefreshReport, store: DerivativesStore, window: Window) -> None:
+    """Keep the account of a refresh; where that cannot be written, what is known stays known all the same."""
+    try:
+        store.save_report(window.key, orjson.dumps(report.as_dict()).decode())
+    except StoreError as error:
+        report.stopped = "store"
+        report.problems.append(str(error))
 
 
 def _seconds_allowed(last: Window, now: float, max_wait_seconds: float, *, is_backfill: bool) -> float:

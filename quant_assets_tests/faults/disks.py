@@ -1,0 +1,63 @@
+"""Disks that are small, full, or cannot be written: real ones, mounted by the test.
+
+Here: mounting, filling and freeing. Not here: what is expected of a program on such a disk.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+PAGE = 4096
+
+
+@dataclass(frozen=True)
+class Disk:
+    """A file system in memory, mounted at `folder`."""
+
+    folder: Path
+
+    @property
+    def _filler(self) -> Path:
+        return self.folder / "filler"
+
+    def fill(self, left_pages: int) -> None:
+        """Fill the disk up, but for so many pages of 4 KB."""
+        self.free()
+        state = os.statvfs(self.folder)
+        pages = max(state.f_bavail * state.f_frsize // PAGE - left_pages, 0)
+        self._filler.write_bytes(b"x" * (pages * PAGE))
+
+    def free(self) -> None:
+        """Take away what fills the disk."""
+        self._filler.unlink(missing_ok=True)
+
+    def read_only(self, *, on: bool = True) -> None:
+        """Let nothing be written, or everything again."""
+        _mount("-o", "remount,ro" if on else "remount,rw", str(self.folder))
+
+
+@contextmanager
+def disk(folder: Path, kilobytes: int) -> Iterator[Disk]:
+    """Mount a disk; a test is skipped where that is not allowed, and says so."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _mount("-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(folder))
+    try:
+        yield Disk(folder)
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True, timeout=60)
+
+
+def _mount(*arguments: str) -> None:
+    try:
+        done = subprocess.run(["mount", *arguments], capture_output=True, text=True, timeout=60, check=False)
+    except FileNotFoundError:
+        pytest.skip("there is no program `mount` here")
+    if done.returncode:
+        pytest.skip(f"mounting a disk is not allowed here: {done.stderr.strip()}")

@@ -1,0 +1,164 @@
+"""A clock of this machine that is set an hour back or forward: no 429, no endless wait, nothing lost or made up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from pydantic import SecretStr
+
+from quant_assets.coinalyze import CallBudget, CoinalyzeClient
+from quant_assets.derivatives.datasets import DATASETS
+from quant_assets.derivatives.refresh import refresh
+from quant_assets.derivatives.report import RefreshReport
+from quant_assets.derivatives.snapshot import snapshot
+from quant_assets.derivatives.store import DerivativesStore
+from quant_assets.emulator import DEFAULT_KEY, Emulator, plain_universe
+from quant_assets.windows import LENGTH, Window
+from quant_assets_tests.faults.workers import map_of
+
+NOW = datetime(2026, 1, 19, 17, 45, 6, tzinfo=UTC)
+HOUR = 3600.0
+MARKETS = 40
+
+
+@dataclass
+class Machine:
+    """A machine whose clock somebody sets, beside a provider whose clock is right."""
+
+    folder: Path
+    stack: ExitStack
+    moment: datetime = NOW
+    ahead_seconds: float = 0.0
+    naps: int = 0
+    #: How much longer than asked for a nap takes.
+    drowsiness: float = 1.0
+
+    def __post_init__(self) -> None:
+        self.emulator = self.stack.enter_context(
+            Emulator(plain_universe(MARKETS), calls_per_minute=40, clock=lambda: self.moment)
+        )
+        self.symbol_map = map_of(self.emulator.universe, self.moment)
+        self.on_nap: Callable[[int], None] = lambda number: None
+
+    def seconds(self) -> float:
+        """The time of day, as this machine has it."""
+        return self.moment.timestamp() + self.ahead_seconds
+
+    def steady(self) -> float:
+        """Seconds that nobody sets."""
+        return (self.moment - NOW).total_seconds() + 50_000.0
+
+    def sleep(self, seconds: float) -> None:
+        self.moment += timedelta(seconds=seconds * self.drowsiness)
+        self.naps += 1
+        self.on_nap(self.naps)
+
+    def store(self) -> DerivativesStore:
+        return self.stack.enter_context(closing(DerivativesStore(self.folder / "derivatives.sqlite")))
+
+    def refresh(self, window: Window, allowed_seconds: float = 86_400.0) -> RefreshReport:
+        budget = CallBudget(self.folder / "budget.sqlite", 40, clock=self.steady, sleep=self.sleep)
+        key, url = SecretStr(DEFAULT_KEY), self.emulator.url
+        client = self.stack.enter_context(
+            closing(CoinalyzeClient(key, url, budget, clock=self.seconds, sleep=self.sleep))
+        )
+        deadline = self.steady() + allowed_seconds
+        store, clock = self.store(), self.seconds
+        return refresh(store, client, lambda _: self.symbol_map, window, since_ms=0.0, clock=clock, deadline=deadline)[
+            1
+        ]
+
+    def table(self, dataset: str, window: Window) -> pd.DataFrame:
+        return snapshot(self.store(), self.symbol_map, dataset, window)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    with ExitStack() as stack:
+        yield Machine(tmp_path, stack)
+
+
+@pytest.mark.parametrize("jump", [HOUR, -HOUR])
+def test_a_clock_that_is_set_in_the_middle_of_a_refresh_causes_no_429_and_pays_nothing_twice(
+    machine: Machine, jump: float
+) -> None:
+    def set_once(nap: int) -> None:
+        machine.ahead_seconds = jump if nap >= 30 else 0.0
+
+    machine.on_nap = set_once
+    report = machine.refresh(Window.last_complete(NOW))
+    assert machine.emulator.accounting.rate_limited == 0
+    assert report.stopped == ""
+    assert machine.emulator.accounting.calls == MARKETS * len(DATASETS)
+
+
+@pytest.mark.parametrize("jump", [HOUR, -HOUR])
+def test_a_clock_that_is_set_neither_lengthens_nor_cuts_the_time_that_a_refresh_is_allowed(
+    machine: Machine, jump: float
+) -> None:
+    machine.on_nap = lambda nap: setattr(machine, "ahead_seconds", jump)
+    report = machine.refresh(Window.last_complete(NOW), allowed_seconds=130.0)
+    assert report.stopped == "out_of_time"
+    assert machine.emulator.accounting.calls == 3 * 40
+    assert (machine.moment - NOW).total_seconds() <= 130.0
+
+
+@pytest.mark.parametrize("jump", [HOUR, -HOUR])
+def test_what_was_asked_for_by_a_wrong_clock_is_neither_called_fresh_nor_lost(machine: Machine, jump: float) -> None:
+    machine.ahead_seconds = jump
+    window = Window.last_complete(NOW)
+    wrong = machine.refresh(Window.last_complete(datetime.fromtimestamp(machine.seconds(), UTC)))
+    assert any("clock" in problem for problem in wrong.problems)
+    machine.moment += timedelta(minutes=15)
+    truly_closed = Window.last_complete(machine.moment).end_seconds
+    for dataset in DATASETS:
+        known = machine.store().known(dataset, machine.symbol_map[f"{dataset}_symbol"], window.end_seconds - 80_000)
+        assert max(known.values(), default=0) <= truly_closed - LENGTH.total_seconds()
+    machine.ahead_seconds = 0.0
+    window = Window.last_complete(machine.moment)
+    right = machine.refresh(window)
+    assert right.problems == []
+    assert right.datasets["open_interest"].fetched == MARKETS
+    assert (machine.table("open_interest", window)["closed_at_ms"] == window.end_ms).all()
+    assert machine.emulator.accounting.rate_limited == 0
+
+
+def test_a_clock_that_is_behind_the_window_it_serves_leaves_the_last_bars_to_the_next_refresh(
+    machine: Machine,
+) -> None:
+    window = Window.last_complete(NOW)
+    machine.ahead_seconds = -HOUR
+    machine.refresh(window)
+    assert (machine.table("liquidations", window)["closed_at_ms"] <= window.end_ms - HOUR * 1000).all()
+    machine.ahead_seconds = 0.0
+    machine.refresh(window)
+    assert (machine.table("liquidations", window)["closed_at_ms"] == window.end_ms).all()
+    assert (machine.table("open_interest", window)["closed_at_ms"] == window.end_ms).all()
+
+
+def test_clocks_that_differ_by_seconds_are_alike(machine: Machine) -> None:
+    window = Window.last_complete(NOW)
+    machine.ahead_seconds = 20.0
+    assert machine.refresh(window).problems == []
+    assert (machine.table("open_interest", window)["closed_at_ms"] == window.end_ms).all()
+
+
+@pytest.mark.parametrize("jump", [HOUR, -HOUR])
+def test_a_claim_blocks_for_a_minute_at_the_most_whatever_the_clock_does(machine: Machine, jump: float) -> None:
+    window = Window.last_complete(NOW)
+    other = machine.store()  # of a process that lives, and hangs
+    for dataset in DATASETS:
+        symbols = machine.symbol_map[f"{dataset}_symbol"]
+        assert len(other.claim(dataset, symbols, int(machine.steady() * 1000))) == MARKETS
+    machine.ahead_seconds, machine.drowsiness = jump, 10.0
+    report = machine.refresh(window)
+    assert report.stopped == ""
+    assert machine.emulator.accounting.calls == MARKETS * len(DATASETS)
+    first = machine.emulator.accounting.accepted[0].moment
+    assert 59 <= (first - NOW).total_seconds() <= 65

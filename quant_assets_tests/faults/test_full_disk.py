@@ -1,0 +1,210 @@
+"""A disk that is full at any write: what was there stands, the error says where and what to do, and it goes on."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from multiprocessing.sharedctypes import RawValue
+from pathlib import Path
+
+import orjson
+import pandas as pd
+import pytest
+
+from quant_assets.coinalyze import BudgetUnusable, CallBudget
+from quant_assets.derivatives.datasets import DATASETS
+from quant_assets.derivatives.store import DerivativesStore, StoreError
+from quant_assets.emulator import Emulator, plain_universe
+from quant_assets.feed import feed_problems, publish
+from quant_assets.files import CannotWrite
+from quant_assets.lake import Lake
+from quant_assets.scan import ScanFailed
+from quant_assets.windows import Window
+from quant_assets_tests.faults.chance import dice, rounds
+from quant_assets_tests.faults.commands import scan_command
+from quant_assets_tests.faults.disks import Disk, disk
+from quant_assets_tests.faults.workers import SYMBOLS, SharedClock, Task, map_of, refreshed, store_answers
+from quant_assets_tests.world import World
+
+WINDOW = Window(datetime(2026, 1, 19, 17, 45, tzinfo=UTC))
+HOUR_MS = 3_600_000
+REMEDY = "free space on its disk"
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Disk]:
+    with disk(tmp_path / "disk", 20_000) as made:
+        yield made
+
+
+def content(note: int) -> bytes:
+    return orjson.dumps({"window": WINDOW.key, "note": note, "signals": ["x" * 100] * 2000})
+
+
+def publish_feed(folder: Path, note: int) -> None:
+    publish(content(note), WINDOW, folder / "feed.json", WINDOW.end)
+
+
+def write_table(folder: Path, note: int) -> None:
+    table = pd.DataFrame({"score": range(30_000)}) * 1.5 + note
+    Lake(folder).write(["features"], WINDOW.key, table)
+
+
+def write_document(folder: Path, note: int) -> None:
+    noise = dice(f"document {note}").randbytes(200_000).hex().encode()
+    Lake(folder).write_document(["master_feed"], WINDOW.key, noise)
+
+
+def failure_of(kind: type[Exception], work: Callable[..., object], *arguments: object) -> str:
+    """Do some work; return what it says of the disk, "" where everything had room."""
+    try:
+        work(*arguments)
+    except kind as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize("write", [publish_feed, write_table, write_document])
+def test_a_file_that_does_not_fit_is_named_with_what_to_do_and_the_old_one_stands(
+    small: Disk, write: Callable[[Path, int], None]
+) -> None:
+    write(small.folder, 0)
+    (file,) = [path for path in small.folder.rglob("*") if path.is_file() and path.suffix != ".lock"]
+    chance, failed = dice(write.__name__), 0
+    for note in range(1, rounds(12, 200)):
+        old = file.read_bytes()
+        small.fill(chance.randint(0, 64))
+        problem = failure_of(CannotWrite, write, small.folder, note)
+        if problem:
+            failed += 1
+            assert str(file) in problem
+            assert REMEDY in problem
+            assert file.read_bytes() == old
+        assert list(small.folder.rglob("*.tmp")) == []
+    assert failed
+    small.free()
+    old = file.read_bytes()
+    write(small.folder, 1_000)
+    assert file.read_bytes() != old
+
+
+def test_a_store_on_a_full_disk_keeps_what_it_had_and_says_what_to_do(small: Disk) -> None:
+    path = small.folder / "derivatives.sqlite"
+    chance, failed, had = dice("full store"), 0, 0
+    for attempt in range(rounds(12, 200)):
+        small.fill(chance.randint(0, 40))
+        problem = failure_of(StoreError, store_answers, path, 1, attempt * HOUR_MS)
+        if problem:
+            failed += 1
+            assert str(path) in problem
+            assert REMEDY in problem
+        small.free()
+        with closing(sqlite3.connect(path)) as connection:
+            assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        with closing(DerivativesStore(path)) as store:
+            known = len(store.known("open_interest", SYMBOLS, 0))
+        assert known >= had
+        had = known
+    assert failed
+    store_answers(path, 1, (attempt + 1) * HOUR_MS)
+    with closing(DerivativesStore(path)) as store:
+        assert len(store.known("open_interest", SYMBOLS, 0)) == had + 20
+
+
+def test_a_budget_on_a_full_disk_lets_nothing_be_sent_and_forgets_no_call(small: Disk) -> None:
+    path = small.folder / "budget.sqlite"
+    clock = SharedClock(RawValue("d", 1000.0))
+    chance, failures = dice("full budget"), 0
+    for _ in range(rounds(12, 200)):
+        sent = 0
+
+        def spend() -> None:
+            nonlocal sent
+            with closing(CallBudget(path, 10_000, clock=clock.seconds, sleep=clock.sleep)) as budget:
+                for _ in range(30):
+                    receipt = budget.take(20)
+                    sent += 20
+                    budget.settle(receipt)
+
+        small.fill(chance.randint(0, 24))
+        problem = failure_of(BudgetUnusable, spend)
+        if problem:
+            failures += 1
+            assert str(path) in problem
+            assert REMEDY in problem
+        small.free()
+        with closing(CallBudget(path, 10_000, clock=clock.seconds, sleep=clock.sleep)) as budget:
+            assert sent <= budget.spent() <= sent + 20
+        clock.sleep(61)
+    assert failures
+
+
+def test_a_refresh_whose_disk_fills_up_sends_at_most_one_request_in_vain_and_goes_on_later(small: Disk) -> None:
+    clock = SharedClock(RawValue("d", datetime(2026, 1, 19, 17, 45, 6, tzinfo=UTC).timestamp()))
+    chance, failed = dice("full refresh"), 0
+    with Emulator(plain_universe(60), calls_per_minute=6000, clock=clock.now) as emulator:
+        task = Task(emulator.url, small.folder, map_of(emulator.universe, clock.now()), 6000, WINDOW.key)
+        for _ in range(rounds(6, 60)):
+            small.fill(chance.randint(0, 120))
+            try:
+                report = refreshed(task, clock)
+            except (StoreError, BudgetUnusable) as error:
+                problem = str(error)
+            else:
+                problem = report.problems[-1] if report.problems else ""
+            clock.sleep(61)  # what this process has claimed is free again
+            if problem:
+                failed += 1
+                assert str(small.folder) in problem
+                assert REMEDY in problem
+        small.free()
+        report = refreshed(task, clock)
+        assert (report.stopped, report.problems) == ("", [])
+        assert sum(account.known + account.fetched for account in report.datasets.values()) == 60 * len(DATASETS)
+        assert emulator.accounting.calls <= 60 * len(DATASETS) + 20 * failed
+    assert failed
+
+
+@pytest.fixture(scope="module")
+def on_a_disk(world: World) -> Iterator[Disk]:
+    """A data folder on a disk of its own, with a scan's feed in it."""
+    with disk(world.folder / "on_a_disk", 24_000) as made:
+        world.scan("on_a_disk")
+        yield made
+
+
+def test_a_scan_on_a_full_disk_leaves_the_feed_whole_and_loses_nothing_once_there_is_space(
+    world: World, on_a_disk: Disk
+) -> None:
+    path = on_a_disk.folder / "master_feed.json"
+    first, spent = orjson.loads(path.read_bytes()), world.emulator.accounting.calls
+    chance, failed = dice("full scan"), 0
+    for _ in range(rounds(3, 40)):
+        on_a_disk.fill(chance.choice((0, 8, chance.randint(0, 160), chance.randint(160, 800))))
+        problem = failure_of(ScanFailed, world.scan, "on_a_disk")
+        if problem:
+            failed += 1
+            assert str(on_a_disk.folder) in problem
+            assert REMEDY in problem
+        assert feed_problems(path.read_bytes()) == []
+        assert orjson.loads(path.read_bytes())["signals"] == first["signals"], "what was known is not known any more"
+    assert failed
+    on_a_disk.free()
+    again = world.scan("on_a_disk").feed
+    assert again["signals"] == first["signals"]
+    assert world.emulator.accounting.calls == spent
+
+
+def test_the_command_on_a_full_disk_is_exit_1_and_a_line_that_says_what_to_do(
+    world: World, on_a_disk: Disk, tmp_path: Path
+) -> None:
+    on_a_disk.fill(8)
+    done = scan_command(world, "on_a_disk", tmp_path)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) <= 3
+    assert str(on_a_disk.folder) in done.stderr
+    assert REMEDY in done.stderr
+    on_a_disk.free()
