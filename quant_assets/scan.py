@@ -19,6 +19,7 @@ from typing import Any, Final
 
 import dagster as dg
 import orjson
+from filelock import FileLock
 
 from quant_assets.definitions import build_definitions
 from quant_assets.defs.jobs import MARKET_LIST, SCAN
@@ -187,7 +188,10 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
     except OSError as error:
         raise SettingsError(f"Dagster's instance cannot be kept in {home}: {error.strerror}; {remedy(error)}") from None
     os.environ["DAGSTER_HOME"] = str(home)
-    return dg.DagsterInstance.get()
+    # Dagster makes its SQLite tables as it opens. Two processes that do so at once mark them twice, and neither they
+    # nor anyone after them can open the instance then.
+    with FileLock(home / "opening.lock"):
+        return dg.DagsterInstance.get()
 
 
 def _home(settings: Settings) -> Path:
