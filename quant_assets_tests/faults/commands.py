@@ -1,27 +1,35 @@
-"""The command `scan` as a process of its own.
+"""The command line in processes of their own: started as a person does, or forked where many are needed.
 
-Here: starting it. Not here: what is done to it.
+Here: starting them. Not here: what is done to them.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from collections.abc import Mapping
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from quant_assets.cli import main
+from quant_assets.definitions import build_definitions
+from quant_assets.scan import open_instance
+from quant_assets.settings import Settings
+from quant_assets_tests.faults.killing import CONTEXT
 from quant_assets_tests.world import World
 
 
 def scan_arguments(world: World) -> list[str]:
-    """Return the command that scans a world's window."""
+    """Return the arguments that scan a world's window."""
     moment = world.window.end.isoformat().replace("+00:00", "Z")
-    return [sys.executable, "-m", "quant_assets", "scan", str(world.candles), "--as-of", moment, "--json"]
+    return ["scan", str(world.candles), "--as-of", moment, "--json"]
 
 
 def scan_command(world: World, name: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     """Scan into a data folder of this name."""
     return subprocess.run(
-        scan_arguments(world),
+        [sys.executable, "-m", "quant_assets", *scan_arguments(world)],
         env=world.environment(name),
         cwd=cwd,
         capture_output=True,
@@ -29,3 +37,39 @@ def scan_command(world: World, name: str, cwd: Path) -> subprocess.CompletedProc
         timeout=300,
         check=False,
     )
+
+
+def forked_scan(world: World, name: str = "data") -> BaseProcess:
+    """Start a scan that needs no time to import anything; what it says goes to `said` beside its data folder."""
+    arguments = (world.environment(name), world.folder / "said", scan_arguments(world))
+    return CONTEXT.Process(target=_command, args=arguments)
+
+
+def forked_job(world: World, job: str, window: str | None = None, name: str = "data") -> BaseProcess:
+    """Start a job that schedules start, and no command does."""
+    return CONTEXT.Process(target=_job, args=(world.environment(name), world.folder / "said", job, window))
+
+
+def _command(environment: Mapping[str, str], said: Path, arguments: list[str]) -> None:
+    _settle_in(environment, said)
+    sys.argv = ["quant-assets", *arguments]
+    main()
+
+
+def _job(environment: Mapping[str, str], said: Path, name: str, window: str | None) -> None:
+    _settle_in(environment, said)
+    settings = Settings.from_environment(os.environ)
+    with open_instance(settings) as instance:
+        job = build_definitions(settings).resolve_job_def(name)
+        result = job.execute_in_process(instance=instance, partition_key=window, raise_on_error=False)
+    sys.exit(0 if result.success else 1)
+
+
+def _settle_in(environment: Mapping[str, str], said: Path) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(said.parent)
+    descriptor = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)

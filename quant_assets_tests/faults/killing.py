@@ -31,7 +31,7 @@ COUNTED = (
 )
 #: A worker is forked from a process that has imported everything, so that it costs some milliseconds.
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["pytest", "quant_assets_tests.faults.workers"])
+CONTEXT.set_forkserver_preload(["pytest", "quant_assets_tests.faults.workers", "quant_assets_tests.faults.commands"])
 ENDLESS_SECONDS = 120
 
 

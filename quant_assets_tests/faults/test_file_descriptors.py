@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import subprocess
 import sys
-from datetime import UTC, datetime
-from multiprocessing.sharedctypes import RawValue
+from datetime import UTC, datetime, timedelta
+from multiprocessing.sharedctypes import RawArray, RawValue
 from pathlib import Path
 
 import orjson
@@ -15,7 +14,8 @@ import orjson
 from quant_assets.emulator import DEFAULT_KEY, Emulator, plain_universe
 from quant_assets.windows import Window
 from quant_assets_tests.faults.chance import rounds
-from quant_assets_tests.faults.workers import SharedClock, Task, map_of, refreshed
+from quant_assets_tests.faults.killing import run
+from quant_assets_tests.faults.workers import SharedClock, Task, count_descriptors, map_of
 from quant_assets_tests.world import CALLS_PER_MINUTE, World, small_world
 
 OPEN_FILES = 200
@@ -61,26 +61,15 @@ def test_a_scan_of_three_hundred_markets_needs_no_more_than_two_hundred_open_fil
     assert told["api"]["calls"] >= MARKETS
 
 
-def test_a_refresh_of_many_requests_leaves_no_file_open(tmp_path: Path) -> None:
+def test_a_refresh_of_many_requests_leaves_no_file_and_no_connection_open(tmp_path: Path) -> None:
     clock = SharedClock(RawValue("d", datetime(2026, 1, 19, 17, 45, 6, tzinfo=UTC).timestamp()))
+    counted = RawArray("i", 2)
     with Emulator(plain_universe(60), calls_per_minute=CALLS_PER_MINUTE, clock=clock.now) as emulator:
-        symbol_map = map_of(emulator.universe, clock.now())
-        open_files = []
-        for _ in range(rounds(4, 40)):
-            window = Window.last_complete(clock.now())
-            task = Task(emulator.url, tmp_path, symbol_map, CALLS_PER_MINUTE, window.key)
-            assert refreshed(task, clock).calls == 4 * 60
-            clock.sleep(3600)
-            open_files.append(our_open_files(tmp_path, emulator.url))
-    assert open_files == [0] * len(open_files)
-
-
-def our_open_files(folder: Path, url: str) -> int:
-    """Count the files below a folder that this process has open."""
-    count = 0
-    for entry in Path("/proc/self/fd").iterdir():
-        try:
-            count += os.readlink(entry).startswith(str(folder))
-        except FileNotFoundError:  # the one of this listing
-            continue
-    return count
+        symbol_map, first = map_of(emulator.universe, clock.now()), Window.last_complete(clock.now())
+        tasks = [
+            Task(emulator.url, tmp_path, symbol_map, CALLS_PER_MINUTE, Window(first.end + timedelta(hours=hour)).key)
+            for hour in range(rounds(4, 40))
+        ]
+        run(count_descriptors, tasks, clock, counted)
+        assert emulator.accounting.requests == 12 * len(tasks)
+    assert counted[0] == counted[1] > 0

@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from threading import Event, Thread
 
 from quant_assets.derivatives.datasets import SPECS
 from quant_assets.feed import feed_problems
 from quant_assets_tests.faults.chance import rounds
-from quant_assets_tests.faults.commands import scan_arguments
+from quant_assets_tests.faults.commands import forked_job, forked_scan
 from quant_assets_tests.world import World, small_world
-
-#: What `quant-assets` has no command for: the jobs that schedules start, each in a process of its own.
-JOB = """
-import os, sys
-from quant_assets.definitions import build_definitions
-from quant_assets.scan import open_instance
-from quant_assets.settings import Settings
-settings = Settings.from_environment(os.environ)
-with open_instance(settings) as instance:
-    job = build_definitions(settings).resolve_job_def(sys.argv[1])
-    result = job.execute_in_process(instance=instance, partition_key=sys.argv[2] or None, raise_on_error=False)
-sys.exit(0 if result.success else 1)
-"""
 
 
 @contextmanager
@@ -57,25 +43,13 @@ def read_all_the_time(path: Path) -> Iterator[list[str]]:
     assert seen[0] > 0
 
 
-def side_by_side(world: World, *commands: list[str]) -> None:
+def side_by_side(world: World, *processes: BaseProcess) -> None:
     """Run all of these at once; each has to succeed."""
-    started = [
-        subprocess.Popen(
-            command,
-            env=world.environment(),
-            cwd=world.folder,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for command in commands
-    ]
-    ended = [(process, *process.communicate(timeout=300)) for process in started]
-    assert [(process.returncode, told) for process, _, told in ended if process.returncode] == []
-
-
-def job(name: str, window: str = "") -> list[str]:
-    return [sys.executable, "-c", JOB, name, window]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(300)
+    assert [process.exitcode for process in processes] == [0] * len(processes), (world.folder / "said").read_text()
 
 
 def test_two_scans_a_refresh_and_a_prune_at_once_all_succeed_and_pay_for_nothing_twice(tmp_path: Path) -> None:
@@ -83,10 +57,14 @@ def test_two_scans_a_refresh_and_a_prune_at_once_all_succeed_and_pay_for_nothing
         with small_world(tmp_path / str(number), markets=12) as world:
             alone = world.scan("alone").feed
             before = len(world.emulator.accounting.accepted)
-            scan = scan_arguments(world)
             with read_all_the_time(world.folder / "data" / "master_feed.json") as problems:
-                side_by_side(world, scan, scan)
-                side_by_side(world, scan, job("refresh", world.window.key), job("prune"))
+                side_by_side(world, forked_scan(world), forked_scan(world))
+                side_by_side(
+                    world,
+                    forked_scan(world),
+                    forked_job(world, "refresh", world.window.key),
+                    forked_job(world, "prune"),
+                )
             assert problems == []
             histories = {f"/{spec.endpoint}" for spec in SPECS.values()}
             asked = Counter(

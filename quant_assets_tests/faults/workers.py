@@ -5,8 +5,9 @@ Here: one function for each, over the real thing. Not here: starting and killing
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
-from ctypes import c_double
+from ctypes import Array, c_double, c_int
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count, islice
@@ -86,6 +87,19 @@ def refreshed(task: Task, clock: SharedClock) -> RefreshReport:
     with closing(client), closing(DerivativesStore(task.store)) as store:
         window = Window.of_key(task.window)
         return refresh(store, client, lambda _: task.symbol_map, window, since_ms=0.0, clock=clock.seconds)[1]
+
+
+def count_descriptors(tasks: Sequence[Task], clock: SharedClock, counted: Array[c_int]) -> None:
+    """Refresh one window after the other, and count what is open before and after."""
+    counted[0] = _descriptors()
+    for task in tasks:
+        clock.shared.value = max(clock.seconds(), Window.of_key(task.window).end_seconds + 6.0)
+        assert refreshed(task, clock).calls > 0
+    counted[1] = _descriptors()
+
+
+def _descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def store_answers(path: Path, times: int | None = None, now_ms: int = 0) -> None:
