@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pathlib
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -28,6 +30,7 @@ COUNTED = (
     *(str(PACKAGE / name) for name in ("coinalyze/budget.py", "coinalyze/client.py")),
     *(str(PACKAGE / name) for name in ("derivatives/refresh.py", "derivatives/store.py")),
     *(str(Path(str(module.__file__)).parent) for module in (filelock, pyrate_limiter)),
+    *(str(module.__file__) for module in (pathlib, tempfile)),
 )
 #: A worker is forked from a process that has imported everything, so that it costs some milliseconds.
 CONTEXT = multiprocessing.get_context("forkserver")

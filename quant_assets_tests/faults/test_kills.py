@@ -127,7 +127,7 @@ def test_feed_and_tables_are_whole_wherever_their_writer_was_killed(
     chance, path, lake = dice("feed"), tmp_path / "master_feed.json", tmp_path / "lake"
     path.write_bytes(scanned)
     newest = world.window
-    for _ in range(rounds(8, 200)):
+    for _ in range(rounds(12, 200)):
         kill(chance, 3000, 0.3, publish_windows, scanned, newest, lake, path)
         content = path.read_bytes()
         assert feed_problems(content) == []
