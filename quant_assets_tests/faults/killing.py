@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import pathlib
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -30,8 +28,9 @@ COUNTED = (
     *(str(PACKAGE / name) for name in ("coinalyze/budget.py", "coinalyze/client.py")),
     *(str(PACKAGE / name) for name in ("derivatives/refresh.py", "derivatives/store.py")),
     *(str(Path(str(module.__file__)).parent) for module in (filelock, pyrate_limiter)),
-    *(str(module.__file__) for module in (pathlib, tempfile)),
 )
+#: Where alone files are written.
+WRITING = (str(PACKAGE / "files.py"),)
 #: A worker is forked from a process that has imported everything, so that it costs some milliseconds.
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["pytest", "quant_assets_tests.faults.workers", "quant_assets_tests.faults.commands"])
@@ -46,9 +45,14 @@ def run(work: Callable[..., None], *arguments: Any) -> None:
     assert worker.exitcode == 0
 
 
-def kill_at_a_step(chance: Random, steps: int, work: Callable[..., None], *arguments: Any) -> None:
-    """Let a worker work until it kills itself at one of its first steps: a call, of Python or C, or a return."""
-    worker = CONTEXT.Process(target=_dying, args=(chance.randint(1, steps), work, arguments))
+def kill_at_a_step(
+    chance: Random, steps: int, work: Callable[..., None], *arguments: Any, counted: tuple[str, ...] = COUNTED
+) -> None:
+    """Let a worker work until it kills itself at one of its first steps: a call, of Python or C, or a return.
+
+    Counted are the steps in the files that begin with one of `counted`, and in what they call.
+    """
+    worker = CONTEXT.Process(target=_dying, args=(chance.randint(1, steps), counted, work, arguments))
     worker.start()
     worker.join(ENDLESS_SECONDS)
     assert worker.exitcode in {-signal.SIGKILL, 0}
@@ -64,12 +68,14 @@ def kill_at_a_moment(chance: Random, seconds: float, work: Callable[..., None], 
     assert worker.exitcode in {-signal.SIGKILL, 0}
 
 
-def _dying(step: int, work: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+def _dying(step: int, counted: tuple[str, ...], work: Callable[..., None], arguments: tuple[Any, ...]) -> None:
     left = step
 
     def count(frame: FrameType, event: str, argument: object) -> None:
         nonlocal left
-        if frame.f_code.co_filename.startswith(COUNTED) and frame.f_code.co_name != "<genexpr>":
+        caller = frame.f_back
+        here = frame.f_code.co_filename.startswith(counted) and frame.f_code.co_name != "<genexpr>"
+        if here or (caller is not None and caller.f_code.co_filename.startswith(counted)):
             left -= 1
             if left == 0:
                 os.kill(os.getpid(), signal.SIGKILL)

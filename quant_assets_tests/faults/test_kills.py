@@ -24,7 +24,7 @@ from quant_assets.feed import feed_problems
 from quant_assets.retention import RetentionPolicy, prune_abandoned, prune_lake
 from quant_assets.windows import LENGTH, Window
 from quant_assets_tests.faults.chance import dice, rounds
-from quant_assets_tests.faults.killing import kill_at_a_moment, kill_at_a_step, run
+from quant_assets_tests.faults.killing import COUNTED, WRITING, kill_at_a_moment, kill_at_a_step, run
 from quant_assets_tests.faults.workers import (
     BARS,
     SYMBOLS,
@@ -44,10 +44,17 @@ CALLS_PER_MINUTE = 100
 LISTED = {row.symbol for row in plain_universe(MARKETS).rows}
 
 
-def kill(chance: Random, steps: int, seconds: float, work: Callable[..., None], *arguments: Any) -> None:
+def kill(
+    chance: Random,
+    steps: int,
+    seconds: float,
+    work: Callable[..., None],
+    *arguments: Any,
+    counted: tuple[str, ...] = COUNTED,
+) -> None:
     """Kill at a step or at a moment, as chance will have it."""
     if chance.random() < 0.5:
-        kill_at_a_step(chance, steps, work, *arguments)
+        kill_at_a_step(chance, steps, work, *arguments, counted=counted)
     else:
         kill_at_a_moment(chance, seconds, work, *arguments)
 
@@ -128,7 +135,7 @@ def test_feed_and_tables_are_whole_wherever_their_writer_was_killed(
     path.write_bytes(scanned)
     newest = world.window
     for _ in range(rounds(12, 200)):
-        kill(chance, 3000, 0.3, publish_windows, scanned, newest, lake, path)
+        kill(chance, 1000, 0.3, publish_windows, scanned, newest, lake, path, counted=WRITING)
         content = path.read_bytes()
         assert feed_problems(content) == []
         published = Window.of_key(orjson.loads(content)["window"])
