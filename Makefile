@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DOMAIN := quant_assets/coinalyze/*,quant_assets/markets/*,quant_assets/derivatives/*,quant_assets/signals/*,quant_assets/feed/*,quant_assets/dashboard/*
 
-.PHONY: help setup demo serve ui test lint types tests coverage speed chaos bench lock clean
+.PHONY: help setup demo serve ui test lint types tests coverage speed chaos fuzz bench lock clean
 
 help:
 	@echo "make demo   scan a simulated market, from nothing"
@@ -12,6 +12,7 @@ help:
 	@echo "make ui     Dagster's UI on http://127.0.0.1:3001"
 	@echo "make test   lint, types, tests and coverage"
 	@echo "make chaos  the fault suite in its long form (SEED=1)"
+	@echo "make fuzz   look for inputs that break a promise (TARGET=candle_bytes SECONDS=60)"
 	@echo "make bench  measure speed and memory, and write docs/performance.md (BENCH=--quick for less)"
 	@echo "make setup  the virtual environment in $(VENV) alone"
 	@echo "make lock   write requirements.lock anew (needs uv)"
@@ -62,6 +63,13 @@ speed: setup
 
 chaos: setup
 	QUANT_FAULTS=long QUANT_FAULTS_SEED=$(or $(SEED),1) $(BIN)/python -m pytest -n 2 --durations=10 quant_assets_tests/faults
+
+# atheris is no part of the lock, so it gets an environment of its own on top of the project's.
+fuzz: setup
+	@[ -x $(VENV)/fuzz/bin/python ] || $(PYTHON) -m venv $(VENV)/fuzz
+	@$(VENV)/fuzz/bin/python -m pip install --quiet --disable-pip-version-check 'atheris>=3,<4'
+	PYTHONPATH="$(CURDIR):$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
+		$(VENV)/fuzz/bin/python -m quant_assets_tests.fuzz $(or $(TARGET),candle_bytes) --seconds $(or $(SECONDS),60)
 
 bench: setup
 	$(BIN)/python -m quant_assets_tests.bench $(BENCH)

@@ -20,6 +20,8 @@ from quant_assets.windows import Window, WindowError
 
 #: What a write that was killed has left is nobody's any more after so long.
 ABANDONED = timedelta(hours=1)
+#: A century; times before that much ago cannot be told for every number of days.
+MOST_DAYS = 36_525
 
 
 class RetentionError(ValueError):
@@ -35,9 +37,9 @@ class RetentionPolicy(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    windows_days: float = Field(default=30, ge=2)
-    bars_days: float = Field(default=45, ge=3)
-    runs_days: float = Field(default=14, ge=1)
+    windows_days: float = Field(default=30, ge=2, le=MOST_DAYS)
+    bars_days: float = Field(default=45, ge=3, le=MOST_DAYS)
+    runs_days: float = Field(default=14, ge=1, le=MOST_DAYS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,17 +1,30 @@
 """The small TOML files by which a user changes defaults.
 
-Here: reading one into its model, with errors that name file, key and what is known. Not here: what the models mean.
+Here: reading TOML, and reading a file into its model, with errors that name file, key and what is known. Not here:
+what the models mean.
 """
 
 from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 Model = TypeVar("Model", bound=BaseModel)
+
+
+def read_toml(text: str) -> dict[str, Any]:
+    """Read TOML; raises TOMLDecodeError also for what tomllib itself does not name so."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        raise
+    except RecursionError:
+        raise tomllib.TOMLDecodeError("nested too deeply") from None
+    except ValueError as error:  # of a whole number with more digits than Python reads
+        raise tomllib.TOMLDecodeError(str(error)) from None
 
 
 def read_user_file(path: Path, model: type[Model], error: type[ValueError]) -> Model:
@@ -22,7 +35,7 @@ def read_user_file(path: Path, model: type[Model], error: type[ValueError]) -> M
     if not path.exists():
         return model()
     try:
-        return model.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        return model.model_validate(read_toml(path.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
         raise error(f"{path} cannot be read as TOML: {problem}") from None
     except ValidationError as problem:

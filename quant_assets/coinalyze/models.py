@@ -175,9 +175,7 @@ def _read_rows(body: bytes, read: Callable[[dict[str, Any]], Row]) -> tuple[tupl
     broken = 0
     for row in _rows(body):
         try:
-            if not isinstance(row, dict):
-                raise TypeError("a row is an object")
-            rows.append(read(row))
+            rows.append(read(_object(row)))
         except (KeyError, TypeError, ValueError, OverflowError):
             broken += 1
     return tuple(rows), broken
@@ -188,17 +186,28 @@ def _market(row: dict[str, Any]) -> Market:
     return Market(
         symbol=_text(row, "symbol"),
         exchange=_text(row, "exchange"),
-        symbol_on_exchange=str(row.get("symbol_on_exchange") or ""),
+        symbol_on_exchange=_text_or_empty(row, "symbol_on_exchange"),
         base_asset=_text(row, "base_asset"),
-        quote_asset=str(row.get("quote_asset") or ""),
+        quote_asset=_text_or_empty(row, "quote_asset"),
         is_perpetual=row.get("is_perpetual") is True,
-        margined=str(row.get("margined") or ""),
+        margined=_text_or_empty(row, "margined"),
         expire_at=None if expire_at is None else int(_number(expire_at)),
-        oi_lq_vol_denominated_in=str(row.get("oi_lq_vol_denominated_in") or ""),
+        oi_lq_vol_denominated_in=_text_or_empty(row, "oi_lq_vol_denominated_in"),
         has_long_short_ratio_data=row.get("has_long_short_ratio_data") is True,
         has_ohlcv_data=row.get("has_ohlcv_data") is True,
         has_buy_sell_data=row.get("has_buy_sell_data") is True,
     )
+
+
+def _object(row: Any) -> dict[str, Any]:
+    if not isinstance(row, dict):
+        raise TypeError("a row is no object")
+    return row
+
+
+def _text_or_empty(row: dict[str, Any], name: str) -> str:
+    value = row.get(name)
+    return value if isinstance(value, str) else ""
 
 
 def _text(row: dict[str, Any], name: str) -> str:

@@ -6,11 +6,15 @@ Here: the policy and reading it from a TOML file. Not here: what follows from it
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from quant_assets.derivatives.datasets import Dataset
 from quant_assets.user_files import read_user_file
+
+#: A year. A cadence beyond is a slip of the pen, and an infinite one no time at all.
+MOST_MINUTES: Final = 525_600
 
 
 class PolicyError(ValueError):
@@ -26,12 +30,12 @@ class RefreshPolicy(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    open_interest_minutes: float = Field(default=15, ge=15)
-    funding_rate_minutes: float = Field(default=60, ge=15)
-    long_short_ratio_minutes: float = Field(default=60, ge=15)
-    liquidations_minutes: float = Field(default=60, ge=15)
-    oldest_minutes: float = Field(default=105, ge=15)
-    open_interest_weight: float = Field(default=1.25, ge=1)
+    open_interest_minutes: float = Field(default=15, ge=15, le=MOST_MINUTES)
+    funding_rate_minutes: float = Field(default=60, ge=15, le=MOST_MINUTES)
+    long_short_ratio_minutes: float = Field(default=60, ge=15, le=MOST_MINUTES)
+    liquidations_minutes: float = Field(default=60, ge=15, le=MOST_MINUTES)
+    oldest_minutes: float = Field(default=105, ge=15, le=MOST_MINUTES)
+    open_interest_weight: float = Field(default=1.25, ge=1, le=100)
 
     def cadence_seconds(self, dataset: Dataset) -> float:
         """Return a dataset's cadence."""

@@ -88,10 +88,7 @@ def read_content(path: str) -> tuple[bytes, FileIdentity]:
             before = os.fstat(descriptor)
             if not stat.S_ISREG(before.st_mode):
                 raise CandleFileUnread("not a regular file")
-            if before.st_size > SIZE_LIMIT_BYTES:
-                raise CandleFileError(
-                    f"{before.st_size:,} bytes, more than the limit of {SIZE_LIMIT_BYTES:,} for a candle file"
-                )
+            refuse_larger(before.st_size)
             content = os.read(descriptor, before.st_size + 1)
             after = os.fstat(descriptor)
         finally:
@@ -102,6 +99,12 @@ def read_content(path: str) -> tuple[bytes, FileIdentity]:
     if FileIdentity.of(after) != identity or len(content) != identity.size:
         raise CandleFileUnread("changed while it was read")
     return content, identity
+
+
+def refuse_larger(size: int) -> None:
+    """Raise CandleFileError for a file of more bytes than a candle file may have."""
+    if size > SIZE_LIMIT_BYTES:
+        raise CandleFileError(f"{size:,} bytes, more than the limit of {SIZE_LIMIT_BYTES:,} for a candle file")
 
 
 LARGEST = 1e18
@@ -146,7 +149,7 @@ def _plain_columns(content: bytes) -> npt.NDArray[np.float64] | None:
         return None
     try:
         bars = _PLAIN_BARS.decode(content)
-    except msgspec.DecodeError:  # of a value of another type, too
+    except (msgspec.DecodeError, RecursionError):  # of a value of another type, or nested without end
         return None
     numbers = chain.from_iterable(map(msgspec.structs.astuple, bars))
     columns = np.fromiter(numbers, np.float64, len(bars) * len(FIELDS)).reshape(-1, len(FIELDS)).T.copy()

@@ -24,6 +24,7 @@ from quant_assets.markets.candle_file import (
     FileIdentity,
     parse_bars,
     read_content,
+    refuse_larger,
 )
 from quant_assets.markets.known_candles import KnownCandles
 from quant_assets.markets.names import CandleNameError, FileName, parse_file_name
@@ -168,10 +169,14 @@ def _entry(raw_name: str, path: str, first_of: dict[FileName, str]) -> _Entry:
 
 
 def _look(entry: _Entry, home: str, last: KnownCandles | None) -> None:
-    """Fill the entry from the last read where its file is still the same; its status stays "" where it is not."""
+    """Fill the entry from the last read where its file is still the same; its status stays "" where it is not.
+
+    A file that is too large is refused here, before the tables are made as long as all files could make them.
+    """
     try:
         entry.path, entry.identity = _locate(entry.path, home)
-    except CandleFileUnread as error:
+        refuse_larger(entry.identity.size)
+    except CandleFileError as error:
         entry.status, entry.reason = "skipped", str(error)
         return
     row = None if last is None else last.row(entry.file, entry.identity)

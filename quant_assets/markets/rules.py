@@ -15,6 +15,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError, field_validator
 
+from quant_assets.user_files import read_toml
+
 Name = Annotated[str, StringConstraints(min_length=1)]
 
 ANY_EXCHANGE = "*"
@@ -143,7 +145,7 @@ def load_rules(path: Path) -> ResolutionRules:
     default. Raises RulesError for a file that cannot be read, is no TOML, or holds an unknown or wrong key.
     """
     try:
-        given: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        given = read_toml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise RulesError(f"{path}: cannot be read: {error.strerror or error}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -1,0 +1,103 @@
+"""Folders of candle files to do harm to, and the feed that a whole reading of one gives.
+
+Here: made markets as files, and all that lies between a folder and its feed but Dagster and the network. Not here: any
+fault, and what a feed must be.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from quant_assets.feed import build_feed, feed_problems
+from quant_assets.markets import CandleTables, read_candles
+from quant_assets.signals import discover_strategies, features_table, run_strategy
+from quant_assets.windows import Window
+from quant_assets_tests.signals import made_markets, made_ticks, made_wedges
+from quant_assets_tests.signals.made_markets import Market
+from quant_assets_tests.signals.plain_inputs import Bar
+from quant_assets_tests.signals.side_by_side import EXCHANGE, derivatives, symbol_map
+
+WINDOW = Window(datetime(2026, 1, 19, 17, 0, tzinfo=UTC))
+STRATEGIES = discover_strategies().strategies
+NOBODY = 65534
+"""The user whom permissions bind, where the tests run as root."""
+
+
+@cache
+def made(count: int) -> tuple[Market, ...]:
+    """Make markets of every kind, in order of their symbols: walks and trends, wedges that break out, ticks."""
+    kinds = (made_markets.market, made_wedges.wedge_market, made_wedges.seesaw_market, made_ticks.tick_market)
+    markets = [kinds[seed % len(kinds)](seed, WINDOW.end_ms) for seed in range(count)]
+    return tuple(sorted(markets, key=lambda market: market.symbol))
+
+
+def file_name(market: Market, timeframe: str) -> str:
+    """Name the candle file of a made market."""
+    return f"{EXCHANGE}_{market.symbol}_{timeframe}.json"
+
+
+def content_of(bars: Iterable[Bar]) -> bytes:
+    """Write bars as a candle file has them."""
+    return orjson.dumps([bar._asdict() | {"time": bar.time_ms} for bar in bars])
+
+
+def files_of(markets: Iterable[Market]) -> dict[str, bytes]:
+    """Return the candle files of made markets, name → content."""
+    return {
+        file_name(market, timeframe): content_of(bars)
+        for market in markets
+        for timeframe, bars in (("15m", market.ltf), ("4h", market.htf))
+    }
+
+
+def write_files(folder: Path, files: dict[str, bytes]) -> Path:
+    """Write files in the order in which they are given."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def feed_of(folder: Path, markets: Sequence[Market] = (), known: CandleTables | None = None) -> dict[str, Any]:
+    """Read a folder and make its feed as of WINDOW, which keeps its contract; `markets` gives what derivatives say."""
+    return feed_from(read_candles(folder, known), markets)
+
+
+def feed_from(tables: CandleTables, markets: Sequence[Market] = ()) -> dict[str, Any]:
+    """Make the feed of candle tables that have been read."""
+    inputs = (symbol_map(markets), derivatives(markets, WINDOW)) if markets else (symbol_map(()), {})
+    features = features_table(tables.bars, *inputs, WINDOW)
+    signals = {strategy: run_strategy(strategy, features) for strategy in STRATEGIES}
+    files = tables.files.assign(simulated=False)
+    feed = build_feed(features, signals, files, WINDOW, api=None, written_at=WINDOW.end)
+    content = orjson.dumps(feed)
+    assert feed_problems(content) == []
+    read: dict[str, Any] = orjson.loads(content)
+    return read
+
+
+def signals_but_of(feed: dict[str, Any], *symbols: str) -> bytes:
+    """Return all signals of a feed but those of some symbols."""
+    return orjson.dumps([signal for signal in feed["signals"] if signal["symbol"] not in symbols])
+
+
+@contextmanager
+def bound_by_permissions(folder: Path) -> Iterator[Path]:
+    """Be, within the block, a user to whom permissions matter, and who owns the folder."""
+    user = os.geteuid()
+    if user == 0:
+        for path in (folder, *folder.iterdir()):
+            os.chown(path, NOBODY, -1, follow_symlinks=False)
+        os.seteuid(NOBODY)
+    try:
+        yield folder
+    finally:
+        os.seteuid(user)

@@ -1,0 +1,66 @@
+"""What fuzzing has found, as plain tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from quant_assets.coinalyze.models import read_markets
+from quant_assets.derivatives.policy import PolicyError, load_policy
+from quant_assets.markets import CandleFileError, RulesError, load_rules
+from quant_assets.markets.candle_file import parse_bars
+from quant_assets.retention import RetentionError, load_retention
+from quant_assets_tests.fuzz.api_bodies import MARKET
+from quant_assets_tests.fuzz.candle_bytes import BAR
+
+
+def written(folder: Path, content: bytes) -> Path:
+    path = folder / "user.toml"
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("nested", [b"[" * 5_000 + b"]" * 5_000, b'{"a":' * 5_000 + b"1" + b"}" * 5_000])
+def test_a_candle_file_with_a_field_nested_beyond_reason_is_refused(nested: bytes) -> None:
+    with pytest.raises(CandleFileError, match="depth limit exceeded at byte"):
+        parse_bars(b"[" + BAR.replace(b"}", b',"more":' + nested + b"}") + b"]", 900_000)
+
+
+@pytest.mark.parametrize("row", [b"7", b"null", b"[]", b'"BTC"', b"true"])
+def test_a_row_of_a_market_list_that_is_no_object_costs_no_other(row: bytes) -> None:
+    rows, broken = read_markets(b"[%s,%s]" % (row, MARKET))
+    assert ([market.symbol for market in rows], broken) == (["BTCUSDT_PERP.A"], 1)
+
+
+@pytest.mark.parametrize("field", ["symbol_on_exchange", "quote_asset", "margined", "oi_lq_vol_denominated_in"])
+def test_a_text_of_a_market_list_that_is_none_counts_as_missing(field: str) -> None:
+    nested = b"[" * 900 + b"]" * 900
+    rows, _ = read_markets(b'[{"symbol":"A","exchange":"B","base_asset":"C","%s":%s}]' % (field.encode(), nested))
+    assert getattr(rows[0], field) == ""
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [(b"quotes = " + b"[" * 5_000, "nested too deeply"), (b"quotes = " + b"1" * 5_000, "4300 digits")],
+)
+def test_user_files_that_tomllib_stumbles_over_are_refused_by_their_name(
+    tmp_path: Path, content: bytes, complaint: str
+) -> None:
+    path = written(tmp_path, content)
+    for load, error in ((load_rules, RulesError), (load_policy, PolicyError), (load_retention, RetentionError)):
+        with pytest.raises(error, match=f"user.toml.*{complaint}"):
+            load(path)
+
+
+@pytest.mark.parametrize("days", [b"inf", b"1e12"])
+def test_a_retention_without_end_is_refused_instead_of_failing_when_things_are_removed(
+    tmp_path: Path, days: bytes
+) -> None:
+    with pytest.raises(RetentionError, match=r"windows_days: .* less than or equal"):
+        load_retention(written(tmp_path, b"windows_days = " + days))
+
+
+def test_a_cadence_without_end_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PolicyError, match=r"oldest_minutes: .* less than or equal"):
+        load_policy(written(tmp_path, b"oldest_minutes = inf"))

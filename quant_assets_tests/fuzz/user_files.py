@@ -1,0 +1,75 @@
+"""Target: the files by which a user changes defaults. Each gives what can be used, or an error that names the file.
+
+Run it by `python -m quant_assets_tests.fuzz user_files --seconds 60`, where atheris is installed
+(`pip install -e '.[fuzz]'`).
+"""
+
+from __future__ import annotations
+
+import tempfile
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from quant_assets.derivatives.datasets import DATASETS
+from quant_assets.derivatives.policy import PolicyError, load_policy
+from quant_assets.markets import ResolutionRules, RulesError, load_rules, parse_symbol, resolve_markets
+from quant_assets.retention import RetentionError, load_retention
+from quant_assets_tests.markets.sample_list import NOW, ROWS, markets, table
+
+LIST = table(ROWS)
+MARKETS = markets(("BINANCE", "BTCUSDT"), ("KUCOIN", "XBTUSDTM"), ("MEXC", "PUMPUSDT"))
+
+WORDS = (
+    *(key.encode() for key in ResolutionRules.model_fields),
+    *(b"open_interest_minutes", b"oldest_minutes", b"windows_days", b"bars_days", b"runs_days", b"inf", b"nan", b"1e9"),
+    *(b' = ["USDT"]', b"[aliases]\n", b'[["A:B", "*:B"]]', b"[[[[[[[[", b'"""', b"1979-05-27T07:32:00Z", b"\\u0000"),
+)
+SEEDS = (
+    b"",
+    b'quotes = ["USDT", "U"]\nnever_match = [["MEXC:PUMP", "*:PUMP"]]\n[aliases]\nXDG = "DOGE"\n',
+    b'reference_exchanges = ["OKX"]\n[exchange_aliases.MEXC]\nPUMP = "PUMPFUN"\n[synonyms]\nA = "B"\nB = "A"\n',
+    b'without_liquidations = []\n[stand_ins]\nMEXC = "Y"\n',
+    b"open_interest_minutes = 30\noldest_minutes = 60.5\n",
+    b"windows_days = 40\nbars_days = 60\n",
+    b"windows_days = inf\n",
+    b"windows_days = 1e12\n",
+    b"runs_days = nan\n",
+    b"oldest_minutes = inf\n",
+    b"\xef\xbb\xbfwindows_days = 40\n",
+    b"quotes = " + b"[" * 2_000 + b"]" * 2_000,
+    b"quotes = " + b"1" * 5_000,
+)
+
+
+def check(data: bytes) -> None:
+    """Load bytes as each of the user's files, and use what comes of it."""
+    with tempfile.NamedTemporaryFile(suffix=".toml") as file:
+        file.write(data)
+        file.flush()
+        path = Path(file.name)
+        try:
+            rules = load_rules(path)
+        except RulesError as refusal:
+            _check_told(path, refusal)
+        else:
+            assert parse_symbol("XBT-USDT", "KUCOIN", rules).base
+            assert len(resolve_markets(MARKETS, LIST, now=NOW, rules=rules)) == len(MARKETS)
+        try:
+            policy = load_policy(path)
+        except PolicyError as refusal:
+            _check_told(path, refusal)
+        else:
+            assert all(timedelta(seconds=policy.cadence_seconds(dataset)) for dataset in DATASETS)
+            assert timedelta(minutes=policy.oldest_minutes)
+        try:
+            retention = load_retention(path)
+        except RetentionError as refusal:
+            _check_told(path, refusal)
+        else:
+            for days in (retention.windows_days, retention.bars_days, retention.runs_days):
+                assert datetime.now(UTC) - timedelta(days=days)
+
+
+def _check_told(path: Path, refusal: ValueError) -> None:
+    assert str(path) in str(refusal)
+    assert len(str(refusal).splitlines()) <= 2
