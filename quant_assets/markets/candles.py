@@ -76,7 +76,8 @@ def read_candles(folder: Path, known: CandleTables | None = None, progress: Prog
 
     `known` is the result of the last read: a file whose name, size, modification time and inode are the same is
     not parsed again, and where nothing changed at all `known` itself is returned. Raises CandleFolderError where
-    there is no such folder, or no candle file in it.
+    there is no such folder, or no candle file in it, and where the folder goes while it is read: what was had by
+    then is no state that it ever was in.
     """
     entries = _candle_entries(folder)
     home = os.path.realpath(folder)
@@ -88,6 +89,8 @@ def read_candles(folder: Path, known: CandleTables | None = None, progress: Prog
     if known is None or new or not _files_table(entries).equals(known.files):
         bars = _bars_table(entries, last, progress)
         known = CandleTables(bars, _files_table(entries))
+    if not folder.is_dir():
+        raise CandleFolderError(f"{folder} was removed while it was read")
     parsed = sum(entry.identity is not UNREAD for entry in new)
     skipped = sum(entry.status == "skipped" for entry in entries)
     progress("candles", len(entries), len(entries), f"{parsed} files parsed, {skipped} skipped")

@@ -87,7 +87,7 @@ def parse_symbol(raw: str, exchange: str, rules: ResolutionRules = _DEFAULT_RULE
     if venue == _KUCOIN and joined.endswith("M") and _quote(joined[:-1], (), rules):
         joined = joined[:-1]
     quote = _quote(joined, breaks, rules)
-    base = joined.removesuffix(quote)
+    base = nfc(joined.removesuffix(quote))  # letters that a separator kept apart may be one now
     multiplier, asset = _multiplied(base, venue, rules)
     display = f"{multiplier if multiplier > 1 else ''}{asset}{quote}"
     return LocalSymbol(raw, base, quote, multiplier, asset, display)

@@ -8,7 +8,7 @@ import pytest
 
 from quant_assets.coinalyze.models import read_markets
 from quant_assets.derivatives.policy import PolicyError, load_policy
-from quant_assets.markets import CandleFileError, RulesError, load_rules
+from quant_assets.markets import CandleFileError, RulesError, load_rules, parse_symbol
 from quant_assets.markets.candle_file import parse_bars
 from quant_assets.retention import RetentionError, load_retention
 from quant_assets_tests.fuzz.api_bodies import MARKET
@@ -38,6 +38,10 @@ def test_a_text_of_a_market_list_that_is_none_counts_as_missing(field: str) -> N
     nested = b"[" * 900 + b"]" * 900
     rows, _ = read_markets(b'[{"symbol":"A","exchange":"B","base_asset":"C","%s":%s}]' % (field.encode(), nested))
     assert getattr(rows[0], field) == ""
+
+
+def test_letters_that_a_separator_kept_apart_are_compared_in_nfc_too() -> None:
+    assert parse_symbol("CAFE-\u0301-USDT", "MEXC").base == "CAF\u00c9"
 
 
 @pytest.mark.parametrize(

@@ -157,8 +157,8 @@ def test_any_text_is_a_symbol(raw: str, exchange: str) -> None:
     assert found.raw == unicodedata.normalize("NFC", raw)
     assert bool(found.base) == bool(raw)
     assert found.multiplier >= 1
-    letters = [letter for letter in found.raw if letter not in "-_/"]
-    assert not letters or "".join(letters).startswith(found.base + found.quote)
+    letters = "".join(letter for letter in found.raw if letter not in "-_/")
+    assert not letters or unicodedata.normalize("NFC", letters).startswith(found.base + found.quote)
     assert found == parse_symbol(found.raw, exchange)
 
 
