@@ -15,15 +15,18 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import pytest
 
 from quant_assets.feed import build_feed, feed_problems
 from quant_assets.markets import CandleTables, read_candles
 from quant_assets.signals import discover_strategies, features_table, run_strategy
 from quant_assets.windows import Window
+from quant_assets_tests.faults.chance import dice
 from quant_assets_tests.signals import made_markets, made_ticks, made_wedges
 from quant_assets_tests.signals.made_markets import Market
 from quant_assets_tests.signals.plain_inputs import Bar
 from quant_assets_tests.signals.side_by_side import EXCHANGE, derivatives, symbol_map
+from quant_assets_tests.world import SAMPLE_CANDLES
 
 WINDOW = Window(datetime(2026, 1, 19, 17, 0, tzinfo=UTC))
 STRATEGIES = discover_strategies().strategies
@@ -58,6 +61,24 @@ def files_of(markets: Iterable[Market]) -> dict[str, bytes]:
     }
 
 
+def real_files(markets: int) -> dict[str, bytes]:
+    """Return the files of some real markets, chosen by chance; a test is skipped where there are none."""
+    if not SAMPLE_CANDLES.is_dir():
+        pytest.skip(f"no sample candles at {SAMPLE_CANDLES}")
+    symbols = sorted({path.name.rpartition("_")[0] for path in SAMPLE_CANDLES.glob("*_15m.json")})
+    chosen = dice("real").sample(symbols, min(markets, len(symbols)))
+    names = [f"{symbol}_{timeframe}.json" for symbol in chosen for timeframe in ("15m", "4h")]
+    files = {name: (SAMPLE_CANDLES / name).read_bytes() for name in names if (SAMPLE_CANDLES / name).is_file()}
+    return {name: content for name, content in files.items() if _is_sound(content)}
+
+
+def _is_sound(content: bytes) -> bool:
+    try:
+        return isinstance(orjson.loads(content), list)
+    except orjson.JSONDecodeError:
+        return False
+
+
 def write_files(folder: Path, files: dict[str, bytes]) -> Path:
     """Write files in the order in which they are given."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -66,18 +87,16 @@ def write_files(folder: Path, files: dict[str, bytes]) -> Path:
     return folder
 
 
-def feed_of(folder: Path, markets: Sequence[Market] = (), known: CandleTables | None = None) -> dict[str, Any]:
-    """Read a folder and make its feed as of WINDOW, which keeps its contract; `markets` gives what derivatives say."""
-    return feed_from(read_candles(folder, known), markets)
-
-
-def feed_from(tables: CandleTables, markets: Sequence[Market] = ()) -> dict[str, Any]:
-    """Make the feed of candle tables that have been read."""
-    inputs = (symbol_map(markets), derivatives(markets, WINDOW)) if markets else (symbol_map(()), {})
-    features = features_table(tables.bars, *inputs, WINDOW)
+def feed_of(
+    folder: Path, markets: Sequence[Market] = (), window: Window = WINDOW, known: CandleTables | None = None
+) -> dict[str, Any]:
+    """Read a folder and make the feed of a window, which keeps its contract; `markets` tell what derivatives say."""
+    tables = read_candles(folder, known)
+    inputs = (symbol_map(markets), derivatives(markets, window)) if markets else (symbol_map(()), {})
+    features = features_table(tables.bars, *inputs, window)
     signals = {strategy: run_strategy(strategy, features) for strategy in STRATEGIES}
     files = tables.files.assign(simulated=False)
-    feed = build_feed(features, signals, files, WINDOW, api=None, written_at=WINDOW.end)
+    feed = build_feed(features, signals, files, window, api=None, written_at=window.end)
     content = orjson.dumps(feed)
     assert feed_problems(content) == []
     read: dict[str, Any] = orjson.loads(content)

@@ -1,0 +1,147 @@
+"""What holds of every feed, from the files of made markets (and of some real ones) to its last byte.
+
+Here: order, repetition, the window's end, stops and targets, and any numbers at all. Not here: other units and mirrored
+prices (`test_units_and_mirrors.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from quant_assets.markets import read_candles
+from quant_assets.windows import LENGTH, Window
+from quant_assets_tests.faults.chance import dice, rounds
+from quant_assets_tests.faults.folders import (
+    STRATEGIES,
+    WINDOW,
+    content_of,
+    feed_of,
+    files_of,
+    made,
+    real_files,
+    write_files,
+)
+from quant_assets_tests.signals.made_wedges import wedge_market
+from quant_assets_tests.signals.plain_inputs import Bar
+from quant_assets_tests.world import cut_candles
+
+MARKETS = made(rounds(60, 600))
+LARGEST, SMALLEST = 1e18, 5e-324
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_files(tmp_path_factory.mktemp("made"), files_of(MARKETS))
+
+
+@pytest.fixture(scope="module")
+def feed(folder: Path) -> dict[str, Any]:
+    return feed_of(folder, MARKETS)
+
+
+def test_the_order_in_which_files_were_made_and_bars_were_written_changes_no_byte(
+    folder: Path, feed: dict[str, Any], tmp_path: Path
+) -> None:
+    chance = dice("order")
+    files = list(files_of(MARKETS).items())
+    chance.shuffle(files)
+    shuffled = {}
+    for name, content in files:
+        bars = orjson.loads(content)
+        chance.shuffle(bars)
+        shuffled[name] = orjson.dumps(bars)
+    markets = chance.sample(MARKETS, len(MARKETS))
+    assert orjson.dumps(feed_of(write_files(tmp_path / "shuffled", shuffled), markets)) == orjson.dumps(feed)
+
+
+def test_the_same_folder_again_gives_the_same_bytes_read_anew_or_from_what_was_known(
+    folder: Path, feed: dict[str, Any]
+) -> None:
+    assert orjson.dumps(feed_of(folder, MARKETS)) == orjson.dumps(feed)
+    assert orjson.dumps(feed_of(folder, MARKETS, known=read_candles(folder))) == orjson.dumps(feed)
+
+
+def test_the_same_real_folder_again_gives_the_same_bytes_in_any_order(
+    tmp_path: Path,
+) -> None:
+    files = real_files(rounds(25, 200))
+    first = feed_of(write_files(tmp_path / "first", files))
+    shuffled = dict(dice("real order").sample(list(files.items()), len(files)))
+    again = feed_of(write_files(tmp_path / "again", shuffled))
+    assert len(first["signals"]) >= 60
+    assert orjson.dumps(again) == orjson.dumps(first)
+
+
+def test_a_market_has_the_same_signals_whichever_others_are_there(feed: dict[str, Any], tmp_path: Path) -> None:
+    chance = dice("others")
+    for turn in range(rounds(3, 12)):
+        some = chance.sample(MARKETS, chance.randint(1, len(MARKETS) // 2))
+        found = feed_of(write_files(tmp_path / str(turn), files_of(some)), MARKETS)
+        symbols = {market.symbol for market in some}
+        assert found["signals"] == [signal for signal in feed["signals"] if signal["symbol"] in symbols]
+
+
+def test_files_cut_at_a_windows_end_give_the_same_bytes_of_signals(folder: Path, tmp_path: Path) -> None:
+    chance = dice("windows")
+    for turn in range(rounds(4, 20)):
+        window = Window(WINDOW.end - chance.randrange(400) * LENGTH)
+        cut = tmp_path / str(turn)
+        cut_candles(folder, cut, window.end_ms)
+        whole = feed_of(folder, window=window)
+        assert whole["signals"]
+        assert orjson.dumps(feed_of(cut, window=window)["signals"]) == orjson.dumps(whole["signals"])
+
+
+def test_stop_entry_and_target_of_every_setup_of_every_strategy_stand_in_order(tmp_path: Path) -> None:
+    """In markets that break out; BreakoutV2 takes few of them, so its gates are looked through by its parts too."""
+    wedges = [wedge_market(seed, WINDOW.end_ms) for seed in range(rounds(120, 1_500))]
+    markets = sorted([*MARKETS, *(replace(m, symbol=f"V{m.symbol}") for m in wedges)], key=lambda m: m.symbol)
+    found = feed_of(write_files(tmp_path / "wedges", files_of(markets)), markets)
+    seen = set()
+    for signal in found["signals"]:
+        setup = signal["setup"]
+        assert (signal["action"] == "WAIT") == (setup is None)
+        if setup is None:
+            assert signal["details"]["reason"]
+            continue
+        assert (signal["entry"], signal["stop_loss"], signal["take_profit"]) == (
+            *(setup["entry"], setup["sl"], setup["tp"]),
+        )
+        assert setup["side"] == signal["action"] == signal["bias"]
+        assert setup["entry"] == signal["price"]
+        order = [setup["sl"], setup["entry"], setup["tp"]]
+        assert min(order) > 0.0
+        assert order == sorted(order, reverse=setup["side"] == "SHORT")
+        assert len(set(order)) == 3
+        reward, risk = abs(setup["tp"] - setup["entry"]), abs(setup["entry"] - setup["sl"])
+        assert setup["rr"] == signal["rr"] == pytest.approx(reward / risk, rel=1e-6)
+        seen.add(signal["strategy_name"])
+    assert seen == {strategy.name for strategy in STRATEGIES}
+
+
+def test_any_numbers_that_a_file_may_hold_give_a_feed_that_keeps_its_contract(tmp_path: Path) -> None:
+    """From the smallest number there is to the largest that is taken for one, in one market or in one bar."""
+    chance = dice("numbers")
+    scales = (SMALLEST, 1e-310, 1e-300, 1e-150, 1e-20, 1e-8, 1.0, 1e5, 1e12, LARGEST)
+    files: dict[str, bytes] = {}
+    for number in range(rounds(60, 2_000)):
+        market = chance.choice(MARKETS)
+        top = max(bar.high for bar in (*market.ltf, *market.htf))
+        of_market, share = chance.choice(scales) / top, chance.choice((0.0, 0.05, 1.0))
+
+        def extreme(bar: Bar) -> Bar:
+            factor = chance.choice(scales) / top if chance.random() < share else of_market  # noqa: B023
+            prices = [min(max(price * factor, SMALLEST), LARGEST) for price in bar[1:5]]
+            volume = chance.choice((bar.volume, bar.volume, 0.0, SMALLEST, LARGEST))
+            return Bar(bar.time_ms, prices[0], max(prices), min(prices), prices[3], volume)
+
+        for timeframe, bars in (("15m", market.ltf), ("4h", market.htf)):
+            files[f"MADE_X{number}USDT_{timeframe}.json"] = content_of(map(extreme, bars))
+    found = feed_of(write_files(tmp_path / "extreme", files))
+    assert found["stats"]["skipped"] == {}
+    assert len(found["signals"]) == len(files) // 2 * len(STRATEGIES)
