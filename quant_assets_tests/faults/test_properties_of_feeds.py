@@ -88,7 +88,7 @@ def test_a_market_has_the_same_signals_whichever_others_are_there(feed: dict[str
 
 def test_files_cut_at_a_windows_end_give_the_same_bytes_of_signals(folder: Path, tmp_path: Path) -> None:
     chance = dice("windows")
-    for turn in range(rounds(4, 20)):
+    for turn in range(rounds(4, 8)):
         window = Window(WINDOW.end - chance.randrange(400) * LENGTH)
         cut = tmp_path / str(turn)
         cut_candles(folder, cut, window.end_ms)
