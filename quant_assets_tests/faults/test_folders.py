@@ -149,6 +149,27 @@ def test_a_file_that_is_written_while_it_is_read_is_whole_or_skipped_and_costs_n
     assert seen == {"read"} or write is not atomically
 
 
+@pytest.mark.parametrize("kind", ["a folder", "a pipe", "a socket", "a device", "a link to a device", "a terabyte"])
+def test_what_takes_a_files_place_after_the_folder_was_listed_is_skipped_and_never_waited_for(
+    tmp_path: Path, kind: str
+) -> None:
+    folder = write_files(tmp_path / "candles", {GOOD: orjson.dumps(bars()), BUSY: STATES[200.0]})
+    make, _ = ENTRIES[kind]
+    taken: list[int] = []
+
+    def take_its_place(stage: str, done: int, total: int, note: str = "") -> None:
+        if not taken:
+            taken.append(done)
+            (folder / BUSY).unlink()
+            make(folder / BUSY)
+
+    tables = read_candles(folder, progress=take_its_place)
+    files = tables.files.set_index("file")
+    assert (files.loc[BUSY, "status"], files.loc[GOOD, "status"]) == ("skipped", "read")
+    assert files.loc[BUSY, "reason"]
+    assert len(tables.bars) == 5
+
+
 def test_a_file_that_grows_after_the_folder_was_listed_is_read_to_its_end(tmp_path: Path) -> None:
     folder = write_files(tmp_path / "candles", {GOOD: orjson.dumps(bars(2)), BUSY: orjson.dumps(bars(1))})
     grown: list[int] = []
