@@ -127,7 +127,7 @@ def test_a_market_without_its_15m_file_waits_for_want_of_history(folder: Path, s
 def test_a_file_that_is_cut_anywhere_is_skipped_and_never_half_read(folder: Path) -> None:
     chance = dice("cut")
     path = folder / NAME
-    for _ in range(rounds(40, 1_500)):
+    for _ in range(rounds(40, 600)):
         path.write_bytes(CONTENT[: chance.randrange(len(CONTENT))])
         files = read_candles(folder).files.set_index("file")
         assert (files.loc[NAME, "status"], files.loc[NAME, "bars"]) == ("skipped", 0)

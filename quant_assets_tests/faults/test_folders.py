@@ -128,7 +128,7 @@ def test_a_file_that_is_written_while_it_is_read_is_whole_or_skipped_and_costs_n
     folder = write_files(tmp_path / "candles", {GOOD: orjson.dumps(bars()), BUSY: STATES[200.0]})
     tables: CandleTables | None = None
     seen: set[str] = set()
-    with written_over_and_over(folder / BUSY, write, rounds(400, 20_000)) as over:
+    with written_over_and_over(folder / BUSY, write, rounds(400, 8_000)) as over:
         while not over.is_set():
             tables = read_candles(folder, tables)
             found = tables.bars.groupby("symbol", observed=True)["close"]
