@@ -34,7 +34,7 @@ def deliver(answer: Canned, handler: BaseHTTPRequestHandler, stopped: Event) -> 
     if answer.ending == "silent":
         stopped.wait()
     if answer.ending in {"", "reset"}:
-        handler.send_response(answer.status)
+        handler.send_response_only(answer.status)  # a date only where the answer has one
         for name, value in answer.headers.items():
             handler.send_header(name, value)
         handler.send_header("Content-Length", str(len(answer.body) if answer.length is None else answer.length))

@@ -68,7 +68,7 @@ class Gate:
                 with closing(HTTPConnection(upstream.hostname or "", upstream.port, timeout=30)) as connection:
                     connection.request("GET", self.path, headers={"api_key": self.headers.get("api_key", "")})
                     response = connection.getresponse()
-                    kept = ("Retry-After", "X-Simulated", "Content-Type")
+                    kept = ("Date", "Retry-After", "X-Simulated", "Content-Type")
                     headers = {name: value for name in kept if (value := response.headers.get(name))}
                     answer = Canned(response.status, response.read(), headers)
                 deliver(outer.spoil(asked, answer), self, outer._stopped)
