@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DOMAIN := quant_assets/coinalyze/*,quant_assets/markets/*,quant_assets/derivatives/*,quant_assets/signals/*,quant_assets/feed/*,quant_assets/dashboard/*
 
-.PHONY: help setup demo serve ui test lint types tests coverage speed chaos fuzz bench lock clean
+.PHONY: help setup demo serve ui test lint types tests coverage speed chaos fuzz soak bench lock clean
 
 help:
 	@echo "make demo   scan a simulated market, from nothing"
@@ -13,6 +13,7 @@ help:
 	@echo "make test   lint, types, tests and coverage"
 	@echo "make chaos  the fault suite in its long form (SEED=1)"
 	@echo "make fuzz   look for inputs that break a promise (TARGET=candle_bytes SECONDS=60)"
+	@echo "make soak   a day of windows with random faults in time-lapse: does anything grow? (SEED=1)"
 	@echo "make bench  measure speed and memory, and write docs/performance.md (BENCH=--quick for less)"
 	@echo "make setup  the virtual environment in $(VENV) alone"
 	@echo "make lock   write requirements.lock anew (needs uv)"
@@ -70,6 +71,9 @@ fuzz: setup
 	@$(VENV)/fuzz/bin/python -m pip install --quiet --disable-pip-version-check 'atheris>=3,<4'
 	PYTHONPATH="$(CURDIR):$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
 		$(VENV)/fuzz/bin/python -m quant_assets_tests.fuzz $(or $(TARGET),candle_bytes) --seconds $(or $(SECONDS),60)
+
+soak: setup
+	$(BIN)/python -m quant_assets_tests.faults.soak --seed $(or $(SEED),1) $(SOAK)
 
 bench: setup
 	$(BIN)/python -m quant_assets_tests.bench $(BENCH)

@@ -1,0 +1,301 @@
+"""A day of windows with random faults, in time-lapse, and whether anything grows meanwhile.
+
+    python -m quant_assets_tests.faults.soak --windows 96 --markets 300 --seed 1
+
+The API fails, is down, refuses the key or is used by a stranger; candle files are cut, stale or missing for a while.
+A table tells of each window what it took, and a verdict which promise broke; the exit code is 1 then. Most of the time
+goes into Dagster's many small commits, so a TMPDIR in memory makes it several times shorter.
+
+Here: what goes wrong and what is expected. Not here: how windows pass (quant_assets_tests/time_lapse.py).
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+from random import Random
+from statistics import median
+from unittest.mock import patch
+
+import dagster as dg
+import orjson
+
+from quant_assets.defs.resources import Retention
+from quant_assets.emulator import (
+    DEFAULT_KEY,
+    DEFAULT_SEED,
+    MARKER,
+    Emulator,
+    Faults,
+    ScannedMarket,
+    SimulatedMarket,
+    plain_universe,
+)
+from quant_assets.emulator.candle_files import TIMEFRAMES, candle_file
+from quant_assets.feed import feed_problems
+from quant_assets.lake import Lake
+from quant_assets.retention import RetentionPolicy, size_of
+from quant_assets.settings import Settings
+from quant_assets.windows import LENGTH
+from quant_assets_tests.time_lapse import Lapse, shown_checks, shown_metadata
+from quant_assets_tests.world import environment
+
+BEGIN = datetime(2026, 2, 3, 0, 0, tzinfo=UTC)
+CALLS_PER_MINUTE = 40
+#: A day is short: nights come every three hours, and things are kept for six hours, bars for as long beyond LOOKBACK.
+#: The file `retention.toml` allows no less than a day, so the policy itself is handed in.
+NIGHT = 12
+KEPT = RetentionPolicy.model_construct(windows_days=0.25, bars_days=1.75, runs_days=0.25)
+#: Markets with candles of their own; the others have the same under another name.
+DISTINCT = 50
+KINDS = ("", "", "", "errors", "torn", "slow", "stranger", "down", "refused")
+FOLDERS = ("lake", "store", "dagster")
+#: How much more than in the second quarter of the day may be taken in the last.
+MEMORY_GROWTH, DISK_GROWTH, MORE_DESCRIPTORS = 1.05, 1.10, 2
+#: Fewer windows than this tell nothing about growth, since retention has hardly begun.
+LEAST_TO_JUDGE = 64
+
+
+@dataclass
+class Candles:
+    """The candle folder: written anew for every window, with files that are cut, stale or missing for a while."""
+
+    folder: Path
+    markets: int
+    dice: Random
+    spoiled: dict[int, tuple[str, int]] = field(default_factory=dict)
+
+    def write(self, moment: datetime, number: int) -> None:
+        """Write what has come by a moment; the bars of 4 hours each hour, those of 15 minutes always."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / MARKER).write_text("A simulated market: nothing here was ever traded.\n")
+        self.spoiled = {market: (kind, until) for market, (kind, until) in self.spoiled.items() if until > number}
+        if number and self.dice.random() < 0.5:
+            kind = self.dice.choice(("cut", "stale", "missing"))
+            for market in self.dice.sample(range(1, self.markets + 1), max(self.markets // 100, 1)):
+                self.spoiled[market] = kind, number + self.dice.randint(1, 8)
+        content = lru_cache(maxsize=None)(lambda market, timeframe: self._content(market, timeframe, moment))
+        for market in range(1, self.markets + 1):
+            kind = self.spoiled.get(market, ("", 0))[0]
+            for timeframe in TIMEFRAMES:
+                path = self.folder / self.name(market, timeframe)
+                if timeframe == "4h" and number % 4 and path.exists():
+                    continue
+                if kind == "missing" and timeframe == "15m":
+                    path.unlink(missing_ok=True)
+                elif kind == "cut" and timeframe == "15m":
+                    path.write_bytes(content((market - 1) % DISTINCT, timeframe)[:20_000])
+                elif kind != "stale":
+                    path.write_bytes(content((market - 1) % DISTINCT, timeframe))
+
+    def of_kind(self, kind: str) -> list[str]:
+        """Return the names of the files that are spoiled in a way."""
+        return [self.name(market, "15m") for market, (spoiled, _) in self.spoiled.items() if spoiled == kind]
+
+    @staticmethod
+    def name(market: int, timeframe: str) -> str:
+        return f"BINANCE_S{market:04d}USDT_{timeframe}.json"
+
+    @staticmethod
+    def _content(number: int, timeframe: str, moment: datetime) -> bytes:
+        market = SimulatedMarket("BINANCE", f"S{number:04d}", 10.0 ** (number % 9 - 3))
+        scanned = ScannedMarket("BINANCE", f"S{number:04d}USDT", market)
+        return candle_file(DEFAULT_SEED, scanned, timeframe, moment.timestamp())
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a window took: seconds, memory and disk in MiB, and what came of it."""
+
+    number: int
+    fault: str
+    seconds: float
+    memory: float
+    descriptors: int
+    disk: dict[str, float]
+    rate_limited: int
+    runs: int
+    skipped: int
+
+    def line(self) -> str:
+        disk = " ".join(f"{self.disk[name]:8.2f}" for name in FOLDERS)
+        return (
+            f"{self.number:4} {self.fault or '–':9} {self.seconds:6.1f} {self.memory:8.1f} {self.descriptors:4} "
+            f"{disk} {self.rate_limited:4} {self.runs:5} {self.skipped:5}"
+        )
+
+
+HEAD = "   # fault     seconds   memory  fds     lake    store  dagster  429  runs  skip   (memory and disk in MiB)"
+
+
+class Soak:
+    """The day, its faults, and the promises that broke."""
+
+    def __init__(self, settings: Settings, emulator: Emulator, markets: int, windows: int, seed: int) -> None:
+        self.settings, self.emulator, self.markets, self.windows = settings, emulator, markets, windows
+        self.dice = Random(f"{seed}:soak")
+        self.lapse = Lapse(settings, emulator, BEGIN, self._befall, evaluated=(1, 6, 14))
+        self.candles = Candles(settings.candle_folder, markets, self.dice)
+        self.fault = ""
+        self.broken: list[str] = []
+        self.rows: list[Row] = []
+
+    def pass_all(self, tell: Callable[[str], None]) -> None:
+        """Let the day pass, and tell each window."""
+        tell(HEAD)
+        with self.lapse.opened() as instance:
+            for number in range(self.windows):
+                started, limited, asked = time.perf_counter(), self._limited(), len(self.lapse.requested)
+                self.lapse.let_pass(instance, number)
+                if number % NIGHT == NIGHT - 1:
+                    self.lapse.prune(instance)
+                limited = self._limited() - limited
+                skipped = self._look_at(instance, number, limited)
+                runs = len(self.lapse.requested) - asked
+                self.rows.append(self._row(number, time.perf_counter() - started, limited, runs, skipped))
+                tell(self.rows[-1].line())
+        self.broken += self.lapse.failed
+
+    def _befall(self, number: int, minute: int) -> None:
+        """Decide at the beginning of a window what goes wrong in it; a stranger comes back all the time."""
+        if minute == 0:
+            self.fault = self.dice.choice(KINDS) if number else ""
+            seed = self.dice.randrange(1_000_000)
+            self.emulator.key = "another" if self.fault == "refused" else DEFAULT_KEY
+            self.emulator.faults = {
+                "errors": Faults(seed=seed, server_error=0.3),
+                "torn": Faults(seed=seed, cut=0.2, closed=0.2),
+                "slow": Faults(seed=seed, slow=0.3, delay_seconds=0.01, server_error=0.1),
+                "down": Faults(server_error=1.0),
+            }.get(self.fault, Faults())
+            self.candles.write(self.lapse.now(), number)
+        if self.fault == "stranger":
+            self.emulator.spend(CALLS_PER_MINUTE)
+
+    def _look_at(self, instance: dg.DagsterInstance, number: int, limited: int) -> int:
+        """Hold the promises of a window; returns how many files its feed tells to be skipped."""
+        window = self.lapse.window(number)
+        feed = Lake(self.settings.lake_dir).read_document(["master_feed"], window.key)
+        if feed is None:
+            self._break(number, "is without a feed")
+            return 0
+        if problems := feed_problems(feed):
+            self._break(number, f"breaks the contract: {problems[0]}")
+        told = orjson.loads(feed)
+        if orjson.loads(self.settings.feed_path.read_bytes())["window"] != window.key:
+            self._break(number, "was not published")
+        if told["stats"]["markets"] < 0.95 * self.markets:
+            self._break(number, f"has {told['stats']['markets']} markets")
+        if limited and self.fault != "stranger":
+            self._break(number, f"brought {limited} answers 429")
+        stopped, checks = shown_metadata(instance)["stopped"], shown_checks(instance)
+        for fault, word in (("down", "provider_unavailable"), ("refused", "key_refused")):
+            if (self.fault == fault) != (stopped == word):
+                self._break(number, f"({self.fault or 'no fault'}) shows that it stopped for {stopped}")
+            if self.fault == fault and checks["refresh"]:
+                self._break(number, f"({fault}) shows a check that passed")
+        for file in self.candles.of_kind("cut"):
+            if file not in told["stats"]["skipped"]:
+                self._break(number, f"does not tell that {file} is cut")
+        return len(told["stats"]["skipped"])
+
+    def _break(self, number: int, what: str) -> None:
+        self.broken.append(f"window {number} {what}")
+
+    def _limited(self) -> int:
+        return self.emulator.accounting.rate_limited
+
+    def _row(self, number: int, seconds: float, limited: int, runs: int, skipped: int) -> Row:
+        gc.collect()
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        disk = {name: size_of(self.settings.data_dir / name) / 2**20 for name in FOLDERS}
+        descriptors = len(os.listdir("/proc/self/fd"))
+        memory = pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+        return Row(number, self.fault, seconds, memory, descriptors, disk, limited, runs, skipped)
+
+
+def verdicts(rows: Sequence[Row]) -> Iterator[tuple[bool, str]]:
+    """Compare the last quarter of the day with the second; yields whether a measure held, and its line."""
+    quarter = len(rows) // 4
+    second, last = rows[quarter : 2 * quarter], rows[-quarter:]
+
+    def compared(name: str, measure: Callable[[Row], float], limit: Callable[[float], float]) -> tuple[bool, str]:
+        before, after = median(map(measure, second)), median(map(measure, last))
+        held = after <= limit(before)
+        return (
+            held,
+            f"{'held ' if held else 'BROKE'} {name}: {before:.2f} in the second quarter, {after:.2f} in the last",
+        )
+
+    yield compared("memory, MiB", lambda row: row.memory, lambda before: before * MEMORY_GROWTH)
+    yield compared("descriptors", lambda row: row.descriptors, lambda before: before + MORE_DESCRIPTORS)
+    for name in FOLDERS:
+        yield compared(
+            f"disk in {name}, MiB", lambda row, name=name: row.disk[name], lambda before: before * DISK_GROWTH
+        )
+    growth = {after.number: sum(after.disk.values()) - sum(before.disk.values()) for before, after in pairwise(rows)}
+    yield compared(
+        "disk written in a window, MiB", lambda row: growth.get(row.number, 0.0), lambda before: before * DISK_GROWTH
+    )
+
+
+@contextmanager
+def kept_for_hours() -> Iterator[None]:
+    """Let things be kept as KEPT says, whatever file there is."""
+    with patch.object(Retention, "load", lambda self: KEPT):
+        yield
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the soak; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser.add_argument("--windows", type=int, default=96)
+    parser.add_argument("--markets", type=int, default=300)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args(arguments)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Emulator(plain_universe(options.markets), calls_per_minute=CALLS_PER_MINUTE) as emulator,
+        environment(COINALYZE_API_KEY=DEFAULT_KEY, DAGSTER_HOME=str(Path(folder, "data", "dagster"))),
+        kept_for_hours(),
+    ):
+        settings = Settings(
+            base_url=emulator.url,
+            calls_per_minute=CALLS_PER_MINUTE,
+            data_dir=Path(folder, "data"),
+            candles_dir=Path(folder, "candles"),
+        )
+        soak = Soak(settings, emulator, options.markets, options.windows, options.seed)
+        print(f"{options.windows} windows of {LENGTH}, {options.markets} markets, seed {options.seed}", flush=True)
+        soak.pass_all(lambda line: print(line, flush=True))
+    broken = list(soak.broken)
+    if options.windows >= LEAST_TO_JUDGE:
+        for held, line in verdicts(soak.rows):
+            print(line)
+            broken += [] if held else [line]
+    else:
+        print(f"growth is judged from {LEAST_TO_JUDGE} windows on")
+    for line in soak.broken:
+        print(f"BROKE {line}")
+    print("a promise broke" if broken else "every promise held")
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    import logging
+    import warnings
+
+    warnings.filterwarnings("ignore", module=r"dagster(\..*)?")
+    logging.getLogger("dagster").setLevel(logging.CRITICAL)
+    sys.exit(main())

@@ -1,0 +1,159 @@
+"""Windows unattended, in time-lapse: schedules and conditions decide, and the clock is virtual.
+
+Every tick of the schedules, and of the automation at the chosen minutes, is evaluated by Dagster at its moment, and
+whatever they ask for is run on a real instance against the emulator over HTTP, whose limit is of the same clock. So
+are the moments in Dagster's records.
+
+Here: letting a window pass, and what Dagster shows at its end. Not here: what goes wrong meanwhile, and what is
+expected of it (defs/test_time_lapse.py, faults/soak.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from unittest.mock import patch
+
+import dagster as dg
+from dagster._core.test_utils import get_freezable_log_manager
+
+from quant_assets.clock import Clock
+from quant_assets.definitions import build_definitions
+from quant_assets.defs.schedules import (
+    REFRESH_MINUTES,
+    prune_every_night,
+    refresh_until_the_next_scan,
+    scan_every_quarter_hour,
+)
+from quant_assets.emulator import Emulator
+from quant_assets.scan import QUIET, open_instance
+from quant_assets.settings import Settings
+from quant_assets.windows import LENGTH, Window
+
+
+@dataclass
+class Lapse:
+    """A stretch of windows, from `begin` on. `before` is called at each moment with the window's number and minute.
+
+    `evaluated` are the minutes at which the automation conditions are looked at, after the schedules.
+    """
+
+    settings: Settings
+    emulator: Emulator
+    begin: datetime
+    before: Callable[[int, int], None] = lambda number, minute: None
+    evaluated: tuple[int, ...] = (0, 1, 2, 6, 8, 10, 14)
+    seconds: float = 0.0
+    requested: list[tuple[datetime, str]] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.seconds = self.begin.timestamp()
+        self.clock = Clock(seconds=lambda: self.seconds, sleep=self.sleep, steady=lambda: self.seconds)
+        self.definitions = build_definitions(self.settings, clock=self.clock)
+        self._cursor: Any = None
+
+    def sleep(self, seconds: float) -> None:
+        self.seconds += seconds
+
+    def now(self) -> datetime:
+        return self.clock.now()
+
+    def window(self, number: int) -> Window:
+        """The window that is scanned first thing in stretch `number`."""
+        return Window.last_complete(self.begin + number * LENGTH)
+
+    @contextmanager
+    def opened(self) -> Iterator[dg.DagsterInstance]:
+        """Open the instance; emulator and Dagster follow the virtual clock while it is."""
+        self.emulator.clock = self.now
+        with (
+            patch("dagster._time._mockable_get_current_datetime", self.now),
+            patch("dagster._time._mockable_get_current_timestamp", lambda: self.seconds),
+            patch("dagster._core.log_manager.DagsterLogManager", get_freezable_log_manager()),
+            open_instance(self.settings) as instance,
+        ):
+            yield instance
+
+    def let_pass(self, instance: dg.DagsterInstance, number: int) -> None:
+        """Let a quarter of an hour pass."""
+        tick = self.begin + number * LENGTH
+        for minute in sorted({0, *REFRESH_MINUTES, *self.evaluated}):
+            moment = tick + timedelta(minutes=minute)
+            self.seconds = max(self.seconds, moment.timestamp())
+            self.before(number, minute)
+            if minute in {0, *REFRESH_MINUTES}:
+                self.run(instance, refresh_until_the_next_scan if minute else scan_every_quarter_hour, moment)
+            if minute in self.evaluated:
+                evaluated: Any = dg.evaluate_automation_conditions(
+                    self.definitions, instance, cursor=self._cursor, evaluation_time=self.now()
+                )
+                self._cursor = evaluated.cursor
+                self._materialize(instance, evaluated)
+
+    def prune(self, instance: dg.DagsterInstance) -> None:
+        """Let the night's removal come now."""
+        self.run(instance, prune_every_night, self.now())
+
+    def run(self, instance: dg.DagsterInstance, schedule: dg.ScheduleDefinition, tick: datetime) -> None:
+        """Evaluate a schedule at its tick, and run what it asks for."""
+        resources = {"clock": self.clock} if schedule.required_resource_keys else {}
+        request: Any = schedule(dg.build_schedule_context(scheduled_execution_time=tick, resources=resources))
+        if isinstance(request, dg.SkipReason):
+            self.failed.append(f"{schedule.name} passed over {tick:%H:%M}")
+            return
+        result = self.definitions.resolve_job_def(schedule.job_name).execute_in_process(
+            instance=instance,
+            partition_key=request.partition_key,
+            run_config={**QUIET, **request.run_config},
+            tags=request.tags,
+            raise_on_error=False,
+        )
+        self._enter(schedule.job_name, result)
+
+    def _materialize(self, instance: dg.DagsterInstance, evaluated: Any) -> None:
+        """Run what the conditions ask for."""
+        keys = [result.key for result in evaluated.results if result.true_subset.size]
+        if not keys:
+            return
+        partitions = {
+            key
+            for result in evaluated.results
+            if result.true_subset.is_partitioned
+            for key in result.true_subset.expensively_compute_partition_keys()
+        }
+        assert len(partitions) <= 1, f"no gap is expected, but {sorted(partitions)}"
+        result = self.definitions.resolve_implicit_global_asset_job_def().execute_in_process(
+            instance=instance,
+            asset_selection=keys,
+            partition_key=next(iter(partitions), None),
+            run_config=QUIET,
+            raise_on_error=False,
+        )
+        self._enter("keep_up", result)
+
+    def _enter(self, name: str, result: dg.ExecuteInProcessResult) -> None:
+        self.requested.append((self.now(), name))
+        if not result.success:
+            self.failed.append(f"{name} at {self.now():%H:%M}")
+
+
+def shown_checks(instance: dg.DagsterInstance) -> dict[str, bool]:
+    """Return whether the checks of the derivatives passed when they were looked at last."""
+    checks = {}
+    for name in ("coverage", "age", "refresh"):
+        key = dg.AssetCheckKey(dg.AssetKey("open_interest"), name)
+        (record,) = instance.event_log_storage.get_asset_check_execution_history(key, limit=1)
+        checks[name] = record.status.value == "SUCCEEDED"
+    return checks
+
+
+def shown_metadata(instance: dg.DagsterInstance, asset: str = "open_interest") -> dict[str, Any]:
+    """Return the metadata of an asset's newest materialization."""
+    event = instance.get_latest_materialization_event(dg.AssetKey(asset))
+    assert event is not None
+    metadata = event.asset_materialization.metadata  # type: ignore[union-attr]
+    return {name: value.value for name, value in metadata.items()}
