@@ -27,7 +27,7 @@ Version = tuple[int, int, int]
 
 
 class LakeError(RuntimeError):
-    """A table is damaged; the message names the file. Materializing its asset again writes it anew."""
+    """A table is damaged, or its name is none; the message names it. A damaged one is written anew by its asset."""
 
 
 class Lake:
@@ -42,7 +42,13 @@ class Lake:
         self._memory: OrderedDict[Path, tuple[Version, pd.DataFrame]] = OrderedDict()
 
     def path(self, key: Sequence[str], partition: str | None = None, suffix: str = ".parquet") -> Path:
-        """Return where a table lies; a colon in a partition's key is left out of the file's name."""
+        """Return where a table lies; a colon in a partition's key is left out of the file's name.
+
+        Raises LakeError for a name that would lead out of the folder, whoever made it.
+        """
+        for name in (*key, *([] if partition is None else [partition])):
+            if name in {"", ".", ".."} or "/" in name or "\0" in name:
+                raise LakeError(f"{name!r} names no table")
         base = self.root.joinpath(*key)
         if partition is None:
             return base.with_name(base.name + suffix)

@@ -5,6 +5,7 @@ Here: reading and checking the variables, and where each kind of data lies. Not 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,6 +16,8 @@ KEY_VARIABLE = "COINALYZE_API_KEY"
 WEBHOOK_VARIABLE = "QUANT_WEBHOOK_URL"
 DEFAULT_BASE_URL = "https://api.coinalyze.net/v1"
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
+#: A host becomes a folder's name below the store, so it has to be one: labels between single dots, or an IPv6 address.
+_HOST = re.compile(r"[\w-]+(\.[\w-]+)*\.?|[0-9a-f.]*:[0-9a-f:.]+")
 
 VARIABLES = {
     "base_url": "COINALYZE_BASE_URL",
@@ -52,7 +55,7 @@ class Settings(BaseModel):
             _ = parts.port
         except ValueError:
             raise ValueError("is no address like https://api.coinalyze.net/v1") from None
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
+        if parts.scheme not in {"http", "https"} or not _HOST.fullmatch(parts.hostname or ""):
             raise ValueError("is no address like https://api.coinalyze.net/v1")
         if parts.scheme == "http" and parts.hostname not in LOOPBACK_HOSTS:
             raise ValueError("would send the key in clear text: use https, or http on 127.0.0.1 alone")

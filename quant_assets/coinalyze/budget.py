@@ -108,13 +108,13 @@ class CallBudget:
     def give_back(self, receipt: str) -> None:
         """Put back calls that were taken but never sent."""
         with self._step():
-            self._execute(f"DELETE FROM {TABLE} WHERE name = ?", receipt)  # noqa: S608
+            self._execute(f"DELETE FROM {TABLE} WHERE name = ?", receipt)  # noqa: S608 - a constant
 
     def keep(self, receipt: str, calls: int) -> None:
         """Put back all but `calls` of what was taken."""
         with self._step():
             self._execute(
-                f"DELETE FROM {TABLE} WHERE name = ? AND rowid NOT IN"  # noqa: S608
+                f"DELETE FROM {TABLE} WHERE name = ? AND rowid NOT IN"  # noqa: S608 - a constant
                 f" (SELECT rowid FROM {TABLE} WHERE name = ? LIMIT ?)",
                 receipt,
                 receipt,
@@ -145,7 +145,7 @@ class CallBudget:
         """Return how many calls count against the minute that ends now."""
         with self._step():
             since = self._now_ms() - MINUTE_MS
-            rows = self._execute(f"SELECT COUNT(*) FROM {TABLE} WHERE item_timestamp >= ?", since)  # noqa: S608
+            rows = self._execute(f"SELECT COUNT(*) FROM {TABLE} WHERE item_timestamp >= ?", since)  # noqa: S608 - a constant
         return int(rows[0][0])
 
     def close(self) -> None:
@@ -185,7 +185,7 @@ class CallBudget:
         with self._step():
             now = self._now_ms()
             # A clock that began anew leaves entries in the future; they count from now on instead.
-            self._execute(f"UPDATE {TABLE} SET item_timestamp = ? WHERE item_timestamp > ?", now, now)  # noqa: S608
+            self._execute(f"UPDATE {TABLE} SET item_timestamp = ? WHERE item_timestamp > ?", now, now)  # noqa: S608 - a constant
             self._settle_for_the_dead(now)
             paused_until = self._execute("SELECT COALESCE(MAX(until_ms), 0) FROM pause")[0][0]
             if 0 < paused_until - now <= LONGEST_PAUSE_SECONDS * 1000:
@@ -199,12 +199,12 @@ class CallBudget:
             return max(float(self._bucket.waiting(item)), 1.0) / 1000  # type: ignore[arg-type]
 
     def _settle(self, receipt: str, now: int) -> None:
-        sql = f"UPDATE {TABLE} SET item_timestamp = ?, name = ? WHERE name = ?"  # noqa: S608
+        sql = f"UPDATE {TABLE} SET item_timestamp = ?, name = ? WHERE name = ?"  # noqa: S608 - a constant
         self._execute(sql, now, SETTLED, receipt)
 
     def _settle_for_the_dead(self, now: int) -> None:
         """Count calls from now on whose process was killed with a request on its way: it has arrived by now."""
-        for (receipt,) in self._execute(f"SELECT DISTINCT name FROM {TABLE} WHERE name <> ?", SETTLED):  # noqa: S608
+        for (receipt,) in self._execute(f"SELECT DISTINCT name FROM {TABLE} WHERE name <> ?", SETTLED):  # noqa: S608 - a constant
             pid = receipt.partition(":")[0]
             if not (pid.isdigit() and is_alive(int(pid))):
                 self._settle(receipt, now)
@@ -227,7 +227,7 @@ class CallBudget:
             return 0
         limit = max(int(self.calls_per_minute * share), calls)
         rows = self._execute(
-            f"SELECT item_timestamp FROM {TABLE} WHERE item_timestamp >= ? ORDER BY item_timestamp",  # noqa: S608
+            f"SELECT item_timestamp FROM {TABLE} WHERE item_timestamp >= ? ORDER BY item_timestamp",  # noqa: S608 - a constant
             now - MINUTE_MS,
         )
         surplus = len(rows) + calls - limit

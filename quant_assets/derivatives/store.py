@@ -136,7 +136,7 @@ class DerivativesStore:
         """Return `(symbol, t, *values)` of the bars that open in [start, end), by symbol and time."""
         columns = ", ".join(f"bars.{name}" for name in SPECS[dataset].columns)
         return self._joined(
-            f"SELECT bars.symbol, bars.t, {columns} FROM wanted JOIN {dataset} AS bars"  # noqa: S608
+            f"SELECT bars.symbol, bars.t, {columns} FROM wanted JOIN {dataset} AS bars"  # noqa: S608 - names from SPECS
             " ON bars.symbol = wanted.symbol AND bars.t >= ? AND bars.t < ? ORDER BY bars.symbol, bars.t",
             symbols,
             (start, end),
@@ -146,7 +146,7 @@ class DerivativesStore:
         """Return `(symbol, t, *values)` of each symbol's newest bar that opens before `end` (UNIX seconds)."""
         columns = ", ".join(f"bars.{name}" for name in SPECS[dataset].columns)
         return self._joined(
-            f"SELECT bars.symbol, bars.t, {columns} FROM wanted JOIN {dataset} AS bars"  # noqa: S608
+            f"SELECT bars.symbol, bars.t, {columns} FROM wanted JOIN {dataset} AS bars"  # noqa: S608 - names from SPECS
             " ON bars.symbol = wanted.symbol AND bars.t ="
             f" (SELECT MAX(t) FROM {dataset} AS newest WHERE newest.symbol = wanted.symbol AND newest.t < ?)",
             symbols,
@@ -192,7 +192,7 @@ class DerivativesStore:
         """
         with self._transaction() as connection:
             bars = sum(
-                connection.execute(f"DELETE FROM {dataset} WHERE t < ?", (before,)).rowcount  # noqa: S608
+                connection.execute(f"DELETE FROM {dataset} WHERE t < ?", (before,)).rowcount  # noqa: S608 - names from SPECS
                 for dataset in SPECS
             )
             connection.execute("DELETE FROM asked WHERE through <= ?", (before,))
@@ -255,8 +255,8 @@ class DerivativesStore:
         key = (fetched.dataset, symbol)
         touching = "dataset = ? AND symbol = ? AND start <= ? AND through >= ?"
         reach = (*key, fetched.through, fetched.start)
-        rows = connection.execute(f"SELECT start, through FROM asked WHERE {touching}", reach).fetchall()  # noqa: S608
-        connection.execute(f"DELETE FROM asked WHERE {touching}", reach)  # noqa: S608
+        rows = connection.execute(f"SELECT start, through FROM asked WHERE {touching}", reach).fetchall()  # noqa: S608 - a constant
+        connection.execute(f"DELETE FROM asked WHERE {touching}", reach)  # noqa: S608 - a constant
         start = min([fetched.start, *(row[0] for row in rows)])
         through = max([fetched.through, *(row[1] for row in rows)])
         connection.execute("INSERT INTO asked VALUES (?, ?, ?, ?)", (*key, start, through))

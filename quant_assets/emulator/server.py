@@ -147,7 +147,9 @@ class Emulator:
 
     def wait(self) -> None:
         """Block until somebody stops it."""
-        self._stopped.wait()
+        # In turns: a signal that comes in the moment before a wait would be heard after it, and so never.
+        while not self._stopped.wait(0.5):
+            pass
 
     def __enter__(self) -> Self:
         """Start."""

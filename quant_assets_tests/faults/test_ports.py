@@ -1,0 +1,94 @@
+"""Who can reach the servers: this machine alone, unless somebody asks for more and is warned."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from quant_assets_tests.world import World
+
+ROOT = Path(__file__).parents[2]
+#: Answers for whoever listens on every address, and not for who listens on 127.0.0.1 alone.
+BESIDE = "127.0.0.2"
+
+
+def own_addresses() -> list[str]:
+    """Return BESIDE, and the address that this machine has in a network, if it is in one."""
+    with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # chooses a way, and sends nothing
+            outside = str(probe.getsockname()[0])
+        except OSError:
+            return [BESIDE]
+    return [BESIDE] if outside.startswith("127.") else [BESIDE, outside]
+
+
+def answers(host: str, port: int) -> bool:
+    """Whether somebody takes a connection there."""
+    try:
+        socket.create_connection((host, port), timeout=5).close()
+    except OSError:
+        return False
+    return True
+
+
+@contextmanager
+def started(world: World, cwd: Path, *arguments: str) -> Iterator[tuple[int, subprocess.Popen[str]]]:
+    """Start a command that serves, and give the port that it tells."""
+    program = subprocess.Popen(
+        [sys.executable, "-m", "quant_assets", *arguments, "--port", "0"],
+        env=world.environment("ports", key=None),
+        cwd=cwd,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        assert program.stdout is not None
+        found = re.search(r"http://127\.0\.0\.1:(\d+)", program.stdout.readline())
+        assert found is not None
+        yield int(found[1]), program
+    finally:
+        program.send_signal(signal.SIGTERM)
+        program.communicate(timeout=60)
+
+
+@pytest.mark.parametrize("command", ["serve", "emulator"])
+def test_a_server_answers_on_loopback_alone(world: World, tmp_path: Path, command: str) -> None:
+    with started(world, tmp_path, command) as (port, _):
+        assert answers("127.0.0.1", port)
+        assert [address for address in own_addresses() if answers(address, port)] == []
+
+
+def test_a_dashboard_for_everybody_says_so_and_answers_everywhere(world: World, tmp_path: Path) -> None:
+    """What tells that the test above would see a server which listens too widely."""
+    with started(world, tmp_path, "serve", "--host", "0.0.0.0") as (port, program):
+        assert program.stderr is not None
+        assert "whoever reaches 0.0.0.0" in program.stderr.readline()
+        assert [address for address in own_addresses() if not answers(address, port)] == []
+
+
+def test_make_ui_and_the_units_of_an_installation_listen_on_loopback() -> None:
+    told = subprocess.run(
+        ["make", "--dry-run", "ui"],
+        cwd=ROOT,
+        env={**os.environ, "MAKEFLAGS": ""},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    ).stdout
+    assert re.search(r"dagster dev --host 127\.0\.0\.1 ", told)
+    units = {path.name: path.read_text() for path in (ROOT / "docs" / "deploy").glob("*.service")}
+    listening = {name: text for name, text in units.items() if "--port" in text}
+    assert len(listening) >= 2
+    assert [name for name, text in listening.items() if "--host 127.0.0.1" not in text] == []

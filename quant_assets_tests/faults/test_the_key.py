@@ -1,0 +1,371 @@
+"""The key is in the environment and in the header of a request, and nowhere else, whatever goes wrong."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import logging
+import os
+import pickle
+import sqlite3
+import subprocess
+import sys
+import time
+import traceback
+import zlib
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import dagster as dg
+import pyarrow.parquet as pq
+import pytest
+import requests
+from pydantic import SecretStr
+
+from quant_assets.clock import SYSTEM, Clock
+from quant_assets.coinalyze import CallBudget, CoinalyzeClient
+from quant_assets.coinalyze.errors import CoinalyzeError
+from quant_assets.definitions import build_definitions
+from quant_assets.defs.resources import Notifier
+from quant_assets.defs.sensors import tell_of_failed_runs
+from quant_assets.emulator import Faults
+from quant_assets.scan import open_instance
+from quant_assets.settings import Settings
+from quant_assets.windows import LENGTH, Window
+from quant_assets_tests.coinalyze.scripted import Canned, ScriptedServer
+from quant_assets_tests.dashboard.serving import serving
+from quant_assets_tests.faults.chance import dice, rounds
+from quant_assets_tests.world import CALLS_PER_MINUTE, World, environment, small_world
+
+#: What a shell, an address, JSON or SQL would write differently.
+KEY = "s3cr3t-k%41y'w\"ith\\odd&ones"
+HOOK = "/s3cr3t-hook-of-the-webhook"
+ASK = {"interval": "15min", "start": 0, "end": 900}
+
+
+def spellings(secret: str) -> set[bytes]:
+    """Return how a secret may have been written down."""
+    written = {secret, quote(secret), quote(secret, safe=""), json.dumps(secret)[1:-1], repr(secret)[1:-1]}
+    encoded = {base64.b64encode(secret.encode()).rstrip(b"=")}
+    return {text.encode() for text in written} | encoded
+
+
+def packed(content: bytes) -> Iterator[bytes]:
+    """Yield some bytes, and what they hold where they are packed."""
+    yield content
+    for unpack in (zlib.decompress, gzip.decompress):
+        try:
+            yield unpack(content)
+        except (zlib.error, OSError, EOFError):
+            continue
+
+
+def contents(folder: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield every file below a folder as it lies there; tables, packed documents and databases unpacked too."""
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        for content in packed(path.read_bytes()):
+            yield str(path), content
+        if path.suffix == ".parquet":
+            yield str(path), repr(pq.read_table(path).to_pylist()).encode()
+        if path.suffix in {".db", ".sqlite"}:
+            with closing(sqlite3.connect(path)) as database:
+                tables = [row[0] for row in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+                for table in tables:
+                    for row in database.execute(f'SELECT * FROM "{table}"'):
+                        for value in row:
+                            raw = value if isinstance(value, bytes) else str(value).encode()
+                            yield from ((f"{path} {table}", content) for content in packed(raw))
+
+
+def places(secret: str, found: Iterator[tuple[str, bytes]]) -> list[str]:
+    """Return where a secret shows."""
+    forms = spellings(secret)
+    return [name for name, content in found if any(form in content for form in forms)]
+
+
+@dataclass
+class Faulty:
+    """What is left of scans during which everything went wrong."""
+
+    world: World
+    folder: Path
+    shown: str
+    problems: str
+    failed: int
+
+
+def run_windows(world: World, settings: Settings, instance: dg.DagsterInstance) -> Iterator[dg.ExecuteInProcessResult]:
+    """Run jobs under one fault after another, each on a window of its own, and a last one that fails."""
+    late = [-6 * 3600.0]  # each window comes after the one before, and none is in the future
+    clock = Clock(seconds=lambda: time.time() + late[0], sleep=lambda seconds: late.append(late.pop() + seconds))
+    world.emulator.clock = clock.now  # nobody waits for what only has to be late
+    definitions = build_definitions(settings, clock=clock)
+    emulator, chance = world.emulator, dice("the key")
+
+    def scan(*, spent_by_others: int = 0, **faults: float) -> dg.ExecuteInProcessResult:
+        clock.sleep(LENGTH.total_seconds())
+        emulator.spend(spent_by_others)
+        emulator.faults = Faults(seed=chance.randrange(1000), **faults)  # type: ignore[arg-type]
+        return definitions.resolve_job_def("scan").execute_in_process(
+            instance=instance,
+            partition_key=Window.last_complete(clock.now()).key,
+            run_config={"ops": {"derivatives": {"config": {"max_wait_seconds": 100.0}}}},
+            raise_on_error=False,
+        )
+
+    emulator.faults = Faults()
+    yield definitions.resolve_job_def("market_list").execute_in_process(instance=instance)
+    for _ in range(rounds(1, 8)):
+        yield scan(server_error=0.3, cut=0.3, closed=0.2)
+    yield scan(spent_by_others=CALLS_PER_MINUTE)
+    emulator.key = "another"
+    yield scan()
+    emulator.key = KEY
+    yield scan(server_error=1.0)
+    echo = json.dumps({"message": f"bad key {KEY}"}).encode()
+    with ScriptedServer(
+        Canned(200, echo), Canned(500, echo), Canned(429, echo, {"Retry-After": "0.1"}), Canned(200, echo, length=900)
+    ) as server:
+        settings = settings.model_copy(update={"base_url": server.url})
+        definitions = build_definitions(settings, clock=clock)
+        yield scan()
+        yield definitions.resolve_job_def("market_list").execute_in_process(
+            instance=instance,
+            raise_on_error=False,
+            run_config={"ops": {"coinalyze_markets": {"config": {"max_wait_seconds": 100, "retry": False}}}},
+        )
+    definitions = build_definitions(settings.model_copy(update={"candles_dir": world.folder}), clock=clock)
+    yield scan()
+
+
+def tell_a_webhook_that_refuses(instance: dg.DagsterInstance, failed: dg.ExecuteInProcessResult) -> None:
+    """Tell of a failed run, twice in vain."""
+    with ScriptedServer(Canned(500, b"no")) as server:
+        answering = server.url
+    with ScriptedServer(Canned(500, b"no")) as server:
+        for address in (server.url, answering):  # one that answers with 500, and one where nobody listens any more
+            os.environ["TEST_WEBHOOK"] = address + HOOK
+            context = dg.build_run_status_sensor_context(
+                sensor_name="tell_of_failed_runs",
+                dagster_event=failed.get_run_failure_event(),
+                dagster_instance=instance,
+                dagster_run=failed.dagster_run,
+                resources={"notifier": Notifier(address_variable="TEST_WEBHOOK")},
+            ).for_run_failure()
+            tell_of_failed_runs(context)
+        assert server.paths
+
+
+class Heard(logging.Handler):
+    """Keeps whatever any logger says, tracebacks and attributes of the record included."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        # urllib3 itself logs the path it sends to; the address of a webhook is its user's secret there.
+        if not record.name.startswith("urllib3") or HOOK not in record.getMessage():
+            self.lines.append(self.format(record) + repr(record.__dict__))
+
+
+@pytest.fixture(scope="module")
+def faulty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Faulty]:
+    heard, root = Heard(), logging.getLogger()
+    level = root.level
+    root.addHandler(heard)
+    root.setLevel(logging.DEBUG)
+    told = tmp_path_factory.mktemp("told") / "output"
+    try:
+        with small_world(tmp_path_factory.mktemp("faulty"), markets=8) as world, told.open("wb") as output:
+            world.emulator.key = KEY
+            settings = world.settings()
+            # Whatever is printed, by whomever in this process, ends in the file.
+            kept = [os.dup(number) for number in (1, 2)]
+            for number in (1, 2):
+                os.dup2(output.fileno(), number)
+            try:
+                with (
+                    environment(
+                        COINALYZE_API_KEY=KEY,
+                        TEST_WEBHOOK=None,
+                        DAGSTER_HOME=str(world.folder / "data" / "dagster"),
+                    ),
+                    open_instance(settings) as instance,
+                ):
+                    results = list(run_windows(world, settings, instance))
+                    tell_a_webhook_that_refuses(instance, results[-1])
+            finally:
+                for number, copy in zip((1, 2), kept, strict=True):
+                    os.dup2(copy, number)
+                    os.close(copy)
+            problems = {
+                str(problem)
+                for result in results
+                for event in result.get_asset_materialization_events()
+                if event.asset_key == dg.AssetKey("open_interest")
+                for problem in event.step_materialization_data.materialization.metadata["problems"].value  # type: ignore[union-attr]
+            }
+            failed = sum(not result.success for result in results)
+            shown = told.read_text(errors="replace") + "\n".join(heard.lines)
+            yield Faulty(world, world.folder / "data", shown, "\n".join(problems), failed)
+    finally:
+        root.removeHandler(heard)
+        root.setLevel(level)
+
+
+def test_everything_that_can_go_wrong_went_wrong(faulty: Faulty) -> None:
+    """Or the tests below hold nothing."""
+    for problem in ("the key was refused (401)", "failed with status", "cut off"):
+        assert problem in faulty.problems
+    assert faulty.failed >= 2
+    assert faulty.world.emulator.accounting.rate_limited > 0
+    assert "DEBUG" in faulty.shown
+    assert "could not be sent" in faulty.shown
+
+
+def test_after_faulty_scans_the_key_is_in_no_file_of_the_data_folder(faulty: Faulty) -> None:
+    names = {name.split(" ")[0] for name, _ in contents(faulty.folder)}
+    assert {Path(name).suffix for name in names} >= {".db", ".sqlite", ".parquet", ".gz", ".json", ".err", ".out"}
+    assert places(KEY, contents(faulty.folder)) == []
+
+
+def test_after_faulty_scans_the_key_is_in_no_log_and_no_output(faulty: Faulty) -> None:
+    assert places(KEY, iter([("shown", faulty.shown.encode())])) == []
+
+
+def test_the_address_of_a_webhook_that_failed_is_in_no_log_and_no_file(faulty: Faulty) -> None:
+    assert HOOK not in faulty.shown
+    assert places(HOOK, contents(faulty.folder)) == []
+
+
+def test_the_search_finds_a_key_in_every_kind_of_file(tmp_path: Path) -> None:
+    (tmp_path / "plain.log").write_text(f"GET ?api_key={quote(KEY)}")
+    (tmp_path / "feed.json.gz").write_bytes(gzip.compress(json.dumps({"key": KEY}).encode()))
+    with closing(sqlite3.connect(tmp_path / "snapshots.db")) as database:
+        database.execute("CREATE TABLE snapshots (body BLOB)")
+        database.execute("INSERT INTO snapshots VALUES (?)", (zlib.compress(KEY.encode()),))
+        database.commit()
+    assert len({place.split(" ")[0] for place in places(KEY, contents(tmp_path))}) == 3
+
+
+def test_no_file_that_a_scan_leaves_is_a_pickle(faulty: Faulty) -> None:
+    starts = {path: path.read_bytes()[:2] for path in faulty.folder.rglob("*") if path.is_file()}
+    assert [path for path, start in starts.items() if start in {b"\x80\x04", b"\x80\x05"}] == []
+
+
+def test_nothing_that_dagster_shows_of_the_definitions_bears_the_key(faulty: Faulty) -> None:
+    with environment(COINALYZE_API_KEY=KEY):
+        settings = faulty.world.settings()
+        definitions = build_definitions(settings)
+        shown = [repr(settings), str(settings), settings.model_dump_json()]
+        shown += [repr(resource) + str(resource) for resource in (definitions.resources or {}).values()]
+        repository = definitions.get_repository_def()
+        shown += [repr(job.get_job_snapshot()) for job in repository.get_all_jobs()]
+        with dg.DagsterInstance.from_config(str(faulty.folder / "dagster")) as instance:
+            shown += [repr((run.tags, run.run_config)) for run in instance.get_runs()]
+            assert len(instance.get_runs()) >= 7
+    assert places(KEY, iter([("dagster", "".join(shown).encode())])) == []
+
+
+def test_no_answer_of_the_dashboard_bears_the_key(faulty: Faulty) -> None:
+    with environment(COINALYZE_API_KEY=KEY), serving(faulty.world.settings()) as site:
+        signal = site.feed["signals"][0]
+        market = f"{quote(signal['exchange'])}/{quote(signal['symbol'], safe='')}"
+        addresses = ["/", "/api/results", "/api/windows", "/api/openapi.json", f"/api/signals/{market}", "/nothing"]
+        answers = [site.get(address) for address in addresses]
+    assert answers[0].ok
+    shown = "".join(repr(answer.headers) + answer.text for answer in answers)
+    assert places(KEY, iter([("dashboard", shown.encode())])) == []
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [Canned(401), Canned(403), Canned(400, KEY.encode()), Canned(500), Canned(body=KEY.encode()), Canned(length=99)],
+    ids=["401", "403", "400", "500", "nonsense", "cut"],
+)
+def test_no_exception_nor_what_hangs_on_it_bears_the_key(tmp_path: Path, answer: Canned) -> None:
+    with ScriptedServer(answer) as server:
+        budget = CallBudget(tmp_path / "budget.sqlite", 1000)
+        secret = SecretStr(KEY)
+        with closing(CoinalyzeClient(secret, server.url, budget, sleep=lambda _: None, attempts=2)) as client:
+            with pytest.raises(CoinalyzeError) as caught:
+                client.history("open-interest-history", ["S"], **ASK)  # type: ignore[arg-type]
+            shown = repr(client) + str(client) + repr(vars(client)) + repr(vars(client._session))
+    assert KEY in server.keys
+    frames = "".join(traceback.TracebackException.from_exception(caught.value, capture_locals=True).format())
+    chain: list[BaseException] = [caught.value]
+    while (further := chain[-1].__cause__ or chain[-1].__context__) is not None:
+        chain.append(further)
+    for error in chain:
+        assert not isinstance(error, requests.RequestException)
+        assert not any(isinstance(value, requests.PreparedRequest) for value in vars(error).values())
+        shown += repr(error) + repr(pickle.dumps(error.args)) + repr(vars(error))
+    # The frames hold the server's answer, which repeats the key on purpose, so they count where it does not.
+    shown += "" if answer.body == KEY.encode() else frames.replace(f"KEY = {KEY!r}", "")
+    assert places(KEY, iter([("exception", shown.encode())])) == []
+
+
+def test_no_process_of_a_scan_has_the_key_in_its_arguments_or_its_title(world: World, tmp_path: Path) -> None:
+    world.emulator.key = KEY
+    try:
+        program = subprocess.Popen(
+            [sys.executable, "-m", "quant_assets", "scan", str(world.candles), "--json"],
+            env=world.environment("arguments", key=KEY),
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        seen: set[bytes] = set()
+        while program.poll() is None:
+            with suppress(subprocess.TimeoutExpired):
+                program.wait(0.1)
+            for process in Path("/proc").glob("[0-9]*"):
+                try:
+                    status = (process / "status").read_text()
+                    if f"\nPPid:\t{program.pid}\n" in status or process.name == str(program.pid):
+                        seen.add((process / "cmdline").read_bytes() + (process / "comm").read_bytes())
+                except OSError:  # it has ended meanwhile
+                    continue
+        output, errors = program.communicate()
+    finally:
+        world.emulator.key = "emulator"
+    assert program.returncode == 0, errors
+    assert seen
+    assert places(KEY, iter([(repr(line), line) for line in [*seen, output, errors]])) == []
+
+
+@pytest.mark.parametrize("given", [KEY, f"{KEY}\n", f" {KEY}\t\r\n"], ids=["as it is", "line break", "white space"])
+def test_a_key_with_odd_characters_is_sent_as_it_is(world: World, given: str) -> None:
+    with ScriptedServer(Canned(401)) as server, environment(COINALYZE_API_KEY=given):
+        settings = world.settings("odd", base_url=server.url)
+        resource = build_definitions(settings).resources["coinalyze"]  # type: ignore[index]
+        with resource.client(clock=SYSTEM) as client, pytest.raises(CoinalyzeError):
+            client.exchanges()
+    assert server.keys == [KEY]
+
+
+@pytest.mark.parametrize(
+    "given", ["s3cr3t-schlüssel", "s3cr3t-\u20ac", "s3cr3t-one\ns3cr3t-two", "s3cr3t- two"][: rounds(1, 4)]
+)
+def test_a_key_that_cannot_be_one_is_an_error_that_names_the_variable_and_not_the_value(
+    world: World, tmp_path: Path, given: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "quant_assets", "scan", str(world.candles), "--json"],
+        env=world.environment("impossible", key=given),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 3
+    assert "COINALYZE_API_KEY" in done.stderr
+    assert "s3cr3t" not in done.stdout + done.stderr
+    for part in given.splitlines():
+        assert places(part, contents(world.folder / "impossible")) == []
