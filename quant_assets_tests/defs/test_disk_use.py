@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from datetime import timedelta
 
 import dagster as dg
@@ -28,6 +30,13 @@ def test_a_month_later_everything_of_a_scan_is_gone_but_what_has_no_window(world
             told = {name: value.value for name, value in event.metadata.items()}
             assert instance.get_run_by_id(old.run_id) is None
             assert instance.get_run_by_id(result.run_id) is not None
+            kept = {run.run_id for run in instance.get_runs()}
+    history = world.folder / "pruned" / "dagster" / "history" / "runs"
+    assert {path.name.partition(".")[0] for path in history.iterdir()} == kept | {"index"}
+    with closing(sqlite3.connect(history / "index.db")) as index:
+        tables = ("event_logs", "asset_check_executions")
+        left = {row[0] for table in tables for row in index.execute(f"SELECT DISTINCT run_id FROM {table}")}
+    assert left <= kept
     assert told["removed_files"] == 9
     assert told["removed_bars"] > 1000
     assert told["removed_runs"] >= 2

@@ -1,6 +1,6 @@
 """The stage `operations`: removing what is too old, and telling what the rest takes.
 
-Here: which records of Dagster's go with it. Not here: how long things are kept (quant_assets/retention.py).
+Not here: how long things are kept (quant_assets/retention.py), and what belongs to a run's records (run_records.py).
 """
 
 import time
@@ -12,12 +12,9 @@ import dagster as dg
 
 from quant_assets.clock import Clock
 from quant_assets.defs.resources import Coinalyze, Folders, Retention
+from quant_assets.defs.run_records import remove_runs
 from quant_assets.lake import Lake
 from quant_assets.retention import prune_abandoned, prune_lake, size_of
-
-#: Runs removed at a time; each takes some rows and files with it.
-BATCH = 100
-OVER = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
 
 @dg.asset(
@@ -44,7 +41,7 @@ def disk_use(
     removed = prune_lake(lake.root, now, policy) + prune_abandoned(Path(folders.data), now)
     with coinalyze.store() as store:
         bars = store.prune(int((now - timedelta(days=policy.bars_days)).timestamp()))
-    runs = _remove_runs(context, now - timedelta(days=policy.runs_days))
+    runs = remove_runs(context.instance, now - timedelta(days=policy.runs_days))
     after = size_of(Path(folders.data))
     return dg.MaterializeResult(
         metadata={
@@ -63,17 +60,3 @@ def disk_use(
             "seconds": time.perf_counter() - started,
         }
     )
-
-
-def _remove_runs(context: dg.AssetExecutionContext, limit: Any) -> int:
-    """Remove the records and logs of runs that were over before `limit`; returns how many."""
-    instance, removed = context.instance, 0
-    while True:
-        filters = dg.RunsFilter(statuses=OVER, updated_before=limit)
-        runs = [record.dagster_run for record in instance.get_run_records(filters, limit=BATCH)]
-        for run in runs:
-            instance.compute_log_manager.delete_logs(prefix=[run.run_id])
-            instance.delete_run(run.run_id)
-        removed += len(runs)
-        if len(runs) < BATCH:
-            return removed
