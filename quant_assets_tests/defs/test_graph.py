@@ -10,6 +10,7 @@ import pytest
 
 from quant_assets.definitions import build_definitions
 from quant_assets.defs.columns import lineage, signal_columns
+from quant_assets.defs.io_managers import DocumentIOManager, TableIOManager
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.settings import Settings
 from quant_assets.signals import COLUMNS, discover_strategies
@@ -29,6 +30,19 @@ def specs(graph: dg.Definitions) -> dict[str, dg.AssetSpec]:
 
 def test_every_box_of_the_architecture_is_an_asset(graph: dg.Definitions) -> None:
     assert set(specs(graph)) == PARTITIONED | UNPARTITIONED
+
+
+def test_no_asset_is_kept_as_a_pickle(graph: dg.Definitions) -> None:
+    """Dagster's own way to keep an output is a pickle, which runs as code when it is read."""
+    resources = graph.resources or {}
+    kept = {
+        key.to_user_string(): type(resources[asset.get_io_manager_key_for_asset_key(key)])
+        for asset in graph.assets or ()
+        if isinstance(asset, dg.AssetsDefinition)
+        for key in asset.keys
+    }
+    assert set(kept) == PARTITIONED | UNPARTITIONED
+    assert set(kept.values()) == {TableIOManager, DocumentIOManager}
 
 
 def test_what_speaks_of_a_moment_is_partitioned_by_quarter_hours(graph: dg.Definitions) -> None:
