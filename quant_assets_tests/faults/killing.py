@@ -39,7 +39,7 @@ ENDLESS_SECONDS = 120
 
 def run(work: Callable[..., None], *arguments: Any) -> None:
     """Let a worker do its work to the end."""
-    worker = CONTEXT.Process(target=work, args=arguments)
+    worker = CONTEXT.Process(target=_bounded, args=(work, arguments))
     worker.start()
     worker.join(ENDLESS_SECONDS)
     assert worker.exitcode == 0
@@ -60,12 +60,18 @@ def kill_at_a_step(
 
 def kill_at_a_moment(chance: Random, seconds: float, work: Callable[..., None], *arguments: Any) -> None:
     """Kill a worker from outside: wherever it is, in the middle of a write of SQLite or of the kernel too."""
-    worker = CONTEXT.Process(target=work, args=arguments)
+    worker = CONTEXT.Process(target=_bounded, args=(work, arguments))
     worker.start()
     time.sleep(chance.uniform(0, seconds))
     worker.kill()
     worker.join(ENDLESS_SECONDS)
     assert worker.exitcode in {-signal.SIGKILL, 0}
+
+
+def _bounded(work: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    """Do some work; it ends by itself some time after whoever was to kill it is gone."""
+    signal.alarm(ENDLESS_SECONDS)
+    work(*arguments)
 
 
 def _dying(step: int, counted: tuple[str, ...], work: Callable[..., None], arguments: tuple[Any, ...]) -> None:
@@ -81,4 +87,4 @@ def _dying(step: int, counted: tuple[str, ...], work: Callable[..., None], argum
                 os.kill(os.getpid(), signal.SIGKILL)
 
     sys.setprofile(count)
-    work(*arguments)
+    _bounded(work, arguments)

@@ -93,7 +93,7 @@ def test_a_file_that_does_not_fit_is_named_with_what_to_do_and_the_old_one_stand
 def test_a_store_on_a_full_disk_keeps_what_it_had_and_says_what_to_do(small: Disk) -> None:
     path = small.folder / "derivatives.sqlite"
     chance, failed, had = dice("full store"), 0, 0
-    for attempt in range(rounds(12, 200)):
+    for attempt in range(rounds(12, 60)):
         small.fill(chance.randint(0, 40))
         problem = failure_of(StoreError, store_answers, path, 1, attempt * HOUR_MS)
         if problem:
@@ -181,7 +181,7 @@ def test_a_scan_on_a_full_disk_leaves_the_feed_whole_and_loses_nothing_once_ther
     path = on_a_disk.folder / "master_feed.json"
     first, spent = orjson.loads(path.read_bytes()), world.emulator.accounting.calls
     chance, failed = dice("full scan"), 0
-    for _ in range(rounds(3, 40)):
+    for _ in range(rounds(2, 40)):
         on_a_disk.fill(chance.choice((0, 8, chance.randint(0, 160), chance.randint(160, 800))))
         problem = failure_of(ScanFailed, world.scan, "on_a_disk")
         if problem:

@@ -100,10 +100,13 @@ def test_a_refresh_that_is_killed_pays_again_only_for_the_request_in_flight_and_
             assert set(store.known(dataset, LISTED, window.end_seconds - 86_400)) == LISTED
 
 
-def test_an_answer_is_in_a_store_whole_or_not_at_all_wherever_its_writer_was_killed(tmp_path: Path) -> None:
-    chance, path = dice("store"), tmp_path / "derivatives.sqlite"
+@pytest.mark.parametrize("number", range(rounds(1, 25)))
+def test_an_answer_is_in_a_store_whole_or_not_at_all_wherever_its_writer_was_killed(
+    tmp_path: Path, number: int
+) -> None:
+    chance, path = dice(f"store {number}"), tmp_path / "derivatives.sqlite"
     grown = []
-    for _ in range(rounds(8, 200)):
+    for _ in range(8):
         kill(chance, 4000, 0.3, store_answers, path)
         assert sound(path)
         with closing(DerivativesStore(path)) as store:
