@@ -101,7 +101,11 @@ class Faulty:
 def run_windows(world: World, settings: Settings, instance: dg.DagsterInstance) -> Iterator[dg.ExecuteInProcessResult]:
     """Run jobs under one fault after another, each on a window of its own, and a last one that fails."""
     late = [-6 * 3600.0]  # each window comes after the one before, and none is in the future
-    clock = Clock(seconds=lambda: time.time() + late[0], sleep=lambda seconds: late.append(late.pop() + seconds))
+    clock = Clock(
+        seconds=lambda: time.time() + late[0],
+        sleep=lambda seconds: late.append(late.pop() + seconds),
+        steady=lambda: time.monotonic() + late[0],
+    )
     world.emulator.clock = clock.now  # nobody waits for what only has to be late
     definitions = build_definitions(settings, clock=clock)
     emulator, chance = world.emulator, dice("the key")
