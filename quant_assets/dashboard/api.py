@@ -10,7 +10,6 @@ from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from quant_assets.dashboard.answers import Answer, send, unkept
 from quant_assets.dashboard.charts import chart
@@ -18,7 +17,8 @@ from quant_assets.dashboard.desk import STALE_SECONDS, Desk
 from quant_assets.dashboard.documents import Document, FeedProblem, Json, version_of
 from quant_assets.dashboard.history import store_path
 from quant_assets.dashboard.openapi import description
-from quant_assets.dashboard.query import QueryError, gathered, narrowed, read_filters, refuse_path_like
+from quant_assets.dashboard.query import Filters, QueryError, narrowed, read_filters
+from quant_assets.dashboard.routes import given, route
 
 
 def desk_of(request: Request) -> Desk:
@@ -29,7 +29,7 @@ def desk_of(request: Request) -> Desk:
 
 async def results(request: Request) -> Response:
     """Give the feed as it is, or narrowed by filters."""
-    filters = read_filters(request.query_params.multi_items())
+    filters = read_filters(given(request).items())
     desk = desk_of(request)
     document = await desk.document(filters.window)
     if not filters.narrows:
@@ -41,10 +41,8 @@ async def results(request: Request) -> Response:
 
 async def market(request: Request) -> Response:
     """Give one market's signals, with the series of its chart."""
-    given = gathered(request.query_params.multi_items())
-    refuse_unknown(given, {"window"})
     desk = desk_of(request)
-    document = await desk.document(given.get("window", ""))
+    document = await desk.document(given(request).get("window", ""))
     signals = signals_of(document, request)
     key = ("chart", document.etag, signals[0]["exchange"], signals[0]["symbol"], *_stored(desk))
     return send(request, await desk.answer(key, lambda: Answer.of(chart(document, signals, desk.settings))))
@@ -52,7 +50,6 @@ async def market(request: Request) -> Response:
 
 async def windows(request: Request) -> Response:
     """List the windows whose feeds are stored, newest first."""
-    refuse_unknown(gathered(request.query_params.multi_items()), set())
     desk = desk_of(request)
     keys = desk.shelf.windows()
     made = Answer.of({"windows": [{"window": key, "results": f"/api/results?window={key}"} for key in keys]})
@@ -61,7 +58,6 @@ async def windows(request: Request) -> Response:
 
 async def health(request: Request) -> Response:
     """Tell the feed's age, what it covers, and the last run; 503 where it is stale or cannot be shown."""
-    refuse_unknown(gathered(request.query_params.multi_items()), set())
     desk = desk_of(request)
     try:
         document = await desk.document()
@@ -79,22 +75,12 @@ async def openapi(request: Request) -> Response:
 def signals_of(document: Document, request: Request) -> list[Json]:
     """Return the signals of the market that an address names. Raises QueryError, as 404."""
     exchange, symbol = request.path_params["exchange"], request.path_params["symbol"]
-    refuse_path_like(exchange)
-    refuse_path_like(symbol)
     signals = document.markets.get((exchange, symbol)) or document.markets.get((exchange.upper(), symbol.upper()))
     if signals is None:
         problem = QueryError(f"the feed of {document.window.key} has no market of that name on that exchange")
         problem.status, problem.code = 404, "no_such_market"
         raise problem
     return signals
-
-
-def refuse_unknown(given: dict[str, str], known: set[str]) -> None:
-    """Raise QueryError for a parameter that an address does not have."""
-    for name in given:
-        if name not in known:
-            there = f"known are {', '.join(sorted(known))}" if known else "there are none here"
-            raise QueryError(f"there is no parameter {name:.40}; {there}")
 
 
 def _health(desk: Desk, document: Document, is_stale: bool) -> dict[str, Any]:
@@ -136,9 +122,9 @@ def _stored(desk: Desk) -> tuple[Any, ...]:
 
 
 ROUTES = [
-    Route("/api/results", results),
-    Route("/api/signals/{exchange}/{symbol:path}", market),
-    Route("/api/windows", windows),
-    Route("/api/health", health),
-    Route("/api/openapi.json", openapi),
+    route("/api/results", results, tuple(Filters.model_fields)),
+    route("/api/signals/{exchange}/{symbol:path}", market, ("window",)),
+    route("/api/windows", windows),
+    route("/api/health", health),
+    route("/api/openapi.json", openapi),
 ]

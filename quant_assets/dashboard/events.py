@@ -14,11 +14,11 @@ import anyio.to_thread
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
-from starlette.routing import Route
 
 from quant_assets.dashboard.answers import problem as problem_answer
 from quant_assets.dashboard.desk import Desk
 from quant_assets.dashboard.documents import Document, FeedProblem, version_of
+from quant_assets.dashboard.routes import route
 
 #: How often the file is looked at; a look is one system call.
 LOOK_SECONDS: Final = 0.5
@@ -113,4 +113,4 @@ async def events(request: Request) -> Response:
     return StreamingResponse(watcher.stream(), headers=headers, media_type="text/event-stream")
 
 
-ROUTES = [Route("/api/events", events)]
+ROUTES = [route("/api/events", events)]

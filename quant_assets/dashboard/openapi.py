@@ -49,7 +49,11 @@ def description() -> Json:
                 "get": _operation(
                     "windows",
                     "The windows whose feeds are stored, newest first",
-                    {"200": _json("The windows.", {"$ref": "#/components/schemas/Windows"}), **_unchanged()},
+                    {
+                        "200": _json("The windows.", {"$ref": "#/components/schemas/Windows"}),
+                        **_unchanged(),
+                        **_takes_nothing(),
+                    },
                 )
             },
             "/api/health": {
@@ -62,6 +66,7 @@ def description() -> Json:
                             "The feed is older than two windows, or cannot be shown.",
                             {"$ref": "#/components/schemas/Health"},
                         ),
+                        **_takes_nothing(),
                     },
                 )
             },
@@ -75,6 +80,7 @@ def description() -> Json:
                             "content": {"text/event-stream": {"schema": {"type": "string"}}},
                         },
                         "503": _error("Too many streams are open."),
+                        **_takes_nothing(),
                     },
                 )
             },
@@ -82,7 +88,11 @@ def description() -> Json:
                 "get": _operation(
                     "openapi",
                     "This description",
-                    {"200": _json("An OpenAPI 3.1 document.", {"type": "object"}), **_unchanged()},
+                    {
+                        "200": _json("An OpenAPI 3.1 document.", {"type": "object"}),
+                        **_unchanged(),
+                        **_takes_nothing(),
+                    },
                 )
             },
         },
@@ -125,7 +135,7 @@ def _market() -> Json:
         "200": _json("Signals and series, cut at the window's end.", {"$ref": "#/components/schemas/Chart"}),
         **_unchanged(),
         "400": _error("A parameter that there is not."),
-        "404": _error("The feed has no such market, or no feed of that window is stored."),
+        "404": _error("The feed has no such market, no feed of that window is stored, or a value looks like a path."),
         "503": _error("The feed cannot be shown."),
     }
     return {
@@ -148,6 +158,10 @@ def _error(text: str) -> Json:
 
 def _unchanged() -> Json:
     return {"304": {"description": "Unchanged since the ETag in If-None-Match."}}
+
+
+def _takes_nothing() -> Json:
+    return {"400": _error("There are no parameters here."), "404": _error("A value looks like a path.")}
 
 
 def _components() -> Json:

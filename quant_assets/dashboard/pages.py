@@ -16,14 +16,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from quant_assets.dashboard.answers import HTML, Answer, send
 from quant_assets.dashboard.api import desk_of, signals_of
 from quant_assets.dashboard.desk import STALE_SECONDS, Desk
 from quant_assets.dashboard.detail import detail
 from quant_assets.dashboard.documents import Document, FeedProblem, Json
-from quant_assets.dashboard.query import Filters, gathered, read_filters, refuse_path_like
+from quant_assets.dashboard.query import Filters, read_filters
+from quant_assets.dashboard.routes import given, route
 from quant_assets.dashboard.rows import BLANK, DESCENDING, SORTS, Row, matching, ordered, row_id, rows_of, summary
 
 #: Rows that come with the page; the script fetches all of them and takes over.
@@ -36,6 +36,9 @@ MEDIA_TYPES: Final = {
     "svg": "image/svg+xml",
 }
 PLOTLY: Final = "plotly.min.js"
+#: What a page's address may say: the filters that it shares with the API, and a state of its own.
+FILTERS: Final = ("strategy", "exchange", "action", "status", "min_score", "window")
+STATE: Final = ("q", "sort", "dir", "open")
 FOREVER: Final = "public, max-age=31536000, immutable"
 _ROWS: Final[WeakKeyDictionary[Document, list[Row]]] = WeakKeyDictionary()
 
@@ -43,9 +46,9 @@ _ROWS: Final[WeakKeyDictionary[Document, list[Row]]] = WeakKeyDictionary()
 async def page(request: Request) -> Response:
     """Give the page in the state that its address names."""
     desk = desk_of(request)
-    given = gathered(request.query_params.multi_items())
-    state = {name: given.get(name, "") for name in ("q", "sort", "dir", "open")}
-    filters = _filters(given)
+    asked = given(request)
+    state = {name: asked.get(name, "") for name in STATE}
+    filters = read_filters([(name, asked[name]) for name in FILTERS if name in asked])
     try:
         document = await desk.document(filters.window)
     except FeedProblem as problem:
@@ -61,17 +64,16 @@ async def page(request: Request) -> Response:
 async def rows(request: Request) -> Response:
     """Give every row of a window to the script of the page."""
     desk = desk_of(request)
-    document = await desk.document(gathered(request.query_params.multi_items()).get("window", ""))
+    document = await desk.document(given(request).get("window", ""))
     return send(request, await desk.answer(("rows", document.etag), lambda: _rows(document)))
 
 
 async def details(request: Request) -> Response:
     """Give what opens under a row, as a piece of HTML."""
     desk = desk_of(request)
-    given = gathered(request.query_params.multi_items())
-    document = await desk.document(given.get("window", ""))
+    document = await desk.document(given(request).get("window", ""))
     signals = signals_of(document, request)
-    strategy = given.get("strategy", "")
+    strategy = given(request).get("strategy", "")
     key = ("detail", document.etag, signals[0]["exchange"], signals[0]["symbol"], strategy)
 
     def make() -> Answer:
@@ -84,7 +86,6 @@ async def details(request: Request) -> Response:
 async def static(request: Request) -> Response:
     """Give a file that the page is made of; its address changes when it does, so a browser may keep it."""
     name, version = request.path_params["name"], request.path_params["version"]
-    refuse_path_like(version)
     if name == PLOTLY:
         found = await desk_of(request).answer(PLOTLY, _plotly)
     elif name in files():
@@ -145,12 +146,6 @@ def _templates() -> Environment:
     environment.globals["static"] = f"/static/{static_version()}"
     environment.globals["plotly"] = f"/static/{static_version()}/{PLOTLY}"
     return environment
-
-
-def _filters(given: Mapping[str, str]) -> Filters:
-    """Read the filters of a page's address; names that a page does not have are passed over."""
-    known = ("strategy", "exchange", "action", "status", "min_score", "window")
-    return read_filters([(name, given[name]) for name in known if name in given])
 
 
 def _rows(document: Document) -> Answer:
@@ -214,8 +209,8 @@ def _opened(document: Document, wanted: str) -> tuple[list[Json], str] | None:
 
 
 ROUTES = [
-    Route("/", page),
-    Route("/rows", rows),
-    Route("/detail/{exchange}/{symbol:path}", details),
-    Route("/static/{version}/{name}", static),
+    route("/", page, (*FILTERS, *STATE)),
+    route("/rows", rows, ("window",)),
+    route("/detail/{exchange}/{symbol:path}", details, ("window", "strategy")),
+    route("/static/{version}/{name}", static),
 ]

@@ -118,8 +118,11 @@ def read_filters(parameters: Iterable[tuple[str, str]]) -> Filters:
 def gathered(parameters: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Return each parameter once, those that may name several joined by commas. Raises QueryError."""
     given: dict[str, str] = {}
-    for name, value in parameters:
-        refuse_path_like(value)
+    pairs = list(parameters)
+    for pair in pairs:
+        for text in pair:
+            refuse_path_like(text)
+    for name, value in pairs:
         if len(value) > LONGEST_VALUE:
             raise QueryError(f"{name:.40}: longer than {LONGEST_VALUE} letters")
         if name in given and name not in _LISTS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from contextlib import suppress
 from urllib.parse import quote
@@ -92,6 +93,41 @@ def test_a_path_in_any_parameter_of_the_api_is_a_404(site: Site, name: str, path
 )
 def test_a_path_in_any_parameter_of_the_page_is_a_404(site: Site, name: str, path: str) -> None:
     assert site.get("/", params={name: path}).status_code == 404
+
+
+def addresses(site: Site) -> list[str]:
+    """Return an address of each route of the server that answers 200, so that a new one cannot be forgotten."""
+    signal = site.feed["signals"][0]
+    parts = {
+        "exchange": signal["exchange"],
+        "symbol": quote(signal["symbol"], safe=""),
+        "version": "x",
+        "name": "app.js",
+    }
+    return [re.sub(r"{(\w+)(:path)?}", lambda found: parts[found[1]], route.path) for route in site.app.routes]
+
+
+def test_a_path_in_any_parameter_of_any_route_is_a_404(site: Site) -> None:
+    for address in addresses(site):
+        for path in PATHS:
+            for name in ("x", "window", "strategy"):
+                with site.get(address, params={name: path}, stream=True) as answer:
+                    assert answer.status_code == 404, (address, name, path)
+        with site.get(address, params={PATHS[0]: "x"}, stream=True) as answer:
+            assert answer.status_code == 404, address
+
+
+def test_a_parameter_that_a_route_does_not_have_is_refused_by_every_route(site: Site) -> None:
+    for address in addresses(site):
+        for value in ("1", ""):
+            with site.get(address, params={"no_such": value}, stream=True) as answer:
+                assert answer.status_code == 400, address
+                assert "no_such" in answer.text
+        if address != "/api/results":
+            with site.get(address, params={"limit": ""}, stream=True) as answer:
+                assert answer.status_code == 400, address
+        with site.get(address, stream=True) as answer:
+            assert answer.status_code == 200, address
 
 
 @pytest.mark.parametrize("text", ["/usd", "BTC/USDT", "~", "1..2", "C:"])
