@@ -7,10 +7,13 @@ None and stays None: the page has a sign of its own for it, and it is never 0. N
 from __future__ import annotations
 
 import math
+import re
 from datetime import UTC, datetime
 from typing import Final
 
 MINUS: Final = "\N{MINUS SIGN}"
+_ZEROS: Final = re.compile(r"^0\.(0{3,})(?=[1-9])")
+_LOW: Final = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 _AMOUNTS: Final = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
 
 
@@ -22,6 +25,11 @@ def price_decimals(price: float) -> int:
 def price(value: float | None, decimals: int) -> str | None:
     """Write a price, like 93,985.0 or 0.00371920."""
     return None if value is None else f"{value:,.{decimals}f}"
+
+
+def short_price(text: str | None) -> str | None:
+    """Count the zeros behind the point of a tiny price, as traders do: 0.0₅71664 for 0.0000071664."""
+    return text and _ZEROS.sub(lambda zeros: "0.0" + str(len(zeros[1])).translate(_LOW), text)
 
 
 def number(value: float | None, decimals: int = 2) -> str | None:

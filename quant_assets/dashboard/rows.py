@@ -30,7 +30,7 @@ SORTS: Final[Mapping[str, str]] = {
     "stop": "Stop",
     "target": "Target",
     "oi": "Open interest",
-    "funding": "Funding",
+    "funding": "Funding %",
     "ls": "L/S",
     "price": "Price",
 }
@@ -76,6 +76,8 @@ class Row:
     ls_stale: str | None
     price: float
     price_text: str | None
+    full: Mapping[str, str]
+    """By column, the whole number where a price's text is a short one."""
 
 
 def rows_of(signals: Iterable[Json]) -> list[Row]:
@@ -143,6 +145,9 @@ def _row(signal: Json) -> Row:
     funding, ratio = derivatives["funding_rate"], derivatives["long_short_ratio"]
     reason = signal["details"]["reason"]
     oi_age = interest["age_seconds"] if interest["value"] is not None else None
+    keys = {"entry": "entry", "stop": "stop_loss", "target": "take_profit", "price": "price"}
+    whole = {name: figures.price(signal[key], decimals) for name, key in keys.items()}
+    short = {name: figures.short_price(text) for name, text in whole.items()}
     return Row(
         id=row_id(signal),
         action=signal["action"],
@@ -158,11 +163,11 @@ def _row(signal: Json) -> Row:
         rr=signal["rr"] if setup else None,
         rr_text=figures.number(signal["rr"]) if setup else None,
         entry=signal["entry"],
-        entry_text=figures.price(signal["entry"], decimals),
+        entry_text=short["entry"],
         stop=signal["stop_loss"],
-        stop_text=figures.price(signal["stop_loss"], decimals),
+        stop_text=short["stop"],
         target=signal["take_profit"],
-        target_text=figures.price(signal["take_profit"], decimals),
+        target_text=short["target"],
         reason=reason and reason.replace("_", " "),
         oi=interest["status"],
         oi_age=oi_age,
@@ -175,7 +180,8 @@ def _row(signal: Json) -> Row:
         ls_text=figures.number(ratio and ratio["value"]),
         ls_stale=_stale(ratio),
         price=signal["price"],
-        price_text=figures.price(signal["price"], decimals),
+        price_text=short["price"],
+        full={name: text for name, text in whole.items() if text is not None and text != short[name]},
     )
 
 
@@ -230,5 +236,5 @@ def _text(row: Row) -> str:
 #: What the script clones for a row of its own; every cell of it is filled.
 BLANK: Final = Row(
     *("", "WAIT", "", "", "", "", "", 0.0, "", (), "", None, "", None, "", None, "", None, "", ""),
-    *("", None, "", False, None, "", None, None, "", None, 0.0, ""),
+    *("", None, "", False, None, "", None, None, "", None, 0.0, "", {}),
 )

@@ -10,8 +10,6 @@ from quant_assets_tests.dashboard.serving import (
     Site,
 )
 
-#: plotly tries on an element whether images may be drawn without smoothing; the policy forbids the style, to no harm.
-HARMLESS = "Applying inline style violates"
 expect.set_options(timeout=PATIENCE * 1000)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import signal
 import socket
 import subprocess
@@ -88,3 +89,14 @@ def test_help_does_not_load_the_server() -> None:
         "assert not {'uvicorn', 'starlette', 'pandas', 'dagster'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+def test_the_unit_of_systemd_starts_what_is_tested_here(world: World, scanned: Settings, tmp_path: Path) -> None:
+    unit = configparser.ConfigParser(interpolation=None)
+    unit.read(Path(__file__).parents[2] / "docs" / "deploy" / "quant-assets-dashboard.service")
+    program, command, *arguments = unit["Service"]["ExecStart"].split()
+    assert (Path(program).name, command) == ("quant-assets", "serve")
+    assert arguments[-2:] == ["--port", "3000"]
+    with started(world, tmp_path, *arguments[:-2]) as (_, url):
+        assert url.startswith("http://127.0.0.1:")
+        assert requests.get(f"{url}/api/results", timeout=PATIENCE).content == scanned.feed_path.read_bytes()

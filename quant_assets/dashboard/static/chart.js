@@ -22,7 +22,10 @@ export function forget(root) {
 const HOUR = 3_600_000;
 const STEP = { "4h": 4 * HOUR, "15m": HOUR / 4 };
 const HOURS = { tickformat: "%H:%M\n%b %-d" };
+const PLAIN = { l: 8, r: 72, t: 6, b: 22 };
 const DEEP = { l: 8, r: 72, t: 6, b: 36 }; // room for two lines below
+const NARROW = 0.08; // of what is visible: closer levels cannot be read
+const LABEL = 18; // pixels from one label to the next
 const CONFIG = { displayModeBar: false, responsive: true, showTips: false };
 
 function colours() {
@@ -35,7 +38,7 @@ function frame(c, more) {
   const axis = { gridcolor: c.grid, linecolor: c["strong-line"], zeroline: false, tickfont: { color: c.soft, size: 11 }, fixedrange: true };
   const { yaxis, yaxis2, xaxis, ...rest } = more;
   return {
-    margin: { l: 8, r: 72, t: 6, b: 22 }, paper_bgcolor: c.surface, plot_bgcolor: c.surface, showlegend: false, hovermode: "x unified",
+    margin: PLAIN, paper_bgcolor: c.surface, plot_bgcolor: c.surface, showlegend: false, hovermode: "x unified",
     font: { color: c.ink, size: 11, family: getComputedStyle(document.body).fontFamily },
     hoverlabel: { bgcolor: c.surface, bordercolor: c["strong-line"], font: { color: c.ink } },
     dragmode: false,
@@ -63,9 +66,22 @@ async function plot(Plotly, node, label, traces, layout) {
   await Plotly.react(node, traces, layout, CONFIG);
 }
 
+// The candles that a row begins with: of 15m where 4h would draw entry, stop and target as one line.
+export function firstFrame(series, row) {
+  const signal = signalOf(series, row);
+  const { high, low } = series.candles["4h"];
+  if (signal.entry === null || !high.length || !series.candles["15m"].time.length) return "4h";
+  const span = Math.max(...high, signal.take_profit, signal.stop_loss) - Math.min(...low, signal.take_profit, signal.stop_loss);
+  return Math.abs(signal.take_profit - signal.stop_loss) < NARROW * span ? "15m" : "4h";
+}
+
+function signalOf(series, row) {
+  return series.signals.find((one) => one.strategy_name === row.strategy) ?? series.signals[0];
+}
+
 export async function drawCharts(root, series, row, timeframe) {
   const Plotly = await library();
-  const signal = series.signals.find((one) => one.strategy_name === row.strategy) ?? series.signals[0];
+  const signal = signalOf(series, row);
   const place = (name) => root.querySelector(`[data-plot="${name}"]`);
   if (!place("price")) return;
   const c = colours();
@@ -90,18 +106,34 @@ async function drawPrice(Plotly, node, series, signal, timeframe, range, c) {
   };
   const prices = [...candles.low, ...candles.high, ...known.map(([, price]) => price)];
   const least = Math.min(...prices), most = Math.max(...prices), edge = (most - least) * 0.05 || most * 0.01;
-  const room = (most - least + 2 * edge) / 15; // labels nearer than this would cover one another
-  const places = [...known].sort((a, b) => a[1] - b[1]).map(([name, price]) => ({ name, at: price }));
-  places.forEach((label, index) => { if (index && label.at - places[index - 1].at < room) label.at = places[index - 1].at + room; });
+  const margin = timeframe === "15m" ? DEEP : PLAIN;
+  const shifts = spread(known.map(([, price]) => price), [least - edge, most + edge], node.clientHeight - margin.t - margin.b);
+  const written = (price) => price.toLocaleString("en", { maximumSignificantDigits: 6 });
   const layout = frame(c, {
+    margin,
     xaxis: { range: shown, ...(timeframe === "15m" && HOURS) },
-    ...(timeframe === "15m" && { margin: DEEP }),
-    yaxis: { range: [least - edge, Math.max(most, places.at(-1)?.at ?? most) + edge], tickformat: tickFormat(most - least) },
+    yaxis: { range: [least - edge, most + edge], tickformat: tickFormat(most - least) },
     shapes: known.map(([name, price, colour]) => ({ type: "line", name, xref: "paper", x0: 0, x1: 1, y0: price, y1: price, line: { color: colour, width: 1.5, dash: name === "entry" ? "solid" : "dash" } })),
-    annotations: known.map(([name, , colour]) => ({ text: name, xref: "paper", x: 0.004, xanchor: "left", y: places.find((label) => label.name === name).at, yanchor: "bottom", showarrow: false, font: { color: colour, size: 11 }, bgcolor: c.surface })),
+    annotations: known.map(([name, price, colour], index) => ({ text: `${name} ${written(price)}`, xref: "paper", x: 0.004, xanchor: "left", y: price, yshift: shifts[index], yanchor: "middle", showarrow: false, font: { color: colour, size: 11 }, bgcolor: c.surface })),
   });
-  const told = known.map(([name, price]) => `${name} ${price}`).join(", ");
+  const told = known.map(([name, price]) => `${name} ${written(price)}`).join(", ");
   await plot(Plotly, node, `Price, ${timeframe} candles${told ? `: ${told}` : ""}`, [trace], layout);
+}
+
+// How many pixels each label is moved up so that none covers another; the middle one stays if there is room.
+function spread(prices, [least, most], height) {
+  const labels = prices.map((price, index) => ({ index, own: ((price - least) / (most - least)) * height })).sort((a, b) => a.own - b.own);
+  for (const label of labels) label.at = label.own;
+  const middle = Math.floor(labels.length / 2);
+  const up = (from) => { for (let i = from; i < labels.length; i++) labels[i].at = Math.max(labels[i].at, i ? labels[i - 1].at + LABEL : LABEL / 2); };
+  const down = (from) => { for (let i = from; i >= 0; i--) labels[i].at = Math.min(labels[i].at, labels[i + 1] ? labels[i + 1].at - LABEL : height - LABEL / 2); };
+  up(middle + 1);
+  down(middle - 1);
+  down(labels.length - 1);
+  up(0);
+  const shifts = [];
+  for (const { index, own, at } of labels) shifts[index] = at - own;
+  return shifts;
 }
 
 function tickFormat(span) {

@@ -1,11 +1,11 @@
 // The panel beside the table: one signal in full. Its text comes from the server as escaped HTML; its charts are drawn
 // here, by plotly, which is fetched when the first row is opened.
-import { drawCharts, forget } from "./chart.js";
+import { drawCharts, firstFrame, forget } from "./chart.js";
 
 export class Detail {
   constructor(node, open) {
     this.node = node;
-    this.frame = "4h";
+    this.frame = ""; // what was chosen; until then each row begins with the candles that it is read on
     this.asked = null;
     node.addEventListener("click", (event) => {
       const link = event.target.closest("[data-open]");
@@ -76,10 +76,11 @@ export class Detail {
 
   async draw() {
     if (!this.series) return;
+    const shown = this.frame || firstFrame(this.series, this.row);
     for (const button of this.node.querySelectorAll("[data-frame]")) {
-      button.setAttribute("aria-pressed", button.dataset.frame === this.frame);
+      button.setAttribute("aria-pressed", button.dataset.frame === shown);
     }
-    await drawCharts(this.node, this.series, this.row, this.frame);
+    await drawCharts(this.node, this.series, this.row, shown);
   }
 
   sorry(text) {

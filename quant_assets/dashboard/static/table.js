@@ -173,9 +173,10 @@ function fill(node, row, address) {
     return cell;
   };
   put("action", row.action);
-  put("market", row.market).href = address;
+  Object.assign(put("market", row.market), { href: address, title: row.market });
   put("tag", row.tag).title = row.exchange;
-  put("sub", row.strategy + (row.reason ? ` · ${row.reason}` : "") + (row.rr_text ? ` · R:R ${row.rr_text}` : ""));
+  put("sub", row.strategy);
+  put("say", row.rr_text ?? row.reason ?? "");
   put("strategy", row.strategy).title = row.strategy;
   put("score", row.score_text);
   put("parts", row.parts).closest("td").title = row.parts;
@@ -200,4 +201,10 @@ function fill(node, row, address) {
     else cell.title = `stale: ${stale} old`;
   }
   put("price", row.price_text);
+  for (const name of ["entry", "stop", "target", "price"]) {
+    for (const attribute of ["title", "aria-label"]) {
+      if (row.full[name]) cells[name].setAttribute(attribute, row.full[name]);
+      else cells[name].removeAttribute(attribute);
+    }
+  }
 }
