@@ -73,6 +73,10 @@ def test_figures_above_the_table_are_the_feeds(site: Site) -> None:
         assert f'<b data-figure="{name}">{texts[name]}</b>' in html
 
 
+def test_funding_has_its_unit_in_the_head_of_its_column(site: Site) -> None:
+    assert ">Funding %</a></th>" in site.get("/").text
+
+
 def test_simulated_data_say_so(own_site: Site) -> None:
     assert "data-simulated>" in own_site.get("/").text
     own_site.write(orjson.dumps({**own_site.feed, "simulated": False}))

@@ -115,7 +115,7 @@ def test_the_search_says_in_full_what_it_searches(sized: Page, shown: Site) -> N
         """() => {
           const field = document.querySelector("[name=q]"), style = getComputedStyle(field);
           const pen = document.createElement("canvas").getContext("2d");
-          pen.font = style.font;
+          pen.font = `${style.fontSize} ${style.fontFamily}`;
           return [pen.measureText(field.placeholder).width,
                   field.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight) - 20];
         }"""
