@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import orjson
 import pytest
 
@@ -36,8 +37,8 @@ CALLS_PER_MINUTE = 40
 STRANGERS_WINDOW, DOWN_WINDOW, REFUSED_WINDOW = 3, 4, 6
 #: What goes wrong in each window, from the moment it is scanned until the next.
 FAULTS: Mapping[int, Faults] = {
-    1: Faults(seed=1, server_error=0.3),
-    2: Faults(seed=2, cut=0.2, closed=0.2),
+    1: Faults(seed=6, server_error=0.3),
+    2: Faults(seed=6, cut=0.2, closed=0.2),
     DOWN_WINDOW: Faults(server_error=1.0),
     5: Faults(seed=5, slow=0.3, delay_seconds=0.02, server_error=0.1),
 }
@@ -51,6 +52,7 @@ class TwoHours(Lapse):
     rate_limited: dict[int, int] = field(default_factory=dict)
     checks: dict[str, dict[str, bool]] = field(default_factory=dict)
     metadata: dict[str, dict[str, Any]] = field(default_factory=dict)
+    overcome: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def befall(self, number: int, minute: int) -> None:
         """Let go wrong what is to."""
@@ -71,6 +73,16 @@ class TwoHours(Lapse):
                 self.rate_limited[number] = self.emulator.accounting.rate_limited
                 self.checks[window.key] = shown_checks(instance)
                 self.metadata[window.key] = shown_metadata(instance)
+                self.overcome[window.key] = self.shown_of_all_runs(instance, window)
+
+    def shown_of_all_runs(self, instance: dg.DagsterInstance, window: Window) -> dict[str, int]:
+        """Return what the runs about a window tell in all of troubles that were overcome."""
+        wanted = dg.AssetRecordsFilter(dg.AssetKey("open_interest"), asset_partitions=[window.key])
+        told = [
+            record.asset_materialization.metadata  # type: ignore[union-attr]
+            for record in instance.fetch_materializations(wanted, limit=100).records
+        ]
+        return {name: sum(int(each[name].value) for each in told) for name in ("retries", "rate_limited")}  # type: ignore[call-overload]
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +146,10 @@ def test_every_degradation_is_seen_in_a_check_or_in_metadata(lapse: TwoHours) ->
     assert lapse.metadata[down]["stopped"] == "provider_unavailable"
     assert lapse.checks[refused]["refresh"] is False
     assert lapse.metadata[refused]["stopped"] == "key_refused"
+    for number in FAULTS:
+        assert lapse.overcome[keys()[number]]["retries"] > 0, number
+    assert lapse.overcome[keys()[STRANGERS_WINDOW]]["rate_limited"] > 0
+    assert not any(lapse.overcome[keys()[0]].values())
     healthy = keys()[-1]
     assert lapse.checks[healthy] == {"coverage": True, "age": True, "refresh": True}
     assert lapse.metadata[healthy]["stopped"] in {"no", "out_of_time"}
