@@ -199,12 +199,13 @@ class Soak:
             self._break(number, f"has {told['stats']['markets']} markets")
         if limited and self.fault != "stranger":
             self._break(number, f"brought {limited} answers 429")
-        stopped, checks = shown_metadata(instance)["stopped"], shown_checks(instance)
-        for fault, word in (("down", "provider_unavailable"), ("refused", "key_refused")):
-            if (self.fault == fault) != (stopped == word):
-                self._break(number, f"({self.fault or 'no fault'}) shows that it stopped for {stopped}")
-            if self.fault == fault and checks["refresh"]:
-                self._break(number, f"({fault}) shows a check that passed")
+        shown, checks = shown_metadata(instance), shown_checks(instance)
+        if (self.fault == "refused") != (shown["stopped"] == "key_refused"):
+            self._break(number, f"({self.fault or 'no fault'}) shows that it stopped for {shown['stopped']}")
+        if self.fault in ("down", "refused") and (checks["refresh"] or not shown["problems"]):
+            self._break(number, f"({self.fault}) does not show both a failed check and a problem")
+        if not self.fault and (shown["problems"] or not checks["refresh"]):
+            self._break(number, f"shows problems without a fault: {shown['problems']}")
         for file in self.candles.of_kind("cut"):
             if file not in told["stats"]["skipped"]:
                 self._break(number, f"does not tell that {file} is cut")
