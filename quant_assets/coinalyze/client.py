@@ -60,7 +60,6 @@ HISTORY_FIELDS: Final[Mapping[str, str]] = {
 }
 CURRENT_ENDPOINTS: Final = ("open-interest", "funding-rate", "predicted-funding-rate")
 _KEY_SHAPE: Final = re.compile(r"[!-~]+")
-
 Row = TypeVar("Row")
 Sent = tuple[bytes, Mapping[str, str]]
 Narrow = Callable[[Sequence[str]], Sequence[str]]

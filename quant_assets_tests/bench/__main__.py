@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,7 +26,9 @@ PROGRAM = (sys.executable, "-m", "quant_assets")
 HELP = "quant-assets --help"
 
 
-def measure(markets: str, folder: Path, moment: datetime, repeats: int, *, served: int) -> Iterator[Row]:
+def measure(
+    markets: str, folder: Path, moment: datetime, repeats: int, *, served: Sequence[str], may_touch: bool
+) -> Iterator[Row]:
     """Measure one folder of candles: the stages, then the command from the shell and back."""
     with tempfile.TemporaryDirectory() as data:
         for what in ("read", "analyse"):
@@ -36,11 +38,10 @@ def measure(markets: str, folder: Path, moment: datetime, repeats: int, *, serve
         command = [*PROGRAM, "scan", str(folder), "--as-of", moment.isoformat(), "--json"]
         first, again = Times(), Times()
         _, memory = run(command, first, **environment)
-        derivatives = "with derivatives from an emulator" if served else "without a key"
-        yield Row(markets, "scan, first of all", first, memory, derivatives)
+        yield Row(markets, "scan, first of all", first, memory, "with derivatives from an emulator")
         memory = max(run(command, again, **environment)[1] for _ in range(repeats))
         yield Row(markets, "scan, again", again, memory, "from the shell and back, through Dagster")
-        if served:
+        if may_touch:
             changed = Times()
             for file in folder.glob("*.json"):
                 file.touch()
@@ -64,12 +65,9 @@ def stages(markets: str, what: str, folder: Path, lake: Path, moment: datetime, 
 
 
 @contextmanager
-def emulator(markets: int) -> Iterator[dict[str, str]]:
-    """Serve derivatives of so many markets, and give the environment that leads there; none for 0."""
-    if not markets:
-        yield {}
-        return
-    program = [sys.executable, "-m", "quant_assets_tests.bench.serve", str(markets)]
+def emulator(served: Sequence[str]) -> Iterator[dict[str, str]]:
+    """Serve derivatives (see serve.py for the arguments), and give the environment that leads there."""
+    program = [sys.executable, "-m", "quant_assets_tests.bench.serve", *served]
     with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None
@@ -88,19 +86,21 @@ def everything(repeats: int, simulated: list[int]) -> Iterator[Row]:
     """Measure the command itself, the real markets where they are, and simulated ones."""
     from quant_assets_tests.bench.folders import SAMPLE_MOMENT, real_folder, simulated_folder  # noqa: PLC0415
 
-    times = Times()
-    memory = max(run([*PROGRAM, "--help"], times)[1] for _ in range(repeats))
-    yield Row("", HELP, times, memory)
+    helped = Times()
+    memory = max(run([*PROGRAM, "--help"], helped)[1] for _ in range(repeats))
+    yield Row("", HELP, helped, memory)
     real = real_folder()
     if real is not None:
-        yield from measure("318 real", real, SAMPLE_MOMENT, repeats, served=0)
+        served = [str(real), SAMPLE_MOMENT.isoformat()]
+        yield from measure("318 real", real, SAMPLE_MOMENT, repeats, served=served, may_touch=False)
     for markets in simulated:
         home = Path(tempfile.mkdtemp())
         try:
             now = datetime.now(UTC)
             moment = now.replace(minute=now.minute // 15 * 15, second=0, microsecond=0)
             folder = simulated_folder(home / "candles", markets, moment + timedelta(minutes=1))
-            yield from measure(f"{markets:,}", folder, moment, repeats if markets < 2000 else 2, served=markets)
+            scans = repeats if markets < 2000 else 3
+            yield from measure(f"{markets:,}", folder, moment, scans, served=[str(markets)], may_touch=True)
         finally:
             shutil.rmtree(home)
 

@@ -1,21 +1,30 @@
-"""An emulator of any number of plain markets, in a process of its own.
+"""An emulator in a process of its own: of any number of plain markets, or of a folder of candles at its moment.
 
 Usage: python -m quant_assets_tests.bench.serve MARKETS
+       python -m quant_assets_tests.bench.serve FOLDER MOMENT
 Prints its address, and serves until its input ends.
 """
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
-from quant_assets.emulator import Emulator, plain_universe
+from quant_assets.emulator import Emulator, plain_universe, universe_of_candles
+from quant_assets.windows import parse_moment
 
 CALLS_PER_MINUTE = 1_000_000
 
 
 def main() -> None:
     """Serve."""
-    with Emulator(plain_universe(int(sys.argv[1])), calls_per_minute=CALLS_PER_MINUTE) as emulator:
+    what, *at = sys.argv[1:]
+    if at:
+        moment = parse_moment(at[0])
+        made = Emulator(universe_of_candles(Path(what)), calls_per_minute=CALLS_PER_MINUTE, clock=lambda: moment)
+    else:
+        made = Emulator(plain_universe(int(what)), calls_per_minute=CALLS_PER_MINUTE)
+    with made as emulator:
         print(emulator.url, flush=True)
         sys.stdin.read()
 

@@ -1,0 +1,37 @@
+"""The documents: each test that one of them names is there, and each of the project's files that it links to."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+ROOT = TESTS.parent
+DOCUMENTS = sorted([ROOT / "README.md", ROOT / "SECURITY.md", *(ROOT / "docs").glob("*.md")])
+NAMED = re.compile(r"`([\w/]*test_\w+\.py)::(test_\w+)`")
+LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_test_that_a_document_names_is_there(document: Path) -> None:
+    for file, name in NAMED.findall(document.read_text(encoding="utf-8")):
+        path = file.removeprefix("quant_assets_tests/")
+        found = [candidate for candidate in (TESTS / path, TESTS / "faults" / path) if candidate.is_file()]
+        assert found, f"{document.name}: {file}"
+        assert f"def {name}(" in found[0].read_text(encoding="utf-8"), f"{document.name}: {file}::{name}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_file_that_a_document_links_to_is_there(document: Path) -> None:
+    for link in LINK.findall(document.read_text(encoding="utf-8")):
+        assert (document.parent / link).exists(), f"{document.name}: {link}"
+
+
+def test_reliability_names_a_test_for_each_of_its_promises() -> None:
+    text = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    tables = [block for block in text.split("\n\n") if block.startswith("| promise |")]
+    rows = [row for table in tables for row in table.splitlines()[2:]]
+    assert len(rows) > 30
+    assert [row for row in rows if not NAMED.search(row) and "make soak" not in row] == []
