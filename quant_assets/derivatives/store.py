@@ -160,14 +160,10 @@ class DerivativesStore:
         process, or after a minute, whichever comes first.
         """
         with self._transaction() as connection:
+            # Claims that end later still are of before the machine was started, and with it the clock.
             rows = connection.execute(
                 "SELECT symbol, owner FROM claims WHERE dataset = ? AND until_ms BETWEEN ? AND ? AND owner <> ?",
-                (
-                    dataset,
-                    now_ms,
-                    now_ms + 2 * CLAIM_MS,
-                    self._owner,
-                ),  # later ones are of before the machine was started
+                (dataset, now_ms, now_ms + 2 * CLAIM_MS, self._owner),
             ).fetchall()
             taken = {symbol for symbol, owner in rows if is_alive(int(owner.partition(":")[0]))}
             free = [symbol for symbol in symbols if symbol not in taken]

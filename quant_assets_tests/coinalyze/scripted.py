@@ -47,14 +47,35 @@ def deliver(answer: Canned, handler: BaseHTTPRequestHandler, stopped: Event) -> 
         os.close(handler.connection.detach())
 
 
-class ScriptedServer:
+class LoopbackServer:
+    """Serves on a free port of loopback while its block runs; `_stopped` is set at the end of it."""
+
+    def __init__(self, handler: type[BaseHTTPRequestHandler]) -> None:
+        self._stopped = Event()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._server.daemon_threads = True
+        self._server.block_on_close = False
+        self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
+
+    def __enter__(self) -> Self:
+        Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stopped.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class ScriptedServer(LoopbackServer):
     """Gives its answers in order, the last one for ever; `paths`, `keys` and `bodies` tell what was asked."""
 
     def __init__(self, *answers: Canned) -> None:
         self.paths: list[str] = []
         self.keys: list[str | None] = []
         self.bodies: list[bytes] = []
-        self._stopped = Event()
         script = list(answers)
         outer = self
 
@@ -73,16 +94,4 @@ class ScriptedServer:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
-
-    def __enter__(self) -> Self:
-        Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stopped.set()
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(Handler)

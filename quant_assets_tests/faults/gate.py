@@ -11,14 +11,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from http.client import HTTPConnection
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Event, Lock, Thread
-from types import TracebackType
-from typing import Self
+from http.server import BaseHTTPRequestHandler
+from threading import Lock
 from urllib.parse import parse_qs, urlsplit
 
 from quant_assets.emulator import Emulator
-from quant_assets_tests.coinalyze.scripted import Canned, deliver
+from quant_assets_tests.coinalyze.scripted import Canned, LoopbackServer, deliver
 
 
 @dataclass(frozen=True)
@@ -39,13 +37,12 @@ def passed_on(asked: Asked, answer: Canned) -> Canned:
     return answer
 
 
-class Gate:
+class Gate(LoopbackServer):
     """Serves what `emulator` answers, as `spoil` makes it; `asked` has every request that arrived, in order."""
 
     def __init__(self, emulator: Emulator, spoil: Spoil = passed_on) -> None:
         self.spoil = spoil
         self.asked: list[Asked] = []
-        self._stopped = Event()
         lock = Lock()
         outer = self
         upstream = urlsplit(emulator.url)
@@ -76,10 +73,7 @@ class Gate:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._server.block_on_close = False
-        self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
+        super().__init__(Handler)
 
     @property
     def calls(self) -> int:
@@ -89,14 +83,3 @@ class Gate:
     def refuse(self) -> None:
         """Take no new connection from now on."""
         self._server.socket.close()
-
-    def __enter__(self) -> Self:
-        Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stopped.set()
-        self._server.shutdown()
-        self._server.server_close()
