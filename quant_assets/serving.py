@@ -28,14 +28,20 @@ def serve_dashboard(host: str, port: int) -> None:
     demo = settings.data_dir / "demo"
     if not settings.feed_path.exists() and (demo / settings.feed_path.name).exists():
         say(f"there is no feed in {settings.data_dir}, but one of the demo: QUANT_DATA_DIR={demo} shows it")
+    hosts = set() if host in EVERYWHERE else LOOPBACK_HOSTS | {host.lower()}
+    server = make_server(create_app(settings, hosts=hosts))
+
+    def stop(*_: object) -> None:
+        server.should_exit = True
+
+    # Before anybody is told of the address: an interrupt that is raised while the server starts would leave its
+    # threads behind. A service manager ends a program with SIGTERM, a person with SIGINT.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
     named = "127.0.0.1" if host in EVERYWHERE else host
     print(f"dashboard: http://{f'[{named}]' if ':' in named else named}:{taken}", flush=True)
-    hosts = set() if host in EVERYWHERE else LOOPBACK_HOSTS | {host.lower()}
-    # A service manager ends a program with SIGTERM: the same as an interrupt.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        make_server(create_app(settings, hosts=hosts)).run(sockets=[listener])
-    except KeyboardInterrupt:
-        say("stopped")
+        server.run(sockets=[listener])
     finally:
         listener.close()
+    say("stopped")

@@ -56,6 +56,18 @@ def test_it_serves_on_loopback_until_it_is_told_to_stop(
         assert process.stderr.read().strip() == "stopped"
 
 
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("after_seconds", [0.0, 0.01, 0.05])
+def test_it_stops_cleanly_also_while_it_starts(
+    world: World, tmp_path: Path, ending: signal.Signals, after_seconds: float
+) -> None:
+    with started(world, tmp_path) as (process, _):
+        time.sleep(after_seconds)
+        process.send_signal(ending)
+        _, said = process.communicate(timeout=PATIENCE)
+        assert (process.returncode, said.strip()) == (0, "stopped")
+
+
 def test_another_host_than_loopback_is_warned_of(world: World, scanned: Settings, tmp_path: Path) -> None:
     with started(world, tmp_path, "--host", "0.0.0.0") as (process, url):
         assert process.stderr is not None

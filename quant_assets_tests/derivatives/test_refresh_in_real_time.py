@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import orjson
+import pytest
 
 from quant_assets.emulator import Emulator, plain_universe
 from quant_assets.windows import Window
@@ -30,6 +31,7 @@ def sweep(emulator: Emulator, folder: Path, calls_per_minute: int) -> subprocess
     )
 
 
+@pytest.mark.speed
 def test_a_cold_refresh_of_300_symbols_takes_the_physical_minimum_and_meets_no_429(tmp_path: Path) -> None:
     with Emulator(plain_universe(MARKETS), calls_per_minute=600) as emulator:
         output, _ = sweep(emulator, tmp_path, 600).communicate(timeout=150)
