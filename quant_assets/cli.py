@@ -263,6 +263,8 @@ def main() -> None:
             raise
         say(f"unexpected: {type(error).__name__}: {error} (QUANT_TRACEBACK=1 shows where)")
         sys.exit(1)
+    finally:
+        gc.freeze()  # all that is left goes with the process: to look through it for cycles first takes a second
 
 
 def _run(settings: Settings, folder: Path, window: Window, max_wait: float, exchange: str, symbol: str) -> ScanResult:

@@ -183,8 +183,7 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
             if folder.is_dir() and not os.access(folder, os.W_OK):
                 raise SettingsError(f"{folder} cannot be written; {MAKE_WRITABLE}")
         if not (home / "dagster.yaml").exists():
-            template = resources.files("quant_assets.defs").joinpath("dagster.yaml")
-            replace_file(home / "dagster.yaml", template.read_bytes())
+            replace_file(home / "dagster.yaml", b"".join(map(_packaged, ("dagster.yaml", "sqlite_storage.yaml"))))
     except OSError as error:
         raise SettingsError(f"Dagster's instance cannot be kept in {home}: {error.strerror}; {remedy(error)}") from None
     os.environ["DAGSTER_HOME"] = str(home)
@@ -192,6 +191,10 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
     # nor anyone after them can open the instance then.
     with FileLock(home / "opening.lock"):
         return dg.DagsterInstance.get()
+
+
+def _packaged(name: str) -> bytes:
+    return resources.files("quant_assets.defs").joinpath(name).read_bytes()
 
 
 def _home(settings: Settings) -> Path:

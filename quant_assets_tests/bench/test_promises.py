@@ -18,16 +18,18 @@ from quant_assets.markets import read_candles
 from quant_assets.signals import discover_strategies, features_of, features_table, run_strategy, table
 from quant_assets.signals.bars import market_bars
 from quant_assets.windows import Window, parse_moment
+from quant_assets_tests.bench.__main__ import PROGRAM, emulator
 from quant_assets_tests.bench.folders import simulated_folder
 from quant_assets_tests.bench.stages import parse
 from quant_assets_tests.bench.talib_alone import bare_indicators
+from quant_assets_tests.bench.timing import Times, run
 from quant_assets_tests.signals.hand_made import random_candles
-from quant_assets_tests.speed import best_cpu_seconds
+from quant_assets_tests.speed import assert_within, best_cpu_seconds
 
 MOMENT = parse_moment("2026-01-19T17:00:00Z")
 WINDOW = Window.last_complete(MOMENT)
 NO_TABLE = pd.DataFrame()
-MARKETS = 300
+MARKETS = 318
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +79,17 @@ def test_features_of_another_table_are_its_own() -> None:
     changed = found.assign(price=np.where(found.index == 1, 7.0, found["price"]))
     assert [features.price for features in features_of(changed)] == changed["price"].tolist()
     assert [features.price for features in features_of(found)] == found["price"].tolist()
+
+
+@pytest.mark.speed
+def test_a_scan_again_takes_five_seconds_from_the_shell_and_back(folder: Path, tmp_path: Path) -> None:
+    def scan() -> None:
+        command = [*PROGRAM, "scan", str(folder), "--as-of", MOMENT.isoformat(), "--json"]
+        run(command, Times(), **environment, QUANT_DATA_DIR=str(tmp_path))
+
+    with emulator([str(MARKETS)]) as environment:
+        scan()
+        assert_within(5, scan, tries=3)
 
 
 def test_help_needs_neither_pandas_nor_dagster() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -133,12 +132,10 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
-def prepare_home(home: Path, more: str = "") -> None:
-    """Make DAGSTER_HOME as `make ui` makes it, with more settings for a test."""
+def prepare_home(home: Path, storage: Path = ROOT / "quant_assets" / "defs" / "sqlite_storage.yaml") -> None:
+    """Make DAGSTER_HOME as `make ui` makes it, or as docs/deploy.md says, with another storage."""
     home.mkdir(parents=True, exist_ok=True)
-    shutil.copy(ROOT / "dagster.yaml", home / "dagster.yaml")
-    with (home / "dagster.yaml").open("a") as file:
-        file.write(more)
+    (home / "dagster.yaml").write_bytes((ROOT / "dagster.yaml").read_bytes() + storage.read_bytes())
 
 
 @contextmanager

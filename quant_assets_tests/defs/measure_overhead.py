@@ -2,6 +2,8 @@
 
     python -m quant_assets_tests.defs.measure_overhead
 
+test_overhead.py holds the two bounds with fewer repetitions.
+
 Both start a Python process, look at the same candles, refresh (nothing is due), and write the same tables and feed. The
 run is counted from the moment at which it is asked for to its end: queue, start, steps and records. Also measured is
 how long the code location takes from import to ready.
@@ -23,7 +25,14 @@ from quant_assets_tests.world import small_world
 TIMES = 15
 MARKETS = 73
 
-LOAD = "import quant_assets.definitions as d; d.build_definitions(d.Settings()).get_repository_def().get_all_jobs()"
+#: Ends when it is ready, without taking itself apart.
+LOAD = """
+import os
+from quant_assets.definitions import build_definitions
+from quant_assets.settings import Settings
+build_definitions(Settings()).get_repository_def().get_all_jobs()
+os._exit(0)
+"""
 
 PLAIN = """
 import os, sys
@@ -90,16 +99,21 @@ def told(name: str, seconds: list[float]) -> str:
     return f"{name:44} median {statistics.median(seconds):.2f} s ({min(seconds):.2f} to {max(seconds):.2f})"
 
 
-def main() -> None:
-    print(told("import to ready", [timed(LOAD) for _ in range(TIMES)]))
+def load_the_code_location() -> float:
+    """Import the code location until its jobs are there; returns the seconds."""
+    return timed(LOAD)
+
+
+def scans(times: int) -> tuple[list[float], list[float]]:
+    """Return the seconds of scans under `dagster dev`, from asked for to done, and of plain processes in turn."""
+    runs, plain = [], []
     with tempfile.TemporaryDirectory() as folder, small_world(Path(folder), markets=MARKETS) as world:
         home = world.folder / "data" / "dagster"
         prepare_home(home)
-        query = "query($id: ID!) { runOrError(runId: $id) { ... on Run { creationTime startTime endTime } } }"
-        runs, plain = [], []
+        query = "query($id: ID!) { runOrError(runId: $id) { ... on Run { creationTime endTime } } }"
         with dagster_dev(world.environment(), home) as live:
             assert live.finished_run(live.launch("market_list"))["status"] == "SUCCESS"
-            for number in range(TIMES + 1):
+            for number in range(times + 1):
                 run = live.launch("scan", world.window.key)
                 time.sleep(5)  # nobody asks while it runs
                 assert live.finished_run(run)["status"] == "SUCCESS"
@@ -107,6 +121,12 @@ def main() -> None:
                 if number:  # the first reads all candles and asks the provider
                     runs.append(found["endTime"] - found["creationTime"])
                     plain.append(timed(PLAIN, world.window.key, environment=world.environment()))
+    return runs, plain
+
+
+def main() -> None:
+    print(told("import to ready", [load_the_code_location() for _ in range(TIMES)]))
+    runs, plain = scans(TIMES)
     print(told("a scan by a plain process", plain))
     print(told("a scan by Dagster, from asked for to done", runs))
     print(f"{'Dagster adds':44} {statistics.median(runs) - statistics.median(plain):.2f} s")

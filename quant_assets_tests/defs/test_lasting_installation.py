@@ -60,7 +60,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
         url = stack.enter_context(postgresql())
         world = stack.enter_context(small_world(tmp_path_factory.mktemp("lasting"), markets=12))
         home = world.folder / "dagster_home"
-        prepare_home(home, (DEPLOY / "dagster-postgresql.yaml").read_text())
+        prepare_home(home, DEPLOY / "dagster-postgresql.yaml")
         port = free_port()
         workspace = (DEPLOY / "workspace.yaml").read_text()
         assert "4266" in workspace
