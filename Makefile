@@ -15,7 +15,7 @@ help:
 	@echo "make fuzz   look for inputs that break a promise (TARGET=candle_bytes SECONDS=60)"
 	@echo "make soak   a day of windows with random faults in time-lapse: does anything grow? (SEED=1)"
 	@echo "make bench  measure speed and memory, and write docs/performance.md (BENCH=--quick for less)"
-	@echo "make audit  ask whether a vulnerability of a locked version is known (needs a registry that tells)"
+	@echo "make audit  bandit, and whether a vulnerability of a locked version is known (needs a registry that tells)"
 	@echo "make setup  the virtual environment in $(VENV) alone"
 	@echo "make lock   write requirements.lock anew (needs uv)"
 
@@ -83,9 +83,10 @@ bench: setup
 # In an environment of its own. A registry that does not tell, or is out of reach, is a failure and no clean answer.
 audit:
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && $(PYTHON) -m venv "$$folder" && \
-	"$$folder/bin/python" -m pip install --quiet --disable-pip-version-check pip-audit && \
-	"$$folder/bin/pip-audit" --requirement requirements.lock --no-deps --disable-pip --strict --progress-spinner off || \
-		{ echo "the lock was not found clean: see above" >&2; exit 1; }
+	"$$folder/bin/python" -m pip install --quiet --disable-pip-version-check bandit pip-audit && \
+	"$$folder/bin/bandit" --quiet --configfile pyproject.toml --recursive quant_assets && echo "bandit: clean" && \
+	{ "$$folder/bin/pip-audit" --requirement requirements.lock --no-deps --disable-pip --strict --progress-spinner off || \
+		{ echo "the lock was not found clean: see above" >&2; exit 1; }; }
 
 lock:
 	uv pip compile pyproject.toml --extra dev --extra postgres --universal --python-version 3.11 --generate-hashes \

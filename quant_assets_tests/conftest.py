@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 from playwright.sync_api import Browser
 
 from quant_assets_tests.faults.chance import LONG, SEED
 from quant_assets_tests.programs import chromium
 from quant_assets_tests.world import World, small_world
+
+# Other work on the machine, or the first call of something, may slow an example down; that is no finding.
+settings.register_profile("shared machine", deadline=None)
+settings.load_profile("shared machine")
 
 
 def pytest_report_header() -> str:

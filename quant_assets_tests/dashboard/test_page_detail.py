@@ -34,15 +34,13 @@ def ms(text: str) -> int:
 
 
 def test_a_row_opens_with_trendlines_that_end_where_the_feed_says(page: Page, shown: Site) -> None:
-    signal = next(s for s in shown.feed["signals"] if s["setup"] and "trendline" in s["setup"])
+    signal = next(s for s in shown.feed["signals"] if s["observability"]["rsi_visuals"])
     name = f"{signal['exchange']}/{signal['symbol']}/{signal['strategy_name']}"
-    visit(page, shown)
+    visit(page, shown, f"/?q={quote(signal['symbol'])}")
     page.locator(f'tr[data-id="{name}"]').click()
     opened(page, name)
     drawn = traces(page, "rsi")
-    lines = signal["observability"]["rsi_visuals"]
-    assert lines
-    for kind, line in lines.items():
+    for kind, line in signal["observability"]["rsi_visuals"].items():
         solid, projected, pivots = (drawn[f"{kind}{part}"] for part in ("", ", projected", ", pivots"))
         times, values = [[line[p][key] for p in ("pivot_1", "pivot_2")] for key in ("time", "value")]
         assert [ms(solid["x"][0]), ms(solid["x"][-1])] == times == [ms(x) for x in pivots["x"]]
@@ -57,7 +55,15 @@ def test_a_row_opens_with_trendlines_that_end_where_the_feed_says(page: Page, sh
         told = page.locator(f'tr[data-line="{kind}"]').text_content() or ""
         assert datetime.fromtimestamp(times[0] / 1000, UTC).strftime("%Y-%m-%d %H:%M") in told
         assert f"{values[0]:.1f}" in told
-    assert ms(drawn["broken"]["x"][0]) == signal["setup"]["trendline"]["start_time"]
+
+
+def test_a_setup_is_drawn_with_the_line_that_was_broken_and_its_levels(page: Page, shown: Site) -> None:
+    signal = next(s for s in shown.feed["signals"] if s["setup"] and "trendline" in s["setup"])
+    name = f"{signal['exchange']}/{signal['symbol']}/{signal['strategy_name']}"
+    visit(page, shown)
+    page.locator(f'tr[data-id="{name}"]').click()
+    opened(page, name)
+    assert ms(traces(page, "rsi")["broken"]["x"][0]) == signal["setup"]["trendline"]["start_time"]
     assert set(traces(page, "price")) == {"4h"}
     assert {"open interest", "longs liquidated"} & set(traces(page, "derivatives")) or page.locator(
         ".plot.empty"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -24,8 +26,10 @@ from quant_assets_tests.world import SAMPLE_CANDLES, World, cut_candles, environ
 SIGNALS = ("signals/legacy", "signals/breakout", "signals/breakout_v2")
 
 
-def instance_of(world: World, name: str) -> dg.DagsterInstance:
-    return dg.DagsterInstance.from_config(str(world.folder / name / "dagster"))
+@contextmanager
+def instance_of(world: World, name: str) -> Iterator[dg.DagsterInstance]:
+    with environment(DAGSTER_HOME=str(world.folder / name / "dagster")), dg.DagsterInstance.get() as instance:
+        yield instance
 
 
 @pytest.fixture(scope="module")
@@ -209,7 +213,7 @@ def test_a_store_that_is_damaged_costs_no_feed(world: World) -> None:
 def test_features_alone_take_the_newest_derivatives_known_before_their_window(scanned: World) -> None:
     settings = scanned.settings("scanned")
     later = Window(scanned.window.end - LENGTH)
-    with environment(DAGSTER_HOME=str(scanned.folder / "scanned" / "dagster")), dg.DagsterInstance.get() as instance:
+    with instance_of(scanned, "scanned") as instance:
         job = build_definitions(settings).resolve_implicit_global_asset_job_def()
         result = job.execute_in_process(
             instance=instance, partition_key=later.key, asset_selection=[dg.AssetKey("features")]

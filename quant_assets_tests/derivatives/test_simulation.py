@@ -77,7 +77,7 @@ def test_the_same_input_gives_the_same_day() -> None:
     assert one.calls == other.calls
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     symbols=st.integers(1, 120),
     focus=st.floats(0, 1),

@@ -15,7 +15,7 @@ SOL = SimulatedMarket("BINANCE", "SOL", 138.0, 0.0042, 3e7)
 WEEK = candles(7, SOL, 900, NOW - 7 * 86_400, NOW)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(first=st.integers(0, 671), count=st.integers(1, 200))
 def test_a_bar_is_the_same_whatever_range_is_asked_for(first, count):
     start = int(WEEK.t[first])

@@ -48,7 +48,6 @@ def repeats(short: int, long: int) -> Callable[[Any], Any]:
     def with_seed(test: Any) -> Any:
         chosen = settings(
             max_examples=rounds(short, long),
-            deadline=None,
             database=None,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
         )

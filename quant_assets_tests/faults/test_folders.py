@@ -210,7 +210,7 @@ forms = st.builds(
 )
 
 
-@settings(max_examples=rounds(60, 2_000), deadline=None)
+@settings(max_examples=rounds(60, 2_000))
 @given(given=st.sets(names | forms, max_size=6))
 def test_every_name_that_a_file_system_takes_is_one_row_and_costs_no_other(
     tmp_path_factory: pytest.TempPathFactory, given: set[bytes]

@@ -100,11 +100,12 @@ class Faulty:
 
 def run_windows(world: World, settings: Settings, instance: dg.DagsterInstance) -> Iterator[dg.ExecuteInProcessResult]:
     """Run jobs under one fault after another, each on a window of its own, and a last one that fails."""
-    late = [-6 * 3600.0]  # each window comes after the one before, and none is in the future
+    began = -6 * 3600.0
+    late = [began]  # each window comes after the one before, and none is in the future
     clock = Clock(
         seconds=lambda: time.time() + late[0],
         sleep=lambda seconds: late.append(late.pop() + seconds),
-        steady=lambda: time.monotonic() + late[0],
+        steady=lambda: time.monotonic() + late[0] - began,  # it counts from the machine's start, and is never below 0
     )
     world.emulator.clock = clock.now  # nobody waits for what only has to be late
     definitions = build_definitions(settings, clock=clock)
@@ -263,14 +264,14 @@ def test_no_file_that_a_scan_leaves_is_a_pickle(faulty: Faulty) -> None:
 
 
 def test_nothing_that_dagster_shows_of_the_definitions_bears_the_key(faulty: Faulty) -> None:
-    with environment(COINALYZE_API_KEY=KEY):
+    with environment(COINALYZE_API_KEY=KEY, DAGSTER_HOME=str(faulty.folder / "dagster")):
         settings = faulty.world.settings()
         definitions = build_definitions(settings)
         shown = [repr(settings), str(settings), settings.model_dump_json()]
         shown += [repr(resource) + str(resource) for resource in (definitions.resources or {}).values()]
         repository = definitions.get_repository_def()
         shown += [repr(job.get_job_snapshot()) for job in repository.get_all_jobs()]
-        with dg.DagsterInstance.from_config(str(faulty.folder / "dagster")) as instance:
+        with dg.DagsterInstance.get() as instance:
             shown += [repr((run.tags, run.run_config)) for run in instance.get_runs()]
             assert len(instance.get_runs()) >= 7
     assert places(KEY, iter([("dagster", "".join(shown).encode())])) == []

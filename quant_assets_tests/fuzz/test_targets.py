@@ -51,7 +51,7 @@ def test_a_target_holds_for_seeds_that_chance_has_damaged(name: str) -> None:
 
 
 @TARGET
-@settings(max_examples=rounds(60, 3_000), deadline=None)
+@settings(max_examples=rounds(60, 3_000))
 @given(data=st.binary(max_size=400))
 def test_a_target_holds_for_any_bytes(name: str, data: bytes) -> None:
     target_of(name).check(data)

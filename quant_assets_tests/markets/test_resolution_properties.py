@@ -41,7 +41,7 @@ pairs = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(pairs, lists, st.randoms(use_true_random=False))
 def test_the_order_of_markets_and_of_list_rows_changes_nothing(
     wanted: list[tuple[str, str]], given_rows: list[dict[str, Any]], shuffle: random.Random
@@ -52,7 +52,7 @@ def test_the_order_of_markets_and_of_list_rows_changes_nothing(
     pd.testing.assert_frame_equal(first, again)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(pairs, lists)
 def test_every_market_has_one_row_that_agrees_with_itself(
     wanted: list[tuple[str, str]], given_rows: list[dict[str, Any]]
@@ -73,7 +73,7 @@ def test_every_market_has_one_row_that_agrees_with_itself(
         assert market["liquidations_exchange"] != "Hyperliquid"
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(pairs, lists)
 def test_markets_are_resolved_each_for_itself(wanted: list[tuple[str, str]], given_rows: list[dict[str, Any]]) -> None:
     together = resolve_markets(markets(*wanted), table(given_rows), now=NOW)

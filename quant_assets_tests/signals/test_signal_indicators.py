@@ -149,7 +149,7 @@ def test_wilder_averages_are_those_of_the_recursion() -> None:
 
 
 @given(seed=st.integers(0, 10**6), count=st.integers(15, 300), target=st.floats(0.5, 99.5))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_the_reverse_rsi_price_put_into_rsi_gives_its_target(seed: int, count: int, target: float) -> None:
     close = walk(seed, count).close
     price = reverse_price(close, target)

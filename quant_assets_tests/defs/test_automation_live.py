@@ -1,0 +1,99 @@
+"""Sensors under `dagster dev`, started as a user starts them: new candles, a refresh, a failed run.
+
+Here: that the daemon acts on them at all. Not here: when exactly they ask for what (test_sensors.py,
+test_conditions.py, test_time_lapse.py).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import pytest
+
+from quant_assets.windows import Window
+from quant_assets_tests.coinalyze.scripted import Canned, ScriptedServer
+from quant_assets_tests.defs.live import SELECTOR, Live, dagster_dev, prepare_home, wait_for
+from quant_assets_tests.world import World, small_world
+
+START = """mutation($sensor: SensorSelector!) {
+    startSensor(sensorSelector: $sensor) { ... on Sensor { sensorState { status } } } }"""
+
+
+@dataclass
+class Watched:
+    """A running Dagster, the world that it scans, and where it tells of what failed."""
+
+    live: Live
+    world: World
+    webhook: ScriptedServer
+
+    def written_at(self) -> str:
+        feed = orjson.loads((self.world.folder / "data" / "master_feed.json").read_bytes())
+        return str(feed["last_updated"])
+
+    def runs_of(self, sensor: str) -> list[dict[str, Any]]:
+        tag = {"key": "dagster/sensor_name", "value": sensor}
+        return self.live.runs(tags=[tag], statuses=["SUCCESS"])
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    with (
+        ScriptedServer(Canned(body=b"ok")) as webhook,
+        small_world(tmp_path_factory.mktemp("automation"), markets=12) as world,
+    ):
+        home = world.folder / "data" / "dagster"
+        prepare_home(home)
+        with dagster_dev({**world.environment(), "QUANT_WEBHOOK_URL": webhook.url}, home) as live:
+            assert live.finished_run(live.launch("market_list"))["status"] == "SUCCESS"
+            for sensor in ("new_candles", "keep_up"):
+                started = live.ask(START, sensor={**SELECTOR, "sensorName": sensor})["startSensor"]
+                assert started["sensorState"]["status"] == "RUNNING"
+            yield Watched(live, world, webhook)
+
+
+def last_window() -> Window:
+    return Window.last_complete(datetime.now(UTC))
+
+
+def test_new_candles_are_scanned_when_they_are_at_rest(watched: Watched) -> None:
+    (run,) = wait_for(lambda: watched.runs_of("new_candles"), 120, "a scan of the new candles")
+    assert run["jobName"] == "scan"
+    file = next(watched.world.candles.glob("*_15m.json"))
+    os.utime(file, (file.stat().st_mtime + 1, file.stat().st_mtime + 1))
+    runs = wait_for(lambda: watched.runs_of("new_candles")[:-1], 120, "a scan of the changed candles")
+    assert len(runs) == 1
+
+
+def test_a_failed_run_is_told(watched: Watched) -> None:
+    nowhere = {"ops": {"candles": {"config": {"folder": str(watched.world.folder / "nowhere")}}}}
+    run = watched.live.launch("analyse", last_window().key, nowhere)
+    assert watched.live.finished_run(run)["status"] == "FAILURE"
+    (text,) = wait_for(lambda: [json.loads(body)["text"] for body in watched.webhook.bodies], 120, "a notice")
+    assert "analyse of window" in text
+    assert "nowhere" in text
+
+
+def test_the_feed_follows_a_refresh(watched: Watched) -> None:
+    while True:
+        window = last_window()
+        assert watched.live.finished_run(watched.live.launch("scan", window.key))["status"] == "SUCCESS"
+        before = watched.written_at()
+        assert watched.live.finished_run(watched.live.launch("refresh", window.key))["status"] == "SUCCESS"
+
+        def followed(window: Window = window) -> bool:
+            return (
+                any(run["tags"].get("dagster/partition") == window.key for run in watched.runs_of("keep_up"))
+                or last_window() != window
+            )
+
+        wait_for(followed, 180, "signals and feed after the refresh")
+        if last_window() == window:  # the next one is another run's
+            break
+    assert watched.written_at() > before
