@@ -5,8 +5,6 @@ Here: the bounds. Not here: how it is measured (measure_overhead.py).
 
 from __future__ import annotations
 
-import statistics
-
 import pytest
 
 from quant_assets_tests.defs.measure_overhead import load_the_code_location, scans
@@ -20,8 +18,8 @@ def test_the_code_location_is_ready_in_four_seconds() -> None:
 
 @pytest.mark.speed
 def test_a_scheduled_scan_adds_less_than_three_seconds_to_the_work() -> None:
-    # By the clock on the wall: a queue and several processes are part of it.
+    # By the clock on the wall, the best of each: a queue and several processes are part of it.
     slow = slowness()
-    runs, plain = scans(3)
-    added = statistics.median(runs) - statistics.median(plain)
+    runs, plain = scans(4)
+    added = min(runs) - min(plain)
     assert 0 < added < 3 * slow, f"{added:.2f} s on a machine {slow:.2f} times as slow as the yardstick's"
