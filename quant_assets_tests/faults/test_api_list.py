@@ -26,9 +26,8 @@ from quant_assets_tests.world import World, environment
 A_DAY_MS = 86_400_000
 
 
-def renamed(universe: Universe, count: int, random: Random) -> Universe:
-    """Give `count` of the markets another symbol; all else of them, their data too, stays."""
-    chosen = set(random.sample(sorted(universe.listings), count))
+def renamed(universe: Universe, chosen: set[str]) -> Universe:
+    """Give some of the markets another symbol; all else of them, their data too, stays."""
     listings = {}
     for symbol, listing in universe.listings.items():
         name = f"N-{symbol}" if symbol in chosen else symbol
@@ -47,6 +46,15 @@ def with_rows(universe: Universe, **changes: Any) -> Universe:
 
 def half(universe: Universe) -> int:
     return len(universe.listings) // 2
+
+
+def half_of_each_kind(universe: Universe, random: Random) -> set[str]:
+    """Return half of the perpetuals and half of the others: a list that has lost more of either is refused."""
+    chosen: set[str] = set()
+    for kind in (True, False):
+        symbols = sorted(name for name, each in universe.listings.items() if each.row.is_perpetual is kind)
+        chosen.update(random.sample(symbols, len(symbols) // 2))
+    return chosen
 
 
 @contextmanager
@@ -86,7 +94,7 @@ def listed(scanned: Scanned) -> Scanned:
 REFUSED: Mapping[str, Callable[[Universe, Random], Universe]] = {
     "empty": lambda universe, _: replace(universe, listings={}),
     "without more than half": lambda universe, random: shortened(universe, half(universe) + 1, random),
-    "as long, with other names": lambda universe, random: renamed(universe, len(universe.listings), random),
+    "as long, with other names": lambda universe, _: renamed(universe, set(universe.listings)),
     "without a perpetual": lambda universe, _: with_rows(universe, is_perpetual=False),
     "without an exchange": lambda universe, _: replace(universe, exchanges=()),
     "with other exchanges": lambda universe, _: replace(
@@ -123,7 +131,7 @@ def test_a_list_that_renames_half_is_followed_by_name_and_asset_and_loses_nothin
     before = stored_in(store)
     given = world.emulator.universe
     accepted = len(world.emulator.accounting.accepted)
-    with listing(world, renamed(given, half(given), dice("renamed"))):
+    with listing(world, renamed(given, half_of_each_kind(given, dice("renamed")))):
         result = world.scan(name, window=world.window)
     asked = [symbol for request in world.emulator.accounting.accepted[accepted:] for symbol in request.symbols]
     after = stored_in(store)
