@@ -41,8 +41,9 @@ serve: setup
 ui: setup
 	@set -a; [ ! -f .env ] || . ./.env; set +a; \
 	export DAGSTER_HOME="$${DAGSTER_HOME:-$${QUANT_DATA_DIR:-$(CURDIR)/data}/dagster}"; \
-	mkdir -p "$$DAGSTER_HOME" && { [ -f "$$DAGSTER_HOME/dagster.yaml" ] || \
-		cat dagster.yaml quant_assets/defs/sqlite_storage.yaml >"$$DAGSTER_HOME/dagster.yaml"; }; \
+	mkdir -p "$$DAGSTER_HOME" && { [ -f "$$DAGSTER_HOME/dagster.yaml" ] || { \
+		cat dagster.yaml quant_assets/defs/sqlite_storage.yaml >"$$DAGSTER_HOME/dagster.yaml.new" && \
+		mv "$$DAGSTER_HOME/dagster.yaml.new" "$$DAGSTER_HOME/dagster.yaml"; }; } && \
 	exec $(BIN)/dagster dev --host 127.0.0.1 --port 3001
 
 test: lint types tests coverage speed

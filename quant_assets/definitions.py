@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
 import dagster as dg
@@ -86,4 +87,5 @@ def build_definitions(settings: Settings, progress: Progress = silent, clock: Cl
 @dg.definitions
 def defs() -> dg.Definitions:
     """Follow the environment."""
+    gc.set_threshold(200_000, 50, 1_000)  # a run lives for seconds, and makes few cycles among many objects
     return build_definitions(Settings.from_environment(os.environ))

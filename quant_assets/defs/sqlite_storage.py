@@ -17,11 +17,14 @@ from typing import Any, Final, Self
 
 import sqlalchemy
 from dagster._core.storage.event_log import SqliteEventLogStorage
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorageWatchdog
 from dagster._core.storage.runs import SqliteRunStorage
 from dagster._core.storage.schedules import SqliteScheduleStorage
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClassData
+from watchdog.events import FileSystemEvent
+from watchdog.observers import Observer
 
 #: Databases of the event log that are kept open: the index, and those of the runs that were used last.
 MOST_OPEN: Final = 4
@@ -30,7 +33,9 @@ MOST_OPEN: Final = 4
 def _engine(address: str) -> sqlalchemy.Engine:
     """Return an engine that keeps a connection, for one thread after another."""
     settings = {"timeout": SQLITE_BUSY_TIMEOUT_SECONDS, "check_same_thread": False}
-    engine = sqlalchemy.create_engine(address, poolclass=sqlalchemy.QueuePool, pool_size=1, connect_args=settings)
+    engine = sqlalchemy.create_engine(
+        address, poolclass=sqlalchemy.QueuePool, pool_size=1, max_overflow=-1, connect_args=settings
+    )
     sqlalchemy.event.listen(engine, "connect", _wait_for_the_disk_less)
     return engine
 
@@ -38,16 +43,30 @@ def _engine(address: str) -> sqlalchemy.Engine:
 def _wait_for_the_disk_less(connection: sqlite3.Connection, _: object) -> None:
     """Wait for the disk at a checkpoint of the log, and not at each of some 400 commits of a scan.
 
-    A process that dies loses nothing; a machine that loses its power may lose the last records, never a whole database.
+    A process that dies loses nothing; a machine that loses its power may lose the last records, and never a whole
+    database, as they are written ahead (WAL).
     """
     connection.execute("PRAGMA synchronous=NORMAL")
+
+
+class _Watchdog(SqliteEventLogStorageWatchdog):
+    """Notices what is written ahead, too: what stays open is put into the database itself only now and then."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._patterns = self._files = [self._log_path, f"{self._log_path}-wal"]
+
+    def on_modified(self, event: FileSystemEvent) -> None:
+        if event.src_path in self._files:
+            self._process_log()
 
 
 class KeptEventLog(SqliteEventLogStorage):
     """The event log: one database for each run, and the index of all."""
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
-        self._engines: OrderedDict[str, sqlalchemy.Engine] = OrderedDict()
+        self._engines: OrderedDict[str, tuple[sqlalchemy.Engine, int]] = OrderedDict()
+        self._obs: Any
         super().__init__(base_dir, inst_data)
 
     @contextmanager
@@ -57,23 +76,40 @@ class KeptEventLog(SqliteEventLogStorage):
 
     def _engine_of(self, shard: str) -> sqlalchemy.Engine:
         """Return the engine of a database, made where it is missing; the lock is held."""
-        engine = self._engines.get(shard)
-        if engine is not None and not os.path.exists(self.path_for_shard(shard)):  # removed with its run
+        file = self._file_of(shard)
+        if not file:
+            self._initialized_dbs.discard(shard)
+        if shard in self._engines and self._engines[shard][1] != file:  # removed with its run
             self._let_go(shard)
-            engine = None
-        if engine is None:
-            engine = self._engines[shard] = _engine(self.conn_string_for_shard(shard))
-        if shard not in self._initialized_dbs:
-            self._initdb(engine)
-            self._initialized_dbs.add(shard)
+        if shard not in self._engines:
+            engine = _engine(self.conn_string_for_shard(shard))
+            if shard not in self._initialized_dbs:
+                self._initdb(engine)
+                self._initialized_dbs.add(shard)
+            self._engines[shard] = engine, self._file_of(shard)
         self._engines.move_to_end(shard)
         while len(self._engines) > MOST_OPEN:
             self._let_go(next(iter(self._engines)))
-        return engine
+        return self._engines[shard][0]
+
+    def _file_of(self, shard: str) -> int:
+        """Return what tells a database's file from another of its name, 0 where there is none."""
+        try:
+            return os.stat(self.path_for_shard(shard)).st_ino
+        except FileNotFoundError:
+            return 0
 
     def _let_go(self, shard: str) -> None:
-        self._initialized_dbs.discard(shard)
-        self._engines.pop(shard).dispose()
+        self._engines.pop(shard)[0].dispose()
+
+    def watch(self, run_id: str, cursor: str | None, callback: Any) -> None:
+        """Call back for each event of a run that any process stores, from now on."""
+        if not self._obs:
+            self._obs = Observer()
+            self._obs.start()
+        watchdog = _Watchdog(self, run_id, callback, cursor)
+        watched = self._obs.schedule(watchdog, self._base_dir, recursive=True)
+        self._watchers[run_id][callback] = (watchdog, watched)
 
     def dispose(self) -> None:
         """Close everything."""
@@ -112,6 +148,7 @@ class KeptSqliteStorage(DagsterSqliteStorage):
         self._event_log_storage = KeptEventLog(os.path.join(history, "runs", ""))
         self._schedule_storage = SqliteScheduleStorage.from_local(os.path.join(base_dir, "schedules"))
         self._inst_data = inst_data
+        # Not the parent's own, which would open Dagster's storages of these files.
         super(DagsterSqliteStorage, self).__init__()  # type: ignore[no-untyped-call]
 
     @classmethod

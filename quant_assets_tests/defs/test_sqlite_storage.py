@@ -12,12 +12,14 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.events import EngineEventData
 from dagster._core.storage.event_log import SqliteEventLogStorage
 
 from quant_assets.defs.run_records import remove_runs
 from quant_assets.defs.sqlite_storage import MOST_OPEN, KeptEventLog, KeptSqliteStorage
 from quant_assets.scan import open_instance
 from quant_assets.settings import Settings
+from quant_assets_tests.defs.live import wait_for
 
 ANOTHER_PROCESS = """
 import sys
@@ -26,6 +28,17 @@ from quant_assets_tests.defs.test_sqlite_storage import materialize_thing, opene
 with opened(Path(sys.argv[1])) as instance:
     for _ in range(int(sys.argv[2])):
         materialize_thing(instance)
+"""
+
+
+A_PROCESS_THAT_GOES_ON = """
+import sys
+from pathlib import Path
+from quant_assets_tests.defs.test_sqlite_storage import opened, report
+with opened(Path(sys.argv[1])) as instance:
+    for _ in range(3):
+        report(instance, sys.argv[2])
+    sys.stdin.read()
 """
 
 
@@ -49,6 +62,12 @@ def opened(folder: Path) -> Iterator[dg.DagsterInstance]:
 def materialize_thing(instance: dg.DagsterInstance) -> str:
     """Leave the records of a run; returns its id."""
     return dg.materialize([thing], instance=instance).run_id
+
+
+def report(instance: dg.DagsterInstance, run_id: str) -> None:
+    """Leave one more event of a run."""
+    event = dg.DagsterEvent("ENGINE_EVENT", "job", message="one more", event_specific_data=EngineEventData())
+    instance.report_dagster_event(event, run_id)
 
 
 def open_databases() -> set[str]:
@@ -106,6 +125,35 @@ def test_records_that_another_process_removes_are_let_go(tmp_path: Path) -> None
         assert reader.get_records_for_run(run).records == []
         assert reader.get_records_for_run(other).records == []
         assert materialize_thing(reader)
+
+
+def test_a_run_that_is_watched_is_followed_while_another_process_records_it(tmp_path: Path) -> None:
+    """As the page of a run in the UI follows it: after it has read what there is."""
+    with opened(tmp_path) as instance:
+        run = materialize_thing(instance)
+        had = len(instance.get_records_for_run(run).records)
+        heard: list[str] = []
+        instance.watch_event_logs(
+            run, instance.get_records_for_run(run).cursor, lambda entry, _: heard.append(str(entry))
+        )
+        with subprocess.Popen(
+            [sys.executable, "-c", A_PROCESS_THAT_GOES_ON, str(tmp_path), run], stdin=subprocess.PIPE, text=True
+        ) as program:
+            wait_for(lambda: len(heard) == 3, 60, "events of another process, which is still there")
+            assert program.poll() is None
+            program.communicate()
+        assert program.returncode == 0
+        assert len(instance.get_records_for_run(run).records) == had + 3
+
+
+def test_a_database_that_was_removed_and_made_anew_is_the_one_that_is_written_to(tmp_path: Path) -> None:
+    with opened(tmp_path) as one, opened(tmp_path) as other:
+        run = materialize_thing(one)
+        assert remove_runs(other, datetime.now(UTC) + timedelta(days=1)) == 1
+        for instance in (other, one, other):
+            report(instance, run)
+        for instance in (one, other):
+            assert len(instance.get_records_for_run(run).records) == 3
 
 
 def test_threads_read_and_record_at_once(tmp_path: Path) -> None:
