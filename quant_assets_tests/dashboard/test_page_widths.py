@@ -123,12 +123,11 @@ def test_the_search_says_in_full_what_it_searches(sized: Page, shown: Site) -> N
     assert taken <= room, "the text reaches below the button that clears it"
 
 
-def close_levels(feed: Json) -> tuple[Json, str]:
-    """Give a Legacy signal a setup whose stop and target lie 1.4 % of price apart."""
+def levels(feed: Json, risk: float) -> tuple[Json, str]:
+    """Give a Legacy signal a setup that risks this share of its price for 2.5 times as much."""
     changed = with_setups(feed)
     signal = next(s for s in changed["signals"] if s["strategy_name"] == "Legacy" and s["action"] == "LONG")
-    price = signal["price"]
-    stop, target = price * 0.996, price * 1.01
+    stop, target = signal["price"] * (1 - risk), signal["price"] * (1 + 2.5 * risk)
     signal.update(stop_loss=stop, take_profit=target, rr=2.5)
     signal["setup"].update(sl=stop, tp=target, rr=2.5)
     return sound(changed), f"{signal['exchange']}/{signal['symbol']}/Legacy"
@@ -136,7 +135,7 @@ def close_levels(feed: Json) -> tuple[Json, str]:
 
 @pytest.mark.parametrize("sized", [390, 1280], indirect=True)
 def test_levels_that_lie_close_are_told_apart_on_the_chart_that_a_row_begins_with(sized: Page, own_site: Site) -> None:
-    feed, name = close_levels(own_site.feed)
+    feed, name = levels(own_site.feed, 0.0008)
     own_site.write(orjson.dumps(feed))
     visit(sized, own_site, f"/?open={quote(name)}")
     opened(sized, name)
@@ -158,8 +157,9 @@ def test_levels_that_lie_close_are_told_apart_on_the_chart_that_a_row_begins_wit
         assert boxes[-1][1] <= plot["y"] + plot["height"]
 
 
-def test_levels_that_lie_far_apart_are_shown_on_4h(page: Page, shown: Site) -> None:
-    row = next(row for row in rows(shown) if row.action == "SHORT")
-    visit(page, shown, f"/?open={quote(row.id)}")
-    opened(page, row.id)
+def test_levels_that_lie_far_apart_are_shown_on_4h(page: Page, own_site: Site) -> None:
+    feed, name = levels(own_site.feed, 0.2)
+    own_site.write(orjson.dumps(feed))
+    visit(page, own_site, f"/?open={quote(name)}")
+    opened(page, name)
     expect(page.get_by_role("button", name="4h")).to_have_attribute("aria-pressed", "true")
