@@ -11,7 +11,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
-import pytest
 from dagster._core.events import EngineEventData
 from dagster._core.storage.event_log import SqliteEventLogStorage
 
@@ -20,6 +19,7 @@ from quant_assets.defs.sqlite_storage import MOST_OPEN, KeptEventLog, KeptSqlite
 from quant_assets.scan import open_instance
 from quant_assets.settings import Settings
 from quant_assets_tests.defs.live import wait_for
+from quant_assets_tests.world import environment
 
 ANOTHER_PROCESS = """
 import sys
@@ -53,10 +53,8 @@ def thing() -> Iterator[dg.MaterializeResult[None]]:
 @contextmanager
 def opened(folder: Path) -> Iterator[dg.DagsterInstance]:
     """Open the instance as the command line does."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DAGSTER_HOME", str(folder / "dagster"))
-        with open_instance(Settings(data_dir=folder)) as instance:
-            yield instance
+    with environment(DAGSTER_HOME=str(folder / "dagster")), open_instance(Settings(data_dir=folder)) as instance:
+        yield instance
 
 
 def materialize_thing(instance: dg.DagsterInstance) -> str:
