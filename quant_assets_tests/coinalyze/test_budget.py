@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
 import time
 from pathlib import Path
 
@@ -50,6 +52,26 @@ def test_calls_count_from_their_answer_so_that_a_slow_way_there_causes_no_429(
     answered = clock.now
     budget.take(20)
     assert clock.now - answered >= 60
+
+
+def _take_and_die(path: Path, calls: int, moment: float) -> None:
+    CallBudget(path, 20, clock=lambda: moment).take(calls)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_calls_of_a_process_that_was_killed_count_from_when_the_next_are_asked_for(
+    tmp_path: Path, clock: VirtualClock
+) -> None:
+    dying = multiprocessing.get_context("spawn").Process(
+        target=_take_and_die, args=(tmp_path / "budget.sqlite", 20, clock.now)
+    )
+    dying.start()
+    dying.join(timeout=60)
+    assert dying.exitcode == -signal.SIGKILL
+    clock.now += 59.0  # nobody knows when its request arrived; it may be a moment ago
+    asked = clock.now
+    budget_at(tmp_path, clock, 20).take(20)
+    assert clock.now - asked >= 60
 
 
 def test_calls_that_were_not_sent_are_given_back(tmp_path: Path, clock: VirtualClock) -> None:
