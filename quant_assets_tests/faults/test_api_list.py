@@ -115,6 +115,21 @@ def test_a_list_that_cannot_be_the_truth_is_refused_and_the_last_one_stays(liste
     assert path.read_bytes() == before
 
 
+def test_a_provider_that_has_truly_changed_is_believed_once_the_last_list_is_removed_as_told(scanned: Scanned) -> None:
+    world, name = scanned.world, "faults_changed"
+    scanned.copied(name)
+    age(world, name)
+    path = Lake(world.settings(name).lake_dir).path(["coinalyze_markets"])
+    changed = renamed(world.emulator.universe, set(world.emulator.universe.listings))
+    with listing(world, changed):
+        assert f"remove {path}" in fetch(world, name).problem
+        path.unlink()
+        assert fetch(world, name).problem == ""
+    table = Lake(world.settings(name).lake_dir).read(["coinalyze_markets"])
+    assert table is not None
+    assert set(table["symbol"]) == set(changed.listings)
+
+
 def test_a_scan_whose_list_is_refused_gives_the_same_signals_and_says_so(listed: Scanned) -> None:
     world = listed.world
     with listing(world, replace(world.emulator.universe, listings={})):

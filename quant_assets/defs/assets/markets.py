@@ -108,7 +108,11 @@ def market_list_asset(provider: str) -> dg.AssetsDefinition:
             perpetuals = () if last is None else _perpetuals(last)
             refuse_shrunken_list("/future-markets (perpetuals)", _perpetuals(table), perpetuals)
         except MarketListRefused as error:
-            raise _failure(error, usage, config) from None
+            if last is None:
+                raise _failure(error, usage, config) from None
+            path = lake.path(["coinalyze_markets"])
+            told = f"{error}. If the provider has changed that much, remove {path}, and the next answer is taken"
+            raise _failure(MarketListRefused(told), usage, config) from None
         return dg.MaterializeResult(
             value=table,
             metadata={
