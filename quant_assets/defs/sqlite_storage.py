@@ -54,11 +54,10 @@ class _Watchdog(SqliteEventLogStorageWatchdog):
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self._patterns = self._files = [self._log_path, f"{self._log_path}-wal"]
+        self._patterns = [self._log_path, f"{self._log_path}-wal"]
 
-    def on_modified(self, event: FileSystemEvent) -> None:
-        if event.src_path in self._files:
-            self._process_log()
+    def on_modified(self, _: FileSystemEvent) -> None:
+        self._process_log()
 
 
 class KeptEventLog(SqliteEventLogStorage):
