@@ -64,6 +64,8 @@ def test_a_setup_is_drawn_with_the_line_that_was_broken_and_its_levels(page: Pag
     page.locator(f'tr[data-id="{name}"]').click()
     opened(page, name)
     assert ms(traces(page, "rsi")["broken"]["x"][0]) == signal["setup"]["trendline"]["start_time"]
+    page.get_by_role("button", name="4h").click()  # levels that lie close are shown on 15m first
+    page.wait_for_function("() => document.querySelector('[data-plot=price]').data[0].name === '4h'")
     assert set(traces(page, "price")) == {"4h"}
     assert {"open interest", "longs liquidated"} & set(traces(page, "derivatives")) or page.locator(
         ".plot.empty"
