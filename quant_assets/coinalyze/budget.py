@@ -64,9 +64,11 @@ class CallBudget:
         self._path = path
         with self._usable():
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._bucket = self._open(path)
-            # The bucket's own lock guards each of its operations; this one makes several of them one step.
+            # The bucket's own lock guards each of its operations; this one makes several of them one step. To open
+            # is one too: of two processes that find a damaged file, the second must not move the first's new one.
             self._lock = FileLock(f"{path}.step")
+            with self._lock:
+                self._bucket = self._open(path)
         with self._step():
             self._execute("CREATE TABLE IF NOT EXISTS pause (until_ms INTEGER NOT NULL)")
             self._execute("CREATE TABLE IF NOT EXISTS easing (share REAL NOT NULL, at_ms INTEGER NOT NULL)")
@@ -133,7 +135,9 @@ class CallBudget:
             share = max(self._share(now) * EASED_TO, LEAST_SHARE)
             self._execute("DELETE FROM easing")
             self._execute("INSERT INTO easing VALUES (?, ?)", share, until)
-            self._execute("DELETE FROM pause WHERE until_ms <= ?", until)
+            # One of a clock that began anew since is nobody's any more, and must not stand in the way of this one.
+            foreign = now + int(LONGEST_PAUSE_SECONDS * 1000)
+            self._execute("DELETE FROM pause WHERE until_ms <= ? OR until_ms > ?", until, foreign)
             self._execute("INSERT INTO pause SELECT ? WHERE NOT EXISTS (SELECT 1 FROM pause)", until)
 
     def share(self) -> float:
@@ -144,9 +148,13 @@ class CallBudget:
     def spent(self) -> int:
         """Return how many calls count against the minute that ends now."""
         with self._step():
-            since = self._now_ms() - MINUTE_MS
-            rows = self._execute(f"SELECT COUNT(*) FROM {TABLE} WHERE item_timestamp >= ?", since)  # noqa: S608 - a constant
-        return int(rows[0][0])
+            return self._spent(self._now_ms())
+
+    def room(self) -> int:
+        """Return for how many calls there is room now, unless another process takes them first."""
+        with self._step():
+            now = self._now_ms()
+            return max(int(self.calls_per_minute * self._share(now)) - self._spent(now), 0)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -208,6 +216,10 @@ class CallBudget:
             pid = receipt.partition(":")[0]
             if not (pid.isdigit() and is_alive(int(pid))):
                 self._settle(receipt, now)
+
+    def _spent(self, now: int) -> int:
+        rows = self._execute(f"SELECT COUNT(*) FROM {TABLE} WHERE item_timestamp >= ?", now - MINUTE_MS)  # noqa: S608 - a constant
+        return int(rows[0][0])
 
     def _share(self, now: int) -> float:
         rows = self._execute("SELECT share, at_ms FROM easing")

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import time
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
@@ -126,6 +127,15 @@ def test_a_clock_that_jumps_locks_nobody_out_for_more_than_a_minute(
     assert clock.now - start <= 60.1
 
 
+def test_a_pause_holds_after_the_machine_was_started_anew_in_another(tmp_path: Path, clock: VirtualClock) -> None:
+    budget_at(tmp_path, clock).pause(30)
+    clock.now -= 3600.0  # the clock of a machine begins with its start
+    budget, start = budget_at(tmp_path, clock), clock.now
+    budget.pause(12.5)
+    budget.take(1)
+    assert clock.now - start == pytest.approx(12.5, abs=0.01)
+
+
 def test_more_calls_than_the_limit_are_a_mistake(tmp_path: Path, clock: VirtualClock) -> None:
     with pytest.raises(ValueError, match="never fit"):
         budget_at(tmp_path, clock, 10).take(20)
@@ -142,12 +152,11 @@ def _take_for_a_while(path: Path, calls_per_minute: int, moments: multiprocessin
         moments.put(-1.0)
 
 
-def test_two_processes_take_no_more_than_one_budget_together(tmp_path: Path) -> None:
+def taken_by_two(path: Path) -> int:
+    """Return how much two processes take out of a budget of 100 while the minute has not ended."""
     context = multiprocessing.get_context("spawn")
     moments: multiprocessing.Queue[float] = context.Queue()
-    workers = [
-        context.Process(target=_take_for_a_while, args=(tmp_path / "budget.sqlite", 100, moments)) for _ in range(2)
-    ]
+    workers = [context.Process(target=_take_for_a_while, args=(path, 100, moments)) for _ in range(2)]
     for worker in workers:
         worker.start()
     taken, finished = 0, 0
@@ -158,7 +167,34 @@ def test_two_processes_take_no_more_than_one_budget_together(tmp_path: Path) -> 
             taken += 5
     for worker in workers:
         worker.join(timeout=30)
-    assert taken == 100
+    return taken
+
+
+def test_two_processes_take_no_more_than_one_budget_together(tmp_path: Path) -> None:
+    assert taken_by_two(tmp_path / "budget.sqlite") == 100
+
+
+def _open_at_once(path: Path, barrier: Barrier, spent: multiprocessing.Queue[int]) -> None:
+    barrier.wait(60)
+    budget = CallBudget(path, 40)
+    budget.take(5)
+    barrier.wait(60)
+    spent.put(budget.spent())
+
+
+def test_processes_that_find_a_damaged_file_at_once_share_the_one_that_is_made_anew(tmp_path: Path) -> None:
+    context, count = multiprocessing.get_context("spawn"), 4
+    spent: multiprocessing.Queue[int] = context.Queue()
+    for turn in range(5):
+        path = tmp_path / f"budget_{turn}.sqlite"
+        path.write_bytes(b"no database" * 1000)
+        barrier = context.Barrier(count)
+        workers = [context.Process(target=_open_at_once, args=(path, barrier, spent)) for _ in range(count)]
+        for worker in workers:
+            worker.start()
+        assert [spent.get(timeout=60) for _ in workers] == [5 * count] * count
+        for worker in workers:
+            worker.join(timeout=60)
 
 
 def test_after_a_429_less_of_the_limit_is_used_and_comes_back_with_time(tmp_path: Path, clock: VirtualClock) -> None:
