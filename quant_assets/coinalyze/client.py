@@ -16,13 +16,7 @@ from typing import Final, TypeVar
 import requests
 from pydantic import SecretStr
 from requests.auth import AuthBase
-from tenacity import (
-    RetryCallState,
-    Retrying,
-    retry_if_exception_type,
-    stop_after_attempt,
-    wait_random_exponential,
-)
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from quant_assets.coinalyze.budget import LONGEST_PAUSE_SECONDS, CallBudget
 from quant_assets.coinalyze.errors import BadRequest, KeyMissing, KeyRefused, ProviderUnavailable
@@ -246,7 +240,8 @@ class CoinalyzeClient:
         result = retrying(attempt)
         if result is None:
             times = retrying.statistics.get("attempt_number", self._attempts)
-            raise ProviderUnavailable(f"{what} failed {times} times, at last: {last_failure}. Try again later.")
+            how = f"{what} of {self._base_url} failed {times} times, at last: {last_failure}"
+            raise ProviderUnavailable(f"{how}; try again later")
         return result
 
     def _send(self, endpoint: str, query: Mapping[str, str], what: str, deadline: float | None) -> Sent:
@@ -300,6 +295,9 @@ class CoinalyzeClient:
             raise _Transient("too many calls (429)")
         if status >= 500 or status == 408:
             raise _Transient(f"the provider failed with status {status}")
+        if status not in {400, 422}:
+            # Nothing that is asked for makes an address or a proxy answer so: no symbol is to blame.
+            raise ProviderUnavailable(f"{what}: status {status}, which is not of this API; check COINALYZE_BASE_URL")
         # What the provider says may repeat the key.
         secret = self._key.get_secret_value() if self._key is not None else ""
         text = body.decode(errors="replace").replace(secret, "…")[:200]

@@ -20,13 +20,13 @@ class KeyRefused(CoinalyzeError):
 
 
 class BadRequest(CoinalyzeError):
-    """The provider calls the request wrong (400 or another 4xx). The same request would fail again."""
+    """The provider calls the request wrong (400 or 422). The same request would fail again."""
 
 
 class ProviderUnavailable(CoinalyzeError):
     """The provider did not answer usefully in as many attempts as are worth making.
 
-    Time-outs, refused connections, 5xx, 429 and broken bodies end here.
+    Time-outs, refused connections, 5xx, 429 and broken bodies end here, and what no API of this kind says (404, 302).
     """
 
 

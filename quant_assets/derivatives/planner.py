@@ -44,6 +44,10 @@ class Request:
     dataset: Dataset
     symbols: tuple[str, ...]
 
+    def split(self, at: int) -> tuple[Request, Request]:
+        """Return two requests: of the first so many symbols, and of the others."""
+        return Request(self.dataset, self.symbols[:at]), Request(self.dataset, self.symbols[at:])
+
 
 def items_table(
     symbol_map: pd.DataFrame,

@@ -26,6 +26,7 @@ from quant_assets.coinalyze.errors import (
     OutOfTime,
     ProviderUnavailable,
 )
+from quant_assets.derivatives.clocks import by_both_clocks
 from quant_assets.derivatives.datasets import BAR_SECONDS, DATASETS, INTERVAL, SPECS, Dataset
 from quant_assets.derivatives.planner import (
     Request,
@@ -45,10 +46,10 @@ from quant_assets.progress import Progress, silent
 from quant_assets.windows import Window
 
 FAILURES_IN_A_ROW: Final = 3
-BAD_REQUESTS: Final = 8
+BAD_REQUESTS: Final = 12
+#: Fewer calls that are free are not worth a request of their own.
+LEAST_SPLIT: Final = 5
 ELSEWHERE_SECONDS: Final = 0.2
-CLOCKS_APART_SECONDS: Final = 60.0
-CLOCK_PROBLEM: Final = "this machine's clock"
 
 #: Gives the interest in each market (exchange, symbol, focus, volume); asked for only where something is due.
 Interest = Callable[[], pd.DataFrame | None]
@@ -78,6 +79,8 @@ class _Refresh:
     tried: dict[Dataset, set[str]] = field(default_factory=lambda: {dataset: set() for dataset in DATASETS})
     failures_in_a_row: int = 0
     bad_requests: int = 0
+    answered: bool = False
+    suspects: list[Request] = field(default_factory=list)
     done: int = 0
     total: int = 0
     asked_elsewhere: int = 0
@@ -180,6 +183,7 @@ def _ask(state: _Refresh, queue: deque[Request]) -> None:
     spent = (state.client.usage.calls, state.client.usage.requests)
     left = state.total - state.done
     try:
+        request = _that_fits(state, request, queue)
         answer, asked = state.client.history(
             SPECS[request.dataset].endpoint,
             request.symbols,
@@ -192,7 +196,7 @@ def _ask(state: _Refresh, queue: deque[Request]) -> None:
                 "refresh", state.done, state.total, _time_left(left, state.client, seconds)
             ),
         )
-        now = _by_both_clocks(now, answer.answered_at, report)
+        now = by_both_clocks(now, answer.answered_at, report)
         fetched, odd = _fetched(request.dataset, asked, answer.rows, (start, end), now, answer.simulated)
         if asked:
             state.store.add(fetched)
@@ -218,7 +222,9 @@ def _ask(state: _Refresh, queue: deque[Request]) -> None:
         account.empty += len(asked) - with_data
         report.broken_points += answer.broken + odd
         state.tried[request.dataset].update(asked)
-        state.failures_in_a_row = 0
+        state.failures_in_a_row = state.bad_requests = 0
+        state.answered |= bool(asked)
+        _believe(state)
         state.done += len(request.symbols)
     finally:
         _release(state, request)
@@ -245,22 +251,6 @@ def _fetched(
     bars = {symbol: [p for p in points if p[0] + BAR_SECONDS <= now] for symbol, points in sound.items()}
     odd = sum(len(row.points) - len(sound[row.symbol]) for row in rows)
     return Fetched(dataset, asked, bars, start, closed_through(min(end, int(now))), int(now * 1000), simulated), odd
-
-
-def _by_both_clocks(ours: float, theirs: float | None, report: RefreshReport) -> float:
-    """Return the time of day by which a bar has closed, if that is what both this machine and the provider say.
-
-    By a clock here that is ahead, bars that are still open would be stored as final, and those that have not begun
-    as known. A difference of some seconds is usual.
-    """
-    if theirs is None or abs(ours - theirs) <= CLOCKS_APART_SECONDS:
-        return ours
-    if not any(CLOCK_PROBLEM in problem for problem in report.problems):
-        how = "ahead of" if ours > theirs else "behind"
-        report.problems.append(
-            f"{CLOCK_PROBLEM} is {abs(ours - theirs):.0f} s {how} the provider's; set it (bars open by one are left)"
-        )
-    return min(ours, theirs)
 
 
 def _claim(state: _Refresh, dataset: Dataset, symbols: Sequence[str]) -> list[str]:
@@ -290,18 +280,34 @@ def _bad_request(state: _Refresh, request: Request, queue: deque[Request], error
     if state.bad_requests > BAD_REQUESTS:
         _stop(state.report, "bad_requests", error)
     elif len(request.symbols) == 1:
-        # Known to have nothing now, as an empty answer is: not asked again before its time, and stood in for after two.
-        now = state.clock()
-        start, end = range_to_ask(state.first, state.window, now)
-        through, at_ms = closed_through(min(end, int(now))), int(now * 1000)
-        state.store.add(Fetched(request.dataset, request.symbols, {}, start, through, at_ms, simulated=False))
+        state.suspects.append(request)
         _failed(state, request)
         state.report.problems.append(str(error))
-        state.bad_requests = 0
+        _believe(state)
     else:
-        middle = len(request.symbols) // 2
-        queue.appendleft(Request(request.dataset, request.symbols[middle:]))
-        queue.appendleft(Request(request.dataset, request.symbols[:middle]))
+        queue.extendleft(reversed(request.split(len(request.symbols) // 2)))
+
+
+def _believe(state: _Refresh) -> None:
+    """Enter symbols that spoil requests as empty, once another request was answered: before, anything may be wrong."""
+    now = state.clock()
+    start, end = range_to_ask(state.first, state.window, now)
+    through, at_ms = closed_through(min(end, int(now))), int(now * 1000)
+    try:
+        while state.answered and state.suspects:
+            suspect = state.suspects.pop()
+            state.store.add(Fetched(suspect.dataset, suspect.symbols, {}, start, through, at_ms, simulated=False))
+    except StoreError as error:
+        _stop(state.report, "store", error)
+
+
+def _that_fits(state: _Refresh, request: Request, queue: deque[Request]) -> Request:
+    """Put back what of a request there are no calls for now: a call that is free and not used is lost."""
+    if not LEAST_SPLIT <= (room := state.client.budget.room()) < len(request.symbols):
+        return request
+    fits, later = request.split(room)
+    queue.appendleft(later)
+    return fits
 
 
 def _failed(state: _Refresh, request: Request) -> None:

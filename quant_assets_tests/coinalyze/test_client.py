@@ -122,11 +122,22 @@ def test_a_refused_key_is_asked_with_once(make_client: MakeClient, status: int) 
         assert len(server.paths) == 1
 
 
-@pytest.mark.parametrize("status", [400, 404, 301, 302])
-def test_a_wrong_request_is_not_repeated(make_client: MakeClient, status: int) -> None:
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, BadRequest),
+        (422, BadRequest),
+        (404, ProviderUnavailable),
+        (301, ProviderUnavailable),
+        (302, ProviderUnavailable),
+    ],
+)
+def test_what_would_be_answered_so_again_is_not_repeated(
+    make_client: MakeClient, status: int, error: type[Exception]
+) -> None:
     headers = {"Location": "http://127.0.0.1:9/elsewhere"} if status < 400 else {}
     with ScriptedServer(Canned(status, b'{"message": "bad interval"}', headers)) as server:
-        with pytest.raises(BadRequest, match=f"{status}"):
+        with pytest.raises(error, match=f"{status}"):
             ask(make_client(server.url))
         assert len(server.paths) == 1
 

@@ -89,10 +89,11 @@ class Provider:
 
     def refresh(self, **options: object) -> tuple[pd.DataFrame, RefreshReport]:
         client = options.pop("client", None) or self.client()
+        store = options.pop("store", None) or self.store()
         window = options.pop("window", None) or Window.last_complete(self.clock.moment)
         since = float(self.market_list["fetched_at_ms"].iloc[0])
         return refresh(
-            self.store(),
+            store,  # type: ignore[arg-type]
             client,  # type: ignore[arg-type]
             self.resolve,
             window,  # type: ignore[arg-type]

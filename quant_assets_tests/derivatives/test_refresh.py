@@ -21,6 +21,7 @@ from quant_assets.derivatives.snapshot import snapshot
 from quant_assets.derivatives.store import DerivativesStore
 from quant_assets.emulator import Faults, Universe, plain_universe
 from quant_assets.windows import LENGTH, Window
+from quant_assets_tests.coinalyze.scripted import Canned, ScriptedServer
 from quant_assets_tests.derivatives.conftest import Provider
 
 Provide = Callable[..., Provider]
@@ -237,8 +238,6 @@ def test_a_request_that_the_provider_calls_wrong_costs_only_the_symbol_that_spoi
 
 
 def test_a_bar_that_is_off_the_grid_or_absurd_harms_nobody(tmp_path: Path) -> None:
-    from quant_assets_tests.coinalyze.scripted import Canned, ScriptedServer  # noqa: PLC0415
-
     window = Window.last_complete(datetime(2026, 1, 19, 17, 0, 30, tzinfo=UTC))
     points = [{"t": window.end_seconds - 900 * n, "o": 1, "h": 1, "l": 1, "c": n} for n in range(20, 0, -1)]
     odd = [{"t": window.end_seconds - 897, "o": 1, "h": 1, "l": 1, "c": 9}, {**points[0], "t": 900, "c": 1e308}]
@@ -294,3 +293,35 @@ def test_what_somebody_else_has_fetched_meanwhile_costs_no_budget(provide: Provi
         "open-interest-history", symbols, interval="15min", start=1, end=2, narrow=lambda found: list(found)[:3]
     )
     assert provider.emulator.accounting.calls == client.budget.spent() == 3
+
+
+@pytest.mark.parametrize("status", [400, 404, 302])
+def test_a_provider_that_refuses_everything_costs_little_and_makes_no_market_look_empty(
+    provide: Provide, status: int
+) -> None:
+    """A moved path, a portal in between, a parameter that is no longer known: no symbol is to blame for it."""
+    provider = provide(plain_universe(60))
+    week_ago = Window.last_complete(provider.clock.moment - timedelta(days=5))
+    for window in (None, week_ago):
+        with ScriptedServer(Canned(status, b"<html>not here</html>")) as server:
+            client = provider.client(url=server.url)
+            _, report = provider.refresh(client=client, window=window, datasets=["open_interest"])
+        assert report.stopped in {"bad_requests", "provider_unavailable"}
+        assert report.problems
+        assert report.calls <= 60
+        _, report = provider.refresh(window=window, datasets=["open_interest"])
+        assert report.datasets["open_interest"].fetched == 60
+
+
+def test_calls_that_the_market_list_left_over_are_spent_in_the_same_minute(provide: Provide) -> None:
+    provider = provide(plain_universe(60), calls_per_minute=40)
+    client = provider.client()
+    client.exchanges()
+    client.future_markets()
+    deadline = provider.clock.seconds() + 30
+    _, report = provider.refresh(client=client, datasets=["open_interest"], deadline=deadline)
+    assert report.datasets["open_interest"].fetched == 38
+    _, report = provider.refresh(client=client, datasets=["open_interest"])
+    assert report.stopped == ""
+    assert report.requests <= 3
+    assert provider.emulator.accounting.rate_limited == 0

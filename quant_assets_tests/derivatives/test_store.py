@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -88,3 +89,30 @@ def test_an_answer_that_cannot_be_stored_whole_is_not_stored_at_all(tmp_path: Pa
         store.add(Fetched("liquidations", ("A", "B"), broken, 0, 1800, 0, simulated=False))
     assert store.bars("liquidations", ["A", "B"], 0, 9000) == []
     assert store.known("liquidations", ["A", "B"], 0) == {}
+
+
+def everything_in(path: Path) -> list[list[tuple[object, ...]]]:
+    with closing(sqlite3.connect(path)) as connection:
+        names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name").fetchall()
+        return [connection.execute(f"SELECT * FROM {name} ORDER BY 1, 2").fetchall() for (name,) in names]
+
+
+def test_at_no_step_of_its_writing_is_half_an_answer_to_be_seen(tmp_path: Path) -> None:
+    path, seen = tmp_path / "s.sqlite", []
+    store = DerivativesStore(path)
+    add(store, 900, 1800, symbols=("B",))
+    before = everything_in(path)
+    store._connection.set_trace_callback(lambda _: seen.append(everything_in(path)))
+    bars = {"A": [(900, 1.0, 2.0), (1800, 1.0, 2.0)], "B": [(1800, 1.0, 1.0)]}
+    store.add(Fetched("liquidations", ("A", "B", "C"), bars, 0, 1800, 1_800_000, simulated=True))
+    store._connection.set_trace_callback(None)
+    after = everything_in(path)
+    assert before != after
+    assert len(seen) > 5
+    assert all(state in (before, after) for state in seen)
+
+
+def test_a_process_or_a_machine_that_dies_leaves_a_database_that_can_be_mended(tmp_path: Path) -> None:
+    store = DerivativesStore(tmp_path / "s.sqlite")
+    assert store._connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert store._connection.execute("PRAGMA synchronous").fetchone()[0] >= 1

@@ -6,13 +6,16 @@ the header is read (coinalyze/test_client.py).
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from datetime import timedelta
 from email.utils import format_datetime
+from pathlib import Path
 
 import pytest
 
+from quant_assets.emulator import Emulator, plain_universe
 from quant_assets_tests.coinalyze.scripted import Canned
-from quant_assets_tests.derivatives.conftest import NOW
+from quant_assets_tests.derivatives.conftest import NOW, MovableClock, Provider
 from quant_assets_tests.faults.chance import dice
 from quant_assets_tests.faults.conftest import Stored, Sweep
 from quant_assets_tests.faults.gate import Asked, Spoil
@@ -96,3 +99,12 @@ def test_a_limit_that_is_lower_than_was_said_is_found_and_everything_comes_in_th
     assert all(account.waiting == account.failed == 0 for account in report.datasets.values())
     assert sweep.provider.emulator.accounting.calls == CALLS
     assert sweep.provider.emulator.accounting.rate_limited <= REQUESTS
+
+
+def test_a_limit_that_a_stranger_has_a_fifth_of_is_kept_after_a_few_answers_429(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        clock = MovableClock()
+        emulator = stack.enter_context(Emulator(plain_universe(100), calls_per_minute=32, clock=clock))
+        _, report = Provider(emulator, clock, tmp_path, stack, calls_per_minute=40).refresh()
+        assert report.stopped == ""
+        assert 1 <= emulator.accounting.rate_limited <= 3
