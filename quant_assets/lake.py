@@ -21,6 +21,8 @@ import pyarrow.parquet as pq
 from quant_assets.files import replace_file, replacing
 
 TABLES_IN_MEMORY: Final = 16
+#: What pyarrow raises where the pages, the schema or the notes for pandas of a file are not what was written.
+DAMAGES: Final = (pa.ArrowException, OSError, ValueError, LookupError, TypeError, AttributeError)
 DOCUMENT_SUFFIX: Final = ".json.gz"
 
 Version = tuple[int, int, int]
@@ -62,8 +64,9 @@ class Lake:
         arrow = pa.Table.from_pandas(table, preserve_index=False)
         categories = [field.name for field in arrow.schema if pa.types.is_dictionary(field.type)]
         with replacing(path) as temporary:
-            pq.write_table(arrow, temporary, compression="lz4", use_dictionary=categories)
-        self._remember(path, table)
+            pq.write_table(arrow, temporary, compression="lz4", use_dictionary=categories, write_page_checksum=True)
+            version = _version(temporary)  # which it keeps, and another process's file that comes after has not
+        self._remember(path, version, table)
         return path
 
     def read(self, key: Sequence[str], partition: str | None = None) -> pd.DataFrame | None:
@@ -75,8 +78,9 @@ class Lake:
         kept = self._memory.get(path)
         if kept is None or kept[0] != _version(path):
             try:
-                self._remember(path, _read(path))
-            except (pa.ArrowInvalid, OSError) as error:
+                version = _version(path)
+                self._remember(path, version, _read(path))
+            except DAMAGES as error:
                 raise LakeError(f"{path} is damaged ({error}); delete it and materialize its asset") from error
         # A shallow copy: pandas copies on write, so nobody changes what the next one reads.
         return self._memory[path][1].copy(deep=False)
@@ -119,16 +123,19 @@ class Lake:
         kept = self._memory.get(path)
         return kept is not None and path.exists() and kept[0] == _version(path) and kept[1].equals(table)
 
-    def _remember(self, path: Path, table: pd.DataFrame) -> None:
-        self._memory[path] = (_version(path), table.copy(deep=False))
+    def _remember(self, path: Path, version: Version, table: pd.DataFrame) -> None:
+        self._memory[path] = (version, table.copy(deep=False))
         self._memory.move_to_end(path)
         while len(self._memory) > TABLES_IN_MEMORY:
             self._memory.popitem(last=False)
 
 
 def _read(path: Path) -> pd.DataFrame:
-    """Read a file with as little in memory twice as can be: its columns become the table's one by one."""
-    with pq.ParquetFile(path, memory_map=True) as file:
+    """Read a file with as little in memory twice as can be: its columns become the table's one by one.
+
+    Every page is held against its checksum, so that a disk that has changed a value is noticed.
+    """
+    with pq.ParquetFile(path, memory_map=True, page_checksum_verification=True) as file:
         table: pd.DataFrame = file.read().to_pandas(split_blocks=True, self_destruct=True)
         return table
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from quant_assets.lake import Lake
+import quant_assets.lake as lake_module
+from quant_assets.lake import Lake, LakeError
 
 TABLE = pd.DataFrame(
     {"name": pd.Categorical(["a", "a", "b"]), "text": ["x", "", "z"], "number": [1.5, float("nan"), 2]}
@@ -54,3 +56,46 @@ def test_what_one_reader_changes_no_other_sees(lake: Lake) -> None:
         assert first is not None
         first["number"] = 0.0
         pd.testing.assert_frame_equal(reader.read(["candles"]), TABLE)
+
+
+def test_a_value_that_the_disk_has_changed_is_called_damaged_and_never_read(lake: Lake) -> None:
+    numbers = np.random.default_rng(1).normal(size=500)
+    content = lake.write(["candles"], None, pd.DataFrame({"number": numbers})).read_bytes()
+    at = content.index(numbers[250].tobytes())
+    for place in range(at - 500, at + 500, 7):
+        lake.path(["candles"]).write_bytes(flipped(content, place))
+        with pytest.raises(LakeError, match=r"candles\.parquet is damaged"):
+            Lake(lake.root).read(["candles"])
+
+
+def test_a_file_that_is_damaged_anywhere_gives_a_table_or_the_error_that_names_it(lake: Lake) -> None:
+    content = lake.write(["candles"], None, TABLE).read_bytes()
+    for place in range(len(content)):
+        for change in (1, 0x80, 0xFF):
+            lake.path(["candles"]).write_bytes(flipped(content, place, change))
+            reader = Lake(lake.root)
+            try:
+                assert reader.read(["candles"]) is not None
+            except LakeError as error:
+                assert "candles.parquet is damaged" in str(error)  # noqa: PT017 - some changes hurt nothing
+
+
+def flipped(content: bytes, place: int, change: int = 0xFF) -> bytes:
+    return content[:place] + bytes([content[place] ^ change]) + content[place + 1 :]
+
+
+def test_a_table_that_another_process_writes_meanwhile_is_not_taken_for_what_was_read(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, read = Lake(lake.root), lake_module._read
+    other.write(["candles"], None, TABLE)
+
+    def read_slowly(path: Path) -> pd.DataFrame:
+        table = read(path)
+        other.write(["candles"], None, TABLE[:1])
+        return table
+
+    monkeypatch.setattr(lake_module, "_read", read_slowly)
+    pd.testing.assert_frame_equal(lake.read(["candles"]), TABLE)
+    monkeypatch.undo()
+    pd.testing.assert_frame_equal(lake.read(["candles"]), TABLE[:1])

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from quant_assets.derivatives.datasets import BAR_SECONDS, DATASETS, SPECS, Dataset
-from quant_assets.lake import Lake
+from quant_assets.lake import DAMAGES, Lake
 from quant_assets.settings import Settings
 from quant_assets.windows import Window
 
@@ -75,8 +75,9 @@ def market_rows(path: Path, exchange: str, symbol: str) -> list[dict[str, Any]]:
 def market_table(path: Path, exchange: str, symbol: str) -> pa.Table | None:
     """Return a market's part of a table of the lake; None where there is no table, or it is damaged."""
     try:
-        return pq.read_table(path, filters=[("exchange", "=", exchange), ("symbol", "=", symbol)], memory_map=True)
-    except (OSError, pa.ArrowInvalid):
+        of_market = [("exchange", "=", exchange), ("symbol", "=", symbol)]
+        return pq.read_table(path, filters=of_market, memory_map=True, page_checksum_verification=True)
+    except DAMAGES:
         return None
 
 

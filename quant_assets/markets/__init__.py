@@ -15,6 +15,7 @@ from quant_assets.markets.candles import (
 )
 from quant_assets.markets.datasets import DATASETS, Dataset
 from quant_assets.markets.market_list import (
+    DROPPED,
     MarketListRefused,
     list_of_provider,
     market_list_table,
@@ -33,6 +34,7 @@ from quant_assets.markets.rules import ResolutionRules, RulesError, load_rules, 
 
 __all__ = [
     "DATASETS",
+    "DROPPED",
     "CandleFileError",
     "CandleFolderError",
     "CandleNameError",

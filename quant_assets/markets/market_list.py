@@ -60,9 +60,12 @@ def refuse_shrunken_list(endpoint: str, answer: Collection[str], last: Collectio
 def list_of_provider(table: pd.DataFrame | None, provider: str) -> pd.DataFrame | None:
     """Return a stored market list if this provider gave it; another's, an emulator's above all, says nothing here.
 
-    `table` has a column provider beside those of `market_list_table`; None and an empty table are no list.
+    `table` has columns provider and simulated beside those of `market_list_table`; None, an empty table and one of
+    another shape, as another version of this program may have left, are no list.
     """
-    if table is None or table.empty or (table["provider"] != provider).any():
+    if table is None or table.empty or not {*_COLUMNS, "provider", "simulated"}.issubset(table.columns):
+        return None
+    if (table["provider"] != provider).any():
         return None
     return table
 

@@ -162,7 +162,7 @@ def load_rules(path: Path) -> ResolutionRules:
 
 def rules_from(path: Path) -> ResolutionRules:
     """Read the user's rules as `load_rules` does; the defaults where there is no such file."""
-    return load_rules(path) if path.exists() else ResolutionRules()
+    return load_rules(path) if path.exists() or path.is_symlink() else ResolutionRules()
 
 
 def nfc(text: str) -> str:

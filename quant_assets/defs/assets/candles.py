@@ -80,6 +80,7 @@ def candles(
         "files_skipped": len(skipped),
         "bars_dropped": int(files["dropped"].sum()),
         "gaps": int(files["gaps"].sum()),
+        "reach_to": dg.MetadataValue.timestamp(float(tables.bars["time_ms"].max()) / 1000 if len(tables.bars) else 0.0),
         "seconds": time.perf_counter() - started,
     }
     yield dg.Output(tables.bars, "candles", metadata={"dagster/row_count": len(tables.bars), **counts})
@@ -107,4 +108,9 @@ def _known(context: dg.AssetExecutionContext, lake: Lake) -> CandleTables | None
     except LakeError as error:
         context.log.warning("%s; all candle files are read again", error)
         return None
-    return None if bars is None or files is None else CandleTables(bars, files.drop(columns="simulated"))
+    if bars is None or files is None:
+        return None
+    if list(bars.columns) != list(columns.CANDLES) or list(files.columns) != list(columns.CANDLE_FILES):
+        context.log.warning("the tables of the candles are of another version; all candle files are read again")
+        return None
+    return CandleTables(bars, files.drop(columns="simulated"))

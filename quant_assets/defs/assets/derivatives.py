@@ -26,6 +26,7 @@ from quant_assets.derivatives.report import DatasetReport, RefreshReport
 from quant_assets.derivatives.snapshot import snapshot
 from quant_assets.derivatives.store import DerivativesStore, StoreError
 from quant_assets.markets import list_of_provider, resolve_markets
+from quant_assets.markets.rules import nfc
 from quant_assets.progress import Progress
 from quant_assets.signals import features_table, market_interest
 from quant_assets.windows import LENGTH, Window
@@ -175,7 +176,7 @@ def _seconds_allowed(last: Window, now: float, max_wait_seconds: float, *, is_ba
 
 def _chosen(symbol_map: pd.DataFrame, config: RefreshConfig) -> pd.DataFrame:
     """Return the rows of the markets that the run asks for."""
-    chosen = symbol_map["symbol"].str.contains(config.symbol, case=False, regex=False)
+    chosen = symbol_map["symbol"].str.contains(nfc(config.symbol), case=False, regex=False)
     if config.exchange:
         chosen &= symbol_map["exchange"].str.casefold() == config.exchange.casefold()
     return symbol_map[chosen].reset_index(drop=True)

@@ -19,6 +19,7 @@ from quant_assets.defs.resources import Coinalyze, MarketRules
 from quant_assets.derivatives.store import StoreError
 from quant_assets.lake import Lake
 from quant_assets.markets import (
+    DROPPED,
     MarketListRefused,
     list_of_provider,
     market_list_table,
@@ -119,7 +120,7 @@ def market_list_asset(provider: str) -> dg.AssetsDefinition:
                 "dagster/row_count": len(table),
                 "exchanges": len(exchanges.rows),
                 "perpetuals": int(table["is_perpetual"].sum()),
-                "broken_rows": exchanges.broken + rows.broken,
+                "broken_rows": exchanges.broken + rows.broken + table.attrs[DROPPED],
                 "calls": usage.calls,
                 "requests": usage.requests,
                 "seconds": time.perf_counter() - started,
