@@ -49,6 +49,14 @@ def _wait_for_the_disk_less(connection: sqlite3.Connection, _: object) -> None:
     connection.execute("PRAGMA synchronous=NORMAL")
 
 
+def _file_at(path: str) -> int:
+    """Return what tells a database's file from another of its name, 0 where there is none."""
+    try:
+        return os.stat(path).st_ino
+    except FileNotFoundError:
+        return 0
+
+
 class _Watchdog(SqliteEventLogStorageWatchdog):
     """Notices what is written ahead, too: what stays open is put into the database itself only now and then."""
 
@@ -75,7 +83,7 @@ class KeptEventLog(SqliteEventLogStorage):
 
     def _engine_of(self, shard: str) -> sqlalchemy.Engine:
         """Return the engine of a database, made where it is missing; the lock is held."""
-        file = self._file_of(shard)
+        file = _file_at(self.path_for_shard(shard))
         if not file:
             self._initialized_dbs.discard(shard)
         if shard in self._engines and self._engines[shard][1] != file:  # removed with its run
@@ -85,18 +93,11 @@ class KeptEventLog(SqliteEventLogStorage):
             if shard not in self._initialized_dbs:
                 self._initdb(engine)
                 self._initialized_dbs.add(shard)
-            self._engines[shard] = engine, self._file_of(shard)
+            self._engines[shard] = engine, _file_at(self.path_for_shard(shard))
         self._engines.move_to_end(shard)
         while len(self._engines) > MOST_OPEN:
             self._let_go(next(iter(self._engines)))
         return self._engines[shard][0]
-
-    def _file_of(self, shard: str) -> int:
-        """Return what tells a database's file from another of its name, 0 where there is none."""
-        try:
-            return os.stat(self.path_for_shard(shard)).st_ino
-        except FileNotFoundError:
-            return 0
 
     def _let_go(self, shard: str) -> None:
         self._engines.pop(shard)[0].dispose()
@@ -123,11 +124,16 @@ class KeptRuns(SqliteRunStorage):
 
     def __init__(self, conn_string: str, inst_data: ConfigurableClassData | None = None) -> None:
         self._kept = _engine(conn_string)
+        self._file = 0
         super().__init__(conn_string, inst_data)
 
     @contextmanager
     def connect(self) -> Iterator[sqlalchemy.Connection]:
-        """Give a connection in a transaction."""
+        """Give a connection in a transaction, to the file that lies there now."""
+        file = _file_at(str(self._kept.url.database))
+        if file != self._file:  # removed and made anew, with its whole folder
+            self._kept.dispose()
+            self._file = file
         with self._kept.begin() as connection:
             yield connection
 

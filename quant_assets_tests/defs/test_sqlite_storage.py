@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -150,8 +151,21 @@ def test_a_database_that_was_removed_and_made_anew_is_the_one_that_is_written_to
         assert remove_runs(other, datetime.now(UTC) + timedelta(days=1)) == 1
         for instance in (other, one, other):
             report(instance, run)
-        for instance in (one, other):
-            assert len(instance.get_records_for_run(run).records) == 3
+        with opened(tmp_path) as anew:
+            for instance in (one, other, anew):
+                assert len(instance.get_records_for_run(run).records) == 3
+
+
+def test_records_whose_whole_folder_was_removed_and_made_anew_are_those_of_the_new_one(tmp_path: Path) -> None:
+    with opened(tmp_path) as one:
+        materialize_thing(one)
+        shutil.rmtree(tmp_path / "dagster" / "history")
+        with opened(tmp_path) as other:
+            run = materialize_thing(other)
+            for instance in (one, other):
+                assert [each.run_id for each in instance.get_runs()] == [run]
+            materialize_thing(one)
+            assert len(other.get_runs()) == len(one.get_runs()) == 2
 
 
 def test_threads_read_and_record_at_once(tmp_path: Path) -> None:
