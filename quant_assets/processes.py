@@ -12,7 +12,7 @@ def is_alive(pid: int) -> bool:
     """Whether a process with this number runs, whoever owns it."""
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):  # the latter for a number that no process has
         return False
     except PermissionError:
         return True

@@ -32,7 +32,7 @@ def read_user_file(path: Path, model: type[Model], error: type[ValueError]) -> M
 
     Raises `error` for a file that cannot be read, is no TOML, or holds an unknown or impossible value.
     """
-    if not path.exists():
+    if not path.exists() and not path.is_symlink():  # a link that leads nowhere is a mistake, and said
         return model()
     try:
         return model.model_validate(read_toml(path.read_text(encoding="utf-8")))

@@ -85,7 +85,7 @@ def _state_of(folder: Path) -> str:
                 continue
             try:
                 stat = entry.stat()
-            except FileNotFoundError:  # gone since the folder was listed, or a link to nothing
+            except OSError:  # gone since the folder was listed, or a link that leads nowhere
                 continue
             digest.update(f"{entry.name}/{stat.st_size}/{stat.st_mtime_ns}/".encode(errors="surrogateescape"))
             any_file = True

@@ -105,8 +105,10 @@ def test_a_file_from_the_future_blocks_no_later_one(watch: Watch) -> None:
     assert watch.at_rest()
 
 
-def test_a_link_to_nothing_in_the_candle_folder_is_passed_over(watch: Watch) -> None:
+def test_links_that_lead_nowhere_in_the_candle_folder_are_passed_over(watch: Watch) -> None:
     (watch.folder / "BINANCE_ADAUSDT_15m.json").symlink_to("nowhere")
+    (watch.folder / "BINANCE_SOLUSDT_15m.json").symlink_to("BINANCE_SOLUSDT_15m.json")
+    (watch.folder / "BINANCE_TIAUSDT_15m.json").symlink_to("BINANCE_BTCUSDT_15m.json/below")
     watch.write("BTCUSDT")
     assert watch.at_rest()
 
