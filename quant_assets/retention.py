@@ -65,13 +65,15 @@ def load_retention(path: Path) -> RetentionPolicy:
 def prune_lake(root: Path, now: datetime, policy: RetentionPolicy) -> Removed:
     """Remove the tables and documents of windows that ended too long ago, and what killed writes have left.
 
-    Only files that are named like a window are removed; what else lies there stays.
+    An old window that was computed lately, as a replay is, is kept for as long from then on. Only files that are named
+    like a window are removed; what else lies there stays.
     """
     removed = Removed()
     limit = now - timedelta(days=policy.windows_days)
     for file in _files(root):
         window = _window_of(file)
-        if (window is not None and window.end < limit) or _is_abandoned(file, now):
+        old = window is not None and window.end < limit and _was_written_before(file, limit)
+        if old or _is_abandoned(file, now):
             removed += _remove(file)
     return removed
 
@@ -106,8 +108,12 @@ def _window_of(file: Path) -> Window | None:
 def _is_abandoned(file: Path, now: datetime) -> bool:
     if not (file.name.startswith(".") and file.suffix == ".tmp"):
         return False
+    return _was_written_before(file, now - ABANDONED)
+
+
+def _was_written_before(file: Path, moment: datetime) -> bool:
     try:
-        return now.timestamp() - file.stat().st_mtime > ABANDONED.total_seconds()
+        return file.stat().st_mtime < moment.timestamp()
     except FileNotFoundError:
         return False
 

@@ -33,8 +33,14 @@ def test_tables_and_feeds_of_old_windows_are_removed_and_nothing_else(tmp_path: 
     foreign = [tmp_path / "lake" / name for name in ("notes.txt", "2020-01-01.parquet", "2020-01-01-0000.csv")]
     for file in foreign:
         file.write_text("mine")
+    for file in lake.root.rglob("*"):
+        os.utime(file, (0, 0))
+    replayed = lake.write(["signals", "legacy"], window(50).key, TABLE)  # computed now, of long ago
+    written = NOW.timestamp() - 9.9 * 86_400
+    os.utime(replayed, (written, written))
     before = size_of(tmp_path)
     removed = prune_lake(lake.root, NOW, POLICY)
+    assert replayed.exists()
     assert removed.files == 4
     assert removed.size == before - size_of(tmp_path) > 0
     for days, stays in ((0, True), (9.9, True), (10.1, False), (40, False)):
