@@ -119,6 +119,9 @@ class Shelf:
 
     def _content(self, window: str) -> bytes:
         """Return the bytes of a feed. Raises FeedProblem where there are none."""
+        path = self.path(window)
+        if path.exists() and not path.is_file():  # a pipe would be waited for without an end
+            raise FeedProblem("unreadable", f"the feed cannot be read: {path.name} is no file")
         try:
             content = (
                 self._lake.read_document(["master_feed"], window) if window else self.settings.feed_path.read_bytes()

@@ -13,6 +13,7 @@ from typing import Any, Final
 import pandas as pd
 
 from quant_assets.feed.signal import Json, market_blocks, signal
+from quant_assets.markets.rules import nfc
 from quant_assets.signals import Strategy, features_of
 from quant_assets.windows import Window
 
@@ -81,6 +82,7 @@ def select_signals(
     Nothing given selects everything; names are compared without case. The counts of the statistics follow the
     selection, what speaks of the whole scan (api, freshness, skipped) stays.
     """
+    symbol = nfc(symbol)
     wanted = {name.casefold() for name in strategies}
     chosen = [
         entry

@@ -13,6 +13,8 @@ from typing import Any
 import jsonschema_rs
 import orjson
 
+from quant_assets.windows import Window, WindowError
+
 MOST_PROBLEMS = 20
 
 
@@ -28,8 +30,8 @@ def feed_schema() -> dict[str, Any]:
 def feed_problems(content: bytes) -> list[str]:
     """Return how a feed breaks its contract, at most 20 lines; empty where it does not.
 
-    Held are the schema, the absence of NaN and Infinity (no JSON), the counts, exactly one signal for every market
-    and strategy, and the order of the signals.
+    Held are the schema, the absence of NaN and Infinity (no JSON), that window and as_of are the same moment, the
+    counts, exactly one signal for every market and strategy, and the order of the signals.
     """
     try:
         feed = orjson.loads(content)
@@ -47,9 +49,17 @@ def _validator() -> Any:
     return jsonschema_rs.Draft202012Validator(feed_schema())
 
 
+def _end_of(window: str) -> str:
+    """Return the end of the window of this key, as a feed gives it; "" where it is no window's."""
+    try:
+        return Window.of_key(window).end.strftime("%Y-%m-%dT%H:%M:%SZ")
+    except WindowError:
+        return ""
+
+
 def _miscounted(feed: dict[str, Any]) -> list[str]:
     stats, signals = feed["stats"], feed["signals"]
-    problems = []
+    problems = [] if feed["as_of"] == _end_of(feed["window"]) else ["as_of: not the end of the window"]
     markets = {(signal["exchange"], signal["symbol"]) for signal in signals}
     pairs = {(signal["exchange"], signal["symbol"], signal["strategy_name"]) for signal in signals}
     expected = stats["markets"] * len(stats["strategies"])

@@ -31,6 +31,8 @@ def publish(content: bytes, window: Window, path: Path, now: datetime) -> bool:
 
 def published_window(path: Path) -> Window | None:
     """Return the window of the feed at `path`; None where there is no feed, or none that tells its window."""
+    if not path.is_file():
+        return None
     try:
         feed = orjson.loads(path.read_bytes())
         return Window.of_key(feed["window"])

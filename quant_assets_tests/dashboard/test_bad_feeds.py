@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import orjson
 import pytest
@@ -63,6 +65,33 @@ def test_a_sound_feed_after_a_bad_one_is_shown(own_site: Site) -> None:
     good = own_site.settings.feed_path.read_bytes()
     _put(own_site, b"")
     assert own_site.get("/api/results").status_code == 503
+    own_site.write(good)
+    assert own_site.get("/api/results").content == good
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"window": "2026-01-19-12:31"}, {"as_of": "2026-13-01T00:00:00Z"}, {"last_updated": 10**17}, {"last_updated": -1}],
+    ids=repr,
+)
+def test_a_feed_of_a_time_that_there_is_none_of_is_told_of(own_site: Site, change: dict[str, object]) -> None:
+    own_site.write(orjson.dumps({**own_site.feed, **change}))
+    for path in ("/", "/rows", "/api/results", "/api/health"):
+        assert own_site.get(path).status_code == 503
+    assert own_site.get("/api/results").json()["error"]["code"] == "invalid"
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["pipe", "folder"])
+def test_what_is_no_file_at_the_feeds_place_is_told_of_and_never_waited_for(
+    own_site: Site, make: Callable[[Path], None]
+) -> None:
+    path = own_site.settings.feed_path
+    good = path.read_bytes()
+    path.unlink()
+    make(path)
+    answer = own_site.get("/api/results")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "unreadable")
+    path.rmdir() if path.is_dir() else path.unlink()
     own_site.write(good)
     assert own_site.get("/api/results").content == good
 

@@ -77,6 +77,8 @@ BREACHES: dict[str, Callable[[Feed], None]] = {
     "no simulated": _without("simulated"),
     "another schema version": _set("schema_version", "9.9"),
     "a window that is none": _set("window", "today"),
+    "a window of another moment": _set("window", "2026-01-19-16:31"),
+    "a month that is none": _set("as_of", "2026-13-01T00:00:00Z"),
     "a number for unknown funding": _set("signals.0.derivatives.funding_rate", 0),
     "an extra key": _set("signals.0.note", "hello"),
     "a setup while waiting": _set("signals.50.setup", {"side": "LONG", "entry": 2.0, "sl": 1.0, "tp": 3.0, "rr": 1.0}),

@@ -7,14 +7,17 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
 import orjson
+import pandas as pd
 import pytest
 
 from quant_assets.feed import publish
 from quant_assets.files import replace_file
+from quant_assets.lake import Lake
 from quant_assets.windows import LENGTH, Window
 
 WINDOW = Window(datetime(2026, 1, 19, 17, 0, tzinfo=UTC))
@@ -86,3 +89,22 @@ def test_a_reader_never_sees_half_a_file_even_when_the_writer_is_killed(tmp_path
         writer.wait()
         content = path.read_bytes()
         assert content.count(content[:1]) == len(content) == 3_000_000
+
+
+def test_whoever_is_reading_keeps_the_feed_table_or_document_that_was_there(tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "lake")
+
+    def write(number: int) -> None:
+        publish(content_of(WINDOW, str(number)), WINDOW, tmp_path / "feed.json", NOW)
+        lake.write(["features"], WINDOW.key, pd.DataFrame({"number": [number]}))
+        lake.write_document(["master_feed"], WINDOW.key, str(number).encode())
+
+    write(1)
+    files = [file for file in tmp_path.rglob("*") if file.is_file() and file.suffix != ".lock"]
+    with ExitStack() as stack:
+        reading = {file: stack.enter_context(file.open("rb")) for file in files}
+        before = {file: file.read_bytes() for file in files}
+        write(2)
+        assert len(files) == 3
+        for file, reader in reading.items():
+            assert reader.read() == before[file] != file.read_bytes()
