@@ -23,8 +23,8 @@ def serve_dashboard(host: str, port: int) -> None:
     except OSError as error:
         refuse(f"port {port} on {host} cannot be used: {error.strerror}; choose another with --port")
     taken = listener.getsockname()[1]
-    if not is_loopback(host):
-        say(f"whoever reaches {host}:{taken} reads every signal: there is no password; put a proxy with one in front")
+    if warning := warning_of(host, taken):
+        say(warning)
     demo = settings.data_dir / "demo"
     if not settings.feed_path.exists() and (demo / settings.feed_path.name).exists():
         say(f"there is no feed in {settings.data_dir}, but one of the demo: QUANT_DATA_DIR={demo} shows it")
@@ -45,3 +45,10 @@ def serve_dashboard(host: str, port: int) -> None:
     finally:
         listener.close()
     say("stopped")
+
+
+def warning_of(host: str, port: int) -> str:
+    """Return what to say of an address that others than this machine may reach, "" for one of loopback."""
+    if is_loopback(host):
+        return ""
+    return f"whoever reaches {host}:{port} reads every signal: there is no password; put a proxy with one in front"

@@ -48,3 +48,13 @@ def test_a_webhook_that_would_be_sent_in_clear_text_is_refused(address: str) -> 
     with pytest.raises(WebhookRefused, match="QUANT_WEBHOOK_URL") as caught:
         Webhook(address)
     assert "secret" not in str(caught.value)
+
+
+def test_a_notice_follows_no_redirection() -> None:
+    with (
+        ScriptedServer(Canned()) as other,
+        ScriptedServer(Canned(302, b"", {"Location": f"{other.url}/T0"})) as server,
+    ):
+        (problem,) = send(NOTICE, [Webhook(f"{server.url}/T0/secret")])
+        assert other.paths == []
+    assert "302" in problem

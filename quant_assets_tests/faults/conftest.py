@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -103,3 +104,19 @@ class Scanned:
 @pytest.fixture(scope="session")
 def scanned(world: World) -> Scanned:
     return Scanned(world, "faults_clean", world.scan("faults_clean"))
+
+
+@pytest.fixture
+def never_waiting() -> Iterator[None]:
+    """Let a test fail that waits for what never comes, instead of waiting with it."""
+
+    def fail(*_: object) -> None:
+        raise AssertionError("waited for a minute")
+
+    before = signal.signal(signal.SIGALRM, fail)
+    signal.alarm(60)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)

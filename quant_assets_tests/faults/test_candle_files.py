@@ -194,6 +194,7 @@ ENTRIES: dict[str, tuple[Harm, str]] = {
 }
 
 
+@pytest.mark.usefixtures("never_waiting")
 @pytest.mark.parametrize("kind", ENTRIES)
 def test_what_is_no_file_to_read_is_named_and_costs_itself_alone(
     folder: Path, sound: dict[str, Any], kind: str

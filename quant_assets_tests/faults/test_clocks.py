@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -12,13 +13,16 @@ import pandas as pd
 import pytest
 from pydantic import SecretStr
 
+from quant_assets.clock import SYSTEM, Clock
 from quant_assets.coinalyze import CallBudget, CoinalyzeClient
+from quant_assets.definitions import build_definitions
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.derivatives.refresh import refresh
 from quant_assets.derivatives.report import RefreshReport
 from quant_assets.derivatives.snapshot import snapshot
 from quant_assets.derivatives.store import DerivativesStore
 from quant_assets.emulator import DEFAULT_KEY, Emulator, plain_universe
+from quant_assets.settings import Settings
 from quant_assets.windows import LENGTH, Window
 from quant_assets_tests.faults.workers import map_of
 
@@ -162,3 +166,12 @@ def test_a_claim_blocks_for_a_minute_at_the_most_whatever_the_clock_does(machine
     assert machine.emulator.accounting.calls == MARKETS * len(DATASETS)
     first = machine.emulator.accounting.accepted[0].moment
     assert 59 <= (first - NOW).total_seconds() <= 65
+
+
+def test_what_the_assets_wait_and_count_by_is_the_clock_that_nobody_sets(tmp_path: Path) -> None:
+    assert SYSTEM.steady is time.monotonic
+    clock = Clock(seconds=lambda: 5e8, steady=lambda: 77.0, sleep=lambda _: None)
+    resources = build_definitions(Settings(data_dir=tmp_path), clock=clock).resources
+    assert resources is not None
+    with resources["coinalyze"].client(clock) as client:
+        assert client.budget.now() == 77.0

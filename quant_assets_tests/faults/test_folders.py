@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quant_assets.markets import CandleFolderError, CandleTables, read_candles
+from quant_assets.markets import CandleFolderError, CandleTables, candle_file, read_candles
 from quant_assets_tests.faults.chance import dice, rounds
 from quant_assets_tests.faults.folders import files_of, made, write_files
 from quant_assets_tests.faults.test_candle_files import CONTENTS, ENTRIES
@@ -150,6 +150,7 @@ def test_a_file_that_is_written_while_it_is_read_is_whole_or_skipped_and_costs_n
 
 
 @pytest.mark.parametrize("kind", ["a folder", "a pipe", "a socket", "a device", "a link to a device", "a terabyte"])
+@pytest.mark.usefixtures("never_waiting")
 def test_what_takes_a_files_place_after_the_folder_was_listed_is_skipped_and_never_waited_for(
     tmp_path: Path, kind: str
 ) -> None:
@@ -168,6 +169,35 @@ def test_what_takes_a_files_place_after_the_folder_was_listed_is_skipped_and_nev
     assert (files.loc[BUSY, "status"], files.loc[GOOD, "status"]) == ("skipped", "read")
     assert files.loc[BUSY, "reason"]
     assert len(tables.bars) == 5
+
+
+def test_a_link_to_a_file_beside_the_folder_is_skipped_whenever_it_is_made(tmp_path: Path) -> None:
+    folder = write_files(tmp_path / "candles", {GOOD: orjson.dumps(bars()), BUSY: orjson.dumps(bars())})
+    outside = write_files(tmp_path / "candles-of-others", {BUSY: orjson.dumps(bars())}) / BUSY
+
+    def link(*_: object) -> None:
+        (folder / BUSY).unlink(missing_ok=True)
+        (folder / BUSY).symlink_to(outside)
+
+    for tables in (read_candles(folder, progress=link), read_candles(folder)):  # after it was listed, and before
+        files = tables.files.set_index("file")
+        assert (files.loc[BUSY, "status"], files.loc[GOOD, "status"]) == ("skipped", "read")
+        assert len(tables.bars) == 5
+
+
+def test_bytes_of_two_states_of_a_file_are_never_taken_for_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, read = tmp_path / GOOD, os.read
+    path.write_bytes(b"a" * 1000)
+    os.utime(path, (1, 1))
+
+    def torn(descriptor: int, size: int) -> bytes:
+        first = read(descriptor, 500)
+        path.write_bytes(b"b" * 1000)  # as long as before, and in place
+        return first + read(descriptor, size - 500)
+
+    monkeypatch.setattr(candle_file.os, "read", torn)
+    with pytest.raises(candle_file.CandleFileUnread):
+        candle_file.read_content(str(path))
 
 
 def test_a_file_that_grows_after_the_folder_was_listed_is_read_to_its_end(tmp_path: Path) -> None:

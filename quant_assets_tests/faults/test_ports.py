@@ -13,7 +13,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+import requests
 
+from quant_assets.serving import warning_of
 from quant_assets_tests.world import World
 
 ROOT = Path(__file__).parents[2]
@@ -66,6 +68,11 @@ def started(world: World, cwd: Path, *arguments: str) -> Iterator[tuple[int, sub
 def test_a_server_answers_on_loopback_alone(world: World, tmp_path: Path, command: str) -> None:
     with started(world, tmp_path, command) as (port, _):
         assert answers("127.0.0.1", port)
+        if command == "serve":  # a page elsewhere, whose name leads here, reads nothing
+            address, named = f"http://127.0.0.1:{port}/api/windows", {}
+            for host in (f"127.0.0.1:{port}", "evil.example"):
+                named[host] = requests.get(address, headers={"Host": host}, timeout=30).status_code
+            assert named == {f"127.0.0.1:{port}": 200, "evil.example": 421}
         assert [address for address in own_addresses() if answers(address, port)] == []
 
 
@@ -75,6 +82,12 @@ def test_a_dashboard_for_everybody_says_so_and_answers_everywhere(world: World, 
         assert program.stderr is not None
         assert "whoever reaches 0.0.0.0" in program.stderr.readline()
         assert [address for address in own_addresses() if not answers(address, port)] == []
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "2001:db8::1", "trader.example"])
+def test_every_other_address_than_those_of_loopback_is_warned_of(host: str) -> None:
+    assert f"whoever reaches {host}:3000" in warning_of(host, 3000)
+    assert [warning_of(loopback, 3000) for loopback in ("127.0.0.1", "localhost", "::1", "127.0.0.2")] == [""] * 4
 
 
 def test_make_ui_and_the_units_of_an_installation_listen_on_loopback() -> None:

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from threading import Event, Thread
 
+import orjson
+
 from quant_assets.derivatives.datasets import SPECS
+from quant_assets.derivatives.report import RefreshReport
+from quant_assets.derivatives.store import DerivativesStore
 from quant_assets.feed import feed_problems
+from quant_assets_tests.coinalyze.scripted import Canned
 from quant_assets_tests.faults.chance import rounds
 from quant_assets_tests.faults.commands import forked_job, forked_scan
+from quant_assets_tests.faults.conftest import Sweep
+from quant_assets_tests.faults.gate import Asked
 from quant_assets_tests.world import World, small_world
 
 
@@ -77,3 +87,50 @@ def test_two_scans_a_refresh_and_a_prune_at_once_all_succeed_and_pay_for_nothing
             assert max(asked.values()) == 1
             assert world.emulator.accounting.rate_limited == 0
             assert world.scan().feed["signals"] == alone["signals"]
+
+
+def test_a_refresh_that_runs_while_another_waits_for_an_answer_pays_for_nothing_twice(sweep: Sweep) -> None:
+    """One does all of its work between the first request of the other and its answer."""
+    inner: list[RefreshReport] = []
+
+    def spoil(asked: Asked, answer: Canned) -> Canned:
+        if not asked.number:
+            soon = sweep.provider.clock.seconds() + 5
+            with closing(DerivativesStore(sweep.provider.folder / "derivatives.sqlite")) as store:
+                inner.append(sweep.refresh(store=store, deadline=soon)[1])
+        return answer
+
+    sweep.gate.spoil = spoil
+    _, report = sweep.refresh()
+    asked = Counter((request.endpoint, symbol) for request in sweep.gate.asked for symbol in request.symbols)
+    assert inner[0].calls > 0
+    assert report.calls > 0
+    assert max(asked.values()) == 1
+    assert sweep.refresh()[1].calls == 0
+
+
+def test_two_scans_of_different_candles_into_one_data_folder_show_each_its_own(tmp_path: Path) -> None:
+    with small_world(tmp_path / "world", markets=12) as world:
+        files = sorted(world.candles.glob("*.json"))
+        halves = [tmp_path / "first", tmp_path / "second"]
+        exchanges = sorted({file.name.partition("_")[0] for file in files})
+        chosen = [set(exchanges[::2]), set(exchanges[1::2])]
+        for folder, of_folder in zip(halves, chosen, strict=True):
+            folder.mkdir()
+            for file in files:
+                if file.name.partition("_")[0] in of_folder:
+                    shutil.copy(file, folder)
+        scans = [
+            subprocess.Popen(
+                [sys.executable, "-m", "quant_assets", "scan", str(folder), "--output", str(folder / "feed.json")],
+                env=world.environment("shared"),
+                cwd=tmp_path,
+                stdout=subprocess.DEVNULL,
+            )
+            for folder in halves
+        ]
+        assert [scan.wait(120) for scan in scans] == [0, 0]
+        for folder, of_folder in zip(halves, chosen, strict=True):
+            feed = orjson.loads((folder / "feed.json").read_bytes())
+            assert {signal["exchange"] for signal in feed["signals"]} == of_folder
+            assert feed["stats"]["skipped"] == {}

@@ -36,6 +36,7 @@ from quant_assets.emulator import Faults
 from quant_assets.scan import open_instance
 from quant_assets.settings import Settings
 from quant_assets.windows import LENGTH, Window
+from quant_assets_tests.coinalyze.conftest import VirtualClock
 from quant_assets_tests.coinalyze.scripted import Canned, ScriptedServer
 from quant_assets_tests.dashboard.serving import serving
 from quant_assets_tests.faults.chance import dice, rounds
@@ -290,12 +291,17 @@ def test_no_answer_of_the_dashboard_bears_the_key(faulty: Faulty) -> None:
 
 @pytest.mark.parametrize(
     "answer",
-    [Canned(401), Canned(403), Canned(400, KEY.encode()), Canned(500), Canned(body=KEY.encode()), Canned(length=99)],
-    ids=["401", "403", "400", "500", "nonsense", "cut"],
+    [
+        *(Canned(status, KEY.encode()) for status in (400, 401, 403, 404, 422, 429, 500, 503)),
+        *(Canned(302, KEY.encode()), Canned(body=KEY.encode()), Canned(body=KEY.encode(), length=999)),
+        *(Canned(401), Canned(403), Canned(429), Canned(500), Canned(length=99)),
+    ],
+    ids=lambda answer: f"{answer.status}{', cut' * bool(answer.length)}{', repeated' * (KEY.encode() == answer.body)}",
 )
 def test_no_exception_nor_what_hangs_on_it_bears_the_key(tmp_path: Path, answer: Canned) -> None:
+    clock = VirtualClock()
     with ScriptedServer(answer) as server:
-        budget = CallBudget(tmp_path / "budget.sqlite", 1000)
+        budget = CallBudget(tmp_path / "budget.sqlite", 1000, clock=clock, sleep=clock.sleep)
         secret = SecretStr(KEY)
         with closing(CoinalyzeClient(secret, server.url, budget, sleep=lambda _: None, attempts=2)) as client:
             with pytest.raises(CoinalyzeError) as caught:
