@@ -14,7 +14,7 @@ from typing import Final, NoReturn
 import typer
 from dotenv import load_dotenv
 
-from quant_assets.settings import Settings, SettingsError
+from quant_assets.settings import Settings, SettingsError, is_text
 from quant_assets.windows import LENGTH, Window, WindowError, parse_moment
 
 WRONG_INPUT: Final = 2
@@ -22,7 +22,11 @@ WRONG_INPUT: Final = 2
 
 def read_settings() -> Settings:
     """Read the environment and .env; ends the program where a variable cannot be used."""
-    load_dotenv(Path(".env"))
+    try:
+        if Path(".env").is_file():
+            load_dotenv(Path(".env"))
+    except UnicodeDecodeError:
+        refuse(".env is no UTF-8 text; write it anew, with lines such as COINALYZE_API_KEY=…")
     try:
         settings = Settings.from_environment(os.environ)
         settings.data_dir.mkdir(parents=True, exist_ok=True)
@@ -38,7 +42,7 @@ def read_hours(text: str) -> float:
     if not text:
         return 0.0
     number = text.removesuffix("h")
-    if not number.isdigit() or not 1 <= int(number) <= 168:
+    if not (number.isascii() and number.isdigit()) or not 1 <= int(number) <= 168:
         refuse(f"--simulate {text}: give hours from 1h to 168h")
     return float(number)
 
@@ -84,10 +88,21 @@ def check_folder(folder: Path) -> None:
     """End the program where a folder holds no candle files."""
     from quant_assets.markets import CandleFolderError, check_candle_folder  # noqa: PLC0415
 
+    if not is_text(str(folder)):
+        refuse(f"{folder} is no UTF-8, which the records of a scan need; rename the folder, or link to it")
     try:
         check_candle_folder(folder)
     except CandleFolderError as error:
         refuse(str(error))
+
+
+def warn_without_key(settings: Settings) -> None:
+    """Say what it means that there is no key, where there is none."""
+    if not settings.has_key(os.environ):
+        say(
+            f"no API key: set {settings.key_variable}; nothing is asked for, "
+            "and what is not known is neutral: open interest scores 10 of 20"
+        )
 
 
 def say(line: str) -> None:
@@ -102,12 +117,14 @@ def refuse(line: str) -> NoReturn:
 
 
 def check_files(settings: Settings) -> None:
-    """End the program where the user's changes to rules or policy cannot be used."""
+    """End the program where the user's changes to rules, policy or retention cannot be used."""
     from quant_assets.derivatives.policy import PolicyError, load_policy  # noqa: PLC0415
     from quant_assets.markets import RulesError, rules_from  # noqa: PLC0415
+    from quant_assets.retention import RetentionError, load_retention  # noqa: PLC0415
 
     try:
         load_policy(settings.policy_path)
         rules_from(settings.rules_path)
-    except (PolicyError, RulesError) as error:
+        load_retention(settings.retention_path)
+    except (PolicyError, RulesError, RetentionError) as error:
         refuse(str(error))

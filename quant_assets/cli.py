@@ -9,7 +9,9 @@ Exit codes: 0 done; 1 unexpected; 2 wrong usage or input; 3 the feed was written
 from __future__ import annotations
 
 import gc
+import io
 import os
+import shlex
 import signal
 import sys
 import time
@@ -31,6 +33,7 @@ from quant_assets.arguments import (
     read_window,
     refuse,
     say,
+    warn_without_key,
 )
 from quant_assets.settings import Settings, SettingsError
 from quant_assets.windows import Window
@@ -76,13 +79,11 @@ def scan(
     strategies = read_strategies(strategy)
     check_folder(folder)
     check_files(settings)
-    if output is not None and (output.is_dir() or not output.absolute().parent.is_dir()):
+    if output is not None and ((output.exists() and not output.is_file()) or not output.absolute().parent.is_dir()):
         refuse(f"--output {output} is no file in a folder that exists")
-    if not settings.has_key(os.environ):
-        say(
-            f"no API key: set {settings.key_variable}; nothing is asked for, "
-            "and what is not known is neutral: open interest scores 10 of 20"
-        )
+    if output is not None and output.resolve() == settings.feed_path.resolve():
+        refuse(f"--output {output} is the master feed itself, which every scan writes; name another file")
+    warn_without_key(settings)
     result = _run(settings, folder, window, max_wait, exchange, symbol)
     narrowed = bool(strategies or symbol or exchange)
     feed, path = result.feed, result.feed_path
@@ -91,8 +92,10 @@ def scan(
 
         feed = select_signals(feed, strategies=strategies, exchange=exchange, symbol=symbol)
         if not feed["signals"]:
+            asked = {"--exchange": exchange, "--symbol": symbol}
             there = sorted({signal["exchange"] for signal in result.feed["signals"]})
-            say(f"nothing matches --exchange {exchange!r} --symbol {symbol!r}; there are {', '.join(there)}")
+            wanted = " and ".join(f"{name} {text!r}" for name, text in asked.items() if text)
+            say(f"nothing matches {wanted}; there are markets of {', '.join(there)}")
         path = settings.data_dir / "selection.json"
     if output is not None or narrowed:
         from quant_assets.files import replace_file  # noqa: PLC0415
@@ -135,6 +138,7 @@ def demo(as_json: Json = False) -> None:
         result = _run(settings, folder / "candles", Window.last_complete(now), 50.0, "", "")
     _show(result.feed, result, result.feed_path, as_json=as_json)
     say(f"a simulated market, nothing of it was ever traded; {time.monotonic() - started:.1f} s in all")
+    say(f"its dashboard: QUANT_DATA_DIR={shlex.quote(str(folder))} {shlex.quote(sys.argv[0])} serve")
 
 
 @app.command()
@@ -153,6 +157,7 @@ def plan(
     hours = read_hours(simulated or ("24h" if plot else ""))
     if plot is not None and (plot.suffix != ".html" or not plot.absolute().parent.is_dir()):
         refuse(f"--plot {plot}: name an .html file in a folder that exists")
+    warn_without_key(settings)
     _quiet_dagster()
     from quant_assets.planning import plan_refresh, simulate_refresh, simulation_account  # noqa: PLC0415
     from quant_assets.terminal import plan_lines, shown_progress  # noqa: PLC0415
@@ -253,6 +258,9 @@ def serve(
 def main() -> None:
     """Run the command line."""
     gc.set_threshold(200_000, 50, 1_000)  # a command lives for seconds, and makes few cycles among many objects
+    for stream in (sys.stdout, sys.stderr):  # a terminal of few letters is no reason to fail after the work
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         app()
     except SettingsError as error:

@@ -19,7 +19,10 @@ from typing import Any, Final
 
 import dagster as dg
 import orjson
+import sqlalchemy
+from dagster._check import CheckError
 from filelock import FileLock
+from yaml import YAMLError  # type: ignore[import-untyped]
 
 from quant_assets.definitions import build_definitions
 from quant_assets.defs.jobs import MARKET_LIST, SCAN
@@ -28,7 +31,8 @@ from quant_assets.files import MAKE_WRITABLE, remedy, replace_file
 from quant_assets.lake import DOCUMENT_SUFFIX, Lake
 from quant_assets.markets import list_of_provider
 from quant_assets.progress import Progress
-from quant_assets.settings import Settings, SettingsError
+from quant_assets.settings import Settings, SettingsError, unfit_for_databases
+from quant_assets.signals import STALE_CANDLES
 from quant_assets.windows import Window
 
 #: The two calls of a market list that is due get this much time, whatever is left for the refresh.
@@ -72,7 +76,7 @@ def run_scan(
 ) -> ScanResult:
     """Scan one window: the market list first where it is due, then everything else. Raises ScanFailed."""
     started = time.monotonic()
-    with _told_of_a_full_disk(settings), open_instance(settings) as instance:
+    with _told_of_a_full_disk(settings), open_instance(settings) as instance, _alone(settings):
         definitions = build_definitions(settings, progress)
         list_seconds = min(max(max_wait_seconds, LEAST_LIST_SECONDS), MOST_LIST_SECONDS)
         listed = fetch_market_list_if_due(settings, definitions, instance, list_seconds)
@@ -94,19 +98,20 @@ def run_scan(
         if not result.success:
             raise ScanFailed(_failure(result)[0])
         materializations = _materialized(result)
-    lake = Lake(settings.lake_dir)
-    feed = lake.read_document(["master_feed"], window.key)
-    if feed is None:
-        raise ScanFailed(f"the feed of window {window.key} was removed while it was to be read")
+        lake = Lake(settings.lake_dir)
+        document = lake.read_document(["master_feed"], window.key)
+        if document is None:
+            raise ScanFailed(f"the feed of window {window.key} was removed while it was to be read")
+        feed = orjson.loads(document)
     published = bool(materializations["master_feed"]["published"].value)
     refreshed = [materializations[dataset] for dataset in DATASETS]
     return ScanResult(
-        feed=orjson.loads(feed),
+        feed=feed,
         feed_path=settings.feed_path if published else lake.path(["master_feed"], window.key, DOCUMENT_SUFFIX),
         published=published,
         api=_spent(listed, refreshed),
         key_refused=listed.key_refused or refreshed[0]["stopped"].value == "key_refused",
-        notes=tuple(_notes(listed, materializations)),
+        notes=(*_notes(listed, materializations), *_all_too_old(feed, materializations)),
         elapsed_seconds=time.monotonic() - started,
     )
 
@@ -145,6 +150,16 @@ def _notes(listed: MarketListRun, materializations: Mapping[str, Mapping[str, An
             yield from list(metadata["failures"].value)[:1]
 
 
+def _all_too_old(feed: Mapping[str, Any], materializations: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """Say what to do where no candle reaches to the window, as with files of another day."""
+    if feed["signals"] and all(signal["details"]["reason"] == STALE_CANDLES for signal in feed["signals"]):
+        reach = datetime.fromtimestamp(materializations["candles"]["reach_to"].value, UTC)
+        yield (
+            f"no candle is as new as the window {feed['window']}; they reach to {reach:%Y-%m-%d %H:%M}: "
+            f"scan with --as-of {reach:%Y-%m-%dT%H:%M:%SZ}"
+        )
+
+
 def fetch_market_list_if_due(
     settings: Settings, definitions: dg.Definitions, instance: dg.DagsterInstance, max_wait_seconds: float = 60.0
 ) -> MarketListRun:
@@ -166,9 +181,15 @@ def fetch_market_list_if_due(
     return MarketListRun(
         int(metadata.get("calls", 0)),
         int(metadata.get("requests", 0)),
-        f"market list: {message}; what was known of it goes on serving",
+        f"market list: {message}; {_served_instead(settings)}",
         metadata.get("error") == "KeyRefused",
     )
+
+
+def _served_instead(settings: Settings) -> str:
+    """Say what it means that no market list came."""
+    last = list_of_provider(Lake(settings.lake_dir).read_sound(["coinalyze_markets"]), settings.provider)
+    return "there is none yet, so every market is neutral" if last is None else "the last one goes on serving"
 
 
 def open_instance(settings: Settings) -> dg.DagsterInstance:
@@ -176,7 +197,12 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
 
     Raises SettingsError where that folder, or the data folder, cannot be written.
     """
-    home = _home(settings)
+    try:
+        home = _home(settings)
+    except RuntimeError:
+        raise SettingsError("DAGSTER_HOME names a home folder that there is none of") from None
+    if problem := unfit_for_databases(home):
+        raise SettingsError(f"DAGSTER_HOME {problem}")
     try:
         home.mkdir(parents=True, exist_ok=True)
         for folder in (settings.data_dir, home):
@@ -190,7 +216,16 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
     # Dagster makes its SQLite tables as it opens. Two processes that do so at once mark them twice, and neither they
     # nor anyone after them can open the instance then.
     with FileLock(home / "opening.lock"):
-        return dg.DagsterInstance.get()
+        try:
+            return dg.DagsterInstance.get()
+        except (dg.DagsterError, CheckError, YAMLError, UnicodeError, sqlalchemy.exc.DatabaseError) as error:
+            if remedy(error):
+                raise
+            reason = str(error).strip().partition("\n")[0]
+            raise SettingsError(
+                f"Dagster's instance in {home} cannot be opened ({reason:.300}); mend its dagster.yaml, or move away "
+                "what is damaged: it is made anew, without the records of earlier runs"
+            ) from None
 
 
 def _packaged(name: str) -> bytes:
@@ -199,6 +234,16 @@ def _packaged(name: str) -> bytes:
 
 def _home(settings: Settings) -> Path:
     return Path(os.environ.get("DAGSTER_HOME") or settings.data_dir / "dagster").expanduser().absolute()
+
+
+@contextmanager
+def _alone(settings: Settings) -> Iterator[None]:
+    """Wait until no other command scans into this data folder: its tables of candles are one, whichever was the folder.
+
+    What it was waited for has refreshed the same store, so little is left to ask for.
+    """
+    with FileLock(settings.data_dir / "scan.lock"):
+        yield
 
 
 @contextmanager

@@ -27,6 +27,23 @@ VARIABLES = {
 }
 
 
+def unfit_for_databases(folder: Path) -> str:
+    """Return why no SQLite database of Dagster's can lie in a folder of this name, "" where it can."""
+    name = str(folder)
+    if "?" in name:
+        return "has a question mark in its path, where the address of a database ends; choose another folder"
+    return "" if is_text(name) else "is no UTF-8; choose another folder"
+
+
+def is_text(name: str) -> bool:
+    """Tell whether a name from the file system is UTF-8, so that a document can hold it."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 class SettingsError(ValueError):
     """A variable that cannot be used; the message names it and what would do."""
 
@@ -70,6 +87,13 @@ class Settings(BaseModel):
             return None if value is None else value.expanduser().absolute()
         except RuntimeError:
             raise ValueError("names a home folder that there is none of") from None
+
+    @field_validator("data_dir")
+    @classmethod
+    def _for_databases(cls, value: Path) -> Path:
+        if problem := unfit_for_databases(value):
+            raise ValueError(problem)
+        return value
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:

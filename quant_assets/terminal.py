@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from quant_assets import progress as reporting
+from quant_assets.feed.build import FRESH_SECONDS
 
 STAGES: Final = {
     "candles": "files read",
@@ -59,7 +60,8 @@ def shown_progress() -> Iterator[reporting.Progress]:
 
 def signals_table(feed: Mapping[str, Any], count: int) -> Table:
     """Return the best signals of a feed, in its order."""
-    table = Table(title=f"Best {min(count, len(feed['signals']))} of {len(feed['signals'])} signals, {feed['as_of']}")
+    title = f"Best {min(count, len(feed['signals']))} of {len(feed['signals'])} signals, {feed['as_of']}"
+    table = Table(title=f"{title}, SIMULATED DATA" if feed["simulated"] else title)
     for name in ("action", "market", "exchange", "strategy"):
         table.add_column(name, no_wrap=True)
     for name in ("score", "rr", "price", "stop", "target", "OI z", "OI age"):
@@ -94,11 +96,13 @@ def account_lines(feed: Mapping[str, Any], api: Mapping[str, float], elapsed_sec
         f"{stats['markets']} markets × {len(stats['strategies'])} strategies in {elapsed_seconds:.1f} s: "
         f"{actions['LONG']} LONG, {actions['SHORT']} SHORT, {actions['WAIT']} WAIT"
     )
-    interest = stats["freshness"]["open_interest"]
+    markets = {(signal["exchange"], signal["symbol"]): signal["oi_metadata"] for signal in feed["signals"]}
+    ages = [interest["age_seconds"] for interest in markets.values()]
+    fresh = sum(age is not None and age <= FRESH_SECONDS for age in ages)
+    unknown = sum(age is None for age in ages)
     yield (
         f"open interest: {resolution['resolved']} resolved, {resolution['aggregated']} aggregated, "
-        f"{resolution['neutral']} neutral; {interest['fresh']} fresh, {interest['stale']} stale, "
-        f"{interest['missing']} unknown"
+        f"{resolution['neutral']} neutral; {fresh} fresh, {len(ages) - fresh - unknown} stale, {unknown} unknown"
     )
     yield (
         f"API: {api['calls']:.0f} calls in {api['requests']:.0f} requests, {api['cache_hits']:.0f} cache hits, "
@@ -163,10 +167,11 @@ def _simulation_lines(title: str, day: Mapping[str, Any]) -> Iterator[str]:
         f"{day['budget_used_while_due']:.1%} of the budget used while anything was due"
     )
     after = day["all_known_after_minutes"]
-    yield (f"everything known after {after} min" if after is not None else "not everything known within the time") + (
-        f", nothing ever older than "
-        f"{_minutes(day['oldest_minutes'])}; open interest in focus at most {_minutes(day['focus_behind_minutes'])} "
-        "behind its window"
+    behind = day["focus_behind_minutes"]
+    yield (
+        (f"everything known after {after} min" if after is not None else "not everything known within the time")
+        + f", nothing ever older than {_minutes(day['oldest_minutes'])}"
+        + (f"; open interest in focus at most {_minutes(behind)} behind its window" if behind is not None else "")
     )
     yield f"{'minutes since':18}{'asked: median':>15}{'p95':>8}{'max':>8}{'bar closed: median':>21}{'p95':>8}{'max':>8}"
     for dataset, ages in day["datasets"].items():
@@ -179,7 +184,7 @@ def _simulation_lines(title: str, day: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _minutes(value: float | None) -> str:
-    return "–" if value is None else f"{value:.0f} min"
+    return _age(None if value is None else value * 60)
 
 
 def printable(text: str) -> str:
@@ -199,4 +204,6 @@ def _price(value: float | None) -> str:
 def _age(seconds: float | None) -> str:
     if seconds is None:
         return "–"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.0f} h"
+    if seconds < 2 * 3600:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.0f} h" if seconds < 2 * 86_400 else f"{seconds / 86_400:.0f} d"

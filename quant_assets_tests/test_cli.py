@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import orjson
 import pytest
 
+from quant_assets.terminal import printable
 from quant_assets_tests.coinalyze.scripted import Canned, ScriptedServer
 from quant_assets_tests.world import World
 
@@ -110,6 +112,7 @@ def test_a_refused_key_is_exit_3_with_the_feed_written(world: World, tmp_path: P
         (("--max-wait", "-1"), "--max-wait"),
         (("--max-wait", "soon"), "--max-wait"),
         (("--output", "/no/such/folder/feed.json"), "--output"),
+        (("--output", "/dev/null"), "--output"),
         (("--frobnicate",), "--frobnicate"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
@@ -124,9 +127,12 @@ def test_wrong_usage_is_exit_2_and_says_what_to_do(
     assert not (world.folder / "cli_wrong" / "master_feed.json").exists()
 
 
-@pytest.mark.parametrize("kind", ["empty", "missing", "file", "no candles"])
+@pytest.mark.parametrize("kind", ["empty", "missing", "file", "no candles", "no UTF-8"])
 def test_a_folder_without_candles_is_exit_2_and_one_line(world: World, tmp_path: Path, kind: str) -> None:
     folder = tmp_path / "candles"
+    if kind == "no UTF-8":
+        folder = tmp_path / "candles\udcff"
+        shutil.copytree(world.candles, folder)
     if kind in {"empty", "no candles"}:
         folder.mkdir()
     if kind == "no candles":
@@ -135,7 +141,7 @@ def test_a_folder_without_candles_is_exit_2_and_one_line(world: World, tmp_path:
         folder.write_text("hello")
     done = run("scan", str(folder), env=world.environment("cli_wrong"), cwd=tmp_path)
     assert done.returncode == 2
-    assert str(folder) in done.stderr
+    assert printable(str(folder)) in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
 
 
@@ -146,6 +152,11 @@ def test_a_folder_without_candles_is_exit_2_and_one_line(world: World, tmp_path:
         ("COINALYZE_CALLS_PER_MINUTE", "0"),
         ("COINALYZE_BASE_URL", "http://api.coinalyze.net/v1"),
         ("COINALYZE_BASE_URL", "https://user:secret-word@host/v1"),
+        ("QUANT_DATA_DIR", "what?"),
+        ("QUANT_DATA_DIR", "no_utf8_\udcff"),
+        ("QUANT_DATA_DIR", "~nobody-of-this-name/data"),
+        ("DAGSTER_HOME", "what?"),
+        ("DAGSTER_HOME", "~nobody-of-this-name/home"),
     ],
 )
 def test_a_wrong_variable_is_exit_2_and_named_without_its_value(
@@ -272,7 +283,9 @@ def test_plan_simulates_a_day_and_draws_it(world: World, tmp_path: Path) -> None
     assert 'src="http' not in page
 
 
-@pytest.mark.parametrize("arguments", [("--simulate", "a day"), ("--simulate", "0h"), ("--plot", "ages.png")])
+@pytest.mark.parametrize(
+    "arguments", [("--simulate", "a day"), ("--simulate", "0h"), ("--simulate", "²h"), ("--plot", "ages.png")]
+)
 def test_plan_refuses_what_it_cannot_do(world: World, tmp_path: Path, arguments: tuple[str, ...]) -> None:
     done = run("plan", str(world.candles), *arguments, env=world.environment("cli_plan"), cwd=tmp_path)
     assert done.returncode == 2
@@ -289,7 +302,7 @@ def test_a_folder_that_cannot_be_one_is_exit_2_and_one_line(world: World, tmp_pa
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("file", ["resolution.toml", "refresh.toml"])
+@pytest.mark.parametrize("file", ["resolution.toml", "refresh.toml", "retention.toml"])
 def test_rules_that_cannot_be_used_are_exit_2(world: World, tmp_path: Path, file: str) -> None:
     data = world.folder / f"cli_{file}"
     data.mkdir()
@@ -298,6 +311,11 @@ def test_rules_that_cannot_be_used_are_exit_2(world: World, tmp_path: Path, file
     assert done.returncode == 2
     assert file in done.stderr
     assert "nonsense" in done.stderr
+    (data / file).unlink()
+    (data / file).symlink_to("nowhere")
+    done = run("scan", str(world.candles), env=world.environment(data.name), cwd=tmp_path)
+    assert done.returncode == 2
+    assert file in done.stderr
 
 
 def test_a_provider_that_answers_nonsense_is_told_of_and_bounded_in_time(world: World, tmp_path: Path) -> None:
@@ -391,7 +409,25 @@ def test_names_from_outside_move_no_cursor(tmp_path: Path, world: World) -> None
     assert "\x1b" not in done.stdout + done.stderr
 
 
+def test_a_selection_is_never_written_over_the_master_feed(world: World, tmp_path: Path) -> None:
+    path = world.scan("cli_over").feed_path
+    before = path.read_bytes()
+    done = run(
+        *("scan", str(world.candles), "--symbol", "BTC", "--output", str(path)),
+        env=world.environment("cli_over"),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 2
+    assert "the master feed itself" in done.stderr
+    assert path.read_bytes() == before
+
+
 def test_a_filter_that_matches_nothing_says_so(world: World, tmp_path: Path) -> None:
     done = run("scan", str(world.candles), "--exchange", "Bynance", env=world.environment("cli"), cwd=tmp_path)
-    assert "nothing matches" in done.stderr
-    assert "BINANCE" in done.stderr
+    assert "nothing matches --exchange 'Bynance'; there are markets of BINANCE" in done.stderr
+    done = run(
+        *("scan", str(world.candles), "--exchange", "binance", "--symbol", "btc"),
+        env=world.environment("cli"),
+        cwd=tmp_path,
+    )
+    assert "nothing matches" not in done.stderr

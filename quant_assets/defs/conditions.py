@@ -1,7 +1,7 @@
 """What assets ask for by themselves: how fresh they are to be, and when they are to be materialized.
 
-Here: freshness policies and automation conditions. Not here: what the clock asks for (schedules.py), and which of it
-is turned on (automation.py).
+Here: freshness policies and automation conditions. Not here: what the clock asks for (schedules.py), and what
+happenings ask for (sensors.py).
 """
 
 from datetime import timedelta

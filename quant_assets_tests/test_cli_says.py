@@ -1,0 +1,113 @@
+"""What the command line says where something is missing or old: the cause, what it means, what to do."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import orjson
+import pandas as pd
+import pytest
+
+from quant_assets.lake import Lake
+from quant_assets_tests.test_cli import run
+from quant_assets_tests.world import World
+
+
+def test_a_selections_account_counts_its_own_markets(world: World, tmp_path: Path) -> None:
+    world.scan("cli_selection")
+    done = run("scan", str(world.candles), "--symbol", "BTC", env=world.environment("cli_selection"), cwd=tmp_path)
+    line = next(line for line in done.stdout.splitlines() if line.startswith("open interest: "))
+    counts = [int(count) for count in re.findall(r"\d+", line)]
+    assert len(counts) == 6
+    assert sum(counts[:3]) == sum(counts[3:]) > 0
+
+
+def test_candles_of_another_day_are_told_of_with_the_moment_that_they_reach_to(world: World, tmp_path: Path) -> None:
+    candles = tmp_path / "candles"
+    candles.mkdir()
+    for timeframe, seconds in (("15m", 900), ("4h", 14_400)):
+        last = 1_768_843_800_000 // (seconds * 1000) * seconds * 1000  # 2026-01-19 17:30
+        bars = [
+            {"time": last - age * seconds * 1000, "open": 1, "high": 2, "low": 1, "close": 1.5, "volume": 1}
+            for age in range(300)
+        ]
+        (candles / f"BINANCE_BTCUSDT_{timeframe}.json").write_bytes(orjson.dumps(bars[::-1]))
+    environment = world.environment("cli_old")
+    done = run("scan", str(candles), "--max-wait", "0", env=environment, cwd=tmp_path)
+    assert "scan with --as-of 2026-01-19T17:30:00Z" in done.stderr
+    done = run(
+        "scan", str(candles), "--max-wait", "0", "--as-of", "2026-01-19T17:30:00Z", env=environment, cwd=tmp_path
+    )
+    assert "--as-of" not in done.stderr
+    assert "stale candles" not in done.stdout
+
+
+def test_an_environment_file_that_is_no_text_is_exit_2(world: World, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"COINALYZE_API_KEY=\xff\xfe")
+    done = run("scan", str(world.candles), env=world.environment("cli_env"), cwd=tmp_path)
+    assert done.returncode == 2
+    assert ".env" in done.stderr
+
+
+def test_a_provider_out_of_reach_is_named_with_what_it_means(world: World, tmp_path: Path) -> None:
+    environment = {**world.environment("cli_unreachable"), "COINALYZE_BASE_URL": "http://127.0.0.1:9/v1"}
+    done = run("resolve", "BTCUSDT", "BINANCE", env=environment, cwd=tmp_path)
+    assert "of http://127.0.0.1:9/v1 failed" in done.stderr
+    assert "there is none yet, so every market is neutral" in done.stderr
+
+
+def test_plan_without_a_key_says_what_it_means(world: World, tmp_path: Path) -> None:
+    done = run("plan", str(world.candles), env=world.environment("cli_bare", key=None), cwd=tmp_path)
+    assert done.returncode == 0
+    assert "no API key: set COINALYZE_API_KEY" in done.stderr
+
+
+def test_a_terminal_of_few_letters_costs_no_scan(world: World, tmp_path: Path) -> None:
+    environment = {**world.environment("cli"), "PYTHONIOENCODING": "ascii"}
+    done = run("scan", str(world.candles), "--symbol", "BTC", env=environment, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "feed: " in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        *(("dagster.yaml", text) for text in (b"a: [b", b"nonsense: 1", b"\xff\xfe", b"- 1")),
+        ("storage/history/runs.db", b"no database" * 1000),
+    ],
+)
+def test_an_instance_that_cannot_be_opened_is_exit_2_and_named(
+    world: World, tmp_path: Path, file: str, content: bytes
+) -> None:
+    environment = world.environment("cli_instance", key=None)
+    home = world.folder / "cli_instance" / "dagster"
+    assert run("resolve", "BTCUSDT", "BINANCE", env=environment, cwd=tmp_path).returncode == 0
+    before = next(home.rglob(Path(file).name))
+    kept = before.read_bytes()
+    before.write_bytes(content)
+    done = run("resolve", "BTCUSDT", "BINANCE", env=environment, cwd=tmp_path)
+    assert done.returncode == 2
+    assert str(home) in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    before.write_bytes(kept)
+
+
+@pytest.mark.parametrize(
+    ("table", "column"),
+    [
+        ("candle_files", "simulated"),
+        ("candle_files", "inode"),
+        ("candles", "volume"),
+        ("coinalyze_markets", "provider"),
+    ],
+)
+def test_tables_of_another_version_are_made_anew_and_cost_no_scan(
+    world: World, tmp_path: Path, table: str, column: str
+) -> None:
+    world.scan("cli_version")
+    path = Lake(world.settings("cli_version").lake_dir).path([table])
+    pd.read_parquet(path).drop(columns=column).to_parquet(path)
+    done = run("scan", str(world.candles), "--json", env=world.environment("cli_version"), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert column in pd.read_parquet(path)
