@@ -21,7 +21,7 @@ import dagster as dg
 import orjson
 import sqlalchemy
 from dagster._check import CheckError
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from yaml import YAMLError  # type: ignore[import-untyped]
 
 from quant_assets.definitions import build_definitions
@@ -76,7 +76,7 @@ def run_scan(
 ) -> ScanResult:
     """Scan one window: the market list first where it is due, then everything else. Raises ScanFailed."""
     started = time.monotonic()
-    with _told_of_a_full_disk(settings), open_instance(settings) as instance, _alone(settings):
+    with _told_of_a_full_disk(settings), open_instance(settings) as instance, _alone(settings, progress):
         definitions = build_definitions(settings, progress)
         list_seconds = min(max(max_wait_seconds, LEAST_LIST_SECONDS), MOST_LIST_SECONDS)
         listed = fetch_market_list_if_due(settings, definitions, instance, list_seconds)
@@ -237,13 +237,22 @@ def _home(settings: Settings) -> Path:
 
 
 @contextmanager
-def _alone(settings: Settings) -> Iterator[None]:
+def _alone(settings: Settings, progress: Progress) -> Iterator[None]:
     """Wait until no other command scans into this data folder: its tables of candles are one, whichever was the folder.
 
     What it was waited for has refreshed the same store, so little is left to ask for.
     """
-    with FileLock(settings.data_dir / "scan.lock"):
+    lock = FileLock(settings.data_dir / "scan.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        progress("another scan", 0, 1, "its turn first")
+        lock.acquire()
+        progress("another scan", 1, 1, "")
+    try:
         yield
+    finally:
+        lock.release()
 
 
 @contextmanager
