@@ -50,6 +50,7 @@ def detail(document: Document, signals: Sequence[Json], strategy: str, settings:
         "parts": [
             {
                 "kind": part.name,
+                "colour": part.colour,
                 "title": part.title,
                 "points": f"{figures.MINUS if part.name == PENALTY and part.points else ''}{part.points:.1f}",
                 "most": None if part.most is None else f"{part.most:g}",

@@ -14,7 +14,7 @@ from operator import attrgetter
 from typing import Any, Final
 
 from quant_assets.dashboard import figures
-from quant_assets.dashboard.words import PENALTY, most_points
+from quant_assets.dashboard.words import PENALTY, colour_of
 from quant_assets.feed.build import FRESH_SECONDS
 
 Json = Mapping[str, Any]
@@ -188,14 +188,13 @@ def _row(signal: Json) -> Row:
 def bar_of(parts: Mapping[str, float]) -> tuple[tuple[str, float, float], ...]:
     """Return the pieces of a score's bar from left to right; what a penalty takes off lies over the last of them.
 
-    A piece is its kind (the part's name where the page has a colour for it, else p0 to p5), left and width.
+    A piece is what its colour goes by, left and width.
     """
     pieces: list[tuple[str, float, float]] = []
     left = 0.0
     for index, (name, points) in enumerate(parts.items()):
         if name not in ("total", PENALTY) and points > 0:
-            kind = name if most_points(name) is not None else f"p{index % 6}"
-            pieces.append((kind, round(left, 1), round(min(points, max(100 - left, 0)), 1)))
+            pieces.append((colour_of(name, index), round(left, 1), round(min(points, max(100 - left, 0)), 1)))
             left = min(left + points, 100.0)
     penalty = min(parts.get(PENALTY, 0.0), left)
     if penalty > 0:

@@ -22,6 +22,7 @@ class Part:
     """One line of a score's explanation; `most` is None for a part that nobody told us about."""
 
     name: str
+    colour: str
     title: str
     points: float
     most: float | None
@@ -59,11 +60,16 @@ def reason_words(reason: str | None) -> str:
 def explained(signal: Json) -> list[Part]:
     """Explain a score part by part, in the order of the feed."""
     parts = []
-    for name, points in signal["details"]["score_breakdown"].items():
+    for index, (name, points) in enumerate(signal["details"]["score_breakdown"].items()):
         if name != "total":
             title, most, words = _PARTS.get(name, (name.replace("_", " "), None, lambda _: ""))
-            parts.append(Part(name, title, points, most, words(signal)))
+            parts.append(Part(name, colour_of(name, index), title, points, most, words(signal)))
     return parts
+
+
+def colour_of(name: str, index: int) -> str:
+    """Return what the page's colour of a part goes by: its name where there is one, else its place, p0 to p5."""
+    return name if most_points(name) is not None else f"p{index % 6}"
 
 
 def most_points(name: str) -> float | None:

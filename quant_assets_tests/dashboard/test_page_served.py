@@ -129,7 +129,7 @@ def test_a_foreign_strategys_parts_and_reasons_are_shown_by_name(site: Site) -> 
     assert (part.title, part.most, part.words) == ("moon phase", None, "")
     assert reason_words("new_moon") == "new moon"
     (row,) = rows_of([foreign])
-    assert row.bar == (("p0", 0.0, 12.0),)
+    assert row.bar == ((part.colour, 0.0, 12.0),) == (("p0", 0.0, 12.0),)
 
 
 def test_a_penalty_lies_over_the_end_of_the_bar(site: Site) -> None:
