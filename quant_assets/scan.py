@@ -223,8 +223,8 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
                 raise
             reason = str(error).strip().partition("\n")[0]
             raise SettingsError(
-                f"Dagster's instance in {home} cannot be opened ({reason:.300}); mend its dagster.yaml, or move away "
-                "what is damaged: it is made anew, without the records of earlier runs"
+                f"Dagster's instance in {home} cannot be opened ({reason:.300}); see to its dagster.yaml and to what "
+                "that names. Damaged records may be moved away: they begin anew, and no table or feed is lost"
             ) from None
 
 
