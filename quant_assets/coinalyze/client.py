@@ -16,10 +16,10 @@ from typing import Final, TypeVar
 import requests
 from pydantic import SecretStr
 from requests.auth import AuthBase
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
 
 from quant_assets.coinalyze.budget import LONGEST_PAUSE_SECONDS, CallBudget
-from quant_assets.coinalyze.errors import BadRequest, KeyMissing, KeyRefused, ProviderUnavailable
+from quant_assets.coinalyze.errors import BadRequest, KeyMissing, KeyRefused, OutOfTime, ProviderUnavailable
 from quant_assets.coinalyze.models import (
     Answer,
     BrokenBody,
@@ -224,10 +224,8 @@ class CoinalyzeClient:
         def count_retry(_: RetryCallState) -> None:
             self.usage.retries += 1
 
-        enough = stop_after_attempt(self._attempts)
-
         def stop(state: RetryCallState) -> bool:
-            return enough(state) or (deadline is not None and self.budget.now() >= deadline)
+            return state.attempt_number >= self._attempts or (deadline is not None and self.budget.now() >= deadline)
 
         retrying = Retrying(
             retry=retry_if_exception_type((_Transient, BrokenBody)),
@@ -237,11 +235,15 @@ class CoinalyzeClient:
             before_sleep=count_retry,
             retry_error_callback=lambda _: None,
         )
-        result = retrying(attempt)
+        try:
+            result = retrying(attempt)
+        except OutOfTime:
+            if not last_failure:  # else that is what kept the answer from coming in time
+                raise
+            result = None
         if result is None:
-            times = retrying.statistics.get("attempt_number", self._attempts)
-            how = f"{what} of {self._base_url} failed {times} times, at last: {last_failure}"
-            raise ProviderUnavailable(f"{how}; try again later")
+            said = f"failed {retrying.statistics['attempt_number']} times, at last: {last_failure}; try again later"
+            raise ProviderUnavailable(f"{what} of {self._base_url} {said}")
         return result
 
     def _send(self, endpoint: str, query: Mapping[str, str], what: str, deadline: float | None) -> Sent:

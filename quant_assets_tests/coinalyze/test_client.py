@@ -276,6 +276,15 @@ def test_a_retry_after_that_makes_no_sense_is_passed_over(make_client: MakeClien
     assert client.usage.rate_limited == 1
 
 
+def test_a_failure_that_used_up_the_time_is_told_and_not_that_time_is_up(
+    make_client: MakeClient, clock: VirtualClock
+) -> None:
+    with ScriptedServer(Canned(body=b"<html>maintenance</html>")) as server:
+        client = make_client(server.url)
+        with pytest.raises(ProviderUnavailable, match="not JSON"):
+            client.exchanges(deadline=clock.now + 1e-6)
+
+
 def test_a_deadline_bounds_the_attempts_and_the_lists_too(make_client: MakeClient, clock: VirtualClock) -> None:
     with ScriptedServer(Canned(429, b"{}", {"Retry-After": "40"})) as server:
         client = make_client(server.url)

@@ -93,7 +93,7 @@ def test_the_feed_follows_a_refresh(watched: Watched) -> None:
                 or last_window() != window
             )
 
-        wait_for(followed, 180, "signals and feed after the refresh")
+        wait_for(followed, 400, "signals and feed after the refresh")
         if last_window() == window:  # the next one is another run's
             break
     assert watched.written_at() > before
