@@ -6,6 +6,7 @@ what the models mean.
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
 from typing import Any, TypeVar
@@ -32,7 +33,7 @@ def read_user_file(path: Path, model: type[Model], error: type[ValueError]) -> M
 
     Raises `error` for a file that cannot be read, is no TOML, or holds an unknown or impossible value.
     """
-    if not path.exists() and not path.is_symlink():  # a link that leads nowhere is a mistake, and said
+    if not os.path.lexists(path):  # a link that leads nowhere is there: a mistake, and said
         return model()
     try:
         return model.model_validate(read_toml(path.read_text(encoding="utf-8")))

@@ -44,12 +44,17 @@ def room_of(path: Path) -> str:
 
 def imports_of(path: Path) -> set[str]:
     """Return the modules that a file imports, those inside functions and for type checking included."""
+    return imports_in(ast.parse(path.read_text(encoding="utf-8")), str(path))
+
+
+def imports_in(tree: ast.AST, name: str) -> set[str]:
+    """Return the modules and names that a module imports, each with its whole path."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
+            assert node.level == 0, f"{name}: relative import"
             found.add(node.module or "")
             found.update(f"{node.module}.{alias.name}" for alias in node.names)
     return found
@@ -97,10 +102,7 @@ def test_nothing_that_lies_on_disk_is_ever_run_as_code(path: Path) -> None:
 def what_runs(text: str) -> set[str]:
     """Return what a module uses that could run what it reads."""
     tree = ast.parse(text)
-    modules = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom):
-            modules |= {str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)}
+    modules = imports_in(tree, "the module")
     parts = {name for module in modules for name in (module, module.split(".")[0], module.split(".")[-1])}
     found = parts & RUNS_WHAT_IT_READS
     found |= {name for name in modules if name in {"yaml.load", "yaml.load_all"}}

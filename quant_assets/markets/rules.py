@@ -6,6 +6,7 @@ Here: the rules as one frozen model, and reading them from a TOML file. Not here
 
 from __future__ import annotations
 
+import os
 import tomllib
 import unicodedata
 from collections.abc import Mapping
@@ -162,7 +163,7 @@ def load_rules(path: Path) -> ResolutionRules:
 
 def rules_from(path: Path) -> ResolutionRules:
     """Read the user's rules as `load_rules` does; the defaults where there is no such file."""
-    return load_rules(path) if path.exists() or path.is_symlink() else ResolutionRules()
+    return load_rules(path) if os.path.lexists(path) else ResolutionRules()
 
 
 def nfc(text: str) -> str:
