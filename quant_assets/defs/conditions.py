@@ -28,6 +28,14 @@ _UNPARTITIONED: Final = dg.AssetSelection.assets("candles", "candle_files", "sym
 #: Where one of these is missing, the newest before it serves.
 _CARRIED_FORWARD: Final = dg.AssetSelection.assets(*DATASETS)
 
+_INPUTS_UPDATED: Final = _Condition.any_deps_match(_Condition.newly_updated())
+#: An input was materialized after the asset was, and after the asset was asked for. Dagster's `any_deps_updated()` and
+#: `since_last_handled()` do not tell which came first when both lie between two looks: their `|` and `&` pass on no
+#: moments, so an input that was refreshed a few seconds after a scan would be followed by nothing.
+_INPUTS_ARE_NEWER: Final = (
+    _INPUTS_UPDATED.since(_Condition.newly_updated()) & _INPUTS_UPDATED.since(_Condition.newly_requested())
+) | _Condition.any_deps_match(_Condition.will_be_requested())
+
 #: The list is fetched when it is missing, of another provider, or about to be too old. Looked at once an hour, so that
 #: a provider that is down is not asked at every tick.
 BEFORE_IT_IS_TOO_OLD: Final[dg.AutomationCondition[dg.AssetKey]] = (
@@ -44,10 +52,9 @@ BEFORE_IT_IS_TOO_OLD: Final[dg.AutomationCondition[dg.AssetKey]] = (
 #: The map costs no call, so it follows a new list at once, and is made again before it is a day old.
 FOLLOWS_THE_LIST: Final[dg.AutomationCondition[dg.AssetKey]] = (
     (
-        _Condition.any_deps_updated().allow(_LIST)
-        | _Condition.freshness_warned().newly_true()
-        | _Condition.freshness_failed().newly_true()
-    ).since_last_handled()
+        _INPUTS_ARE_NEWER.allow(_LIST)
+        | (_Condition.freshness_warned().newly_true() | _Condition.freshness_failed().newly_true()).since_last_handled()
+    )
     & ~_Condition.any_deps_missing().ignore(_LIST)
     & ~_Condition.in_progress()
 ).with_label("follows the list, before it is too old")
@@ -62,11 +69,11 @@ FILLS_ITS_GAPS: Final[dg.AutomationCondition[dg.AssetKey]] = (
     & ~_Condition.in_progress()
 ).with_label("fills its gaps")
 
-#: The newest window again, when one of its inputs was refreshed by a run that did not go on to here.
+#: The newest window again, when one of its inputs was refreshed by a run that did not come to here.
 FOLLOWS_ITS_INPUTS: Final[dg.AutomationCondition[dg.AssetKey]] = (
     (
         _Condition.in_latest_time_window()
-        & _Condition.any_deps_updated().ignore(_UNPARTITIONED).since_last_handled()
+        & _INPUTS_ARE_NEWER.ignore(_UNPARTITIONED)
         & ~_Condition.any_deps_missing().ignore(_LIST | _CARRIED_FORWARD)
         & ~_Condition.any_deps_in_progress().ignore(_UNPARTITIONED)
         & ~_Condition.in_progress()

@@ -83,6 +83,43 @@ def test_a_scan_leaves_nothing_to_do_and_a_refresh_is_followed_by_signals_and_fe
         assert evaluated.at(moment + timedelta(seconds=60)) == {}
 
 
+def test_what_comes_later_counts_where_scans_and_refreshes_lie_between_two_looks(world: World) -> None:
+    with fresh(world, "between") as evaluated:
+        moment, follow = world.window.end, {name: {world.window.key} for name in BY_WINDOW - {*DATASETS}}
+        evaluated.at(moment)
+        run(evaluated, "scan", world.window)
+        run(evaluated, "refresh", world.window)
+        assert evaluated.at(moment + timedelta(seconds=30)) == follow
+        run(evaluated, "refresh", world.window)  # what was asked for may have begun before
+        assert evaluated.at(moment + timedelta(seconds=60)) == follow
+        run(evaluated, "refresh", world.window)
+        run(evaluated, "analyse", world.window)
+        assert evaluated.at(moment + timedelta(seconds=90)) == {}
+
+
+def test_a_scan_that_broke_off_behind_the_derivatives_is_gone_on_with_once(world: World) -> None:
+    with fresh(world, "broken_off") as evaluated:
+        evaluated.at(world.window.end)
+        in_the_way = world.folder / "broken_off" / "lake" / "features"
+        in_the_way.parent.mkdir(parents=True, exist_ok=True)
+        in_the_way.touch()
+        run(evaluated, "scan", world.window, must_succeed=False)
+        in_the_way.unlink()
+        follow = {name: {world.window.key} for name in BY_WINDOW - {*DATASETS}}
+        assert evaluated.at(world.window.end + timedelta(seconds=30)) == follow
+        assert evaluated.at(world.window.end + timedelta(seconds=60)) == {}
+
+
+def test_a_list_that_comes_right_after_the_map_is_followed(world: World) -> None:
+    with fresh(world, "map") as evaluated:
+        evaluated.at(world.window.end)
+        run(evaluated, "scan", world.window)
+        fetch_list = evaluated.definitions.resolve_job_def("market_list")
+        assert fetch_list.execute_in_process(instance=evaluated.instance).success
+        assert evaluated.at(world.window.end + timedelta(seconds=30)) == {"symbol_map": {""}}
+        assert evaluated.at(world.window.end + timedelta(seconds=60)) == {}
+
+
 def test_a_missed_night_is_asked_for_at_once_and_only_once_without_its_newest_window(world: World) -> None:
     with fresh(world, "night") as evaluated:
         evaluated.at(world.window.end)
@@ -159,6 +196,7 @@ def test_list_and_map_are_made_anew_when_their_policy_says_so(world: World, turn
                     state_change_timestamp=hour.timestamp(),
                 )
             )
-        asked = [evaluated.at(hour + timedelta(minutes=minutes)) for minutes in (69, 128, 129)]
-        assert sum("symbol_map" in tick for tick in asked) == 1
-        assert ["coinalyze_markets" in tick for tick in asked] == [False, True, False]
+        asked = [evaluated.at(hour + timedelta(minutes=minutes)) for minutes in (69, 70, 128, 129)]
+        assert ["coinalyze_markets" in tick for tick in asked] == [False, False, True, False]
+        # By its policy, and once more with the list.
+        assert ["symbol_map" in tick for tick in asked] == [True, False, True, False]
