@@ -88,12 +88,10 @@ def test_the_feed_follows_a_refresh(watched: Watched) -> None:
         assert watched.live.finished_run(watched.live.launch("refresh", window.key))["status"] == "SUCCESS"
 
         def followed(window: Window = window) -> bool:
-            return (
-                any(run["tags"].get("dagster/partition") == window.key for run in watched.runs_of("keep_up"))
-                or last_window() != window
-            )
+            (made,) = watched.live.materialized("features", limit=1)
+            return made["run"] in {run["runId"] for run in watched.runs_of("keep_up")} or last_window() != window
 
-        wait_for(followed, 400, "signals and feed after the refresh")
+        wait_for(followed, 240, "signals and feed after the refresh")
         if last_window() == window:  # the next one is another run's
             break
     assert watched.written_at() > before
