@@ -36,17 +36,17 @@ _INPUTS_ARE_NEWER: Final = (
     _INPUTS_UPDATED.since(_Condition.newly_updated()) & _INPUTS_UPDATED.since(_Condition.newly_requested())
 ) | _Condition.any_deps_match(_Condition.will_be_requested())
 
-#: The list is fetched when it is missing, of another provider, or about to be too old. Looked at once an hour, so that
-#: a provider that is down is not asked at every tick.
+_ONCE_AN_HOUR: Final = _Condition.cron_tick_passed("7 * * * *")
+_LIST_IS_DUE: Final = (
+    _Condition.missing()
+    | _Condition.freshness_warned()
+    | _Condition.freshness_failed()
+    | _Condition.code_version_changed().since_last_handled()
+)
+#: The list is fetched as soon as it is missing. While it is missing still, of another provider, or about to be too old,
+#: once an hour, so that a provider that is down is not asked at every look.
 BEFORE_IT_IS_TOO_OLD: Final[dg.AutomationCondition[dg.AssetKey]] = (
-    (
-        _Condition.missing()
-        | _Condition.freshness_warned()
-        | _Condition.freshness_failed()
-        | _Condition.code_version_changed().since_last_handled()
-    )
-    & ~_Condition.in_progress()
-    & _Condition.cron_tick_passed("7 * * * *")
+    (_Condition.missing().newly_true() | (_LIST_IS_DUE & _ONCE_AN_HOUR)) & ~_Condition.in_progress()
 ).with_label("before it is too old")
 
 #: The map costs no call, so it follows a new list at once, and is made again before it is a day old.

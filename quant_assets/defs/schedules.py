@@ -12,6 +12,7 @@ import dagster as dg
 
 from quant_assets.clock import Clock
 from quant_assets.defs.jobs import prune_job, refresh_job, scan_job
+from quant_assets.lake import Lake
 from quant_assets.windows import LENGTH, Window
 
 #: A scan by the clock publishes within the first minute; refreshes go on from there.
@@ -52,9 +53,11 @@ _TICKS: Final = ",".join(str(quarter + minute) for quarter in (0, 15, 30, 45) fo
     description="Two, six and ten minutes later: go on asking for that window, until shortly before the next turn.",
 )
 def refresh_until_the_next_scan(
-    context: dg.ScheduleEvaluationContext, clock: dg.ResourceParam[Clock]
+    context: dg.ScheduleEvaluationContext, clock: dg.ResourceParam[Clock], lake: dg.ResourceParam[Lake]
 ) -> dg.RunRequest | dg.SkipReason:
-    """Ask for a refresh of the window that has ended before this tick."""
+    """Ask for a refresh of the window that has ended before this tick, once a scan has said for which markets."""
+    if not lake.path(["candles"]).exists():
+        return dg.SkipReason("no candles have been read yet; the first scan does that")
     tick = context.scheduled_execution_time
     minute = tick.minute % 15
     following = next((later for later in REFRESH_MINUTES if later > minute), 15)

@@ -147,14 +147,15 @@ def test_a_window_whose_run_failed_is_tried_once_more_when_the_next_has_come(wor
         assert evaluated.at(following + LENGTH) == every_asset({Window(world.window.end + LENGTH).key})
 
 
-def test_the_market_list_is_asked_for_once_an_hour_while_it_is_missing_and_the_map_follows_it(world: World) -> None:
+def test_a_missing_list_is_asked_for_at_once_and_then_once_an_hour_and_the_map_follows_it(world: World) -> None:
     with environment(COINALYZE_API_KEY=DEFAULT_KEY, DAGSTER_HOME=str(world.folder / "list" / "dagster")):
         settings = world.settings("list")
         definitions = build_definitions(settings)
         with open_instance(settings) as instance:
             evaluated = Evaluated(definitions, instance)
             hour = world.moment.replace(minute=0, second=0, microsecond=0)
-            evaluated.at(hour)
+            assert evaluated.at(hour) == {"coinalyze_markets": {""}}
+            assert evaluated.at(hour + timedelta(minutes=1)) == {}
             assert evaluated.at(hour + timedelta(minutes=8)) == {"coinalyze_markets": {""}}
             assert evaluated.at(hour + timedelta(minutes=9)) == {}
             assert evaluated.at(hour + timedelta(minutes=68)) == {"coinalyze_markets": {""}}
