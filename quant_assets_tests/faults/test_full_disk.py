@@ -169,8 +169,8 @@ def test_a_refresh_whose_disk_fills_up_sends_at_most_one_request_in_vain_and_goe
 
 @pytest.fixture(scope="module")
 def on_a_disk(world: World) -> Iterator[Disk]:
-    """A data folder on a disk of its own, with a scan's feed in it."""
-    with disk(world.folder / "on_a_disk", 24_000) as made:
+    """A data folder on a disk of its own, with a scan's feed in it, and room for what scans that fail leave behind."""
+    with disk(world.folder / "on_a_disk", rounds(24_000, 150_000)) as made:
         world.scan("on_a_disk")
         yield made
 
