@@ -100,7 +100,7 @@ class Lapse:
 
     def run(self, instance: dg.DagsterInstance, schedule: dg.ScheduleDefinition, tick: datetime) -> None:
         """Evaluate a schedule at its tick, and run what it asks for."""
-        resources = {"clock": self.clock} if schedule.required_resource_keys else {}
+        resources = {name: (self.definitions.resources or {})[name] for name in schedule.required_resource_keys}
         request: Any = schedule(dg.build_schedule_context(scheduled_execution_time=tick, resources=resources))
         if isinstance(request, dg.SkipReason):
             self.failed.append(f"{schedule.name} passed over {tick:%H:%M}")
