@@ -57,7 +57,7 @@ types: setup
 	$(BIN)/mypy
 
 tests: setup
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not speed" --cov --cov-report= --durations=10
+	$(BIN)/python -m pytest -n 3 --dist loadfile -m "not speed" --cov --cov-report= --durations=10
 
 coverage:
 	$(BIN)/coverage report --include='$(DOMAIN)' --fail-under=90

@@ -16,19 +16,6 @@ from quant_assets_tests.world import World, small_world
 settings.register_profile("shared machine", deadline=None)
 settings.load_profile("shared machine")
 
-#: Files that mostly wait for Dagster's own processes. They begin first, so that nothing waits for them in the end.
-WAITING = (
-    "test_automation_live.py",
-    "test_dagster_dev.py",
-    "test_in_the_browser.py",
-    "test_lasting_installation.py",
-    "test_lost_machine.py",
-)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.path.name not in WAITING)
-
 
 def pytest_report_header() -> str:
     return f"faults: {'long' if LONG else 'short'} form, seed {SEED}"
