@@ -29,9 +29,9 @@ _UNPARTITIONED: Final = dg.AssetSelection.assets("candles", "candle_files", "sym
 _CARRIED_FORWARD: Final = dg.AssetSelection.assets(*DATASETS)
 
 _INPUTS_UPDATED: Final = _Condition.any_deps_match(_Condition.newly_updated())
-#: An input was materialized after the asset was, and after the asset was asked for. Dagster's `any_deps_updated()` and
-#: `since_last_handled()` do not tell which came first when both lie between two looks: their `|` and `&` pass on no
-#: moments, so an input that was refreshed a few seconds after a scan would be followed by nothing.
+#: An input was materialized after the asset was, and after the asset was asked for; or it is asked for now. Dagster's
+#: `any_deps_updated()` and `since_last_handled()` do not tell which came first when both lie between two looks: their
+#: `|` and `&` pass on no moments, so an input that was refreshed right after a scan would be followed by nothing.
 _INPUTS_ARE_NEWER: Final = (
     _INPUTS_UPDATED.since(_Condition.newly_updated()) & _INPUTS_UPDATED.since(_Condition.newly_requested())
 ) | _Condition.any_deps_match(_Condition.will_be_requested())
