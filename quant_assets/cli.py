@@ -163,7 +163,8 @@ def plan(
     from quant_assets.terminal import plan_lines, shown_progress  # noqa: PLC0415
 
     with shown_progress() as progress:
-        planned = plan_refresh(settings, folder.absolute(), Window.last_complete(datetime.now(UTC)), progress)
+        now = datetime.now(UTC)
+        planned = plan_refresh(settings, folder.absolute(), Window.last_complete(now), progress, now=now)
         account: dict[str, Any] = dict(planned.account)
         if hours and len(planned.items):
             ours, plain = simulate_refresh(planned, settings.calls_per_minute, hours, progress)
@@ -189,27 +190,21 @@ def resolve(
     exchange: Annotated[str, typer.Argument(help="Exchange as the candle files write it.")],
     as_json: Json = False,
 ) -> None:
-    """Show which Coinalyze symbols serve one market: its row of the symbol map."""
+    """Show which Coinalyze symbols serve one market now: its row of the symbol map."""
     import pandas as pd  # noqa: PLC0415
 
-    from quant_assets.definitions import build_definitions  # noqa: PLC0415
-    from quant_assets.lake import Lake  # noqa: PLC0415
-    from quant_assets.markets import list_of_provider, resolve_markets, rules_from  # noqa: PLC0415
-    from quant_assets.scan import fetch_market_list_if_due, open_instance  # noqa: PLC0415
+    from quant_assets.mapping import map_that_serves  # noqa: PLC0415
 
     if not symbol.strip() or not exchange.strip():
         refuse("a market has a symbol and an exchange, such as: quant-assets resolve BTCUSDT BINANCE")
     settings = read_settings()
     check_files(settings)
     _quiet_dagster()
-    with open_instance(settings) as instance:
-        listed = fetch_market_list_if_due(settings, build_definitions(settings), instance)
-    if listed.problem:
-        say(listed.problem)
-    market_list = list_of_provider(Lake(settings.lake_dir).read_sound(["coinalyze_markets"]), settings.provider)
-    rules = rules_from(settings.rules_path)
     market = pd.DataFrame({"exchange": [exchange], "symbol": [symbol]})
-    row = resolve_markets(market, market_list, now=datetime.now(UTC), rules=rules).iloc[0]
+    symbol_map, problem = map_that_serves(settings, market, datetime.now(UTC))
+    if problem:
+        say(problem)
+    row = symbol_map.iloc[0]
     if as_json:
         print(orjson.dumps({name: _native(value) for name, value in row.items()}, option=orjson.OPT_INDENT_2).decode())
         return

@@ -6,25 +6,23 @@ Nothing is asked for but a market list that is due. Not here: deciding (quant_as
 
 from __future__ import annotations
 
-import time
+from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from quant_assets.definitions import build_definitions
-from quant_assets.derivatives.datasets import DATASETS, Dataset
-from quant_assets.derivatives.planner import items_table, needed_from, rank
+from quant_assets.derivatives.datasets import DATASETS
+from quant_assets.derivatives.due import items_and_due
 from quant_assets.derivatives.policy import RefreshPolicy, load_policy
 from quant_assets.derivatives.simulation import SimulatedDay, by_policy, round_robin, simulate
 from quant_assets.derivatives.store import DerivativesStore
-from quant_assets.lake import Lake
-from quant_assets.markets import list_of_provider, read_candles, resolve_markets, rules_from
+from quant_assets.mapping import map_that_serves
+from quant_assets.markets import read_candles
 from quant_assets.progress import Progress
-from quant_assets.scan import fetch_market_list_if_due, open_instance
 from quant_assets.settings import Settings
 from quant_assets.signals import features_table, market_interest
 from quant_assets.windows import Window
@@ -40,25 +38,18 @@ class RefreshPlan:
     notes: tuple[str, ...]
 
 
-def plan_refresh(settings: Settings, folder: Path, window: Window, progress: Progress) -> RefreshPlan:
-    """Work out what a refresh of `window` would ask for. Raises CandleFolderError, RulesError and PolicyError."""
+def plan_refresh(settings: Settings, folder: Path, window: Window, progress: Progress, *, now: datetime) -> RefreshPlan:
+    """Work out what a refresh of `window` would ask for at `now`.
+
+    Raises CandleFolderError, RulesError, PolicyError and StoreError.
+    """
     policy = load_policy(settings.policy_path)
-    with open_instance(settings) as instance:
-        listed = fetch_market_list_if_due(settings, build_definitions(settings), instance)
-    market_list = list_of_provider(Lake(settings.lake_dir).read_sound(["coinalyze_markets"]), settings.provider)
-    rules = rules_from(settings.rules_path)
     candles = read_candles(folder, progress=progress)
     markets = candles.files.loc[candles.files["status"] == "read", ["exchange", "symbol"]].drop_duplicates()
-    symbol_map = resolve_markets(markets, market_list, now=datetime.fromtimestamp(time.time(), UTC), rules=rules)
+    symbol_map, problem = map_that_serves(settings, markets, now)
     interest = market_interest(features_table(candles.bars, symbol_map, {}, window, progress))
-    store = DerivativesStore(settings.store_dir / "derivatives.sqlite")
-    known: dict[Dataset, dict[str, int]] = {
-        dataset: store.known(dataset, set(symbol_map[f"{dataset}_symbol"]) - {""}, needed_from(window))
-        for dataset in DATASETS
-    }
-    store.close()
-    items = items_table(symbol_map, known, interest)
-    due = rank(items, window.end_seconds, policy)
+    with closing(DerivativesStore(settings.store_dir / "derivatives.sqlite")) as store:
+        items, due = items_and_due(store, symbol_map, window, policy, interest=interest)
     account = {
         "window": window.key,
         "markets": len(symbol_map),
@@ -67,12 +58,15 @@ def plan_refresh(settings: Settings, folder: Path, window: Window, progress: Pro
         },
         "symbols": int(items["symbol"].nunique()),
         "markets_in_focus": int(interest["focus"].sum()),
-        "datasets": {dataset: _of_dataset(items, due, number, window) for number, dataset in enumerate(DATASETS)},
+        "datasets": {
+            dataset: _of_dataset(items, due, number, window, settings.calls_per_minute)
+            for number, dataset in enumerate(DATASETS)
+        },
         "calls_per_minute": settings.calls_per_minute,
         "calls_due": len(due),
-        "minutes": max(len(due) - 1, 0) // settings.calls_per_minute,
+        "minutes": least_minutes(len(due), settings.calls_per_minute),
     }
-    return RefreshPlan(items, policy, account, (listed.problem,) if listed.problem else ())
+    return RefreshPlan(items, policy, account, (problem,) if problem else ())
 
 
 def simulate_refresh(
@@ -106,13 +100,22 @@ def simulation_account(day: SimulatedDay) -> dict[str, Any]:
     }
 
 
-def _of_dataset(items: pd.DataFrame, due: pd.DataFrame, number: int, window: Window) -> dict[str, Any]:
+def least_minutes(calls: int, calls_per_minute: int) -> int:
+    """Return the whole minutes that so many calls take at the least, since the minute slides."""
+    return max(calls - 1, 0) // calls_per_minute
+
+
+def _of_dataset(
+    items: pd.DataFrame, due: pd.DataFrame, number: int, window: Window, calls_per_minute: int
+) -> dict[str, Any]:
     of_dataset = items[items["dataset"] == number]
+    calls = int((due["dataset"] == number).sum())
     ages = (window.end_seconds - of_dataset["known_through"]).dropna() / 60
     return {
         "symbols": len(of_dataset),
         "known": len(ages),
         "median_age_minutes": float(ages.median()) if len(ages) else None,
         "oldest_minutes": float(ages.max()) if len(ages) else None,
-        "due": int((due["dataset"] == number).sum()),
+        "due": calls,
+        "minutes": least_minutes(calls, calls_per_minute),
     }

@@ -32,7 +32,7 @@ from quant_assets.lake import DOCUMENT_SUFFIX, Lake
 from quant_assets.markets import list_of_provider
 from quant_assets.progress import Progress
 from quant_assets.settings import Settings, SettingsError, unfit_for_databases
-from quant_assets.signals import STALE_CANDLES
+from quant_assets.signals import INSUFFICIENT_HISTORY, STALE_CANDLES
 from quant_assets.windows import Window
 
 #: The two calls of a market list that is due get this much time, whatever is left for the refresh.
@@ -122,8 +122,22 @@ class MarketListRun:
 
     calls: int = 0
     requests: int = 0
+    rate_limited: int = 0
+    waited_seconds: float = 0.0
     problem: str = ""
     key_refused: bool = False
+
+    @classmethod
+    def of(cls, spent: Mapping[str, Any], problem: str = "", *, key_refused: bool = False) -> MarketListRun:
+        """Take what was spent from the metadata of a run, which a run that never came to asking leaves out."""
+        return cls(
+            int(spent.get("calls", 0)),
+            int(spent.get("requests", 0)),
+            int(spent.get("rate_limited", 0)),
+            float(spent.get("waited_seconds", 0.0)),
+            problem,
+            key_refused,
+        )
 
 
 def _spent(listed: MarketListRun, refreshed: Sequence[Mapping[str, Any]]) -> dict[str, float]:
@@ -131,9 +145,9 @@ def _spent(listed: MarketListRun, refreshed: Sequence[Mapping[str, Any]]) -> dic
     return {
         "calls": listed.calls + sum(int(metadata["calls"].value) for metadata in refreshed),
         "requests": listed.requests + sum(int(metadata["requests"].value) for metadata in refreshed),
-        "rate_limited": int(refreshed[0]["rate_limited"].value),
+        "rate_limited": listed.rate_limited + int(refreshed[0]["rate_limited"].value),
         "cache_hits": sum(int(metadata["cache_hits"].value) for metadata in refreshed),
-        "waited_seconds": float(refreshed[0]["waited_seconds"].value),
+        "waited_seconds": round(listed.waited_seconds + float(refreshed[0]["waited_seconds"].value), 3),
     }
 
 
@@ -152,7 +166,8 @@ def _notes(listed: MarketListRun, materializations: Mapping[str, Mapping[str, An
 
 def _all_too_old(feed: Mapping[str, Any], materializations: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     """Say what to do where no candle reaches to the window, as with files of another day."""
-    if feed["signals"] and all(signal["details"]["reason"] == STALE_CANDLES for signal in feed["signals"]):
+    reasons = {signal["details"]["reason"] for signal in feed["signals"]}
+    if STALE_CANDLES in reasons and reasons <= {STALE_CANDLES, INSUFFICIENT_HISTORY}:
         reach = datetime.fromtimestamp(materializations["candles"]["reach_to"].value, UTC)
         yield (
             f"no candle is as new as the window {feed['window']}; they reach to {reach:%Y-%m-%d %H:%M}: "
@@ -175,14 +190,11 @@ def fetch_market_list_if_due(
         },
     )
     if result.success:
-        spent = _materialized(result)["coinalyze_markets"]
-        return MarketListRun(int(spent["calls"].value), int(spent["requests"].value))
-    message, metadata = _failure(result)
-    return MarketListRun(
-        int(metadata.get("calls", 0)),
-        int(metadata.get("requests", 0)),
-        f"market list: {message}; {_served_instead(settings)}",
-        metadata.get("error") == "KeyRefused",
+        metadata = _materialized(result)["coinalyze_markets"]
+        return MarketListRun.of({name: value.value for name, value in metadata.items()})
+    message, spent = _failure(result)
+    return MarketListRun.of(
+        spent, f"market list: {message}; {_served_instead(settings)}", key_refused=spent.get("error") == "KeyRefused"
     )
 
 

@@ -145,12 +145,12 @@ def plan_lines(account: Mapping[str, Any]) -> Iterator[str]:
         f"{resolution['neutral']} neutral), {account['symbols']} distinct symbols, "
         f"{account['markets_in_focus']} markets in focus"
     )
-    yield f"{'':18}{'symbols':>9}{'known':>9}{'median age':>12}{'oldest':>10}{'due now':>9}"
+    yield f"{'':18}{'symbols':>9}{'known':>9}{'median age':>12}{'oldest':>10}{'due now':>9}{'takes':>9}"
     for dataset, of_dataset in account["datasets"].items():
         yield (
             f"{dataset:18}{of_dataset['symbols']:>9}{of_dataset['known']:>9}"
             f"{_minutes(of_dataset['median_age_minutes']):>12}{_minutes(of_dataset['oldest_minutes']):>10}"
-            f"{of_dataset['due']:>9}"
+            f"{of_dataset['due']:>9}{_minutes(of_dataset['minutes']):>9}"
         )
     yield (
         f"{account['calls_due']} calls due: at least {account['minutes']} min at {account['calls_per_minute']} a minute"

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import re
+import time
+from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import orjson
 import pandas as pd
 import pytest
 
+from quant_assets.derivatives.store import DerivativesStore, Fetched
 from quant_assets.lake import Lake
+from quant_assets.windows import Window
+from quant_assets_tests.coinalyze.scripted import Canned
+from quant_assets_tests.faults.gate import Gate
 from quant_assets_tests.test_cli import run
 from quant_assets_tests.world import World
 
@@ -23,7 +30,10 @@ def test_a_selections_account_counts_its_own_markets(world: World, tmp_path: Pat
     assert sum(counts[:3]) == sum(counts[3:]) > 0
 
 
-def test_candles_of_another_day_are_told_of_with_the_moment_that_they_reach_to(world: World, tmp_path: Path) -> None:
+@pytest.mark.parametrize("beside", ["", "MEXC_SSVUSDT_15m.json"], ids=["alone", "beside a market of too few bars"])
+def test_candles_of_another_day_are_told_of_with_the_moment_that_they_reach_to(
+    world: World, tmp_path: Path, beside: str
+) -> None:
     candles = tmp_path / "candles"
     candles.mkdir()
     for timeframe, seconds in (("15m", 900), ("4h", 14_400)):
@@ -33,7 +43,9 @@ def test_candles_of_another_day_are_told_of_with_the_moment_that_they_reach_to(w
             for age in range(300)
         ]
         (candles / f"BINANCE_BTCUSDT_{timeframe}.json").write_bytes(orjson.dumps(bars[::-1]))
-    environment = world.environment("cli_old")
+    if beside:
+        (candles / beside).write_bytes((candles / "BINANCE_BTCUSDT_15m.json").read_bytes())
+    environment = world.environment(f"cli_old_{len(beside)}")
     done = run("scan", str(candles), "--max-wait", "0", env=environment, cwd=tmp_path)
     assert "scan with --as-of 2026-01-19T17:30:00Z" in done.stderr
     done = run(
@@ -61,6 +73,38 @@ def test_plan_without_a_key_says_what_it_means(world: World, tmp_path: Path) -> 
     done = run("plan", str(world.candles), env=world.environment("cli_bare", key=None), cwd=tmp_path)
     assert done.returncode == 0
     assert "no API key: set COINALYZE_API_KEY" in done.stderr
+
+
+def test_what_a_market_list_cost_in_vain_is_told(world: World, tmp_path: Path) -> None:
+    with Gate(world.emulator, lambda *_: Canned(429, b"{}", {"Retry-After": "9"})) as gate:
+        environment = {**world.environment("cli_limited"), "COINALYZE_BASE_URL": gate.url}
+        done = run("scan", str(world.candles), "--max-wait", "0", "--json", env=environment, cwd=tmp_path)
+    api = orjson.loads(done.stdout)["api"]
+    assert "too many calls (429)" in done.stderr
+    assert api["rate_limited"] == api["requests"] == len(gate.asked) > 0
+    assert api["waited_seconds"] > 0
+
+
+def test_resolve_and_plan_pass_over_what_came_back_empty_twice(world: World, tmp_path: Path) -> None:
+    """As a refresh does: what they say serves a market, and is to be paid for, is what is asked for."""
+    environment = world.environment("cli_empty")
+    world.scan("cli_empty")
+    with closing(DerivativesStore(world.settings("cli_empty").store_dir / "derivatives.sqlite")) as store:
+        nothing = Fetched("open_interest", ("BTCUSDT_PERP.A",), {}, 0, 2**40, round(time.time() * 1000), simulated=True)
+        store.add(nothing)
+        store.add(nothing)
+    done = run("resolve", "BTCUSDT", "BINANCE", "--json", env=environment, cwd=tmp_path)
+    row = orjson.loads(done.stdout)
+    assert (row["status"], row["funding_rate_symbol"]) == ("aggregated", "BTCUSDT_PERP.A")
+    assert row["open_interest_symbol"] not in {"", "BTCUSDT_PERP.A"}
+    assert "open interest of BTCUSDT_PERP.A came back empty" in row["reason"]
+    world.scan("cli_empty", window=Window.last_complete(datetime.now(UTC)))
+    accepted = len(world.emulator.accounting.accepted)
+    told = orjson.loads(run("plan", str(world.candles), "--json", env=environment, cwd=tmp_path).stdout)
+    feed = world.scan("cli_empty", window=Window.last_complete(datetime.now(UTC))).feed
+    assert len(world.emulator.accounting.accepted) == accepted
+    assert told["calls_due"] == 0
+    assert told["resolution"] == feed["stats"]["resolution"]
 
 
 def test_a_terminal_of_few_letters_costs_no_scan(world: World, tmp_path: Path) -> None:

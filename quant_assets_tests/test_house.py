@@ -16,6 +16,7 @@ FLOORS = (
     ("__main__",),
     ("cli",),
     ("planning", "serving"),
+    ("mapping",),
     ("scan", "terminal", "plots", "arguments"),
     ("definitions",),
     ("defs", "dashboard"),

@@ -65,6 +65,7 @@ COINALYZE_MARKETS: Final[Columns] = {
     "has_ohlcv_data": ("bool", "Whether candles are served."),
     "has_buy_sell_data": ("bool", "Whether buy volume is served."),
     "fetched_at_ms": ("int64", "When the list was fetched, epoch ms."),
+    "exchange_codes": ("str", "Codes of all exchanges that the provider listed with it, as JSON."),
     "provider": ("str", "Host that answered."),
     "simulated": ("bool", "Whether an emulator answered."),
 }

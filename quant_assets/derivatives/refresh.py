@@ -28,16 +28,15 @@ from quant_assets.coinalyze.errors import (
 )
 from quant_assets.derivatives.clocks import by_both_clocks
 from quant_assets.derivatives.datasets import BAR_SECONDS, DATASETS, INTERVAL, SPECS, Dataset
+from quant_assets.derivatives.due import items_and_due
 from quant_assets.derivatives.planner import (
     Request,
     closed_through,
     distinct,
     is_due,
-    items_table,
     needed_from,
     pack,
     range_to_ask,
-    rank,
 )
 from quant_assets.derivatives.policy import RefreshPolicy
 from quant_assets.derivatives.report import DatasetReport, RefreshReport
@@ -150,18 +149,16 @@ def refresh(
 
 
 def _resolve(store: DerivativesStore, resolve: Resolve, since_ms: float) -> pd.DataFrame:
-    return resolve({dataset: store.empty_twice(dataset, since_ms) for dataset in DATASETS})
+    return resolve(store.empty_twice(since_ms))
 
 
 def _due(
     state: _Refresh, symbol_map: pd.DataFrame, datasets: Sequence[Dataset], interest: pd.DataFrame | None = None
 ) -> pd.DataFrame:
     """Return what is due and has not been tried in this refresh, the worthiest first."""
-    start = needed_from(state.first)
-    known = {
-        dataset: state.store.known(dataset, distinct(symbol_map[f"{dataset}_symbol"]), start) for dataset in datasets
-    }
-    ranked = rank(items_table(symbol_map, known, interest, datasets), state.window.end_seconds, state.policy)
+    _, ranked = items_and_due(
+        state.store, symbol_map, state.window, state.policy, first=state.first, datasets=datasets, interest=interest
+    )
     untried = [
         symbol not in state.tried[DATASETS[number]]
         for number, symbol in zip(ranked["dataset"], ranked["symbol"], strict=True)
@@ -277,7 +274,7 @@ def _release(state: _Refresh, request: Request) -> None:
 def _bad_request(state: _Refresh, request: Request, queue: deque[Request], error: BadRequest) -> None:
     """Halve a request that the provider calls wrong, until the symbol that spoils it stands alone."""
     state.bad_requests += 1
-    if state.bad_requests > BAD_REQUESTS:
+    if state.bad_requests >= BAD_REQUESTS:
         _stop(state.report, "bad_requests", error)
     elif len(request.symbols) == 1:
         state.suspects.append(request)

@@ -127,10 +127,12 @@ class DerivativesStore:
         """Return the symbols that were in an answer, be it without a bar: the provider serves this dataset of them."""
         return {row[0] for row in self._rows("SELECT symbol FROM seen WHERE dataset = ?", dataset)}
 
-    def empty_twice(self, dataset: Dataset, since_ms: float) -> set[str]:
-        """Return the symbols whose last two answers, both since `since_ms`, had nothing."""
-        rows = self._rows("SELECT symbol FROM empty WHERE dataset = ? AND previous_ms >= ?", dataset, since_ms)
-        return {row[0] for row in rows}
+    def empty_twice(self, since_ms: float) -> dict[str, set[str]]:
+        """Return, for each dataset, the symbols whose last two answers, both since `since_ms`, had nothing."""
+        found: dict[str, set[str]] = {dataset: set() for dataset in SPECS}
+        for dataset, symbol in self._rows("SELECT dataset, symbol FROM empty WHERE previous_ms >= ?", since_ms):
+            found[dataset].add(symbol)
+        return found
 
     def bars(self, dataset: Dataset, symbols: Iterable[str], start: int, end: int) -> list[Row]:
         """Return `(symbol, t, *values)` of the bars that open in [start, end), by symbol and time."""

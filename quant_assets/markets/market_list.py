@@ -32,6 +32,8 @@ _COLUMNS = (
     *("margined", "expire_at_ms", "oi_lq_vol_denominated_in", "has_long_short_ratio_data", "has_ohlcv_data"),
     *("has_buy_sell_data", "fetched_at_ms"),
 )
+#: What a stored list tells of the answer that it came with.
+_OF_THE_ANSWER = ("exchange_codes", "provider", "simulated")
 
 
 class MarketListRefused(ValueError):
@@ -60,10 +62,11 @@ def refuse_shrunken_list(endpoint: str, answer: Collection[str], last: Collectio
 def list_of_provider(table: pd.DataFrame | None, provider: str) -> pd.DataFrame | None:
     """Return a stored market list if this provider gave it; another's, an emulator's above all, says nothing here.
 
-    `table` has columns provider and simulated beside those of `market_list_table`; None, an empty table and one of
-    another shape, as another version of this program may have left, are no list.
+    `table` has columns exchange_codes (JSON: the codes of `/exchanges`), provider and simulated beside those of
+    `market_list_table`; None, an empty table and one of another shape, as another version of this program may have
+    left, are no list.
     """
-    if table is None or table.empty or not {*_COLUMNS, "provider", "simulated"}.issubset(table.columns):
+    if table is None or table.empty or not {*_COLUMNS, *_OF_THE_ANSWER}.issubset(table.columns):
         return None
     if (table["provider"] != provider).any():
         return None

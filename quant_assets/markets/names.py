@@ -140,4 +140,4 @@ def _multiplied(base: str, venue: str, rules: ResolutionRules) -> tuple[int, str
         return 1_000_000, rules.alias(base[2:], venue)
     if venue == _HYPERLIQUID and len(base) >= 3 and base[0] == "k" and base[1].isupper() and base[2].isupper():
         return 1_000, rules.alias(base[1:], venue)
-    return 1, base
+    return 1, rules.alias(base, venue)

@@ -6,7 +6,7 @@ Everything is computed from bars that were closed by the window's end, and from 
 """
 
 from quant_assets.signals.analysis import Signal, analyse
-from quant_assets.signals.features import COLUMNS, STALE_CANDLES, Features
+from quant_assets.signals.features import COLUMNS, INSUFFICIENT_HISTORY, STALE_CANDLES, Features
 from quant_assets.signals.focus import market_interest
 from quant_assets.signals.inputs import DerivativeInputs, LookAheadError
 from quant_assets.signals.registry import Discovered, discover_strategies
@@ -19,6 +19,7 @@ from quant_assets.signals.triggers import Trigger
 __all__ = [
     "COLUMNS",
     "DTYPES",
+    "INSUFFICIENT_HISTORY",
     "STALE_CANDLES",
     "DerivativeInputs",
     "Discovered",

@@ -35,13 +35,13 @@ def test_two_answers_without_data_in_a_row_are_counted_and_one_with_data_ends_it
         store.add(Fetched("liquidations", ("A",), {}, 0, 900, at_ms, simulated=False))
 
     nothing(100)
-    assert store.empty_twice("liquidations", 0) == set()
+    assert store.empty_twice(0)["liquidations"] == set()
     nothing(200)
-    assert store.empty_twice("liquidations", 0) == {"A"}
-    assert store.empty_twice("liquidations", 150) == set()
-    assert store.empty_twice("open_interest", 0) == set()
+    assert store.empty_twice(0)["liquidations"] == {"A"}
+    assert store.empty_twice(150)["liquidations"] == set()
+    assert store.empty_twice(0)["open_interest"] == set()
     add(store, 0, 900)
-    assert store.empty_twice("liquidations", 0) == set()
+    assert store.empty_twice(0)["liquidations"] == set()
 
 
 def test_a_bar_that_comes_again_is_corrected_not_doubled(tmp_path: Path) -> None:

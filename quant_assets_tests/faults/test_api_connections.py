@@ -20,8 +20,8 @@ REQUESTS = 8
 CALLS = MARKETS * 4
 ATTEMPTS = 5
 IN_A_ROW = 3
-#: A request that gets no answer is given up soon; nothing here takes as long.
-PATIENCE = {"read_seconds": 0.5}
+#: A silent provider is given up soon, but no answer is that comes late since other work is going on beside.
+PATIENCE = {"read_seconds": 3.0}
 
 
 def befalls(trouble: Trouble, hit: Callable[[int], bool]) -> Spoil:

@@ -44,6 +44,14 @@ def with_rows(universe: Universe, **changes: Any) -> Universe:
     return replace(universe, listings=listings)
 
 
+def with_exchanges_of_markets_alone(universe: Universe) -> Universe:
+    """Leave out so many exchanges that more than half are lost, and none of those that matter to any market."""
+    used = {each.row.exchange for each in universe.listings.values()}
+    kept = tuple((name, code) for name, code in universe.exchanges if code in used)
+    assert 0 < 2 * len(kept) < len(universe.exchanges)
+    return replace(universe, exchanges=kept)
+
+
 def half(universe: Universe) -> int:
     return len(universe.listings) // 2
 
@@ -97,6 +105,7 @@ REFUSED: Mapping[str, Callable[[Universe, Random], Universe]] = {
     "as long, with other names": lambda universe, _: renamed(universe, set(universe.listings)),
     "without a perpetual": lambda universe, _: with_rows(universe, is_perpetual=False),
     "without an exchange": lambda universe, _: replace(universe, exchanges=()),
+    "without the exchanges that have no market": lambda universe, _: with_exchanges_of_markets_alone(universe),
     "with other exchanges": lambda universe, _: replace(
         universe, exchanges=tuple((name, f"{code}{code}") for name, code in universe.exchanges)
     ),

@@ -142,6 +142,11 @@ def test_the_base_of_a_list_row_is_read_by_the_same_steps() -> None:
     assert parse_base("XBT", "BitMEX") == (1, "BTC")
 
 
+def test_aliases_are_read_once_more_behind_the_multiplier_be_there_one_or_not() -> None:
+    rules = ResolutionRules(aliases={"A": "B", "B": "C"})
+    assert (parse_symbol("AUSDT", "X", rules).asset, parse_symbol("1000AUSDT", "X", rules).asset) == ("C", "B")
+
+
 def test_quotes_and_aliases_are_configurable_also_per_exchange() -> None:
     rules = ResolutionRules(quotes=("U",), exchange_aliases={"MEXC": {"XBT": "OTHER"}})
     assert parse_symbol("XBTU", "MEXC", rules).asset == "OTHER"

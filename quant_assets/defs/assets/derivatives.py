@@ -128,7 +128,7 @@ def derivatives(
                 interest=lambda: market_interest(features_table(candles, symbol_map, {}, last)),
                 progress=progress,
             )
-            final_map = resolve({dataset: store.empty_twice(dataset, since_ms) for dataset in DATASETS})
+            final_map = resolve(store.empty_twice(since_ms))
             tables = {
                 dataset: {window.key: snapshot(store, final_map, dataset, window) for window in windows}
                 for dataset in selected

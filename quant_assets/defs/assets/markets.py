@@ -2,14 +2,16 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 
 import dagster as dg
+import orjson
 import pandas as pd
 
 from quant_assets.clock import Clock
-from quant_assets.coinalyze.client import Usage
+from quant_assets.coinalyze.client import CoinalyzeClient, Usage
 from quant_assets.coinalyze.errors import CoinalyzeError, ProviderUnavailable
 from quant_assets.defs import columns
 from quant_assets.defs.conditions import BEFORE_IT_IS_TOO_OLD, FOLLOWS_THE_LIST, FRESH_FOR_A_DAY
@@ -39,17 +41,49 @@ class MarketListConfig(dg.Config):
     """Whether to try again in a while when the provider is out of reach."""
 
 
-def _failure(error: Exception, usage: Usage, config: MarketListConfig) -> dg.Failure:
+@dataclass
+class _Spent:
+    """What was spent on the list, whether it came or not."""
+
+    usage: Usage = field(default_factory=Usage)
+    waited_seconds: float = 0.0
+
+    def account(self) -> dict[str, int | float]:
+        """Return it as metadata."""
+        return {
+            "calls": self.usage.calls,
+            "requests": self.usage.requests,
+            "rate_limited": self.usage.rate_limited,
+            "waited_seconds": round(self.waited_seconds, 3),
+        }
+
+
+def _failure(error: Exception, spent: _Spent, config: MarketListConfig) -> dg.Failure:
     """Return the failure of the market list, with what was spent on it all the same.
 
     A provider out of reach may be back in a moment; a key that is refused, or a list that is, will be so again.
     """
-    spent: dict[str, str | int] = {
-        "error": type(error).__name__,
-        "calls": usage.calls,
-        "requests": usage.requests,
-    }
-    return dg.Failure(str(error), metadata=spent, allow_retries=config.retry and isinstance(error, ProviderUnavailable))
+    return dg.Failure(
+        str(error),
+        metadata={"error": type(error).__name__, **spent.account()},
+        allow_retries=config.retry and isinstance(error, ProviderUnavailable),
+    )
+
+
+@contextmanager
+def _asking(coinalyze: Coinalyze, clock: Clock, spent: _Spent) -> Iterator[CoinalyzeClient]:
+    """Open a client, and enter what it has spent when it is closed."""
+    with coinalyze.client(clock) as client:
+        spent.usage = client.usage
+        try:
+            yield client
+        finally:
+            spent.waited_seconds = client.budget.waited_seconds
+
+
+def _codes(market_list: pd.DataFrame) -> set[str]:
+    """Return the codes of the exchanges that were listed with a market list, those without a market included."""
+    return set(orjson.loads(market_list["exchange_codes"].iloc[0]))
 
 
 def _perpetuals(market_list: pd.DataFrame) -> set[str]:
@@ -86,34 +120,33 @@ def market_list_asset(provider: str) -> dg.AssetsDefinition:
         started = time.perf_counter()
         fetched_at = clock.now()
         deadline = clock.steady() + config.max_wait_seconds
-        usage = Usage()
+        spent = _Spent()
         try:
-            with coinalyze.client(clock) as client, coinalyze.store() as store:
-                usage = client.usage
+            with _asking(coinalyze, clock, spent) as client, coinalyze.store() as store:
                 exchanges, rows = client.exchanges(deadline=deadline), client.future_markets(deadline=deadline)
                 if rows.simulated:
                     store.mark_simulated()
         except (CoinalyzeError, StoreError) as error:
-            raise _failure(error, usage, config) from None
+            raise _failure(error, spent, config) from None
+        codes = sorted(exchange.code for exchange in exchanges.rows)
         table = market_list_table(
             [(exchange.code, exchange.name) for exchange in exchanges.rows],
             [asdict(row) for row in rows.rows],
             fetched_at,
-        ).assign(provider=coinalyze.provider, simulated=rows.simulated)
+        ).assign(exchange_codes=orjson.dumps(codes).decode(), provider=coinalyze.provider, simulated=rows.simulated)
         last = list_of_provider(lake.read_sound(["coinalyze_markets"]), coinalyze.provider)
         try:
-            codes = [exchange.code for exchange in exchanges.rows]
-            refuse_shrunken_list("/exchanges", codes, () if last is None else set(last["exchange"]))
+            refuse_shrunken_list("/exchanges", codes, () if last is None else _codes(last))
             refuse_shrunken_list("/future-markets", set(table["symbol"]), () if last is None else set(last["symbol"]))
             # A list may be as long as ever and have nothing left that could serve a market.
             perpetuals = () if last is None else _perpetuals(last)
             refuse_shrunken_list("/future-markets (perpetuals)", _perpetuals(table), perpetuals)
         except MarketListRefused as error:
             if last is None:
-                raise _failure(error, usage, config) from None
+                raise _failure(error, spent, config) from None
             path = lake.path(["coinalyze_markets"])
             told = f"{error}. If the provider has changed that much, remove {path}, and the next answer is taken"
-            raise _failure(MarketListRefused(told), usage, config) from None
+            raise _failure(MarketListRefused(told), spent, config) from None
         return dg.MaterializeResult(
             value=table,
             metadata={
@@ -121,8 +154,7 @@ def market_list_asset(provider: str) -> dg.AssetsDefinition:
                 "exchanges": len(exchanges.rows),
                 "perpetuals": int(table["is_perpetual"].sum()),
                 "broken_rows": exchanges.broken + rows.broken + table.attrs[DROPPED],
-                "calls": usage.calls,
-                "requests": usage.requests,
+                **spent.account(),
                 "seconds": time.perf_counter() - started,
             },
         )

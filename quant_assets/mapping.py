@@ -1,0 +1,35 @@
+"""The symbol map as it serves now, for commands that show it or reckon with it: `resolve` and `plan`.
+
+Here: the market list, fetched where it is due, the user's rules, and what came back empty, put together. Not here:
+resolving (quant_assets.markets), and the map that a scan lays down (quant_assets/defs/assets/markets.py).
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from datetime import datetime
+
+import pandas as pd
+
+from quant_assets.definitions import build_definitions
+from quant_assets.derivatives.store import DerivativesStore
+from quant_assets.lake import Lake
+from quant_assets.markets import list_of_provider, resolve_markets, rules_from
+from quant_assets.scan import fetch_market_list_if_due, open_instance
+from quant_assets.settings import Settings
+
+
+def map_that_serves(settings: Settings, markets: pd.DataFrame, now: datetime) -> tuple[pd.DataFrame, str]:
+    """Resolve markets (exchange, symbol) as a refresh would now; returns the map, and what is wrong with the list.
+
+    A symbol that came back empty twice since the list was fetched is passed over, as a refresh does. Two calls are
+    spent where the list is due. Raises RulesError and StoreError.
+    """
+    with open_instance(settings) as instance:
+        listed = fetch_market_list_if_due(settings, build_definitions(settings), instance)
+    market_list = list_of_provider(Lake(settings.lake_dir).read_sound(["coinalyze_markets"]), settings.provider)
+    since_ms = 0.0 if market_list is None else float(market_list["fetched_at_ms"].max())
+    with closing(DerivativesStore(settings.store_dir / "derivatives.sqlite")) as store:
+        empty = store.empty_twice(since_ms)
+    rules = rules_from(settings.rules_path)
+    return resolve_markets(markets, market_list, now=now, rules=rules, empty=empty), listed.problem
