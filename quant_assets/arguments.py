@@ -117,14 +117,16 @@ def refuse(line: str) -> NoReturn:
 
 
 def check_files(settings: Settings) -> None:
-    """End the program where the user's changes to rules, policy or retention cannot be used."""
+    """End the program where the user's changes to rules, policy, retention or strategies cannot be used."""
     from quant_assets.derivatives.policy import PolicyError, load_policy  # noqa: PLC0415
     from quant_assets.markets import RulesError, rules_from  # noqa: PLC0415
     from quant_assets.retention import RetentionError, load_retention  # noqa: PLC0415
+    from quant_assets.signals import ParametersError, discover_strategies, with_parameters  # noqa: PLC0415
 
     try:
         load_policy(settings.policy_path)
         rules_from(settings.rules_path)
         load_retention(settings.retention_path)
-    except (PolicyError, RulesError, RetentionError) as error:
+        with_parameters(discover_strategies().strategies, settings.strategies_path)
+    except (PolicyError, RulesError, RetentionError, ParametersError) as error:
         refuse(str(error))

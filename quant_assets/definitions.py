@@ -29,6 +29,7 @@ from quant_assets.defs.resources import (
     MarketRules,
     Notifier,
     Retention,
+    Strategies,
 )
 from quant_assets.defs.schedules import prune_every_night, refresh_until_the_next_scan, scan_every_quarter_hour
 from quant_assets.defs.sensors import keep_up, new_candles, tell_of_failed_runs, tell_of_stale_assets
@@ -75,6 +76,7 @@ def build_definitions(settings: Settings, progress: Progress = silent, clock: Cl
             ),
             "candle_folder": CandleFolder(path=str(settings.candle_folder)),
             "market_rules": MarketRules(path=str(settings.rules_path)),
+            "strategies": Strategies(strategies, settings.strategies_path),
             "cadences": Cadences(path=str(settings.policy_path)),
             "retention": Retention(path=str(settings.retention_path)),
             "folders": Folders(data=str(settings.data_dir), store=str(settings.store_dir)),

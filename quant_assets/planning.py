@@ -24,7 +24,7 @@ from quant_assets.mapping import map_that_serves
 from quant_assets.markets import read_candles
 from quant_assets.progress import Progress
 from quant_assets.settings import Settings
-from quant_assets.signals import features_table, market_interest
+from quant_assets.signals import discover_strategies, features_table, market_interest, with_parameters
 from quant_assets.windows import Window
 
 
@@ -41,13 +41,14 @@ class RefreshPlan:
 def plan_refresh(settings: Settings, folder: Path, window: Window, progress: Progress, *, now: datetime) -> RefreshPlan:
     """Work out what a refresh of `window` would ask for at `now`.
 
-    Raises CandleFolderError, RulesError, PolicyError and StoreError.
+    Raises CandleFolderError, RulesError, PolicyError, ParametersError and StoreError.
     """
     policy = load_policy(settings.policy_path)
     candles = read_candles(folder, progress=progress)
     markets = candles.files.loc[candles.files["status"] == "read", ["exchange", "symbol"]].drop_duplicates()
     symbol_map, problem = map_that_serves(settings, markets, now)
-    interest = market_interest(features_table(candles.bars, symbol_map, {}, window, progress))
+    strategies = with_parameters(discover_strategies().strategies, settings.strategies_path)
+    interest = market_interest(features_table(candles.bars, symbol_map, {}, window, progress), strategies)
     with closing(DerivativesStore(settings.store_dir / "derivatives.sqlite")) as store:
         items, due = items_and_due(store, symbol_map, window, policy, interest=interest)
     account = {

@@ -151,6 +151,11 @@ class Settings(BaseModel):
         return self.data_dir / "retention.toml"
 
     @property
+    def strategies_path(self) -> Path:
+        """Changes to the strategies' parameters, where the user has any."""
+        return self.data_dir / "strategies.toml"
+
+    @property
     def policy_path(self) -> Path:
         """Changes to how often each dataset is asked for, where the user has any."""
         return self.data_dir / "refresh.toml"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -41,5 +42,20 @@ def read_user_file(path: Path, model: type[Model], error: type[ValueError]) -> M
         raise error(f"{path} cannot be read as TOML: {problem}") from None
     except ValidationError as problem:
         first = problem.errors(include_url=False)[0]
-        known = ", ".join(model.model_fields)
+        known = ", ".join(_fields_beside(first["loc"], model))
         raise error(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}; known are {known}") from None
+
+
+def _fields_beside(place: tuple[int | str, ...], model: type[BaseModel]) -> list[str]:
+    """Return the fields of the innermost model that a place in a file lies in."""
+    fields = _fields(model)
+    for key in place[:-1]:
+        inner = fields[str(key)].annotation if key in fields else None
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            break
+        fields = _fields(inner)
+    return list(fields)
+
+
+def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    return {field.alias or name: field for name, field in model.model_fields.items()}

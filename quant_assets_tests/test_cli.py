@@ -302,7 +302,7 @@ def test_a_folder_that_cannot_be_one_is_exit_2_and_one_line(world: World, tmp_pa
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("file", ["resolution.toml", "refresh.toml", "retention.toml"])
+@pytest.mark.parametrize("file", ["resolution.toml", "refresh.toml", "retention.toml", "strategies.toml"])
 def test_rules_that_cannot_be_used_are_exit_2(world: World, tmp_path: Path, file: str) -> None:
     data = world.folder / f"cli_{file}"
     data.mkdir()

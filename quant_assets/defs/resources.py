@@ -10,6 +10,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import dagster as dg
@@ -23,6 +24,7 @@ from quant_assets.derivatives.store import DerivativesStore
 from quant_assets.markets import ResolutionRules, rules_from
 from quant_assets.notices import Notice, Webhook, WebhookRefused, registered_ways, send, to_log
 from quant_assets.retention import RetentionPolicy, load_retention
+from quant_assets.signals import Strategy, with_parameters
 
 
 class Coinalyze(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -76,6 +78,18 @@ class Cadences(dg.ConfigurableResource):  # type: ignore[type-arg]
     def load(self) -> RefreshPolicy:
         """Read the policy. Raises PolicyError for a file that cannot be used."""
         return load_policy(Path(self.path))
+
+
+@dataclass(frozen=True, slots=True)
+class Strategies:
+    """The strategies that are registered, and where the user's changes to their parameters lie."""
+
+    registered: tuple[Strategy, ...]
+    path: Path
+
+    def load(self) -> dict[str, Strategy]:
+        """Return the strategies as the user wants them, by key. Raises ParametersError for a file of no use."""
+        return {strategy.key: strategy for strategy in with_parameters(self.registered, self.path)}
 
 
 class Retention(dg.ConfigurableResource):  # type: ignore[type-arg]

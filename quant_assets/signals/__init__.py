@@ -9,6 +9,7 @@ from quant_assets.signals.analysis import Signal, analyse
 from quant_assets.signals.features import COLUMNS, INSUFFICIENT_HISTORY, STALE_CANDLES, Features
 from quant_assets.signals.focus import market_interest
 from quant_assets.signals.inputs import DerivativeInputs, LookAheadError
+from quant_assets.signals.parameters import ParametersError, parameters_of, with_parameters
 from quant_assets.signals.registry import Discovered, discover_strategies
 from quant_assets.signals.setups import Setup, valid_setup
 from quant_assets.signals.strategy import Reads, Strategy, StrategyError, Verdict, judge, run_strategy
@@ -25,6 +26,7 @@ __all__ = [
     "Discovered",
     "Features",
     "LookAheadError",
+    "ParametersError",
     "Reads",
     "Setup",
     "Signal",
@@ -41,7 +43,9 @@ __all__ = [
     "line_equation",
     "market_features",
     "market_interest",
+    "parameters_of",
     "run_strategy",
     "table_of",
     "valid_setup",
+    "with_parameters",
 ]

@@ -10,7 +10,7 @@ import importlib
 import pkgutil
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from importlib.metadata import entry_points
@@ -38,7 +38,7 @@ def discover_strategies() -> Discovered:
     """Find every module in `quant_assets.signals.strategies` that defines `strategy`, and every plugin.
 
     A plugin is an entry point of the group `quant_assets.strategies`. One that cannot be loaded, is no strategy, or
-    has a name or key that is taken is named among the problems and costs no other. Built-in strategies come first.
+    has a name or key that is taken (a built-in one has the first claim) is named among the problems and costs no other.
     """
     found: list[Strategy] = []
     problems: list[str] = []
@@ -78,7 +78,7 @@ def _plugins() -> Iterator[tuple[str, Callable[[], Any]]]:
 
 def _why_refused(strategy: Any, found: list[Strategy]) -> str:
     """Say why something is no strategy, or cannot stand beside those found; empty where it can."""
-    problem = _misdeclared(strategy)
+    problem = _misdeclared(strategy) or _without_limits(strategy)
     if problem:
         return problem
     if any(strategy.name == other.name or strategy.key == other.key for other in found):
@@ -103,3 +103,14 @@ def _misdeclared(strategy: Any) -> str:
         if len(set(names)) < len(names):
             return f"declares one of its {attribute} twice"
     return ""
+
+
+def _without_limits(strategy: Strategy) -> str:
+    """Say that a strategy's limits are none; empty where they are."""
+    limits = strategy.limits
+    if isinstance(limits, Mapping) and all(
+        isinstance(pair, tuple) and len(pair) == 2 and all(isinstance(bound, int | float) for bound in pair)
+        for pair in limits.values()
+    ):
+        return ""
+    return 'declares limits that are no pairs of numbers, such as {"least_rsi": (0.0, 100.0)}'

@@ -46,6 +46,8 @@ _TEXTS = {"exchange", "symbol", "strategy_name", "bias", "action", "reason", "si
 
 Reads = Mapping[str, tuple[str, ...]]
 """Part, gate, `bias`, `setup` or `reason` → the fields of the features that it is made from."""
+Limits = Mapping[str, tuple[float, float]]
+"""Parameter → its least and its greatest value."""
 
 
 class StrategyError(ValueError):
@@ -100,6 +102,8 @@ class Strategy(ABC):
     """Names of the parts of its score, in the order in which they are shown."""
     filters: ClassVar[tuple[str, ...]] = ()
     """Names of the gates that it shows."""
+    limits: ClassVar[Limits] = {}
+    """What a user may set a parameter to; one that is left out takes any value of its type."""
     reads: ClassVar[Reads] = {}
     """Fields of the features from which each part and gate is made, and `bias`, `setup` and `reason`: the lineage that
     Dagster shows of the signal table's columns. What is left out is shown without."""

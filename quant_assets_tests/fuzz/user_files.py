@@ -14,6 +14,7 @@ from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.derivatives.policy import PolicyError, load_policy
 from quant_assets.markets import ResolutionRules, RulesError, load_rules, parse_symbol, resolve_markets
 from quant_assets.retention import RetentionError, load_retention
+from quant_assets.signals import ParametersError, discover_strategies, parameters_of, with_parameters
 from quant_assets_tests.markets.sample_list import NOW, ROWS, markets, table
 
 LIST = table(ROWS)
@@ -22,6 +23,7 @@ MARKETS = markets(("BINANCE", "BTCUSDT"), ("KUCOIN", "XBTUSDTM"), ("MEXC", "PUMP
 WORDS = (
     *(key.encode() for key in ResolutionRules.model_fields),
     *(b"open_interest_minutes", b"oldest_minutes", b"windows_days", b"bars_days", b"runs_days", b"inf", b"nan", b"1e9"),
+    *(b"[legacy]\n", b"threshold = ", b"stop_atr", b"least_reward", b"[breakout]\n", b"farthest", b"least_rr"),
     *(b' = ["USDT"]', b"[aliases]\n", b'[["A:B", "*:B"]]', b"[[[[[[[[", b'"""', b"1979-05-27T07:32:00Z", b"\\u0000"),
 )
 SEEDS = (
@@ -36,6 +38,9 @@ SEEDS = (
     b"runs_days = nan\n",
     b"oldest_minutes = inf\n",
     b"\xef\xbb\xbfwindows_days = 40\n",
+    b"[legacy]\nthreshold = 65\n[breakout]\nleast_rr = 1.5\n",
+    b"[legacy]\nthreshold = 100.1\n",
+    b"[legacy]\nthreshold = true\n",
     b"quotes = " + b"[" * 2_000 + b"]" * 2_000,
     b"quotes = " + b"1" * 5_000,
 )
@@ -68,6 +73,12 @@ def check(data: bytes) -> None:
         else:
             for days in (retention.windows_days, retention.bars_days, retention.runs_days):
                 assert datetime.now(UTC) - timedelta(days=days)
+        try:
+            strategies = with_parameters(discover_strategies().strategies, path)
+        except ParametersError as refusal:
+            _check_told(path, refusal)
+        else:
+            assert 0 <= parameters_of(strategies[-1])["threshold"] <= 100
 
 
 def _check_told(path: Path, refusal: ValueError) -> None:

@@ -19,7 +19,7 @@ from quant_assets.defs.conditions import FILLS_ITS_GAPS, FRESH_FOR_A_WINDOW
 from quant_assets.defs.io_managers import OPTIONAL
 from quant_assets.defs.partitions import FOUR_HOURS, WINDOWS, Tables, windows_of
 from quant_assets.defs.pools import COINALYZE
-from quant_assets.defs.resources import Cadences, Coinalyze, MarketRules
+from quant_assets.defs.resources import Cadences, Coinalyze, MarketRules, Strategies
 from quant_assets.derivatives.datasets import DATASETS, SPECS, Dataset
 from quant_assets.derivatives.refresh import refresh
 from quant_assets.derivatives.report import DatasetReport, RefreshReport
@@ -87,6 +87,7 @@ def derivatives(
     coinalyze: Coinalyze,
     market_rules: MarketRules,
     cadences: Cadences,
+    strategies: dg.ResourceParam[Strategies],
     progress: dg.ResourceParam[Progress],
     clock: dg.ResourceParam[Clock],
 ) -> Iterator[dg.Output[Tables] | dg.AssetCheckResult]:
@@ -96,7 +97,7 @@ def derivatives(
     last = windows[-1]
     selected = [dataset for dataset in DATASETS if dataset in context.op_execution_context.selected_output_names]
     now = clock.now()
-    rules, policy = market_rules.load(), cadences.load()
+    rules, policy, judges = market_rules.load(), cadences.load(), list(strategies.load().values())
 
     market_list = list_of_provider(coinalyze_markets, coinalyze.provider)
 
@@ -125,7 +126,7 @@ def derivatives(
                 ),
                 policy=policy,
                 clock=clock.seconds,
-                interest=lambda: market_interest(features_table(candles, symbol_map, {}, last)),
+                interest=lambda: market_interest(features_table(candles, symbol_map, {}, last), judges),
                 progress=progress,
             )
             final_map = resolve(store.empty_twice(since_ms))

@@ -9,7 +9,8 @@ from quant_assets.defs import columns
 from quant_assets.defs.conditions import FOLLOWS_ITS_INPUTS
 from quant_assets.defs.partitions import FOUR_HOURS, WINDOWS, Tables, windows_of
 from quant_assets.defs.pools import ANALYSIS
-from quant_assets.signals import Strategy, run_strategy
+from quant_assets.defs.resources import Strategies
+from quant_assets.signals import Strategy, parameters_of, run_strategy
 
 SHOWN_FAILURES = 5
 
@@ -35,20 +36,22 @@ def signal_asset(strategy: Strategy) -> dg.AssetsDefinition:
         ],
     )
     def signals(
-        context: dg.AssetExecutionContext, features: Tables
+        context: dg.AssetExecutionContext, features: Tables, strategies: dg.ResourceParam[Strategies]
     ) -> Iterator[dg.Output[Tables] | dg.AssetCheckResult]:
         tables: Tables = {}
         failures: list[str] = []
+        judge = strategies.load()[strategy.key]
         windows = windows_of(context)
         for window in windows:
             started, failed_before = time.perf_counter(), len(failures)
-            table = tables[window.key] = run_strategy(strategy, features[window.key], failures.append)
+            table = tables[window.key] = run_strategy(judge, features[window.key], failures.append)
             actions = table["action"].value_counts()
             context.add_asset_metadata(
                 {
                     "dagster/row_count": len(table),
                     **{action: int(actions.get(action, 0)) for action in ("LONG", "SHORT", "WAIT")},
-                    "best_score": float(table["score"].max()) if len(table) else 0.0,
+                    **({"best_score": float(table["score"].max())} if len(table) else {}),
+                    "parameters": dg.MetadataValue.json(parameters_of(judge)),
                     "failures": dg.MetadataValue.json(failures[failed_before:][:SHOWN_FAILURES]),
                     "seconds": time.perf_counter() - started,
                 },

@@ -14,7 +14,7 @@ from quant_assets.signals.rounding import above, below
 from quant_assets.signals.scores import OI_FLOW_READS, SENTIMENT_READS, oi_flow, sentiment
 from quant_assets.signals.setups import Setup, valid_setup
 from quant_assets.signals.sides import LONG, NONE, SIGN
-from quant_assets.signals.strategy import Reads, Strategy, Verdict
+from quant_assets.signals.strategy import Limits, Reads, Strategy, Verdict
 from quant_assets.signals.triggers import Trigger
 
 
@@ -30,6 +30,7 @@ class Breakout(Strategy):
     )
     strategy_type = "breakout"
     parts = ("geometry", "momentum", "oi_flow", "sentiment")
+    limits: ClassVar[Limits] = {"farthest": (0.0, 1.0), "least_rr": (0.0, 100.0)}
     reads: ClassVar[Reads] = {
         "bias": ("trigger_side",),
         "geometry": (

@@ -14,7 +14,7 @@ from quant_assets.signals.scores import OI_FLOW_READS, SENTIMENT_READS, oi_flow,
 from quant_assets.signals.setups import Setup, valid_setup
 from quant_assets.signals.sides import LONG, NONE, SHORT, SIGN
 from quant_assets.signals.strategies.breakout import has_moved_away
-from quant_assets.signals.strategy import Reads, Strategy, Verdict
+from quant_assets.signals.strategy import Limits, Reads, Strategy, Verdict
 from quant_assets.signals.triggers import Trigger
 
 ALLOWED = {LONG: (40.0, 80.0), SHORT: (20.0, 60.0)}
@@ -36,6 +36,7 @@ class BreakoutV2(Strategy):
     strategy_type = "breakout"
     parts = ("range", "oi_flow", "obv", "breakout", "risk_reward", "sentiment")
     filters = ("oi_zscore", "obv_slope")
+    limits: ClassVar[Limits] = {"farthest": (0.0, 1.0), "least_rr": (0.0, 100.0), "stop_atr": (0.0, 100.0)}
     reads: ClassVar[Reads] = {
         "bias": ("trigger_side",),
         "range": ("trigger_side", "htf_rsi"),

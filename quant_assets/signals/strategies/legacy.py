@@ -13,7 +13,7 @@ from quant_assets.signals.rounding import above
 from quant_assets.signals.scores import OI_FLOW_READS, PENALTY, SENTIMENT_READS, oi_flow, score_of, sentiment
 from quant_assets.signals.setups import Setup, valid_setup
 from quant_assets.signals.sides import LONG, NONE, SIGN
-from quant_assets.signals.strategy import Reads, Strategy, Verdict
+from quant_assets.signals.strategy import Limits, Reads, Strategy, Verdict
 
 AGREES = {"BULLISH": 1.0, "BEARISH": -1.0, "NEUTRAL": 0.0, "NONE": 0.0}
 """The sign of the side that an OBV imbalance or a divergence speaks for."""
@@ -27,10 +27,11 @@ class Legacy(Strategy):
     key = "legacy"
     description = (
         "Trend and pullback: LONG where the 4h close stands above its EMA50 and that above its EMA200, at a 15m "
-        "pullback of 30 to 80 %; SHORT mirrored. Waits for a score of 70."
+        "pullback of 30 to 80 %; SHORT mirrored. Waits for a score of 70, unless changed."
     )
     strategy_type = "trend_pullback"
     parts = ("trend", "structure", "money_flow", "timing", "oi_flow", "sentiment", PENALTY)
+    limits: ClassVar[Limits] = {"threshold": (0.0, 100.0), "stop_atr": (0.0, 100.0), "least_reward": (0.0, 100.0)}
     reads: ClassVar[Reads] = {
         "bias": ("trend_bias",),
         "trend": ("trend_bias", "htf_adx"),

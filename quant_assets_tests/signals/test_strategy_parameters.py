@@ -1,0 +1,100 @@
+"""A user changes a strategy's parameters: the values hold in verdicts, and what makes no sense is refused and named."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from quant_assets.signals import (
+    Features,
+    ParametersError,
+    Strategy,
+    Verdict,
+    discover_strategies,
+    parameters_of,
+    with_parameters,
+)
+
+BUILT_IN = discover_strategies().strategies
+
+
+@dataclass(frozen=True)
+class Odd(Strategy):
+    """Called as pydantic calls its own things, with fields that are no parameters."""
+
+    name = "Odd"
+    key = "model_config"
+    description = "for tests"
+    strategy_type = "test"
+    parts = ()
+    limits: ClassVar = {"model_fields": (1, 3)}
+
+    model_fields: int = 2
+    json: str = "a"
+    fast: bool = True
+    table: tuple[int, ...] = (1,)
+
+    def __post_init__(self) -> None:
+        if self.json == "b":
+            raise ValueError("json must not be b")
+
+    def judge(self, features: Features) -> Verdict:
+        return Verdict.of("NONE", {}, "never", None)
+
+
+def file_of(folder: Path, text: str) -> Path:
+    path = folder / "strategies.toml"
+    path.write_text(text)
+    return path
+
+
+def test_what_the_file_names_is_changed_and_nothing_else(tmp_path: Path) -> None:
+    path = file_of(tmp_path, "[legacy]\nthreshold = 65\n[breakout_v2]\nleast_rr = 1.5\n")
+    before = {strategy.key: parameters_of(strategy) for strategy in BUILT_IN}
+    after = {strategy.key: parameters_of(strategy) for strategy in with_parameters(BUILT_IN, path)}
+    assert after == {
+        "breakout": before["breakout"],
+        "breakout_v2": {**before["breakout_v2"], "least_rr": 1.5},
+        "legacy": {**before["legacy"], "threshold": 65.0},
+    }
+    assert parameters_of(BUILT_IN[-1])["threshold"] == 70.0
+
+
+@pytest.mark.parametrize("text", [None, "", "[legacy]\n"])
+def test_without_values_all_stays(tmp_path: Path, text: str | None) -> None:
+    path = tmp_path / "strategies.toml" if text is None else file_of(tmp_path, text)
+    assert with_parameters(BUILT_IN, path) == BUILT_IN
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[legaci]\nthreshold = 65\n", ("legaci", "known are breakout, breakout_v2, legacy")),
+        ("[legacy]\ntreshold = 65\n", ("legacy.treshold", "known are threshold, stop_atr, least_reward")),
+        ("[legacy]\nthreshold = 101\n", ("legacy.threshold", "less than or equal to 100")),
+        ("[legacy]\nthreshold = nan\n", ("legacy.threshold", "finite")),
+        ("[legacy]\nthreshold = true\n", ("legacy.threshold", "number")),
+        ('[legacy]\nthreshold = "65"\n', ("legacy.threshold", "number")),
+        ("[legacy]\nname = 1\n", ("legacy.name", "known are")),
+        ("legacy = 65\n", ("legacy", "dictionary")),
+        ("field_0 = 1\n", ("field_0", "known are")),
+        ("legacy = \n", ("cannot be read as TOML",)),
+        ('[model_config]\njson = "b"\n', ("model_config", "json must not be b")),
+        ("[model_config]\nmodel_fields = 4\n", ("model_config.model_fields", "less than or equal to 3")),
+        ("[model_config]\ntable = [2]\n", ("model_config.table", "known are model_fields, json, fast")),
+    ],
+)
+def test_what_makes_no_sense_is_refused_with_file_and_key(tmp_path: Path, text: str, told: tuple[str, ...]) -> None:
+    path = file_of(tmp_path, text)
+    chosen = [*BUILT_IN, Odd()] if "model_config" in text else BUILT_IN
+    with pytest.raises(ParametersError) as caught:
+        with_parameters(chosen, path)
+    assert [part for part in (str(path), *told) if part not in str(caught.value)] == []
+
+
+def test_names_that_a_library_keeps_for_itself_can_be_set(tmp_path: Path) -> None:
+    path = file_of(tmp_path, '[model_config]\nmodel_fields = 3\njson = "c"\nfast = false\n')
+    assert with_parameters([Odd()], path) == (Odd(model_fields=3, json="c", fast=False),)
