@@ -7,7 +7,7 @@ either (the API client), or choosing from the list (`resolution.py`).
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -83,20 +83,19 @@ def market_list_table(
     oi_lq_vol_denominated_in: text, "" where missing; is_perpetual, has_long_short_ratio_data, has_ohlcv_data,
     has_buy_sell_data: bool, a missing one means no; expire_at_ms: float64, NaN = never; fetched_at_ms: int64.
 
-    A row without symbol, exchange or base_asset, or with a symbol seen before, is left out;
-    `table.attrs["dropped_rows"]` counts them. Raises ValueError for a `fetched_at` without a time zone.
+    A row without symbol, exchange or base_asset is left out, and so is one that comes again. A symbol that is given to
+    different markets is left out whole, since nobody knows whose numbers it would bring. `table.attrs["dropped_rows"]`
+    counts them. Raises ValueError for a `fetched_at` without a time zone.
     """
     fetched_at_ms = epoch_ms(fetched_at)
     names = dict(exchanges)
-    kept: dict[str, dict[str, Any]] = {}
-    dropped = 0
-    for row in rows:
-        record = _record(row, names)
-        if record is None or record["symbol"] in kept:
-            dropped += 1
-        else:
-            kept[record["symbol"]] = record
-    ordered = [kept[symbol] for symbol in sorted(kept)]
+    found: dict[str, list[dict[str, Any]]] = {}
+    count = 0
+    for count, row in enumerate(rows, start=1):  # noqa: B007 - an iterable has no length
+        if (record := _record(row, names)) is not None:
+            found.setdefault(record["symbol"], []).append(record)
+    # Of rows that come again, the least by its text: not the first, since no order is to decide anything.
+    ordered = [min(found[symbol], key=repr) for symbol in sorted(found) if _is_one_market(found[symbol])]
     columns: dict[str, pd.Series[Any]] = {
         name: pd.Series([record[name] for record in ordered], dtype="str") for name in _TEXTS
     }
@@ -104,7 +103,7 @@ def market_list_table(
     columns["expire_at_ms"] = pd.Series([record["expire_at"] for record in ordered], dtype="float64")
     columns["fetched_at_ms"] = pd.Series([fetched_at_ms] * len(ordered), dtype="int64")
     table = pd.DataFrame({name: columns[name] for name in _COLUMNS})
-    table.attrs[DROPPED] = dropped
+    table.attrs[DROPPED] = count - len(ordered)
     return table
 
 
@@ -127,6 +126,11 @@ def _record(row: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any] 
     dated = isinstance(expire_at, int | float) and not isinstance(expire_at, bool)
     record["expire_at"] = float(expire_at) if dated and expire_at is not None else float("nan")
     return record
+
+
+def _is_one_market(records: Sequence[Mapping[str, Any]]) -> bool:
+    """Tell whether rows of one symbol are about the same market."""
+    return len({tuple(record[name] for name in (*_TEXTS, "is_perpetual")) for record in records}) == 1
 
 
 def _text(value: object) -> str:

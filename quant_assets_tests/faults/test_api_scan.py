@@ -11,6 +11,7 @@ from dataclasses import replace
 import orjson
 import pandas as pd
 import pytest
+import requests
 
 from quant_assets.feed import feed_problems
 from quant_assets_tests.coinalyze.scripted import Canned
@@ -19,6 +20,7 @@ from quant_assets_tests.faults.conftest import MARKETS, Scanned, Stored, Sweep, 
 from quant_assets_tests.faults.gate import Asked, Gate
 from quant_assets_tests.faults.test_api_answers import BESIDE, changing
 from quant_assets_tests.faults.troubles import TROUBLES
+from quant_assets_tests.world import World
 
 WAITING = {"insufficient_history", "stale_candles"}
 #: Those of plain markets alone have their bars in one year.
@@ -117,8 +119,45 @@ def test_a_scan_always_ends_in_a_feed_whatever_befalls_its_requests(scanned: Sca
         replace(scanned.world, emulator=gate).scan(name, window=scanned.world.window)  # type: ignore[arg-type]
     feed = feed_of(scanned, name)
     assert feed_problems(feed) == []
-    truth = {
-        (entry["exchange"], entry["symbol"]): entry["oi_metadata"]["value"] for entry in scanned.result.feed["signals"]
+    shown = {
+        (interest["coinalyze_symbol"], scanned.world.window.end_seconds - round(interest["age_seconds"])): interest
+        for entry in orjson.loads(feed)["signals"]
+        if (interest := entry["oi_metadata"])["value"] is not None
     }
-    for entry in orjson.loads(feed)["signals"]:
-        assert entry["oi_metadata"]["value"] in {None, truth[entry["exchange"], entry["symbol"]]}
+    for (symbol, closed), interest in shown.items():
+        assert interest["value"] == true_interest(scanned.world, symbol, closed)
+
+
+def true_interest(world: World, symbol: str, closed: int) -> float:
+    """Ask the emulator itself for a symbol's open interest when a bar closed (UNIX seconds)."""
+    (row,) = requests.get(
+        f"{world.emulator.url}/open-interest-history",
+        params={"symbols": symbol, "interval": "15min", "from": str(closed - 900), "to": str(closed - 900)},
+        headers={"api_key": world.emulator.key},
+        timeout=30,
+    ).json()
+    (point,) = row["history"]
+    return float(point["c"])
+
+
+def test_a_list_that_gives_one_symbol_to_two_markets_lends_no_market_the_numbers_of_another(scanned: Scanned) -> None:
+    """Whatever its order: nobody knows which of the two the symbol is."""
+    feeds: list[bytes] = []
+
+    def lie(asked: Asked, answer: Canned) -> Canned:
+        if asked.endpoint != "future-markets":
+            return answer
+        rows = TROUBLES["symbols of somebody else"](answer)
+        assert rows != answer
+        return replace(rows, body=orjson.dumps(orjson.loads(rows.body)[:: -1 if feeds else 1]))
+
+    for name in ("faults_lie", "faults_lie_backwards"):
+        with Gate(scanned.world.emulator, lie) as gate:
+            replace(scanned.world, emulator=gate).scan(name, window=scanned.world.window)  # type: ignore[arg-type]
+        feeds.append(feed_of(scanned, name))
+    assert without_moment(feeds[0]) == without_moment(feeds[1])
+    served = {
+        (entry["exchange"], entry["symbol"]): entry["oi_metadata"]["coinalyze_symbol"]
+        for entry in orjson.loads(feeds[0])["signals"]
+    }
+    assert served["BINANCE", "BTCUSDT"] != "BTCUSDC_PERP.A"

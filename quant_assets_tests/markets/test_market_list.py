@@ -36,13 +36,29 @@ def test_the_columns_have_their_types_also_where_there_is_no_row() -> None:
         {**row("X.A", "X", "X", "USDT"), "symbol": 3},
         {**row("X.A", "X", "X", "USDT"), "exchange": None},
         {**row("X.A", "X", "X", "USDT"), "symbol": "\ud800"},
-        row("BTCUSDT_PERP.A", "again", "BTC", "USDT"),
+        ROWS[0],
+        {**ROWS[0], "has_long_short_ratio_data": not ROWS[0].get("has_long_short_ratio_data")},
         "no object",
     ],
 )
 def test_a_row_that_identifies_no_market_is_left_out_and_counted(broken: Any) -> None:
     found = market_list_table(EXCHANGES, [*ROWS, broken], NOW)
     assert (len(found), found.attrs["dropped_rows"]) == (len(ROWS), 1)
+
+
+@pytest.mark.parametrize("change", [{"base_asset": "OTHER"}, {"symbol_on_exchange": "other"}, {"is_perpetual": False}])
+def test_a_symbol_that_is_given_to_two_markets_serves_neither(change: dict[str, Any]) -> None:
+    found = market_list_table(EXCHANGES, [*ROWS, {**ROWS[0], **change}], NOW)
+    assert set(found["symbol"]) == {row["symbol"] for row in ROWS[1:]}
+    assert found.attrs["dropped_rows"] == 2
+
+
+@pytest.mark.parametrize("change", [{"has_long_short_ratio_data": None}, {"expire_at": 1_800_000_000_000}])
+def test_of_a_row_that_comes_again_no_order_decides_which_is_kept(change: dict[str, Any]) -> None:
+    rows = [ROWS[0], {**ROWS[0], **change}]
+    one, other = (market_list_table(EXCHANGES, given, NOW) for given in (rows, rows[::-1]))
+    assert len(one) == 1
+    assert one.equals(other)
 
 
 def test_missing_fields_read_as_no_and_never() -> None:
