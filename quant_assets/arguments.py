@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NoReturn
@@ -14,7 +15,8 @@ from typing import Final, NoReturn
 import typer
 from dotenv import load_dotenv
 
-from quant_assets.settings import Settings, SettingsError, is_text
+from quant_assets.settings import Settings, SettingsError
+from quant_assets.texts import is_text, printable
 from quant_assets.windows import LENGTH, Window, WindowError, parse_moment
 
 WRONG_INPUT: Final = 2
@@ -27,6 +29,10 @@ def read_settings() -> Settings:
             load_dotenv(Path(".env"))
     except UnicodeDecodeError:
         refuse(".env is no UTF-8 text; write it anew, with lines such as COINALYZE_API_KEY=…")
+    except OSError as error:
+        refuse(f".env cannot be read ({error.strerror}); make it yours to read, or move it away")
+    except ValueError:  # of a value that no environment holds; the error would show it
+        refuse(".env holds a letter that no variable can; write it anew, with lines such as COINALYZE_API_KEY=…")
     try:
         settings = Settings.from_environment(os.environ)
         settings.data_dir.mkdir(parents=True, exist_ok=True)
@@ -106,8 +112,9 @@ def warn_without_key(settings: Settings) -> None:
 
 
 def say(line: str) -> None:
-    """Tell a person, on stderr."""
-    print("".join(letter if letter.isprintable() else "�" for letter in line), file=sys.stderr)
+    """Tell a person, on stderr; where nothing can be written there, the work is done all the same."""
+    with suppress(OSError):
+        print(printable(line), file=sys.stderr, flush=True)
 
 
 def refuse(line: str) -> NoReturn:

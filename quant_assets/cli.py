@@ -9,7 +9,6 @@ Exit codes: 0 done; 1 unexpected; 2 wrong usage or input; 3 the feed was written
 from __future__ import annotations
 
 import gc
-import io
 import os
 import shlex
 import signal
@@ -36,6 +35,8 @@ from quant_assets.arguments import (
     warn_without_key,
 )
 from quant_assets.settings import Settings, SettingsError
+from quant_assets.streams import make_streams_fit
+from quant_assets.texts import printable
 from quant_assets.windows import Window
 
 if TYPE_CHECKING:
@@ -209,7 +210,8 @@ def resolve(
         print(orjson.dumps({name: _native(value) for name, value in row.items()}, option=orjson.OPT_INDENT_2).decode())
         return
     for name, value in row.items():
-        print(f"{name:>28}  {_native(value) if _native(value) not in ('', None) else '–'}")
+        told = "–" if _native(value) in ("", None) else printable(str(_native(value)))
+        print(f"{name:>28}  {told}")
 
 
 @app.command()
@@ -252,10 +254,8 @@ def serve(
 
 def main() -> None:
     """Run the command line."""
+    make_streams_fit()
     gc.set_threshold(200_000, 50, 1_000)  # a command lives for seconds, and makes few cycles among many objects
-    for stream in (sys.stdout, sys.stderr):  # a terminal of few letters is no reason to fail after the work
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
     try:
         app()
     except SettingsError as error:

@@ -48,18 +48,24 @@ class Webhook:
     """
 
     def __init__(self, address: str) -> None:
-        parts = urlsplit(address)
+        try:
+            parts = urlsplit(address)
+        except ValueError:  # which would show the address
+            raise WebhookRefused("QUANT_WEBHOOK_URL is no https address") from None
         if not parts.hostname or (parts.scheme != "https" and parts.hostname not in LOOPBACK_HOSTS):
             raise WebhookRefused("QUANT_WEBHOOK_URL is no https address")
         self._address = address
+        self._is_here = parts.hostname in LOOPBACK_HOSTS
 
     def __call__(self, notice: Notice) -> None:
         """Post a notice."""
         text = f"{notice.subject}\n{notice.text}"
         try:
-            answer = requests.post(
-                self._address, json={"text": text, "content": text}, timeout=TIMEOUT_SECONDS, allow_redirects=False
-            )
+            with requests.Session() as session:
+                session.trust_env = not self._is_here  # no proxy gets what is meant for this machine alone
+                answer = session.post(
+                    self._address, json={"text": text, "content": text}, timeout=TIMEOUT_SECONDS, allow_redirects=False
+                )
         except requests.RequestException as error:
             raise WebhookRefused(f"the webhook is out of reach ({type(error).__name__})") from None
         if not 200 <= answer.status_code < 300:

@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from quant_assets.texts import is_text
+
 KEY_VARIABLE = "COINALYZE_API_KEY"
 WEBHOOK_VARIABLE = "QUANT_WEBHOOK_URL"
 DEFAULT_BASE_URL = "https://api.coinalyze.net/v1"
@@ -33,15 +35,6 @@ def unfit_for_databases(folder: Path) -> str:
     if "?" in name:
         return "has a question mark in its path, where the address of a database ends; choose another folder"
     return "" if is_text(name) else "is no UTF-8; choose another folder"
-
-
-def is_text(name: str) -> bool:
-    """Tell whether a name from the file system is UTF-8, so that a document can hold it."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 class SettingsError(ValueError):

@@ -14,11 +14,13 @@ from typing import Any, Final
 
 import orjson
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from quant_assets import progress as reporting
 from quant_assets.feed.build import FRESH_SECONDS
+from quant_assets.texts import printable
 
 STAGES: Final = {
     "candles": "files read",
@@ -187,14 +189,9 @@ def _minutes(value: float | None) -> str:
     return _age(None if value is None else value * 60)
 
 
-def printable(text: str) -> str:
-    """Keep a name that came from outside from moving the cursor, or worse."""
-    return "".join(letter if letter.isprintable() else "�" for letter in text)
-
-
 def _plain(text: str) -> str:
     """Keep a name from being read as markup too."""
-    return printable(text).replace("[", "\\[")
+    return escape(printable(text))
 
 
 def _price(value: float | None) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from quant_assets.terminal import printable
+from quant_assets.texts import printable
 from quant_assets_tests.coinalyze.scripted import Canned, ScriptedServer
 from quant_assets_tests.world import World
 
@@ -402,12 +402,22 @@ def test_a_strategy_of_another_package_that_fails_costs_the_others_nothing(world
 def test_names_from_outside_move_no_cursor(tmp_path: Path, world: World) -> None:
     candles = tmp_path / "candles"
     candles.mkdir()
-    for file in sorted(world.candles.glob("BINANCE_*"))[:2]:
+    files = sorted(world.candles.glob("BINANCE_*"))[:2]
+    market = files[0].name.rpartition("_")[0]
+    for file in files:
         (candles / file.name).write_bytes(file.read_bytes())
     (candles / "MEXC_\x1b[31mRED\nUSDT_15m.json").write_text("[")
+    for timeframe in ("15m", "4h"):
+        (candles / f"MEXC_A\\[red]B_{timeframe}.json").write_bytes(
+            (candles / f"{market}_{timeframe}.json").read_bytes()
+        )
     done = run("scan", str(candles), env=world.environment("cli_names", key=None), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "RED" in done.stdout
+    assert "A\\[red]B" in done.stdout
+    assert "\x1b" not in done.stdout + done.stderr
+    done = run("resolve", "BTC\x1b[2JUSDT", "BINANCE", env=world.environment("cli_names", key=None), cwd=tmp_path)
+    assert "BTC�[2JUSDT" in done.stdout
     assert "\x1b" not in done.stdout + done.stderr
 
 

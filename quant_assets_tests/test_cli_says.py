@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import time
 from contextlib import closing
 from datetime import UTC, datetime
@@ -13,6 +15,7 @@ import pandas as pd
 import pytest
 
 from quant_assets.derivatives.store import DerivativesStore, Fetched
+from quant_assets.feed import feed_problems
 from quant_assets.lake import Lake
 from quant_assets.windows import Window
 from quant_assets_tests.coinalyze.scripted import Canned
@@ -60,6 +63,45 @@ def test_an_environment_file_that_is_no_text_is_exit_2(world: World, tmp_path: P
     done = run("scan", str(world.candles), env=world.environment("cli_env"), cwd=tmp_path)
     assert done.returncode == 2
     assert ".env" in done.stderr
+
+
+def test_an_environment_file_that_no_environment_holds_is_exit_2_and_unshown(world: World, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"COINALYZE_API_KEY=secret\0word\n")
+    done = run("scan", str(world.candles), env=world.environment("cli_env", key=None), cwd=tmp_path)
+    assert done.returncode == 2
+    assert ".env holds a letter" in done.stderr
+    assert "secret" not in done.stderr
+
+
+@pytest.mark.parametrize("closed", [">&- 2>&-", "2>&-", "2>/dev/full", "<&- >&- 2>&-"])
+def test_streams_that_take_nothing_cost_no_feed(world: World, tmp_path: Path, closed: str) -> None:
+    name = f"cli_closed_{closed.encode().hex()}"
+    moment = world.window.end.isoformat()
+    command = [sys.executable, "-m", "quant_assets", "scan", str(world.candles), "--as-of", moment]
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$@" --json {closed}', "sh", *command],
+        env=world.environment(name),
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0
+    assert feed_problems((world.folder / name / "master_feed.json").read_bytes()) == []
+    assert done.stdout == b"" or orjson.loads(done.stdout)["markets"] > 0
+
+
+def test_without_a_key_and_with_no_stderr_json_is_all_that_is_on_stdout(world: World, tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$0" -m quant_assets plan "$1" --json 2>&-', sys.executable, str(world.candles)],
+        env=world.environment("cli_bare", key=None),
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0
+    assert orjson.loads(done.stdout)["calls_due"] == 0
 
 
 def test_a_provider_out_of_reach_is_named_with_what_it_means(world: World, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ FLOORS = (
     ("emulator",),
     ("notices", "retention"),
     ("lake", "settings"),
-    ("windows", "progress", "files", "clock", "processes", "user_files"),
+    ("windows", "progress", "files", "clock", "processes", "streams", "texts", "user_files"),
 )
 ROOMS = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 KNOWS_DAGSTER = {"defs", "definitions", "scan"}

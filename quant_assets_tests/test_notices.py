@@ -58,3 +58,16 @@ def test_a_notice_follows_no_redirection() -> None:
         (problem,) = send(NOTICE, [Webhook(f"{server.url}/T0/secret")])
         assert other.paths == []
     assert "302" in problem
+
+
+def test_no_proxy_of_the_environment_gets_a_notice_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    with ScriptedServer(Canned(502)) as proxy, ScriptedServer(Canned(body=b"ok")) as server:
+        monkeypatch.setenv("http_proxy", proxy.url.removesuffix("/v1"))
+        assert send(NOTICE, [Webhook(server.url)]) == []
+        assert (len(server.bodies), proxy.paths) == (1, [])
+
+
+def test_an_address_that_is_none_is_refused_unshown() -> None:
+    with pytest.raises(WebhookRefused) as caught:
+        Webhook("https://[secret/hook")
+    assert "secret" not in str(caught.value)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, TypeVar
+from urllib.parse import urlsplit
 
 import requests
 from pydantic import SecretStr
@@ -33,6 +34,8 @@ from quant_assets.coinalyze.models import (
     read_markets,
 )
 from quant_assets.coinalyze.retry_after import read_date, read_retry_after
+from quant_assets.coinalyze.session import BoundedSession, what_failed
+from quant_assets.settings import LOOPBACK_HOSTS
 
 SYMBOLS_PER_REQUEST: Final = 20
 SIMULATED_HEADER: Final = "X-Simulated"
@@ -41,6 +44,7 @@ CONNECT_SECONDS: Final = 5.0
 READ_SECONDS: Final = 20.0
 LONGEST_ANSWER_SECONDS: Final = 60.0
 LARGEST_BODY: Final = 64 * 1024 * 1024
+LONGEST_MESSAGE: Final = 4096
 PAUSE_WITHOUT_ADVICE_SECONDS: Final = 15.0
 
 #: The history endpoints and the fields of their points.
@@ -100,7 +104,9 @@ class CoinalyzeClient:
         self._sleep = sleep
         self._attempts = attempts
         self._read_seconds = read_seconds
-        self._session = requests.Session()
+        self._session = BoundedSession()
+        # A proxy of the environment would get what is meant for this machine alone, and the key with it.
+        self._session.trust_env = urlsplit(base_url).hostname not in LOOPBACK_HOSTS
         self._session.auth = _KeyHeader(key) if key is not None else None
         self._session.headers["Accept"] = "application/json"
 
@@ -249,34 +255,37 @@ class CoinalyzeClient:
     def _send(self, endpoint: str, query: Mapping[str, str], what: str, deadline: float | None) -> Sent:
         """Send once; returns the body and the headers. Raises _Transient or what the status means."""
         failure = ""
-        try:
-            with self._session.get(
-                f"{self._base_url}/{endpoint}",
-                params=query,
-                timeout=self._time_outs(deadline),
-                allow_redirects=False,
-                stream=True,
-            ) as response:
-                body = self._read(response)
-        except (requests.RequestException, OSError, ValueError) as error:
-            failure = _describe(error)
+        left = LONGEST_ANSWER_SECONDS
+        if deadline is not None:  # one that is near shortens the waiting, to a second at least
+            left = min(left, max(deadline - self.budget.now(), 1.0))
+        with self._session.within(left) as late:
+            try:
+                with self._session.get(
+                    f"{self._base_url}/{endpoint}",
+                    params=query,
+                    timeout=(min(CONNECT_SECONDS, left), min(self._read_seconds, left)),
+                    allow_redirects=False,
+                    stream=True,
+                ) as response:
+                    body = self._read(response)
+            except (requests.RequestException, OSError, ValueError) as error:
+                failure = what_failed(error)
+        if late.is_set():  # also where it looks whole: a head that was cut off reads as one that is short
+            failure = f"no whole answer within {left:.0f} s"
         if failure:
             # Raised outside of the except block: the exception of requests bears the request, and so the key.
             raise _Transient(failure)
         self._check(response, body, what)
         return body, response.headers
 
-    def _time_outs(self, deadline: float | None) -> tuple[float, float]:
-        """Return the seconds to connect and to read; a deadline that is near shortens them, to a second at least."""
-        left = LONGEST_ANSWER_SECONDS if deadline is None else max(deadline - self.budget.now(), 1.0)
-        return min(CONNECT_SECONDS, left), min(self._read_seconds, left)
-
     def _read(self, response: requests.Response) -> bytes:
+        """Read a body; of one that is no answer, as much as its message may take."""
+        if response.status_code != 200:
+            return next(response.iter_content(LONGEST_MESSAGE), b"")
         body = bytearray()
-        latest = time.monotonic() + LONGEST_ANSWER_SECONDS
         for chunk in response.iter_content(1 << 16):
             body += chunk
-            if len(body) > LARGEST_BODY or time.monotonic() > latest:
+            if len(body) > LARGEST_BODY:
                 raise requests.ConnectionError(f"the answer is too long: {len(body)} bytes and no end")
         return bytes(body)
 
@@ -315,16 +324,3 @@ class _KeyHeader(AuthBase):
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         request.headers["api_key"] = self._key.get_secret_value()
         return request
-
-
-def _describe(error: Exception) -> str:
-    """Name what happened on the way, without the address and the objects that the libraries put in."""
-    kinds = [
-        (requests.ConnectTimeout, "no connection in time"),
-        (requests.ReadTimeout, "no answer in time"),
-        (requests.exceptions.ChunkedEncodingError, "the answer was cut off"),
-        (requests.exceptions.ContentDecodingError, "the answer's compression is broken"),
-        (requests.exceptions.SSLError, "the secure connection failed"),
-        (requests.ConnectionError, "the connection failed"),
-    ]
-    return next((text for kind, text in kinds if isinstance(error, kind)), type(error).__name__)

@@ -6,6 +6,7 @@ import os
 import socket
 import struct
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
@@ -19,7 +20,8 @@ class Canned:
 
     `ending` is "" for an answer like any other, "reset" for a connection that is broken off behind the body (RST),
     "early reset" for one that is broken off without a byte, "closed" for one that is closed without a byte, "silent"
-    for one that stays open and says nothing.
+    for one that stays open and says nothing, "drip" for one whose body comes byte by byte for ever after what there is
+    of it, "drip head" for one whose head does.
     """
 
     status: int = 200
@@ -33,18 +35,30 @@ def deliver(answer: Canned, handler: BaseHTTPRequestHandler, stopped: Event) -> 
     """Send an answer, or what there is of it; one that is silent ends when `stopped` is set."""
     if answer.ending == "silent":
         stopped.wait()
-    if answer.ending in {"", "reset"}:
+    if answer.ending == "drip head":
+        drip(b"HTTP/1.1 200 OK\r\nX-Long: ", handler, stopped)
+    if answer.ending in {"", "reset", "drip"}:
         handler.send_response_only(answer.status)  # a date only where the answer has one
         for name, value in answer.headers.items():
             handler.send_header(name, value)
         handler.send_header("Content-Length", str(len(answer.body) if answer.length is None else answer.length))
         handler.end_headers()
         handler.wfile.write(answer.body)
+    if answer.ending == "drip":
+        drip(b"", handler, stopped)
     if answer.length is not None or answer.ending:
         handler.close_connection = True
     if answer.ending in {"reset", "early reset"}:
         handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         os.close(handler.connection.detach())
+
+
+def drip(first: bytes, handler: BaseHTTPRequestHandler, stopped: Event) -> None:
+    """Send a byte every twentieth of a second, until nobody takes them or the server stops."""
+    with suppress(OSError):
+        handler.wfile.write(first)
+        while not stopped.wait(0.05):
+            handler.wfile.write(b"x")
 
 
 class LoopbackServer:

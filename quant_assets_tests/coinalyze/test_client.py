@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import logging
 import pickle
+import time
 import traceback
+import tracemalloc
 from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -183,6 +185,62 @@ def test_a_silent_provider_runs_into_the_time_out(make_client: MakeClient) -> No
         client = make_client(emulator.url, key=DEFAULT_KEY, attempts=1, read_seconds=0.1)
         with pytest.raises(ProviderUnavailable, match="no answer in time"):
             ask(client, ("S0001USDT_PERP.A",))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Canned(body=b"[", length=10**9, ending="drip"),
+        Canned(body=b"[" * 100_000, length=10**9, ending="drip"),
+        Canned(500, length=10**9, ending="drip"),
+        Canned(302, headers={"Location": "/v1/elsewhere"}, length=10**9, ending="drip"),
+        Canned(ending="drip head"),
+    ],
+    ids=["body", "long body", "error", "redirection", "head"],
+)
+def test_an_answer_that_drips_is_waited_for_no_longer_than_any_other(
+    make_client: MakeClient, clock: VirtualClock, answer: Canned
+) -> None:
+    """requests alone waits as long as a byte comes now and then."""
+    began = time.monotonic()
+    with ScriptedServer(answer) as server:
+        with pytest.raises(ProviderUnavailable, match="no whole answer within 1 s"):
+            ask(make_client(server.url, attempts=1), deadline=clock.now + 0.5)
+        assert len(server.paths) == 1
+    assert time.monotonic() - began < 30
+
+
+def test_a_connection_that_was_shut_is_followed_by_a_new_one(make_client: MakeClient, clock: VirtualClock) -> None:
+    with ScriptedServer(Canned(length=99, ending="drip"), Canned(body=BAR)) as server:
+        client = make_client(server.url)
+        ask(client, deadline=clock.now + 1.5)
+        assert (client.usage.requests, client.usage.retries) == (2, 1)
+
+
+def test_of_a_redirection_no_body_is_read(make_client: MakeClient) -> None:
+    """A megabyte of gzip may hold gigabytes; requests alone reads them all, to throw them away."""
+    bomb = gzip.compress(b"\0" * 500_000_000, compresslevel=1)
+    headers = {"Location": "/v1/elsewhere", "Content-Encoding": "gzip"}
+    with ScriptedServer(Canned(302, bomb, headers)) as server:
+        client = make_client(server.url, attempts=1)
+        tracemalloc.start()
+        try:
+            with pytest.raises(ProviderUnavailable, match="status 302"):
+                ask(client)
+            assert tracemalloc.get_traced_memory()[1] < 50_000_000
+        finally:
+            tracemalloc.stop()
+        assert len(server.paths) == 1
+
+
+def test_no_proxy_of_the_environment_gets_what_is_meant_for_this_machine(
+    make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ScriptedServer(Canned(502)) as proxy, ScriptedServer(Canned(body=BAR)) as server:
+        for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, proxy.url.removesuffix("/v1"))
+        ask(make_client(server.url))
+        assert (len(server.paths), proxy.paths) == (1, [])
 
 
 def test_without_a_key_nothing_is_sent(make_client: MakeClient) -> None:

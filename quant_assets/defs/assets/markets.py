@@ -30,6 +30,8 @@ from quant_assets.markets import (
 )
 
 A_DAY = timedelta(hours=24)
+#: After how long a provider that was out of reach is tried again.
+RETRY_SECONDS = (5, 10, 20)
 
 
 class MarketListConfig(dg.Config):
@@ -58,16 +60,9 @@ class _Spent:
         }
 
 
-def _failure(error: Exception, spent: _Spent, config: MarketListConfig) -> dg.Failure:
-    """Return the failure of the market list, with what was spent on it all the same.
-
-    A provider out of reach may be back in a moment; a key that is refused, or a list that is, will be so again.
-    """
-    return dg.Failure(
-        str(error),
-        metadata={"error": type(error).__name__, **spent.account()},
-        allow_retries=config.retry and isinstance(error, ProviderUnavailable),
-    )
+def _failure(error: Exception, spent: _Spent) -> dg.Failure:
+    """Return the failure of the market list, with what was spent on it all the same."""
+    return dg.Failure(str(error), metadata={"error": type(error).__name__, **spent.account()}, allow_retries=False)
 
 
 @contextmanager
@@ -108,10 +103,10 @@ def market_list_asset(provider: str) -> dg.AssetsDefinition:
         code_version=provider,
         freshness_policy=FRESH_FOR_A_DAY,
         automation_condition=BEFORE_IT_IS_TOO_OLD,
-        retry_policy=dg.RetryPolicy(max_retries=3, delay=5, backoff=dg.Backoff.EXPONENTIAL),
         pool=COINALYZE,
     )
     def coinalyze_markets(
+        context: dg.AssetExecutionContext,
         config: MarketListConfig,
         coinalyze: Coinalyze,
         lake: dg.ResourceParam[Lake],
@@ -127,7 +122,12 @@ def market_list_asset(provider: str) -> dg.AssetsDefinition:
                 if rows.simulated:
                     store.mark_simulated()
         except (CoinalyzeError, StoreError) as error:
-            raise _failure(error, spent, config) from None
+            # A provider out of reach may be back in a moment; a key that is refused will be so again. It is asked for
+            # here, since by its policies Dagster tries again what a person has interrupted.
+            if config.retry and isinstance(error, ProviderUnavailable) and context.retry_number < len(RETRY_SECONDS):
+                context.log.warning("%s", error)
+                raise dg.RetryRequested(len(RETRY_SECONDS), RETRY_SECONDS[context.retry_number]) from None
+            raise _failure(error, spent) from None
         codes = sorted(exchange.code for exchange in exchanges.rows)
         table = market_list_table(
             [(exchange.code, exchange.name) for exchange in exchanges.rows],
@@ -143,10 +143,10 @@ def market_list_asset(provider: str) -> dg.AssetsDefinition:
             refuse_shrunken_list("/future-markets (perpetuals)", _perpetuals(table), perpetuals)
         except MarketListRefused as error:
             if last is None:
-                raise _failure(error, spent, config) from None
+                raise _failure(error, spent) from None
             path = lake.path(["coinalyze_markets"])
             told = f"{error}. If the provider has changed that much, remove {path}, and the next answer is taken"
-            raise _failure(MarketListRefused(told), spent, config) from None
+            raise _failure(MarketListRefused(told), spent) from None
         return dg.MaterializeResult(
             value=table,
             metadata={

@@ -1,0 +1,20 @@
+"""Text that came from outside: whether a document can hold it, and how a terminal may show it.
+
+Here: what Unicode and terminals ask for. Not here: names of markets (quant_assets.markets).
+"""
+
+from __future__ import annotations
+
+
+def is_text(name: str) -> bool:
+    """Tell whether a name from the file system is UTF-8, so that a document can hold it."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def printable(text: str) -> str:
+    """Keep a name that came from outside from moving the cursor, or worse."""
+    return "".join(letter if letter.isprintable() else "�" for letter in text)
