@@ -71,6 +71,7 @@ def build_definitions(settings: Settings, progress: Progress = silent, clock: Cl
                 base_url=settings.base_url,
                 calls_per_minute=settings.calls_per_minute,
                 store_dir=str(settings.store_dir),
+                budget_path=str(settings.budget_path),
                 provider=settings.provider,
                 key_variable=settings.key_variable,
             ),

@@ -26,6 +26,7 @@ VARIABLES = {
     "calls_per_minute": "COINALYZE_CALLS_PER_MINUTE",
     "data_dir": "QUANT_DATA_DIR",
     "candles_dir": "QUANT_CANDLES_DIR",
+    "budget_dir": "QUANT_BUDGET_DIR",
 }
 
 
@@ -44,7 +45,8 @@ class SettingsError(ValueError):
 class Settings(BaseModel):
     """The environment, read once.
 
-    `calls_per_minute` is the provider's limit, counted by symbols. Everything that is written lies below `data_dir`.
+    `calls_per_minute` is the provider's limit, counted by symbols. Everything that is written lies below `data_dir`,
+    but for the call budget where `budget_dir` says so: one for several data folders that use the same key.
     Candle files are read from `candles_dir`. The key itself is not in here: it stays in the environment, under the
     name `key_variable`, and is read at the moment it is sent.
     """
@@ -56,6 +58,7 @@ class Settings(BaseModel):
     calls_per_minute: int = Field(default=40, ge=1, le=1_000_000)
     data_dir: Path = Path("data")
     candles_dir: Path | None = None
+    budget_dir: Path | None = None
 
     @field_validator("base_url")
     @classmethod
@@ -73,7 +76,7 @@ class Settings(BaseModel):
             raise ValueError("carries more than host and path; the key belongs in COINALYZE_API_KEY")
         return value.rstrip("/")
 
-    @field_validator("data_dir", "candles_dir")
+    @field_validator("data_dir", "candles_dir", "budget_dir")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         try:
@@ -81,10 +84,10 @@ class Settings(BaseModel):
         except RuntimeError:
             raise ValueError("names a home folder that there is none of") from None
 
-    @field_validator("data_dir")
+    @field_validator("data_dir", "budget_dir")
     @classmethod
-    def _for_databases(cls, value: Path) -> Path:
-        if problem := unfit_for_databases(value):
+    def _for_databases(cls, value: Path | None) -> Path | None:
+        if value is not None and (problem := unfit_for_databases(value)):
             raise ValueError(problem)
         return value
 
@@ -125,8 +128,13 @@ class Settings(BaseModel):
 
     @property
     def store_dir(self) -> Path:
-        """What has been fetched from this provider, and what its budget has been spent on."""
+        """What has been fetched from this provider."""
         return self.data_dir / "store" / self.provider
+
+    @property
+    def budget_path(self) -> Path:
+        """What this provider's budget has been spent on."""
+        return (self.budget_dir or self.data_dir / "store") / self.provider / "budget.sqlite"
 
     @property
     def feed_path(self) -> Path:

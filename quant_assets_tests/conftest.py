@@ -31,7 +31,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees the key or the folders of whoever runs it."""
     names = ("API_KEY", "BASE_URL", "CALLS_PER_MINUTE")
-    for name in (*(f"COINALYZE_{name}" for name in names), "QUANT_DATA_DIR", "QUANT_CANDLES_DIR", "DAGSTER_HOME"):
+    for name in (
+        *(f"COINALYZE_{name}" for name in names),
+        "QUANT_DATA_DIR",
+        "QUANT_CANDLES_DIR",
+        "QUANT_BUDGET_DIR",
+        "DAGSTER_HOME",
+    ):
         monkeypatch.delenv(name, raising=False)
 
 

@@ -32,7 +32,8 @@ class Coinalyze(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     base_url: str = Field(description="Address of the API, such as https://api.coinalyze.net/v1.")
     calls_per_minute: int = Field(description="The provider's limit, each symbol of a request counted.")
-    store_dir: str = Field(description="Folder of the store and of the call budget.")
+    store_dir: str = Field(description="Folder of the store.")
+    budget_path: str = Field(description="SQLite file of the call budget.")
     provider: str = Field(description="Name of the provider behind that address.")
     key_variable: str = Field(description="Name of the environment variable that holds the key.")
 
@@ -40,9 +41,7 @@ class Coinalyze(dg.ConfigurableResource):  # type: ignore[type-arg]
     def client(self, clock: Clock) -> Iterator[CoinalyzeClient]:
         """Open a client on the shared budget. Without a key its methods raise KeyMissing."""
         key = os.environ.get(self.key_variable, "").strip()
-        budget = CallBudget(
-            Path(self.store_dir) / "budget.sqlite", self.calls_per_minute, clock=clock.steady, sleep=clock.sleep
-        )
+        budget = CallBudget(Path(self.budget_path), self.calls_per_minute, clock=clock.steady, sleep=clock.sleep)
         secret = SecretStr(key) if key else None
         with closing(CoinalyzeClient(secret, self.base_url, budget, clock=clock.seconds, sleep=clock.sleep)) as client:
             yield client

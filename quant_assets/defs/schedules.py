@@ -15,14 +15,14 @@ from quant_assets.defs.jobs import prune_job, refresh_job, scan_job
 from quant_assets.lake import Lake
 from quant_assets.windows import LENGTH, Window
 
-#: A scan by the clock publishes within the first minute; refreshes go on from there.
-SCAN_SECONDS: Final = 40.0
-#: Minutes of a window at which a refresh begins. Several short ones bring the feed up to date as data arrive, and let
-#: whatever else needs the provider in between.
-REFRESH_MINUTES: Final = (2, 6, 10)
-#: A refresh ends so long before the next one begins, or before the next scan: time for signals and feed to follow it,
-#: since runs of one window take turns. The budget's minute slides on meanwhile, so that hardly a call is lost.
+#: Minutes of a window at which a refresh begins. Several short ones bring the feed up to date as data arrive, the first
+#: of them soon with what is worth most, and let whatever else needs the provider in between.
+REFRESH_MINUTES: Final = (1, 3, 8)
+#: A refresh ends so long before the next one begins: time for signals and feed to follow it, since runs of one window
+#: take turns. The budget's minute slides on meanwhile, so that no call is lost.
 MARGIN_SECONDS: Final = 45.0
+#: The last one ends so long before the next scan, which would wait for it.
+BEFORE_A_SCAN_SECONDS: Final = 15.0
 #: Nothing waits behind a run that hangs for longer than this beyond its time.
 GRACE_SECONDS: Final = 180
 #: Before the windows of a backfill.
@@ -33,14 +33,14 @@ FIRST: Final = "10"
     job=scan_job,
     cron_schedule="*/15 * * * *",
     execution_timezone="UTC",
-    description="At every quarter hour: scan the window that has just closed, with 40 seconds of asking.",
+    description="At every quarter hour: scan the window that has just closed, at once, on what is known.",
 )
 def scan_every_quarter_hour(
     context: dg.ScheduleEvaluationContext, clock: dg.ResourceParam[Clock]
 ) -> dg.RunRequest | dg.SkipReason:
     """Ask for a scan of the window that ended at this tick."""
     tick = context.scheduled_execution_time
-    return _too_late(tick, LENGTH, clock) or run_of(Window.last_complete(tick), "scan", SCAN_SECONDS)
+    return _too_late(tick, LENGTH, clock) or run_of(Window.last_complete(tick), "scan", 0.0)
 
 
 _TICKS: Final = ",".join(str(quarter + minute) for quarter in (0, 15, 30, 45) for minute in REFRESH_MINUTES)
@@ -50,7 +50,7 @@ _TICKS: Final = ",".join(str(quarter + minute) for quarter in (0, 15, 30, 45) fo
     job=refresh_job,
     cron_schedule=f"{_TICKS} * * * *",
     execution_timezone="UTC",
-    description="Two, six and ten minutes later: go on asking for that window, until shortly before the next turn.",
+    description="One, three and eight minutes later: ask for that window, until shortly before the next turn.",
 )
 def refresh_until_the_next_scan(
     context: dg.ScheduleEvaluationContext, clock: dg.ResourceParam[Clock], lake: dg.ResourceParam[Lake]
@@ -60,9 +60,9 @@ def refresh_until_the_next_scan(
         return dg.SkipReason("no candles have been read yet; the first scan does that")
     tick = context.scheduled_execution_time
     minute = tick.minute % 15
-    following = next((later for later in REFRESH_MINUTES if later > minute), 15)
-    lasts = timedelta(minutes=following - minute)
-    seconds = lasts.total_seconds() - MARGIN_SECONDS
+    following = next((later for later in REFRESH_MINUTES if later > minute), None)
+    lasts = timedelta(minutes=(15 if following is None else following) - minute)
+    seconds = lasts.total_seconds() - (BEFORE_A_SCAN_SECONDS if following is None else MARGIN_SECONDS)
     return _too_late(tick, lasts, clock) or run_of(Window.last_complete(tick), f"refresh {minute}", seconds)
 
 

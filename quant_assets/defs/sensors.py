@@ -15,7 +15,7 @@ import dagster as dg
 from quant_assets.clock import Clock
 from quant_assets.defs.jobs import analyse_job, scan_job
 from quant_assets.defs.resources import CandleFolder, Notifier
-from quant_assets.defs.schedules import SCAN_SECONDS, run_of
+from quant_assets.defs.schedules import run_of
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.lake import Lake
 from quant_assets.notices import Notice
@@ -23,6 +23,8 @@ from quant_assets.windows import Window
 
 #: A folder counts as complete when nothing in it has changed for so long.
 QUIET_SECONDS: Final = 20.0
+#: A scan for new candles asks for so long where nobody has asked for its window, in case no schedule does.
+ASKING_SECONDS: Final = 40.0
 #: Policy and schedule have the same length, so a feed that comes a few seconds later than the last is nobody's concern.
 STALE_FOR_SECONDS: Final = 180.0
 KEPT_FRESH: Final = ("coinalyze_markets", "symbol_map", *DATASETS, "master_feed")
@@ -69,7 +71,7 @@ def new_candles(
     context.update_cursor(json.dumps({"scanned": found}))
     window = Window.last_complete(clock.now())
     asked = all(lake.path([dataset], window.key).exists() for dataset in DATASETS)
-    request = run_of(window, f"candles {found}", None if asked else SCAN_SECONDS)
+    request = run_of(window, f"candles {found}", None if asked else ASKING_SECONDS)
     return request._replace(job_name=(analyse_job if asked else scan_job).name)
 
 

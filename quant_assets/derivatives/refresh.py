@@ -120,7 +120,7 @@ def refresh(
             for dataset in datasets:
                 report.datasets[dataset].known = len(wanted[dataset]) - _count(due, dataset)
             first_round = False
-        if len(due) and (worth := interest()) is not None:
+        if len(due) and _has_time(state) and (worth := interest()) is not None:
             due = _due(state, symbol_map, datasets, worth)
         queue = deque(pack(due, min(SYMBOLS_PER_REQUEST, client.budget.calls_per_minute)))
         state.total = state.done + sum(len(request.symbols) for request in queue)
@@ -164,6 +164,10 @@ def _due(
         for number, symbol in zip(ranked["dataset"], ranked["symbol"], strict=True)
     ]
     return ranked[np.array(untried, dtype=bool)]
+
+
+def _has_time(state: _Refresh) -> bool:
+    return state.deadline is None or state.client.budget.now() < state.deadline
 
 
 def _count(ranked: pd.DataFrame, dataset: Dataset) -> int:

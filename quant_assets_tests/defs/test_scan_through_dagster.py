@@ -13,7 +13,9 @@ import orjson
 import pandas as pd
 import pytest
 
+from quant_assets.clock import Clock
 from quant_assets.definitions import build_definitions
+from quant_assets.defs.assets import markets
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.emulator import DEFAULT_KEY, Faults
 from quant_assets.feed import feed_problems
@@ -373,3 +375,48 @@ def test_the_market_list_of_an_emulator_is_none_for_another_provider(scanned: Wo
     assert list_of_provider(market_list, "loopback") is not None
     assert list_of_provider(market_list, "api.coinalyze.net") is None
     assert list_of_provider(None, "loopback") is None
+
+
+def test_a_market_list_is_tried_again_where_the_provider_was_out_of_reach(
+    scanned: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(markets, "RETRY_SECONDS", (0.1, 0.1))
+    scanned.emulator.faults = Faults(server_error=1.0)
+    seconds = [0.0]
+    slept: list[float] = []
+
+    def sleep(duration: float) -> None:
+        seconds[0] += duration
+        slept.append(duration)
+        if len(slept) == 6:  # in the second of three tries
+            scanned.emulator.faults = Faults()
+
+    clock = Clock(sleep=sleep, steady=lambda: seconds[0])
+    settings = scanned.settings("retried")
+    try:
+        with environment(COINALYZE_API_KEY=DEFAULT_KEY, DAGSTER_HOME=str(scanned.folder / "retried" / "dagster")):
+            job = build_definitions(settings, clock=clock).resolve_job_def("market_list")
+            with open_instance(settings) as instance:
+                result = job.execute_in_process(instance=instance)
+    finally:
+        scanned.emulator.faults = Faults()
+    assert result.success
+    assert sum(event.is_step_up_for_retry for event in result.all_events) == 1
+
+
+def test_strategies_judge_by_the_parameters_that_the_user_has_set(scanned: World) -> None:
+    def told(name: str) -> tuple[set[str], dict[str, float]]:
+        feed = scanned.scan(name).feed
+        with instance_of(scanned, name) as instance:
+            event = instance.get_latest_materialization_event(dg.AssetKey(["signals", "legacy"]))
+        assert event is not None
+        reasons = {entry["details"]["reason"] for entry in feed["signals"] if entry["strategy_name"] == "Legacy"}
+        return reasons, event.asset_materialization.metadata["parameters"].value  # type: ignore[union-attr]
+
+    reasons, parameters = told("parameters")
+    assert "score_below_threshold" in reasons
+    assert parameters["threshold"] == 70.0
+    (scanned.folder / "parameters" / "strategies.toml").write_text("[legacy]\nthreshold = 0\n")
+    reasons, parameters = told("parameters")
+    assert "score_below_threshold" not in reasons
+    assert parameters["threshold"] == 0.0

@@ -26,11 +26,13 @@ def scan_arguments(world: World) -> list[str]:
     return ["scan", str(world.candles), "--as-of", moment, "--json"]
 
 
-def scan_command(world: World, name: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+def scan_command(
+    world: World, name: str, cwd: Path, *options: str, **variables: str
+) -> subprocess.CompletedProcess[str]:
     """Scan into a data folder of this name."""
     return subprocess.run(
-        [sys.executable, "-m", "quant_assets", *scan_arguments(world)],
-        env=world.environment(name),
+        [sys.executable, "-m", "quant_assets", *scan_arguments(world), *options],
+        env={**world.environment(name), **variables},
         cwd=cwd,
         capture_output=True,
         text=True,

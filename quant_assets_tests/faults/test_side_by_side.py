@@ -20,7 +20,7 @@ from quant_assets.derivatives.store import DerivativesStore
 from quant_assets.feed import feed_problems
 from quant_assets_tests.coinalyze.scripted import Canned
 from quant_assets_tests.faults.chance import rounds
-from quant_assets_tests.faults.commands import forked_job, forked_scan
+from quant_assets_tests.faults.commands import forked_job, forked_scan, scan_command
 from quant_assets_tests.faults.conftest import Sweep
 from quant_assets_tests.faults.gate import Asked
 from quant_assets_tests.world import World, small_world
@@ -134,3 +134,15 @@ def test_two_scans_of_different_candles_into_one_data_folder_show_each_its_own(t
             feed = orjson.loads((folder / "feed.json").read_bytes())
             assert {signal["exchange"] for signal in feed["signals"]} == of_folder
             assert feed["stats"]["skipped"] == {}
+
+
+def test_data_folders_that_name_one_budget_share_its_minute(tmp_path: Path) -> None:
+    with small_world(tmp_path, markets=12) as world:
+        world.emulator.calls_per_minute = 40
+        told = {"QUANT_BUDGET_DIR": str(tmp_path / "budget"), "COINALYZE_CALLS_PER_MINUTE": "40"}
+        for name in ("one", "other"):
+            done = scan_command(world, name, tmp_path, "--max-wait", "5", **told)
+            assert done.returncode == 0, done.stderr
+        assert world.emulator.accounting.rate_limited == 0
+        assert 30 <= world.emulator.accounting.calls <= 40
+        assert [path.name for path in tmp_path.rglob("budget.sqlite")] == ["budget.sqlite"]
