@@ -197,3 +197,14 @@ def test_tables_of_another_version_are_made_anew_and_cost_no_scan(
     done = run("scan", str(world.candles), "--json", env=world.environment("cli_version"), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert column in pd.read_parquet(path)
+
+
+def test_a_symbol_is_found_as_its_exchange_writes_it_and_as_people_do(world: World, tmp_path: Path) -> None:
+    environment = world.environment("cli_found")
+    done = run("scan", str(world.candles), "--symbol", "btcusdt", env=environment, cwd=tmp_path)
+    feed = orjson.loads((world.folder / "cli_found" / "selection.json").read_bytes())
+    found = {(signal["exchange"], signal["symbol"]) for signal in feed["signals"]}
+    assert done.returncode == 0
+    assert found >= {("BINANCE", "BTCUSDT"), ("KUCOIN", "XBTUSDTM")}
+    assert all(signal["display_symbol"] == "BTCUSDT" for signal in feed["signals"])
+    assert {s["oi_metadata"]["status"] for s in feed["signals"] if s["oi_metadata"]["value"] is None} == set()

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from quant_assets.feed import feed_schema
+from quant_assets.feed import feed_schema, has_symbol
 
 Json = dict[str, Any]
 
@@ -89,12 +89,8 @@ class Filters(BaseModel):
             and (not self.action or signal["action"] in self.action)
             and (not self.status or signal["oi_metadata"]["status"] in self.status)
             and (self.min_score is None or signal["score"] >= self.min_score)
-            and self._matches_symbol(signal)
+            and has_symbol(signal, self.symbol)
         )
-
-    def _matches_symbol(self, signal: Mapping[str, Any]) -> bool:
-        wanted = self.symbol.casefold()
-        return wanted in signal["symbol"].casefold() or wanted in signal["display_symbol"].casefold()
 
 
 def read_filters(parameters: Iterable[tuple[str, str]]) -> Filters:

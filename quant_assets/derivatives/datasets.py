@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from quant_assets.coinalyze.client import HISTORY_FIELDS
 from quant_assets.markets.datasets import DATASETS, Dataset
 
 BAR_SECONDS: Final = 900
@@ -18,19 +19,20 @@ __all__ = ["BAR_SECONDS", "DATASETS", "INTERVAL", "SPECS", "Dataset", "DatasetSp
 
 @dataclass(frozen=True, slots=True)
 class DatasetSpec:
-    """One dataset: its history endpoint, and the columns of a stored bar.
-
-    `fields` are the endpoint's names of the values in a bar, `columns` ours, in the same order.
-    """
+    """One dataset: its history endpoint, and the columns of a stored bar: our names of its `fields`, in their order."""
 
     endpoint: str
-    fields: tuple[str, ...]
     columns: tuple[str, ...]
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The endpoint's names of the values in a bar, in the order in which the client gives them."""
+        return tuple(HISTORY_FIELDS[self.endpoint].split())
 
 
 SPECS: Final[dict[Dataset, DatasetSpec]] = {
-    "open_interest": DatasetSpec("open-interest-history", ("o", "h", "l", "c"), ("open", "high", "low", "close")),
-    "funding_rate": DatasetSpec("funding-rate-history", ("o", "h", "l", "c"), ("open", "high", "low", "close")),
-    "long_short_ratio": DatasetSpec("long-short-ratio-history", ("r", "l", "s"), ("ratio", "longs_pct", "shorts_pct")),
-    "liquidations": DatasetSpec("liquidation-history", ("l", "s"), ("longs", "shorts")),
+    "open_interest": DatasetSpec("open-interest-history", ("open", "high", "low", "close")),
+    "funding_rate": DatasetSpec("funding-rate-history", ("open", "high", "low", "close")),
+    "long_short_ratio": DatasetSpec("long-short-ratio-history", ("ratio", "longs_pct", "shorts_pct")),
+    "liquidations": DatasetSpec("liquidation-history", ("longs", "shorts")),
 }

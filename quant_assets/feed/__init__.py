@@ -3,8 +3,8 @@
 Here: the names that others use. The feed is built from tables, held against its schema, and replaced whole.
 """
 
-from quant_assets.feed.build import build_feed, select_signals
+from quant_assets.feed.build import build_feed, has_symbol, select_signals
 from quant_assets.feed.contract import feed_problems, feed_schema
 from quant_assets.feed.publish import publish
 
-__all__ = ["build_feed", "feed_problems", "feed_schema", "publish", "select_signals"]
+__all__ = ["build_feed", "feed_problems", "feed_schema", "has_symbol", "publish", "select_signals"]

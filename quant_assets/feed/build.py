@@ -14,12 +14,12 @@ import pandas as pd
 
 from quant_assets.feed.signal import Json, market_blocks, signal
 from quant_assets.markets.rules import nfc
-from quant_assets.signals import Strategy, features_of
+from quant_assets.signals import OLDEST_OI_SECONDS, Strategy, features_of
 from quant_assets.windows import Window
 
 SCHEMA_VERSION: Final = "1.0"
-#: What is older counts as stale; the same age at which open interest gives no z-score any more.
-FRESH_SECONDS: Final = 2 * 3600
+#: What is older counts as stale.
+FRESH_SECONDS: Final = OLDEST_OI_SECONDS
 _AGES: Final = {
     "open_interest": "oi_age_seconds",
     "funding_rate": "funding_age_seconds",
@@ -77,19 +77,18 @@ def build_feed(
 def select_signals(
     feed: Mapping[str, Any], *, strategies: Collection[str] = (), exchange: str = "", symbol: str = ""
 ) -> Json:
-    """Return the feed with the signals of these strategies, this exchange and symbols that contain this text.
+    """Return the feed with the signals of these strategies, this exchange and markets whose symbol has this text in it.
 
     Nothing given selects everything; names are compared without case. The counts of the statistics follow the
     selection, what speaks of the whole scan (api, freshness, skipped) stays.
     """
-    symbol = nfc(symbol)
     wanted = {name.casefold() for name in strategies}
     chosen = [
         entry
         for entry in feed["signals"]
         if (not wanted or entry["strategy_name"].casefold() in wanted)
         and (not exchange or entry["exchange"].casefold() == exchange.casefold())
-        and (not symbol or symbol.casefold() in entry["symbol"].casefold())
+        and has_symbol(entry, symbol)
     ]
     markets = {(entry["exchange"], entry["symbol"]): entry["oi_metadata"]["status"] for entry in chosen}
     stats = {
@@ -101,6 +100,12 @@ def select_signals(
         "actions": _counts((entry["action"] for entry in chosen), ("LONG", "SHORT", "WAIT")),
     }
     return {**feed, "stats": stats, "signals": chosen}
+
+
+def has_symbol(entry: Mapping[str, Any], text: str) -> bool:
+    """Whether a signal's symbol, as its exchange or as people write it, contains a text; case does not matter."""
+    wanted = nfc(text).casefold()
+    return wanted in entry["symbol"].casefold() or wanted in entry["display_symbol"].casefold()
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:

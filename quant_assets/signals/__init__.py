@@ -8,7 +8,7 @@ Everything is computed from bars that were closed by the window's end, and from 
 from quant_assets.signals.analysis import Signal, analyse
 from quant_assets.signals.features import COLUMNS, INSUFFICIENT_HISTORY, STALE_CANDLES, Features
 from quant_assets.signals.focus import market_interest
-from quant_assets.signals.inputs import DerivativeInputs, LookAheadError
+from quant_assets.signals.inputs import OLDEST_OI_SECONDS, DerivativeInputs, LookAheadError
 from quant_assets.signals.parameters import ParametersError, parameters_of, with_parameters
 from quant_assets.signals.registry import Discovered, discover_strategies
 from quant_assets.signals.setups import Setup, valid_setup
@@ -21,6 +21,7 @@ __all__ = [
     "COLUMNS",
     "DTYPES",
     "INSUFFICIENT_HISTORY",
+    "OLDEST_OI_SECONDS",
     "STALE_CANDLES",
     "DerivativeInputs",
     "Discovered",

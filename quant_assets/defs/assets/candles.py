@@ -80,9 +80,10 @@ def candles(
         "files_skipped": len(skipped),
         "bars_dropped": int(files["dropped"].sum()),
         "gaps": int(files["gaps"].sum()),
-        "reach_to": dg.MetadataValue.timestamp(float(tables.bars["time_ms"].max()) / 1000 if len(tables.bars) else 0.0),
         "seconds": time.perf_counter() - started,
     }
+    if len(tables.bars):
+        counts["reach_to"] = dg.MetadataValue.timestamp(float(tables.bars["time_ms"].max()) / 1000)
     yield dg.Output(tables.bars, "candles", metadata={"dagster/row_count": len(tables.bars), **counts})
     yield dg.Output(
         files,

@@ -13,9 +13,9 @@ import pandas as pd
 from quant_assets.defs.partitions import Tables
 from quant_assets.derivatives.datasets import DATASETS, Dataset
 from quant_assets.derivatives.report import RefreshReport
+from quant_assets.signals import OLDEST_OI_SECONDS
 from quant_assets.windows import Window
 
-OLDEST_ALLOWED_SECONDS: Final = 2 * 3600
 COVERAGE_EXPECTED: Final = 0.9
 ZEROS_ALLOWED: Final = 0.5
 SHOWN_PROBLEMS: Final = 20
@@ -92,9 +92,9 @@ def checks(tables: Tables, dataset: Dataset, report: RefreshReport) -> Iterator[
     yield _result(
         dataset,
         "age",
-        len(known) == len(tables) and known[oldest] <= OLDEST_ALLOWED_SECONDS,
-        median_age_seconds=known.get(oldest, -1.0),
+        len(known) == len(tables) and known[oldest] <= OLDEST_OI_SECONDS,
         windows_without_data=len(tables) - len(known),
+        **({"median_age_seconds": known[oldest]} if known else {}),
     )
     if dataset == "open_interest":
         yield _result(

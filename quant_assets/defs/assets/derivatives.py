@@ -50,7 +50,7 @@ class RefreshConfig(dg.Config):
     exchange: str = ""
     """Ask only for markets of this exchange."""
     symbol: str = ""
-    """Ask only for markets whose symbol contains this text."""
+    """Ask only for markets whose symbol, as their exchange or as people write it, contains this text."""
 
 
 @dg.multi_asset(
@@ -178,6 +178,7 @@ def _seconds_allowed(last: Window, now: float, max_wait_seconds: float, *, is_ba
 def _chosen(symbol_map: pd.DataFrame, config: RefreshConfig) -> pd.DataFrame:
     """Return the rows of the markets that the run asks for."""
     chosen = symbol_map["symbol"].str.contains(nfc(config.symbol), case=False, regex=False)
+    chosen |= symbol_map["display_symbol"].str.contains(nfc(config.symbol), case=False, regex=False)
     if config.exchange:
         chosen &= symbol_map["exchange"].str.casefold() == config.exchange.casefold()
     return symbol_map[chosen].reset_index(drop=True)

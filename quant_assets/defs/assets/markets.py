@@ -29,6 +29,7 @@ from quant_assets.markets import (
     resolve_markets,
 )
 
+_MARKET = ["exchange", "symbol"]
 A_DAY = timedelta(hours=24)
 #: After how long a provider that was out of reach is tried again.
 RETRY_SECONDS = (5, 10, 20)
@@ -84,6 +85,10 @@ def _codes(market_list: pd.DataFrame) -> set[str]:
 def _perpetuals(market_list: pd.DataFrame) -> set[str]:
     """Return the symbols that can serve a market."""
     return set(market_list.loc[market_list["is_perpetual"], "symbol"])
+
+
+def _pairs(table: pd.DataFrame) -> Iterator[tuple[str, str]]:
+    return zip(table["exchange"], table["symbol"], strict=True)
 
 
 def market_list_asset(provider: str) -> dg.AssetsDefinition:
@@ -175,7 +180,7 @@ def market_list_asset(provider: str) -> dg.AssetsDefinition:
     freshness_policy=FRESH_FOR_A_DAY,
     automation_condition=FOLLOWS_THE_LIST,
     check_specs=[
-        dg.AssetCheckSpec("every_market_has_a_row", asset="symbol_map", description="100 % of the markets have a row."),
+        dg.AssetCheckSpec("every_market_has_a_row", asset="symbol_map", description="Every market has one row."),
         dg.AssetCheckSpec(
             "not_half_of_the_last",
             asset="symbol_map",
@@ -197,7 +202,7 @@ def symbol_map(
     """Resolve every market."""
     started = time.perf_counter()
     now = clock.now()
-    markets = candle_files.loc[candle_files["status"] == "read", ["exchange", "symbol"]].drop_duplicates()
+    markets = candle_files.loc[candle_files["status"] == "read", _MARKET].drop_duplicates()
     market_list = list_of_provider(coinalyze_markets, coinalyze.provider)
     last = lake.read_sound(["symbol_map"])
     table = resolve_markets(markets, market_list, now=now, rules=market_rules.load())
@@ -217,7 +222,7 @@ def symbol_map(
     )
     yield dg.AssetCheckResult(
         check_name="every_market_has_a_row",
-        passed=len(table) == len(markets),
+        passed=not table.duplicated(_MARKET).any() and set(_pairs(table)) == set(_pairs(markets)),
         metadata={"markets": len(markets), "rows": len(table)},
     )
     yield dg.AssetCheckResult(
