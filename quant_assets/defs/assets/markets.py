@@ -174,7 +174,8 @@ def market_list_asset(provider: str) -> dg.AssetsDefinition:
     ins={"coinalyze_markets": dg.AssetIn(metadata=OPTIONAL)},
     description=(
         "Which Coinalyze symbol serves each market, for each dataset: its own exchange (resolved), the best market of "
-        "a reference exchange (aggregated), or none (neutral). One row for every market that has candles. No call."
+        "a reference exchange (aggregated), or none (neutral). One row for every market that has candles. No call. "
+        "What comes back empty twice is replaced where it is asked for, and the derivative tables show by what."
     ),
     metadata=columns.schema(columns.SYMBOL_MAP),
     freshness_policy=FRESH_FOR_A_DAY,
