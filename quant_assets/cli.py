@@ -104,7 +104,10 @@ def scan(
         path = output.absolute() if output is not None else path
         replace_file(path, orjson.dumps(feed))
     if not result.published:
-        say(f"{settings.feed_path} holds a newer window and stays; this one is {result.feed_path}")
+        say(
+            f"{settings.feed_path} holds a newer window and stays; this one is {result.feed_path}, "
+            f"`serve` has it under {feed['window']}, and --output writes it to a file"
+        )
     _show(feed, result, path, as_json=as_json)
     if result.key_refused:
         raise typer.Exit(KEY_REFUSED)
@@ -172,6 +175,8 @@ def plan(
             account["simulation"] = {"planned": simulation_account(ours), "in_turn": simulation_account(plain)}
     for note in planned.notes:
         say(note)
+    if hours and "simulation" not in account:
+        say("no market is served by any symbol yet, so there is nothing to simulate or to draw")
     if plot is not None and "simulation" in account:
         from quant_assets.plots import ages_figure, write_figure  # noqa: PLC0415
 
@@ -203,6 +208,7 @@ def resolve(
     _quiet_dagster()
     market = pd.DataFrame({"exchange": [exchange], "symbol": [symbol]})
     symbol_map, problem = map_that_serves(settings, market, datetime.now(UTC))
+    warn_without_key(settings)
     if problem:
         say(problem)
     row = symbol_map.iloc[0]

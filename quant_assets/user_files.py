@@ -43,7 +43,8 @@ def read_user_file(path: Path, model: type[Model], error: type[ValueError]) -> M
     except ValidationError as problem:
         first = problem.errors(include_url=False)[0]
         known = ", ".join(_fields_beside(first["loc"], model))
-        raise error(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}; known are {known}") from None
+        what = f"there is no such key; known are {known}" if first["type"] == "extra_forbidden" else first["msg"]
+        raise error(f"{path}: {'.'.join(map(str, first['loc']))}: {what}") from None
 
 
 def _fields_beside(place: tuple[int | str, ...], model: type[BaseModel]) -> list[str]:

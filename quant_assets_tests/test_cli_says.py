@@ -17,7 +17,7 @@ import pytest
 from quant_assets.derivatives.store import DerivativesStore, Fetched
 from quant_assets.feed import feed_problems
 from quant_assets.lake import Lake
-from quant_assets.windows import Window
+from quant_assets.windows import LENGTH, Window
 from quant_assets_tests.coinalyze.scripted import Canned
 from quant_assets_tests.faults.gate import Gate
 from quant_assets_tests.test_cli import run
@@ -147,6 +147,28 @@ def test_resolve_and_plan_pass_over_what_came_back_empty_twice(world: World, tmp
     assert len(world.emulator.accounting.accepted) == accepted
     assert told["calls_due"] == 0
     assert told["resolution"] == feed["stats"]["resolution"]
+
+
+def test_what_is_missing_is_told_where_it_leaves_nothing_to_show(world: World, tmp_path: Path) -> None:
+    environment = world.environment("cli_bare", key=None)
+    done = run("resolve", "BTCUSDT", "BINANCE", env=environment, cwd=tmp_path)
+    assert "no API key: set COINALYZE_API_KEY" in done.stderr
+    drawing = tmp_path / "ages.html"
+    done = run("plan", str(world.candles), "--plot", str(drawing), env=environment, cwd=tmp_path)
+    assert done.returncode == 0
+    assert "nothing to simulate or to draw" in done.stderr
+    assert not drawing.exists()
+
+
+def test_an_older_window_that_is_not_published_says_where_it_shows(world: World, tmp_path: Path) -> None:
+    world.scan("cli_older")
+    older = Window(world.window.end - LENGTH)
+    done = run(
+        *("scan", str(world.candles), "--as-of", older.end.isoformat(), "--max-wait", "0"),
+        env=world.environment("cli_older"),
+        cwd=tmp_path,
+    )
+    assert f"`serve` has it under {older.key}, and --output writes it to a file" in done.stderr
 
 
 def test_a_terminal_of_few_letters_costs_no_scan(world: World, tmp_path: Path) -> None:

@@ -98,8 +98,16 @@ def read_candles(folder: Path, known: CandleTables | None = None, progress: Prog
 
 
 def check_candle_folder(folder: Path) -> None:
-    """Raise the CandleFolderError that `read_candles` would; only names are looked at, nothing is read."""
-    _candle_entries(folder)
+    """Raise the CandleFolderError that `read_candles` would, and one where no candle file is of a timeframe in use.
+
+    Only names are looked at, nothing is read.
+    """
+    named = {entry.name.timeframe for entry in _candle_entries(folder) if entry.name}
+    if not named & STEP_MS.keys():
+        raise CandleFolderError(
+            f"{folder} holds no candle file of {' or '.join(STEP_MS)}, which each market wants one of; "
+            f"there are {', '.join(sorted(named))}"
+        )
 
 
 def source_is_simulated(folder: Path) -> bool:

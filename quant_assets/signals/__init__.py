@@ -12,7 +12,7 @@ from quant_assets.signals.inputs import OLDEST_OI_SECONDS, DerivativeInputs, Loo
 from quant_assets.signals.parameters import ParametersError, parameters_of, with_parameters
 from quant_assets.signals.registry import Discovered, discover_strategies
 from quant_assets.signals.setups import Setup, valid_setup
-from quant_assets.signals.strategy import Reads, Strategy, StrategyError, Verdict, judge, run_strategy
+from quant_assets.signals.strategy import Limits, Reads, Strategy, StrategyError, Verdict, judge, run_strategy
 from quant_assets.signals.table import DTYPES, features_of, features_table, market_features, table_of
 from quant_assets.signals.trendlines import TrendLine, line_equation
 from quant_assets.signals.triggers import Trigger
@@ -26,6 +26,7 @@ __all__ = [
     "DerivativeInputs",
     "Discovered",
     "Features",
+    "Limits",
     "LookAheadError",
     "ParametersError",
     "Reads",

@@ -75,6 +75,7 @@ def test_without_values_all_stays(tmp_path: Path, text: str | None) -> None:
         ("[legaci]\nthreshold = 65\n", ("legaci", "known are breakout, breakout_v2, legacy")),
         ("[legacy]\ntreshold = 65\n", ("legacy.treshold", "known are threshold, stop_atr, least_reward")),
         ("[legacy]\nthreshold = 101\n", ("legacy.threshold", "less than or equal to 100")),
+        ("[breakout_v2]\nstop_atr = 0\n", ("breakout_v2.stop_atr", "greater than or equal to 0.1")),
         ("[legacy]\nthreshold = nan\n", ("legacy.threshold", "finite")),
         ("[legacy]\nthreshold = true\n", ("legacy.threshold", "number")),
         ('[legacy]\nthreshold = "65"\n', ("legacy.threshold", "number")),

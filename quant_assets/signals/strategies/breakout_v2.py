@@ -36,7 +36,7 @@ class BreakoutV2(Strategy):
     strategy_type = "breakout"
     parts = ("range", "oi_flow", "obv", "breakout", "risk_reward", "sentiment")
     filters = ("oi_zscore", "obv_slope")
-    limits: ClassVar[Limits] = {"farthest": (0.0, 1.0), "least_rr": (0.0, 100.0), "stop_atr": (0.0, 100.0)}
+    limits: ClassVar[Limits] = {"farthest": (0.0, 1.0), "least_rr": (0.0, 100.0), "stop_atr": (0.1, 100.0)}
     reads: ClassVar[Reads] = {
         "bias": ("trigger_side",),
         "range": ("trigger_side", "htf_rsi"),
