@@ -17,6 +17,7 @@ import pandas as pd
 
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.derivatives.due import items_and_due
+from quant_assets.derivatives.planner import least_minutes
 from quant_assets.derivatives.policy import RefreshPolicy, load_policy
 from quant_assets.derivatives.simulation import SimulatedDay, by_policy, round_robin, simulate
 from quant_assets.derivatives.store import DerivativesStore
@@ -99,11 +100,6 @@ def simulation_account(day: SimulatedDay) -> dict[str, Any]:
             for row in day.summary(0 if all_known is None else int(all_known // 60) + 1).to_dict("records")
         },
     }
-
-
-def least_minutes(calls: int, calls_per_minute: int) -> int:
-    """Return the whole minutes that so many calls take at the least, since the minute slides."""
-    return max(calls - 1, 0) // calls_per_minute
 
 
 def _of_dataset(

@@ -152,6 +152,11 @@ def closed_through(end: int) -> int:
     return end - end % BAR_SECONDS
 
 
+def least_minutes(calls: int, calls_per_minute: int) -> int:
+    """Return the whole minutes that so many calls take at the least, since the minute slides."""
+    return max(calls - 1, 0) // calls_per_minute
+
+
 def distinct(symbols: Iterable[str]) -> list[str]:
     """Return the distinct symbols in order, without the empty one."""
     return sorted(set(symbols) - {""})

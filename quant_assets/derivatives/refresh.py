@@ -34,6 +34,7 @@ from quant_assets.derivatives.planner import (
     closed_through,
     distinct,
     is_due,
+    least_minutes,
     needed_from,
     pack,
     range_to_ask,
@@ -110,7 +111,7 @@ def refresh(
     waited = client.budget.waited_seconds
     report = RefreshReport({dataset: DatasetReport() for dataset in datasets})
     state = _Refresh(store, client, first or window, window, clock, deadline, policy, progress, report)
-    symbol_map = _resolve(store, resolve, since_ms)
+    symbol_map = resolve(store.empty_twice(since_ms))
     first_round = True
     interest = cache(interest)  # neither candles nor window change within a refresh
     while True:
@@ -126,7 +127,7 @@ def refresh(
         state.total = state.done + sum(len(request.symbols) for request in queue)
         while queue and not report.stopped:
             _ask(state, queue)
-        substituted = _resolve(store, resolve, since_ms)
+        substituted = resolve(store.empty_twice(since_ms))
         if state.asked_elsewhere and not report.stopped:
             # Another process is asking for the rest: see in a moment what has become of it.
             state.asked_elsewhere = 0
@@ -146,10 +147,6 @@ def refresh(
     )
     report.waited_seconds = round(client.budget.waited_seconds - waited, 3)
     return symbol_map, report
-
-
-def _resolve(store: DerivativesStore, resolve: Resolve, since_ms: float) -> pd.DataFrame:
-    return resolve(store.empty_twice(since_ms))
 
 
 def _due(
@@ -325,6 +322,6 @@ def _stop(report: RefreshReport, why: str, error: Exception | None) -> None:
 
 def _time_left(calls: int, client: CoinalyzeClient, wait: float) -> str:
     """Say how long the calls that are left take at the limit."""
-    minutes = max(calls - 1, 0) // client.budget.calls_per_minute
+    minutes = least_minutes(calls, client.budget.calls_per_minute)
     text = f"about {minutes} min left" if minutes else "under a minute left"
     return f"{text}, next request in {wait:.0f} s" if wait >= 1 else text

@@ -90,8 +90,8 @@ def market_list_table(
     fetched_at_ms = epoch_ms(fetched_at)
     names = dict(exchanges)
     found: dict[str, list[dict[str, Any]]] = {}
-    count = 0
-    for count, row in enumerate(rows, start=1):  # noqa: B007 - an iterable has no length
+    listed = list(rows)
+    for row in listed:
         if (record := _record(row, names)) is not None:
             found.setdefault(record["symbol"], []).append(record)
     # Of rows that come again, the least by its text: not the first, since no order is to decide anything.
@@ -103,7 +103,7 @@ def market_list_table(
     columns["expire_at_ms"] = pd.Series([record["expire_at"] for record in ordered], dtype="float64")
     columns["fetched_at_ms"] = pd.Series([fetched_at_ms] * len(ordered), dtype="int64")
     table = pd.DataFrame({name: columns[name] for name in _COLUMNS})
-    table.attrs[DROPPED] = count - len(ordered)
+    table.attrs[DROPPED] = len(listed) - len(ordered)
     return table
 
 
