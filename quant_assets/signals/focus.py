@@ -22,26 +22,28 @@ POINTS_TO_COME = 15.0
 
 
 def market_interest(features: pd.DataFrame, strategies: Sequence[Strategy] | None = None) -> pd.DataFrame:
-    """Return the interest in each market of a features table: exchange, symbol, focus (bool), volume (float64).
+    """Return the interest in each market of a features table: exchange, symbol, setup, focus (bool), volume (float64).
 
-    In focus is a market for which a strategy has a setup, whose RSI has broken a trendline or stands within three
-    points of one, or whose score lacks no more of its strategy's threshold than its derivatives could still give.
-    `volume` is close × volume of 24 hours, 0 where unknown.
+    `setup` is True where a strategy has a setup on the market. In `focus` is a market with a setup, one whose RSI has
+    broken a trendline or stands within three points of one, and one whose score lacks no more of its strategy's
+    threshold than its derivatives could still give. `volume` is close × volume of 24 hours, 0 where unknown.
     """
     chosen = discover_strategies().strategies if strategies is None else strategies
     usable = (features["unusable"] == "").to_numpy()
-    focus = (features["trigger_side"] != "").to_numpy() | _near_a_line(features)
+    setup = np.zeros(len(features), dtype=bool)
+    near = (features["trigger_side"] != "").to_numpy() | _near_a_line(features)
     for strategy in chosen:
         table = run_strategy(strategy, features, on_failure=_unheard)
-        focus |= (table["side"] != "").to_numpy()
+        setup |= (table["side"] != "").to_numpy()
         threshold = getattr(strategy, "threshold", None)
         if threshold is not None:
-            focus |= (table["score"] >= threshold - POINTS_TO_COME).to_numpy()
+            near |= (table["score"] >= threshold - POINTS_TO_COME).to_numpy()
     return pd.DataFrame(
         {
             "exchange": features["exchange"].to_numpy(),
             "symbol": features["symbol"].to_numpy(),
-            "focus": focus & usable,
+            "setup": setup,
+            "focus": setup | (near & usable),
             "volume": features["vol24h"].fillna(0.0).to_numpy(dtype=np.float64),
         }
     )

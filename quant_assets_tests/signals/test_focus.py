@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from quant_assets.signals import Features, market_interest, table_of
+from quant_assets_tests.signals.hand_made import broken
 
 QUIET = Features(
     exchange="A",
@@ -32,7 +33,22 @@ QUIET = Features(
     ids=["quiet", "unusable", "near resistance", "far", "near support", "near the threshold", "trend alone"],
 )
 def test_a_market_close_to_a_setup_is_in_focus(changes: dict[str, object], focus: bool) -> None:
-
     interest = market_interest(table_of([QUIET._replace(**changes)]))  # type: ignore[arg-type]
     assert interest["focus"].tolist() == [focus]
     assert interest["volume"].tolist() == [7.0]
+
+
+@pytest.mark.parametrize(
+    ("features", "setup", "focus"),
+    [
+        (broken(), True, True),
+        (broken(unusable="stale_candles"), False, False),
+        (QUIET._replace(resistance_at_last_bar=52.5), False, True),
+        (QUIET, False, False),
+    ],
+    ids=["setup", "unusable", "near a setup", "quiet"],
+)
+def test_a_market_has_a_setup_where_a_strategy_has_one(features: Features, setup: bool, focus: bool) -> None:
+    interest = market_interest(table_of([features]))
+    assert interest["setup"].tolist() == [setup]
+    assert interest["focus"].tolist() == [focus]
