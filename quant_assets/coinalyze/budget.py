@@ -150,11 +150,12 @@ class CallBudget:
         with self._step():
             return self._spent(self._now_ms())
 
-    def room(self) -> int:
-        """Return for how many calls there is room now, unless another process takes them first."""
+    def room(self, within_seconds: float = 0.0) -> int:
+        """Return for how many calls there is room within so many seconds, unless another process takes them first."""
         with self._step():
             now = self._now_ms()
-            return max(int(self.calls_per_minute * self._share(now)) - self._spent(now), 0)
+            spent = self._spent(now + int(within_seconds * 1000))
+            return max(int(self.calls_per_minute * self._share(now)) - spent, 0)
 
     def close(self) -> None:
         """Let go of the file."""

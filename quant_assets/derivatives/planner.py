@@ -5,16 +5,18 @@ a request covers. Not here: the store, the API, the clock, and what makes a mark
 
 The order, first to last:
 
-1. what was never known, open interest before the rest, so that an empty store fills in the least time there is;
+1. what was never known, in four tiers: open interest of markets in focus (with a setup, or close to one); all datasets
+   of markets with a setup; open interest of the rest; the rest;
 2. what is older than the policy's `oldest_minutes`, so that nothing starves;
-3. open interest of markets in focus (in a setup, or close to one), so that it is known for every window;
+3. open interest of markets in focus, so that it is known for every window;
 4. what is due, by its age in cadences times the weight of open interest.
 
-Within each, markets in focus come before quiet ones, and then the traded volume decides.
+Within each step and tier, markets in focus come before quiet ones, and then the traded volume decides.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -33,6 +35,10 @@ NEEDED: Final = timedelta(hours=24)
 LOOKBACK: Final = timedelta(hours=36)
 #: How many points of an intraday series the provider keeps at the most.
 RETENTION: Final = 2000 * LENGTH
+#: The tier of everything known; those before it are of what was never known.
+KNOWN_TIER: Final = 4
+#: Calls that are free within so short a time are worth waiting for, since a request is split where they do not suffice.
+SOON_SECONDS: Final = 1.0
 
 Known = Mapping[Dataset, Mapping[str, int]]
 
@@ -57,22 +63,23 @@ def items_table(
 ) -> pd.DataFrame:
     """Return everything that a symbol map can ask for: one row a dataset and distinct symbol.
 
-    Columns: dataset (its number in DATASETS, int64), symbol, known_through (UNIX seconds, NaN for never known), focus
-    (bool), volume (float64): focus where any market that the symbol serves is in focus, volume their sum. `interest`
-    has exchange, symbol, focus, volume by market; without it all markets are alike.
+    Columns: dataset (its number in DATASETS, int64), symbol, known_through (UNIX seconds, NaN for never known), setup
+    and focus (bool: any market that the symbol serves has a setup, is in focus), volume (float64, the sum of theirs).
+    `interest` has exchange, symbol, setup, focus, volume by market; without it all markets are alike.
     """
     served = symbol_map[["exchange", "symbol"]].copy()
-    served["focus"], served["volume"] = False, 0.0
+    served["setup"], served["focus"], served["volume"] = False, False, 0.0
     if interest is not None and len(interest):
         merged = served[["exchange", "symbol"]].merge(interest, on=["exchange", "symbol"], how="left")
-        served["focus"] = merged["focus"].fillna(value=False).to_numpy(dtype=bool)
+        for column in ("setup", "focus"):
+            served[column] = merged[column].fillna(value=False).to_numpy(dtype=bool)
         served["volume"] = merged["volume"].fillna(0.0).to_numpy(dtype=np.float64)
     tables = []
     for dataset in datasets:
         by_symbol = (
             served.assign(symbol=symbol_map[f"{dataset}_symbol"].to_numpy())
-            .groupby("symbol", sort=True)[["focus", "volume"]]
-            .agg({"focus": "any", "volume": "sum"})
+            .groupby("symbol", sort=True)[["setup", "focus", "volume"]]
+            .agg({"setup": "any", "focus": "any", "volume": "sum"})
         )
         by_symbol = by_symbol[by_symbol.index != ""].reset_index()
         known = known_through.get(dataset, {})
@@ -80,11 +87,14 @@ def items_table(
         by_symbol["known_through"] = np.asarray(through, dtype=np.float64)
         by_symbol.insert(0, "dataset", DATASETS.index(dataset))
         tables.append(by_symbol)
-    return pd.concat(tables, ignore_index=True)[["dataset", "symbol", "known_through", "focus", "volume"]]
+    return pd.concat(tables, ignore_index=True)[["dataset", "symbol", "known_through", "setup", "focus", "volume"]]
 
 
 def rank(items: pd.DataFrame, end_seconds: float, policy: RefreshPolicy) -> pd.DataFrame:
-    """Return what is due at a window's end (UNIX seconds), in the order in which it is worth asking for."""
+    """Return what is due at a window's end (UNIX seconds), in the order in which it is worth asking for.
+
+    The columns of the items, and tier (int64): 0 to 3 for what was never known, KNOWN_TIER for the rest.
+    """
     cadence = np.array([policy.cadence_seconds(dataset) for dataset in DATASETS])[items["dataset"].to_numpy()]
     through = items["known_through"].to_numpy()
     age = end_seconds - through
@@ -93,32 +103,52 @@ def rank(items: pd.DataFrame, end_seconds: float, policy: RefreshPolicy) -> pd.D
     age, never, cadence = age[due], never[due], cadence[due]
     dataset = items["dataset"].to_numpy()[due]
     focus = items["focus"].to_numpy()[due]
+    setup = items["setup"].to_numpy()[due]
     overdue = age >= policy.oldest_minutes * 60
-    ratio = np.where(never, np.inf, age / cadence)
     interest = dataset == DATASETS.index("open_interest")
-    ratio[interest] *= policy.open_interest_weight
+    ratio = np.where(interest, policy.open_interest_weight, 1.0) * age / cadence
     ratio[overdue] = age[overdue]  # nothing is favoured among what has waited too long
-    urgency = np.select([never, overdue, focus & interest], [0, 1, 2], default=3)
+    ratio[never], dataset[never] = 0.0, 0  # within a tier of what was never known neither counts
+    urgency = np.select(
+        [never & interest & focus, never & setup, never & interest, never, overdue, interest & focus],
+        [0, 1, 2, 3, KNOWN_TIER, KNOWN_TIER + 1],
+        default=KNOWN_TIER + 2,
+    )
     # The items come sorted by symbol within a dataset, and a stable sort keeps that where all else is equal.
     order = np.lexsort((due, -items["volume"].to_numpy()[due], ~focus, dataset, -ratio, urgency))
-    return items.iloc[due[order]]
+    return items.iloc[due[order]].assign(tier=np.minimum(urgency, KNOWN_TIER)[order])
 
 
 def pack(ranked: pd.DataFrame, size: int) -> list[Request]:
-    """Pack ranked items into requests of at most `size` symbols of one dataset.
+    """Pack ranked items into requests of at most `size` symbols of one dataset and tier.
 
-    A request is led by the best item that is left, and filled with the next best of its dataset, so that none but a
-    dataset's last request has room.
+    A request is led by the best item that is left, and filled with the next best of its dataset and tier, so that none
+    but the last of a dataset and tier has room. It is not filled from a later tier: a call costs the same whichever
+    request it is in, and those would be spent ahead of their turn.
     """
-    numbers = ranked["dataset"].to_numpy()
+    groups = ranked["tier"].to_numpy() * len(DATASETS) + ranked["dataset"].to_numpy()
     symbols = ranked["symbol"].tolist()
     requests: list[tuple[int, Request]] = []
-    for number, dataset in enumerate(DATASETS):
-        places = np.flatnonzero(numbers == number)
+    for group in np.unique(groups):
+        places = np.flatnonzero(groups == group)
         for start in range(0, len(places), size):
             chosen = places[start : start + size]
+            dataset = DATASETS[group % len(DATASETS)]
             requests.append((int(chosen[0]), Request(dataset, tuple(symbols[place] for place in chosen))))
     return [request for _, request in sorted(requests, key=lambda led: led[0])]
+
+
+def split_to_fit(request: Request, room: int, queue: deque[Request]) -> Request:
+    """Return what of a request fits into `room`, the calls that are free within SOON_SECONDS.
+
+    What does not fit goes to the head of the queue: a call that is free and not used is lost. Without any room the
+    request stays whole, and waits.
+    """
+    if not 0 < room < len(request.symbols):
+        return request
+    fits, later = request.split(room)
+    queue.appendleft(later)
+    return fits
 
 
 def needed_from(window: Window) -> int:

@@ -30,6 +30,7 @@ from quant_assets.derivatives.clocks import by_both_clocks
 from quant_assets.derivatives.datasets import BAR_SECONDS, DATASETS, INTERVAL, SPECS, Dataset
 from quant_assets.derivatives.due import items_and_due
 from quant_assets.derivatives.planner import (
+    SOON_SECONDS,
     Request,
     closed_through,
     distinct,
@@ -38,6 +39,7 @@ from quant_assets.derivatives.planner import (
     needed_from,
     pack,
     range_to_ask,
+    split_to_fit,
 )
 from quant_assets.derivatives.policy import RefreshPolicy
 from quant_assets.derivatives.report import DatasetReport, RefreshReport
@@ -47,11 +49,9 @@ from quant_assets.windows import Window
 
 FAILURES_IN_A_ROW: Final = 3
 BAD_REQUESTS: Final = 12
-#: Fewer calls that are free are not worth a request of their own.
-LEAST_SPLIT: Final = 5
 ELSEWHERE_SECONDS: Final = 0.2
 
-#: Gives the interest in each market (exchange, symbol, focus, volume); asked for only where something is due.
+#: Gives the interest in each market (exchange, symbol, setup, focus, volume); asked for only where something is due.
 Interest = Callable[[], pd.DataFrame | None]
 #: Gives the symbol map when these symbols, by dataset, are passed over since they came back empty twice.
 Resolve = Callable[[Mapping[str, set[str]]], pd.DataFrame]
@@ -181,7 +181,7 @@ def _ask(state: _Refresh, queue: deque[Request]) -> None:
     spent = (state.client.usage.calls, state.client.usage.requests)
     left = state.total - state.done
     try:
-        request = _that_fits(state, request, queue)
+        request = split_to_fit(request, state.client.budget.room(SOON_SECONDS), queue)
         answer, asked = state.client.history(
             SPECS[request.dataset].endpoint,
             request.symbols,
@@ -297,15 +297,6 @@ def _believe(state: _Refresh) -> None:
             state.store.add(Fetched(suspect.dataset, suspect.symbols, {}, start, through, at_ms, simulated=False))
     except StoreError as error:
         _stop(state.report, "store", error)
-
-
-def _that_fits(state: _Refresh, request: Request, queue: deque[Request]) -> Request:
-    """Put back what of a request there are no calls for now: a call that is free and not used is lost."""
-    if not LEAST_SPLIT <= (room := state.client.budget.room()) < len(request.symbols):
-        return request
-    fits, later = request.split(room)
-    queue.appendleft(later)
-    return fits
 
 
 def _failed(state: _Refresh, request: Request) -> None:

@@ -16,7 +16,7 @@ import pandas as pd
 
 from quant_assets.coinalyze.client import SYMBOLS_PER_REQUEST
 from quant_assets.derivatives.datasets import BAR_SECONDS, DATASETS
-from quant_assets.derivatives.planner import pack, rank
+from quant_assets.derivatives.planner import KNOWN_TIER, SOON_SECONDS, pack, rank, split_to_fit
 from quant_assets.derivatives.policy import RefreshPolicy
 from quant_assets.progress import Progress, silent
 
@@ -25,7 +25,8 @@ SAMPLE_SECONDS: Final = 60
 #: From sending a request to having its answer.
 ANSWER_SECONDS: Final = 0.3
 
-#: Orders what is to be asked for at a window's end, from the items, that end, and when each was last asked for.
+#: Orders what is to be asked for at a window's end, from the items, that end, and when each was last asked for; returns
+#: a table as `rank` does.
 Order = Callable[[pd.DataFrame, float, np.ndarray], pd.DataFrame]
 
 
@@ -81,8 +82,9 @@ def by_policy(policy: RefreshPolicy) -> Order:
 
 
 def round_robin(items: pd.DataFrame, _: float, asked_at: np.ndarray) -> pd.DataFrame:
-    """Order everything by when it was last asked for: all symbols, all datasets, in turn, due or not."""
-    return items.iloc[np.argsort(np.where(np.isnan(asked_at), -np.inf, asked_at), kind="stable")]
+    """Order everything by when it was last asked for: all symbols, all datasets, in turn, due or not, in one tier."""
+    in_turn = np.argsort(np.where(np.isnan(asked_at), -np.inf, asked_at), kind="stable")
+    return items.iloc[in_turn].assign(tier=KNOWN_TIER)
 
 
 def simulate(
@@ -114,10 +116,11 @@ def simulate(
         ranked = order(items.assign(known_through=through), start, asked_at)
         queue = deque(pack(ranked, size))
         while queue:
-            sent = budget.when(len(queue[0].symbols), now)
+            request = split_to_fit(queue.popleft(), budget.room(now + SOON_SECONDS), queue)
+            sent = budget.when(len(request.symbols), now)
             if sent >= start + WINDOW_SECONDS:
+                queue.appendleft(request)
                 break
-            request = queue.popleft()
             now = sent + ANSWER_SECONDS
             budget.spend(len(request.symbols), now)
             number = DATASETS.index(request.dataset)
@@ -154,11 +157,15 @@ class _SlidingMinute:
         self._limit = calls_per_minute
         self._spent: deque[tuple[float, int]] = deque()
 
+    def room(self, at: float) -> int:
+        """Return how many calls fit at a moment, if none is made before it."""
+        return self._limit - sum(count for moment, count in self._spent if moment + 60 > at)
+
     def when(self, calls: int, now: float) -> float:
         """Return the earliest moment, not before `now`, at which `calls` fit."""
         while self._spent and self._spent[0][0] + 60 <= now:
             self._spent.popleft()
-        free = self._limit - sum(count for _, count in self._spent)
+        free = self.room(now)
         for moment, count in self._spent:
             if free >= calls:
                 break

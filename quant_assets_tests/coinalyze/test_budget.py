@@ -78,6 +78,15 @@ def test_calls_of_a_process_that_was_killed_count_from_when_the_next_are_asked_f
     assert clock.now - asked >= 60
 
 
+def test_room_counts_the_calls_that_come_free_within_the_time_given(tmp_path: Path, clock: VirtualClock) -> None:
+    budget = budget_at(tmp_path, clock)
+    budget.take(30)
+    assert budget.room(59.0) == 10
+    clock.now += 59.5
+    assert budget.room() == 10
+    assert budget.room(1.0) == 40
+
+
 def test_calls_that_were_not_sent_are_given_back(tmp_path: Path, clock: VirtualClock) -> None:
     budget = budget_at(tmp_path, clock, 20)
     start = clock.now

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+from collections import Counter, deque
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.derivatives.planner import (
-    NEEDED,
     RETENTION,
+    Request,
     items_table,
     needed_from,
     pack,
     range_to_ask,
     rank,
+    split_to_fit,
 )
 from quant_assets.derivatives.policy import PolicyError, RefreshPolicy, load_policy
 from quant_assets.windows import LENGTH, Window
@@ -32,19 +34,20 @@ ITEM = st.tuples(
     st.integers(0, 3),
     st.integers(0, 40),
     st.one_of(st.none(), st.integers(0, 20)),
-    st.booleans(),
+    st.sampled_from(["", "focus", "setup"]),
     st.floats(0, 1e9),
 )
 
 
-def items(*rows: tuple[str, str, float | None, bool, float]) -> pd.DataFrame:
-    """Rows of dataset, symbol, age in minutes (None for never known), focus, volume."""
+def items(*rows: tuple[str, str, float | None, str, float]) -> pd.DataFrame:
+    """Rows of dataset, symbol, age in minutes (None for never known), "setup", "focus" or "" (neither), volume."""
     return pd.DataFrame(
         {
             "dataset": [DATASETS.index(row[0]) for row in rows],  # type: ignore[arg-type]
             "symbol": [row[1] for row in rows],
             "known_through": [np.nan if row[2] is None else END - row[2] * 60 for row in rows],
-            "focus": [row[3] for row in rows],
+            "setup": [row[3] == "setup" for row in rows],
+            "focus": [row[3] != "" for row in rows],
             "volume": [row[4] for row in rows],
         }
     )
@@ -54,40 +57,89 @@ def asked(table: pd.DataFrame, policy: RefreshPolicy = POLICY) -> list[str]:
     return list(rank(table, END, policy)["symbol"])
 
 
-def test_the_never_known_come_first_then_the_overdue_then_focus_then_the_rest() -> None:
-    table = items(
-        ("open_interest", "quiet, stale", 15, False, 9.0),
-        ("liquidations", "overdue", 110, False, 0.0),
-        ("open_interest", "in focus, stale", 15, True, 0.0),
-        ("liquidations", "never", None, False, 0.0),
-        ("open_interest", "never, of interest", None, False, 0.0),
+def drawn_items(drawn: list[tuple[int, int, int | None, str, float]]) -> pd.DataFrame:
+    return items(
+        *(
+            (DATASETS[d], f"S{n:02d}", None if age is None else age * 15, how, volume)
+            for d, n, age, how, volume in drawn
+        )
     )
-    assert asked(table) == ["never, of interest", "never", "overdue", "in focus, stale", "quiet, stale"]
 
 
-def test_among_equals_focus_and_then_volume_decide() -> None:
+def test_never_known_items_come_in_four_tiers_then_what_is_known() -> None:
     table = items(
-        ("funding_rate", "small", None, False, 1.0),
-        ("funding_rate", "large", None, False, 5.0),
-        ("funding_rate", "small in focus", None, True, 1.0),
+        ("funding_rate", "overdue, with a setup", 110, "setup", 9.0),
+        ("long_short_ratio", "the rest", None, "", 8.0),
+        ("open_interest", "other open interest", None, "", 7.0),
+        ("liquidations", "any dataset of a setup", None, "setup", 1.0),
+        ("open_interest", "open interest in focus", None, "focus", 1.0),
+    )
+    ranked = rank(table, END, POLICY)
+    assert ranked["symbol"].tolist() == [
+        "open interest in focus",
+        "any dataset of a setup",
+        "other open interest",
+        "the rest",
+        "overdue, with a setup",
+    ]
+    assert ranked["tier"].tolist() == [0, 1, 2, 3, 4]
+
+
+def test_open_interest_of_a_setup_is_in_the_first_tier() -> None:
+    table = items(("open_interest", "setup", None, "setup", 1.0), ("open_interest", "focus", None, "focus", 9.0))
+    assert rank(table, END, POLICY)["tier"].tolist() == [0, 0]
+
+
+def test_a_setup_changes_nothing_in_the_order_of_what_is_known() -> None:
+    ages = [("funding_rate", 110.0), ("open_interest", 15.0), ("open_interest", 45.0), ("liquidations", 60.0)]
+    quiet, with_setups = (
+        items(*((dataset, f"{n}", age, how, 1.0) for n, (dataset, age) in enumerate(ages)))
+        for how in ("focus", "setup")
+    )
+    assert asked(quiet) == asked(with_setups) == ["0", "2", "1", "3"]
+
+
+def test_the_overdue_come_first_of_what_is_known_then_focus_then_the_rest() -> None:
+    table = items(
+        ("open_interest", "quiet, stale", 15, "", 9.0),
+        ("liquidations", "overdue", 110, "", 0.0),
+        ("open_interest", "in focus, stale", 15, "focus", 0.0),
+    )
+    assert asked(table) == ["overdue", "in focus, stale", "quiet, stale"]
+
+
+def test_within_a_tier_focus_and_then_volume_decide_whatever_the_dataset() -> None:
+    table = items(
+        ("funding_rate", "small", None, "", 1.0),
+        ("liquidations", "large", None, "", 5.0),
+        ("long_short_ratio", "small in focus", None, "focus", 1.0),
+    )
+    assert asked(table) == ["small in focus", "large", "small"]
+
+
+def test_among_equals_that_are_known_focus_and_then_volume_decide() -> None:
+    table = items(
+        ("funding_rate", "small", 60, "", 1.0),
+        ("funding_rate", "large", 60, "", 5.0),
+        ("funding_rate", "small in focus", 60, "focus", 1.0),
     )
     assert asked(table) == ["small in focus", "large", "small"]
 
 
 def test_open_interest_comes_before_the_rest_at_the_same_age_in_cadences() -> None:
-    table = items(("funding_rate", "B", 60, False, 9.0), ("open_interest", "A", 15, False, 1.0))
+    table = items(("funding_rate", "B", 60, "", 9.0), ("open_interest", "A", 15, "", 1.0))
     assert asked(table) == ["A", "B"]
 
 
 def test_a_dataset_is_due_when_its_data_are_as_old_as_its_cadence() -> None:
     for dataset in DATASETS:
         minutes = POLICY.cadence_seconds(dataset) / 60
-        table = items((dataset, "due", minutes, False, 1.0), (dataset, "not yet", minutes - 1, False, 1.0))
+        table = items((dataset, "due", minutes, "", 1.0), (dataset, "not yet", minutes - 1, "", 1.0))
         assert asked(table) == ["due"]
 
 
 def test_cadences_are_configuration() -> None:
-    table = items(("liquidations", "A", 20, False, 1.0))
+    table = items(("liquidations", "A", 20, "", 1.0))
     assert asked(table) == []
     assert asked(table, RefreshPolicy(liquidations_minutes=20)) == ["A"]
 
@@ -97,41 +149,109 @@ def test_a_symbol_that_serves_several_markets_is_one_item_with_their_interest_su
     for dataset in DATASETS:
         symbol_map[f"{dataset}_symbol"] = ["S", "S", ""]
     interest = pd.DataFrame(
-        {"exchange": ["MEXC", "KUCOIN"], "symbol": ["A", "B"], "focus": [False, True], "volume": [2.0, 3.0]}
+        {
+            "exchange": ["MEXC", "KUCOIN"],
+            "symbol": ["A", "B"],
+            "setup": [True, False],
+            "focus": [True, True],
+            "volume": [2.0, 3.0],
+        }
     )
     table = items_table(symbol_map, {"open_interest": {"S": 900}}, interest)
     assert len(table) == 4
     assert table["symbol"].unique().tolist() == ["S"]
+    assert table["setup"].all()
     assert table["focus"].all()
     assert (table["volume"] == 5.0).all()
     assert table.loc[table["dataset"] == 0, "known_through"].tolist() == [900.0]
 
 
-@given(drawn=st.lists(ITEM, max_size=120, unique_by=lambda item: item[:2]), size=st.integers(1, 20))
-def test_every_due_item_is_in_one_request_and_only_a_datasets_last_request_has_room(
-    drawn: list[tuple[int, int, int | None, bool, float]], size: int
-) -> None:
-    table = items(
-        *(
-            (DATASETS[d], f"S{n}", None if age is None else age * 15, focus, volume)
-            for d, n, age, focus, volume in drawn
-        )
+def test_without_interest_no_symbol_has_a_setup_or_is_in_focus() -> None:
+    symbol_map = pd.DataFrame(
+        {"exchange": ["X"], "symbol": ["A"], **{f"{dataset}_symbol": ["S"] for dataset in DATASETS}}
     )
-    if table.empty:
-        return
-    ranked = rank(table, END, POLICY)
+    table = items_table(symbol_map, {})
+    assert not table["setup"].any()
+    assert not table["focus"].any()
+
+
+@given(drawn=st.lists(ITEM, min_size=1, max_size=120, unique_by=lambda item: item[:2]), size=st.integers(1, 20))
+def test_every_due_item_is_in_one_request_and_only_the_last_of_a_tier_and_dataset_has_room(
+    drawn: list[tuple[int, int, int | None, str, float]], size: int
+) -> None:
+    ranked = rank(drawn_items(drawn), END, POLICY)
     requests = pack(ranked, size)
+    due = list(zip(ranked["tier"], (DATASETS[d] for d in ranked["dataset"]), ranked["symbol"], strict=True))
+    tier_of = {(dataset, symbol): tier for tier, dataset, symbol in due}
     pairs = [(request.dataset, symbol) for request in requests for symbol in request.symbols]
-    assert sorted(pairs) == sorted(zip((DATASETS[d] for d in ranked["dataset"]), ranked["symbol"], strict=True))
-    assert len(set(pairs)) == len(pairs)
-    for dataset in DATASETS:
-        lengths = [len(request.symbols) for request in requests if request.dataset == dataset]
-        assert all(length == size for length in lengths[:-1])
-        assert all(length <= size for length in lengths)
-    # The same items in another order give the same plan.
-    shuffled = table.sort_values(["dataset", "symbol"]).reset_index(drop=True)
-    again = table.sample(frac=1, random_state=1).sort_values(["dataset", "symbol"]).reset_index(drop=True)
-    assert pack(rank(shuffled, END, POLICY), size) == pack(rank(again, END, POLICY), size)
+    assert Counter(pairs) == Counter(tier_of.keys())
+    tiers = [{tier_of[request.dataset, symbol] for symbol in request.symbols} for request in requests]
+    assert all(len(of_request) == 1 for of_request in tiers), "a request mixes tiers"
+    assert [min(of_request) for of_request in tiers] == sorted(min(of_request) for of_request in tiers)
+    lengths: dict[tuple[int, str], list[int]] = {}
+    for request, of_request in zip(requests, tiers, strict=True):
+        lengths.setdefault((min(of_request), request.dataset), []).append(len(request.symbols))
+    for of_group in lengths.values():
+        assert all(length == size for length in of_group[:-1])
+        assert 1 <= of_group[-1] <= size
+
+
+@settings(max_examples=50)
+@given(drawn=st.lists(ITEM, min_size=1, max_size=60, unique_by=lambda item: item[:2]), size=st.integers(1, 20))
+def test_a_request_is_led_by_the_best_item_left(
+    drawn: list[tuple[int, int, int | None, str, float]], size: int
+) -> None:
+    ranked = rank(drawn_items(drawn), END, POLICY)
+    place = {(DATASETS[d], s): n for n, (d, s) in enumerate(zip(ranked["dataset"], ranked["symbol"], strict=True))}
+    leads = [place[request.dataset, request.symbols[0]] for request in pack(ranked, size)]
+    assert leads == sorted(leads)
+
+
+def test_room_beside_setups_is_not_filled_with_the_rest() -> None:
+    """A call costs the same whichever request it is in; those of the rest would come before open interest."""
+    table = items(
+        ("funding_rate", "with a setup", None, "setup", 1.0),
+        ("funding_rate", "the rest", None, "", 9.0),
+        ("open_interest", "other open interest", None, "", 9.0),
+    )
+    assert [request.symbols for request in pack(rank(table, END, POLICY), 20)] == [
+        ("with a setup",),
+        ("other open interest",),
+        ("the rest",),
+    ]
+
+
+def test_what_is_known_shares_requests_whatever_makes_it_urgent() -> None:
+    table = items(
+        ("open_interest", "overdue", 110, "", 1.0),
+        ("funding_rate", "stale", 60, "", 1.0),
+        ("open_interest", "in focus", 15, "focus", 1.0),
+        ("open_interest", "quiet", 15, "", 1.0),
+    )
+    requests = pack(rank(table, END, POLICY), 20)
+    assert [request.symbols for request in requests] == [("overdue", "in focus", "quiet"), ("stale",)]
+
+
+def test_the_plan_does_not_depend_on_the_order_of_the_symbol_map() -> None:
+    def plan(symbols: list[str]) -> list[Request]:
+        symbol_map = pd.DataFrame({"exchange": "X", "symbol": symbols})
+        for dataset in DATASETS:
+            symbol_map[f"{dataset}_symbol"] = symbols
+        return pack(rank(items_table(symbol_map, {}), END, POLICY), 7)
+
+    symbols = [f"S{number:02d}" for number in range(30)]
+    assert plan(symbols) == plan(symbols[::-1])
+
+
+@given(room=st.integers(0, 25), count=st.integers(1, 20))
+def test_a_request_takes_what_there_is_room_for_and_the_rest_comes_next(room: int, count: int) -> None:
+    request = Request("open_interest", tuple(f"S{n}" for n in range(count)))
+    queue = deque([Request("liquidations", ("other",))])
+    fits = split_to_fit(request, room, queue)
+    assert len(fits.symbols) == (min(room, count) or count), "without any room it is whole, and waits"
+    later = queue.popleft().symbols if len(fits.symbols) < count else ()
+    assert fits.symbols + later == request.symbols
+    assert [request.symbols for request in queue] == [("other",)]
 
 
 @given(back=st.integers(0, 40_000), late=st.floats(0, 900))
@@ -141,8 +261,8 @@ def test_a_request_covers_what_its_window_needs_and_no_more_than_the_provider_ke
     start, end = range_to_ask(window, window, now.timestamp())
     assert start <= needed_from(window) - 900
     assert end >= window.end_seconds
-    assert end <= now.timestamp() + 1
-    assert end - start <= RETENTION.total_seconds() + NEEDED.total_seconds() * 2
+    assert end <= now.timestamp()
+    assert end - start <= RETENTION.total_seconds()
 
 
 @pytest.mark.speed
@@ -158,6 +278,7 @@ def test_ordering_and_packing_5000_symbols_of_4_datasets_takes_under_50_ms() -> 
                     "known_through": np.where(
                         generator.random(count) < 0.3, np.nan, END - 900.0 * generator.integers(0, 12, count)
                     ),
+                    "setup": generator.random(count) < 0.02,
                     "focus": generator.random(count) < 0.2,
                     "volume": generator.lognormal(12, 2, count),
                 }

@@ -16,6 +16,7 @@ from pydantic import SecretStr
 
 from quant_assets.coinalyze import BudgetUnusable, CallBudget, CoinalyzeClient
 from quant_assets.derivatives.datasets import DATASETS
+from quant_assets.derivatives.planner import least_minutes
 from quant_assets.derivatives.refresh import refresh
 from quant_assets.derivatives.snapshot import snapshot
 from quant_assets.derivatives.store import DerivativesStore
@@ -38,6 +39,44 @@ def test_a_cold_refresh_asks_once_for_everything_and_packs_its_requests_full(pro
     assert max(len(request.symbols) for request in accepted) == 20
     assert all(report.datasets[dataset].fetched == 30 for dataset in DATASETS)
     assert report.stopped == ""
+
+
+def interest_in(provider: Provider, setups: int, focus: int) -> pd.DataFrame:
+    """The first so many markets with a setup, the first so many in focus; the later a market, the larger its volume."""
+    number = pd.Series(range(len(provider.markets)))
+    return provider.markets.assign(setup=number < setups, focus=number < focus, volume=number.astype(float))
+
+
+def test_a_refresh_cut_short_knows_focus_then_setups_then_other_open_interest(provide: Provide) -> None:
+    provider = provide(plain_universe(60), calls_per_minute=40)
+    _, report = provider.refresh(
+        interest=lambda: interest_in(provider, setups=5, focus=10), deadline=provider.clock.seconds() + 30
+    )
+    accepted = provider.emulator.accounting.accepted
+    asked = [(request.endpoint, len(request.symbols)) for request in accepted]
+    # 10 calls for open interest in focus, 15 for the other datasets of 5 setups, and the last 15 of the minute.
+    assert asked == [
+        ("/open-interest-history", 10),
+        ("/funding-rate-history", 5),
+        ("/long-short-ratio-history", 5),
+        ("/liquidation-history", 5),
+        ("/open-interest-history", 15),
+    ]
+    markets = set(provider.markets["symbol"].head(5))
+    for request in accepted[1:4]:
+        assert {symbol.partition("_")[0] for symbol in request.symbols} == markets
+    assert report.stopped == "out_of_time"
+
+
+@pytest.mark.parametrize("focus", [0, 3, 38, 60])
+def test_an_empty_store_fills_in_the_least_minutes_whatever_is_in_focus(provide: Provide, focus: int) -> None:
+    """38 in focus leave 2 calls of a minute's 40: too few for what comes next, and not to be lost."""
+    provider = provide(plain_universe(60), calls_per_minute=40)
+    _, report = provider.refresh(interest=lambda: interest_in(provider, setups=focus // 3, focus=focus))
+    accepted = provider.emulator.accounting.accepted
+    assert report.calls == provider.emulator.accounting.calls == 240
+    taken = (accepted[-1].moment - accepted[0].moment).total_seconds()
+    assert taken == pytest.approx(60 * least_minutes(240, 40), abs=5)
 
 
 def test_the_same_window_again_costs_nothing(provide: Provide) -> None:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quant_assets.derivatives.datasets import DATASETS
+from quant_assets.derivatives.planner import least_minutes
 from quant_assets.derivatives.policy import RefreshPolicy
 from quant_assets.derivatives.simulation import SimulatedDay, by_policy, round_robin, simulate
 from quant_assets.planning import simulation_account
@@ -16,8 +17,9 @@ from quant_assets.terminal import plan_lines
 
 
 def empty_store(symbols: int, focus: float = 0.2, seed: int = 1) -> pd.DataFrame:
+    """Nothing known of so many symbols, a share of them in focus and half of those with a setup."""
     generator = np.random.default_rng(seed)
-    in_focus, volume = generator.random(symbols) < focus, generator.lognormal(15, 2, symbols)
+    chance, volume = generator.random(symbols), generator.lognormal(15, 2, symbols)
     return pd.concat(
         [
             pd.DataFrame(
@@ -25,7 +27,8 @@ def empty_store(symbols: int, focus: float = 0.2, seed: int = 1) -> pd.DataFrame
                     "dataset": number,
                     "symbol": [f"S{n:05d}" for n in range(symbols)],
                     "known_through": np.nan,
-                    "focus": in_focus,
+                    "setup": chance < focus / 2,
+                    "focus": chance < focus,
                     "volume": volume,
                 }
             )
@@ -47,6 +50,20 @@ def test_over_99_percent_of_the_budget_are_used_while_anything_is_due(day: Simul
 
 def test_everything_is_known_in_the_physical_minimum(day: SimulatedDay) -> None:
     assert day.all_known_after_seconds <= 60 * ((2000 - 1) // 40) * 1.01
+
+
+@settings(max_examples=50)
+@given(
+    symbols=st.integers(1, 60), focus=st.floats(0, 1), calls_per_minute=st.integers(5, 60), seed=st.integers(0, 1000)
+)
+def test_everything_is_known_in_the_least_minutes_whatever_is_in_focus(
+    symbols: int, focus: float, calls_per_minute: int, seed: int
+) -> None:
+    items = empty_store(symbols, focus, seed)
+    day = simulate(items, by_policy(RefreshPolicy()), calls_per_minute=calls_per_minute, hours=1)
+    minutes = least_minutes(len(items), calls_per_minute)
+    # Each of a minute's requests takes its moment, and so do the last ones.
+    assert day.all_known_after_seconds <= 60 * minutes * 1.01 + 5
 
 
 def test_open_interest_in_focus_is_never_older_than_one_window_once_everything_is_known(day: SimulatedDay) -> None:

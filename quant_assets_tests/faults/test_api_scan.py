@@ -39,7 +39,9 @@ def feed_of(scanned: Scanned, name: str) -> bytes:
 def test_batches_and_answers_in_any_order_give_the_same_store(sweep: Sweep, clean: Stored, number: int) -> None:
     random = dice(f"order {number}")
     interest = sweep.provider.markets.assign(
-        focus=[random.random() < 0.5 for _ in range(MARKETS)], volume=[random.random() for _ in range(MARKETS)]
+        setup=[random.random() < 0.2 for _ in range(MARKETS)],
+        focus=[random.random() < 0.5 for _ in range(MARKETS)],
+        volume=[random.random() for _ in range(MARKETS)],
     )
     assert isinstance(interest, pd.DataFrame)
     sweep.gate.spoil = changing(BESIDE["another order"], [], random)
