@@ -1,0 +1,76 @@
+"""Measure what a first scan from an empty store knows after two and after ten minutes.
+
+Usage: python -m quant_assets_tests.derivatives.measure_first_scan CANDLES [AS_OF] [CALLS_PER_MINUTE]
+CANDLES is a folder of candle files, AS_OF the time of their last bars (2026-01-19T17:00:00Z). Prints a table: the
+markets whose dataset is known, of those that Coinalyze has it for. The refresh runs in `simulate`, against the market
+list of the emulator's `universe_of_candles`.
+"""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from quant_assets.derivatives.datasets import DATASETS
+from quant_assets.derivatives.planner import items_table
+from quant_assets.derivatives.policy import RefreshPolicy
+from quant_assets.derivatives.simulation import ANSWER_SECONDS, by_policy, simulate
+from quant_assets.emulator import universe_of_candles
+from quant_assets.markets import market_list_table, read_candles, resolve_markets
+from quant_assets.signals import features_table, market_interest
+from quant_assets.windows import Window, parse_moment
+
+
+def known_after_seconds(items: pd.DataFrame, calls_per_minute: int) -> np.ndarray:
+    """Return when each item was first known, in seconds from the start; NaN where it takes over 15 minutes."""
+    order = by_policy(RefreshPolicy())
+    asked: list[np.ndarray] = []
+
+    def recorded(items: pd.DataFrame, end: float, asked_at: np.ndarray) -> pd.DataFrame:
+        asked.append(asked_at.copy())
+        return order(items, end, asked_at)
+
+    simulate(items, recorded, calls_per_minute=calls_per_minute, hours=0.5)
+    return asked[1] + ANSWER_SECONDS
+
+
+def markets_table(folder: Path, now: datetime, calls_per_minute: int) -> pd.DataFrame:
+    """Return one row for each dataset and market that has it: dataset, setup, focus (bool), seconds until known."""
+    candles = read_candles(folder)
+    universe = universe_of_candles(folder)
+    market_list = market_list_table(universe.exchanges, [row.body() for row in universe.rows], now)
+    markets = candles.files.loc[candles.files["status"] == "read", ["exchange", "symbol"]].drop_duplicates()
+    symbol_map = resolve_markets(markets, market_list, now=now)
+    interest = market_interest(features_table(candles.bars, symbol_map, {}, Window.last_complete(now)))
+    items = items_table(symbol_map, {}, interest)
+    items["seconds"] = known_after_seconds(items, calls_per_minute)
+    tables = []
+    for number, dataset in enumerate(DATASETS):
+        served = symbol_map[["exchange", "symbol"]].assign(source=symbol_map[f"{dataset}_symbol"])
+        served = served.merge(interest, on=["exchange", "symbol"])
+        of_dataset = items.loc[items["dataset"] == number, ["symbol", "seconds"]]
+        served = served.merge(of_dataset.rename(columns={"symbol": "source"}), on="source")
+        tables.append(served.assign(dataset=dataset))
+    return pd.concat(tables)[["dataset", "setup", "focus", "seconds"]]
+
+
+def main() -> None:
+    """Print the table."""
+    folder, as_of, calls_per_minute = sys.argv[1:] + ["", "2026-01-19T17:00:00Z", "40"][len(sys.argv) - 1 :]
+    markets = markets_table(Path(folder), parse_moment(as_of), int(calls_per_minute))
+    groups = {"with a setup": markets["setup"], "in focus": markets["focus"], "all": markets["focus"].notna()}
+    print("| minutes | dataset | " + " | ".join(groups) + " |")
+    print("|---|---|" + "---|" * len(groups))
+    for minutes in (2, 10):
+        for dataset in DATASETS:
+            chosen = [markets[group & (markets["dataset"] == dataset)]["seconds"] for group in groups.values()]
+            counts = [f"{int((seconds <= minutes * 60).sum())} of {len(seconds)}" for seconds in chosen]
+            print(f"| {minutes} | {dataset} | " + " | ".join(counts) + " |")
+
+
+if __name__ == "__main__":
+    main()
