@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from quant_assets.derivatives.datasets import BAR_SECONDS, Dataset
+from quant_assets.derivatives.funding import funding_interval_hours
 from quant_assets.derivatives.planner import NEEDED, distinct, needed_from
 from quant_assets.derivatives.store import DerivativesStore
 from quant_assets.windows import Window
@@ -46,7 +47,7 @@ def snapshot(
 
     * open_interest: value (in unit), z_score of the last of at most 30 closes (NaN below 14, or where they are flat),
       points, average and slope (least squares, unit per bar) of the closes of 24 hours;
-    * funding_rate: funding_rate_pct;
+    * funding_rate: funding_rate_pct (for interval_hours), interval_hours (NaN where nobody says);
     * long_short_ratio: long_short_ratio, longs_pct, shorts_pct;
     * liquidations: longs_1h, shorts_1h, longs_24h, shorts_24h (in unit), up to closed_at_ms.
     """
@@ -69,6 +70,8 @@ def snapshot(
         table[column] = np.asarray(known, dtype=np.float64)
     if "points" in table:
         table["points"] = table["points"].fillna(0).astype(np.int64)
+    if dataset == "funding_rate":
+        table["interval_hours"] = funding_interval_hours(table["source_exchange"])
     return table.reset_index(drop=True)
 
 

@@ -24,6 +24,10 @@ View = TypeVar("View", TrendLine, Trigger)
 
 INSUFFICIENT_HISTORY = "insufficient_history"
 STALE_CANDLES = "stale_candles"
+OI_Z_VALID = 1.5
+"""Above this z-score open interest stands out."""
+FUNDING_HOURS = 8.0
+"""The interval that rules state funding for, in hours."""
 
 
 class Features(NamedTuple):
@@ -139,7 +143,8 @@ class Features(NamedTuple):
     oi_slope: Annotated[Number, "least-squares slope of open interest over the 24 hours, oi_unit per bar"] = None
     oi_age_seconds: Annotated[Number, "window's end minus the closing of the last open-interest bar"] = None
     oi_z: Annotated[Number, "z-score of the last open interest; unknown where too few, flat, old or neutral"] = None
-    funding_rate_pct: Annotated[Number, "last known funding rate, percent"] = None
+    funding_rate_pct: Annotated[Number, "last known funding rate, percent for its interval"] = None
+    funding_interval_hours: Annotated[Number, "hours that the funding rate is for; unknown where nobody says"] = None
     funding_age_seconds: Annotated[Number, "window's end minus the closing of the last funding bar"] = None
     long_short_ratio: Annotated[Number, "last known ratio of long to short accounts"] = None
     longs_pct: Annotated[Number, "accounts that are long, percent"] = None
@@ -153,9 +158,22 @@ class Features(NamedTuple):
     liquidations_age_seconds: Annotated[Number, "window's end minus the closing of the last liquidation bar"] = None
 
     @property
+    def price_age_seconds(self) -> float:
+        """Window's end minus the close of the bar that the price is of, seconds."""
+        closed_at_ms = self.ltf_closed_at_ms if self.ltf_closed_at_ms is not None else self.htf_closed_at_ms
+        return 0.0 if closed_at_ms is None else (self.window_end_ms - closed_at_ms) / 1000
+
+    @property
+    def funding_8h_pct(self) -> float | None:
+        """The funding rate for 8 hours, percent; an interval that nobody says is 8 hours. None: unknown."""
+        if self.funding_rate_pct is None:
+            return None
+        return self.funding_rate_pct * FUNDING_HOURS / (self.funding_interval_hours or FUNDING_HOURS)
+
+    @property
     def oi_z_is_valid(self) -> bool:
         """Whether open interest stands out: a z-score above 1.5."""
-        return self.oi_z is not None and above(self.oi_z, 1.5)
+        return self.oi_z is not None and above(self.oi_z, OI_Z_VALID)
 
     @property
     def resistance(self) -> TrendLine | None:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from quant_assets.derivatives.funding import funding_interval_hours
 from quant_assets.windows import Window
 
 NEUTRAL = "neutral"
@@ -49,6 +50,7 @@ class DerivativeInputs:
     oi_slope: float | None = None
     oi_closed_at_ms: float | None = None
     funding_rate_pct: float | None = None
+    funding_interval_hours: float | None = None
     funding_closed_at_ms: float | None = None
     long_short_ratio: float | None = None
     longs_pct: float | None = None
@@ -69,7 +71,7 @@ _CLOSED_AT = ("oi", "funding", "long_short", "liquidations")
 _AS_THEY_ARE = (
     *("simulated", "oi_status", "oi_symbol", "oi_exchange", "oi_unit"),
     *("oi_value", "oi_points", "oi_average", "oi_slope"),
-    *("funding_rate_pct", "long_short_ratio", "longs_pct", "shorts_pct"),
+    *("funding_rate_pct", "funding_interval_hours", "long_short_ratio", "longs_pct", "shorts_pct"),
     *("liquidated_longs_1h", "liquidated_shorts_1h", "liquidated_longs_24h", "liquidated_shorts_24h"),
     "liquidations_unit",
 )
@@ -95,7 +97,11 @@ _TABLE_FIELDS = {
         "average": "oi_average",
         "slope": "oi_slope",
     },
-    "funding_rate": {"closed_at_ms": "funding_closed_at_ms", "funding_rate_pct": "funding_rate_pct"},
+    "funding_rate": {
+        "closed_at_ms": "funding_closed_at_ms",
+        "funding_rate_pct": "funding_rate_pct",
+        "interval_hours": "funding_interval_hours",
+    },
     "long_short_ratio": {
         "closed_at_ms": "long_short_closed_at_ms",
         "long_short_ratio": "long_short_ratio",
@@ -127,6 +133,10 @@ def merged_inputs(markets: Sequence[Key], symbol_map: pd.DataFrame, tables: Mapp
         raise KeyError(f"no derivative table is called {', '.join(sorted(unknown))}")
     columns = _columns([UNKNOWN] * len(markets))
     named = {name: tables.get(name) for name in _TABLE_FIELDS}
+    funding = named["funding_rate"]
+    if funding is not None and "source_exchange" in funding and "interval_hours" not in funding:
+        # Written by version 0.1, whose tables did not have the interval.
+        named["funding_rate"] = funding.assign(interval_hours=funding_interval_hours(funding["source_exchange"]))
     for table, filled in ((symbol_map, _SYMBOL_MAP_FIELDS), *zip(named.values(), _TABLE_FIELDS.values(), strict=True)):
         if table is None or table.empty:
             continue

@@ -27,7 +27,7 @@ from quant_assets.windows import Window
 
 LEAST_BARS = 50
 """Closed bars that each timeframe needs before a market is judged."""
-OLDEST_MS = {LTF: 60 * 60 * 1000, HTF: 8 * 60 * 60 * 1000}
+OLDEST_MS = {LTF: 30 * 60 * 1000, HTF: 8 * 60 * 60 * 1000}
 """How long before the window's end the last bar may have closed."""
 TREND_BARS = 200
 """HTF bars that the trend needs; with fewer, it is that of the LTF."""

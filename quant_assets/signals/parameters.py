@@ -16,9 +16,11 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from quant_assets.signals.strategy import Strategy
+from quant_assets.signals.strategy import Limits, Strategy
 from quant_assets.user_files import read_user_file
 
+LIMITS_OF_ALL: Limits = {"min_stop_pct": (0.0, 100.0)}
+"""Limits of the parameters that every strategy has."""
 _FORMS = (bool, int, float, str)
 _STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 Judge = TypeVar("Judge", bound=Strategy)
@@ -54,7 +56,7 @@ def with_parameters(strategies: Iterable[Judge], path: Path) -> tuple[Judge, ...
 def _table_of(strategy: Strategy) -> type[BaseModel]:
     fields = {}
     for name, value in parameters_of(strategy).items():
-        least, most = strategy.limits.get(name, (None, None))
+        least, most = {**LIMITS_OF_ALL, **strategy.limits}.get(name, (None, None))
         fields[name] = (Annotated[type(value), Field(ge=least, le=most)], value)
     return _model(strategy.name, fields)
 
@@ -69,6 +71,6 @@ def _model(title: str, fields: Mapping[str, tuple[Any, Any]]) -> type[BaseModel]
 
 def _changed(strategy: Judge, table: BaseModel, path: Path) -> Judge:
     try:
-        return dataclasses.replace(strategy, **table.model_dump(by_alias=True))  # type: ignore[type-var]
+        return dataclasses.replace(strategy, **table.model_dump(by_alias=True))
     except ValueError as problem:
         raise ParametersError(f"{path}: {strategy.key}: {problem}") from None

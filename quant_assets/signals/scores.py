@@ -15,8 +15,10 @@ DECIMALS = 6
 """Scores are rounded to these before they are compared or shown."""
 PENALTY = "penalty"
 """The part that counts against the score."""
+OI_FLOW_MAX, SENTIMENT_MAX = 20.0, 10.0
+"""Most points of the two scores."""
 OI_FLOW_READS = ("oi_z",)
-SENTIMENT_READS = ("funding_rate_pct", "long_short_ratio")
+SENTIMENT_READS = ("funding_rate_pct", "funding_interval_hours", "long_short_ratio")
 """Fields of the features that the two scores are made from."""
 
 
@@ -29,18 +31,20 @@ def oi_flow(features: Features) -> float:
     """Score open interest, 0 to 20: 10 + z × 10/3, and 10, the middle, where there is no z-score."""
     if features.oi_z is None:
         return 10.0
-    return clip(10.0 + features.oi_z * 10.0 / 3.0, 0.0, 20.0)
+    return clip(10.0 + features.oi_z * 10.0 / 3.0, 0.0, OI_FLOW_MAX)
 
 
 def sentiment(features: Features, bias: str) -> float:
     """Score the crowd, 0 to 10, with 5 the middle: a side that pays funding or is crowded counts against itself.
 
-    An input that is unknown, or a ratio that is not positive, leaves its term out.
+    Funding counts for 8 hours, whatever interval it is charged in. An input that is unknown, or a ratio that is not
+    positive, leaves its term out.
     """
     sign = SIGN[bias]
     score = 5.0
-    if features.funding_rate_pct is not None:
-        score += sign * 2.5 * clip(-features.funding_rate_pct / 0.05, -1.0, 1.0)
+    funding_8h_pct = features.funding_8h_pct
+    if funding_8h_pct is not None:
+        score += sign * 2.5 * clip(-funding_8h_pct / 0.05, -1.0, 1.0)
     if features.long_short_ratio is not None and features.long_short_ratio > 0.0:
         score += sign * 2.5 * clip(-math.log2(features.long_short_ratio), -1.0, 1.0)
     return score

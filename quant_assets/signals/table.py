@@ -94,12 +94,13 @@ def features_of(table: pd.DataFrame) -> list[Features]:
     """Take the features back out of a table, in its order: exactly those that were put in.
 
     Those of the last table are kept, since every strategy and the feed ask for the same ones, each with a copy of the
-    table of its own. Raises KeyError where a column is missing.
+    table of its own. A value that an earlier version did not store takes its default. Raises KeyError where a column
+    without a default is missing.
     """
     for kept, found in tuple(_LAST):
         if table.equals(kept):
             return list(found)
-    columns = [_values(table[name], TYPES[name]) for name in COLUMNS]
+    columns = [_stored_or_default(table, name) for name in COLUMNS]
     rows = list(map(Features._make, zip(*columns, strict=True)))
     _LAST.append((table.copy(deep=False), rows))
     return list(rows)
@@ -137,6 +138,13 @@ def _column(values: Any, dtype: str) -> Any:
     if dtype == "str":
         return pd.array(list(values), dtype="str")
     return np.array(values, dtype=dtype)  # None becomes NaN
+
+
+def _stored_or_default(table: pd.DataFrame, name: str) -> list[Any]:
+    defaults = Features._field_defaults
+    if name not in table and name in defaults:
+        return [defaults[name]] * len(table)
+    return _values(table[name], TYPES[name])
 
 
 def _values(column: pd.Series[Any], kind: Any) -> list[Any]:

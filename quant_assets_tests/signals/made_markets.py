@@ -116,7 +116,8 @@ def inputs(rng: random.Random, window_end_ms: int) -> Inputs:
         keys = ("longs_1h", "shorts_1h", "longs_24h", "shorts_24h")
         liquidations = {key: round(10 ** rng.uniform(-1.0, 5.0), 2) for key in keys}
     status = rng.choice(("resolved", "resolved", "aggregated", "aggregated", "neutral"))
-    return Inputs(closes, known_since, status, funding, ratio, liquidations)
+    hours = random.Random(repr(funding)).choice((None, 1.0, 4.0, 8.0))
+    return Inputs(closes, known_since, status, funding, hours, ratio, liquidations)
 
 
 def market(seed: int, window_end_ms: int) -> Market:

@@ -32,6 +32,7 @@ class Inputs:
     """What is known of the derivatives of one market; None is unknown.
 
     `oi_closes` are the 15-minute closes of the last 24 hours, oldest first; `oi_closed_at_ms` is when the last closed.
+    `funding_pct` is for `funding_hours`, which are 8 where nobody says.
     `liquidations` are longs_1h, shorts_1h, longs_24h, shorts_24h: they are shown, and no score depends on them.
     """
 
@@ -39,6 +40,7 @@ class Inputs:
     oi_closed_at_ms: float | None = None
     oi_status: str = "resolved"
     funding_pct: float | None = None
+    funding_hours: float | None = None
     ls_ratio: float | None = None
     liquidations: dict[str, float] | None = None
 
@@ -66,11 +68,11 @@ def closed_bars(bars: Sequence[Bar], length_ms: int, window_end_ms: int) -> list
 
 def why_unusable(ltf: Sequence[Bar], htf: Sequence[Bar], window_end_ms: int) -> str:
     """Reads "fewer than 50 closed bars on either timeframe … `insufficient_history`; likewise `stale_candles`
-    where the last LTF bar closed more than 60 minutes before W_end, or the last HTF bar more than 8 hours
+    where the last LTF bar closed more than 30 minutes before W_end, or the last HTF bar more than 8 hours
     before"."""
     if len(ltf) < 50 or len(htf) < 50:
         return "insufficient_history"
-    if window_end_ms - (ltf[-1].time_ms + LTF_MS) > 60 * MINUTE_MS:
+    if window_end_ms - (ltf[-1].time_ms + LTF_MS) > 30 * MINUTE_MS:
         return "stale_candles"
     if window_end_ms - (htf[-1].time_ms + HTF_MS) > 8 * HOUR_MS:
         return "stale_candles"

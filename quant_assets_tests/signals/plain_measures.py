@@ -62,7 +62,8 @@ def sentiment(bias: str, inputs: Inputs) -> float:
     d = {"LONG": 1.0, "SHORT": -1.0, "NONE": 0.0}[bias]
     total = 5.0
     if inputs.funding_pct is not None:
-        total += d * 2.5 * clip(-inputs.funding_pct / 0.05, -1.0, 1.0)
+        for_8_hours = inputs.funding_pct * 8.0 / (inputs.funding_hours or 8.0)
+        total += d * 2.5 * clip(-for_8_hours / 0.05, -1.0, 1.0)
     if inputs.ls_ratio is not None and inputs.ls_ratio > 0.0:
         total += d * 2.5 * clip(-math.log2(inputs.ls_ratio), -1.0, 1.0)
     return total

@@ -79,7 +79,8 @@ def legacy(ltf: Sequence[Bar], values: dict[str, Any], inputs: Inputs, threshold
     pullback; money_flow 20 if the imbalance agrees with the bias, 0 if it opposes, 10 otherwise; timing 5 in
     a pullback on quiet volume; oi_flow; sentiment; penalty 10 for a divergence against the bias and 10 if
     overextended. score = clip(sum − penalty, 0, 100). action = bias if score ≥ 70 (configurable) and the
-    setup is valid. Reasons: `no_trend`, `score_below_threshold`, `no_valid_setup`"."""
+    setup is valid. Reasons: `no_trend`, `score_below_threshold`, `no_valid_setup`"; "`stop_too_close`, looked at
+    right after `no_valid_setup`"."""
     bias = values["legacy_bias"]
     agrees = {"LONG": "BULLISH", "SHORT": "BEARISH"}.get(bias)
     opposes = {"LONG": "BEARISH", "SHORT": "BULLISH"}.get(bias)
@@ -110,6 +111,8 @@ def legacy(ltf: Sequence[Bar], values: dict[str, Any], inputs: Inputs, threshold
         reason = "score_below_threshold"
     elif setup is None or not setup.valid:
         reason = "no_valid_setup"
+    elif setup.too_close:
+        reason = "stop_too_close"
     return verdict("Legacy", bias, parts, score, reason, setup, {})
 
 
@@ -119,7 +122,7 @@ def breakout(
     """Reads "bias = the trigger's side. geometry = 40 × min(1, |close[b]/close[a] − 1| × 100 × (b − a) /
     500); momentum = 30 × min(1, strength / 10); oi_flow; sentiment. Without a trigger the first two are 0.
     Reasons, in this order: `no_breakout`; `price_moved_away`; `already_hit`; `no_valid_setup`;
-    `poor_risk_reward` if rr < 1"."""
+    `poor_risk_reward` if rr < 1"; "`stop_too_close`, looked at right after `no_valid_setup`"."""
     bias = trigger.side if trigger else "NONE"
     parts = {"geometry": 0.0, "momentum": 0.0, "oi_flow": oi_flow(z), "sentiment": sentiment(bias, inputs)}
     reason, setup = "no_breakout", None
@@ -135,6 +138,8 @@ def breakout(
             reason = "already_hit"
         elif not setup.valid:
             reason = "no_valid_setup"
+        elif setup.too_close:
+            reason = "stop_too_close"
         elif setup.rr < 1.0:
             reason = "poor_risk_reward"
         else:
@@ -149,9 +154,9 @@ def breakout_v2(
     """Reads "same trigger, else `no_breakout`. Gates, in this order: `price_moved_away`; `oi_z_score_too_low`
     if there is an oi_z and it is ≤ 1.5 (…`filters_passed.oi_zscore` is null); `obv_against` unless the slope
     … has the side's sign; `outside_range` unless the last HTF RSI is 40–80 for LONG, 20–60 for SHORT;
-    `poor_risk_reward` if rr < 2 or there is no valid setup. range 20 if RSI is 50–70 (SHORT 30–50), 10
-    elsewhere in the allowed range; oi_flow; obv 15 if aligned; breakout = 20 × min(1, strength / 10);
-    risk_reward 15 if rr ≥ 3, 10 if ≥ 2; sentiment. Without a trigger only oi_flow and sentiment count"."""
+    `stop_too_close` right before `poor_risk_reward` if rr < 2 or there is no valid setup. range 20 if RSI is
+    50–70 (SHORT 30–50), 10 elsewhere in the allowed range; oi_flow; obv 15 if aligned; breakout = 20 ×
+    min(1, strength / 10); risk_reward 15 if rr ≥ 3, 10 if ≥ 2; sentiment. Without a trigger only oi_flow and sentiment count"."""
     z, r = values["oi_z"], values["htf_rsi"]
     bias = trigger.side if trigger else "NONE"
     parts = dict.fromkeys(("range", "oi_flow", "obv", "breakout", "risk_reward", "sentiment"), 0.0)
@@ -178,6 +183,8 @@ def breakout_v2(
             reason = "obv_against"
         elif not inside:
             reason = "outside_range"
+        elif setup.too_close:
+            reason = "stop_too_close"
         elif not setup.valid or setup.rr < 2.0:
             reason = "poor_risk_reward"
         else:

@@ -31,6 +31,11 @@ class Setup:
         return 0.0 < self.tp < self.entry < self.sl
 
     @property
+    def too_close(self) -> bool:
+        """Reads "whose stop is nearer to P than `min_stop_pct` (0.5, …) percent of P"; entry is P."""
+        return abs(self.entry - self.sl) < 0.005 * self.entry
+
+    @property
     def rr(self) -> float:
         """Reads "rr = reward / risk"; 0 where the setup is none."""
         return abs(self.tp - self.entry) / abs(self.entry - self.sl) if self.valid else 0.0

@@ -178,7 +178,8 @@ def derivatives(markets: Sequence[Market], window: Window) -> dict[str, pd.DataF
             statistics = open_interest_statistics(np.array(known.oi_closes))
         rows["open_interest"].append({**row, "closed_at_ms": _number(known.oi_closed_at_ms), **statistics})
         closed = {"closed_at_ms": float(window.end_ms)}
-        rows["funding_rate"].append({**row, **closed, "funding_rate_pct": _number(known.funding_pct)})
+        funding = {"funding_rate_pct": _number(known.funding_pct), "interval_hours": _number(known.funding_hours)}
+        rows["funding_rate"].append({**row, **closed, **funding})
         ratio = {"long_short_ratio": _number(known.ls_ratio), "longs_pct": math.nan, "shorts_pct": math.nan}
         rows["long_short_ratio"].append({**row, **closed, **ratio})
         sums = known.liquidations or dict.fromkeys(("longs_1h", "shorts_1h", "longs_24h", "shorts_24h"), math.nan)

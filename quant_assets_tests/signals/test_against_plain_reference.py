@@ -41,8 +41,17 @@ ticks: price and RSI that go apart from the wrong half of RSI. Picked wedges: rr
 
 UNUSABLE = {"insufficient_history", "stale_candles"}
 REASONS = {
-    "Legacy": {"", "no_trend", "score_below_threshold", "no_valid_setup"} | UNUSABLE,
-    "Breakout": {"", "no_breakout", "price_moved_away", "already_hit", "no_valid_setup", "poor_risk_reward"} | UNUSABLE,
+    "Legacy": {"", "no_trend", "score_below_threshold", "no_valid_setup", "stop_too_close"} | UNUSABLE,
+    "Breakout": {
+        "",
+        "no_breakout",
+        "price_moved_away",
+        "already_hit",
+        "no_valid_setup",
+        "stop_too_close",
+        "poor_risk_reward",
+    }
+    | UNUSABLE,
     "BreakoutV2": {
         "",
         "no_breakout",
@@ -50,6 +59,7 @@ REASONS = {
         "oi_z_score_too_low",
         "obv_against",
         "outside_range",
+        "stop_too_close",
         "poor_risk_reward",
     }
     | UNUSABLE,

@@ -129,3 +129,29 @@ def test_waiting_has_no_setup_but_its_parts() -> None:
     verdict = found(price=110.0)
     assert (verdict.action, verdict.setup, verdict.bias) == ("WAIT", None, "LONG")
     assert verdict.parts["geometry"] == 16.0
+
+
+@pytest.mark.parametrize("side", ["LONG", "SHORT"])
+def test_stop_too_close_comes_before_poor_risk_reward(side: str) -> None:
+    sign = 1 if side == "LONG" else -1
+    near = 100.0 - 0.3 * sign
+    known = {"trigger_atr": 0.1, "trigger_before_low": near, "trigger_before_high": near}
+    calm = {"trigger_after_low": 99.95, "trigger_after_high": 100.05}
+    verdict = found(side, **known, **calm, trigger_line_high=100.1, trigger_line_low=100.0)
+    assert (verdict.reason, verdict.reason_bound) == ("stop_too_close", 0.5)
+    assert verdict.reason_value == pytest.approx(0.25)
+
+
+def test_poor_risk_reward_says_the_ratio_and_the_bound() -> None:
+    verdict = found(trigger_line_high=101.5, trigger_line_low=100.0)
+    assert (verdict.reason, verdict.reason_bound) == ("poor_risk_reward", 1.0)
+    assert verdict.reason_value == pytest.approx(1.5 * 1.618 / 4.0)
+
+
+def test_price_that_moved_away_says_how_far_and_how_far_it_may() -> None:
+    verdict = found(price=104.0)
+    assert (verdict.reason, verdict.reason_value, verdict.reason_bound) == (
+        "price_moved_away",
+        pytest.approx(0.04),
+        0.03,
+    )

@@ -119,3 +119,27 @@ def test_parts_are_computed_while_a_gate_refuses() -> None:
     verdict = found(price=102.0, obv_slope=-1.0)
     assert (verdict.action, verdict.setup) == ("WAIT", None)
     assert (verdict.parts["range"], verdict.parts["risk_reward"]) == (20.0, 15.0)
+
+
+def test_stop_too_close_comes_right_before_poor_risk_reward() -> None:
+    verdict = found(htf_atr=0.1, trigger_leg_high=100.05, trigger_leg_low=100.0)
+    assert (verdict.reason, verdict.reason_value, verdict.reason_bound) == ("stop_too_close", pytest.approx(0.3), 0.5)
+    assert found(htf_atr=0.1, htf_rsi=90.0).reason == "outside_range"
+
+
+@pytest.mark.parametrize(
+    ("known", "reason", "value", "bound"),
+    [
+        ({"oi_z": 0.5}, "oi_z_score_too_low", 0.5, 1.5),
+        ({"htf_rsi": 81.0}, "outside_range", 81.0, 80.0),
+        ({"htf_rsi": 39.0}, "outside_range", 39.0, 40.0),
+        ({"trigger_leg_high": 102.0}, "poor_risk_reward", 11.0 / 6.0, 2.0),
+        ({"trigger_leg_high": 95.0}, "poor_risk_reward", None, 2.0),
+    ],
+)
+def test_reason_says_what_was_measured_and_the_bound(
+    known: dict[str, Any], reason: str, value: float | None, bound: float
+) -> None:
+    verdict = found(**known)
+    assert (verdict.reason, verdict.reason_bound) == (reason, bound)
+    assert verdict.reason_value == (None if value is None else pytest.approx(value))

@@ -40,6 +40,10 @@ def open_interest(**values: Any) -> pd.DataFrame:
     return table(**(named | numbers | values))
 
 
+def funding(**values: Any) -> pd.DataFrame:
+    return table(**({"source_exchange": "Hyperliquid", "funding_rate_pct": 0.01, "interval_hours": 1.0} | values))
+
+
 def merged(symbol_map: pd.DataFrame = SYMBOL_MAP, **tables: pd.DataFrame) -> Features:
     (found,) = features_of(features_table(candles(MARKET), symbol_map, tables, WINDOW))
     return found
@@ -86,7 +90,7 @@ def test_an_unknown_number_in_a_row_stays_unknown() -> None:
 
 def test_each_dataset_has_its_own_age() -> None:
     found = merged(
-        funding_rate=table(funding_rate_pct=0.01, closed_at_ms=WINDOW.end_ms - HOUR_MS),
+        funding_rate=funding(closed_at_ms=WINDOW.end_ms - HOUR_MS),
         long_short_ratio=table(long_short_ratio=1.5, longs_pct=60.0, shorts_pct=40.0),
         liquidations=table(
             unit="QUOTE_ASSET", longs_1h=1.0, shorts_1h=2.0, longs_24h=3.0, shorts_24h=4.0, closed_at_ms=0.0
@@ -118,7 +122,27 @@ def test_a_value_that_closed_after_the_window_is_an_error() -> None:
         with pytest.raises(LookAheadError, match=name):
             known(**{f"{name}_closed_at_ms": late})
     with pytest.raises(ValueError, match="after the end of window 2026-01-19-16:45"):
-        merged(funding_rate=table(funding_rate_pct=0.01, closed_at_ms=late))
+        merged(funding_rate=funding(closed_at_ms=late))
+
+
+@pytest.mark.parametrize(
+    ("exchange", "stored", "hours", "rate_for_8_hours"),
+    [
+        ("Hyperliquid", 1.0, 1.0, 0.08),
+        ("Binance", math.nan, None, 0.01),
+        ("Gate.io", 4.0, 4.0, 0.02),
+        ("Hyperliquid", None, 1.0, 0.08),
+        ("Binance", None, None, 0.01),
+    ],
+    ids=["hourly", "nobody says", "every 4 hours", "table of version 0.1, hourly", "table of version 0.1"],
+)
+def test_funding_is_counted_for_8_hours(
+    exchange: str, stored: float | None, hours: float | None, rate_for_8_hours: float
+) -> None:
+    rates = funding(source_exchange=exchange, interval_hours=stored)
+    found = merged(funding_rate=rates.drop(columns="interval_hours") if stored is None else rates)
+    assert (found.funding_rate_pct, found.funding_interval_hours) == (0.01, hours)
+    assert found.funding_8h_pct == pytest.approx(rate_for_8_hours)
 
 
 def test_a_table_of_another_name_is_an_error() -> None:
@@ -137,7 +161,8 @@ def test_one_simulated_row_makes_its_market_simulated_and_no_other() -> None:
         open_interest_unit="",
         simulated=False,
     )
-    funding = markets.assign(closed_at_ms=math.nan, funding_rate_pct=math.nan, simulated=[True, False])
+    unknown = {"closed_at_ms": math.nan, "funding_rate_pct": math.nan, "interval_hours": math.nan}
+    funding = markets.assign(**unknown, simulated=[True, False])
     merged = merged_inputs([("A", "Y"), ("A", "X"), ("B", "X")], symbol_map, {"funding_rate": funding})
     assert merged["simulated"].tolist() == [False, True, False]
     assert merged["display_symbol"].tolist() == ["Y", "X", ""]

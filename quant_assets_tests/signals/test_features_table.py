@@ -85,6 +85,12 @@ def test_candles_with_plain_text_columns_do_as_well_as_categories() -> None:
     )
 
 
-def test_a_table_without_a_column_is_an_error() -> None:
-    with pytest.raises(KeyError, match="htf_rsi"):
-        features_of(table_of([features()]).drop(columns="htf_rsi"))
+def test_a_table_without_a_column_that_has_no_default_is_an_error() -> None:
+    with pytest.raises(KeyError, match="price"):
+        features_of(table_of([features()]).drop(columns="price"))
+
+
+def test_a_column_that_an_earlier_version_did_not_store_takes_its_default() -> None:
+    table = table_of([features(funding_rate_pct=0.01, funding_interval_hours=1.0)])
+    (found,) = features_of(table.drop(columns="funding_interval_hours"))
+    assert (found.funding_rate_pct, found.funding_interval_hours) == (0.01, None)

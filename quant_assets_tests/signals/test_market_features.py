@@ -45,8 +45,8 @@ def test_a_market_needs_50_bars_on_either_timeframe(count: int, unusable: str) -
     assert seen(RISING, walk(1, count, HTF)).unusable == unusable
 
 
-@pytest.mark.parametrize(("minutes", "unusable"), [(60, ""), (75, "stale_candles")])
-def test_candles_are_stale_when_the_last_15m_bar_closed_more_than_an_hour_ago(minutes: int, unusable: str) -> None:
+@pytest.mark.parametrize(("minutes", "unusable"), [(30, ""), (45, "stale_candles")])
+def test_candles_are_stale_when_the_last_15m_bar_closed_over_30_minutes_ago(minutes: int, unusable: str) -> None:
     ltf = bars(RISING)
     ltf = replace(ltf, time_ms=ltf.time_ms - minutes * 60_000)
     assert seen(ltf).unusable == unusable

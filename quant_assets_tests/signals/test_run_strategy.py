@@ -60,6 +60,8 @@ def test_a_row_holds_the_verdict_in_plain_columns() -> None:
         "action": "LONG",
         "score": 3.0,
         "reason": "",
+        "reason_value": pytest.approx(float("nan"), nan_ok=True),
+        "reason_bound": pytest.approx(float("nan"), nan_ok=True),
         "entry": 100.0,
         "stop_loss": 95.0,
         "take_profit": 110.0,
@@ -69,6 +71,23 @@ def test_a_row_holds_the_verdict_in_plain_columns() -> None:
         "part_two": 2.0,
         "filter_gate": True,
     }
+
+
+@pytest.mark.parametrize(("min_stop_pct", "action"), [(0.5, "WAIT"), (0.4, "LONG"), (0.0, "LONG")])
+def test_stop_too_close_is_refused_for_any_strategy(min_stop_pct: float, action: str) -> None:
+    setup = Setup("LONG", 100.0, 99.6, 110.0)
+    strategy = replace(told(bias="LONG", reason="", setup=setup), min_stop_pct=min_stop_pct)
+    row = run_strategy(strategy, table_of([features()])).iloc[0]
+    assert (row["action"], row["bias"], row["part_one"]) == (action, "LONG", 1.0)
+    if action == "WAIT":
+        assert (row["reason"], row["rr"], row["side"]) == ("stop_too_close", 0.0, "")
+        assert (row["reason_value"], row["reason_bound"]) == (pytest.approx(0.4), 0.5)
+
+
+def test_market_with_few_bars_says_how_many_and_how_many_are_needed() -> None:
+    short = features(unusable="insufficient_history", ltf_bars=300, htf_bars=12)
+    row = run_strategy(told(), table_of([short])).iloc[0]
+    assert (row["reason"], row["reason_value"], row["reason_bound"]) == ("insufficient_history", 12.0, 50.0)
 
 
 def test_a_row_without_a_setup_has_a_reason_and_no_prices() -> None:

@@ -48,6 +48,13 @@ def test_a_crowded_side_counts_against_itself(
     assert sentiment(known, bias) == pytest.approx(score)
 
 
+def test_hourly_funding_counts_eight_times_its_rate() -> None:
+    hourly = features(funding_rate_pct=0.005, funding_interval_hours=1.0)
+    assert sentiment(hourly, "LONG") == pytest.approx(3.0)
+    assert sentiment(hourly._replace(funding_interval_hours=8.0), "LONG") == pytest.approx(4.75)
+    assert sentiment(hourly._replace(funding_interval_hours=None), "LONG") == pytest.approx(4.75)
+
+
 def test_sentiment_counts_what_is_known_also_where_the_status_is_neutral() -> None:
     assert sentiment(features(oi_status="neutral", funding_rate_pct=-0.05), "LONG") == 7.5
 

@@ -112,7 +112,7 @@ def test_a_broken_support_is_judged_as_the_mirror_of_a_broken_resistance(
 @given(walks(1e-6, 1e-3, 0.02))
 @MANY
 def test_a_market_upside_down_is_judged_upside_down(of: MarketBars) -> None:
-    """Mirrored far above it, and not so volatile that a stop lies below 0; Legacy has no rule that goes by percent."""
+    """Mirrored far above it, not so volatile that a stop lies below 0, without the one rule that goes by percent."""
     level = 4.0 * max(of.ltf.high.max(), of.htf.high.max())
     other = MarketBars(of.exchange, of.symbol, upside_down(of.ltf, level), upside_down(of.htf, level))
     one, two = market_features(of, WINDOW), market_features(other, WINDOW)
@@ -121,7 +121,8 @@ def test_a_market_upside_down_is_judged_upside_down(of: MarketBars) -> None:
     assert two.trigger_side == opposite[one.trigger_side]
     assert (one.trigger_index, one.trigger_start_index) == (two.trigger_index, two.trigger_start_index)
     assert (one.resistance is None, one.support is None) == (two.support is None, two.resistance is None)
-    first, second = judge(Legacy(), one), judge(Legacy(), two)
+    legacy = Legacy(min_stop_pct=0.0)
+    first, second = judge(legacy, one), judge(legacy, two)
     assert (first.score, first.reason) == (second.score, second.reason)
     if first.setup and second.setup:
         assert (level - first.setup.sl, level - first.setup.tp) == pytest.approx((second.setup.sl, second.setup.tp))

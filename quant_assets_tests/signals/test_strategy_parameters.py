@@ -73,9 +73,11 @@ def test_without_values_all_stays(tmp_path: Path, text: str | None) -> None:
     ("text", "told"),
     [
         ("[legaci]\nthreshold = 65\n", ("legaci", "known are breakout, breakout_v2, legacy")),
-        ("[legacy]\ntreshold = 65\n", ("legacy.treshold", "known are threshold, stop_atr, least_reward")),
+        ("[legacy]\ntreshold = 65\n", ("legacy.treshold", "known are min_stop_pct, threshold, stop_atr, least_reward")),
         ("[legacy]\nthreshold = 101\n", ("legacy.threshold", "less than or equal to 100")),
         ("[breakout_v2]\nstop_atr = 0\n", ("breakout_v2.stop_atr", "greater than or equal to 0.1")),
+        ("[legacy]\nmin_stop_pct = -1\n", ("legacy.min_stop_pct", "greater than or equal to 0")),
+        ("[model_config]\nmin_stop_pct = 101\n", ("model_config.min_stop_pct", "less than or equal to 100")),
         ("[legacy]\nthreshold = nan\n", ("legacy.threshold", "finite")),
         ("[legacy]\nthreshold = true\n", ("legacy.threshold", "number")),
         ('[legacy]\nthreshold = "65"\n', ("legacy.threshold", "number")),
@@ -85,7 +87,7 @@ def test_without_values_all_stays(tmp_path: Path, text: str | None) -> None:
         ("legacy = \n", ("cannot be read as TOML",)),
         ('[model_config]\njson = "b"\n', ("model_config", "json must not be b")),
         ("[model_config]\nmodel_fields = 4\n", ("model_config.model_fields", "less than or equal to 3")),
-        ("[model_config]\ntable = [2]\n", ("model_config.table", "known are model_fields, json, fast")),
+        ("[model_config]\ntable = [2]\n", ("model_config.table", "known are min_stop_pct, model_fields, json, fast")),
     ],
 )
 def test_what_makes_no_sense_is_refused_with_file_and_key(tmp_path: Path, text: str, told: tuple[str, ...]) -> None:

@@ -11,10 +11,10 @@ from typing import ClassVar
 
 from quant_assets.signals.features import Features
 from quant_assets.signals.rounding import above, below
-from quant_assets.signals.scores import OI_FLOW_READS, SENTIMENT_READS, oi_flow, sentiment
+from quant_assets.signals.scores import OI_FLOW_MAX, OI_FLOW_READS, SENTIMENT_MAX, SENTIMENT_READS, oi_flow, sentiment
 from quant_assets.signals.setups import Setup, valid_setup
 from quant_assets.signals.sides import LONG, NONE, SIGN
-from quant_assets.signals.strategy import Limits, Reads, Strategy, Verdict
+from quant_assets.signals.strategy import Limits, Reads, Refusal, Strategy, Verdict
 from quant_assets.signals.triggers import Trigger
 
 
@@ -30,6 +30,7 @@ class Breakout(Strategy):
     )
     strategy_type = "breakout"
     parts = ("geometry", "momentum", "oi_flow", "sentiment")
+    max_points: ClassVar = {"geometry": 40.0, "momentum": 30.0, "oi_flow": OI_FLOW_MAX, "sentiment": SENTIMENT_MAX}
     limits: ClassVar[Limits] = {"farthest": (0.0, 1.0), "least_rr": (0.0, 100.0)}
     reads: ClassVar[Reads] = {
         "bias": ("trigger_side",),
@@ -77,19 +78,22 @@ class Breakout(Strategy):
         setup = valid_setup(bias, features.price, sl, tp)
         return Verdict.of(bias, parts, self._reason(trigger, features.price, sl, tp, setup), setup)
 
-    def _reason(self, t: Trigger, price: float, sl: float, tp: float, setup: Setup | None) -> str:
-        if has_moved_away(t, price, self.farthest):
-            return "price_moved_away"
+    def _reason(self, t: Trigger, price: float, sl: float, tp: float, setup: Setup | None) -> str | Refusal:
+        if moved_away := refuse_moved_price(t, price, self.farthest):
+            return moved_away
         if _is_already_hit(t, sl, tp):
             return "already_hit"
         if setup is None:
             return "no_valid_setup"
-        return "poor_risk_reward" if below(setup.rr, self.least_rr) else ""
+        if too_close := self.refuse_close_stop(setup.entry, setup.sl):
+            return too_close
+        return Refusal("poor_risk_reward", setup.rr, self.least_rr) if below(setup.rr, self.least_rr) else ""
 
 
-def has_moved_away(trigger: Trigger, price: float, farthest: float) -> bool:
-    """Whether P is farther from the breakout's close than this share of it."""
-    return above(abs(price / trigger.close - 1.0), farthest)
+def refuse_moved_price(trigger: Trigger, price: float, farthest: float) -> Refusal | None:
+    """Return why P is too far from the breakout's close: farther than this share of it. None where it is not."""
+    moved = abs(price / trigger.close - 1.0)
+    return Refusal("price_moved_away", moved, farthest) if above(moved, farthest) else None
 
 
 def _geometry(t: Trigger) -> float:

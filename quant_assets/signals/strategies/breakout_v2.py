@@ -5,16 +5,17 @@ Here: this strategy's gates, parts, stop and target. Not here: how lines and tri
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from quant_assets.signals.features import Features
+from quant_assets.signals.features import OI_Z_VALID, Features
 from quant_assets.signals.rounding import below, within
-from quant_assets.signals.scores import OI_FLOW_READS, SENTIMENT_READS, oi_flow, sentiment
+from quant_assets.signals.scores import OI_FLOW_MAX, OI_FLOW_READS, SENTIMENT_MAX, SENTIMENT_READS, oi_flow, sentiment
 from quant_assets.signals.setups import Setup, valid_setup
 from quant_assets.signals.sides import LONG, NONE, SHORT, SIGN
-from quant_assets.signals.strategies.breakout import has_moved_away
-from quant_assets.signals.strategy import Limits, Reads, Strategy, Verdict
+from quant_assets.signals.strategies.breakout import refuse_moved_price
+from quant_assets.signals.strategy import Limits, Reads, Refusal, Strategy, Verdict
 from quant_assets.signals.triggers import Trigger
 
 ALLOWED = {LONG: (40.0, 80.0), SHORT: (20.0, 60.0)}
@@ -36,6 +37,14 @@ class BreakoutV2(Strategy):
     strategy_type = "breakout"
     parts = ("range", "oi_flow", "obv", "breakout", "risk_reward", "sentiment")
     filters = ("oi_zscore", "obv_slope")
+    max_points: ClassVar = {
+        "range": 20.0,
+        "oi_flow": OI_FLOW_MAX,
+        "obv": 15.0,
+        "breakout": 20.0,
+        "risk_reward": 15.0,
+        "sentiment": SENTIMENT_MAX,
+    }
     limits: ClassVar[Limits] = {"farthest": (0.0, 1.0), "least_rr": (0.0, 100.0), "stop_atr": (0.1, 100.0)}
     reads: ClassVar[Reads] = {
         "bias": ("trigger_side",),
@@ -75,27 +84,35 @@ class BreakoutV2(Strategy):
             "risk_reward": _rr_score(setup),
             "sentiment": sentiment(features, bias),
         }
-        return Verdict.of(bias, parts, self._reason(features, trigger, setup, filters), setup, filters)
+        reason = "no_breakout" if trigger is None else next(self._refusals(features, trigger, setup, filters), "")
+        return Verdict.of(bias, parts, reason, setup, filters)
 
-    def _reason(
-        self, f: Features, trigger: Trigger | None, setup: Setup | None, filters: dict[str, bool | None]
-    ) -> str:
-        if trigger is None:
-            return "no_breakout"
-        if has_moved_away(trigger, f.price, self.farthest):
-            return "price_moved_away"
+    def _refusals(
+        self, f: Features, trigger: Trigger, setup: Setup | None, filters: dict[str, bool | None]
+    ) -> Iterator[str | Refusal]:
+        """Give what each gate refuses, in the order of the gates."""
+        if moved_away := refuse_moved_price(trigger, f.price, self.farthest):
+            yield moved_away
         if filters["oi_zscore"] is False:
-            return "oi_z_score_too_low"
+            yield Refusal("oi_z_score_too_low", f.oi_z, OI_Z_VALID)
         if not filters["obv_slope"]:
-            return "obv_against"
-        if f.htf_rsi is None or not within(f.htf_rsi, *ALLOWED[trigger.side]):
-            return "outside_range"
-        return "poor_risk_reward" if setup is None or below(setup.rr, self.least_rr) else ""
+            yield "obv_against"
+        lowest, highest = ALLOWED[trigger.side]
+        if f.htf_rsi is None or not within(f.htf_rsi, lowest, highest):
+            yield Refusal("outside_range", f.htf_rsi, highest if f.htf_rsi and f.htf_rsi > highest else lowest)
+        sl = self._stop(f, trigger)
+        if sl is not None and (too_close := self.refuse_close_stop(f.price, sl)):
+            yield too_close
+        if setup is None or below(setup.rr, self.least_rr):
+            yield Refusal("poor_risk_reward", None if setup is None else setup.rr, self.least_rr)
+
+    def _stop(self, f: Features, t: Trigger) -> float | None:
+        return None if f.htf_atr is None else f.price - SIGN[t.side] * self.stop_atr * f.htf_atr
 
     def _setup(self, f: Features, t: Trigger) -> Setup | None:
-        if f.htf_atr is None:
+        sl = self._stop(f, t)
+        if sl is None:
             return None
-        sl = f.price - SIGN[t.side] * self.stop_atr * f.htf_atr
         leg = t.leg_high - t.leg_low
         return valid_setup(t.side, f.price, sl, t.leg_high + leg if t.side == LONG else t.leg_low - leg)
 

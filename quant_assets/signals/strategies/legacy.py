@@ -10,10 +10,19 @@ from typing import ClassVar
 
 from quant_assets.signals.features import Features
 from quant_assets.signals.rounding import above
-from quant_assets.signals.scores import OI_FLOW_READS, PENALTY, SENTIMENT_READS, oi_flow, score_of, sentiment
+from quant_assets.signals.scores import (
+    OI_FLOW_MAX,
+    OI_FLOW_READS,
+    PENALTY,
+    SENTIMENT_MAX,
+    SENTIMENT_READS,
+    oi_flow,
+    score_of,
+    sentiment,
+)
 from quant_assets.signals.setups import Setup, valid_setup
 from quant_assets.signals.sides import LONG, NONE, SIGN
-from quant_assets.signals.strategy import Limits, Reads, Strategy, Verdict
+from quant_assets.signals.strategy import Limits, Reads, Refusal, Strategy, Verdict
 
 AGREES = {"BULLISH": 1.0, "BEARISH": -1.0, "NEUTRAL": 0.0, "NONE": 0.0}
 """The sign of the side that an OBV imbalance or a divergence speaks for."""
@@ -31,6 +40,15 @@ class Legacy(Strategy):
     )
     strategy_type = "trend_pullback"
     parts = ("trend", "structure", "money_flow", "timing", "oi_flow", "sentiment", PENALTY)
+    max_points: ClassVar = {
+        "trend": 25.0,
+        "structure": 20.0,
+        "money_flow": 20.0,
+        "timing": 5.0,
+        "oi_flow": OI_FLOW_MAX,
+        "sentiment": SENTIMENT_MAX,
+        PENALTY: 20.0,
+    }
     limits: ClassVar[Limits] = {"threshold": (0.0, 100.0), "stop_atr": (0.0, 100.0), "least_reward": (0.0, 100.0)}
     reads: ClassVar[Reads] = {
         "bias": ("trend_bias",),
@@ -56,14 +74,16 @@ class Legacy(Strategy):
         bias = features.trend_bias
         parts = self._parts(features, bias)
         setup = self._setup(features, bias) if bias != NONE else None
-        reason = ""
+        return Verdict.of(bias, parts, self._reason(bias, score_of(parts), setup), setup)
+
+    def _reason(self, bias: str, score: float, setup: Setup | None) -> str | Refusal:
         if bias == NONE:
-            reason = "no_trend"
-        elif score_of(parts) < self.threshold:
-            reason = "score_below_threshold"
-        elif setup is None:
-            reason = "no_valid_setup"
-        return Verdict.of(bias, parts, reason, setup)
+            return "no_trend"
+        if score < self.threshold:
+            return Refusal("score_below_threshold", score, self.threshold)
+        if setup is None:
+            return "no_valid_setup"
+        return self.refuse_close_stop(setup.entry, setup.sl) or ""
 
     def _parts(self, f: Features, bias: str) -> dict[str, float]:
         is_strong = f.htf_adx is not None and above(f.htf_adx, 25.0)
