@@ -15,15 +15,28 @@ from typing import Final, NoReturn
 import typer
 from dotenv import load_dotenv
 
+from quant_assets.origins import OriginError, settings_of_folder
 from quant_assets.settings import Settings, SettingsError
 from quant_assets.texts import is_text, printable
-from quant_assets.windows import LENGTH, Window, WindowError, parse_moment
+from quant_assets.windows import FIRST_WINDOW, LENGTH, Window, WindowError, parse_moment
 
 WRONG_INPUT: Final = 2
 
 
-def read_settings() -> Settings:
-    """Read the environment and .env; ends the program where a variable cannot be used."""
+def read_settings(*, fetches: bool) -> Settings:
+    """Read the environment and .env for a data folder; ends the program where a variable cannot be used.
+
+    `fetches` is whether the command may ask the provider, where there is a key.
+    """
+    settings = environment_of_command()
+    try:
+        return settings_of_folder(settings, os.environ, fetches=fetches)
+    except OriginError as error:
+        refuse(str(error))
+
+
+def environment_of_command() -> Settings:
+    """Read the environment and .env, whatever the data folder holds."""
     try:
         if Path(".env").is_file():
             load_dotenv(Path(".env"))
@@ -55,8 +68,6 @@ def read_hours(text: str) -> float:
 
 def read_window(as_of: str) -> Window:
     """Return the last window complete at a moment, now for none; ends the program for any other input."""
-    from quant_assets.defs.partitions import FIRST_WINDOW  # noqa: PLC0415
-
     now = datetime.now(UTC)
     if not as_of:
         return Window.last_complete(now)

@@ -26,6 +26,7 @@ from quant_assets.arguments import (
     WRONG_INPUT,
     check_files,
     check_folder,
+    environment_of_command,
     read_hours,
     read_settings,
     read_strategies,
@@ -75,7 +76,7 @@ def scan(
     The master feed always holds every market and strategy. With --strategy, --symbol or --exchange the selection
     is written beside it, or to --output.
     """
-    settings = read_settings()
+    settings = read_settings(fetches=True)
     window = read_window(as_of)
     strategies = read_strategies(strategy)
     check_folder(folder)
@@ -103,11 +104,13 @@ def scan(
 
         path = output.absolute() if output is not None else path
         replace_file(path, orjson.dumps(feed))
-    if not result.published:
+    if result.publication == "newer_window":
         say(
             f"{settings.feed_path} holds a newer window and stays; this one is {result.feed_path}, "
             f"`serve` has it under {feed['window']}, and --output writes it to a file"
         )
+    if result.publication == "newer_candles":
+        say(f"the feed of the window {feed['window']} was made from newer candles than these, and stays as it is")
     _show(feed, result, path, as_json=as_json)
     if result.key_refused:
         raise typer.Exit(KEY_REFUSED)
@@ -122,7 +125,7 @@ def demo(as_json: Json = False) -> None:
     from quant_assets.terminal import shown_progress  # noqa: PLC0415
 
     started = time.monotonic()
-    folder = read_settings().data_dir / "demo"
+    folder = environment_of_command().data_dir / "demo"
     os.environ[DEMO_KEY_VARIABLE] = SecretStr(DEFAULT_KEY).get_secret_value()
     os.environ["DAGSTER_HOME"] = str(folder / "dagster")
     universe = simulated_universe()
@@ -155,7 +158,7 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """Show what a refresh would cost now, and what ages the budget buys; spends no call but for a due market list."""
-    settings = read_settings()
+    settings = read_settings(fetches=True)
     check_folder(folder)
     check_files(settings)
     hours = read_hours(simulated or ("24h" if plot else ""))
@@ -203,7 +206,7 @@ def resolve(
 
     if not symbol.strip() or not exchange.strip():
         refuse("a market has a symbol and an exchange, such as: quant-assets resolve BTCUSDT BINANCE")
-    settings = read_settings()
+    settings = read_settings(fetches=True)
     check_files(settings)
     _quiet_dagster()
     market = pd.DataFrame({"exchange": [exchange], "symbol": [symbol]})
@@ -281,7 +284,7 @@ def _run(settings: Settings, folder: Path, window: Window, max_wait: float, exch
     from quant_assets.terminal import shown_progress  # noqa: PLC0415
 
     _quiet_dagster()
-    from quant_assets.scan import ScanFailed, run_scan  # noqa: PLC0415
+    from quant_assets.scan import ScanFailed, StaleCandles, run_scan  # noqa: PLC0415
 
     try:
         with shown_progress() as progress:
@@ -294,12 +297,22 @@ def _run(settings: Settings, folder: Path, window: Window, max_wait: float, exch
                 symbol=symbol,
                 progress=progress,
             )
+    except StaleCandles as error:
+        say(f"{error}{_advice_of_moment(folder, error.as_of)}")
+        raise typer.Exit(WRONG_INPUT) from None
     except ScanFailed as error:
         say(f"the scan failed: {error}")
         raise typer.Exit(1) from None
     for note in result.notes:
         say(note)
     return result
+
+
+def _advice_of_moment(folder: Path, as_of: str) -> str:
+    """Return the command that scans a moment, where there is one that can be scanned."""
+    if not as_of:
+        return ""
+    return f": {shlex.quote(sys.argv[0])} scan {shlex.quote(str(folder))} --as-of {as_of} scans what there is"
 
 
 def _show(feed: dict[str, Any], result: ScanResult, path: Path, *, as_json: bool) -> None:

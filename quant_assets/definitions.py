@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import gc
-import os
 
 import dagster as dg
 
@@ -34,13 +33,16 @@ from quant_assets.defs.resources import (
 from quant_assets.defs.schedules import prune_every_night, refresh_until_the_next_scan, scan_every_quarter_hour
 from quant_assets.defs.sensors import keep_up, new_candles, tell_of_failed_runs, tell_of_stale_assets
 from quant_assets.lake import Lake
+from quant_assets.origins import environment_settings
 from quant_assets.progress import Progress, silent
 from quant_assets.settings import WEBHOOK_VARIABLE, Settings
 from quant_assets.signals import discover_strategies
 
 
-def build_definitions(settings: Settings, progress: Progress = silent, clock: Clock = SYSTEM) -> dg.Definitions:
-    """Put everything together for these settings."""
+def build_definitions(
+    settings: Settings, progress: Progress = silent, clock: Clock = SYSTEM, *, origin_problem: str = ""
+) -> dg.Definitions:
+    """Put everything together for these settings; runs that would fetch or resolve fail with `origin_problem`."""
     strategies = discover_strategies().strategies
     lake = Lake(settings.lake_dir)
     return dg.Definitions(
@@ -74,6 +76,8 @@ def build_definitions(settings: Settings, progress: Progress = silent, clock: Cl
                 budget_path=str(settings.budget_path),
                 provider=settings.provider,
                 key_variable=settings.key_variable,
+                data_dir=str(settings.data_dir),
+                origin_problem=origin_problem,
             ),
             "candle_folder": CandleFolder(path=str(settings.candle_folder)),
             "market_rules": MarketRules(path=str(settings.rules_path)),
@@ -91,4 +95,5 @@ def build_definitions(settings: Settings, progress: Progress = silent, clock: Cl
 def defs() -> dg.Definitions:
     """Follow the environment."""
     gc.set_threshold(200_000, 50, 1_000)  # a run lives for seconds, and makes few cycles among many objects
-    return build_definitions(Settings.from_environment(os.environ))
+    settings, origin_problem = environment_settings(fetches=True)
+    return build_definitions(settings, origin_problem=origin_problem)

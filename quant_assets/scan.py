@@ -19,6 +19,7 @@ from typing import Any, Final
 
 import dagster as dg
 import orjson
+import pandas as pd
 import sqlalchemy
 from dagster._check import CheckError
 from filelock import FileLock, Timeout
@@ -27,12 +28,13 @@ from yaml import YAMLError  # type: ignore[import-untyped]
 from quant_assets.definitions import build_definitions
 from quant_assets.defs.jobs import MARKET_LIST, SCAN
 from quant_assets.derivatives.datasets import DATASETS
+from quant_assets.feed import Publication
 from quant_assets.files import MAKE_WRITABLE, remedy, replace_file
 from quant_assets.lake import DOCUMENT_SUFFIX, Lake
-from quant_assets.markets import list_of_provider
+from quant_assets.markets import CandleFolderError, list_of_provider, read_candles
 from quant_assets.progress import Progress
 from quant_assets.settings import Settings, SettingsError, unfit_for_databases
-from quant_assets.signals import INSUFFICIENT_HISTORY, STALE_CANDLES
+from quant_assets.signals import INSUFFICIENT_HISTORY, STALE_CANDLES, features_table, stale_candles
 from quant_assets.windows import Window
 
 #: The two calls of a market list that is due get this much time, whatever is left for the refresh.
@@ -48,16 +50,25 @@ class ScanFailed(RuntimeError):
     """A run failed; the message is that of the step that did."""
 
 
+class StaleCandles(ScanFailed):
+    """No candle is as new as the window of a first scan. `as_of` (ISO 8601) is a moment that can be scanned, or ""."""
+
+    def __init__(self, message: str, as_of: str) -> None:
+        super().__init__(message)
+        self.as_of = as_of
+
+
 @dataclass(frozen=True, slots=True)
 class ScanResult:
     """What a scan gave: the feed of the window and where it lies, the account of the refresh, and what is to be said.
 
-    `published` is whether it is the master feed now; an older window than the last is kept beside it.
+    `publication` says whether it is the master feed now, or why the one that was there stays: an older window than that
+    one is kept beside it, and one from older candles is not kept.
     """
 
     feed: dict[str, Any]
     feed_path: Path
-    published: bool
+    publication: Publication
     api: dict[str, float]
     key_refused: bool
     notes: tuple[str, ...]
@@ -74,8 +85,13 @@ def run_scan(
     symbol: str,
     progress: Progress,
 ) -> ScanResult:
-    """Scan one window: the market list first where it is due, then everything else. Raises ScanFailed."""
+    """Scan one window: the market list first where it is due, then everything else.
+
+    Raises ScanFailed, and StaleCandles where this would be the first feed and no candle reaches to the window.
+    """
     started = time.monotonic()
+    if not settings.feed_path.is_file():
+        _refuse_stale_candles(folder, window, progress)
     with _told_of_a_full_disk(settings), open_instance(settings) as instance, _alone(settings, progress):
         definitions = build_definitions(settings, progress)
         list_seconds = min(max(max_wait_seconds, LEAST_LIST_SECONDS), MOST_LIST_SECONDS)
@@ -96,24 +112,40 @@ def run_scan(
             },
         )
         if not result.success:
-            raise ScanFailed(_failure(result)[0])
+            message, metadata = _failure(result)
+            if metadata.get("error") == STALE_CANDLES:
+                raise StaleCandles(message, metadata.get("as_of", ""))
+            raise ScanFailed(message)
         materializations = _materialized(result)
         lake = Lake(settings.lake_dir)
         document = lake.read_document(["master_feed"], window.key)
         if document is None:
             raise ScanFailed(f"the feed of window {window.key} was removed while it was to be read")
         feed = orjson.loads(document)
-    published = bool(materializations["master_feed"]["published"].value)
+    publication = Publication(materializations["master_feed"]["publication"].value)
     refreshed = [materializations[dataset] for dataset in DATASETS]
     return ScanResult(
         feed=feed,
-        feed_path=settings.feed_path if published else lake.path(["master_feed"], window.key, DOCUMENT_SUFFIX),
-        published=published,
+        feed_path=lake.path(["master_feed"], window.key, DOCUMENT_SUFFIX)
+        if publication is Publication.NEWER_WINDOW
+        else settings.feed_path,
+        publication=publication,
         api=_spent(listed, refreshed),
         key_refused=listed.key_refused or refreshed[0]["stopped"].value == "key_refused",
         notes=(*_notes(listed, materializations), *_all_too_old(feed, materializations)),
         elapsed_seconds=time.monotonic() - started,
     )
+
+
+def _refuse_stale_candles(folder: Path, window: Window, progress: Progress) -> None:
+    """Raise StaleCandles before anything is spent on a window that no candle reaches to."""
+    try:
+        bars = read_candles(folder, progress=progress).bars
+    except CandleFolderError as error:
+        raise ScanFailed(str(error)) from None
+    found = stale_candles(features_table(bars, pd.DataFrame(), {}, window), window)
+    if found is not None:
+        raise StaleCandles(f"{found.message}; nothing was published", found.as_of)
 
 
 @dataclass(frozen=True, slots=True)

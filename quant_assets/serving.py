@@ -17,7 +17,7 @@ EVERYWHERE: Final = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 - to be told 
 
 def serve_dashboard(host: str, port: int) -> None:
     """Serve the dashboard over the feeds of the data folder; ends the program where the address cannot be used."""
-    settings = read_settings()
+    settings = read_settings(fetches=False)
     try:
         listener = listen(host, port)
     except OSError as error:

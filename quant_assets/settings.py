@@ -18,6 +18,7 @@ KEY_VARIABLE = "COINALYZE_API_KEY"
 WEBHOOK_VARIABLE = "QUANT_WEBHOOK_URL"
 DEFAULT_BASE_URL = "https://api.coinalyze.net/v1"
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
+LOOPBACK_ORIGIN = "loopback"
 #: A host becomes a folder's name below the store, so it has to be one: labels between single dots, or an IPv6 address.
 _HOST = re.compile(r"[\w-]+(\.[\w-]+)*\.?|[0-9a-f.]*:[0-9a-f:.]+")
 
@@ -47,8 +48,9 @@ class Settings(BaseModel):
 
     `calls_per_minute` is the provider's limit, counted by symbols. Everything that is written lies below `data_dir`,
     but for the call budget where `budget_dir` says so: one for several data folders that use the same key.
-    Candle files are read from `candles_dir`. The key itself is not in here: it stays in the environment, under the
-    name `key_variable`, and is read at the moment it is sent.
+    Candle files are read from `candles_dir`. `origin` is whose data the data folder holds where `base_url` does not
+    name that provider: nothing can be asked for then (quant_assets/origins.py). The key itself is not in here: it stays
+    in the environment, under the name `key_variable`, and is read at the moment it is sent.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -59,6 +61,7 @@ class Settings(BaseModel):
     data_dir: Path = Path("data")
     candles_dir: Path | None = None
     budget_dir: Path | None = None
+    origin: str = ""
 
     @field_validator("base_url")
     @classmethod
@@ -107,14 +110,14 @@ class Settings(BaseModel):
             raise SettingsError(f"{VARIABLES.get(field, field)} {message[:1].lower()}{message[1:]}") from None
 
     def has_key(self, environment: Mapping[str, str]) -> bool:
-        """Whether there is a key at all."""
-        return bool(environment.get(self.key_variable, "").strip())
+        """Whether there is a key for the origin of the data."""
+        return not self.origin and bool(environment.get(self.key_variable, "").strip())
 
     @property
     def provider(self) -> str:
         """Whom the stored data come from: the host's name, so that an emulator's never mix with the real ones."""
         host = urlsplit(self.base_url).hostname or ""
-        return "loopback" if host in LOOPBACK_HOSTS else host
+        return self.origin or (LOOPBACK_ORIGIN if host in LOOPBACK_HOSTS else host)
 
     @property
     def candle_folder(self) -> Path:

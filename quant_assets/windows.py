@@ -11,6 +11,8 @@ from datetime import UTC, datetime, timedelta
 
 LENGTH = timedelta(minutes=15)
 KEY_FORMAT = "%Y-%m-%d-%H:%M"
+FIRST_WINDOW = "2026-01-01-00:00"
+"""Key of the first window that can be scanned."""
 
 
 class WindowError(ValueError):

@@ -27,6 +27,7 @@ FLOORS = (
     ("coinalyze",),
     ("emulator",),
     ("notices", "retention"),
+    ("origins",),
     ("lake", "settings"),
     ("windows", "progress", "files", "clock", "processes", "streams", "texts", "user_files"),
 )

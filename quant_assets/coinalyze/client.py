@@ -106,7 +106,8 @@ class CoinalyzeClient:
         self._read_seconds = read_seconds
         self._session = BoundedSession()
         # A proxy of the environment would get what is meant for this machine alone, and the key with it.
-        self._session.trust_env = urlsplit(base_url).hostname not in LOOPBACK_HOSTS
+        self._is_local = urlsplit(base_url).hostname in LOOPBACK_HOSTS
+        self._session.trust_env = not self._is_local
         self._session.auth = _KeyHeader(key) if key is not None else None
         self._session.headers["Accept"] = "application/json"
 
@@ -224,7 +225,7 @@ class CoinalyzeClient:
                 raise
             finally:
                 self.budget.settle(receipt)
-            simulated = headers.get(SIMULATED_HEADER, "").lower() == "true"
+            simulated = self._is_local or headers.get(SIMULATED_HEADER, "").lower() == "true"
             return Answer(rows, broken, simulated, read_date(headers.get("Date"))), asked
 
         def count_retry(_: RetryCallState) -> None:

@@ -17,7 +17,7 @@ from quant_assets.dashboard.desk import STALE_SECONDS, Desk
 from quant_assets.dashboard.documents import Document, FeedProblem, Json, version_of
 from quant_assets.dashboard.history import store_path
 from quant_assets.dashboard.openapi import description
-from quant_assets.dashboard.query import Filters, QueryError, narrowed, read_filters
+from quant_assets.dashboard.query import OTHER_NAMES, Filters, QueryError, narrowed, read_filters
 from quant_assets.dashboard.routes import given, route
 
 
@@ -122,7 +122,7 @@ def _stored(desk: Desk) -> tuple[Any, ...]:
 
 
 ROUTES = [
-    route("/api/results", results, tuple(Filters.model_fields)),
+    route("/api/results", results, (*Filters.model_fields, *OTHER_NAMES)),
     route("/api/signals/{exchange}/{symbol:path}", market, ("window",)),
     route("/api/windows", windows),
     route("/api/health", health),

@@ -15,10 +15,12 @@ from quant_assets.dashboard import figures
 from quant_assets.dashboard.documents import Document
 from quant_assets.dashboard.history import Source, sources
 from quant_assets.dashboard.rows import bar_of, row_id
-from quant_assets.dashboard.words import PENALTY, TIERS, explained, reason_words
-from quant_assets.feed.build import FRESH_SECONDS
+from quant_assets.dashboard.words import TIERS, explained, reason_words
+from quant_assets.feed.build import FRESH_SECONDS, OLD_PRICE_SECONDS
+from quant_assets.feed.reasons import reason_summary
 from quant_assets.lake import Lake
 from quant_assets.settings import Settings
+from quant_assets.signals import PENALTY
 
 Json = Mapping[str, Any]
 
@@ -58,7 +60,8 @@ def detail(document: Document, signals: Sequence[Json], strategy: str, settings:
             }
             for part in explained(signal)
         ],
-        "reason": reason_words(signal["details"]["reason"]),
+        "why": reason_summary(signal["details"]),
+        "reason": reason_words(signal["details"]) if signal["setup"] is None else "",
         "trade": _trade(signal, decimals),
         "data": [*_data(signal, known)],
         "market": _market(signal, decimals),
@@ -103,7 +106,7 @@ def _data(signal: Json, known: Mapping[Any, Source]) -> list[dict[str, Any]]:
         "funding_rate": (
             "Funding",
             figures.signed(funding and funding["value"], 4, " %"),
-            "",
+            _interval(funding),
             funding and funding["age_seconds"],
         ),
         "long_short_ratio": (
@@ -139,16 +142,27 @@ def _data(signal: Json, known: Mapping[Any, Source]) -> list[dict[str, Any]]:
     return lines
 
 
+def _interval(funding: Json | None) -> str:
+    hours = None if funding is None else funding.get("interval_hours")
+    return "" if hours is None else f"every {hours:g} h"
+
+
+def _price_age(signal: Json) -> str:
+    """Say how old the price was at the window's end, where it lacks a bar."""
+    age_seconds = signal.get("price_age_seconds", 0.0)
+    return f"{figures.age(age_seconds)} old at the window's end" if age_seconds >= OLD_PRICE_SECONDS else ""
+
+
 def _market(signal: Json, decimals: int) -> list[Fact]:
     seen = signal["observability"]["score_composition"]
     return [
-        Fact("Price", figures.price(signal["price"], decimals)),
+        Fact("Price", figures.price(signal["price"], decimals), _price_age(signal)),
         Fact("Volume, 24 h", figures.amount(signal["details"]["vol24h"] or None), "in quote"),
-        Fact("RSI, 4h", figures.number(seen["rsi"], 1)),
-        Fact("ADX, 4h", figures.number(seen["adx"], 1)),
-        Fact("EMA 50, 4h", figures.price(seen["ema50"], decimals)),
-        Fact("EMA 200, 4h", figures.price(seen["ema200"], decimals)),
-        Fact("ATR, 4h", figures.price(seen["atr"], decimals)),
+        Fact("RSI, 4h", figures.number(seen.get("rsi"), 1)),
+        Fact("ADX, 4h", figures.number(seen.get("adx"), 1)),
+        Fact("EMA 50, 4h", figures.price(seen.get("ema50"), decimals)),
+        Fact("EMA 200, 4h", figures.price(seen.get("ema200"), decimals)),
+        Fact("ATR, 4h", figures.price(seen.get("atr"), decimals)),
     ]
 
 

@@ -17,7 +17,7 @@ from typing import Any, Final
 import orjson
 
 from quant_assets.feed import feed_problems
-from quant_assets.feed.build import SCHEMA_VERSION
+from quant_assets.feed.contract import SCHEMA_FILES
 from quant_assets.lake import DOCUMENT_SUFFIX, Lake, LakeError
 from quant_assets.settings import Settings
 from quant_assets.windows import Window, WindowError
@@ -191,9 +191,10 @@ def _understood(content: bytes) -> Json:
             "bare_list", f"the feed is a bare list of {len(feed)} signals, the form before schemas; scan anew"
         )
     version = feed.get("schema_version") if isinstance(feed, dict) else None
-    if version != SCHEMA_VERSION:
+    if not isinstance(version, str) or version not in SCHEMA_FILES:
         there = f"of schema {version!r:.40}" if version is not None else "without a schema version"
-        raise FeedProblem("other_schema", f"the feed is {there}; this dashboard shows {SCHEMA_VERSION}: scan anew")
+        shown = " and ".join(SCHEMA_FILES)
+        raise FeedProblem("other_schema", f"the feed is {there}; this dashboard shows {shown}: scan anew")
     problems = feed_problems(content)
     if problems:
         raise FeedProblem("invalid", f"the feed breaks its contract: {problems[0]:.300}")

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from quant_assets.dashboard.query import Filters
+from quant_assets.dashboard.query import OTHER_NAMES, Filters
 from quant_assets.feed import feed_schema
-from quant_assets.feed.build import SCHEMA_VERSION
+from quant_assets.feed.contract import SCHEMA_VERSION
 
 Json = dict[str, Any]
 
@@ -109,6 +109,14 @@ def _results() -> Json:
             "schema": _SCHEMAS.get(name, _SCHEMAS["string"]),
         }
         for name, field in Filters.model_fields.items()
+    ] + [
+        {
+            "name": name,
+            "in": "query",
+            "description": f"The same as {meant}, for pages that exist.",
+            "schema": _SCHEMAS["string"],
+        }
+        for name, meant in OTHER_NAMES.items()
     ]
     answers = {
         "200": _json(

@@ -24,6 +24,8 @@ _PATH_LIKE: Final = re.compile(
 LONGEST_VALUE: Final = 200
 #: Of these a request may name several: separated by commas, or given again.
 _LISTS: Final = frozenset({"strategy", "exchange", "action", "status", "fields"})
+#: Other name of a filter -> the filter, for pages that exist.
+OTHER_NAMES: Final = {"source": "exchange"}
 
 
 class QueryError(ValueError):
@@ -118,7 +120,8 @@ def gathered(parameters: Iterable[tuple[str, str]]) -> dict[str, str]:
     for pair in pairs:
         for text in pair:
             refuse_path_like(text)
-    for name, value in pairs:
+    for written, value in pairs:
+        name = OTHER_NAMES.get(written, written)
         if len(value) > LONGEST_VALUE:
             raise QueryError(f"{name:.40}: longer than {LONGEST_VALUE} letters")
         if name in given and name not in _LISTS:

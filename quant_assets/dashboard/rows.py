@@ -14,8 +14,11 @@ from operator import attrgetter
 from typing import Any, Final
 
 from quant_assets.dashboard import figures
-from quant_assets.dashboard.words import PENALTY, colour_of
-from quant_assets.feed.build import FRESH_SECONDS
+from quant_assets.dashboard.words import colour_of
+from quant_assets.feed.build import FRESH_SECONDS, OLD_PRICE_SECONDS
+from quant_assets.feed.reasons import reason_summary
+from quant_assets.feed.signal import SUMS
+from quant_assets.signals import PENALTY
 
 Json = Mapping[str, Any]
 
@@ -76,6 +79,8 @@ class Row:
     ls_stale: str | None
     price: float
     price_text: str | None
+    price_old: str | None
+    """Its age at the window's end where a bar or more is missing."""
     full: Mapping[str, str]
     """By column, the whole number where a price's text is a short one."""
 
@@ -143,7 +148,7 @@ def _row(signal: Json) -> Row:
     decimals = figures.price_decimals(signal["price"])
     interest, derivatives = signal["oi_metadata"], signal["derivatives"]
     funding, ratio = derivatives["funding_rate"], derivatives["long_short_ratio"]
-    reason = signal["details"]["reason"]
+    price_age = signal.get("price_age_seconds", 0.0)  # feeds of version 1.0 do not say
     oi_age = interest["age_seconds"] if interest["value"] is not None else None
     keys = {"entry": "entry", "stop": "stop_loss", "target": "take_profit", "price": "price"}
     whole = {name: figures.price(signal[key], decimals) for name, key in keys.items()}
@@ -168,7 +173,7 @@ def _row(signal: Json) -> Row:
         stop_text=short["stop"],
         target=signal["take_profit"],
         target_text=short["target"],
-        reason=reason and reason.replace("_", " "),
+        reason=reason_summary(signal["details"]) or None,
         oi=interest["status"],
         oi_age=oi_age,
         oi_text=figures.age(oi_age),
@@ -181,6 +186,7 @@ def _row(signal: Json) -> Row:
         ls_stale=_stale(ratio),
         price=signal["price"],
         price_text=short["price"],
+        price_old=figures.age(price_age) if price_age >= OLD_PRICE_SECONDS else None,
         full={name: text for name, text in whole.items() if text is not None and text != short[name]},
     )
 
@@ -193,7 +199,7 @@ def bar_of(parts: Mapping[str, float]) -> tuple[tuple[str, float, float], ...]:
     pieces: list[tuple[str, float, float]] = []
     left = 0.0
     for index, (name, points) in enumerate(parts.items()):
-        if name not in ("total", PENALTY) and points > 0:
+        if name not in SUMS and name != PENALTY and points > 0:
             pieces.append((colour_of(name, index), round(left, 1), round(min(points, max(100 - left, 0)), 1)))
             left = min(left + points, 100.0)
     penalty = min(parts.get(PENALTY, 0.0), left)
@@ -206,7 +212,7 @@ def _parts(parts: Mapping[str, float]) -> str:
     return ", ".join(
         f"{name.replace('_', ' ')} {figures.MINUS if name == PENALTY and points else ''}{points:.1f}"
         for name, points in parts.items()
-        if name != "total"
+        if name not in SUMS
     )
 
 
@@ -235,5 +241,5 @@ def _text(row: Row) -> str:
 #: What the script clones for a row of its own; every cell of it is filled.
 BLANK: Final = Row(
     *("", "WAIT", "", "", "", "", "", 0.0, "", (), "", None, "", None, "", None, "", None, "", ""),
-    *("", None, "", False, None, "", None, None, "", None, 0.0, "", {}),
+    *("", None, "", False, None, "", None, None, "", None, 0.0, "", None, {}),
 )

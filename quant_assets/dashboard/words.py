@@ -12,9 +12,18 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from quant_assets.dashboard.figures import number, signed
+from quant_assets.feed.reasons import Measured, measured, reason_summary
+from quant_assets.feed.signal import SUMS
+from quant_assets.signals import PENALTY
+from quant_assets.signals.bars import HTF, LTF
+from quant_assets.signals.features import FUNDING_HOURS
+from quant_assets.signals.measure import LEAST_BARS, OBV_SLOPE_BARS, OLDEST_MS
+from quant_assets.signals.strategies.breakout import Breakout
+from quant_assets.signals.strategies.breakout_v2 import ALLOWED, BEST, BreakoutV2
+from quant_assets.signals.strategies.legacy import Legacy
+from quant_assets.signals.trendlines import REACH, TRIGGER_BARS
 
 Json = Mapping[str, Any]
-PENALTY: Final = "penalty"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,20 +38,73 @@ class Part:
     words: str
 
 
-REASONS: Final[Mapping[str, str]] = {
-    "insufficient_history": "Fewer than 50 closed bars on 15m or on 4h: too little to judge the market.",
-    "stale_candles": "The last candle is too old: on 15m by more than an hour, or on 4h by more than eight.",
-    "no_trend": "No trend: the close is not above EMA50 and that above EMA200, nor below in the same order.",
-    "score_below_threshold": "There is a trend, but the score is below the strategy's threshold (70 unless changed).",
-    "no_valid_setup": "Entry, stop and target do not stand in order, so there is no trade to describe.",
-    "no_breakout": "None of the last three 4h bars took RSI more than one point beyond a standing trendline.",
-    "price_moved_away": "RSI broke out, but price is already more than 3 % from the close of that bar.",
-    "already_hit": "RSI broke out, but a later 4h bar has touched the stop or the target already.",
-    "poor_risk_reward": "The way to the target is too short for the way to the stop.",
-    "oi_z_score_too_low": "RSI broke out, but open interest is not unusually high: its z-score is 1.5 or less.",
-    "obv_against": "RSI broke out, but on-balance volume of the last 14 bars on 15m does not run the same way.",
-    "outside_range": "RSI broke out, but stands where little room is left: outside 40–80 for LONG, 20–60 for SHORT.",
-    "strategy_failed": "The strategy failed on this market; the run's log in Dagster says why.",
+def _few_bars(found: Measured | None) -> str:
+    have = "Too few closed bars" if found is None else f"Only {found.value} closed bars"
+    return f"{have} on 15m or on 4h: {LEAST_BARS} are needed on each to judge the market."
+
+
+def _stale_candles(_: Measured | None) -> str:
+    minutes, hours = OLDEST_MS[LTF] / 60_000, OLDEST_MS[HTF] / 3_600_000
+    return (
+        f"The last candle is too old: on 15m by more than {minutes:g} minutes, or on 4h by more than {hours:g} hours."
+    )
+
+
+def _low_score(found: Measured | None) -> str:
+    than = "" if found is None else f": {found.value}, where {found.bound} is needed"
+    return f"There is a trend, but the score is below the strategy's threshold{than}."
+
+
+def _moved_away(found: Measured | None) -> str:
+    how_far = "too far" if found is None else f"{found.value}"
+    most = "" if found is None else f"; at most {found.bound} count"
+    return f"RSI broke out, but price is already {how_far} from the close of that bar{most}."
+
+
+def _close_stop(found: Measured | None) -> str:
+    numbers = "" if found is None else f": {found.value}, where {found.bound} is needed"
+    return f"The stop is so close to the entry that costs would eat the trade{numbers}."
+
+
+def _poor_risk_reward(found: Measured | None) -> str:
+    if found is None:
+        return "The way to the target is too short for the way to the stop, or no target lies beyond the entry."
+    return f"The way to the target is {found.value} times the way to the stop; at least {found.bound} is needed."
+
+
+def _low_open_interest(found: Measured | None) -> str:
+    numbers = "" if found is None else f": its z-score is {found.value}, and more than {found.bound} is needed"
+    return f"RSI broke out, but open interest is not unusually high{numbers}."
+
+
+def _outside_range(found: Measured | None) -> str:
+    numbers = "" if found is None else f": it is {found.value}, and the bound is {found.bound}"
+    return f"RSI broke out, but stands where little room is left{numbers}."
+
+
+def _said(text: str) -> Callable[[Measured | None], str]:
+    return lambda _: text
+
+
+REASONS: Final[Mapping[str, Callable[[Measured | None], str]]] = {
+    "insufficient_history": _few_bars,
+    "stale_candles": _stale_candles,
+    "no_trend": _said("No trend: the close is not above EMA50 and that above EMA200, nor below in the same order."),
+    "score_below_threshold": _low_score,
+    "no_valid_setup": _said("Entry, stop and target do not stand in order, so there is no trade to describe."),
+    "stop_too_close": _close_stop,
+    "no_breakout": _said(
+        f"None of the last {TRIGGER_BARS} bars on 4h took RSI more than {REACH:g} beyond a standing trendline."
+    ),
+    "price_moved_away": _moved_away,
+    "already_hit": _said("RSI broke out, but a later 4h bar has touched the stop or the target already."),
+    "poor_risk_reward": _poor_risk_reward,
+    "oi_z_score_too_low": _low_open_interest,
+    "obv_against": _said(
+        f"RSI broke out, but on-balance volume of the last {OBV_SLOPE_BARS} bars on 15m does not run the same way."
+    ),
+    "outside_range": _outside_range,
+    "strategy_failed": _said("The strategy failed on this market; the run's log in Dagster says why."),
 }
 
 TIERS: Final[Mapping[str, str]] = {
@@ -52,18 +114,19 @@ TIERS: Final[Mapping[str, str]] = {
 }
 
 
-def reason_words(reason: str | None) -> str:
+def reason_words(details: Json) -> str:
     """Say why a strategy waits; a reason of a foreign strategy is given as it is, without underscores."""
-    return "" if reason is None else REASONS.get(reason, reason.replace("_", " "))
+    reason = details["reason"]
+    return REASONS[reason](measured(details)) if reason in REASONS else reason_summary(details)
 
 
 def explained(signal: Json) -> list[Part]:
     """Explain a score part by part, in the order of the feed."""
     parts = []
     for index, (name, points) in enumerate(signal["details"]["score_breakdown"].items()):
-        if name != "total":
-            title, most, words = _PARTS.get(name, (name.replace("_", " "), None, lambda _: ""))
-            parts.append(Part(name, colour_of(name, index), title, points, most, words(signal)))
+        if name not in SUMS:
+            title, words = _PARTS.get(name, (name.replace("_", " "), lambda _: ""))
+            parts.append(Part(name, colour_of(name, index), title, points, most_points(name), words(signal)))
     return parts
 
 
@@ -74,13 +137,13 @@ def colour_of(name: str, index: int) -> str:
 
 def most_points(name: str) -> float | None:
     """Return the most points that a part can have; None for a part of a foreign strategy."""
-    return _PARTS[name][1] if name in _PARTS else None
+    return _MAX_POINTS.get(name)
 
 
 def _trend(s: Json) -> str:
     if s["bias"] == "NONE":
         return "No trend, no points."
-    adx = s["observability"]["score_composition"]["adx"]
+    adx = s["observability"]["score_composition"].get("adx")
     strength = "it is unknown" if adx is None else f"it is {adx:.1f}"
     return f"A trend for {s['bias']} gives 15, and 25 where ADX on 4h is above 25: {strength}."
 
@@ -110,7 +173,7 @@ def _timing(s: Json) -> str:
 
 
 def _oi_flow(s: Json) -> str:
-    z = s["observability"]["score_composition"]["oi_z_score"]
+    z = s["observability"]["score_composition"].get("oi_z_score")
     if z is None:
         return "Open interest has no z-score: unknown, too short, flat or too old. Ten is the middle."
     return f"Open interest stands {signed(z, 2)} deviations from its mean: 10 + z × 10/3, kept to 0–20."
@@ -119,11 +182,16 @@ def _oi_flow(s: Json) -> str:
 def _sentiment(s: Json) -> str:
     funding, ratio = s["derivatives"]["funding_rate"], s["derivatives"]["long_short_ratio"]
     told = [
-        "funding is unknown" if funding is None else f"funding is {signed(funding['value'], 4, ' %')}",
+        "funding is unknown" if funding is None else f"funding is {signed(_for_8_hours(funding), 4, ' %')} for 8 hours",
         "long/short is unknown" if ratio is None else f"long/short is {number(ratio['value'])}",
     ]
     middle = " Without a side it stays at 5." if s["bias"] == "NONE" else ""
     return f"Five is the middle, a crowded side counts against itself: {', '.join(told)}.{middle}"
+
+
+def _for_8_hours(funding: Json) -> float:
+    rate: float = funding["value"]
+    return rate * FUNDING_HOURS / (funding.get("interval_hours") or FUNDING_HOURS)
 
 
 def _penalty(s: Json) -> str:
@@ -136,13 +204,13 @@ def _penalty(s: Json) -> str:
 def _range(s: Json) -> str:
     if s["bias"] == "NONE":
         return "Without a breakout there is no side to have room on."
-    rsi = s["observability"]["score_composition"]["rsi"]
-    best = "50–70" if s["bias"] == "LONG" else "30–50"
-    return f"RSI on 4h is {number(rsi, 1) or 'unknown'}: twenty within {best}, ten in the rest of the allowed range."
+    rsi = s["observability"]["score_composition"].get("rsi")
+    best, allowed = (f"{lowest:g}–{highest:g}" for lowest, highest in (BEST[s["bias"]], ALLOWED[s["bias"]]))
+    return f"RSI on 4h is {number(rsi, 1) or 'unknown'}: twenty within {best}, ten in the rest of {allowed}."
 
 
 def _obv(s: Json) -> str:
-    passed = s["observability"]["score_composition"]["filters_passed"]["obv_slope"]
+    passed = s["observability"]["score_composition"]["filters_passed"].get("obv_slope")
     says = {True: "runs the same way", False: "does not run the same way", None: "was not looked at: no breakout"}
     return f"On-balance volume of the last 14 bars on 15m {says[passed]}."
 
@@ -167,18 +235,20 @@ def _none(s: Json) -> str:
     return "No breakout, no points." if s["bias"] == "NONE" else ""
 
 
-_PARTS: Final[Mapping[str, tuple[str, float, Callable[[Json], str]]]] = {
-    "trend": ("Trend", 25, _trend),
-    "structure": ("Structure", 20, _structure),
-    "money_flow": ("Money flow", 20, _money_flow),
-    "timing": ("Timing", 5, _timing),
-    "geometry": ("Geometry", 40, _geometry),
-    "momentum": ("Momentum", 30, _momentum),
-    "range": ("Range", 20, _range),
-    "oi_flow": ("Open-interest flow", 20, _oi_flow),
-    "obv": ("On-balance volume", 15, _obv),
-    "breakout": ("Breakout", 20, _breakout),
-    "risk_reward": ("Risk and reward", 15, _risk_reward),
-    "sentiment": ("Sentiment", 10, _sentiment),
-    PENALTY: ("Penalty", 20, _penalty),
+_PARTS: Final[Mapping[str, tuple[str, Callable[[Json], str]]]] = {
+    "trend": ("Trend", _trend),
+    "structure": ("Structure", _structure),
+    "money_flow": ("Money flow", _money_flow),
+    "timing": ("Timing", _timing),
+    "geometry": ("Geometry", _geometry),
+    "momentum": ("Momentum", _momentum),
+    "range": ("Range", _range),
+    "oi_flow": ("Open-interest flow", _oi_flow),
+    "obv": ("On-balance volume", _obv),
+    "breakout": ("Breakout", _breakout),
+    "risk_reward": ("Risk and reward", _risk_reward),
+    "sentiment": ("Sentiment", _sentiment),
+    PENALTY: ("Penalty", _penalty),
 }
+#: Most points by part, as the built-in strategies declare them.
+_MAX_POINTS: Final[Mapping[str, float]] = {**Legacy.max_points, **Breakout.max_points, **BreakoutV2.max_points}

@@ -30,7 +30,7 @@ CANDLES: Final[Columns] = {
     "open": ("float64", "Price, in quote."),
     "high": ("float64", "Price, in quote."),
     "low": ("float64", "Price, in quote."),
-    "close": ("float64", "Price, in quote; of a bar that is still open, the price so far."),
+    "close": ("float64", "Price, in quote."),
     "volume": ("float64", "Volume, in the exchange's unit."),
 }
 CANDLE_FILES: Final[Columns] = {
@@ -44,6 +44,7 @@ CANDLE_FILES: Final[Columns] = {
     "reason": ("str", "Why it was skipped."),
     "bars": ("int64", "Bars kept."),
     "dropped": ("int64", "Bars left out one by one."),
+    "held_back": ("int64", "Bars left out since they had not ended when the file was written."),
     "note": ("str", "Why bars were left out."),
     "gaps": ("int64", "Places inside where bars are missing."),
     "first_ms": ("float64", "Open of the first bar, epoch ms."),

@@ -9,9 +9,7 @@ from typing import Final
 import dagster as dg
 import pandas as pd
 
-from quant_assets.windows import KEY_FORMAT, Window
-
-FIRST_WINDOW: Final = "2026-01-01-00:00"
+from quant_assets.windows import FIRST_WINDOW, KEY_FORMAT, Window
 
 #: A key names the start of its window: `2026-01-19-16:45` ends at 17:00.
 WINDOWS: Final = dg.TimeWindowPartitionsDefinition(

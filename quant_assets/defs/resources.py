@@ -23,6 +23,7 @@ from quant_assets.derivatives.policy import RefreshPolicy, load_policy
 from quant_assets.derivatives.store import DerivativesStore
 from quant_assets.markets import ResolutionRules, rules_from
 from quant_assets.notices import Notice, Webhook, WebhookRefused, registered_ways, send, to_log
+from quant_assets.origins import record_origin
 from quant_assets.retention import RetentionPolicy, load_retention
 from quant_assets.signals import Strategy, with_parameters
 
@@ -36,6 +37,17 @@ class Coinalyze(dg.ConfigurableResource):  # type: ignore[type-arg]
     budget_path: str = Field(description="SQLite file of the call budget.")
     provider: str = Field(description="Name of the provider behind that address.")
     key_variable: str = Field(description="Name of the environment variable that holds the key.")
+    data_dir: str = Field(description="Data folder, which records whose data it holds.")
+    origin_problem: str = Field(default="", description="Why this provider's data must not go into the data folder.")
+
+    def require_origin(self) -> None:
+        """Raise dg.Failure where the data folder holds the data of another provider."""
+        if self.origin_problem:
+            raise dg.Failure(self.origin_problem, metadata={"error": "OriginError"}, allow_retries=False)
+
+    def record_origin(self) -> None:
+        """Write down that the data folder holds this provider's data."""
+        record_origin(Path(self.data_dir), self.provider)
 
     @contextmanager
     def client(self, clock: Clock) -> Iterator[CoinalyzeClient]:

@@ -6,6 +6,7 @@ Here: writing them, with the flaws that such folders have. Not here: the prices 
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -52,7 +53,8 @@ def write_candle_files(universe: SimulatedUniverse, folder: Path, until: datetim
 
     They hold the bars up to `until` (timezone-aware), the one in progress last, 1,500 and 700 of most. A few have
     little history, two are stale, one has a hole, and the 15-minute file of one is cut in the middle. A hidden
-    marker file `.simulated` says what they are. Each file is replaced atomically; files of other names stay.
+    marker file `.simulated` says what they are. Each file is replaced atomically, and as old as `until`; files of other
+    names stay.
     Raises ValueError for a moment without a time zone, OSError as the system gives it.
     """
     if until.tzinfo is None:
@@ -65,6 +67,7 @@ def write_candle_files(universe: SimulatedUniverse, folder: Path, until: datetim
         for timeframe in TIMEFRAMES:
             path = folder / f"{scanned.exchange}_{scanned.symbol}_{timeframe}.json"
             replace_file(path, candle_file(universe.seed, scanned, timeframe, now))
+            os.utime(path, (now, now))
             written += 1
         progress("candles", number, len(universe.scanned), f"{scanned.exchange} {scanned.symbol}")
     return written

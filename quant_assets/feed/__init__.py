@@ -5,6 +5,15 @@ Here: the names that others use. The feed is built from tables, held against its
 
 from quant_assets.feed.build import build_feed, has_symbol, select_signals
 from quant_assets.feed.contract import feed_problems, feed_schema
-from quant_assets.feed.publish import publish
+from quant_assets.feed.publish import Publication, StoredFeed, publish
 
-__all__ = ["build_feed", "feed_problems", "feed_schema", "has_symbol", "publish", "select_signals"]
+__all__ = [
+    "Publication",
+    "StoredFeed",
+    "build_feed",
+    "feed_problems",
+    "feed_schema",
+    "has_symbol",
+    "publish",
+    "select_signals",
+]

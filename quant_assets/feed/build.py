@@ -12,14 +12,16 @@ from typing import Any, Final
 
 import pandas as pd
 
-from quant_assets.feed.signal import Json, market_blocks, signal
+from quant_assets.feed.contract import SCHEMA_VERSION
+from quant_assets.feed.signal import Json, conflicts, market_blocks, signal
 from quant_assets.markets.rules import nfc
 from quant_assets.signals import OLDEST_OI_SECONDS, Strategy, features_of
 from quant_assets.windows import Window
 
-SCHEMA_VERSION: Final = "1.0"
 #: What is older counts as stale.
 FRESH_SECONDS: Final = OLDEST_OI_SECONDS
+#: A price of this age or more lacks the last bar of its window.
+OLD_PRICE_SECONDS: Final = 16 * 60
 _AGES: Final = {
     "open_interest": "oi_age_seconds",
     "funding_rate": "funding_age_seconds",
@@ -36,11 +38,13 @@ def build_feed(
     *,
     api: Mapping[str, Any] | None,
     written_at: datetime,
+    published_at_ms: int | None = None,
 ) -> Json:
     """Return the master feed of a window.
 
     `features` and each signal table have one row a market, in the same order; `candle_files` tells what was skipped,
-    `api` is the account of the window's refresh, None where there was none. `written_at` is timezone-aware.
+    `api` is the account of the window's refresh, None where there was none. `written_at` is timezone-aware;
+    `published_at_ms` is when the window's first feed was written, None where this is the first.
     """
     markets = list(features_of(features))
     blocks = [market_blocks(market) for market in markets]
@@ -50,9 +54,13 @@ def build_feed(
         for market, row, shared in zip(markets, _records(table), blocks, strict=True)
     ]
     entries.sort(key=_order)
+    conflicts(entries)
+    written_at_ms = int(written_at.timestamp() * 1000)
+    newest_close_ms = features["ltf_closed_at_ms"].max()
     simulated = bool(candle_files["simulated"].any()) or any(market.simulated for market in markets)
     return {
-        "last_updated": int(written_at.timestamp() * 1000),
+        "last_updated": written_at_ms,
+        "published_at_ms": written_at_ms if published_at_ms is None else published_at_ms,
         "schema_version": SCHEMA_VERSION,
         "as_of": window.end.strftime("%Y-%m-%dT%H:%M:%SZ"),
         "window": window.key,
@@ -68,6 +76,10 @@ def build_feed(
                 for name in ("calls", "requests", "rate_limited", "cache_hits", "waited_seconds")
             },
             "freshness": {dataset: _freshness(features[column]) for dataset, column in _AGES.items()},
+            "candles": {
+                "newest_close_ms": None if pd.isna(newest_close_ms) else int(newest_close_ms),
+                "held_back": int(candle_files["held_back"].sum()),
+            },
             "skipped": _skipped(candle_files, features),
         },
         "signals": entries,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import cache
 from importlib import resources
 from itertools import islice
-from typing import Any
+from typing import Any, Final
 
 import jsonschema_rs
 import orjson
@@ -18,17 +18,22 @@ from quant_assets.windows import Window, WindowError
 MOST_PROBLEMS = 20
 
 
+#: Versions of the feed that can be read, the present one first, and the file of each one's schema.
+SCHEMA_FILES: Final = {"2.0": "master_feed.schema.json", "1.0": "master_feed.1.0.schema.json"}
+SCHEMA_VERSION: Final = next(iter(SCHEMA_FILES))
+
+
 @cache
-def feed_schema() -> dict[str, Any]:
-    """Return the JSON Schema (draft 2020-12) of the master feed."""
+def feed_schema(version: str = SCHEMA_VERSION) -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of the master feed. Raises KeyError for an unknown version."""
     schema: dict[str, Any] = orjson.loads(
-        resources.files("quant_assets.feed").joinpath("master_feed.schema.json").read_bytes()
+        resources.files("quant_assets.feed").joinpath(SCHEMA_FILES[version]).read_bytes()
     )
     return schema
 
 
 def feed_problems(content: bytes) -> list[str]:
-    """Return how a feed breaks its contract, at most 20 lines; empty where it does not.
+    """Return how a feed breaks the contract of its version, at most 20 lines; empty where it does not.
 
     Held are the schema, the absence of NaN and Infinity (no JSON), that window and as_of are the same moment, the
     counts, exactly one signal for every market and strategy, and the order of the signals.
@@ -39,14 +44,20 @@ def feed_problems(content: bytes) -> list[str]:
         return [f"not JSON: {error}"]
     problems = [
         f"{'/'.join(str(step) for step in violation.instance_path)}: {violation.message[:200]}"
-        for violation in islice(_validator().iter_errors(feed), MOST_PROBLEMS)
+        for violation in islice(_validator(_version_of(feed)).iter_errors(feed), MOST_PROBLEMS)
     ]
     return problems or _miscounted(feed)
 
 
 @cache
-def _validator() -> Any:
-    return jsonschema_rs.Draft202012Validator(feed_schema())
+def _validator(version: str) -> Any:
+    return jsonschema_rs.Draft202012Validator(feed_schema(version))
+
+
+def _version_of(feed: Any) -> str:
+    """Return the version of a feed, the present one where it says none that is known."""
+    version = feed.get("schema_version") if isinstance(feed, dict) else None
+    return version if isinstance(version, str) and version in SCHEMA_FILES else SCHEMA_VERSION
 
 
 def _end_of(window: str) -> str:

@@ -7,6 +7,7 @@ reads a clock, or knows of Dagster, so that a script can adopt one piece.
 
 from quant_assets.markets.candle_file import CandleFileError
 from quant_assets.markets.candles import (
+    STEP_MS,
     CandleFolderError,
     CandleTables,
     check_candle_folder,
@@ -35,6 +36,7 @@ from quant_assets.markets.rules import ResolutionRules, RulesError, load_rules, 
 __all__ = [
     "DATASETS",
     "DROPPED",
+    "STEP_MS",
     "CandleFileError",
     "CandleFolderError",
     "CandleNameError",

@@ -22,6 +22,7 @@ from quant_assets.markets.candle_file import (
     CandleFileError,
     CandleFileUnread,
     FileIdentity,
+    hold_back_forming_bars,
     parse_bars,
     read_content,
     refuse_larger,
@@ -40,7 +41,7 @@ FILE_DTYPES = {
     **dict.fromkeys(("file", "exchange", "symbol", "timeframe"), "str"),
     **dict.fromkeys(("size", "modified_ns", "inode"), "int64"),
     **dict.fromkeys(("status", "reason"), "str"),
-    **dict.fromkeys(("bars", "dropped"), "int64"),
+    **dict.fromkeys(("bars", "dropped", "held_back"), "int64"),
     "note": "str",
     "gaps": "int64",
     **dict.fromkeys(("first_ms", "last_ms"), "float64"),
@@ -63,8 +64,9 @@ class CandleTables:
     files, one row for each entry of the folder that is not hidden, sorted by name: file; exchange, symbol,
         timeframe ("" where the name is of another form); size (bytes), modified_ns, inode: int64, all three 0
         where no content was had, so that the file is tried again; status "read", "skipped" or "unused" (a
-        timeframe that nothing uses); reason ("" when read); bars, dropped: int64; note (what was left out or
-        rearranged, and why); gaps: int64, places where bars are missing; first_ms, last_ms: float64, NaN = no bars.
+        timeframe that nothing uses); reason ("" when read); bars, dropped: int64; held_back: int64, bars that had
+        not ended when the file was written; note (what was left out or rearranged, and why); gaps: int64, places
+        where bars are missing; first_ms, last_ms: float64, NaN = no bars.
     """
 
     bars: pd.DataFrame
@@ -126,6 +128,7 @@ class _Entry:
     reason: str
     identity: FileIdentity = UNREAD
     dropped: int = 0
+    held_back: int = 0
     note: str = ""
     gaps: int = 0
     bars: int = 0
@@ -193,7 +196,7 @@ def _look(entry: _Entry, home: str, last: KnownCandles | None) -> None:
     row = None if last is None else last.row(entry.file, entry.identity)
     if row is not None:
         entry.status, entry.reason, entry.note = row.status, row.reason, row.note
-        entry.dropped, entry.gaps, entry.bars = row.dropped, row.gaps, row.bars
+        entry.dropped, entry.held_back, entry.gaps, entry.bars = row.dropped, row.held_back, row.gaps, row.bars
         entry.first_ms, entry.last_ms = row.first_ms, row.last_ms
 
 
@@ -201,7 +204,8 @@ def _read(entry: _Entry) -> npt.NDArray[np.float64] | None:
     """Fill the entry from its file; returns its bars in the shape of FileBars.columns, None where it is skipped."""
     try:
         content, entry.identity = read_content(entry.path)
-        found = parse_bars(content, STEP_MS[entry.market[2]])
+        step_ms = STEP_MS[entry.market[2]]
+        found, entry.held_back = hold_back_forming_bars(parse_bars(content, step_ms), step_ms, entry.identity)
     except CandleFileError as error:
         entry.status, entry.reason = "skipped", str(error)
         if isinstance(error, CandleFileUnread):
@@ -277,7 +281,7 @@ def _files_table(entries: Sequence[_Entry]) -> pd.DataFrame:
     rows = [
         (
             *(entry.file, *entry.market, entry.identity.size, entry.identity.modified_ns, entry.identity.inode),
-            *(entry.status, entry.reason, entry.bars, entry.dropped, entry.note, entry.gaps),
+            *(entry.status, entry.reason, entry.bars, entry.dropped, entry.held_back, entry.note, entry.gaps),
             *(entry.first_ms, entry.last_ms),
         )
         for entry in entries

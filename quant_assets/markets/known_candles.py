@@ -28,6 +28,7 @@ class KnownRow(NamedTuple):
     reason: str
     note: str
     dropped: int
+    held_back: int
     gaps: int
     bars: int
     first_ms: float

@@ -11,8 +11,11 @@ from quant_assets.signals.focus import market_interest
 from quant_assets.signals.inputs import OLDEST_OI_SECONDS, DerivativeInputs, LookAheadError
 from quant_assets.signals.parameters import ParametersError, parameters_of, with_parameters
 from quant_assets.signals.registry import Discovered, discover_strategies
+from quant_assets.signals.scores import PENALTY, rounded
 from quant_assets.signals.setups import Setup, valid_setup
-from quant_assets.signals.strategy import Limits, Reads, Strategy, StrategyError, Verdict, judge, run_strategy
+from quant_assets.signals.sides import NONE
+from quant_assets.signals.staleness import stale_candles
+from quant_assets.signals.strategy import Limits, Reads, Refusal, Strategy, StrategyError, Verdict, judge, run_strategy
 from quant_assets.signals.table import DTYPES, features_of, features_table, market_features, table_of
 from quant_assets.signals.trendlines import TrendLine, line_equation
 from quant_assets.signals.triggers import Trigger
@@ -21,7 +24,9 @@ __all__ = [
     "COLUMNS",
     "DTYPES",
     "INSUFFICIENT_HISTORY",
+    "NONE",
     "OLDEST_OI_SECONDS",
+    "PENALTY",
     "STALE_CANDLES",
     "DerivativeInputs",
     "Discovered",
@@ -30,6 +35,7 @@ __all__ = [
     "LookAheadError",
     "ParametersError",
     "Reads",
+    "Refusal",
     "Setup",
     "Signal",
     "Strategy",
@@ -46,7 +52,9 @@ __all__ = [
     "market_features",
     "market_interest",
     "parameters_of",
+    "rounded",
     "run_strategy",
+    "stale_candles",
     "table_of",
     "valid_setup",
     "with_parameters",

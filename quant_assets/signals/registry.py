@@ -22,6 +22,7 @@ from quant_assets.signals.strategy import Strategy
 GROUP = "quant_assets.strategies"
 """Entry points of this group load to a `Strategy`, as an instance or as a class that needs no argument."""
 _KEY = re.compile(r"[a-z][a-z0-9_]*")
+_RESERVED_NAMES = frozenset({"base", "total"})
 _NOTHING = object()
 """What a module of `strategies` holds that defines no strategy, but helps those that do."""
 
@@ -100,8 +101,8 @@ def _misdeclared(strategy: Any) -> str:
         names = getattr(strategy, attribute, None)
         if not isinstance(names, tuple) or not all(isinstance(name, str) and _KEY.fullmatch(name) for name in names):
             return f"declares {attribute} that are no tuple of names like money_flow"
-        if len(set(names)) < len(names):
-            return f"declares one of its {attribute} twice"
+        if len(set(names)) < len(names) or _RESERVED_NAMES.intersection(names):
+            return f"declares one of its {attribute} twice, or calls one base or total, as the feed calls sums of parts"
     return ""
 
 

@@ -156,7 +156,8 @@ def breakout_v2(
     … has the side's sign; `outside_range` unless the last HTF RSI is 40–80 for LONG, 20–60 for SHORT;
     `stop_too_close` right before `poor_risk_reward` if rr < 2 or there is no valid setup. range 20 if RSI is
     50–70 (SHORT 30–50), 10 elsewhere in the allowed range; oi_flow; obv 15 if aligned; breakout = 20 ×
-    min(1, strength / 10); risk_reward 15 if rr ≥ 3, 10 if ≥ 2; sentiment. Without a trigger only oi_flow and sentiment count"."""
+    min(1, strength / 10); risk_reward 15 if rr ≥ 3, 10 if ≥ 2; sentiment. Without a trigger only oi_flow and
+    sentiment count"."""
     z, r = values["oi_z"], values["htf_rsi"]
     bias = trigger.side if trigger else "NONE"
     parts = dict.fromkeys(("range", "oi_flow", "obv", "breakout", "risk_reward", "sentiment"), 0.0)

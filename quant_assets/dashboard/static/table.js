@@ -200,11 +200,13 @@ function fill(node, row, address) {
     if (stale === null) cell.removeAttribute("title");
     else cell.title = `stale: ${stale} old`;
   }
-  put("price", row.price_text);
+  const price = put("price", row.price_text);
+  price.classList.toggle("stale", row.price_old !== null);
   for (const name of ["entry", "stop", "target", "price"]) {
     for (const attribute of ["title", "aria-label"]) {
       if (row.full[name]) cells[name].setAttribute(attribute, row.full[name]);
       else cells[name].removeAttribute(attribute);
     }
   }
+  if (row.price_old !== null) price.title = `${row.full.price ?? row.price_text}, ${row.price_old} old at the window's end`;
 }

@@ -10,7 +10,7 @@ import pandas as pd
 from quant_assets.defs import columns
 from quant_assets.defs.resources import CandleFolder
 from quant_assets.lake import Lake, LakeError
-from quant_assets.markets import CandleFolderError, CandleTables, read_candles, source_is_simulated
+from quant_assets.markets import STEP_MS, CandleFolderError, CandleTables, read_candles, source_is_simulated
 from quant_assets.progress import Progress
 
 SKIPPED_SHARE_ALLOWED = 0.05
@@ -31,7 +31,7 @@ class CandlesConfig(dg.Config):
             description=(
                 "Bars of every market: 15m and 4h candles from files `EXCHANGE_SYMBOL_TIMEFRAME.json`, checked and "
                 "sorted by exchange, symbol, timeframe and time. Files that did not change are not parsed again. "
-                "The last bar of a market may still be open; whoever reads cuts at a window's end."
+                "A bar that had not ended when its file was written is held back until the file comes again."
             ),
             metadata=columns.schema(columns.CANDLES),
             kinds={"python", "pandas", "parquet"},
@@ -79,11 +79,13 @@ def candles(
         "files_read": int((files["status"] == "read").sum()),
         "files_skipped": len(skipped),
         "bars_dropped": int(files["dropped"].sum()),
+        "bars_held_back": int(files["held_back"].sum()),
         "gaps": int(files["gaps"].sum()),
         "seconds": time.perf_counter() - started,
     }
     if len(tables.bars):
-        counts["reach_to"] = dg.MetadataValue.timestamp(float(tables.bars["time_ms"].max()) / 1000)
+        closes_ms = files["last_ms"] + files["timeframe"].map(STEP_MS)
+        counts["reach_to"] = dg.MetadataValue.timestamp(float(closes_ms.max()) / 1000)
     yield dg.Output(tables.bars, "candles", metadata={"dagster/row_count": len(tables.bars), **counts})
     yield dg.Output(
         files,

@@ -93,6 +93,7 @@ def derivatives(
 ) -> Iterator[dg.Output[Tables] | dg.AssetCheckResult]:
     """Ask for what is due, and lay down what is known."""
     started = time.perf_counter()
+    coinalyze.require_origin()
     windows = windows_of(context)
     last = windows[-1]
     selected = [dataset for dataset in DATASETS if dataset in context.op_execution_context.selected_output_names]

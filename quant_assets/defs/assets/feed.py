@@ -16,8 +16,9 @@ from quant_assets.defs.partitions import FOUR_HOURS, WINDOWS, Tables, windows_of
 from quant_assets.defs.pools import ANALYSIS
 from quant_assets.defs.resources import Coinalyze, FeedFile
 from quant_assets.derivatives.store import StoreError
-from quant_assets.feed import build_feed, feed_problems, publish
-from quant_assets.signals import Strategy
+from quant_assets.feed import Publication, StoredFeed, build_feed, feed_problems, publish
+from quant_assets.lake import Lake, LakeError
+from quant_assets.signals import STALE_CANDLES, Strategy, stale_candles
 from quant_assets.windows import Window
 
 #: Where another run is writing the same window, a moment later everything fits together again.
@@ -61,15 +62,21 @@ def feed_asset(strategies: Sequence[Strategy]) -> dg.AssetsDefinition:
         features: Tables,
         coinalyze: Coinalyze,
         feed_file: FeedFile,
+        lake: dg.ResourceParam[Lake],
         clock: dg.ResourceParam[Clock],
         **signals: Tables,
     ) -> Iterator[dg.Output[dict[str, bytes]] | dg.AssetCheckResult]:
-        documents: dict[str, bytes] = {}
+        chosen: dict[str, StoredFeed] = {}
         problems: list[str] = []
         accounts: dict[str, dict[str, Any]] = {}
         windows = windows_of(context)
+        newest = windows[-1]
+        path = Path(feed_file.path)
+        if not path.is_file():
+            _refuse_stale_candles(features[newest.key], newest)
         for window in windows:
             started, written_at = time.perf_counter(), clock.now()
+            standing = _stored_feed(context, lake, window)
             tables = {strategy: signals[f"signals_{strategy.key}"][window.key] for strategy in strategies}
             _require_same_markets(features[window.key], tables.values())
             feed = build_feed(
@@ -79,10 +86,20 @@ def feed_asset(strategies: Sequence[Strategy]) -> dg.AssetsDefinition:
                 window,
                 api=_account_of_refresh(context, coinalyze, window),
                 written_at=written_at,
+                published_at_ms=None if standing is None else standing.published_at_ms,
             )
-            documents[window.key] = orjson.dumps(feed)
-            problems += [f"{window.key}: {problem}" for problem in feed_problems(documents[window.key])]
-            accounts[window.key] = {**_account(feed), "published": False, "seconds": time.perf_counter() - started}
+            made = StoredFeed(
+                orjson.dumps(feed), window, feed["stats"]["candles"]["newest_close_ms"], feed["published_at_ms"]
+            )
+            problems += [f"{window.key}: {problem}" for problem in feed_problems(made.content)]
+            stays = standing is not None and standing.has_newer_candles(made)
+            chosen[window.key] = standing if standing is not None and stays else made
+            accounts[window.key] = {
+                **_account(feed),
+                "published": False,
+                "replaces_stored": not stays,
+                "seconds": time.perf_counter() - started,
+            }
         yield dg.AssetCheckResult(
             check_name="contract",
             passed=not problems,
@@ -90,11 +107,16 @@ def feed_asset(strategies: Sequence[Strategy]) -> dg.AssetsDefinition:
         )
         if problems:
             raise dg.Failure(f"the feed breaks its contract and is not published: {problems[0]}", allow_retries=False)
-        newest = windows[-1]
-        accounts[newest.key]["published"] = publish(documents[newest.key], newest, Path(feed_file.path), clock.now())
+        publication = publish(chosen[newest.key], path, clock.now())
+        if not accounts[newest.key]["replaces_stored"]:
+            publication = Publication.NEWER_CANDLES
+        accounts[newest.key] |= {
+            "published": publication is Publication.PUBLISHED,
+            "publication": str(publication),
+        }
         for key, account in accounts.items():
             context.add_asset_metadata(account, partition_key=key)
-        yield dg.Output(documents)
+        yield dg.Output({key: feed.content for key, feed in chosen.items()})
 
     return master_feed
 
@@ -104,6 +126,24 @@ def _require_same_markets(features: pd.DataFrame, tables: Iterable[pd.DataFrame]
     markets = ["exchange", "symbol"]
     if not all(table[markets].equals(features[markets]) for table in tables):
         raise dg.RetryRequested(max_retries=3, seconds_to_wait=SETTLING_SECONDS)
+
+
+def _refuse_stale_candles(features: pd.DataFrame, window: Window) -> None:
+    """Raise Failure where no candle is as new as the window: a first feed of nothing but WAIT helps nobody."""
+    found = stale_candles(features, window)
+    if found is not None:
+        metadata = {"error": STALE_CANDLES, "as_of": found.as_of}
+        raise dg.Failure(f"{found.message}; nothing was published", metadata=metadata, allow_retries=False)
+
+
+def _stored_feed(context: dg.AssetExecutionContext, lake: Lake, window: Window) -> StoredFeed | None:
+    """Return the stored feed of a window; None where there is none, or it is damaged."""
+    try:
+        content = lake.read_document(["master_feed"], window.key)
+    except LakeError as error:
+        context.log.warning("%s; it is written anew", error)
+        return None
+    return None if content is None else StoredFeed.of(content)
 
 
 def _account_of_refresh(

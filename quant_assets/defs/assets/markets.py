@@ -118,6 +118,7 @@ def market_list_asset(provider: str) -> dg.AssetsDefinition:
         clock: dg.ResourceParam[Clock],
     ) -> dg.MaterializeResult[pd.DataFrame]:
         started = time.perf_counter()
+        coinalyze.require_origin()
         fetched_at = clock.now()
         deadline = clock.steady() + config.max_wait_seconds
         spent = _Spent()
@@ -152,6 +153,7 @@ def market_list_asset(provider: str) -> dg.AssetsDefinition:
             path = lake.path(["coinalyze_markets"])
             told = f"{error}. If the provider has changed that much, remove {path}, and the next answer is taken"
             raise _failure(MarketListRefused(told), spent) from None
+        coinalyze.record_origin()
         return dg.MaterializeResult(
             value=table,
             metadata={
@@ -202,6 +204,7 @@ def symbol_map(
 ) -> Iterator[dg.Output[pd.DataFrame] | dg.AssetCheckResult]:
     """Resolve every market."""
     started = time.perf_counter()
+    coinalyze.require_origin()
     now = clock.now()
     markets = candle_files.loc[candle_files["status"] == "read", _MARKET].drop_duplicates()
     market_list = list_of_provider(coinalyze_markets, coinalyze.provider)

@@ -93,7 +93,7 @@ class Breakout(Strategy):
 def refuse_moved_price(trigger: Trigger, price: float, farthest: float) -> Refusal | None:
     """Return why P is too far from the breakout's close: farther than this share of it. None where it is not."""
     moved = abs(price / trigger.close - 1.0)
-    return Refusal("price_moved_away", moved, farthest) if above(moved, farthest) else None
+    return Refusal("price_moved_away", moved * 100.0, farthest * 100.0) if above(moved, farthest) else None
 
 
 def _geometry(t: Trigger) -> float:
