@@ -15,7 +15,6 @@ from typing import Final, NoReturn
 import typer
 from dotenv import load_dotenv
 
-from quant_assets.origins import OriginError, settings_of_folder
 from quant_assets.settings import Settings, SettingsError
 from quant_assets.texts import is_text, printable
 from quant_assets.windows import FIRST_WINDOW, LENGTH, Window, WindowError, parse_moment
@@ -28,6 +27,8 @@ def read_settings(*, fetches: bool) -> Settings:
 
     `fetches` is whether the command may ask the provider, where there is a key.
     """
+    from quant_assets.origins import OriginError, settings_of_folder  # noqa: PLC0415
+
     settings = environment_of_command()
     try:
         return settings_of_folder(settings, os.environ, fetches=fetches)

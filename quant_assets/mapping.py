@@ -13,9 +13,10 @@ import pandas as pd
 
 from quant_assets.definitions import build_definitions
 from quant_assets.derivatives.store import DerivativesStore
+from quant_assets.instance import open_instance
 from quant_assets.lake import Lake
 from quant_assets.markets import list_of_provider, resolve_markets, rules_from
-from quant_assets.scan import fetch_market_list_if_due, open_instance
+from quant_assets.scan import fetch_market_list_if_due
 from quant_assets.settings import Settings
 
 

@@ -1,6 +1,6 @@
 """One scan through Dagster: the runs that the command line starts, and what came of them.
 
-Here: opening the instance, deciding whether the market list is due, running the jobs in this process, and the
+Here: deciding whether the market list is due, running the jobs in this process, and the
 account of it. Not here: what a terminal shows (cli.py), what the assets do (quant_assets/defs).
 """
 
@@ -13,28 +13,25 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
 import dagster as dg
 import orjson
 import pandas as pd
-import sqlalchemy
-from dagster._check import CheckError
 from filelock import FileLock, Timeout
-from yaml import YAMLError  # type: ignore[import-untyped]
 
 from quant_assets.definitions import build_definitions
 from quant_assets.defs.jobs import MARKET_LIST, SCAN
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.feed import Publication
-from quant_assets.files import MAKE_WRITABLE, remedy, replace_file
+from quant_assets.files import remedy
+from quant_assets.instance import instance_home, open_instance
 from quant_assets.lake import DOCUMENT_SUFFIX, Lake
 from quant_assets.markets import CandleFolderError, list_of_provider, read_candles
 from quant_assets.progress import Progress
-from quant_assets.settings import Settings, SettingsError, unfit_for_databases
-from quant_assets.signals import INSUFFICIENT_HISTORY, STALE_CANDLES, features_table, stale_candles
+from quant_assets.settings import Settings
+from quant_assets.signals import STALE_CANDLES, features_table, stale_candles
 from quant_assets.windows import Window
 
 #: The two calls of a market list that is due get this much time, whatever is left for the refresh.
@@ -122,6 +119,7 @@ def run_scan(
         if document is None:
             raise ScanFailed(f"the feed of window {window.key} was removed while it was to be read")
         feed = orjson.loads(document)
+        stale = tuple(_stale(lake, window))
     publication = Publication(materializations["master_feed"]["publication"].value)
     refreshed = [materializations[dataset] for dataset in DATASETS]
     return ScanResult(
@@ -132,7 +130,7 @@ def run_scan(
         publication=publication,
         api=_spent(listed, refreshed),
         key_refused=listed.key_refused or refreshed[0]["stopped"].value == "key_refused",
-        notes=(*_notes(listed, materializations), *_all_too_old(feed, materializations)),
+        notes=(*_notes(listed, materializations), *stale),
         elapsed_seconds=time.monotonic() - started,
     )
 
@@ -196,15 +194,12 @@ def _notes(listed: MarketListRun, materializations: Mapping[str, Mapping[str, An
             yield from list(metadata["failures"].value)[:1]
 
 
-def _all_too_old(feed: Mapping[str, Any], materializations: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+def _stale(lake: Lake, window: Window) -> Iterator[str]:
     """Say what to do where no candle reaches to the window, as with files of another day."""
-    reasons = {signal["details"]["reason"] for signal in feed["signals"]}
-    if STALE_CANDLES in reasons and reasons <= {STALE_CANDLES, INSUFFICIENT_HISTORY}:
-        reach = datetime.fromtimestamp(materializations["candles"]["reach_to"].value, UTC)
-        yield (
-            f"no candle is as new as the window {feed['window']}; they reach to {reach:%Y-%m-%d %H:%M}: "
-            f"scan with --as-of {reach:%Y-%m-%dT%H:%M:%SZ}"
-        )
+    features = lake.read(["features"], window.key)
+    found = None if features is None else stale_candles(features, window)
+    if found is not None:
+        yield f"{found.message}{f'; scan with --as-of {found.as_of}' if found.as_of else ''}"
 
 
 def fetch_market_list_if_due(
@@ -234,50 +229,6 @@ def _served_instead(settings: Settings) -> str:
     """Say what it means that no market list came."""
     last = list_of_provider(Lake(settings.lake_dir).read_sound(["coinalyze_markets"]), settings.provider)
     return "there is none yet, so every market is neutral" if last is None else "the last one goes on serving"
-
-
-def open_instance(settings: Settings) -> dg.DagsterInstance:
-    """Open the Dagster instance in DAGSTER_HOME, or in the data folder; made where it is missing.
-
-    Raises SettingsError where that folder, or the data folder, cannot be written.
-    """
-    try:
-        home = _home(settings)
-    except RuntimeError:
-        raise SettingsError("DAGSTER_HOME names a home folder that there is none of") from None
-    if problem := unfit_for_databases(home):
-        raise SettingsError(f"DAGSTER_HOME {problem}")
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        for folder in (settings.data_dir, home):
-            if folder.is_dir() and not os.access(folder, os.W_OK):
-                raise SettingsError(f"{folder} cannot be written; {MAKE_WRITABLE}")
-        if not (home / "dagster.yaml").exists():
-            replace_file(home / "dagster.yaml", b"".join(map(_packaged, ("dagster.yaml", "sqlite_storage.yaml"))))
-    except OSError as error:
-        raise SettingsError(f"Dagster's instance cannot be kept in {home}: {error.strerror}; {remedy(error)}") from None
-    os.environ["DAGSTER_HOME"] = str(home)
-    # Dagster makes its SQLite tables as it opens. Two processes that do so at once mark them twice, and neither they
-    # nor anyone after them can open the instance then.
-    with FileLock(home / "opening.lock"):
-        try:
-            return dg.DagsterInstance.get()
-        except (dg.DagsterError, CheckError, YAMLError, UnicodeError, sqlalchemy.exc.DatabaseError) as error:
-            if remedy(error):
-                raise
-            reason = str(error).strip().partition("\n")[0]
-            raise SettingsError(
-                f"Dagster's instance in {home} cannot be opened ({reason:.300}); see to its dagster.yaml and to what "
-                "that names. Damaged records may be moved away: they begin anew, and no table or feed is lost"
-            ) from None
-
-
-def _packaged(name: str) -> bytes:
-    return resources.files("quant_assets.defs").joinpath(name).read_bytes()
-
-
-def _home(settings: Settings) -> Path:
-    return Path(os.environ.get("DAGSTER_HOME") or settings.data_dir / "dagster").expanduser().absolute()
 
 
 @contextmanager
@@ -310,7 +261,7 @@ def _told_of_a_full_disk(settings: Settings) -> Iterator[None]:
             raise
         reason = str(error).partition("\n")[0]
         raise ScanFailed(
-            f"Dagster's records in {_home(settings)} cannot be written ({reason}); {what_to_do}. "
+            f"Dagster's records in {instance_home(settings)} cannot be written ({reason}); {what_to_do}. "
             "What was fetched is kept, and the last feed stands"
         ) from error
 

@@ -50,7 +50,7 @@ def test_candles_of_another_day_are_told_of_with_the_moment_that_they_reach_to(
         (candles / beside).write_bytes((candles / "BINANCE_BTCUSDT_15m.json").read_bytes())
     environment = world.environment(f"cli_old_{len(beside)}")
     done = run("scan", str(candles), "--max-wait", "0", env=environment, cwd=tmp_path)
-    assert "scan with --as-of 2026-01-19T17:30:00Z" in done.stderr
+    assert "--as-of 2026-01-19T17:45:00Z" in done.stderr
     done = run(
         "scan", str(candles), "--max-wait", "0", "--as-of", "2026-01-19T17:30:00Z", env=environment, cwd=tmp_path
     )

@@ -18,7 +18,7 @@ FLOORS = (
     ("planning", "serving"),
     ("mapping",),
     ("scan", "terminal", "plots", "arguments"),
-    ("definitions",),
+    ("definitions", "instance"),
     ("defs", "dashboard"),
     ("feed",),
     ("signals",),
@@ -32,7 +32,7 @@ FLOORS = (
     ("windows", "progress", "files", "clock", "processes", "streams", "texts", "user_files"),
 )
 ROOMS = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
-KNOWS_DAGSTER = {"defs", "definitions", "scan"}
+KNOWS_DAGSTER = {"defs", "definitions", "instance", "scan"}
 RUNS_WHAT_IT_READS = {"pickle", "cPickle", "_pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "code"} | {
     *("runpy", "imp", "importlib.util", "importlib.machinery", "builtins"),
     *("read_pickle", "to_pickle", "unsafe_load", "full_load", "Loader", "UnsafeLoader"),

@@ -29,7 +29,8 @@ from quant_assets.defs.schedules import (
     scan_every_quarter_hour,
 )
 from quant_assets.emulator import Emulator
-from quant_assets.scan import QUIET, open_instance
+from quant_assets.instance import open_instance
+from quant_assets.scan import QUIET
 from quant_assets.settings import Settings
 from quant_assets.windows import LENGTH, Window
 

@@ -28,8 +28,6 @@ import orjson
 
 FIELDS = ("time", "open", "high", "low", "close", "volume")
 SIZE_LIMIT_BYTES = 64 * 1024 * 1024
-WRITING_TOLERANCE_MS = 2_000
-"""By a coarse clock a file may seem to be written that long before it was."""
 
 _COLUMN_GETTERS = tuple(itemgetter(field) for field in FIELDS)
 _FIRST_MS = 1_230_768_000_000  # 2009-01-01, when the first coin was mined
@@ -300,28 +298,11 @@ def _clean(columns: npt.NDArray[np.float64], step_ms: int) -> FileBars:
     note = "; ".join(notes)
     if not kept:
         raise CandleFileError(f"no bars left: {note}")
-    return FileBars(columns, total - kept, note, _gaps(columns[0], step_ms))
+    return FileBars(columns, total - kept, note, count_gaps(columns[0], step_ms))
 
 
-def hold_back_forming_bars(found: FileBars, step_ms: int, identity: FileIdentity) -> tuple[FileBars, int]:
-    """Leave out the bars of a file that had not ended when it was written; also return how many they are.
-
-    The last bar of a file is usually the one that was forming: its close, high, low and volume are not final. Raises
-    CandleFileError where no bar is left.
-    """
-    written_ms = identity.modified_ns // 1_000_000 + WRITING_TOLERANCE_MS
-    times = found.columns[0]
-    closed = int(np.searchsorted(times, written_ms - step_ms, side="right"))
-    held_back = len(times) - closed
-    if not held_back:
-        return found, 0
-    if not closed:
-        moment = datetime.fromtimestamp(identity.modified_ns / 1e9, UTC)
-        raise CandleFileError(f"no bar in it had ended when it was written, at {moment:%Y-%m-%d %H:%M:%S} UTC")
-    return FileBars(found.columns[:, :closed], found.dropped, found.note, _gaps(times[:closed], step_ms)), held_back
-
-
-def _gaps(times: npt.NDArray[np.float64], step_ms: int) -> int:
+def count_gaps(times: npt.NDArray[np.float64], step_ms: int) -> int:
+    """Count the places between two of these times where bars of `step_ms` are missing."""
     return int((np.diff(times) > step_ms).sum())
 
 

@@ -22,11 +22,11 @@ from quant_assets.markets.candle_file import (
     CandleFileError,
     CandleFileUnread,
     FileIdentity,
-    hold_back_forming_bars,
     parse_bars,
     read_content,
     refuse_larger,
 )
+from quant_assets.markets.forming_bars import hold_back_forming_bars
 from quant_assets.markets.known_candles import KnownCandles
 from quant_assets.markets.names import CandleNameError, FileName, parse_file_name
 from quant_assets.progress import Progress, silent

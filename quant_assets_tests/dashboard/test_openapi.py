@@ -7,7 +7,7 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from quant_assets.dashboard.query import Filters
+from quant_assets.dashboard.query import OTHER_NAMES, Filters
 from quant_assets_tests.dashboard.serving import Site
 
 
@@ -31,7 +31,7 @@ def test_it_describes_every_address_of_the_api_and_no_other(site: Site, describe
 
 def test_it_names_every_filter_and_every_part_of_a_path(described: dict[str, Any]) -> None:
     given = described["paths"]["/api/results"]["get"]["parameters"]
-    assert [parameter["name"] for parameter in given] == list(Filters.model_fields)
+    assert [parameter["name"] for parameter in given] == [*Filters.model_fields, *OTHER_NAMES]
     assert all(parameter["description"] for parameter in given)
     for path, item in described["paths"].items():
         in_path = {p["name"] for p in item["get"].get("parameters", []) if p["in"] == "path"}

@@ -11,6 +11,7 @@ import pytest
 from quant_assets.dashboard.query import Filters
 from quant_assets.dashboard.rows import SORTS, Row, rows_of, summary
 from quant_assets.dashboard.words import REASONS, explained, most_points, reason_words
+from quant_assets.feed.signal import SUMS
 from quant_assets.signals import discover_strategies
 from quant_assets_tests.dashboard.serving import HOSTILE_STRATEGY, HOSTILE_SYMBOL, Site, renamed
 
@@ -116,7 +117,7 @@ def test_every_part_and_reason_of_our_strategies_has_words(site: Site) -> None:
         assert all(most_points(part) for part in strategy.parts)
     for signal in site.feed["signals"]:
         parts = explained(signal)
-        assert [part.name for part in parts] == [n for n in signal["details"]["score_breakdown"] if n != "total"]
+        assert [part.name for part in parts] == [n for n in signal["details"]["score_breakdown"] if n not in SUMS]
         assert all(part.words and part.most is not None and part.points <= part.most for part in parts)
         reason = signal["details"]["reason"]
         assert reason is None or reason in REASONS
@@ -127,7 +128,9 @@ def test_a_foreign_strategys_parts_and_reasons_are_shown_by_name(site: Site) -> 
     foreign = {**signal, "details": {**signal["details"], "score_breakdown": {"moon_phase": 12.0, "total": 12.0}}}
     (part,) = explained(foreign)
     assert (part.title, part.most, part.words) == ("moon phase", None, "")
-    assert reason_words("new_moon") == "new moon"
+    assert reason_words({"reason": "new_moon"}) == "new moon"
+    bounded = {"reason": "new_moon", "reason_value": 0.25, "reason_bound": 0.5}
+    assert reason_words(bounded) == "new moon: 0.25 < 0.5"
     (row,) = rows_of([foreign])
     assert row.bar == ((part.colour, 0.0, 12.0),) == (("p0", 0.0, 12.0),)
 

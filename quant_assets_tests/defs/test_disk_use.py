@@ -11,7 +11,7 @@ import dagster as dg
 from quant_assets.clock import Clock
 from quant_assets.definitions import build_definitions
 from quant_assets.emulator import DEFAULT_KEY
-from quant_assets.scan import open_instance
+from quant_assets.instance import open_instance
 from quant_assets_tests.world import World, environment
 
 

@@ -19,9 +19,10 @@ from quant_assets.defs.assets import markets
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.emulator import DEFAULT_KEY, Faults
 from quant_assets.feed import feed_problems
+from quant_assets.instance import open_instance
 from quant_assets.lake import Lake
 from quant_assets.markets import list_of_provider
-from quant_assets.scan import ScanFailed, fetch_market_list_if_due, open_instance, run_scan
+from quant_assets.scan import ScanFailed, fetch_market_list_if_due, run_scan
 from quant_assets.windows import LENGTH, Window
 from quant_assets_tests.world import SAMPLE_CANDLES, World, cut_candles, environment, small_world
 

@@ -17,7 +17,7 @@ from dagster._core.storage.event_log import SqliteEventLogStorage
 
 from quant_assets.defs.run_records import remove_runs
 from quant_assets.defs.sqlite_storage import MOST_OPEN, KeptEventLog, KeptSqliteStorage
-from quant_assets.scan import open_instance
+from quant_assets.instance import open_instance
 from quant_assets.settings import Settings
 from quant_assets_tests.defs.live import wait_for
 from quant_assets_tests.world import environment

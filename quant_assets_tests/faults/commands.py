@@ -14,7 +14,7 @@ from pathlib import Path
 
 from quant_assets.cli import main
 from quant_assets.definitions import build_definitions
-from quant_assets.scan import open_instance
+from quant_assets.instance import open_instance
 from quant_assets.settings import Settings
 from quant_assets_tests.faults.killing import CONTEXT
 from quant_assets_tests.world import World

@@ -15,8 +15,8 @@ import pytest
 
 from quant_assets.definitions import build_definitions
 from quant_assets.emulator import DEFAULT_KEY
+from quant_assets.instance import open_instance
 from quant_assets.lake import Lake, LakeError
-from quant_assets.scan import open_instance
 from quant_assets.settings import Settings, SettingsError
 from quant_assets_tests.coinalyze.scripted import Canned, ScriptedServer
 from quant_assets_tests.dashboard.serving import serving

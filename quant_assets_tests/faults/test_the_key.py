@@ -33,7 +33,7 @@ from quant_assets.definitions import build_definitions
 from quant_assets.defs.resources import Notifier
 from quant_assets.defs.sensors import tell_of_failed_runs
 from quant_assets.emulator import Faults
-from quant_assets.scan import open_instance
+from quant_assets.instance import open_instance
 from quant_assets.settings import Settings
 from quant_assets.windows import LENGTH, Window
 from quant_assets_tests.coinalyze.conftest import VirtualClock

@@ -104,7 +104,8 @@ def test_every_required_number_of_the_contract_is_in_the_schema() -> None:
     signal = feed_schema()["$defs"]["signal"]
     marked = (
         "strategy_name strategy symbol display_symbol canonical_symbol exchange source exchange_tag price score "
-        "total_score rr bias action setup details htf ltf observability oi_metadata derivatives meta timestamp"
+        "total_score rr bias action setup details htf ltf observability oi_metadata derivatives meta timestamp "
+        "price_age_seconds conflict track_record"
     )
     assert set(signal["required"]) == set(marked.split())
     assert {"entry", "stop_loss", "take_profit"} <= set(signal["properties"])
@@ -129,8 +130,10 @@ def test_unknown_is_null_in_derivatives_and_nought_only_where_old_consumers_read
 
 def test_parts_of_the_score_add_up_to_it(feed: Feed) -> None:
     for signal in feed["signals"]:
-        parts = {k: v for k, v in signal["details"]["score_breakdown"].items() if k != "total"}
-        penalty = parts.pop("penalty", 0.0)
+        parts = dict(signal["details"]["score_breakdown"])
+        total, base, penalty = parts.pop("total"), parts.pop("base"), parts.pop("penalty", 0.0)
+        assert base == pytest.approx(sum(parts.values()) - penalty - parts["oi_flow"] - parts["sentiment"], abs=1e-5)
+        assert total == signal["score"]
         total = min(max(sum(parts.values()) - penalty, 0.0), 100.0)
         assert signal["score"] == pytest.approx(total, abs=1e-5)
         assert signal["score"] == signal["total_score"] == signal["details"]["total"]

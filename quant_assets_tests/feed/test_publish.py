@@ -15,7 +15,7 @@ import orjson
 import pandas as pd
 import pytest
 
-from quant_assets.feed import publish
+from quant_assets.feed import Publication, StoredFeed, publish
 from quant_assets.files import replace_file
 from quant_assets.lake import Lake
 from quant_assets.windows import LENGTH, Window
@@ -25,31 +25,58 @@ WINDOW = Window(datetime(2026, 1, 19, 17, 0, tzinfo=UTC))
 NOW = datetime(2026, 2, 1, tzinfo=UTC)
 
 
-def content_of(window: Window, note: str = "") -> bytes:
-    return orjson.dumps({"window": window.key, "signals": [], "note": note})
+def feed_of(window: Window, note: str = "", newest_close_ms: int | None = None) -> StoredFeed:
+    candles = {"newest_close_ms": newest_close_ms, "held_back": 0}
+    feed = {"window": window.key, "published_at_ms": 1, "stats": {"candles": candles}, "signals": [], "note": note}
+    found = StoredFeed.of(orjson.dumps(feed))
+    assert found is not None
+    return found
 
 
 def test_a_newer_window_replaces_an_older_and_the_same_window_itself(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "feed.json"
-    assert publish(content_of(WINDOW), WINDOW, path, NOW)
-    assert publish(content_of(WINDOW, "again"), WINDOW, path, NOW)
-    newer = Window(WINDOW.end + LENGTH)
-    assert publish(content_of(newer), newer, path, NOW)
-    assert path.read_bytes() == content_of(newer)
+    newer = feed_of(Window(WINDOW.end + LENGTH))
+    for feed in (feed_of(WINDOW), feed_of(WINDOW, "again"), newer):
+        assert publish(feed, path, NOW) is Publication.PUBLISHED
+    assert path.read_bytes() == newer.content
 
 
 def test_an_older_window_leaves_the_feed_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "feed.json"
-    publish(content_of(WINDOW), WINDOW, path, NOW)
-    older = Window(WINDOW.end - LENGTH)
-    assert not publish(content_of(older), older, path, NOW)
-    assert path.read_bytes() == content_of(WINDOW)
+    publish(feed_of(WINDOW), path, NOW)
+    assert publish(feed_of(Window(WINDOW.end - LENGTH)), path, NOW) is Publication.NEWER_WINDOW
+    assert path.read_bytes() == feed_of(WINDOW).content
+
+
+@pytest.mark.parametrize(
+    ("there", "comes", "became"),
+    [
+        (900, 900, Publication.PUBLISHED),
+        (900, 1800, Publication.PUBLISHED),
+        (1800, 900, Publication.NEWER_CANDLES),
+        (1800, None, Publication.NEWER_CANDLES),
+        (None, 900, Publication.PUBLISHED),
+    ],
+)
+def test_older_candles_do_not_replace_a_feed_of_the_same_window(
+    tmp_path: Path, there: int | None, comes: int | None, became: Publication
+) -> None:
+    path = tmp_path / "feed.json"
+    publish(feed_of(WINDOW, newest_close_ms=there), path, NOW)
+    assert publish(feed_of(WINDOW, "again", comes), path, NOW) is became
+    assert (b"again" in path.read_bytes()) is (became is Publication.PUBLISHED)
+
+
+def test_older_candles_of_a_newer_window_replace_the_feed(tmp_path: Path) -> None:
+    path = tmp_path / "feed.json"
+    publish(feed_of(WINDOW, newest_close_ms=1800), path, NOW)
+    assert publish(feed_of(Window(WINDOW.end + LENGTH), "", 900), path, NOW) is Publication.PUBLISHED
 
 
 def test_a_feed_of_the_future_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "feed.json"
     path.write_bytes(b'{"window": "2099-01-01-00:00"}')
-    assert publish(content_of(WINDOW), WINDOW, path, NOW)
+    assert publish(feed_of(WINDOW), path, NOW) is Publication.PUBLISHED
 
 
 @pytest.mark.parametrize(
@@ -58,8 +85,8 @@ def test_a_feed_of_the_future_is_replaced(tmp_path: Path) -> None:
 def test_what_is_no_feed_is_replaced(tmp_path: Path, there: bytes) -> None:
     path = tmp_path / "feed.json"
     path.write_bytes(there)
-    assert publish(content_of(WINDOW), WINDOW, path, NOW)
-    assert path.read_bytes() == content_of(WINDOW)
+    assert publish(feed_of(WINDOW), path, NOW) is Publication.PUBLISHED
+    assert path.read_bytes() == feed_of(WINDOW).content
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_rubbish(tmp_path: Path) -> None:
@@ -95,7 +122,7 @@ def test_whoever_is_reading_keeps_the_feed_table_or_document_that_was_there(tmp_
     lake = Lake(tmp_path / "lake")
 
     def write(number: int) -> None:
-        publish(content_of(WINDOW, str(number)), WINDOW, tmp_path / "feed.json", NOW)
+        publish(feed_of(WINDOW, str(number)), tmp_path / "feed.json", NOW)
         lake.write(["features"], WINDOW.key, pd.DataFrame({"number": [number]}))
         lake.write_document(["master_feed"], WINDOW.key, str(number).encode())
 
