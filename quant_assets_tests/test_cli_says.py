@@ -33,31 +33,6 @@ def test_a_selections_account_counts_its_own_markets(world: World, tmp_path: Pat
     assert sum(counts[:3]) == sum(counts[3:]) > 0
 
 
-@pytest.mark.parametrize("beside", ["", "MEXC_SSVUSDT_15m.json"], ids=["alone", "beside a market of too few bars"])
-def test_candles_of_another_day_are_told_of_with_the_moment_that_they_reach_to(
-    world: World, tmp_path: Path, beside: str
-) -> None:
-    candles = tmp_path / "candles"
-    candles.mkdir()
-    for timeframe, seconds in (("15m", 900), ("4h", 14_400)):
-        last = 1_768_843_800_000 // (seconds * 1000) * seconds * 1000  # 2026-01-19 17:30
-        bars = [
-            {"time": last - age * seconds * 1000, "open": 1, "high": 2, "low": 1, "close": 1.5, "volume": 1}
-            for age in range(300)
-        ]
-        (candles / f"BINANCE_BTCUSDT_{timeframe}.json").write_bytes(orjson.dumps(bars[::-1]))
-    if beside:
-        (candles / beside).write_bytes((candles / "BINANCE_BTCUSDT_15m.json").read_bytes())
-    environment = world.environment(f"cli_old_{len(beside)}")
-    done = run("scan", str(candles), "--max-wait", "0", env=environment, cwd=tmp_path)
-    assert "--as-of 2026-01-19T17:45:00Z" in done.stderr
-    done = run(
-        "scan", str(candles), "--max-wait", "0", "--as-of", "2026-01-19T17:30:00Z", env=environment, cwd=tmp_path
-    )
-    assert "--as-of" not in done.stderr
-    assert "stale candles" not in done.stdout
-
-
 def test_an_environment_file_that_is_no_text_is_exit_2(world: World, tmp_path: Path) -> None:
     (tmp_path / ".env").write_bytes(b"COINALYZE_API_KEY=\xff\xfe")
     done = run("scan", str(world.candles), env=world.environment("cli_env"), cwd=tmp_path)

@@ -130,7 +130,7 @@ def test_folder_of_version_0_1_has_the_origin_of_its_list_or_of_its_only_store(s
 @pytest.mark.parametrize("content", [b"{", b"[]", b'{"coinalyze": 7}', b"\xff"])
 def test_record_that_cannot_be_read_is_refused_and_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "origins.json").write_bytes(content)
-    with pytest.raises(OriginError, match="origins.json"):
+    with pytest.raises(OriginError, match=r"origins\.json"):
         recorded_origin(Settings(data_dir=tmp_path))
 
 
