@@ -23,6 +23,7 @@ from quant_assets.files import replace_file, replacing
 TABLES_IN_MEMORY: Final = 16
 #: What pyarrow raises where the pages, the schema or the notes for pandas of a file are not what was written.
 DAMAGES: Final = (pa.ArrowException, OSError, ValueError, LookupError, TypeError, AttributeError)
+TABLE_SUFFIX: Final = ".parquet"
 DOCUMENT_SUFFIX: Final = ".json.gz"
 
 Version = tuple[int, int, int]
@@ -43,7 +44,7 @@ class Lake:
         self.root = root
         self._memory: OrderedDict[Path, tuple[Version, pd.DataFrame]] = OrderedDict()
 
-    def path(self, key: Sequence[str], partition: str | None = None, suffix: str = ".parquet") -> Path:
+    def path(self, key: Sequence[str], partition: str | None = None, suffix: str = TABLE_SUFFIX) -> Path:
         """Return where a table lies; a colon in a partition's key is left out of the file's name.
 
         Raises LakeError for a name that would lead out of the folder, whoever made it.
@@ -55,6 +56,10 @@ class Lake:
         if partition is None:
             return base.with_name(base.name + suffix)
         return base / (_file_stem(partition) + suffix)
+
+    def has(self, key: Sequence[str], partition: str) -> bool:
+        """Tell whether a partition is there, as a table or as a document."""
+        return any(self.path(key, partition, suffix).exists() for suffix in (TABLE_SUFFIX, DOCUMENT_SUFFIX))
 
     def write(self, key: Sequence[str], partition: str | None, table: pd.DataFrame) -> Path:
         """Write a table whole, or not at all; one that lies there already, to the last value, stays as it is."""

@@ -6,14 +6,27 @@ what is told to whom (quant_assets/notices.py), and the conditions by which asse
 
 import json
 import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final
 
 import dagster as dg
+from pydantic import BaseModel
 
 from quant_assets.clock import Clock
 from quant_assets.defs.jobs import analyse_job, scan_job
+from quant_assets.defs.newest_window import (
+    FEED,
+    STALE_FOR_SECONDS,
+    check_fields,
+    describe_missing,
+    is_in_time,
+    newest_window,
+)
+from quant_assets.defs.partitions import WINDOWS
 from quant_assets.defs.resources import CandleFolder, Notifier
 from quant_assets.defs.schedules import run_of
 from quant_assets.derivatives.datasets import DATASETS
@@ -25,9 +38,6 @@ from quant_assets.windows import Window
 QUIET_SECONDS: Final = 20.0
 #: A scan for new candles asks for so long where nobody has asked for its window, in case no schedule does.
 ASKING_SECONDS: Final = 40.0
-#: Policy and schedule have the same length, so a feed that comes a few seconds later than the last is nobody's concern.
-STALE_FOR_SECONDS: Final = 180.0
-KEPT_FRESH: Final = ("coinalyze_markets", "symbol_map", *DATASETS, "master_feed")
 
 #: Follows refreshed data, fills gaps, keeps map and list fresh: the assets say when (conditions.py).
 keep_up = dg.AutomationConditionSensorDefinition(
@@ -111,31 +121,130 @@ def tell_of_failed_runs(context: dg.RunFailureSensorContext, notifier: Notifier)
     notifier.send(Notice(subject, "\n".join([*steps, f"run {run.run_id}"])))
 
 
+class StaleCursor(BaseModel):
+    """What `tell_of_stale_assets` keeps from one look to the next; assets go by name."""
+
+    #: The key of the newest window of each asset that has windows.
+    newest: dict[str, str] = {}
+    #: Epoch seconds at which an asset without windows was first seen to break its policy.
+    since: dict[str, float] = {}
+    #: Assets that a notice has called stale.
+    told: list[str] = []
+    #: The feed's newest window where its check was reported as failed; empty where it passes.
+    failed_at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """Whether an asset is stale, and the text of a notice of it."""
+
+    is_stale: bool
+    text: str
+
+
 @dg.sensor(
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Sends a notice when an asset is older than its freshness policy allows for three minutes, and when it "
-    "no longer is.",
+    description=(
+        "Sends a notice when the newest window of an asset ended more than 18 minutes ago, or when market list or map "
+        "have been older than their freshness policy allows for three minutes, and when that is over. Reports the "
+        "feed's check newest_window when it changes."
+    ),
 )
 def tell_of_stale_assets(
-    context: dg.SensorEvaluationContext, notifier: Notifier, clock: dg.ResourceParam[Clock]
-) -> dg.SkipReason:
-    """Send a notice for each asset that has been stale for a while, and one when that is over."""
-    keys = [dg.AssetKey(name) for name in KEPT_FRESH]
-    records = context.instance.get_freshness_state_records(keys)
-    failing = sorted(key.to_user_string() for key, record in records.items() if record.freshness_state.value == "FAIL")
-    cursor = json.loads(context.cursor or "{}")
-    since = {name: cursor.get("since", {}).get(name, clock.seconds()) for name in failing}
-    told = [name for name in cursor.get("told", []) if name in failing]
-    for name in cursor.get("told", []):
-        if name not in failing:
-            notifier.send(Notice(f"{name} is fresh again", "Its freshness policy is kept."))
-    for name in failing:
-        if name not in told and clock.seconds() - since[name] >= STALE_FOR_SECONDS:
-            notifier.send(Notice(f"{name} is stale", "Its newest data are older than its freshness policy allows."))
-            told.append(name)
-    context.update_cursor(json.dumps({"since": since, "told": told}))
-    return dg.SkipReason(f"stale: {', '.join(failing) or 'nothing'}")
+    context: dg.SensorEvaluationContext,
+    notifier: Notifier,
+    lake: dg.ResourceParam[Lake],
+    clock: dg.ResourceParam[Clock],
+) -> dg.SensorResult:
+    """Send a notice of each asset that has become stale or fresh again, and report the feed's check."""
+    now, before = clock.now(), StaleCursor.model_validate_json(context.cursor or "{}")
+    by_window, by_policy = _kept_fresh(context)
+    newest = _newest_windows(lake, by_window, now, before.newest)
+    since = _broken_since(context.instance, by_policy, now, before.since)
+    found = {name: _window_freshness(window, now) for name, window in newest.items()}
+    found |= _policy_freshness(by_policy, since, now)
+    for name, freshness in found.items():
+        if freshness.is_stale != (name in before.told):
+            notifier.send(Notice(f"{name} is {'stale' if freshness.is_stale else 'fresh again'}", freshness.text))
+    names = [key.to_user_string() for key in (*by_window, *by_policy)]
+    stale = [name for name in names if (found[name].is_stale if name in found else name in before.told)]
+    evaluation, failed_at = _changed_check(newest.get(FEED), now, before.failed_at)
+    cursor = StaleCursor(
+        newest={name: window.key for name, window in newest.items()}, since=since, told=stale, failed_at=failed_at
+    )
+    return dg.SensorResult(
+        skip_reason=f"stale: {', '.join(stale) or 'nothing'}",
+        cursor=cursor.model_dump_json(),
+        asset_events=[evaluation] if evaluation else [],
+    )
+
+
+def _kept_fresh(context: dg.SensorEvaluationContext) -> tuple[list[dg.AssetKey], list[dg.AssetKey]]:
+    """Return the assets that have a freshness policy: those with windows, and those without partitions."""
+    repository = context.repository_def
+    assets = {} if repository is None else repository.assets_defs_by_key
+    specs = [asset.get_asset_spec(key) for key, asset in sorted(assets.items())]
+    kept_fresh = [spec for spec in specs if spec.freshness_policy is not None]
+    return (
+        [spec.key for spec in kept_fresh if spec.partitions_def == WINDOWS],
+        [spec.key for spec in kept_fresh if spec.partitions_def is None],
+    )
+
+
+def _newest_windows(
+    lake: Lake, keys: Sequence[dg.AssetKey], now: datetime, known: Mapping[str, str]
+) -> dict[str, Window]:
+    """Return the newest window of each asset that has one."""
+    newest = {}
+    for key in keys:
+        name = key.to_user_string()
+        window = newest_window(lake, key.path, now, Window.of_key(known[name]) if name in known else None)
+        if window is not None:
+            newest[name] = window
+    return newest
+
+
+def _window_freshness(newest: Window, now: datetime) -> Freshness:
+    if is_in_time(newest, now):
+        return Freshness(is_stale=False, text=f"Window {newest.key} is there.")
+    return Freshness(is_stale=True, text=describe_missing(newest))
+
+
+def _broken_since(
+    instance: dg.DagsterInstance, keys: Sequence[dg.AssetKey], now: datetime, before: Mapping[str, float]
+) -> dict[str, float]:
+    """Return since when (epoch seconds) Dagster has been saying that an asset breaks its freshness policy."""
+    records = instance.get_freshness_state_records(keys)
+    broken = [key.to_user_string() for key, record in records.items() if record.freshness_state.value == "FAIL"]
+    return {name: before.get(name, now.timestamp()) for name in broken}
+
+
+def _policy_freshness(keys: Sequence[dg.AssetKey], since: Mapping[str, float], now: datetime) -> dict[str, Freshness]:
+    """Return the freshness of assets without windows; one that broke its policy only just now is left out."""
+    found = {}
+    for name in (key.to_user_string() for key in keys):
+        if name not in since:
+            found[name] = Freshness(is_stale=False, text="Its freshness policy is kept.")
+        elif now.timestamp() - since[name] >= STALE_FOR_SECONDS:
+            found[name] = Freshness(
+                is_stale=True,
+                text="It is older than its freshness policy allows. In Dagster, look at its failed runs, at whether "
+                "the daemon runs, and at whether keep_up is turned on.",
+            )
+    return found
+
+
+def _changed_check(newest: Window | None, now: datetime, failed_at: str) -> tuple[dg.AssetCheckEvaluation | None, str]:
+    """Return the feed's check where it is another than at the last look, and the window at which it fails now.
+
+    A run of the feed reports the check too. What is remembered is the window at which it failed, since another window
+    that is there means that a run has reported it as passed meanwhile.
+    """
+    fails_at = newest.key if newest is not None and not is_in_time(newest, now) else ""
+    if newest is None or fails_at == failed_at:
+        return None, failed_at
+    return dg.AssetCheckEvaluation(**check_fields(newest, now)), fails_at
 
 
 def _message(event: dg.DagsterEvent) -> str:

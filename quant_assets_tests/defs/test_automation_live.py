@@ -1,7 +1,7 @@
-"""Sensors under `dagster dev`, started as a user starts them: new candles, a refresh, a failed run.
+"""Sensors under `dagster dev`, started as a user starts them: new candles, a refresh, a failed run, a stale feed.
 
 Here: that the daemon acts on them at all. Not here: when exactly they ask for what (test_sensors.py,
-test_conditions.py, test_time_lapse.py).
+test_conditions.py, test_stale_alarm.py, test_time_lapse.py).
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
 import pytest
 
+from quant_assets.lake import Lake
 from quant_assets.windows import Window
 from quant_assets_tests.coinalyze.scripted import Canned, ScriptedServer
 from quant_assets_tests.defs.live import SELECTOR, Live, dagster_dev, prepare_home, wait_for
@@ -23,6 +24,9 @@ from quant_assets_tests.world import World, small_world
 
 START = """mutation($sensor: SensorSelector!) {
     startSensor(sensorSelector: $sensor) { ... on Sensor { sensorState { status } } } }"""
+
+CHECKED = """query($key: AssetKeyInput!) {
+    assetCheckExecutions(assetKey: $key, checkName: "newest_window", limit: 100) { evaluation { success } } }"""
 
 
 @dataclass
@@ -41,6 +45,15 @@ class Watched:
         tag = {"key": "dagster/sensor_name", "value": sensor}
         return self.live.runs(tags=[tag], statuses=["SUCCESS"])
 
+    def notices(self, about: str) -> list[str]:
+        texts = [str(json.loads(body)["text"]) for body in self.webhook.bodies]
+        return [text for text in texts if about in text]
+
+    def checked(self) -> list[bool]:
+        """Whether the feed's newest window was in time, the newest result first."""
+        found = self.live.ask(CHECKED, key={"path": ["master_feed"]})["assetCheckExecutions"]
+        return [execution["evaluation"]["success"] for execution in found if execution["evaluation"]]
+
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
@@ -50,6 +63,9 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     ):
         home = world.folder / "data" / "dagster"
         prepare_home(home)
+        # A feed of an hour ago, until the first scan.
+        an_hour_ago = Window.last_complete(datetime.now(UTC) - timedelta(hours=1))
+        Lake(world.settings().lake_dir).write_document(["master_feed"], an_hour_ago.key, b"{}")
         with dagster_dev({**world.environment(), "QUANT_WEBHOOK_URL": webhook.url}, home) as live:
             assert live.finished_run(live.launch("market_list"))["status"] == "SUCCESS"
             for sensor in ("new_candles", "keep_up"):
@@ -75,9 +91,16 @@ def test_a_failed_run_is_told(watched: Watched) -> None:
     nowhere = {"ops": {"candles": {"config": {"folder": str(watched.world.folder / "nowhere")}}}}
     run = watched.live.launch("analyse", last_window().key, nowhere)
     assert watched.live.finished_run(run)["status"] == "FAILURE"
-    (text,) = wait_for(lambda: [json.loads(body)["text"] for body in watched.webhook.bodies], 120, "a notice")
-    assert "analyse of window" in text
+    (text,) = wait_for(lambda: watched.notices("analyse of window"), 120, "a notice")
     assert "nowhere" in text
+
+
+def test_a_stale_feed_is_told_and_its_check_is_kept_true(watched: Watched) -> None:
+    wait_for(lambda: watched.notices("master_feed is stale"), 120, "a notice of the stale feed")
+    wait_for(lambda: watched.notices("master_feed is fresh again"), 180, "a notice of the fresh feed")
+    results = wait_for(watched.checked, 30, "results of the check")
+    assert results[0]
+    assert not results[-1]
 
 
 def test_the_feed_follows_a_refresh(watched: Watched) -> None:

@@ -66,7 +66,7 @@ def test_the_lineage_runs_from_candles_and_market_list_to_the_feed(graph: dg.Def
 
 def test_each_freshness_policy_warns_before_it_fails(graph: dg.Definitions) -> None:
     hours = dict.fromkeys(("coinalyze_markets", "symbol_map"), 24.0)
-    expected = {**hours, **dict.fromkeys((*DATASETS, "master_feed"), 0.25)}
+    expected = {**hours, **dict.fromkeys(PARTITIONED, 0.25)}
     policies = {name: spec.freshness_policy for name, spec in specs(graph).items() if spec.freshness_policy}
     assert set(policies) == set(expected)
     for name, policy in policies.items():
@@ -103,6 +103,7 @@ def test_every_stage_has_its_checks(graph: dg.Definitions) -> None:
         ("symbol_map", "every_market_has_a_row"),
         ("symbol_map", "not_half_of_the_last"),
         ("master_feed", "contract"),
+        ("master_feed", "newest_window"),
         *((dataset, check) for dataset in DATASETS for check in ("coverage", "age")),
     }
 

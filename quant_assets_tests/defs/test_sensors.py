@@ -1,10 +1,9 @@
-"""What happenings ask for, and what is told of failures and of stale data."""
+"""What happenings ask for, and what is told of failures. Stale data: test_stale_alarm.py."""
 
 from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +15,7 @@ import pytest
 from quant_assets.clock import SYSTEM, Clock
 from quant_assets.definitions import build_definitions
 from quant_assets.defs.resources import CandleFolder, Notifier
-from quant_assets.defs.sensors import KEPT_FRESH, new_candles, tell_of_failed_runs, tell_of_stale_assets
+from quant_assets.defs.sensors import new_candles, tell_of_failed_runs
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.lake import Lake
 from quant_assets.settings import Settings
@@ -166,41 +165,3 @@ def test_a_failed_run_is_told_with_its_window_and_its_reason(tmp_path: Path, web
     assert "candles: " in text
     assert "EXCHANGE_SYMBOL_TIMEFRAME" in text
     assert result.run_id in text
-
-
-@pytest.mark.parametrize(
-    ("states", "subjects"),
-    [
-        (("PASS", "FAIL", "FAIL", "FAIL", "FAIL", "FAIL", "PASS"), ["is stale", "is fresh again"]),
-        (("PASS", "FAIL", "PASS", "FAIL", "PASS"), []),
-    ],
-    ids=["for a while", "for a moment"],
-)
-def test_an_asset_that_is_stale_for_a_while_is_told_once_and_once_when_it_is_fresh_again(
-    webhook: ScriptedServer, states: tuple[str, ...], subjects: list[str]
-) -> None:
-    from dagster._core.definitions.freshness import FreshnessState, FreshnessStateChange  # noqa: PLC0415
-
-    notifier = Notifier(address_variable="TEST_WEBHOOK")
-    cursor = None
-    with dg.DagsterInstance.ephemeral() as instance:
-        for minute, state in enumerate(states):
-            clock = Clock(seconds=lambda minute=minute: NOON.timestamp() + 60 * minute, sleep=SYSTEM.sleep)
-            instance._report_runless_asset_event(
-                FreshnessStateChange(
-                    key=dg.AssetKey("master_feed"),
-                    new_state=FreshnessState(state),
-                    previous_state=FreshnessState.UNKNOWN,
-                    state_change_timestamp=time.time(),
-                )
-            )
-            resources = {"notifier": notifier, "clock": clock}
-            context = dg.build_sensor_context(instance=instance, cursor=cursor, resources=resources)
-            tell_of_stale_assets(context)
-            cursor = context.cursor
-    assert [text.splitlines()[0] for text in told(webhook)] == [f"master_feed {subject}" for subject in subjects]
-
-
-def test_every_asset_with_a_freshness_policy_is_watched(tmp_path: Path) -> None:
-    specs = build_definitions(Settings(data_dir=tmp_path)).resolve_all_asset_specs()
-    assert {spec.key.to_user_string() for spec in specs if spec.freshness_policy} == set(KEPT_FRESH)

@@ -6,7 +6,7 @@ import dagster as dg
 import pandas as pd
 
 from quant_assets.defs import columns
-from quant_assets.defs.conditions import FOLLOWS_ITS_INPUTS
+from quant_assets.defs.conditions import FOLLOWS_ITS_INPUTS, FRESH_FOR_A_WINDOW
 from quant_assets.defs.io_managers import CARRIED_FORWARD
 from quant_assets.defs.partitions import FOUR_HOURS, WINDOWS, Tables, windows_of
 from quant_assets.defs.pools import ANALYSIS
@@ -21,6 +21,7 @@ from quant_assets.signals import features_table
     owners=["team:quant"],
     partitions_def=WINDOWS,
     backfill_policy=FOUR_HOURS,
+    freshness_policy=FRESH_FOR_A_WINDOW,
     automation_condition=FOLLOWS_ITS_INPUTS,
     pool=ANALYSIS,
     ins={dataset: dg.AssetIn(metadata=CARRIED_FORWARD) for dataset in DATASETS},

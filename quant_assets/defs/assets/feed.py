@@ -10,6 +10,7 @@ import orjson
 import pandas as pd
 
 from quant_assets.clock import Clock
+from quant_assets.defs import newest_window
 from quant_assets.defs.assets.feed_summary import summary
 from quant_assets.defs.conditions import FOLLOWS_ITS_INPUTS, FRESH_FOR_A_WINDOW
 from quant_assets.defs.partitions import FOUR_HOURS, WINDOWS, Tables, windows_of
@@ -53,7 +54,8 @@ def feed_asset(strategies: Sequence[Strategy]) -> dg.AssetsDefinition:
                     "is not is neither kept nor published."
                 ),
                 blocking=True,
-            )
+            ),
+            newest_window.CHECK_SPEC,
         ],
     )
     def master_feed(
@@ -117,6 +119,7 @@ def feed_asset(strategies: Sequence[Strategy]) -> dg.AssetsDefinition:
         for key, account in accounts.items():
             context.add_asset_metadata(account, partition_key=key)
         yield dg.Output({key: feed.content for key, feed in chosen.items()})
+        yield newest_window.check_result(lake, clock.now())
 
     return master_feed
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from quant_assets.defs import columns
-from quant_assets.defs.conditions import FOLLOWS_ITS_INPUTS
+from quant_assets.defs.conditions import FOLLOWS_ITS_INPUTS, FRESH_FOR_A_WINDOW
 from quant_assets.defs.partitions import FOUR_HOURS, WINDOWS, Tables, windows_of
 from quant_assets.defs.pools import ANALYSIS
 from quant_assets.defs.resources import Strategies
@@ -25,6 +25,7 @@ def signal_asset(strategy: Strategy) -> dg.AssetsDefinition:
         owners=["team:quant"],
         partitions_def=WINDOWS,
         backfill_policy=FOUR_HOURS,
+        freshness_policy=FRESH_FOR_A_WINDOW,
         automation_condition=FOLLOWS_ITS_INPUTS,
         pool=ANALYSIS,
         description=f"{strategy.description} One row a market: bias, action, score with its parts, setup or reason.",
