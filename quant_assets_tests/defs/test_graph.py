@@ -102,6 +102,7 @@ def test_every_stage_has_its_checks(graph: dg.Definitions) -> None:
         ("candles", "files_skipped"),
         ("symbol_map", "every_market_has_a_row"),
         ("symbol_map", "not_half_of_the_last"),
+        *(("features", check) for check in ("unusable", "with_open_interest", "finite")),
         ("master_feed", "contract"),
         ("master_feed", "newest_window"),
         *((dataset, check) for dataset in DATASETS for check in ("coverage", "age")),

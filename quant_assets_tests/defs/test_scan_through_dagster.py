@@ -85,7 +85,11 @@ def test_the_derivatives_report_what_they_spent_and_how_old_they_are(scanned: Wo
 
 def test_the_checks_have_been_made(scanned: World) -> None:
     with instance_of(scanned, "scanned") as instance:
-        for asset, check in (("symbol_map", "every_market_has_a_row"), ("master_feed", "contract")):
+        for asset, check in (
+            ("symbol_map", "every_market_has_a_row"),
+            *(("features", check) for check in ("unusable", "with_open_interest", "finite")),
+            ("master_feed", "contract"),
+        ):
             key = dg.AssetCheckKey(dg.AssetKey(asset), check)
             records = instance.event_log_storage.get_asset_check_execution_history(key, limit=1)
             assert records[0].status.value == "SUCCEEDED"

@@ -1,11 +1,13 @@
 """The stage `features`: everything that a strategy reads, one row a market, as of the window's end."""
 
 import time
+from collections.abc import Iterator
 
 import dagster as dg
 import pandas as pd
 
 from quant_assets.defs import columns
+from quant_assets.defs.assets.feature_checks import CHECK_SPECS, checks
 from quant_assets.defs.conditions import FOLLOWS_ITS_INPUTS, FRESH_FOR_A_WINDOW
 from quant_assets.defs.io_managers import CARRIED_FORWARD
 from quant_assets.defs.partitions import FOUR_HOURS, WINDOWS, Tables, windows_of
@@ -30,6 +32,7 @@ from quant_assets.signals import features_table
         "end alone. A dataset that is missing is taken from the newest window before; what is not known stays empty."
     ),
     metadata=columns.schema(columns.FEATURE_COLUMNS),
+    check_specs=CHECK_SPECS,
 )
 def features(
     context: dg.AssetExecutionContext,
@@ -40,7 +43,7 @@ def features(
     long_short_ratio: Tables,
     liquidations: Tables,
     progress: dg.ResourceParam[Progress],
-) -> Tables:
+) -> Iterator[dg.Output[Tables] | dg.AssetCheckResult]:
     """Compute the features of every market, window by window."""
     known = {
         "open_interest": open_interest,
@@ -48,7 +51,7 @@ def features(
         "long_short_ratio": long_short_ratio,
         "liquidations": liquidations,
     }
-    tables = {}
+    tables: Tables = {}
     for window in windows_of(context):
         started = time.perf_counter()
         derivatives = {dataset: by_window[window.key] for dataset, by_window in known.items()}
@@ -62,4 +65,5 @@ def features(
             },
             partition_key=window.key,
         )
-    return tables
+    yield dg.Output(tables)
+    yield from checks(tables)
