@@ -53,9 +53,8 @@ def write_candle_files(universe: SimulatedUniverse, folder: Path, until: datetim
 
     They hold the bars up to `until` (timezone-aware), the one in progress last, 1,500 and 700 of most. A few have
     little history, two are stale, one has a hole, and the 15-minute file of one is cut in the middle. A hidden
-    marker file `.simulated` says what they are. Each file is replaced atomically, and as old as `until`; files of other
-    names stay.
-    Raises ValueError for a moment without a time zone, OSError as the system gives it.
+    marker file `.simulated` says what they are. Each file is replaced atomically, and as old as its newest bar; files
+    of other names stay. Raises ValueError for a moment without a time zone, OSError as the system gives it.
     """
     if until.tzinfo is None:
         raise ValueError(f"{until.isoformat()} has no time zone")
@@ -67,7 +66,9 @@ def write_candle_files(universe: SimulatedUniverse, folder: Path, until: datetim
         for timeframe in TIMEFRAMES:
             path = folder / f"{scanned.exchange}_{scanned.symbol}_{timeframe}.json"
             replace_file(path, candle_file(universe.seed, scanned, timeframe, now))
-            os.utime(path, (now, now))
+            # A scraper that stopped some hours ago wrote the file then.
+            written_at = now - _flaws_of(scanned).stale_seconds
+            os.utime(path, (written_at, written_at))
             written += 1
         progress("candles", number, len(universe.scanned), f"{scanned.exchange} {scanned.symbol}")
     return written
@@ -75,7 +76,7 @@ def write_candle_files(universe: SimulatedUniverse, folder: Path, until: datetim
 
 def candle_file(seed: int, scanned: ScannedMarket, timeframe: str, now: float) -> bytes:
     """Return the content of a market's file of a timeframe ("15m" or "4h") as it stands at `now` (UNIX seconds)."""
-    flaws = _FLAWS.get((scanned.exchange, scanned.symbol), _SOUND)
+    flaws = _flaws_of(scanned)
     seconds = TIMEFRAMES[timeframe]
     count = flaws.bars_15m if timeframe == "15m" else flaws.bars_4h
     until = now - flaws.stale_seconds
@@ -86,6 +87,10 @@ def candle_file(seed: int, scanned: ScannedMarket, timeframe: str, now: float) -
         rows = orjson.loads(content)
         content = orjson.dumps(rows[: -count // 3] + rows[-count // 3 + 7 :])
     return content[: flaws.cut_at] if flaws.cut_at and timeframe == "15m" else content
+
+
+def _flaws_of(scanned: ScannedMarket) -> _Flaws:
+    return _FLAWS.get((scanned.exchange, scanned.symbol), _SOUND)
 
 
 def candle_json(bars: Candles) -> bytes:

@@ -18,7 +18,7 @@ from quant_assets.definitions import build_definitions
 from quant_assets.defs.assets import markets
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.emulator import DEFAULT_KEY, Faults
-from quant_assets.feed import feed_problems
+from quant_assets.feed import Publication, feed_problems
 from quant_assets.instance import open_instance
 from quant_assets.lake import Lake
 from quant_assets.markets import list_of_provider
@@ -135,7 +135,7 @@ def test_the_same_window_again_makes_no_call_and_gives_the_same_signals(scanned:
 def test_an_older_window_never_takes_the_place_of_a_newer_feed(scanned: World) -> None:
     newest = (scanned.folder / "scanned" / "master_feed.json").read_bytes()
     older = scanned.scan("scanned", window=Window(scanned.window.end - 3 * LENGTH))
-    assert not older.published
+    assert older.publication is Publication.NEWER_WINDOW
     assert older.feed_path.name == f"{older.feed['window'].replace(':', '')}.json.gz"
     assert (scanned.folder / "scanned" / "master_feed.json").read_bytes() == newest
 
