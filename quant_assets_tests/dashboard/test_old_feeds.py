@@ -1,0 +1,79 @@
+"""Feeds of schema version 1.0, which a folder keeps of windows before an upgrade, are shown as before."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import orjson
+import pytest
+
+from quant_assets.feed import feed_problems
+from quant_assets.feed.contract import feed_schema
+from quant_assets_tests.dashboard.serving import Site
+
+Json = dict[str, Any]
+
+
+def as_version_1(feed: Json) -> Json:
+    """Write a feed as version 0.1 of the program wrote it."""
+    old = copy.deepcopy(feed)
+    old["schema_version"] = "1.0"
+    del old["published_at_ms"], old["stats"]["candles"]
+    schema = feed_schema("1.0")["$defs"]
+    for signal in old["signals"]:
+        for name in ("price_age_seconds", "conflict", "track_record"):
+            del signal[name]
+        signal["source"] = signal["exchange"]
+        signal["htf"]["bias"] = signal["htf"].pop("ema_bias")
+        for name in ("provider", "z_score_provider"):
+            del signal["oi_metadata"][name]
+        for known in signal["derivatives"].values():
+            if known is not None:
+                del known["provider"]
+                known.pop("interval_hours", None)
+        details = signal["details"]
+        del details["reason_value"], details["reason_bound"], details["score_breakdown"]["base"]
+        composition = signal["observability"]["score_composition"]
+        gates = {"oi_zscore": None, "obv_slope": None} | composition["filters_passed"]
+        known_names = schema["score_composition"]["properties"]
+        signal["observability"]["score_composition"] = {
+            name: gates if name == "filters_passed" else composition.get(name) for name in known_names
+        }
+    return old
+
+
+@pytest.fixture
+def old_site(own_site: Site) -> Site:
+    content = orjson.dumps(as_version_1(own_site.feed))
+    assert feed_problems(content) == []
+    own_site.write(content)
+    return own_site
+
+
+def test_page_rows_and_details_of_an_old_feed_are_shown(old_site: Site) -> None:
+    assert old_site.get("/").status_code == 200
+    rows = old_site.get("/rows").json()["rows"]
+    assert len(rows) == len(old_site.feed["signals"])
+    for signal in old_site.feed["signals"][:: len(rows) // 12]:
+        opened = old_site.get(f"/detail/{signal['exchange']}/{signal['symbol']}?strategy={signal['strategy_name']}")
+        assert opened.status_code == 200
+        assert signal["display_symbol"] in opened.text
+        assert old_site.get(f"/api/signals/{signal['exchange']}/{signal['symbol']}").status_code == 200
+
+
+def test_api_gives_an_old_feed_as_it_is(old_site: Site) -> None:
+    assert old_site.get("/api/results").json() == old_site.feed
+    narrowed = old_site.get("/api/results?strategy=Legacy").json()
+    assert narrowed["schema_version"] == "1.0"
+    assert narrowed["signals"] == [s for s in old_site.feed["signals"] if s["strategy_name"] == "Legacy"]
+    assert old_site.get("/api/health").json()["feed"]["window"] == old_site.feed["window"]
+
+
+def test_source_is_another_name_of_exchange(own_site: Site) -> None:
+    by_source = own_site.get("/api/results?source=MEXC").json()
+    assert by_source == own_site.get("/api/results?exchange=MEXC").json()
+    assert {signal["exchange"] for signal in by_source["signals"]} == {"MEXC"}
+    both = own_site.get("/api/results?source=mexc&exchange=okx").json()
+    assert {signal["exchange"] for signal in both["signals"]} == {"MEXC", "OKX"}
+    assert own_site.get("/api/results?source=../x").status_code == 404
