@@ -37,7 +37,7 @@ def read_settings(*, fetches: bool) -> Settings:
 
 
 def environment_of_command() -> Settings:
-    """Read the environment and .env, whatever the data folder holds."""
+    """Read the environment and .env, whatever the data folder holds, and create nothing."""
     try:
         if Path(".env").is_file():
             load_dotenv(Path(".env"))
@@ -49,12 +49,23 @@ def environment_of_command() -> Settings:
         refuse(".env holds a letter that no variable can; write it anew, with lines such as COINALYZE_API_KEY=…")
     try:
         settings = Settings.from_environment(os.environ)
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
     except SettingsError as error:
         refuse(str(error))
+    try:
+        os.scandir(settings.data_dir).close()
+    except FileNotFoundError:
+        pass  # a command that writes creates it
     except OSError as error:
-        refuse(f"QUANT_DATA_DIR: {settings.data_dir} cannot be used as a folder: {error.strerror}")
+        _refuse_data_folder(settings, error)
     return settings
+
+
+def create_data_folder(settings: Settings) -> None:
+    """Create the data folder where it is missing; ends the program where that cannot be."""
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        _refuse_data_folder(settings, error)
 
 
 def read_hours(text: str) -> float:
@@ -133,6 +144,10 @@ def refuse(line: str) -> NoReturn:
     """End the program for wrong input, with one line that says what to do."""
     say(line)
     raise typer.Exit(WRONG_INPUT)
+
+
+def _refuse_data_folder(settings: Settings, error: OSError) -> NoReturn:
+    refuse(f"QUANT_DATA_DIR: {settings.data_dir} cannot be used as a folder: {error.strerror}")
 
 
 def check_files(settings: Settings) -> None:

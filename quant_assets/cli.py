@@ -27,6 +27,7 @@ from quant_assets.arguments import (
     check_files,
     check_folder,
     environment_of_command,
+    create_data_folder,
     read_hours,
     read_settings,
     read_strategies,
@@ -85,6 +86,7 @@ def scan(
         refuse(f"--output {output} is no file in a folder that exists")
     if output is not None and output.resolve() == settings.feed_path.resolve():
         refuse(f"--output {output} is the master feed itself, which every scan writes; name another file")
+    create_data_folder(settings)
     warn_without_key(settings)
     result = _run(settings, folder, window, max_wait, exchange, symbol)
     narrowed = bool(strategies or symbol or exchange)
@@ -125,7 +127,9 @@ def demo(as_json: Json = False) -> None:
     from quant_assets.terminal import shown_progress  # noqa: PLC0415
 
     started = time.monotonic()
-    folder = environment_of_command().data_dir / "demo"
+    settings = environment_of_command()
+    create_data_folder(settings)
+    folder = settings.data_dir / "demo"
     os.environ[DEMO_KEY_VARIABLE] = SecretStr(DEFAULT_KEY).get_secret_value()
     os.environ["DAGSTER_HOME"] = str(folder / "dagster")
     universe = simulated_universe()

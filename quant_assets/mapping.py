@@ -16,7 +16,7 @@ from quant_assets.derivatives.store import DerivativesStore
 from quant_assets.instance import open_instance
 from quant_assets.lake import Lake
 from quant_assets.markets import list_of_provider, resolve_markets, rules_from
-from quant_assets.scan import fetch_market_list_if_due
+from quant_assets.scan import fetch_market_list_if_due, market_list_is_due
 from quant_assets.settings import Settings
 
 
@@ -24,13 +24,16 @@ def map_that_serves(settings: Settings, markets: pd.DataFrame, now: datetime) ->
     """Resolve markets (exchange, symbol) as a refresh would now; returns the map, and what is wrong with the list.
 
     A symbol that came back empty twice since the list was fetched is passed over, as a refresh does. Two calls are
-    spent where the list is due. Raises RulesError and StoreError.
+    spent where there is a key and the list is due; nothing is created or changed otherwise. Raises RulesError,
+    StoreError, and SettingsError where the list is due and Dagster's instance cannot be opened.
     """
-    with open_instance(settings) as instance:
-        listed = fetch_market_list_if_due(settings, build_definitions(settings), instance)
+    problem = ""
+    if market_list_is_due(settings, now):
+        with open_instance(settings) as instance:
+            problem = fetch_market_list_if_due(settings, build_definitions(settings), instance).problem
     market_list = list_of_provider(Lake(settings.lake_dir).read_sound(["coinalyze_markets"]), settings.provider)
     since_ms = 0.0 if market_list is None else float(market_list["fetched_at_ms"].max())
-    with closing(DerivativesStore(settings.store_dir / "derivatives.sqlite")) as store:
+    with closing(DerivativesStore(settings.store_dir / "derivatives.sqlite", read_only=True)) as store:
         empty = store.empty_twice(since_ms)
     rules = rules_from(settings.rules_path)
-    return resolve_markets(markets, market_list, now=now, rules=rules, empty=empty), listed.problem
+    return resolve_markets(markets, market_list, now=now, rules=rules, empty=empty), problem

@@ -50,7 +50,7 @@ def plan_refresh(settings: Settings, folder: Path, window: Window, progress: Pro
     symbol_map, problem = map_that_serves(settings, markets, now)
     strategies = with_parameters(discover_strategies().strategies, settings.strategies_path)
     interest = market_interest(features_table(candles.bars, symbol_map, {}, window, progress), strategies)
-    with closing(DerivativesStore(settings.store_dir / "derivatives.sqlite")) as store:
+    with closing(DerivativesStore(settings.store_dir / "derivatives.sqlite", read_only=True)) as store:
         items, due = items_and_due(store, symbol_map, window, policy, interest=interest)
     account = {
         "window": window.key,

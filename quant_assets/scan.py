@@ -206,7 +206,7 @@ def fetch_market_list_if_due(
     settings: Settings, definitions: dg.Definitions, instance: dg.DagsterInstance, max_wait_seconds: float = 60.0
 ) -> MarketListRun:
     """Fetch the market list where it is a day old or missing and there is a key; a failure leaves the last one."""
-    if not settings.has_key(os.environ) or not _market_list_is_due(settings, datetime.now(UTC)):
+    if not market_list_is_due(settings, datetime.now(UTC)):
         return MarketListRun()
     result = definitions.resolve_job_def(MARKET_LIST).execute_in_process(
         instance=instance,
@@ -275,7 +275,10 @@ def _materialized(result: dg.ExecuteInProcessResult) -> dict[str, Mapping[str, A
     }
 
 
-def _market_list_is_due(settings: Settings, now: datetime) -> bool:
+def market_list_is_due(settings: Settings, now: datetime) -> bool:
+    """Whether there is a key, and the market list is a day old or missing; only looks."""
+    if not settings.has_key(os.environ):
+        return False
     market_list = list_of_provider(Lake(settings.lake_dir).read_sound(["coinalyze_markets"]), settings.provider)
     if market_list is None:
         return True

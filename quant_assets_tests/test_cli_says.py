@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -163,9 +164,10 @@ def test_a_terminal_of_few_letters_costs_no_scan(world: World, tmp_path: Path) -
 def test_an_instance_that_cannot_be_opened_is_exit_2_and_named(
     world: World, tmp_path: Path, file: str, content: bytes
 ) -> None:
-    environment = world.environment("cli_instance", key=None)
+    environment = world.environment("cli_instance")
     home = world.folder / "cli_instance" / "dagster"
     assert run("resolve", "BTCUSDT", "BINANCE", env=environment, cwd=tmp_path).returncode == 0
+    shutil.rmtree(world.settings("cli_instance").lake_dir)  # so that the market list is due
     before = next(home.rglob(Path(file).name))
     kept = before.read_bytes()
     before.write_bytes(content)

@@ -1,12 +1,11 @@
 """Stored bars of open interest and liquidations, and where each dataset of a market comes from.
 
-Here: reading the derivatives store without ever writing to it, and a market's row of the tables that a window left.
+Here: a symbol's bars in the derivatives store, and a market's row of the tables that a window left.
 Not here: how the bars got there, and what is drawn of them (charts.py).
 """
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from quant_assets.derivatives.datasets import BAR_SECONDS, DATASETS, SPECS, Dataset
+from quant_assets.derivatives.store import DerivativesStore, StoreError
 from quant_assets.lake import DAMAGES, Lake
 from quant_assets.settings import Settings
 from quant_assets.windows import Window
@@ -98,20 +98,13 @@ def derivative_bars(path: Path | None, dataset: Dataset, symbol: str, window: Wi
         return nothing
     start, end = window.end_seconds - hours * 3600, window.end_seconds - BAR_SECONDS
     try:
-        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)) as store:
-            rows = store.execute(
-                f"SELECT t, {', '.join(names)} FROM {dataset}"  # noqa: S608 - names from SPECS
-                " WHERE symbol = ? AND t >= ? AND t <= ? ORDER BY t",
-                (symbol, start, end),
-            ).fetchall()
-            (through,) = store.execute(
-                "SELECT MAX(through) FROM asked WHERE dataset = ? AND symbol = ? AND start <= ?",
-                (dataset, symbol, window.end_seconds),
-            ).fetchone()
-    except sqlite3.Error:
+        with closing(DerivativesStore(path, read_only=True, busy_seconds=BUSY_SECONDS)) as store:
+            rows = store.bars(dataset, [symbol], start, end + 1)
+            through = store.known(dataset, [symbol], window.end_seconds).get(symbol)
+    except StoreError:
         return nothing
     return DerivativeBars(
-        tuple(int(row[0]) * 1000 for row in rows),
-        {name: tuple(row[position] for row in rows) for position, name in enumerate(names, start=1)},
+        tuple(int(row[1]) * 1000 for row in rows),
+        {name: tuple(row[position] for row in rows) for position, name in enumerate(names, start=2)},
         None if through is None else min(through, window.end_seconds) * 1000,
     )

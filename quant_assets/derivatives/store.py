@@ -10,19 +10,19 @@ from __future__ import annotations
 import os
 import sqlite3
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 from quant_assets.derivatives.datasets import SPECS, Dataset
+from quant_assets.derivatives.tables import VERSION, create_tables
 from quant_assets.files import remedy
 from quant_assets.processes import is_alive
 from quant_assets.windows import KEY_FORMAT
 
-VERSION: Final = 1
 BUSY_SECONDS: Final = 60.0
 CLAIM_MS: Final = 60_000
 #: An empty answer says something of a symbol where it speaks of the last day.
@@ -31,6 +31,9 @@ MARK_SIMULATED: Final = "INSERT OR IGNORE INTO facts VALUES ('simulated', '1')"
 
 Point = tuple[float, ...]
 Row = tuple[Any, ...]
+#: Modification time, size and inode of a file.
+FileVersion = tuple[int, int, int]
+MISSING: Final[FileVersion] = (0, 0, 0)
 
 
 class StoreError(RuntimeError):
@@ -56,22 +59,19 @@ class Fetched:
 
 
 class DerivativesStore:
-    """The SQLite file at `path`, made where it is missing. Several processes may use it at once."""
+    """The SQLite file at `path`, created where it is missing. Several processes may use it at once.
 
-    def __init__(self, path: Path) -> None:
+    With `read_only` nothing is created or changed, no file beside the store either, and the folder need not be
+    writable. A missing store is an empty one then, and methods that write raise StoreError.
+    """
+
+    def __init__(self, path: Path, *, read_only: bool = False, busy_seconds: float = BUSY_SECONDS) -> None:
         self.path = path
+        self._read_only = read_only
+        self._busy_seconds = busy_seconds
+        self._snapshot: FileVersion | None = None
         self._owner = f"{os.getpid()}:{uuid.uuid4().hex}"
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute("PRAGMA synchronous = NORMAL")
-            self._prepare()
-        except (sqlite3.Error, OSError) as error:
-            raise StoreError(
-                f"{path} cannot be used ({error}); "
-                + (remedy(error) or "move it away, and what it knew is fetched again")
-            ) from error
+        self._open()
 
     def close(self) -> None:
         """Close the file."""
@@ -212,41 +212,53 @@ class DerivativesStore:
         rows = self._rows("SELECT report FROM refreshes WHERE window = ?", window)
         return rows[0][0] if rows else None
 
+    def _open(self) -> None:
+        try:
+            if self._read_only:
+                self._connect_read_only()
+            else:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self._connection = self._connect(self.path)
+                self._connection.execute("PRAGMA journal_mode = WAL")
+                self._connection.execute("PRAGMA synchronous = NORMAL")
+            self._prepare()
+        except (sqlite3.Error, OSError) as error:
+            raise StoreError(
+                f"{self.path} cannot be used ({error}); "
+                + (remedy(error) or "move it away, and what it knew is fetched again")
+            ) from error
+
+    def _connect(self, database: Path | str, *, uri: bool = False) -> sqlite3.Connection:
+        return sqlite3.connect(database, timeout=self._busy_seconds, isolation_level=None, uri=uri)
+
+    def _connect_read_only(self) -> None:
+        """Open the file, or an empty database in memory where there is none.
+
+        SQLite leaves an empty log beside a file that it reads, unless it is told that the file is immutable. It is
+        told so where there is no log, or nothing in it, and `_read` checks that it was true.
+        """
+        self._snapshot = _version(self.path)
+        if self._snapshot == MISSING:
+            self._connection = self._connect(":memory:")
+            return
+        _, log_size, _ = _version(self.path.with_name(f"{self.path.name}-wal"))
+        if log_size > 0:
+            self._snapshot = None
+        mode = "ro" if log_size > 0 else "ro&immutable=1"
+        self._connection = self._connect(f"{self.path.absolute().as_uri()}?mode={mode}", uri=True)
+
     def _prepare(self) -> None:
-        version = self._rows("PRAGMA user_version")[0][0]
+        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
         if version not in {0, VERSION}:
             raise StoreError(f"{self.path} is of version {version}, newer than this program knows; update it")
-        if version != VERSION:  # a store that is there is read on a full disk too
-            self._make_tables()
+        if version != VERSION and self._read_only:
+            self._connection.close()
+            self._connection = self._connect(":memory:")
+            create_tables(self._connection)
+        elif version != VERSION:  # a store that is there is read on a full disk too
+            with self._transaction() as connection:
+                create_tables(connection)
         self._connection.execute("CREATE TEMP TABLE wanted (symbol TEXT PRIMARY KEY)")
-
-    def _make_tables(self) -> None:
-        with self._transaction() as connection:
-            for dataset, spec in SPECS.items():
-                columns = ", ".join(f"{name} REAL NOT NULL" for name in spec.columns)
-                connection.execute(
-                    f"CREATE TABLE IF NOT EXISTS {dataset} (symbol TEXT NOT NULL, t INTEGER NOT NULL, {columns},"
-                    " PRIMARY KEY (symbol, t)) WITHOUT ROWID"
-                )
-            connection.execute(
-                "CREATE TABLE IF NOT EXISTS asked (dataset TEXT NOT NULL, symbol TEXT NOT NULL, start INTEGER NOT NULL,"
-                " through INTEGER NOT NULL, PRIMARY KEY (dataset, symbol, start)) WITHOUT ROWID"
-            )
-            connection.execute(
-                "CREATE TABLE IF NOT EXISTS empty (dataset TEXT NOT NULL, symbol TEXT NOT NULL,"
-                " last_ms INTEGER NOT NULL, previous_ms INTEGER, PRIMARY KEY (dataset, symbol)) WITHOUT ROWID"
-            )
-            connection.execute(
-                "CREATE TABLE IF NOT EXISTS seen (dataset TEXT NOT NULL, symbol TEXT NOT NULL,"
-                " PRIMARY KEY (dataset, symbol)) WITHOUT ROWID"
-            )
-            connection.execute(
-                "CREATE TABLE IF NOT EXISTS claims (dataset TEXT NOT NULL, symbol TEXT NOT NULL, owner TEXT NOT NULL,"
-                " until_ms INTEGER NOT NULL, PRIMARY KEY (dataset, symbol)) WITHOUT ROWID"
-            )
-            connection.execute("CREATE TABLE IF NOT EXISTS refreshes (window TEXT PRIMARY KEY, report TEXT NOT NULL)")
-            connection.execute("CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
-            connection.execute(f"PRAGMA user_version = {VERSION}")
 
     def _extend(self, connection: sqlite3.Connection, fetched: Fetched, symbol: str) -> None:
         """Put the asked range in, melted together with those it touches."""
@@ -261,17 +273,40 @@ class DerivativesStore:
 
     def _joined(self, sql: str, symbols: Iterable[str], values: Sequence[object]) -> list[Row]:
         """Run a query that joins the table `wanted`, which holds `symbols`."""
-        with self._transaction("DEFERRED") as connection:
+        wanted = [(symbol,) for symbol in symbols]
+
+        def query(connection: sqlite3.Connection) -> list[Row]:
             connection.execute("DELETE FROM wanted")
-            connection.executemany("INSERT OR IGNORE INTO wanted VALUES (?)", ((symbol,) for symbol in symbols))
+            connection.executemany("INSERT OR IGNORE INTO wanted VALUES (?)", wanted)
             return connection.execute(sql, values).fetchall()
 
+        return self._read(query)
+
     def _rows(self, sql: str, *values: object) -> list[Row]:
-        with self._transaction("DEFERRED") as connection, closing(connection.execute(sql, values)) as cursor:
-            return cursor.fetchall()
+        return self._read(lambda connection: connection.execute(sql, values).fetchall())
+
+    def _read(self, query: Callable[[sqlite3.Connection], list[Row]]) -> list[Row]:
+        """Run a query; once more where it was told that the file is immutable, and another process has written it."""
+        while True:
+            try:
+                with self._transaction("DEFERRED") as connection:
+                    rows = query(connection)
+            except StoreError:
+                if not self._has_changed():
+                    raise
+            else:
+                if not self._has_changed():
+                    return rows
+            self._connection.close()
+            self._open()
+
+    def _has_changed(self) -> bool:
+        return self._snapshot is not None and _version(self.path) != self._snapshot
 
     @contextmanager
     def _transaction(self, kind: str = "IMMEDIATE") -> Iterator[sqlite3.Connection]:
+        if self._read_only and kind == "IMMEDIATE":
+            raise StoreError(f"{self.path} was opened for reading alone; nothing of it was stored")
         try:
             self._connection.execute(f"BEGIN {kind}")
             yield self._connection
@@ -286,3 +321,10 @@ class DerivativesStore:
     def _roll_back(self) -> None:
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
+
+
+def _version(path: Path) -> FileVersion:
+    with suppress(FileNotFoundError, NotADirectoryError):
+        state = path.stat()
+        return state.st_mtime_ns, state.st_size, state.st_ino
+    return MISSING

@@ -91,6 +91,80 @@ def test_an_answer_that_cannot_be_stored_whole_is_not_stored_at_all(tmp_path: Pa
     assert store.known("liquidations", ["A", "B"], 0) == {}
 
 
+def test_a_read_only_store_gives_what_is_stored_and_leaves_no_file_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "s.sqlite"
+    with closing(DerivativesStore(path)) as store:
+        add(store, 900, 1800)
+    before = path.stat()
+    with closing(DerivativesStore(path, read_only=True)) as reader:
+        assert reader.bars("liquidations", ["A"], 0, 9000) == [("A", 900, 1.0, 2.0)]
+        assert reader.known("liquidations", ["A"], 900) == {"A": 1800}
+        assert list(tmp_path.iterdir()) == [path]
+    assert list(tmp_path.iterdir()) == [path]
+    assert path.stat().st_mtime_ns == before.st_mtime_ns
+
+
+@pytest.mark.parametrize("there", [False, True], ids=["missing", "an empty file"])
+def test_a_missing_read_only_store_is_empty_and_not_created(tmp_path: Path, there: bool) -> None:
+    path = tmp_path / "store" / "s.sqlite"
+    if there:
+        path.parent.mkdir()
+        path.touch()
+    with closing(DerivativesStore(path, read_only=True)) as reader:
+        assert reader.known("liquidations", ["A"], 0) == {}
+        assert not reader.simulated
+        assert reader.empty_twice(0)["liquidations"] == set()
+    assert path.exists() == there
+    assert path.parent.exists() == there
+
+
+def test_a_read_only_store_sees_what_is_still_in_a_writers_log(tmp_path: Path) -> None:
+    path = tmp_path / "s.sqlite"
+    with closing(DerivativesStore(path)) as writer:
+        add(writer, 900, 1800)
+        with closing(DerivativesStore(path, read_only=True)) as reader:
+            assert reader.known("liquidations", ["A"], 900) == {"A": 1800}
+            add(writer, 1800, 2700)
+            assert reader.known("liquidations", ["A"], 900) == {"A": 2700}
+
+
+@pytest.mark.parametrize("there", [False, True], ids=["missing at first", "closed at first"])
+def test_a_read_only_store_follows_what_is_written_later(tmp_path: Path, there: bool) -> None:
+    path = tmp_path / "s.sqlite"
+    if there:
+        with closing(DerivativesStore(path)) as writer:
+            add(writer, 900, 1800)
+    with closing(DerivativesStore(path, read_only=True)) as reader:
+        assert reader.known("liquidations", ["A"], 900) == ({"A": 1800} if there else {})
+        with closing(DerivativesStore(path)) as writer:
+            add(writer, 900, 2700)
+        assert reader.known("liquidations", ["A"], 900) == {"A": 2700}
+
+
+@pytest.mark.parametrize("there", [False, True], ids=["missing", "there"])
+def test_a_read_only_store_refuses_writes(tmp_path: Path, there: bool) -> None:
+    path = tmp_path / "s.sqlite"
+    if there:
+        DerivativesStore(path).close()
+    with closing(DerivativesStore(path, read_only=True)) as reader, pytest.raises(StoreError, match="reading alone"):
+        add(reader, 900, 1800)
+
+
+@pytest.mark.parametrize("name", ["100% ?#.sqlite", "ü\udc80.sqlite"])
+def test_a_read_only_store_may_have_any_name(tmp_path: Path, name: str) -> None:
+    with closing(DerivativesStore(tmp_path / name)) as store:
+        add(store, 900, 1800)
+    with closing(DerivativesStore(tmp_path / name, read_only=True)) as reader:
+        assert reader.known("liquidations", ["A"], 900) == {"A": 1800}
+
+
+def test_a_damaged_read_only_store_is_named_with_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "s.sqlite"
+    path.write_bytes(b"this is no database, and never was" * 100)
+    with pytest.raises(StoreError, match=r"s\.sqlite.*move it away"):
+        DerivativesStore(path, read_only=True)
+
+
 def everything_in(path: Path) -> list[list[tuple[object, ...]]]:
     with closing(sqlite3.connect(path)) as connection:
         names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name").fetchall()
