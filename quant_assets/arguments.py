@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -113,14 +114,15 @@ def read_strategies(names: str) -> list[str]:
     return [known[name.casefold()] for name in chosen]
 
 
-def check_folder(folder: Path) -> None:
-    """End the program where a folder holds no candle files."""
+def check_folder(folder: Path, timeframes: Sequence[str] = ()) -> None:
+    """End the program where a folder holds no candle file of one of the timeframes; none given means 15m and 4h."""
     from quant_assets.markets import CandleFolderError, check_candle_folder  # noqa: PLC0415
+    from quant_assets.markets.candles import STEP_MS  # noqa: PLC0415
 
     if not is_text(str(folder)):
         refuse(f"{folder} is no UTF-8, which the records of a scan need; rename the folder, or link to it")
     try:
-        check_candle_folder(folder)
+        check_candle_folder(folder, timeframes or tuple(STEP_MS))
     except CandleFolderError as error:
         refuse(str(error))
 

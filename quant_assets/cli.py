@@ -239,7 +239,7 @@ def emulator(
     from quant_assets.emulator import DEFAULT_KEY, run_emulator  # noqa: PLC0415
 
     if candles is not None:
-        check_folder(candles)
+        check_folder(candles, ["15m"])
 
     def tell(url: str) -> None:
         say("a local Coinalyze with made-up data; in another terminal:")

@@ -127,16 +127,16 @@ def test_wrong_usage_is_exit_2_and_says_what_to_do(
     assert not (world.folder / "cli_wrong" / "master_feed.json").exists()
 
 
-@pytest.mark.parametrize("kind", ["empty", "missing", "file", "no candles", "no UTF-8", "1h"])
+@pytest.mark.parametrize("kind", ["empty", "missing", "file", "no candles", "no UTF-8", "1h", "15m", "4h"])
 def test_a_folder_without_candles_is_exit_2_and_one_line(world: World, tmp_path: Path, kind: str) -> None:
     folder = tmp_path / "candles"
     if kind == "no UTF-8":
         folder = tmp_path / "candles\udcff"
         shutil.copytree(world.candles, folder)
-    if kind in {"empty", "no candles", "1h"}:
+    if kind in {"empty", "no candles", "1h", "15m", "4h"}:
         folder.mkdir()
-    if kind == "1h":
-        (folder / "BINANCE_BTCUSDT_1h.json").write_text("[]")
+    if kind in {"1h", "15m", "4h"}:
+        (folder / f"BINANCE_BTCUSDT_{kind}.json").write_text("[]")
     if kind == "no candles":
         (folder / "README.txt").write_text("hello")
     if kind == "file":

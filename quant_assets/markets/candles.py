@@ -99,16 +99,19 @@ def read_candles(folder: Path, known: CandleTables | None = None, progress: Prog
     return known
 
 
-def check_candle_folder(folder: Path) -> None:
-    """Raise the CandleFolderError that `read_candles` would, and one where no candle file is of a timeframe in use.
+def check_candle_folder(folder: Path, timeframes: Iterable[str] = STEP_MS) -> None:
+    """Raise the CandleFolderError that `read_candles` would, and one where no file is of one of the timeframes.
 
     Only names are looked at, nothing is read.
     """
-    named = {entry.name.timeframe for entry in _candle_entries(folder) if entry.name}
-    if not named & STEP_MS.keys():
+    names = [entry.name for entry in _candle_entries(folder) if entry.name]
+    there = {name.timeframe for name in names}
+    missing = [timeframe for timeframe in timeframes if timeframe not in there]
+    if missing:
+        examples = (f"{names[0].exchange}_{names[0].symbol}_{timeframe}.json" for timeframe in missing)
         raise CandleFolderError(
-            f"{folder} holds no candle file of {' or '.join(STEP_MS)}, which each market wants one of; "
-            f"there are {', '.join(sorted(named))}"
+            f"{folder} has no {' or '.join(missing)} candle file; "
+            f"each market needs one, such as {' and '.join(examples)}"
         )
 
 

@@ -253,6 +253,15 @@ def test_a_folder_without_candles_fails_with_what_to_do(tmp_path: Path, world: W
         World(tmp_path, world.emulator, tmp_path / "empty", world.moment).scan("none")
 
 
+@pytest.mark.parametrize("missing", ["15m", "4h"])
+def test_a_folder_without_a_timeframe_fails_with_what_is_missing(tmp_path: Path, world: World, missing: str) -> None:
+    (tmp_path / "candles").mkdir()
+    there = "4h" if missing == "15m" else "15m"
+    (tmp_path / "candles" / f"BINANCE_BTCUSDT_{there}.json").write_text("[]")
+    with pytest.raises(ScanFailed, match=f"candles has no {missing} candle file; .* BINANCE_BTCUSDT_{missing}.json"):
+        World(tmp_path, world.emulator, tmp_path / "candles", world.moment).scan("none")
+
+
 def test_one_broken_file_never_costs_another(tmp_path: Path) -> None:
     with small_world(tmp_path, markets=6) as world:
         good = world.scan("good").feed["stats"]["markets"]

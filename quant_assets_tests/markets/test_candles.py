@@ -272,8 +272,32 @@ def test_a_folder_without_a_candle_file_is_refused_with_advice(tmp_path: Path, n
 
 
 def test_a_folder_can_be_checked_by_its_names_alone(tmp_path: Path) -> None:
-    write(tmp_path, GOOD, b"not looked at")
+    for timeframe in ("15m", "4h"):
+        write(tmp_path, f"BINANCE_BTCUSDT_{timeframe}.json", b"not looked at")
     check_candle_folder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("there", "missing", "expected"),
+    [
+        (["15m"], "4h", "OKX_BTC-USDT_4h.json"),
+        (["4h", "1h"], "15m", "OKX_BTC-USDT_15m.json"),
+        (["1h", "1d"], "15m or 4h", "OKX_BTC-USDT_15m.json and OKX_BTC-USDT_4h.json"),
+    ],
+)
+def test_a_folder_without_a_timeframe_is_refused_with_what_is_missing(
+    tmp_path: Path, there: list[str], missing: str, expected: str
+) -> None:
+    for timeframe in there:
+        write(tmp_path, f"OKX_BTC-USDT_{timeframe}.json", b"not looked at")
+    with pytest.raises(CandleFolderError) as caught:
+        check_candle_folder(tmp_path)
+    assert str(caught.value) == f"{tmp_path} has no {missing} candle file; each market needs one, such as {expected}"
+
+
+def test_a_folder_is_checked_for_the_timeframes_that_are_asked_for(tmp_path: Path) -> None:
+    write(tmp_path, GOOD, b"not looked at")
+    check_candle_folder(tmp_path, ["15m"])
 
 
 def test_a_hidden_mark_tells_that_a_folder_is_simulated(tmp_path: Path) -> None:

@@ -10,7 +10,14 @@ import pandas as pd
 from quant_assets.defs import columns
 from quant_assets.defs.resources import CandleFolder
 from quant_assets.lake import Lake, LakeError
-from quant_assets.markets import STEP_MS, CandleFolderError, CandleTables, read_candles, source_is_simulated
+from quant_assets.markets import (
+    STEP_MS,
+    CandleFolderError,
+    CandleTables,
+    check_candle_folder,
+    read_candles,
+    source_is_simulated,
+)
 from quant_assets.progress import Progress
 
 SKIPPED_SHARE_ALLOWED = 0.05
@@ -66,6 +73,7 @@ def candles(
     started = time.perf_counter()
     folder = Path(config.folder or candle_folder.path)
     try:
+        check_candle_folder(folder)
         tables = read_candles(folder, _known(context, lake), progress)
     except CandleFolderError as error:
         raise dg.Failure(str(error), allow_retries=False) from error
