@@ -29,6 +29,7 @@ from quant_assets.markets.names import (
     parse_base,
     parse_file_name,
     parse_symbol,
+    symbol_readings,
 )
 from quant_assets.markets.resolution import resolve_markets
 from quant_assets.markets.rules import ResolutionRules, RulesError, load_rules, rules_from
@@ -59,4 +60,5 @@ __all__ = [
     "resolve_markets",
     "rules_from",
     "source_is_simulated",
+    "symbol_readings",
 ]

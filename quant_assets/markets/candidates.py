@@ -7,6 +7,7 @@ the datasets (`resolution.py`).
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection
 from typing import NamedTuple
 
 import numpy as np
@@ -75,6 +76,11 @@ class Candidates:
         self._reference_rank = {venue: rank for rank, venue in reversed(list(enumerate(references)))}
         self._ranked: dict[Wanted, list[Candidate]] = {}
         self._by_reference: dict[Wanted, list[Candidate]] = {}
+
+    @property
+    def assets(self) -> Collection[str]:
+        """The assets that have a candidate on any exchange."""
+        return self._by_asset.keys()
 
     def knows(self, venue: str) -> bool:
         """Tell whether the list has any row of the exchange with this key."""

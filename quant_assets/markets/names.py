@@ -7,6 +7,7 @@ Here: text in, parts out, by fixed steps and the configured rules. Not here: whi
 from __future__ import annotations
 
 import re
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
 from quant_assets.markets.rules import ResolutionRules, nfc
@@ -74,23 +75,38 @@ def parse_file_name(name: str) -> FileName:
     return FileName(exchange, symbol, timeframe)
 
 
-def parse_symbol(raw: str, exchange: str, rules: ResolutionRules = _DEFAULT_RULES) -> LocalSymbol:
+def parse_symbol(
+    raw: str, exchange: str, rules: ResolutionRules = _DEFAULT_RULES, *, perpetuals: Container[str] = ()
+) -> LocalSymbol:
     """Take a local symbol of an exchange apart; any text has a result, and nothing is raised.
 
+    `perpetuals` are the assets that the market list has a perpetual of. Of several readings (see `symbol_readings`)
+    the first whose asset is among them is taken, and the first of all where none is.
+    """
+    readings = symbol_readings(raw, exchange, rules)
+    longest = next(readings)
+    if longest.asset in perpetuals:
+        return longest
+    return next((reading for reading in readings if reading.asset in perpetuals), longest)
+
+
+def symbol_readings(raw: str, exchange: str, rules: ResolutionRules = _DEFAULT_RULES) -> Iterator[LocalSymbol]:
+    """Give every way to take a local symbol apart, the longest quote first; there is one at least.
+
     Steps: a trailing PERPETUAL, PERP or SWAP behind a separator goes, then the separators; KuCoin's M behind a
-    quote; the longest known quote that leaves a base, where a separator in front of a known quote decides;
-    aliases, multiplier, aliases again.
+    quote; each known quote that leaves a base, that behind a separator alone where one stood in front of a known
+    quote; aliases, multiplier, aliases again.
     """
     raw = nfc(raw)
     venue = rules.exchange_key(exchange)
     joined, breaks = _join(raw)
-    if venue == _KUCOIN and joined.endswith("M") and _quote(joined[:-1], (), rules):
+    if venue == _KUCOIN and joined.endswith("M") and _quotes(joined[:-1], (), rules):
         joined = joined[:-1]
-    quote = _quote(joined, breaks, rules)
-    base = nfc(joined.removesuffix(quote))  # letters that a separator kept apart may be one now
-    multiplier, asset = _multiplied(base, venue, rules)
-    display = f"{multiplier if multiplier > 1 else ''}{asset}{quote}"
-    return LocalSymbol(raw, base, quote, multiplier, asset, display)
+    for quote in _quotes(joined, breaks, rules) or [""]:
+        base = nfc(joined.removesuffix(quote))  # letters that a separator kept apart may be one now
+        multiplier, asset = _multiplied(base, venue, rules)
+        display = f"{multiplier if multiplier > 1 else ''}{asset}{quote}"
+        yield LocalSymbol(raw, base, quote, multiplier, asset, display)
 
 
 def parse_base(base: str, exchange: str, rules: ResolutionRules = _DEFAULT_RULES) -> tuple[int, str]:
@@ -123,13 +139,14 @@ def _join(raw: str) -> tuple[str, tuple[int, ...]]:
     return joined, tuple(breaks)
 
 
-def _quote(joined: str, breaks: tuple[int, ...], rules: ResolutionRules) -> str:
+def _quotes(joined: str, breaks: tuple[int, ...], rules: ResolutionRules) -> list[str]:
+    """Return the known quotes that may end a symbol, longest first; a separator in front of one decides."""
     size = len(joined)
     ends = [quote for quote in rules.quotes_longest_first if joined.endswith(quote) and len(quote) < size]
     if breaks:
         whole = [quote for quote in ends if not any(size - len(quote) < place < size for place in breaks)]
         ends = [quote for quote in whole if size - len(quote) in breaks] or whole
-    return ends[0] if ends else ""
+    return ends
 
 
 def _multiplied(base: str, venue: str, rules: ResolutionRules) -> tuple[int, str]:

@@ -73,8 +73,12 @@ def resolve_markets(
     now_ms = epoch_ms(now)
     pairs = sorted({(nfc(str(e)), nfc(str(s))) for e, s in zip(markets["exchange"], markets["symbol"], strict=True)})
     if market_list is not None and len(market_list):
-        resolver = _Resolver(Candidates(market_list, now_ms, rules), rules, empty)
-        rows = [resolver.row(exchange, parse_symbol(symbol, exchange, rules)) for exchange, symbol in pairs]
+        candidates = Candidates(market_list, now_ms, rules)
+        resolver = _Resolver(candidates, rules, empty)
+        rows = [
+            resolver.row(exchange, parse_symbol(symbol, exchange, rules, perpetuals=candidates.assets))
+            for exchange, symbol in pairs
+        ]
         fetched_at = float(market_list["fetched_at_ms"].iloc[0])
     else:
         rows = [_neutral_row(exchange, parse_symbol(symbol, exchange, rules), NO_LIST) for exchange, symbol in pairs]

@@ -15,6 +15,7 @@ from quant_assets.markets import (
     parse_base,
     parse_file_name,
     parse_symbol,
+    symbol_readings,
 )
 from quant_assets.markets.names import TIMEFRAMES
 from quant_assets_tests.speed import assert_within
@@ -93,7 +94,7 @@ SYMBOLS = [
     ("X", "USDCUSDT", "USDC", "USDT", 1, "USDC", "USDCUSDT"),
     ("X", "BTCU", "BTCU", "", 1, "BTCU", "BTCU"),
     ("X", "btcusdt", "btcusdt", "", 1, "btcusdt", "btcusdt"),
-    ("X", "DOTUSD", "DO", "TUSD", 1, "DO", "DOTUSD"),  # the longest quote wins, unless a separator decides
+    ("X", "DOTUSD", "DO", "TUSD", 1, "DO", "DOTUSD"),  # without a list the longest quote
     ("X", "DOT-USD", "DOT", "USD", 1, "DOT", "DOTUSD"),
     ("X", "XBTUSDT", "XBT", "USDT", 1, "BTC", "BTCUSDT"),
     ("X", "XBTCUSDT", "XBTC", "USDT", 1, "XBTC", "XBTCUSDT"),
@@ -133,6 +134,77 @@ def test_a_local_symbol_is_taken_apart(
     found = parse_symbol(raw, exchange)
     assert (found.raw, found.base, found.quote) == (raw, base, quote)
     assert (found.multiplier, found.asset, found.display) == (multiplier, asset, display)
+
+
+@pytest.mark.parametrize(
+    ("exchange", "raw", "perpetuals", "base", "quote"),
+    [
+        ("X", "DOTUSD", {"DOT"}, "DOT", "USD"),
+        ("X", "DOTUSD", {"DO", "DOT"}, "DO", "TUSD"),
+        ("X", "DOTUSD", {"BTC"}, "DO", "TUSD"),
+        ("X", "DO-TUSD", {"DOT"}, "DO", "TUSD"),
+        ("X", "DOT-USD", {"DO"}, "DOT", "USD"),
+        ("X", "A-DOTUSD", {"ADOT"}, "ADOT", "USD"),
+        ("X", "DOTUSD-PERP", {"DOT"}, "DOT", "USD"),
+        ("X", "XBTUSD", {"BTC"}, "XBT", "USD"),
+        ("X", "1000DOTUSD", {"DOT"}, "1000DOT", "USD"),
+        ("HYPERLIQUID", "kDOTUSD", {"DOT"}, "kDOT", "USD"),
+        ("KUCOIN", "XBTUSDM", {"BTC"}, "XBT", "USD"),
+        ("KUCOIN", "DOTUSDM", {"DOT"}, "DOT", "USD"),
+        ("KUCOIN", "DOTUSDM", set(), "DO", "TUSD"),
+        ("X", "FDUSD", {"FD"}, "FD", "USD"),
+        ("X", "BTCUSDT", {"ETH"}, "BTC", "USDT"),
+    ],
+)
+def test_of_several_quotes_the_longest_whose_base_has_a_perpetual_is_taken(
+    exchange: str, raw: str, perpetuals: set[str], base: str, quote: str
+) -> None:
+    found = parse_symbol(raw, exchange, perpetuals=perpetuals)
+    assert (found.base, found.quote) == (base, quote)
+
+
+def plain_quote(raw: str, perpetuals: set[str], rules: ResolutionRules) -> str:
+    """Read the rule for the quote word by word; for an exchange without rules of its own, and no base with a `-`."""
+    for suffix in ("PERPETUAL", "PERP", "SWAP"):
+        if raw.endswith(f"-{suffix}"):
+            raw = raw[: -len(suffix) - 1]
+            break
+    base, separator, quote = raw.rpartition("-")
+    if separator and quote in rules.quotes:
+        return quote
+    joined = base + quote
+    fitting = sorted((end for end in rules.quotes if joined.endswith(end) and joined != end), key=len, reverse=True)
+    if separator:  # it stood elsewhere, so no quote reaches over it
+        fitting = [end for end in fitting if len(end) < len(quote)]
+    for end in fitting:
+        if parse_base(joined.removesuffix(end), "X", rules)[1] in perpetuals:
+            return end
+    return fitting[0] if fitting else ""
+
+
+ASSETS = ["DO", "DOT", "F", "FD", "A", "AB", "BTC", "XBT", "1000DOT", "BUSD"]
+
+
+@given(
+    st.sampled_from(ASSETS),
+    st.sampled_from(["", "-"]),
+    st.sampled_from(ResolutionRules().quotes),
+    st.sampled_from(["", "-PERP", "-SWAP"]),
+    st.sets(st.sampled_from(ASSETS)),
+)
+@example("DO", "", "TUSD", "", {"DOT"})
+def test_the_quote_is_that_of_a_plain_reading_of_the_rule(
+    base: str, separator: str, quote: str, suffix: str, perpetuals: set[str]
+) -> None:
+    raw = f"{base}{separator}{quote}{suffix}"
+    found = parse_symbol(raw, "X", perpetuals=perpetuals)
+    assert found.quote == plain_quote(raw, perpetuals, ResolutionRules())
+
+
+def test_the_readings_of_a_symbol_are_given_longest_quote_first() -> None:
+    assert [reading.display for reading in symbol_readings("XBTUSD", "X")] == ["XBTUSD", "BTCUSD"]
+    assert [reading.quote for reading in symbol_readings("DOT-USD", "X")] == ["USD"]
+    assert [reading.quote for reading in symbol_readings("BTCPERP", "X")] == [""]
 
 
 def test_the_base_of_a_list_row_is_read_by_the_same_steps() -> None:

@@ -210,6 +210,36 @@ def test_a_stand_in_is_not_asked_where_the_exchange_has_the_market_itself() -> N
     assert (found["open_interest_symbol"], found["status"]) == ("BTCUSDT_PERP.3", "resolved")
 
 
+@pytest.mark.parametrize(
+    ("exchange", "symbol"),
+    [("KRAKEN", "DOTUSD"), ("KUCOIN", "DOTUSDM"), ("MEXC", "1000DOTUSD"), ("OKX", "DOTUSD-SWAP")],
+)
+def test_a_symbol_whose_quote_is_ambiguous_is_read_by_the_perpetuals_of_the_list(exchange: str, symbol: str) -> None:
+    found = resolve(exchange, symbol, [row("x.A", "DOTUSDT", "DOT", "USDT")])
+    assert (found["canonical_symbol"], found["quote"]) == ("DOT", "USD")
+    assert (found["open_interest_symbol"], found["status"]) == ("x.A", "aggregated")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"is_perpetual": False}, {"expire_at": 1_700_000_000_000}, {"base_asset": "DOTS"}],
+    ids=["dated", "delisted", "another asset"],
+)
+def test_only_perpetuals_that_are_listed_decide_a_quote(changes: dict[str, Any]) -> None:
+    found = resolve("KRAKEN", "DOTUSD", [row("x.A", "x", "DOT", "USDT") | changes])
+    assert (found["canonical_symbol"], found["quote"], found["status"]) == ("DO", "TUSD", "neutral")
+
+
+def test_a_perpetual_decides_a_quote_by_its_asset() -> None:
+    found = resolve("KRAKEN", "XBTUSD", [row("x.A", "x", "1000BTC", "USDT")])
+    assert (found["canonical_symbol"], found["display_symbol"]) == ("BTC", "BTCUSD")
+
+
+def test_without_a_market_list_the_longest_quote_decides() -> None:
+    found = resolve_markets(markets(("KRAKEN", "DOTUSD")), None, now=NOW).iloc[0]
+    assert (found["base"], found["quote"]) == ("DO", "TUSD")
+
+
 def test_pairs_that_never_match_serve_one_another_neither_way() -> None:
     rules = ResolutionRules(never_match=(("MEXC:PUMP", "Bybit:PUMP"),))
     assert resolve("MEXC", "PUMPUSDT", rules=rules)["open_interest_symbol"] == "PUMP_USDT.Y"
