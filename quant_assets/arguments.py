@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -21,6 +22,7 @@ from quant_assets.texts import is_text, printable
 from quant_assets.windows import FIRST_WINDOW, LENGTH, Window, WindowError, parse_moment
 
 WRONG_INPUT: Final = 2
+MAX_NEAR_NAMES: Final = 5
 
 
 def read_settings(*, fetches: bool) -> Settings:
@@ -125,6 +127,40 @@ def check_folder(folder: Path, timeframes: Sequence[str] = ()) -> None:
         check_candle_folder(folder, timeframes or tuple(STEP_MS))
     except CandleFolderError as error:
         refuse(str(error))
+
+
+def read_selection(folder: Path, settings: Settings, exchange: str, symbol: str) -> tuple[str, str]:
+    """Return an exchange and a text of symbols in NFC, as `select_signals` takes them.
+
+    Ends the program where no candle file is of that exchange with that text in its symbol. A display symbol counts in
+    each way that a market list may decide for.
+    """
+    from quant_assets.markets import rules_from, symbol_readings  # noqa: PLC0415
+    from quant_assets.markets.candles import markets_named  # noqa: PLC0415
+    from quant_assets.markets.rules import nfc  # noqa: PLC0415
+
+    exchange, symbol = nfc(exchange), nfc(symbol)
+    if not exchange and not symbol:
+        return "", ""
+    rules = rules_from(settings.rules_path)
+    markets = markets_named(folder)
+    there = [market for market in markets if not exchange or market[0].casefold() == exchange.casefold()]
+    names = {name for _, name in there}
+    names |= {reading.display for venue, name in there for reading in symbol_readings(name, venue, rules)}
+    if not any(symbol.casefold() in name.casefold() for name in names):
+        exchanges = sorted({venue for venue, _ in markets})
+        options = (("--exchange", exchange), ("--symbol", symbol))
+        given = " and ".join(f"{option} {text!r}" for option, text in options if text)
+        near = _near(symbol, names) if there else _near(exchange, exchanges)
+        suggestion = f"near: {', '.join(near)}; " if near else ""
+        refuse(f"no candle file matches {given}; {suggestion}exchanges: {', '.join(exchanges)}")
+    return exchange, symbol
+
+
+def _near(text: str, names: Iterable[str]) -> list[str]:
+    """Return at most five names that are like a text, without regard to case, the likest first."""
+    written = {name.casefold(): name for name in sorted(names)}
+    return [written[name] for name in get_close_matches(text.casefold(), written, n=MAX_NEAR_NAMES)]
 
 
 def warn_without_key(settings: Settings) -> None:

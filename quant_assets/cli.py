@@ -29,6 +29,7 @@ from quant_assets.arguments import (
     environment_of_command,
     create_data_folder,
     read_hours,
+    read_selection,
     read_settings,
     read_strategies,
     read_window,
@@ -82,6 +83,7 @@ def scan(
     strategies = read_strategies(strategy)
     check_folder(folder)
     check_files(settings)
+    exchange, symbol = read_selection(folder, settings, exchange, symbol)
     if output is not None and ((output.exists() and not output.is_file()) or not output.absolute().parent.is_dir()):
         refuse(f"--output {output} is no file in a folder that exists")
     if output is not None and output.resolve() == settings.feed_path.resolve():
@@ -95,11 +97,6 @@ def scan(
         from quant_assets.feed import select_signals  # noqa: PLC0415
 
         feed = select_signals(feed, strategies=strategies, exchange=exchange, symbol=symbol)
-        if not feed["signals"]:
-            asked = {"--exchange": exchange, "--symbol": symbol}
-            there = sorted({signal["exchange"] for signal in result.feed["signals"]})
-            wanted = " and ".join(f"{name} {text!r}" for name, text in asked.items() if text)
-            say(f"nothing matches {wanted}; there are markets of {', '.join(there)}")
         path = settings.data_dir / "selection.json"
     if output is not None or narrowed:
         from quant_assets.files import replace_file  # noqa: PLC0415

@@ -434,14 +434,3 @@ def test_a_selection_is_never_written_over_the_master_feed(world: World, tmp_pat
     assert done.returncode == 2
     assert "the master feed itself" in done.stderr
     assert path.read_bytes() == before
-
-
-def test_a_filter_that_matches_nothing_says_so(world: World, tmp_path: Path) -> None:
-    done = run("scan", str(world.candles), "--exchange", "Bynance", env=world.environment("cli"), cwd=tmp_path)
-    assert "nothing matches --exchange 'Bynance'; there are markets of BINANCE" in done.stderr
-    done = run(
-        *("scan", str(world.candles), "--exchange", "binance", "--symbol", "btc"),
-        env=world.environment("cli"),
-        cwd=tmp_path,
-    )
-    assert "nothing matches" not in done.stderr

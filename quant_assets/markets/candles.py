@@ -115,6 +115,14 @@ def check_candle_folder(folder: Path, timeframes: Iterable[str] = STEP_MS) -> No
         )
 
 
+def markets_named(folder: Path) -> list[tuple[str, str]]:
+    """Return exchange and symbol of the files of timeframes in use, sorted; only names are looked at.
+
+    Raises CandleFolderError as `read_candles` does.
+    """
+    return sorted({entry.market[:2] for entry in _candle_entries(folder) if entry.name and entry.status == ""})
+
+
 def source_is_simulated(folder: Path) -> bool:
     """Tell whether a folder's candles are simulated: a hidden file `.simulated` lies in it."""
     return (folder / SIMULATED_MARK).is_file()
