@@ -26,8 +26,8 @@ from quant_assets.arguments import (
     WRONG_INPUT,
     check_files,
     check_folder,
-    environment_of_command,
     create_data_folder,
+    environment_of_command,
     read_hours,
     read_selection,
     read_settings,
@@ -39,7 +39,6 @@ from quant_assets.arguments import (
 )
 from quant_assets.settings import Settings, SettingsError
 from quant_assets.streams import make_streams_fit
-from quant_assets.texts import printable
 from quant_assets.windows import Window
 
 if TYPE_CHECKING:
@@ -204,6 +203,7 @@ def resolve(
     import pandas as pd  # noqa: PLC0415
 
     from quant_assets.mapping import map_that_serves  # noqa: PLC0415
+    from quant_assets.terminal import print_row, print_row_as_json  # noqa: PLC0415
 
     if not symbol.strip() or not exchange.strip():
         refuse("a market has a symbol and an exchange, such as: quant-assets resolve BTCUSDT BINANCE")
@@ -215,13 +215,7 @@ def resolve(
     warn_without_key(settings)
     if problem:
         say(problem)
-    row = symbol_map.iloc[0]
-    if as_json:
-        print(orjson.dumps({name: _native(value) for name, value in row.items()}, option=orjson.OPT_INDENT_2).decode())
-        return
-    for name, value in row.items():
-        told = "–" if _native(value) in ("", None) else printable(str(_native(value)))
-        print(f"{name:>28}  {told}")
+    (print_row_as_json if as_json else print_row)(symbol_map.iloc[0])
 
 
 @app.command()
@@ -329,9 +323,3 @@ def _quiet_dagster() -> None:
 
     warnings.filterwarnings("ignore", module=r"dagster(\..*)?")
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
-
-
-def _native(value: Any) -> Any:
-    """Return a value of a table as plain Python, NaN as None."""
-    value = value.item() if hasattr(value, "item") else value
-    return None if isinstance(value, float) and value != value else value  # noqa: PLR0124

@@ -10,17 +10,19 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from quant_assets import progress as reporting
-from quant_assets.feed.build import FRESH_SECONDS
+from quant_assets.feed.build import FRESH_SECONDS, OLD_PRICE_SECONDS
+from quant_assets.signal_tables import CONFLICT_MARK, age_text, signal_tables
 from quant_assets.texts import printable
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 STAGES: Final = {
     "candles": "files read",
@@ -28,8 +30,8 @@ STAGES: Final = {
     "features": "markets analysed",
     "simulate": "markets simulated",
 }
-ACTION_STYLES: Final = {"LONG": "green", "SHORT": "red", "WAIT": "dim"}
-STATUS_STYLES: Final = {"resolved": "green", "aggregated": "yellow", "neutral": "dim"}
+#: Signals that are shown.
+BEST: Final = 15
 
 
 @contextmanager
@@ -60,36 +62,6 @@ def shown_progress() -> Iterator[reporting.Progress]:
         yield show
 
 
-def signals_table(feed: Mapping[str, Any], count: int) -> Table:
-    """Return the best signals of a feed, in its order."""
-    title = f"Best {min(count, len(feed['signals']))} of {len(feed['signals'])} signals, {feed['as_of']}"
-    table = Table(title=f"{title}, SIMULATED DATA" if feed["simulated"] else title)
-    for name in ("action", "market", "exchange", "strategy"):
-        table.add_column(name, no_wrap=True)
-    for name in ("score", "rr", "price", "stop", "target", "OI z", "OI age"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("open interest", no_wrap=True)
-    table.add_column("why not")
-    for signal in feed["signals"][:count]:
-        interest = signal["oi_metadata"]
-        table.add_row(
-            f"[{ACTION_STYLES[signal['action']]}]{signal['action']}",
-            _plain(signal["display_symbol"]),
-            _plain(signal["exchange"]),
-            _plain(signal["strategy_name"]),
-            f"{signal['score']:.1f}",
-            f"{signal['rr']:.2f}" if signal["setup"] else "–",
-            _price(signal["price"]),
-            _price(signal["stop_loss"]),
-            _price(signal["take_profit"]),
-            "–" if interest["z_score"] is None else f"{interest['z_score']:+.2f}",
-            _age(interest["age_seconds"]),
-            f"[{STATUS_STYLES[interest['status']]}]{interest['status']}",
-            f"[dim]{_plain((signal['details']['reason'] or '').replace('_', ' '))}",
-        )
-    return table
-
-
 def account_lines(feed: Mapping[str, Any], api: Mapping[str, float], elapsed_seconds: float) -> Iterator[str]:
     """Give the lines that sum a scan up."""
     stats = feed["stats"]
@@ -98,8 +70,7 @@ def account_lines(feed: Mapping[str, Any], api: Mapping[str, float], elapsed_sec
         f"{stats['markets']} markets × {len(stats['strategies'])} strategies in {elapsed_seconds:.1f} s: "
         f"{actions['LONG']} LONG, {actions['SHORT']} SHORT, {actions['WAIT']} WAIT"
     )
-    markets = {(signal["exchange"], signal["symbol"]): signal["oi_metadata"] for signal in feed["signals"]}
-    ages = [interest["age_seconds"] for interest in markets.values()]
+    ages = [signal["oi_metadata"]["age_seconds"] for signal in _one_a_market(feed)]
     fresh = sum(age is not None and age <= FRESH_SECONDS for age in ages)
     unknown = sum(age is None for age in ages)
     yield (
@@ -110,16 +81,29 @@ def account_lines(feed: Mapping[str, Any], api: Mapping[str, float], elapsed_sec
         f"API: {api['calls']:.0f} calls in {api['requests']:.0f} requests, {api['cache_hits']:.0f} cache hits, "
         f"{api['rate_limited']:.0f} times over the limit, {api['waited_seconds']:.0f} s waited"
     )
+    old = sum(signal["price_age_seconds"] >= OLD_PRICE_SECONDS for signal in _one_a_market(feed))
+    if old:
+        yield f"prices: {old} markets lack the last 15m bar of the window"
+    conflicts = len({signal["canonical_symbol"] for signal in feed["signals"] if signal["conflict"]})
+    if conflicts:
+        yield f"conflicts: {conflicts} assets have both a LONG and a SHORT in this window (marked{CONFLICT_MARK})"
     for file, reason in list(stats["skipped"].items())[:5]:
         yield printable(f"skipped {file}: {reason}")
     if len(stats["skipped"]) > 5:
         yield f"… and {len(stats['skipped']) - 5} more skipped files, listed in the feed under stats.skipped"
 
 
+def _one_a_market(feed: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return one signal of each market."""
+    return list({(signal["exchange"], signal["symbol"]): signal for signal in feed["signals"]}.values())
+
+
 def print_scan(feed: Mapping[str, Any], path: Path, api: Mapping[str, float], elapsed_seconds: float) -> None:
     """Print the best signals and a scan's account to stdout."""
     console = Console(soft_wrap=False, width=None if sys.stdout.isatty() else 160)
-    console.print(signals_table(feed, 15))
+    for table in signal_tables(feed, BEST, console.width):
+        console.print(table)
+        console.print()
     for line in [*account_lines(feed, api, elapsed_seconds), f"feed: {path}"]:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
@@ -137,6 +121,23 @@ def print_summary(feed: Mapping[str, Any], path: Path, api: Mapping[str, float],
         "elapsed_seconds": round(elapsed_seconds, 3),
     }
     print(orjson.dumps(summary, option=orjson.OPT_INDENT_2).decode())
+
+
+def print_row(row: pd.Series[Any]) -> None:
+    """Print a row of a table to stdout, a line for each column; a dash stands for what is missing."""
+    for name, value in _native_values(row).items():
+        print(f"{name:>28}  {'–' if value in ('', None) else printable(str(value))}")
+
+
+def print_row_as_json(row: pd.Series[Any]) -> None:
+    """Print a row of a table to stdout as JSON."""
+    print(orjson.dumps(_native_values(row), option=orjson.OPT_INDENT_2).decode())
+
+
+def _native_values(row: pd.Series[Any]) -> dict[str, Any]:
+    """Return a row's values as plain Python, NaN as None."""
+    plain = {str(name): value.item() if hasattr(value, "item") else value for name, value in row.items()}
+    return {name: None if value != value else value for name, value in plain.items()}  # noqa: PLR0124 - NaN
 
 
 def plan_lines(account: Mapping[str, Any]) -> Iterator[str]:
@@ -186,21 +187,4 @@ def _simulation_lines(title: str, day: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _minutes(value: float | None) -> str:
-    return _age(None if value is None else value * 60)
-
-
-def _plain(text: str) -> str:
-    """Keep a name from being read as markup too."""
-    return escape(printable(text))
-
-
-def _price(value: float | None) -> str:
-    return "–" if value is None else f"{value:.6g}"
-
-
-def _age(seconds: float | None) -> str:
-    if seconds is None:
-        return "–"
-    if seconds < 2 * 3600:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.0f} h" if seconds < 2 * 86_400 else f"{seconds / 86_400:.0f} d"
+    return age_text(None if value is None else value * 60)

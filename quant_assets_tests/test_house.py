@@ -18,6 +18,7 @@ FLOORS = (
     ("planning", "serving"),
     ("mapping",),
     ("scan", "terminal", "plots", "arguments"),
+    ("signal_tables",),
     ("definitions", "instance"),
     ("defs", "dashboard"),
     ("feed",),
