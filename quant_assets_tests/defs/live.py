@@ -139,12 +139,14 @@ def prepare_home(home: Path, storage: Path = ROOT / "quant_assets" / "defs" / "s
 
 
 @contextmanager
-def process(arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def process(
+    arguments: Sequence[str], environment: Mapping[str, str], log: Path, cwd: Path = ROOT
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run a program of Dagster's; in the end it and all its children are ended."""
     with log.open("ab") as output:
         program = subprocess.Popen(
             [str(BIN / arguments[0]), *arguments[1:]],
-            cwd=ROOT,
+            cwd=cwd,
             env=dict(environment),
             stdout=output,
             stderr=subprocess.STDOUT,
