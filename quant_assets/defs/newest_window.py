@@ -7,12 +7,13 @@ stale asset look fresh. That is why the lake is asked here which window is the n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Final, TypedDict
 
 import dagster as dg
 
+from quant_assets.defs.checks import Evaluated, WindowResult, window_check, window_results
 from quant_assets.lake import Lake
 from quant_assets.windows import LENGTH, Window
 
@@ -25,10 +26,8 @@ LOOK_BACK: Final = timedelta(days=1)
 
 FEED: Final = "master_feed"
 CHECK: Final = "newest_window"
-CHECK_SPEC: Final = dg.AssetCheckSpec(
-    CHECK,
-    asset=FEED,
-    description="The newest window ended at most 18 minutes ago: one window and three minutes. Backfills do not count.",
+CHECK_SPEC: Final = window_check(
+    FEED, CHECK, "The newest window ended at most 18 minutes ago: one window and three minutes. Backfills do not count."
 )
 
 
@@ -87,9 +86,11 @@ def check_fields(newest: Window | None, now: datetime) -> CheckFields:
     }
 
 
-def check_result(lake: Lake, now: datetime) -> dg.AssetCheckResult:
-    """Return the result that `master_feed` gives when it has been written."""
-    return dg.AssetCheckResult(**check_fields(newest_window(lake, [FEED], now), now))
+def check_results(context: dg.AssetExecutionContext, lake: Lake, now: datetime) -> Iterator[Evaluated]:
+    """Give the results when `master_feed` has been written: the same for each window of the run."""
+    found = check_fields(newest_window(lake, [FEED], now), now)
+    result = WindowResult(found["passed"], found["metadata"])
+    yield from window_results(context, CHECK_SPEC, dict.fromkeys(context.partition_keys, result), found["severity"])
 
 
 def _utc(moment: datetime) -> str:

@@ -68,6 +68,24 @@ class Live:
         assert answer["__typename"] == "LaunchRunSuccess", answer
         return str(answer["run"]["runId"])
 
+    def materialize(
+        self, assets: Sequence[str], partition: str, checks: Sequence[tuple[str, str]] | None = None
+    ) -> str:
+        """Launch a run of these assets, with their checks or with those that are named; returns its id."""
+        selection: dict[str, Any] = {"assetSelection": [{"path": name.split("/")} for name in assets]}
+        if checks is not None:
+            selection["assetCheckSelection"] = [
+                {"assetKey": {"path": asset.split("/")}, "name": name} for asset, name in checks
+            ]
+        params = {
+            "selector": {**SELECTOR, "pipelineName": "__ASSET_JOB", **selection},
+            "runConfigData": {},
+            "executionMetadata": {"tags": [{"key": "dagster/partition", "value": partition}]},
+        }
+        answer = self.ask(LAUNCH, params=params)["launchRun"]
+        assert answer["__typename"] == "LaunchRunSuccess", answer
+        return str(answer["run"]["runId"])
+
     def backfill(self, assets: Sequence[str], partitions: Sequence[str]) -> str:
         """Launch a backfill; returns its id."""
         params = {

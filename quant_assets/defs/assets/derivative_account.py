@@ -3,13 +3,13 @@
 Here: coverage, ages, what was spent, and what counts as degraded. Not here: the asset (derivatives.py).
 """
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import dagster as dg
 import pandas as pd
 
+from quant_assets.defs.checks import WindowResult, window_check
 from quant_assets.defs.partitions import Tables
 from quant_assets.derivatives.datasets import DATASETS, Dataset
 from quant_assets.derivatives.report import RefreshReport
@@ -30,17 +30,16 @@ CHECKS_OF_OPEN_INTEREST: Final[Mapping[str, str]] = {
     "not_all_zero": "At most half of what is known is 0: an open interest of 0 is a fault more often than a fact.",
 }
 
-CHECK_SPECS: Final = [
-    *(
-        dg.AssetCheckSpec(name, asset=dataset, description=description)
-        for dataset in DATASETS
-        for name, description in CHECKS.items()
-    ),
-    *(
-        dg.AssetCheckSpec(name, asset="open_interest", description=description)
-        for name, description in CHECKS_OF_OPEN_INTEREST.items()
-    ),
-]
+CHECK_SPECS: Final = {
+    dataset: [
+        window_check(dataset, name, description)
+        for name, description in {
+            **CHECKS,
+            **(CHECKS_OF_OPEN_INTEREST if dataset == "open_interest" else {}),
+        }.items()
+    ]
+    for dataset in DATASETS
+}
 
 Metadata = dict[str, dg.MetadataValue | int | float | str]
 
@@ -81,44 +80,41 @@ def refresh_account(report: RefreshReport, dataset: Dataset, seconds: float) -> 
     }
 
 
-def checks(tables: Tables, dataset: Dataset, report: RefreshReport) -> Iterator[dg.AssetCheckResult]:
-    """Give the results of a dataset's checks, over all windows of the run; the worst window decides."""
-    coverages = {key: _coverage(table) for key, table in tables.items()}
-    medians = {key: float(_ages(table, Window.of_key(key)).median()) for key, table in tables.items()}
-    worst = min(coverages, key=lambda key: coverages[key])
-    yield _result(dataset, "coverage", coverages[worst] >= COVERAGE_EXPECTED, coverage=coverages[worst], window=worst)
-    known = {key: median for key, median in medians.items() if not math.isnan(median)}
-    oldest = max(known, key=lambda key: known[key], default="")
-    yield _result(
-        dataset,
-        "age",
-        len(known) == len(tables) and known[oldest] <= OLDEST_OI_SECONDS,
-        windows_without_data=len(tables) - len(known),
-        **({"median_age_seconds": known[oldest]} if known else {}),
-    )
+def checks(
+    tables: Tables, dataset: Dataset, refreshes: Mapping[str, Mapping[str, Any]]
+) -> Iterator[tuple[dg.AssetCheckSpec, dict[str, WindowResult]]]:
+    """Give a dataset's checks with their results by window.
+
+    `refreshes` holds the report of the refresh behind each window, as plain types.
+    """
+    results = {key: _results(table, Window.of_key(key), dataset, refreshes[key]) for key, table in tables.items()}
+    for spec in CHECK_SPECS[dataset]:
+        yield spec, {key: of_window[spec.name] for key, of_window in results.items()}
+
+
+def _results(
+    table: pd.DataFrame, window: Window, dataset: Dataset, refreshed: Mapping[str, Any]
+) -> dict[str, WindowResult]:
+    """Return the results of all checks of one window's table."""
+    coverage, ages = _coverage(table), _ages(table, window)
+    median = {"median_age_seconds": float(ages.median())} if len(ages) else {}
+    results = {
+        "coverage": WindowResult(coverage >= COVERAGE_EXPECTED, {"coverage": coverage}),
+        "age": WindowResult(bool(len(ages)) and ages.median() <= OLDEST_OI_SECONDS, {"known": len(ages), **median}),
+    }
     if dataset == "open_interest":
-        yield _result(
-            dataset,
-            "refresh",
-            report.stopped in {"", "out_of_time"} and not any(account.failed for account in report.datasets.values()),
-            stopped=report.stopped or "no",
-            problems=dg.MetadataValue.json(report.problems[:SHOWN_PROBLEMS]),
-        )
-        values = pd.concat([table["value"] for table in tables.values()]).dropna()
+        failed = any(account["failed"] for account in refreshed["datasets"].values())
+        values = table["value"].dropna()
         zeros = float((values == 0).mean()) if len(values) else 0.0
-        yield _result(dataset, "not_all_zero", zeros <= ZEROS_ALLOWED, zeros=zeros, known=len(values))
-
-
-def _result(
-    dataset: Dataset, name: str, passed: bool, **metadata: dg.MetadataValue[Any] | float | str
-) -> dg.AssetCheckResult:
-    return dg.AssetCheckResult(
-        asset_key=dataset,
-        check_name=name,
-        passed=bool(passed),
-        severity=dg.AssetCheckSeverity.WARN,
-        metadata=metadata,
-    )
+        results["refresh"] = WindowResult(
+            refreshed["stopped"] in {"", "out_of_time"} and not failed,
+            {
+                "stopped": refreshed["stopped"] or "no",
+                "problems": dg.MetadataValue.json(refreshed["problems"][:SHOWN_PROBLEMS]),
+            },
+        )
+        results["not_all_zero"] = WindowResult(zeros <= ZEROS_ALLOWED, {"zeros": zeros, "known": len(values)})
+    return results
 
 
 def _ages(table: pd.DataFrame, window: Window) -> pd.Series:

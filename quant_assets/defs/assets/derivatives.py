@@ -6,6 +6,7 @@ the provider's sake: what could not be had is carried forward with its age, and 
 
 import time
 from collections.abc import Collection, Iterator, Mapping
+from typing import Any
 
 import dagster as dg
 import orjson
@@ -15,6 +16,7 @@ from quant_assets.clock import Clock
 from quant_assets.coinalyze.errors import BudgetUnusable
 from quant_assets.defs import columns
 from quant_assets.defs.assets.derivative_account import CHECK_SPECS, checks, refresh_account, table_account
+from quant_assets.defs.checks import Evaluated, window_results
 from quant_assets.defs.conditions import FILLS_ITS_GAPS, FRESH_FOR_A_WINDOW
 from quant_assets.defs.io_managers import OPTIONAL
 from quant_assets.defs.partitions import FOUR_HOURS, WINDOWS, Tables, windows_of
@@ -76,7 +78,7 @@ class RefreshConfig(dg.Config):
         )
         for dataset in DATASETS
     },
-    check_specs=CHECK_SPECS,
+    check_specs=[spec for specs in CHECK_SPECS.values() for spec in specs],
 )
 def derivatives(
     context: dg.AssetExecutionContext,
@@ -90,13 +92,16 @@ def derivatives(
     strategies: dg.ResourceParam[Strategies],
     progress: dg.ResourceParam[Progress],
     clock: dg.ResourceParam[Clock],
-) -> Iterator[dg.Output[Tables] | dg.AssetCheckResult]:
+) -> Iterator[dg.Output[Tables] | Evaluated]:
     """Ask for what is due, and lay down what is known."""
     started = time.perf_counter()
     coinalyze.require_origin()
     windows = windows_of(context)
     last = windows[-1]
     selected = [dataset for dataset in DATASETS if dataset in context.op_execution_context.selected_output_names]
+    # A check may be run without its asset: it looks at what is stored.
+    checked = {key.asset_key.to_user_string() for key in context.selected_asset_check_keys}
+    shown = [dataset for dataset in DATASETS if dataset in {*selected, *checked}]
     now = clock.now()
     rules, policy, judges = market_rules.load(), cadences.load(), list(strategies.load().values())
 
@@ -113,29 +118,32 @@ def derivatives(
     since_ms = float(symbol_map["market_list_at_ms"].max()) if len(symbol_map) else 0.0
     try:
         with coinalyze.client(clock) as client, coinalyze.store() as store:
-            _, report = refresh(
-                store,
-                client,
-                resolve_chosen,
-                last,
-                first=windows[0],
-                since_ms=since_ms,
-                datasets=selected,
-                deadline=clock.steady()
-                + _seconds_allowed(
-                    last, clock.seconds(), config.max_wait_seconds, is_backfill=BACKFILL_TAG in context.run.tags
-                ),
-                policy=policy,
-                clock=clock.seconds,
-                interest=lambda: market_interest(features_table(candles, symbol_map, {}, last), judges),
-                progress=progress,
-            )
+            report = RefreshReport()
+            if selected:
+                _, report = refresh(
+                    store,
+                    client,
+                    resolve_chosen,
+                    last,
+                    first=windows[0],
+                    since_ms=since_ms,
+                    datasets=selected,
+                    deadline=clock.steady()
+                    + _seconds_allowed(
+                        last, clock.seconds(), config.max_wait_seconds, is_backfill=BACKFILL_TAG in context.run.tags
+                    ),
+                    policy=policy,
+                    clock=clock.seconds,
+                    interest=lambda: market_interest(features_table(candles, symbol_map, {}, last), judges),
+                    progress=progress,
+                )
+                _keep(report, store, last)
             final_map = resolve(store.empty_twice(since_ms))
             tables = {
                 dataset: {window.key: snapshot(store, final_map, dataset, window) for window in windows}
-                for dataset in selected
+                for dataset in shown
             }
-            _keep(report, store, last)
+            stored = {} if selected else _stored_reports(store, windows)
     except (StoreError, BudgetUnusable) as error:
         # The feed goes on without: nothing is known then, which the checks and the ages show.
         report = RefreshReport(
@@ -143,19 +151,24 @@ def derivatives(
         )
         tables = {
             dataset: {window.key: snapshot(None, symbol_map, dataset, window) for window in windows}
-            for dataset in selected
+            for dataset in shown
         }
+        stored = {}
     for problem in report.problems:
         context.log.warning(problem)
     seconds = time.perf_counter() - started
+    refreshes = {**{window.key: report.as_dict() for window in windows}, **stored}
     for dataset, by_window in tables.items():
-        for window in windows:
-            account = table_account(by_window[window.key], window)
-            if window is last:  # what was spent is told once
-                account |= refresh_account(report, dataset, seconds)
-            context.add_asset_metadata(account, asset_key=dataset, partition_key=window.key)
-        yield dg.Output(by_window, dataset)
-        yield from checks(by_window, dataset, report)
+        if dataset in selected:
+            for window in windows:
+                account = table_account(by_window[window.key], window)
+                if window is last:  # what was spent is told once
+                    account |= refresh_account(report, dataset, seconds)
+                context.add_asset_metadata(account, asset_key=dataset, partition_key=window.key)
+            yield dg.Output(by_window, dataset)
+        for spec, results in checks(by_window, dataset, refreshes):
+            if dataset in selected or spec.key in context.selected_asset_check_keys:
+                yield from window_results(context, spec, results)
 
 
 def _keep(report: RefreshReport, store: DerivativesStore, window: Window) -> None:
@@ -165,6 +178,12 @@ def _keep(report: RefreshReport, store: DerivativesStore, window: Window) -> Non
     except StoreError as error:
         report.stopped = "store"
         report.problems.append(str(error))
+
+
+def _stored_reports(store: DerivativesStore, windows: Collection[Window]) -> dict[str, Any]:
+    """Return the accounts of the last refreshes of these windows, as plain types, by the window's key."""
+    reports = {window.key: store.report(window.key) for window in windows}
+    return {key: orjson.loads(report) for key, report in reports.items() if report is not None}
 
 
 def _seconds_allowed(last: Window, now: float, max_wait_seconds: float, *, is_backfill: bool) -> float:

@@ -7,6 +7,7 @@ import dagster as dg
 import numpy as np
 import pandas as pd
 
+from quant_assets.defs.checks import Evaluated, WindowResult, window_check, window_results
 from quant_assets.defs.partitions import Tables
 
 #: Candle folders keep the files of delisted markets, and new listings are short: of 317 real markets 27 % could not be
@@ -21,44 +22,25 @@ CHECKS: Final[Mapping[str, str]] = {
     "with_open_interest": "Of the markets that have a symbol for open interest, 80 % have its z-score.",
     "finite": "No infinity in any column; what is unknown is empty.",
 }
-CHECK_SPECS: Final = [
-    dg.AssetCheckSpec(name, asset="features", description=description) for name, description in CHECKS.items()
-]
+CHECK_SPECS: Final = {name: window_check("features", name, description) for name, description in CHECKS.items()}
 
 
-def checks(tables: Tables) -> Iterator[dg.AssetCheckResult]:
-    """Give the results of the checks over all windows of a run (at least one); the worst window decides."""
-    unusable = {key: _unusable_share(table) for key, table in tables.items()}
-    worst = max(unusable, key=lambda key: unusable[key])
-    yield _result("unusable", unusable[worst] <= MAX_UNUSABLE_SHARE, worst, share=unusable[worst])
-    known = {key: _open_interest_share(table) for key, table in tables.items()}
-    worst = min(known, key=lambda key: known[key])
-    yield _result("with_open_interest", known[worst] >= MIN_OPEN_INTEREST_SHARE, worst, share=known[worst])
-    infinite = {key: _infinities(table) for key, table in tables.items()}
-    worst = max(infinite, key=lambda key: sum(infinite[key].values()))
-    yield _result(
-        "finite",
-        not infinite[worst],
-        worst,
-        severity=dg.AssetCheckSeverity.ERROR,
-        infinite=dg.MetadataValue.json(infinite[worst]),
-    )
+def checks(context: dg.AssetExecutionContext, tables: Tables) -> Iterator[Evaluated]:
+    """Give the results of the checks for each window of a run."""
+    results = {key: _results(table) for key, table in tables.items()}
+    for name, spec in CHECK_SPECS.items():
+        severity = dg.AssetCheckSeverity.ERROR if name == "finite" else dg.AssetCheckSeverity.WARN
+        yield from window_results(context, spec, {key: found[name] for key, found in results.items()}, severity)
 
 
-def _result(
-    name: str,
-    passed: bool,
-    window: str,
-    severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.WARN,
-    **metadata: float | dg.JsonMetadataValue,
-) -> dg.AssetCheckResult:
-    return dg.AssetCheckResult(
-        asset_key="features",
-        check_name=name,
-        passed=bool(passed),
-        severity=severity,
-        metadata={"window": window, **metadata},
-    )
+def _results(table: pd.DataFrame) -> dict[str, WindowResult]:
+    """Return the results of all checks of one window's table."""
+    unusable, known, infinite = _unusable_share(table), _open_interest_share(table), _infinities(table)
+    return {
+        "unusable": WindowResult(unusable <= MAX_UNUSABLE_SHARE, {"share": unusable}),
+        "with_open_interest": WindowResult(known >= MIN_OPEN_INTEREST_SHARE, {"share": known}),
+        "finite": WindowResult(not infinite, {"infinite": dg.MetadataValue.json(infinite)}),
+    }
 
 
 def _unusable_share(table: pd.DataFrame) -> float:

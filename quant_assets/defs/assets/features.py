@@ -8,6 +8,7 @@ import pandas as pd
 
 from quant_assets.defs import columns
 from quant_assets.defs.assets.feature_checks import CHECK_SPECS, checks
+from quant_assets.defs.checks import Evaluated
 from quant_assets.defs.conditions import FOLLOWS_ITS_INPUTS, FRESH_FOR_A_WINDOW
 from quant_assets.defs.io_managers import CARRIED_FORWARD
 from quant_assets.defs.partitions import FOUR_HOURS, WINDOWS, Tables, windows_of
@@ -32,7 +33,7 @@ from quant_assets.signals import features_table
         "end alone. A dataset that is missing is taken from the newest window before; what is not known stays empty."
     ),
     metadata=columns.schema(columns.FEATURE_COLUMNS),
-    check_specs=CHECK_SPECS,
+    check_specs=list(CHECK_SPECS.values()),
 )
 def features(
     context: dg.AssetExecutionContext,
@@ -43,7 +44,7 @@ def features(
     long_short_ratio: Tables,
     liquidations: Tables,
     progress: dg.ResourceParam[Progress],
-) -> Iterator[dg.Output[Tables] | dg.AssetCheckResult]:
+) -> Iterator[dg.Output[Tables] | Evaluated]:
     """Compute the features of every market, window by window."""
     known = {
         "open_interest": open_interest,
@@ -66,4 +67,4 @@ def features(
             partition_key=window.key,
         )
     yield dg.Output(tables)
-    yield from checks(tables)
+    yield from checks(context, tables)

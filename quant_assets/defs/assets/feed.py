@@ -12,6 +12,7 @@ import pandas as pd
 from quant_assets.clock import Clock
 from quant_assets.defs import newest_window
 from quant_assets.defs.assets.feed_summary import summary
+from quant_assets.defs.checks import Evaluated, WindowResult, window_check, window_results
 from quant_assets.defs.conditions import FOLLOWS_ITS_INPUTS, FRESH_FOR_A_WINDOW
 from quant_assets.defs.partitions import FOUR_HOURS, WINDOWS, Tables, windows_of
 from quant_assets.defs.pools import ANALYSIS
@@ -24,6 +25,15 @@ from quant_assets.windows import Window
 
 #: Where another run is writing the same window, a moment later everything fits together again.
 SETTLING_SECONDS = 2.0
+
+
+CONTRACT = window_check(
+    "master_feed",
+    "contract",
+    "The feed is valid by its JSON Schema, with no NaN, and signals = markets x strategies. One that is not is neither "
+    "kept nor published.",
+    blocking=True,
+)
 
 
 def feed_asset(strategies: Sequence[Strategy]) -> dg.AssetsDefinition:
@@ -45,18 +55,7 @@ def feed_asset(strategies: Sequence[Strategy]) -> dg.AssetsDefinition:
             "One JSON object with a signal for every market and strategy, best first, and the window's statistics. "
             "Held against its schema, then published as `master_feed.json`, which only the newest window replaces."
         ),
-        check_specs=[
-            dg.AssetCheckSpec(
-                "contract",
-                asset="master_feed",
-                description=(
-                    "The feed is valid by its JSON Schema, with no NaN, and signals = markets x strategies. One that "
-                    "is not is neither kept nor published."
-                ),
-                blocking=True,
-            ),
-            newest_window.CHECK_SPEC,
-        ],
+        check_specs=[CONTRACT, newest_window.CHECK_SPEC],
     )
     def master_feed(
         context: dg.AssetExecutionContext,
@@ -67,9 +66,10 @@ def feed_asset(strategies: Sequence[Strategy]) -> dg.AssetsDefinition:
         lake: dg.ResourceParam[Lake],
         clock: dg.ResourceParam[Clock],
         **signals: Tables,
-    ) -> Iterator[dg.Output[dict[str, bytes]] | dg.AssetCheckResult]:
+    ) -> Iterator[dg.Output[dict[str, bytes]] | Evaluated]:
         chosen: dict[str, StoredFeed] = {}
-        problems: list[str] = []
+        contract: dict[str, WindowResult] = {}
+        broken: list[str] = []
         accounts: dict[str, dict[str, Any]] = {}
         windows = windows_of(context)
         newest = windows[-1]
@@ -93,7 +93,9 @@ def feed_asset(strategies: Sequence[Strategy]) -> dg.AssetsDefinition:
             made = StoredFeed(
                 orjson.dumps(feed), window, feed["stats"]["candles"]["newest_close_ms"], feed["published_at_ms"]
             )
-            problems += [f"{window.key}: {problem}" for problem in feed_problems(made.content)]
+            problems = feed_problems(made.content)
+            contract[window.key] = WindowResult(not problems, {"problems": dg.MetadataValue.json(problems)})
+            broken += [f"{window.key}: {problem}" for problem in problems]
             stays = standing is not None and standing.has_newer_candles(made)
             chosen[window.key] = standing if standing is not None and stays else made
             accounts[window.key] = {
@@ -102,13 +104,9 @@ def feed_asset(strategies: Sequence[Strategy]) -> dg.AssetsDefinition:
                 "replaces_stored": not stays,
                 "seconds": time.perf_counter() - started,
             }
-        yield dg.AssetCheckResult(
-            check_name="contract",
-            passed=not problems,
-            metadata={"windows": len(windows), "problems": dg.MetadataValue.json(problems)},
-        )
-        if problems:
-            raise dg.Failure(f"the feed breaks its contract and is not published: {problems[0]}", allow_retries=False)
+        if broken:
+            yield from window_results(context, CONTRACT, contract, dg.AssetCheckSeverity.ERROR)
+            raise dg.Failure(f"the feed breaks its contract and is not published: {broken[0]}", allow_retries=False)
         publication = publish(chosen[newest.key], path, clock.now())
         if not accounts[newest.key]["replaces_stored"]:
             publication = Publication.NEWER_CANDLES
@@ -119,7 +117,8 @@ def feed_asset(strategies: Sequence[Strategy]) -> dg.AssetsDefinition:
         for key, account in accounts.items():
             context.add_asset_metadata(account, partition_key=key)
         yield dg.Output({key: feed.content for key, feed in chosen.items()})
-        yield newest_window.check_result(lake, clock.now())
+        yield from window_results(context, CONTRACT, contract, dg.AssetCheckSeverity.ERROR)
+        yield from newest_window.check_results(context, lake, clock.now())
 
     return master_feed
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from quant_assets.defs import columns
+from quant_assets.defs.checks import Evaluated, WindowResult, window_check, window_results
 from quant_assets.defs.conditions import FOLLOWS_ITS_INPUTS, FRESH_FOR_A_WINDOW
 from quant_assets.defs.partitions import FOUR_HOURS, WINDOWS, Tables, windows_of
 from quant_assets.defs.pools import ANALYSIS
@@ -17,6 +18,8 @@ SHOWN_FAILURES = 5
 
 def signal_asset(strategy: Strategy) -> dg.AssetsDefinition:
     """Return the asset `signals/KEY` of a strategy."""
+
+    judged = window_check(["signals", strategy.key], "judged", "The strategy failed on no market.")
 
     @dg.asset(
         key=["signals", strategy.key],
@@ -30,21 +33,18 @@ def signal_asset(strategy: Strategy) -> dg.AssetsDefinition:
         pool=ANALYSIS,
         description=f"{strategy.description} One row a market: bias, action, score with its parts, setup or reason.",
         metadata=columns.schema(columns.signal_columns(strategy)),
-        check_specs=[
-            dg.AssetCheckSpec(
-                "judged", asset=["signals", strategy.key], description="The strategy failed on no market."
-            )
-        ],
+        check_specs=[judged],
     )
     def signals(
         context: dg.AssetExecutionContext, features: Tables, strategies: dg.ResourceParam[Strategies]
-    ) -> Iterator[dg.Output[Tables] | dg.AssetCheckResult]:
+    ) -> Iterator[dg.Output[Tables] | Evaluated]:
         tables: Tables = {}
-        failures: list[str] = []
+        results: dict[str, WindowResult] = {}
         judge = strategies.load()[strategy.key]
         windows = windows_of(context)
         for window in windows:
-            started, failed_before = time.perf_counter(), len(failures)
+            started = time.perf_counter()
+            failures: list[str] = []
             table = tables[window.key] = run_strategy(judge, features[window.key], failures.append)
             actions = table["action"].value_counts()
             context.add_asset_metadata(
@@ -53,21 +53,20 @@ def signal_asset(strategy: Strategy) -> dg.AssetsDefinition:
                     **{action: int(actions.get(action, 0)) for action in ("LONG", "SHORT", "WAIT")},
                     **({"best_score": float(table["score"].max())} if len(table) else {}),
                     "parameters": dg.MetadataValue.json(parameters_of(judge)),
-                    "failures": dg.MetadataValue.json(failures[failed_before:][:SHOWN_FAILURES]),
+                    "failures": dg.MetadataValue.json(failures[:SHOWN_FAILURES]),
                     "seconds": time.perf_counter() - started,
                 },
                 partition_key=window.key,
             )
+            first = failures[:SHOWN_FAILURES]
+            results[window.key] = WindowResult(
+                not failures, {"failures": len(failures), "first": dg.MetadataValue.json(first)}
+            )
+            for failure in first:
+                context.log.warning(failure)
         # Dagster shows the lineage of the newest materialization.
         context.add_asset_metadata(columns.lineage(strategy), partition_key=windows[-1].key)
-        for failure in failures[:SHOWN_FAILURES]:
-            context.log.warning(failure)
         yield dg.Output(tables)
-        yield dg.AssetCheckResult(
-            check_name="judged",
-            passed=not failures,
-            severity=dg.AssetCheckSeverity.WARN,
-            metadata={"failures": len(failures), "first": dg.MetadataValue.json(failures[:SHOWN_FAILURES])},
-        )
+        yield from window_results(context, judged, results)
 
     return signals
