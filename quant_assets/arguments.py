@@ -5,8 +5,10 @@ Here: the environment, moments, lengths of time, folders, strategies. Not here: 
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
+import warnings
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -81,7 +83,7 @@ def read_hours(text: str) -> float:
     return float(number)
 
 
-def read_window(as_of: str) -> Window:
+def read_window(as_of: str, option: str = "--as-of") -> Window:
     """Return the last window complete at a moment, now for none; ends the program for any other input."""
     now = datetime.now(UTC)
     if not as_of:
@@ -89,12 +91,12 @@ def read_window(as_of: str) -> Window:
     try:
         window = Window.last_complete(parse_moment(as_of))
     except WindowError as error:
-        refuse(f"--as-of: {error}")
+        refuse(f"{option}: {error}")
     if window.end > now:
-        refuse(f"--as-of {as_of} lies in the future; the last complete window is {Window.last_complete(now).key}")
+        refuse(f"{option} {as_of} lies in the future; the last complete window is {Window.last_complete(now).key}")
     first = Window.of_key(FIRST_WINDOW)
     if window < first:
-        refuse(f"--as-of {as_of} lies before the first window, which ends at {(first.start + LENGTH).isoformat()}")
+        refuse(f"{option} {as_of} lies before the first window, which ends at {(first.start + LENGTH).isoformat()}")
     return window
 
 
@@ -161,6 +163,12 @@ def _near(text: str, names: Iterable[str]) -> list[str]:
     """Return at most five names that are like a text, without regard to case, the likest first."""
     written = {name.casefold(): name for name in sorted(names)}
     return [written[name] for name in get_close_matches(text.casefold(), written, n=MAX_NEAR_NAMES)]
+
+
+def quiet_dagster() -> None:
+    """Keep Dagster's notices about previews and betas off the terminal; runs and events are in its instance."""
+    warnings.filterwarnings("ignore", module=r"dagster(\..*)?")
+    logging.getLogger("dagster").setLevel(logging.CRITICAL)
 
 
 def warn_without_key(settings: Settings) -> None:

@@ -1,4 +1,4 @@
-"""The command line: `quant-assets demo | scan | plan | resolve | serve | emulator`.
+"""The command line: `quant-assets demo | scan | replay | plan | resolve | serve | emulator`.
 
 Here: arguments, exit codes and what is printed where. Results go to stdout, everything else to stderr. Not here:
 the work; each command checks its input, calls it, and shows what came of it.
@@ -14,7 +14,6 @@ import shlex
 import signal
 import sys
 import time
-import warnings
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -28,6 +27,7 @@ from quant_assets.arguments import (
     check_folder,
     create_data_folder,
     environment_of_command,
+    quiet_dagster,
     read_hours,
     read_selection,
     read_settings,
@@ -37,6 +37,7 @@ from quant_assets.arguments import (
     say,
     warn_without_key,
 )
+from quant_assets.replay_command import replay
 from quant_assets.settings import Settings, SettingsError
 from quant_assets.streams import make_streams_fit
 from quant_assets.windows import Window
@@ -114,6 +115,9 @@ def scan(
         raise typer.Exit(KEY_REFUSED)
 
 
+app.command()(replay)
+
+
 @app.command()
 def demo(as_json: Json = False) -> None:
     """Scan a simulated market: no key, no network, nothing to prepare."""
@@ -165,7 +169,7 @@ def plan(
     if plot is not None and (plot.suffix != ".html" or not plot.absolute().parent.is_dir()):
         refuse(f"--plot {plot}: name an .html file in a folder that exists")
     warn_without_key(settings)
-    _quiet_dagster()
+    quiet_dagster()
     from quant_assets.planning import plan_refresh, simulate_refresh, simulation_account  # noqa: PLC0415
     from quant_assets.terminal import plan_lines, shown_progress  # noqa: PLC0415
 
@@ -209,7 +213,7 @@ def resolve(
         refuse("a market has a symbol and an exchange, such as: quant-assets resolve BTCUSDT BINANCE")
     settings = read_settings(fetches=True)
     check_files(settings)
-    _quiet_dagster()
+    quiet_dagster()
     market = pd.DataFrame({"exchange": [exchange], "symbol": [symbol]})
     symbol_map, problem = map_that_serves(settings, market, datetime.now(UTC))
     warn_without_key(settings)
@@ -278,7 +282,7 @@ def _run(settings: Settings, folder: Path, window: Window, max_wait: float, exch
     """Run a scan with its progress shown; a failed run ends the program with the step's message."""
     from quant_assets.terminal import shown_progress  # noqa: PLC0415
 
-    _quiet_dagster()
+    quiet_dagster()
     from quant_assets.scan import ScanFailed, StaleCandles, run_scan  # noqa: PLC0415
 
     try:
@@ -315,11 +319,3 @@ def _show(feed: dict[str, Any], result: ScanResult, path: Path, *, as_json: bool
     from quant_assets.terminal import print_scan, print_summary  # noqa: PLC0415
 
     (print_summary if as_json else print_scan)(feed, path, result.api, result.elapsed_seconds)
-
-
-def _quiet_dagster() -> None:
-    """Keep Dagster's notices about previews and betas off the terminal; runs and events are in its instance."""
-    import logging  # noqa: PLC0415
-
-    warnings.filterwarnings("ignore", module=r"dagster(\..*)?")
-    logging.getLogger("dagster").setLevel(logging.CRITICAL)

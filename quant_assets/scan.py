@@ -89,7 +89,7 @@ def run_scan(
     started = time.monotonic()
     if not settings.feed_path.is_file():
         _refuse_stale_candles(folder, window, progress)
-    with _told_of_a_full_disk(settings), open_instance(settings) as instance, _alone(settings, progress):
+    with translate_disk_errors(settings), open_instance(settings) as instance, scan_lock(settings, progress):
         definitions = build_definitions(settings, progress)
         list_seconds = min(max(max_wait_seconds, LEAST_LIST_SECONDS), MOST_LIST_SECONDS)
         listed = fetch_market_list_if_due(settings, definitions, instance, list_seconds)
@@ -109,7 +109,7 @@ def run_scan(
             },
         )
         if not result.success:
-            message, metadata = _failure(result)
+            message, metadata = step_failure(result)
             if metadata.get("error") == STALE_CANDLES:
                 raise StaleCandles(message, metadata.get("as_of", ""))
             raise ScanFailed(message)
@@ -219,7 +219,7 @@ def fetch_market_list_if_due(
     if result.success:
         metadata = _materialized(result)["coinalyze_markets"]
         return MarketListRun.of({name: value.value for name, value in metadata.items()})
-    message, spent = _failure(result)
+    message, spent = step_failure(result)
     return MarketListRun.of(
         spent, f"market list: {message}; {_served_instead(settings)}", key_refused=spent.get("error") == "KeyRefused"
     )
@@ -232,7 +232,7 @@ def _served_instead(settings: Settings) -> str:
 
 
 @contextmanager
-def _alone(settings: Settings, progress: Progress) -> Iterator[None]:
+def scan_lock(settings: Settings, progress: Progress) -> Iterator[None]:
     """Wait until no other command scans into this data folder: its tables of candles are one, whichever was the folder.
 
     What it was waited for has refreshed the same store, so little is left to ask for.
@@ -251,7 +251,7 @@ def _alone(settings: Settings, progress: Progress) -> Iterator[None]:
 
 
 @contextmanager
-def _told_of_a_full_disk(settings: Settings) -> Iterator[None]:
+def translate_disk_errors(settings: Settings) -> Iterator[None]:
     """Say which folder it is where Dagster could not write its records. Raises ScanFailed then."""
     try:
         yield
@@ -286,7 +286,7 @@ def market_list_is_due(settings: Settings, now: datetime) -> bool:
     return not 0 <= age < MARKET_LIST_MAX_AGE.total_seconds()  # one of the future was fetched by a wrong clock
 
 
-def _failure(result: dg.ExecuteInProcessResult) -> tuple[str, Mapping[str, Any]]:
+def step_failure(result: dg.ExecuteInProcessResult) -> tuple[str, Mapping[str, Any]]:
     """Return the message of the first step that failed, and the metadata that it left."""
     for event in result.all_events:
         if event.is_step_failure:

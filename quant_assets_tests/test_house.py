@@ -15,8 +15,8 @@ PACKAGE = Path(__file__).parents[1] / "quant_assets"
 FLOORS = (
     ("__main__",),
     ("cli",),
-    ("planning", "serving"),
-    ("mapping",),
+    ("planning", "serving", "replay_command"),
+    ("mapping", "replay"),
     ("scan", "terminal", "plots", "arguments"),
     ("signal_tables",),
     ("definitions", "instance"),
@@ -33,7 +33,7 @@ FLOORS = (
     ("windows", "progress", "files", "clock", "processes", "streams", "texts", "user_files"),
 )
 ROOMS = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
-KNOWS_DAGSTER = {"defs", "definitions", "instance", "scan"}
+KNOWS_DAGSTER = {"defs", "definitions", "instance", "replay", "scan"}
 RUNS_WHAT_IT_READS = {"pickle", "cPickle", "_pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "code"} | {
     *("runpy", "imp", "importlib.util", "importlib.machinery", "builtins"),
     *("read_pickle", "to_pickle", "unsafe_load", "full_load", "Loader", "UnsafeLoader"),
