@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PORT := 3001
 DOMAIN := quant_assets/coinalyze/*,quant_assets/markets/*,quant_assets/derivatives/*,quant_assets/signals/*,quant_assets/feed/*,quant_assets/dashboard/*
 
 .PHONY: help setup demo serve ui test lint types tests coverage speed chaos fuzz soak bench audit lock clean
@@ -9,7 +10,7 @@ DOMAIN := quant_assets/coinalyze/*,quant_assets/markets/*,quant_assets/derivativ
 help:
 	@echo "make demo   scan a simulated market, from nothing"
 	@echo "make serve  the dashboard on http://127.0.0.1:3000"
-	@echo "make ui     Dagster's UI on http://127.0.0.1:3001"
+	@echo "make ui     Dagster's UI on http://127.0.0.1:3001 (PORT=3001)"
 	@echo "make test   lint, types, tests and coverage"
 	@echo "make chaos  the fault suite in its long form (SEED=1)"
 	@echo "make fuzz   look for inputs that break a promise (TARGET=candle_bytes SECONDS=60)"
@@ -38,14 +39,21 @@ demo: setup
 serve: setup
 	@exec $(BIN)/quant-assets serve
 
-# The instance is the one that the command line uses, so that the UI shows its runs.
+# The instance is the one that the command line uses, so that the UI shows its runs. Dagster is started in its home, as
+# it warns of a dagster.yaml in any other folder; what is given relative to this folder stays so.
 ui: setup
-	@set -a; [ ! -f .env ] || . ./.env; set +a; \
-	export DAGSTER_HOME="$${DAGSTER_HOME:-$${QUANT_DATA_DIR:-$(CURDIR)/data}/dagster}"; \
+	@set -a; [ ! -f .env ] || . ./.env; \
+	QUANT_DATA_DIR="$${QUANT_DATA_DIR:-data}"; \
+	for name in QUANT_DATA_DIR QUANT_CANDLES_DIR QUANT_BUDGET_DIR; do \
+		eval "folder=\$$$$name"; case "$$folder" in ''|/*|'~'*) ;; *) eval "$$name=\$$PWD/\$$folder";; esac; \
+	done; \
+	DAGSTER_HOME="$${DAGSTER_HOME:-$$QUANT_DATA_DIR/dagster}"; set +a; \
 	mkdir -p "$$DAGSTER_HOME" && DAGSTER_HOME=$$(cd "$$DAGSTER_HOME" && pwd) && { [ -f "$$DAGSTER_HOME/dagster.yaml" ] || { \
 		cat dagster.yaml quant_assets/defs/sqlite_storage.yaml >"$$DAGSTER_HOME/dagster.yaml.new" && \
 		mv "$$DAGSTER_HOME/dagster.yaml.new" "$$DAGSTER_HOME/dagster.yaml"; }; } && \
-	exec $(BIN)/dagster dev --host 127.0.0.1 --port 3001
+	dagster="$$(cd $(BIN) && pwd)/dagster" && root="$$PWD" && cd "$$DAGSTER_HOME" && \
+	echo "Dagster's UI: http://127.0.0.1:$(PORT)" && \
+	exec "$$dagster" dev --host 127.0.0.1 --port $(PORT) --workspace "$$root/workspace.yaml" --log-level warning
 
 test: lint types tests coverage speed
 
