@@ -6,6 +6,9 @@
 from __future__ import annotations
 
 import gc
+import os
+from collections.abc import Collection
+from typing import Final
 
 import dagster as dg
 
@@ -38,12 +41,26 @@ from quant_assets.progress import Progress, silent
 from quant_assets.settings import WEBHOOK_VARIABLE, Settings
 from quant_assets.signals import discover_strategies
 
+#: Keys of the strategies of a code location. The processes that it starts for runs inherit it: they discover strategies
+#: anew, and one that was installed since has no place in the graph that the runs were planned by.
+LOADED_STRATEGIES: Final = "QUANT_ASSETS_LOADED_STRATEGIES"
+
 
 def build_definitions(
-    settings: Settings, progress: Progress = silent, clock: Clock = SYSTEM, *, origin_problem: str = ""
+    settings: Settings,
+    progress: Progress = silent,
+    clock: Clock = SYSTEM,
+    *,
+    loaded: Collection[str] | None = None,
+    origin_problem: str = "",
 ) -> dg.Definitions:
-    """Put everything together for these settings; runs that would fetch or resolve fail with `origin_problem`."""
-    strategies = discover_strategies().strategies
+    """Put everything together for these settings; with the strategies of these keys alone, where they are given.
+
+    Runs that would fetch or resolve fail with `origin_problem`, where there is one.
+    """
+    found = discover_strategies().strategies
+    strategies = [strategy for strategy in found if loaded is None or strategy.key in loaded]
+    not_loaded = [strategy.name for strategy in found if strategy not in strategies]
     lake = Lake(settings.lake_dir)
     return dg.Definitions(
         assets=dg.with_source_code_references(
@@ -54,7 +71,7 @@ def build_definitions(
                 derivatives,
                 features,
                 *(signal_asset(strategy) for strategy in strategies),
-                feed_asset(strategies),
+                feed_asset(strategies, not_loaded),
                 disk_use,
             ]
         ),
@@ -81,7 +98,7 @@ def build_definitions(
             ),
             "candle_folder": CandleFolder(path=str(settings.candle_folder)),
             "market_rules": MarketRules(path=str(settings.rules_path)),
-            "strategies": Strategies(strategies, settings.strategies_path),
+            "strategies": Strategies(found, settings.strategies_path),
             "cadences": Cadences(path=str(settings.policy_path)),
             "retention": Retention(path=str(settings.retention_path)),
             "folders": Folders(data=str(settings.data_dir), store=str(settings.store_dir)),
@@ -95,5 +112,7 @@ def build_definitions(
 def defs() -> dg.Definitions:
     """Follow the environment."""
     gc.set_threshold(200_000, 50, 1_000)  # a run lives for seconds, and makes few cycles among many objects
+    found = ",".join(strategy.key for strategy in discover_strategies().strategies)
+    loaded = os.environ.setdefault(LOADED_STRATEGIES, found).split(",")
     settings, origin_problem = environment_settings(fetches=True)
-    return build_definitions(settings, origin_problem=origin_problem)
+    return build_definitions(settings, loaded=loaded, origin_problem=origin_problem)

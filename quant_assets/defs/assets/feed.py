@@ -36,8 +36,11 @@ CONTRACT = window_check(
 )
 
 
-def feed_asset(strategies: Sequence[Strategy]) -> dg.AssetsDefinition:
-    """Return the asset `master_feed` over the signal tables of these strategies."""
+def feed_asset(strategies: Sequence[Strategy], not_loaded: Sequence[str] = ()) -> dg.AssetsDefinition:
+    """Return the asset `master_feed` over the signal tables of these strategies.
+
+    `not_loaded` names strategies that are installed, but that the code location does not know yet.
+    """
 
     @dg.asset(
         name="master_feed",
@@ -76,6 +79,10 @@ def feed_asset(strategies: Sequence[Strategy]) -> dg.AssetsDefinition:
         path = Path(feed_file.path)
         if not path.is_file():
             _refuse_stale_candles(features[newest.key], newest)
+        if not_loaded:
+            context.log.warning(
+                "the feed lacks %s, installed since the code location was loaded; reload it", ", ".join(not_loaded)
+            )
         for window in windows:
             started, written_at = time.perf_counter(), clock.now()
             standing = _stored_feed(context, lake, window)
@@ -99,7 +106,7 @@ def feed_asset(strategies: Sequence[Strategy]) -> dg.AssetsDefinition:
             stays = standing is not None and standing.has_newer_candles(made)
             chosen[window.key] = standing if standing is not None and stays else made
             accounts[window.key] = {
-                **_account(feed),
+                **_account(feed, not_loaded),
                 "published": False,
                 "replaces_stored": not stays,
                 "seconds": time.perf_counter() - started,
@@ -162,7 +169,7 @@ def _account_of_refresh(
     return account
 
 
-def _account(feed: dict[str, Any]) -> dict[str, Any]:
+def _account(feed: dict[str, Any], not_loaded: Sequence[str]) -> dict[str, Any]:
     """Return the metadata of a feed."""
     stats = feed["stats"]
     by_strategy: dict[str, int] = {
@@ -171,7 +178,8 @@ def _account(feed: dict[str, Any]) -> dict[str, Any]:
     for entry in feed["signals"]:
         by_strategy[f"{entry['strategy_name']}: {entry['action']}"] += 1
     return {
-        "summary": dg.MetadataValue.md(summary(feed)),
+        "summary": dg.MetadataValue.md(summary(feed, not_loaded)),
+        **({"strategies_not_loaded": dg.MetadataValue.json(list(not_loaded))} if not_loaded else {}),
         "dagster/row_count": stats["signals"],
         "markets": stats["markets"],
         **stats["actions"],

@@ -3,18 +3,18 @@
 Here: the summary that Dagster shows on `master_feed`. Not here: numbers that Dagster plots (feed.py).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 BEST: Final = 10
 
 
-def summary(feed: Mapping[str, Any]) -> str:
-    """Return counts, what is degraded, and the best signals of a feed."""
-    return "\n".join(_lines(feed))
+def summary(feed: Mapping[str, Any], not_loaded: Sequence[str] = ()) -> str:
+    """Return counts, what is degraded, and the best signals of a feed; `not_loaded` names strategies that it lacks."""
+    return "\n".join(_lines(feed, not_loaded))
 
 
-def _lines(feed: Mapping[str, Any]) -> Iterator[str]:
+def _lines(feed: Mapping[str, Any], not_loaded: Sequence[str]) -> Iterator[str]:
     stats = feed["stats"]
     actions, resolution = stats["actions"], stats["resolution"]
     if feed["simulated"]:
@@ -22,6 +22,9 @@ def _lines(feed: Mapping[str, Any]) -> Iterator[str]:
     yield f"{stats['markets']} markets × {len(stats['strategies'])} strategies as of {feed['as_of']}: "
     yield f"**{actions['LONG']} LONG**, **{actions['SHORT']} SHORT**, {actions['WAIT']} WAIT.\n"
     yield "Open interest of " + ", ".join(f"{resolution[tier]} {tier}" for tier in resolution) + ".\n"
+    if not_loaded:
+        names = ", ".join(map(_plain, not_loaded))
+        yield f"**Without {names}**, installed since the code location was loaded: reload it under *Deployment*.\n"
     yield from _degraded(stats)
     setups = [entry for entry in feed["signals"] if entry["action"] != "WAIT"][:BEST]
     if not setups:
