@@ -39,8 +39,10 @@ class Part:
 
 
 def _few_bars(found: Measured | None) -> str:
+    if found is not None and found.value == "0":
+        return f"There is no closed bar on 15m, or none on 4h; {LEAST_BARS} are needed on each to judge the market."
     have = "Too few closed bars" if found is None else f"Only {found.value} closed bars"
-    return f"{have} on 15m or on 4h: {LEAST_BARS} are needed on each to judge the market."
+    return f"{have} on 15m or on 4h; {LEAST_BARS} are needed on each to judge the market."
 
 
 def _stale_candles(_: Measured | None) -> str:
