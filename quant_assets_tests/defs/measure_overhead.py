@@ -48,7 +48,7 @@ from quant_assets.derivatives.policy import load_policy
 from quant_assets.derivatives.refresh import refresh
 from quant_assets.derivatives.snapshot import snapshot
 from quant_assets.derivatives.store import DerivativesStore
-from quant_assets.feed import build_feed, feed_problems, publish
+from quant_assets.feed import StoredFeed, build_feed, feed_problems, publish
 from quant_assets.lake import Lake
 from quant_assets.markets import CandleTables, read_candles, resolve_markets, list_of_provider, source_is_simulated
 from quant_assets.settings import Settings
@@ -85,7 +85,7 @@ for strategy, found in signals.items():
 feed = orjson.dumps(build_feed(features, signals, files, window, api=orjson.loads(report), written_at=now))
 assert not feed_problems(feed)
 lake.write_document(["master_feed"], window.key, feed)
-assert publish(feed, window, settings.feed_path, now)
+assert publish(StoredFeed.of(feed), settings.feed_path, now) == "published"
 """
 
 

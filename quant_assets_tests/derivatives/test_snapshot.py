@@ -69,7 +69,7 @@ def test_a_market_without_a_symbol_has_a_row_that_knows_nothing(tmp_path: Path) 
     bars = {"A": [(END - 900, 0.01, 0.01, 0.01, 0.02)]}
     table = snapshot(store_with(tmp_path, "funding_rate", bars), symbol_map("funding_rate"), "funding_rate", WINDOW)
     assert table["funding_rate_pct"].tolist()[0] == 0.02
-    assert table.iloc[1].isna().sum() == 2
+    assert table.iloc[1].isna().sum() == 3
     assert table["status"].tolist() == ["resolved", "neutral"]
 
 

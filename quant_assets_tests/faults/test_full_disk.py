@@ -17,7 +17,7 @@ from quant_assets.coinalyze import BudgetUnusable, CallBudget
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.derivatives.store import DerivativesStore, StoreError
 from quant_assets.emulator import Emulator, plain_universe
-from quant_assets.feed import feed_problems, publish
+from quant_assets.feed import StoredFeed, feed_problems, publish
 from quant_assets.files import CannotWrite
 from quant_assets.lake import Lake
 from quant_assets.scan import ScanFailed
@@ -44,7 +44,7 @@ def content(note: int) -> bytes:
 
 
 def publish_feed(folder: Path, note: int) -> None:
-    publish(content(note), WINDOW, folder / "feed.json", WINDOW.end)
+    publish(StoredFeed(content(note), WINDOW, None, None), folder / "feed.json", WINDOW.end)
 
 
 def write_table(folder: Path, note: int) -> None:

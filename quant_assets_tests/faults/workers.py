@@ -23,7 +23,7 @@ from quant_assets.derivatives.refresh import refresh
 from quant_assets.derivatives.report import RefreshReport
 from quant_assets.derivatives.store import DerivativesStore, Fetched
 from quant_assets.emulator import DEFAULT_KEY, Universe
-from quant_assets.feed import publish
+from quant_assets.feed import StoredFeed, publish
 from quant_assets.lake import Lake
 from quant_assets.markets import market_list_table, resolve_markets
 from quant_assets.windows import LENGTH, Window
@@ -130,4 +130,4 @@ def publish_windows(feed: bytes, window: Window, lake: Path, path: Path, times: 
         tables.write(["features"], window.key, table.assign(score=float(number)))
         tables.write(["symbol_map"], None, table.assign(score=float(number)))
         tables.write_document(["master_feed"], window.key, content)
-        publish(content, window, path, window.end)
+        publish(StoredFeed(content, window, None, None), path, window.end)
