@@ -28,7 +28,7 @@ OF_ANY_MARKET = [kind for kind in BESIDE if kind not in {"each symbol twice", "p
 
 
 def without_moment(feed: bytes) -> bytes:
-    return orjson.dumps({**orjson.loads(feed), "last_updated": 0})
+    return orjson.dumps({**orjson.loads(feed), "last_updated": 0, "published_at_ms": 0})
 
 
 def feed_of(scanned: Scanned, name: str) -> bytes:
