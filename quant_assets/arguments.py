@@ -14,7 +14,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Annotated, Final, NoReturn
 
 import typer
 from dotenv import load_dotenv
@@ -24,6 +24,8 @@ from quant_assets.texts import is_text, printable
 from quant_assets.windows import FIRST_WINDOW, LENGTH, Window, WindowError, parse_moment
 
 WRONG_INPUT: Final = 2
+Json = Annotated[bool, typer.Option("--json", help="Print a summary as JSON on stdout, and nothing else there.")]
+Folder = Annotated[Path, typer.Argument(help="Folder of candle files named EXCHANGE_SYMBOL_TIMEFRAME.json.")]
 MAX_NEAR_NAMES: Final = 5
 
 

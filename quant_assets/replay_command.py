@@ -8,7 +8,16 @@ from typing import Annotated
 import orjson
 import typer
 
-from quant_assets.arguments import check_files, check_folder, quiet_dagster, read_settings, read_window, refuse, say
+from quant_assets.arguments import (
+    Json,
+    check_files,
+    check_folder,
+    quiet_dagster,
+    read_settings,
+    read_window,
+    refuse,
+    say,
+)
 
 
 def replay(
@@ -17,9 +26,7 @@ def replay(
     folder: Annotated[
         Path | None, typer.Argument(help="Folder of candle files; without one, that of QUANT_CANDLES_DIR.")
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print a summary as JSON on stdout, and nothing else there.")
-    ] = False,
+    as_json: Json = False,
 ) -> None:
     """Compute features, signals and feeds of a range of windows again, the oldest first; spends no call.
 

@@ -4,6 +4,7 @@ Here: the names that others may use. Not here: anything else.
 """
 
 from quant_assets.emulator.candle_files import MARKER, write_candle_files
+from quant_assets.emulator.candle_keeper import CandleKeeper
 from quant_assets.emulator.catalogue import REAL_ROWS
 from quant_assets.emulator.faults import Faults
 from quant_assets.emulator.recorded_universe import universe_of_candles
@@ -34,6 +35,7 @@ __all__ = [
     "REAL_ROWS",
     "Accepted",
     "Accounting",
+    "CandleKeeper",
     "Candles",
     "Emulator",
     "Faults",
