@@ -1,7 +1,8 @@
 """The best signals of a feed as tables for a terminal of any width.
 
 Setups and waiting signals are two tables, since they have other things to show. A column that says the same in every
-row is left out, and so is what does not fit: the least important first, never cut to a few letters.
+row is said in the title instead, and what does not fit is left out: the least important first, never cut to a few
+letters. The exchange goes below the market where it has no place beside it.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ STATUS_STYLES: Final = {"resolved": "green", "aggregated": "yellow", "neutral": 
 UNKNOWN: Final = "–"
 #: Beside the market of a setup whose asset has one of the other side too.
 CONFLICT_MARK: Final = " !"
-_GAP: Final = 2
+#: What stands between two columns where there is room, and where there is little.
+_GAPS: Final = (2, 1)
+MAX_PRICE_LETTERS: Final = 10
 
 
 def age_text(seconds: float | None) -> str:
@@ -39,7 +42,10 @@ def age_text(seconds: float | None) -> str:
 
 
 def _price(value: float | None) -> str:
-    return UNKNOWN if value is None else f"{value:.6g}"
+    if value is None:
+        return UNKNOWN
+    text = f"{value:.6g}"
+    return text if len(text) <= MAX_PRICE_LETTERS else f"{value:.5g}"
 
 
 def _market(signal: Signal) -> str:
@@ -113,8 +119,10 @@ IMPORTANCE: Final = (
     *("action", "market", "score", "bias", "entry", "stop", "target", "R:R", "why it waits", "exchange", "strategy"),
     *("price age", "price", "OI z", "OI age", "open interest"),
 )
-#: Shown also where every row says the same.
-_ALWAYS: Final = frozenset({"action", "market", "score", "bias"})
+#: What a table is for; shown also where every row says the same, and before a wide gap.
+_NEEDED: Final = frozenset({"action", "market", "score", "bias", "R:R", "entry", "stop", "target"})
+#: Said in a title by their value alone.
+_NAMES: Final = frozenset({"exchange", "strategy", "why it waits"})
 
 
 def signal_tables(feed: Mapping[str, Any], count: int, width: int) -> Iterator[Table]:
@@ -132,35 +140,64 @@ def signal_tables(feed: Mapping[str, Any], count: int, width: int) -> Iterator[T
 
 def _table(title: str, columns: Sequence[Column], signals: Sequence[Signal], width: int) -> Table:
     texts = {column.title: [column.text(signal) for signal in signals] for column in columns}
-    constant = {
-        name: values[0]
-        for name, values in texts.items()
-        if name not in _ALWAYS and len(set(values)) == 1 and (len(values) > 1 or not values[0])
-    }
-    said = [f"all {constant[name]}" for name in ("exchange", "strategy") if name in constant]
-    shown = _fitting([column for column in columns if column.title not in constant], texts, width)
+    constant = {name: values[0] for name, values in texts.items() if _is_constant(name, values)}
+    every = "all " if len(signals) > 1 else ""
+    said = [
+        f"{every}{value}" if name in _NAMES else f"{name} {'unknown' if value == UNKNOWN else value}"
+        for name, value in constant.items()
+        if value
+    ]
+    columns = [column for column in columns if column.title not in constant]
+    shown, shown_texts, gap = _layout(columns, texts, width)
     table = Table(
         title=escape(", ".join([title, *said])),
         title_justify="left",
         box=box.SIMPLE_HEAD,
         show_edge=False,
         pad_edge=False,
-        padding=(0, _GAP - 1, 0, 0),  # the box puts a blank between columns too
+        padding=(0, gap - 1, 0, 0),  # the box puts a blank between columns too
     )
     for column in shown:
         table.add_column(column.title, justify="right" if column.is_number else "left", no_wrap=True)
     for number, signal in enumerate(signals):
-        table.add_row(*(Text(texts[column.title][number], style=column.style(signal)) for column in shown))
+        table.add_row(*(Text(shown_texts[column.title][number], style=column.style(signal)) for column in shown))
     return table
 
 
-def _fitting(columns: Sequence[Column], texts: Mapping[str, Sequence[str]], width: int) -> list[Column]:
+def _is_constant(name: str, values: Sequence[str]) -> bool:
+    """Whether a column says nothing that its title could not; of a single row only names are said there."""
+    if name in _NEEDED or len(set(values)) != 1:
+        return False
+    return len(values) > 1 or not values[0] or name in ("exchange", "strategy")
+
+
+def _layout(
+    columns: Sequence[Column], texts: Mapping[str, list[str]], width: int
+) -> tuple[list[Column], Mapping[str, list[str]], int]:
+    """Return the columns that fit, their texts, and the gap between them.
+
+    A narrow gap is tried before anything that is needed is left out, then the exchange below the market.
+    """
+    titles = {column.title for column in columns}
+    for gap in _GAPS:
+        shown = _fitting(columns, texts, width, gap)
+        if titles & (_NEEDED | {"exchange"}) <= {column.title for column in shown}:
+            return shown, texts, gap
+    if "exchange" in titles:
+        below = [f"{market}\n  {place}" for market, place in zip(texts["market"], texts["exchange"], strict=True)]
+        columns = [column for column in columns if column.title != "exchange"]
+        texts = {**texts, "market": below}
+    return _fitting(columns, texts, width, _GAPS[-1]), texts, _GAPS[-1]
+
+
+def _fitting(columns: Sequence[Column], texts: Mapping[str, Sequence[str]], width: int, gap: int) -> list[Column]:
     """Return the columns that fit beside one another, the most important ones first to find a place."""
     chosen: set[str] = set()
     left = width
     for column in sorted(columns, key=lambda column: IMPORTANCE.index(column.title)):
-        needed = max(map(cell_len, (column.title, *texts[column.title]))) + _GAP
-        if needed <= left + _GAP:  # nothing stands to the right of the last one
+        lines = [line for text in (column.title, *texts[column.title]) for line in text.split("\n")]
+        needed = max(map(cell_len, lines)) + gap
+        if needed <= left + gap:  # nothing stands to the right of the last one
             chosen.add(column.title)
             left -= needed
     return [column for column in columns if column.title in chosen]
