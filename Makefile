@@ -2,14 +2,13 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PORT := 3001
 DOMAIN := quant_assets/coinalyze/*,quant_assets/markets/*,quant_assets/derivatives/*,quant_assets/signals/*,quant_assets/feed/*,quant_assets/dashboard/*
 
 .PHONY: help setup demo serve ui test lint types tests coverage speed chaos fuzz soak bench audit lock clean
 
 help:
 	@echo "make demo   scan a simulated market, from nothing"
-	@echo "make serve  the dashboard on http://127.0.0.1:3000"
+	@echo "make serve  the dashboard on http://127.0.0.1:3000 (PORT=3000)"
 	@echo "make ui     Dagster's UI on http://127.0.0.1:3001 (PORT=3001)"
 	@echo "make test   lint, types, tests and coverage"
 	@echo "make chaos  the fault suite in its long form (SEED=1)"
@@ -36,9 +35,12 @@ $(VENV)/ready: requirements.lock pyproject.toml
 demo: setup
 	@$(BIN)/quant-assets demo
 
+# The command tells how to choose another port; started here, that is not --port.
+serve: PORT := 3000
 serve: setup
-	@exec $(BIN)/quant-assets serve
+	@QUANT_PORT_ADVICE="make serve PORT=$$(($(PORT) + 1))" exec $(BIN)/quant-assets serve --port $(PORT)
 
+ui: PORT := 3001
 # The instance is the one that the command line uses, so that the UI shows its runs. Dagster is started in its home, as
 # it warns of a dagster.yaml in any other folder; what is given relative to this folder stays so.
 ui: setup
@@ -51,9 +53,9 @@ ui: setup
 	mkdir -p "$$DAGSTER_HOME" && DAGSTER_HOME=$$(cd "$$DAGSTER_HOME" && pwd) && { [ -f "$$DAGSTER_HOME/dagster.yaml" ] || { \
 		cat dagster.yaml quant_assets/defs/sqlite_storage.yaml >"$$DAGSTER_HOME/dagster.yaml.new" && \
 		mv "$$DAGSTER_HOME/dagster.yaml.new" "$$DAGSTER_HOME/dagster.yaml"; }; } && \
-	dagster="$$(cd $(BIN) && pwd)/dagster" && root="$$PWD" && cd "$$DAGSTER_HOME" && \
-	echo "Dagster's UI: http://127.0.0.1:$(PORT)" && \
-	exec "$$dagster" dev --host 127.0.0.1 --port $(PORT) --workspace "$$root/workspace.yaml" --log-level warning
+	bin="$$(cd $(BIN) && pwd)" && root="$$PWD" && cd "$$DAGSTER_HOME" && \
+	exec "$$bin/python" -m quant_assets.run_ui $(PORT) \
+		"$$bin"/dagster dev --host 127.0.0.1 --port $(PORT) --workspace "$$root/workspace.yaml" --log-level warning
 
 test: lint types tests coverage speed
 

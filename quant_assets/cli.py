@@ -2,15 +2,18 @@
 
 Each command is in a module of its own, but for the short ones. Results go to stdout, everything else to stderr.
 
-Exit codes: 0 done; 1 unexpected; 2 wrong usage or input; 3 the feed was written, but the key was refused.
+Exit codes: 0 done; 1 unexpected; 2 wrong usage or input; 3 the feed was written, but the key was refused;
+130 interrupted.
 """
 
 from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 from datetime import UTC, datetime
+from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -26,6 +29,7 @@ from quant_assets.arguments import (
     warn_without_key,
 )
 from quant_assets.demo_command import demo, emulator
+from quant_assets.interrupts import INTERRUPTED, Interruptible
 from quant_assets.plan_command import plan
 from quant_assets.replay_command import replay
 from quant_assets.scan_command import scan
@@ -36,18 +40,34 @@ app = typer.Typer(
     name="quant-assets",
     help="Scored trading signals for crypto perpetuals, from candles and Coinalyze data, through Dagster.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
 
-app.command()(scan)
-app.command()(replay)
-app.command()(demo)
-app.command()(plan)
+
+def print_version(asked: bool) -> None:
+    """Print the version of the installed package and end, where that was asked for."""
+    if asked:
+        print(f"quant-assets {version('quant-assets')}")
+        raise typer.Exit
 
 
-@app.command()
+@app.callback()
+def options(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Take the options of the program itself."""
+
+
+app.command(cls=Interruptible)(scan)
+app.command(cls=Interruptible)(replay)
+app.command(cls=Interruptible)(demo)
+app.command(cls=Interruptible)(plan)
+
+
+@app.command(cls=Interruptible)
 def resolve(
     symbol: Annotated[str, typer.Argument(help="Symbol as the exchange and the candle files write it.")],
     exchange: Annotated[str, typer.Argument(help="Exchange as the candle files write it.")],
@@ -81,9 +101,15 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 for any free one.")] = 3000,
 ) -> None:
     """Serve the dashboard and its read-only API until interrupted."""
-    from quant_assets.serving import serve_dashboard  # noqa: PLC0415
+    try:
+        from quant_assets.serving import serve_dashboard  # noqa: PLC0415
 
-    serve_dashboard(host, port)
+        ended_by = serve_dashboard(host, port)
+    except KeyboardInterrupt:
+        ended_by = signal.SIGINT
+    say("stopped")
+    if ended_by == signal.SIGINT:
+        raise typer.Exit(INTERRUPTED)
 
 
 def main() -> None:

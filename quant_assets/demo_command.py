@@ -9,11 +9,12 @@ import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 from quant_assets.arguments import Json, check_folder, create_data_folder, environment_of_command, refuse, say
+from quant_assets.interrupts import INTERRUPTED
 from quant_assets.scan_command import run, show
 from quant_assets.settings import LOOPBACK_ORIGIN, Settings
 from quant_assets.windows import Window
@@ -86,8 +87,16 @@ def emulator(
         if folder is not None:
             say(f"the candles of the demo, {folder / 'candles'}, go on after each quarter hour while this runs")
 
-    # A service manager ends a program with SIGTERM: the same as an interrupt.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    ended_by = 0
+
+    def stop(number: int, _: object) -> NoReturn:
+        nonlocal ended_by
+        ended_by = number
+        raise KeyboardInterrupt
+
+    # A service manager ends a program with SIGTERM, a person with SIGINT.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
     try:
         run_emulator(
             port,
@@ -99,6 +108,9 @@ def emulator(
         )
     except OSError as error:
         refuse(f"port {port} cannot be used: {error.strerror}; choose another with --port")
+    say("stopped")
+    if ended_by == signal.SIGINT:
+        raise typer.Exit(INTERRUPTED)
 
 
 def demo_folder(settings: Settings) -> Path | None:

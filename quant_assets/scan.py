@@ -287,7 +287,10 @@ def market_list_is_due(settings: Settings, now: datetime) -> bool:
 
 
 def step_failure(result: dg.ExecuteInProcessResult) -> tuple[str, Mapping[str, Any]]:
-    """Return the message of the first step that failed, and the metadata that it left."""
+    """Return the message of the first step that failed, and the metadata that it left.
+
+    Raises KeyboardInterrupt where it failed for that.
+    """
     for event in result.all_events:
         if event.is_step_failure:
             data = event.step_failure_data
@@ -297,6 +300,6 @@ def step_failure(result: dg.ExecuteInProcessResult) -> tuple[str, Mapping[str, A
             error = data.error.cause or data.error if data.error is not None else None
             message = error.message.strip() if error is not None else "failed"
             if "Interrupted" in message:
-                raise ScanFailed("interrupted; what was fetched is kept")
+                raise KeyboardInterrupt
             return f"{event.step_key}: {_CLASS_PATH.sub('', message)}", {}
     return "the run failed before its first step", {}

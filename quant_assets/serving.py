@@ -5,6 +5,7 @@ Here: refusing an address that cannot be used, and saying where the page is. Not
 
 from __future__ import annotations
 
+import os
 import signal
 from typing import Final
 
@@ -12,16 +13,22 @@ from quant_assets.arguments import read_settings, refuse, say
 from quant_assets.dashboard.server import create_app, is_loopback, listen, make_server
 from quant_assets.settings import LOOPBACK_HOSTS
 
+#: How whoever started the command would choose another port; the Makefile sets it.
+ADVICE_VARIABLE: Final = "QUANT_PORT_ADVICE"
 EVERYWHERE: Final = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 - to be told apart, not to be bound
 
 
-def serve_dashboard(host: str, port: int) -> None:
-    """Serve the dashboard over the feeds of the data folder; ends the program where the address cannot be used."""
+def serve_dashboard(host: str, port: int) -> int:
+    """Serve the dashboard over the feeds of the data folder until a signal, and return its number.
+
+    Ends the program where the address cannot be used.
+    """
     settings = read_settings(fetches=False)
     try:
         listener = listen(host, port)
     except OSError as error:
-        refuse(f"port {port} on {host} cannot be used: {error.strerror}; choose another with --port")
+        other_port = f": {os.environ[ADVICE_VARIABLE]}" if os.environ.get(ADVICE_VARIABLE) else " with --port"
+        refuse(f"port {port} on {host} cannot be used: {error.strerror}; choose another{other_port}")
     taken = listener.getsockname()[1]
     if warning := warning_of(host, taken):
         say(warning)
@@ -31,7 +38,11 @@ def serve_dashboard(host: str, port: int) -> None:
     hosts = set() if host in EVERYWHERE else LOOPBACK_HOSTS | {host.lower()}
     server = make_server(create_app(settings, hosts=hosts))
 
-    def stop(*_: object) -> None:
+    ended_by = 0
+
+    def stop(number: int, _: object) -> None:
+        nonlocal ended_by
+        ended_by = number
         server.should_exit = True
 
     # Before anybody is told of the address: an interrupt that is raised while the server starts would leave its
@@ -44,7 +55,7 @@ def serve_dashboard(host: str, port: int) -> None:
         server.run(sockets=[listener])
     finally:
         listener.close()
-    say("stopped")
+    return ended_by
 
 
 def warning_of(host: str, port: int) -> str:

@@ -17,6 +17,8 @@ FLOORS = (
     ("cli",),
     ("demo_command",),
     ("scan_command", "plan_command", "replay_command"),
+    ("run_ui",),
+    ("interrupts",),
     ("planning", "serving"),
     ("mapping", "replay"),
     ("scan", "terminal", "plots", "arguments"),

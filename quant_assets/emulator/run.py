@@ -6,7 +6,7 @@ Here: choosing the universe and blocking. Not here: the command line, which call
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -34,15 +34,12 @@ def run_emulator(
     are those of the simulated universe, and kept up to date meanwhile; `on_error` is told where that cannot be. Raises
     FileNotFoundError for a folder that is not there, OSError for a port that is taken.
     """
-    simulated = simulated_universe(seed) if candles is None else None
-    universe = simulated or universe_of_candles(candles or Path(), seed)
-    emulator = Emulator(universe, calls_per_minute=calls_per_minute, key=key, port=port, clock=clock)
-    with ExitStack() as stack:
+    with suppress(KeyboardInterrupt), ExitStack() as stack:
+        simulated = simulated_universe(seed) if candles is None else None
+        universe = simulated or universe_of_candles(candles or Path(), seed)
+        emulator = Emulator(universe, calls_per_minute=calls_per_minute, key=key, port=port, clock=clock)
         stack.enter_context(emulator)
-        try:
-            if simulated is not None and keep_candles is not None:
-                stack.enter_context(CandleKeeper(simulated, keep_candles, clock=clock, on_error=on_error))
-            on_ready(emulator.url)
-            emulator.wait()
-        except KeyboardInterrupt:
-            return
+        if simulated is not None and keep_candles is not None:
+            stack.enter_context(CandleKeeper(simulated, keep_candles, clock=clock, on_error=on_error))
+        on_ready(emulator.url)
+        emulator.wait()

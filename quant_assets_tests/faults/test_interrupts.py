@@ -13,12 +13,17 @@ from pathlib import Path
 
 import pytest
 
+from quant_assets.windows import LENGTH
 from quant_assets_tests.coinalyze.scripted import Canned
+from quant_assets_tests.defs.live import BIN, ROOT, free_port
 from quant_assets_tests.faults.gate import Asked, Gate
+from quant_assets_tests.faults.terminals import on_terminal
 from quant_assets_tests.world import World
 
 #: Of a machine that is busy with other things; what is not interrupted takes many times as long.
 AT_ONCE_SECONDS = 20
+INTERRUPTED = "interrupted; what was fetched is kept"
+PROGRAM = [sys.executable, "-m", "quant_assets"]
 
 
 @pytest.mark.parametrize("told", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
@@ -46,7 +51,85 @@ def test_a_scan_that_is_told_to_stop_stops_at_once_and_asks_for_nothing_more(
         scan.send_signal(told)
         output, said = scan.communicate(timeout=AT_ONCE_SECONDS)
         assert len(gate.asked) == asked
-    assert scan.returncode == 1
+    assert scan.returncode == 130
     assert output == ""
-    assert "interrupted; what was fetched is kept" in said
-    assert len(said.splitlines()) == 1
+    assert said.splitlines() == [INTERRUPTED]
+
+
+@pytest.mark.parametrize(
+    ("command", "endpoint"), [("scan", "exchanges"), ("scan", "open-interest-history"), ("plan", "exchanges")]
+)
+def test_ctrl_c_on_a_terminal_leaves_one_line(world: World, tmp_path: Path, command: str, endpoint: str) -> None:
+    def drip(asked: Asked, answer: Canned) -> Canned:
+        return Canned(length=10**9, ending="drip") if asked.endpoint == endpoint else answer
+
+    with Gate(world.emulator, drip) as gate:
+        env = {**world.environment(f"pressed_{command}_{endpoint}"), "COINALYZE_BASE_URL": gate.url}
+        arguments = [*PROGRAM, command, str(world.candles)]
+        with on_terminal(arguments, env, tmp_path) as terminal:
+            terminal.wait_until(lambda: any(asked.endpoint == endpoint for asked in gate.asked))
+            terminal.press_ctrl_c()
+            assert terminal.end() == ([INTERRUPTED], 130)
+
+
+@pytest.mark.parametrize("stage", ["markets simulated", "files read", "calls spent"])
+def test_ctrl_c_in_the_demo_leaves_one_line(world: World, tmp_path: Path, stage: str) -> None:
+    env = world.environment(f"pressed_demo_{stage.replace(' ', '_')}")
+    with on_terminal([*PROGRAM, "demo"], env, tmp_path) as terminal:
+        terminal.wait_for(stage)
+        terminal.press_ctrl_c()
+        assert terminal.end() == ([INTERRUPTED], 130)
+
+
+def test_ctrl_c_in_a_replay_leaves_one_line(world: World, tmp_path: Path) -> None:
+    world.scan("pressed_replay")
+    begin, end = (world.window.end - LENGTH * 80).isoformat(), world.window.end.isoformat()
+    command = [*PROGRAM, "replay", "--from", begin, "--to", end, str(world.candles)]
+    with on_terminal(command, world.environment("pressed_replay"), tmp_path) as terminal:
+        terminal.wait_for("windows replayed")
+        terminal.press_ctrl_c()
+        assert terminal.end() == ([INTERRUPTED], 130)
+
+
+@pytest.mark.parametrize(("command", "ready"), [("serve", "dashboard: "), ("emulator", "export ")])
+def test_ctrl_c_ends_a_server_with_one_line(world: World, tmp_path: Path, command: str, ready: str) -> None:
+    arguments = [*PROGRAM, command, "--port", "0"]
+    with on_terminal(arguments, world.environment("pressed_server"), tmp_path) as terminal:
+        terminal.wait_for(ready)
+        terminal.press_ctrl_c()
+        assert terminal.end() == (["stopped"], 130)
+
+
+@pytest.mark.parametrize("command", ["serve", "emulator"])
+def test_sigterm_is_the_regular_end_of_a_server(world: World, tmp_path: Path, command: str) -> None:
+    program = subprocess.Popen(
+        [*PROGRAM, command, "--port", "0"],
+        env=world.environment("told_server"),
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert program.stdout is not None
+    assert "http://127.0.0.1:" in program.stdout.readline()
+    program.send_signal(signal.SIGTERM)
+    _, said = program.communicate(timeout=AT_ONCE_SECONDS)
+    assert (said.splitlines()[-1], program.returncode) == ("stopped", 0)
+
+
+@pytest.mark.parametrize(
+    ("target", "ready", "line"),
+    [
+        ("serve", "dashboard: ", "stopped"),
+        ("demo", "markets simulated", INTERRUPTED),
+        ("ui", "Dagster's UI: ", "stopping Dagster, which takes some seconds"),
+    ],
+)
+def test_ctrl_c_in_make_leaves_one_line_and_those_of_make(world: World, target: str, ready: str, line: str) -> None:
+    # `make` is not to set up the environment that this runs in.
+    command = ["make", "--old-file=setup", target, f"BIN={BIN}", *([] if target == "demo" else [f"PORT={free_port()}"])]
+    with on_terminal(command, world.environment(f"pressed_make_{target}"), ROOT) as terminal:
+        terminal.wait_for(ready)
+        terminal.press_ctrl_c()
+        lines, _ = terminal.end()
+    assert [shown for shown in lines if not shown.startswith("make: ")] == [line]
