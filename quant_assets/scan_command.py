@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -39,7 +40,7 @@ def scan(
     folder: Folder,
     strategy: Annotated[str, typer.Option(help="Strategies to show: all, or names separated by commas.")] = "all",
     as_of: Annotated[str, typer.Option(help="Scan the last window complete at this moment, ISO 8601.")] = "",
-    output: Annotated[Path | None, typer.Option(help="Write the feed to this file too.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Write the feed to this file too; - is stdout.")] = None,
     max_wait: Annotated[float, typer.Option(min=0, help="Seconds to spend on refreshing before the feed.")] = 120.0,
     symbol: Annotated[str, typer.Option(help="Refresh and show only symbols that contain this text.")] = "",
     exchange: Annotated[str, typer.Option(help="Refresh and show only this exchange.")] = "",
@@ -48,7 +49,7 @@ def scan(
     """Scan a folder of candles: refresh what is due, analyse every market, write the master feed.
 
     The master feed always holds every market and strategy. With --strategy, --symbol or --exchange the selection
-    is written beside it, or to --output.
+    is written beside it, or to --output. With --output - the feed is all that stands on stdout.
     """
     settings = read_settings(fetches=True)
     window = read_window(as_of)
@@ -56,6 +57,11 @@ def scan(
     check_folder(folder)
     check_files(settings)
     exchange, symbol = read_selection(folder, settings, exchange, symbol)
+    to_stdout = output == Path("-")
+    if to_stdout and as_json:
+        refuse("--output - and --json both want stdout; leave one of them out")
+    if to_stdout:
+        output = None
     if output is not None and ((output.exists() and not output.is_file()) or not output.absolute().parent.is_dir()):
         refuse(f"--output {output} is no file in a folder that exists")
     if output is not None and output.resolve() == settings.feed_path.resolve():
@@ -70,7 +76,7 @@ def scan(
 
         feed = select_signals(feed, strategies=strategies, exchange=exchange, symbol=symbol)
         path = settings.data_dir / "selection.json"
-    if output is not None or narrowed:
+    if output is not None or (narrowed and not to_stdout):
         from quant_assets.files import replace_file  # noqa: PLC0415
 
         path = output.absolute() if output is not None else path
@@ -82,7 +88,10 @@ def scan(
         )
     if result.publication == "newer_candles":
         say(f"the feed of the window {feed['window']} was made from newer candles than these, and stays as it is")
-    show(feed, result, path, as_json=as_json)
+    if to_stdout:
+        _print_feed(feed, result.feed_path)
+    else:
+        show(feed, result, path, as_json=as_json)
     if result.key_refused:
         raise typer.Exit(KEY_REFUSED)
 
@@ -121,6 +130,16 @@ def _advice_of_moment(folder: Path, as_of: str) -> str:
     if not as_of:
         return ""
     return f": {shlex.quote(sys.argv[0])} scan {shlex.quote(str(folder))} --as-of {as_of} scans what there is"
+
+
+def _print_feed(feed: dict[str, Any], path: Path) -> None:
+    """Write a feed to stdout as JSON; ends the program where it cannot be written, since part of it is of no use."""
+    try:
+        with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as output:
+            output.write(orjson.dumps(feed) + b"\n")
+    except OSError as error:
+        say(f"stdout cannot be written ({error.strerror}); the feed is {path}")
+        raise typer.Exit(1) from None
 
 
 def show(feed: dict[str, Any], result: ScanResult, path: Path, *, as_json: bool) -> None:
