@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import IO
+
+import orjson
 import pytest
 import requests
 
-from quant_assets.emulator import run_emulator
+from quant_assets.emulator import MARKER, SimulatedUniverse, run_emulator, write_candle_files
+from quant_assets.origins import record_origin
 
 
 def test_it_tells_its_address_and_ends_on_an_interrupt():
@@ -22,3 +34,74 @@ def test_it_tells_its_address_and_ends_on_an_interrupt():
 def test_a_folder_that_is_not_there_is_said_before_anything_is_served(tmp_path):
     with pytest.raises(FileNotFoundError):
         run_emulator(candles=tmp_path / "nowhere")
+
+
+@contextmanager
+def emulator(data_dir: Path, *options: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """Start the command on a data folder; gives what it prints for another terminal."""
+    program = subprocess.Popen(
+        [sys.executable, "-m", "quant_assets", "emulator", "--port", "0", *options],
+        env={**os.environ, "QUANT_DATA_DIR": str(data_dir)},
+        cwd=data_dir,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert program.stdout is not None
+        yield program.stdout.readline(), program
+    finally:
+        program.terminate()
+        program.communicate(timeout=60)
+
+
+def demo_in(data_dir: Path, universe: SimulatedUniverse, origin: str = "loopback") -> Path:
+    """Make what a demo of yesterday has left, of some markets."""
+    folder = data_dir / "demo"
+    some = SimulatedUniverse(universe.listings, seed=universe.seed, scanned=universe.scanned[:2])
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    write_candle_files(some, folder / "candles", yesterday)
+    os.utime(folder / "candles" / MARKER, (yesterday.timestamp(), yesterday.timestamp()))
+    record_origin(folder, origin)
+    return folder
+
+
+def read_line(stream: IO[str] | None) -> str:
+    assert stream is not None
+    return stream.readline()
+
+
+@pytest.mark.parametrize("inside", [False, True], ids=["data folder", "demo folder"])
+def test_the_emulator_lets_the_demo_go_on_and_names_its_folder(
+    universe: SimulatedUniverse, tmp_path: Path, inside: bool
+) -> None:
+    folder = demo_in(tmp_path, universe)
+    before = (folder / "candles" / "BINANCE_BTCUSDT_15m.json").stat().st_mtime
+    with emulator(folder if inside else tmp_path) as (exports, program):
+        assert f" QUANT_DATA_DIR={folder}\n" in exports
+        said = [read_line(program.stderr) for _ in range(2)]
+        assert (
+            said[1] == f"the candles of the demo, {folder / 'candles'}, go on after each quarter hour while this runs\n"
+        )
+        latest = time.monotonic() + 60
+        path = folder / "candles" / "BINANCE_BTCUSDT_15m.json"
+        while path.stat().st_mtime == before and time.monotonic() < latest:
+            time.sleep(0.05)
+        newest = orjson.loads(path.read_bytes())[-1]["time"] / 1000
+    assert time.time() - newest < 1800
+
+
+@pytest.mark.parametrize("why", ["no demo", "another origin", "real candles", "candles of its own"])
+def test_the_emulator_touches_no_other_candles(universe: SimulatedUniverse, tmp_path: Path, why: str) -> None:
+    options = []
+    if why != "no demo":
+        folder = demo_in(tmp_path, universe, "api.coinalyze.net" if why == "another origin" else "loopback")
+        if why == "real candles":
+            (folder / "candles" / MARKER).unlink()
+        if why == "candles of its own":
+            options = ["--candles", str(folder / "candles")]
+    with emulator(tmp_path, *options) as (exports, program):
+        assert "COINALYZE_BASE_URL" in exports
+        assert "QUANT_DATA_DIR" not in exports
+        program.terminate()
+        assert program.communicate(timeout=60)[1].splitlines()[1:] == ["stopped"]
