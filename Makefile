@@ -40,9 +40,9 @@ serve: PORT := 3000
 serve: setup
 	@QUANT_PORT_ADVICE="make serve PORT=$$(($(PORT) + 1))" exec $(BIN)/quant-assets serve --port $(PORT)
 
-ui: PORT := 3001
 # The instance is the one that the command line uses, so that the UI shows its runs. Dagster is started in its home, as
 # it warns of a dagster.yaml in any other folder; what is given relative to this folder stays so.
+ui: PORT := 3001
 ui: setup
 	@set -a; [ ! -f .env ] || . ./.env; \
 	QUANT_DATA_DIR="$${QUANT_DATA_DIR:-data}"; \

@@ -30,10 +30,13 @@ def run_ui(port: int, command: Sequence[str]) -> int:
         except OSError as error:
             say(f"port {port} on {HOST} cannot be used: {error.strerror}; choose another: make ui PORT={port + 1}")
             return WRONG_INPUT
+    program: subprocess.Popen[bytes] | None = None
     ended_by = 0
 
     def stop(number: int, _: object) -> None:
         nonlocal ended_by
+        if program is None:
+            sys.exit(INTERRUPTED)
         # Once: a second signal would cut short how they end. A second Ctrl-C is for those that hang.
         with suppress(ProcessLookupError):
             os.killpg(program.pid, signal.SIGKILL if ended_by else signal.SIGINT)
@@ -41,21 +44,23 @@ def run_ui(port: int, command: Sequence[str]) -> int:
             say("stopping Dagster, which takes some seconds")
         ended_by = number
 
+    # Before Dagster starts, which else would inherit that a shell's background job ignores SIGINT.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, stop)
     with subprocess.Popen(  # noqa: S603 - the Makefile's
         command,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         process_group=0,  # so that each of them is told once, by `stop`, and not by the terminal too
-    ) as program:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, stop)
+    ) as started:
+        program = started
         print(f"Dagster's UI: http://{HOST}:{port}", flush=True)
-        for line in program.stdout or ():
+        for line in started.stdout or ():
             if not ended_by:
                 with suppress(OSError):
                     sys.stdout.buffer.write(line)
                     sys.stdout.buffer.flush()
-    return INTERRUPTED if ended_by == signal.SIGINT else 0 if ended_by else program.returncode
+    return INTERRUPTED if ended_by == signal.SIGINT else 0 if ended_by else started.returncode
 
 
 if __name__ == "__main__":

@@ -52,7 +52,7 @@ def serving(environment: dict[str, str], cwd: Path) -> Iterator[str]:
         assert process.stdout is not None
         yield process.stdout.readline().strip().removeprefix("dashboard: ")
         process.send_signal(signal.SIGINT)
-        assert process.wait(PATIENCE) == 0
+        assert process.wait(PATIENCE) == 130
     finally:
         process.kill()
         process.wait()
