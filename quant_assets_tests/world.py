@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -103,7 +104,7 @@ def small_world(folder: Path, markets: int = 24) -> Iterator[World]:
 
 
 def cut_candles(source: Path, target: Path, end_ms: int) -> None:
-    """Copy candle files without the bars that had not closed by `end_ms`; broken files are copied as they are."""
+    """Copy candle files, as old as they are, without the bars that had not closed by `end_ms`; broken ones whole."""
     steps = {"15m": 900_000, "4h": 14_400_000}
     target.mkdir(parents=True, exist_ok=True)
     for file in sorted(source.iterdir()):
@@ -116,3 +117,4 @@ def cut_candles(source: Path, target: Path, end_ms: int) -> None:
         if isinstance(bars, list):
             content = orjson.dumps([bar for bar in bars if bar["time"] + step <= end_ms])
         (target / file.name).write_bytes(content)
+        shutil.copystat(file, target / file.name)

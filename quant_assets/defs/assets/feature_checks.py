@@ -22,19 +22,19 @@ CHECKS: Final[Mapping[str, str]] = {
     "with_open_interest": "Of the markets that have a symbol for open interest, 80 % have its z-score.",
     "finite": "No infinity in any column; what is unknown is empty.",
 }
+SEVERITY: Final = dict.fromkeys(CHECKS, dg.AssetCheckSeverity.WARN) | {"finite": dg.AssetCheckSeverity.ERROR}
 CHECK_SPECS: Final = {name: window_check("features", name, description) for name, description in CHECKS.items()}
 
 
 def checks(context: dg.AssetExecutionContext, tables: Tables) -> Iterator[Evaluated]:
     """Give the results of the checks for each window of a run."""
-    results = {key: _results(table) for key, table in tables.items()}
+    results = {key: check_results(table) for key, table in tables.items()}
     for name, spec in CHECK_SPECS.items():
-        severity = dg.AssetCheckSeverity.ERROR if name == "finite" else dg.AssetCheckSeverity.WARN
-        yield from window_results(context, spec, {key: found[name] for key, found in results.items()}, severity)
+        yield from window_results(context, spec, {key: found[name] for key, found in results.items()}, SEVERITY[name])
 
 
-def _results(table: pd.DataFrame) -> dict[str, WindowResult]:
-    """Return the results of all checks of one window's table."""
+def check_results(table: pd.DataFrame) -> dict[str, WindowResult]:
+    """Return the results of the checks of one window's table, by the name of the check."""
     unusable, known, infinite = _unusable_share(table), _open_interest_share(table), _infinities(table)
     return {
         "unusable": WindowResult(unusable <= MAX_UNUSABLE_SHARE, {"share": unusable}),
