@@ -113,6 +113,10 @@ DERIVATIVES: Final[Mapping[Dataset, Columns]] = {
         "points": ("int64", "15-minute closes known of the last 24 hours."),
         "average": ("float64", "Mean of these closes, in unit."),
         "slope": ("float64", "Least-squares slope of these closes, unit per bar."),
+        "change_24h_pct": (
+            "float64",
+            "Last of these closes against the first, percent; empty where the first is less than 23 hours older.",
+        ),
     },
     "funding_rate": {
         **_SOURCE,

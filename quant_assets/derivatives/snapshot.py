@@ -24,11 +24,13 @@ from quant_assets.windows import Window
 Z_POINTS: Final = 30
 Z_POINTS_MINIMUM: Final = 14
 HOUR: Final = 3600
+#: How far apart the first and the last close must be for a change of 24 hours.
+CHANGE_MIN_SECONDS: Final = 23 * HOUR
 
 Values = Mapping[str, dict[str, float]]
 
 VALUE_COLUMNS: Final[dict[Dataset, tuple[str, ...]]] = {
-    "open_interest": ("value", "z_score", "points", "average", "slope"),
+    "open_interest": ("value", "z_score", "points", "average", "slope", "change_24h_pct"),
     "funding_rate": ("funding_rate_pct",),
     "long_short_ratio": ("long_short_ratio", "longs_pct", "shorts_pct"),
     "liquidations": ("longs_1h", "shorts_1h", "longs_24h", "shorts_24h"),
@@ -46,7 +48,8 @@ def snapshot(
     is behind it), closed_at_ms (close of the newest bar used, NaN where nothing is known), and
 
     * open_interest: value (in unit), z_score of the last of at most 30 closes (NaN below 14, or where they are flat),
-      points, average and slope (least squares, unit per bar) of the closes of 24 hours;
+      points, average and slope (least squares, unit per bar) of the closes of 24 hours, change_24h_pct (the last of
+      them against the first, percent; NaN where the first is less than 23 hours older);
     * funding_rate: funding_rate_pct (for interval_hours), interval_hours (NaN where nobody says);
     * long_short_ratio: long_short_ratio, longs_pct, shorts_pct;
     * liquidations: longs_1h, shorts_1h, longs_24h, shorts_24h (in unit), up to closed_at_ms.
@@ -93,13 +96,28 @@ def open_interest_statistics(closes: np.ndarray) -> dict[str, float]:
     }
 
 
+def change_24h_pct(times: np.ndarray, closes: np.ndarray) -> float:
+    """Return the change from the first close to the last, in percent.
+
+    `times` are the openings of the bars in seconds, oldest first (at least one). NaN where the first is less than
+    23 hours older than the last, or is 0.
+    """
+    if times[-1] - times[0] < CHANGE_MIN_SECONDS or closes[0] <= 0:
+        return math.nan
+    return float((closes[-1] - closes[0]) / closes[0] * 100)
+
+
 def _open_interest(store: DerivativesStore, symbols: list[str], window: Window) -> Values:
     rows = store.bars("open_interest", symbols, needed_from(window), _opened_before(window))
     values = {}
     for symbol, group in groupby(rows, key=itemgetter(0)):
         bars = list(group)
         closes = np.array([bar[-1] for bar in bars], dtype=np.float64)
-        values[str(symbol)] = {"closed_at_ms": _closed_ms(bars[-1][1]), **open_interest_statistics(closes)}
+        values[str(symbol)] = {
+            "closed_at_ms": _closed_ms(bars[-1][1]),
+            **open_interest_statistics(closes),
+            "change_24h_pct": change_24h_pct(np.array([bar[1] for bar in bars]), closes),
+        }
     return values
 
 

@@ -76,6 +76,7 @@ def market_blocks(f: Features) -> Json:
             "coinalyze_symbol": f.oi_symbol or None,
             "value": f.oi_value,
             "unit": f.oi_unit or None,
+            "change_24h_pct": f.oi_change_24h_pct,
             "z_score": f.oi_z,
             "z_score_valid": f.oi_z_is_valid,
             "age_seconds": f.oi_age_seconds,
@@ -184,6 +185,7 @@ def _details(f: Features, parts: Mapping[str, float], row: Mapping[str, Any]) ->
         **{name: parts.get(part, 0.0) for part, name in _DETAIL_NAMES.items()},
         **{name: parts[part] for part, name in _OPTIONAL_DETAIL_NAMES.items() if part in parts},
         "vol24h": f.vol24h or 0.0,
+        "change_24h_pct": f.change_24h_pct,
         "score_breakdown": {**parts, "base": rounded(base), "total": score},
         "oi_meta": {"oi_slope": f.oi_slope or 0.0, "oi_points": f.oi_points, "oi_avg": f.oi_average or 0.0},
         "sentiment_meta": {

@@ -42,6 +42,9 @@ class Features(NamedTuple):
     price: Annotated[float, "P: close of the last LTF bar, or of the last HTF bar where there is no LTF bar"]
     unusable: Annotated[str, "why no signal may be drawn: insufficient_history, stale_candles, or empty"] = ""
     vol24h: Annotated[Number, "sum of close × volume over the last 96 LTF bars, or as many as there are"] = None
+    change_24h_pct: Annotated[Number, "last LTF close against the one 24 hours before, percent; unknown if missing"] = (
+        None
+    )
     ltf_bars: Annotated[int, "LTF bars used, at most 1500"] = 0
     htf_bars: Annotated[int, "HTF bars used, at most 1500; the last has the index htf_bars − 1"] = 0
     ltf_closed_at_ms: Annotated[Count, "when the last LTF bar closed, epoch ms"] = None
@@ -141,6 +144,7 @@ class Features(NamedTuple):
     oi_points: Annotated[int, "bars of open interest known over the last 24 hours"] = 0
     oi_average: Annotated[Number, "mean open interest over the last 24 hours, in oi_unit"] = None
     oi_slope: Annotated[Number, "least-squares slope of open interest over the 24 hours, oi_unit per bar"] = None
+    oi_change_24h_pct: Annotated[Number, "last open interest against that of 24 hours before, percent"] = None
     oi_age_seconds: Annotated[Number, "window's end minus the closing of the last open-interest bar"] = None
     oi_z: Annotated[Number, "z-score of the last open interest; unknown where too few, flat, old or neutral"] = None
     funding_rate_pct: Annotated[Number, "last known funding rate, percent for its interval"] = None

@@ -67,7 +67,7 @@ def last(series: Sequence[Floats] | Sequence[Ints]) -> Floats:
     return np.array([values[-1] if len(values) else np.nan for values in series], dtype=np.float64)
 
 
-def tails(series: Sequence[Floats], bars: int) -> Floats:
+def tails(series: Sequence[Floats] | Sequence[Ints], bars: int) -> Floats:
     """Return the last `bars` values of each series as a row, with NaN in front of what is shorter."""
     rows = np.empty((len(series), bars))
     for row, values in zip(rows, series, strict=True):

@@ -48,6 +48,7 @@ class DerivativeInputs:
     oi_points: int = 0
     oi_average: float | None = None
     oi_slope: float | None = None
+    oi_change_24h_pct: float | None = None
     oi_closed_at_ms: float | None = None
     funding_rate_pct: float | None = None
     funding_interval_hours: float | None = None
@@ -70,7 +71,7 @@ Columns = dict[str, Any]
 _CLOSED_AT = ("oi", "funding", "long_short", "liquidations")
 _AS_THEY_ARE = (
     *("simulated", "oi_status", "oi_symbol", "oi_exchange", "oi_unit"),
-    *("oi_value", "oi_points", "oi_average", "oi_slope"),
+    *("oi_value", "oi_points", "oi_average", "oi_slope", "oi_change_24h_pct"),
     *("funding_rate_pct", "funding_interval_hours", "long_short_ratio", "longs_pct", "shorts_pct"),
     *("liquidated_longs_1h", "liquidated_shorts_1h", "liquidated_longs_24h", "liquidated_shorts_24h"),
     "liquidations_unit",
@@ -96,6 +97,7 @@ _TABLE_FIELDS = {
         "points": "oi_points",
         "average": "oi_average",
         "slope": "oi_slope",
+        "change_24h_pct": "oi_change_24h_pct",
     },
     "funding_rate": {
         "closed_at_ms": "funding_closed_at_ms",
@@ -137,6 +139,9 @@ def merged_inputs(markets: Sequence[Key], symbol_map: pd.DataFrame, tables: Mapp
     if funding is not None and "source_exchange" in funding and "interval_hours" not in funding:
         # Written by version 0.1, whose tables did not have the interval.
         named["funding_rate"] = funding.assign(interval_hours=funding_interval_hours(funding["source_exchange"]))
+    interest = named["open_interest"]
+    if interest is not None and "change_24h_pct" not in interest:
+        named["open_interest"] = interest.assign(change_24h_pct=np.nan)  # written by an earlier version
     for table, filled in ((symbol_map, _SYMBOL_MAP_FIELDS), *zip(named.values(), _TABLE_FIELDS.values(), strict=True)):
         if table is None or table.empty:
             continue

@@ -32,6 +32,7 @@ OLDEST_MS = {LTF: 30 * 60 * 1000, HTF: 8 * 60 * 60 * 1000}
 TREND_BARS = 200
 """HTF bars that the trend needs; with fewer, it is that of the LTF."""
 DAY_BARS = 96
+DAY_MS = 24 * 60 * 60 * 1000
 VOLUME_BARS = 20
 PULLBACK_BARS = 60
 PULLBACK = (0.3, 0.8)
@@ -94,6 +95,7 @@ def _ltf_columns(histories: Sequence[Bars]) -> Columns:
     return {
         **columns,
         "vol24h": np.array([prices @ volumes if len(prices) else np.nan for prices, volumes in day]),
+        "change_24h_pct": _change_of_a_day(histories),
         "ltf_rsi": last(rsi),
         "ltf_atr": last([indicators.atr(bars.high, bars.low, bars.close) for bars in histories]),
         "ltf_high_20": highest(high[:, -20:]),
@@ -112,6 +114,14 @@ def _ltf_columns(histories: Sequence[Bars]) -> Columns:
         "obv_slope": indicators.slope(obv[:, -OBV_SLOPE_BARS:]),
         "divergence": _divergence(close, tails(rsi, DIVERGENCE_BARS)),
     }
+
+
+def _change_of_a_day(histories: Sequence[Bars]) -> Floats:
+    """Return the last close against that of the bar 24 hours before, in percent; NaN where that bar is missing."""
+    opened = tails([bars.time_ms for bars in histories], DAY_BARS + 1)
+    close = tails([bars.close for bars in histories], DAY_BARS + 1)
+    before = highest(np.where(opened == opened[:, -1:] - DAY_MS, close, np.nan))
+    return indicators.ratio(close[:, -1] - before, before) * 100.0
 
 
 def _shared_columns(name: str, timeframe: str, histories: Sequence[Bars]) -> Columns:

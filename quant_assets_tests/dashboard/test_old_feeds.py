@@ -26,7 +26,7 @@ def as_version_1(feed: Json) -> Json:
             del signal[name]
         signal["source"] = signal["exchange"]
         signal["htf"]["bias"] = signal["htf"].pop("ema_bias")
-        for name in ("provider", "z_score_provider"):
+        for name in ("provider", "z_score_provider", "change_24h_pct"):
             del signal["oi_metadata"][name]
         for known in signal["derivatives"].values():
             if known is not None:
@@ -34,6 +34,7 @@ def as_version_1(feed: Json) -> Json:
                 known.pop("interval_hours", None)
         details = signal["details"]
         del details["reason_value"], details["reason_bound"], details["score_breakdown"]["base"]
+        del details["change_24h_pct"]
         composition = signal["observability"]["score_composition"]
         gates = {"oi_zscore": None, "obv_slope": None} | composition["filters_passed"]
         known_names = schema["score_composition"]["properties"]

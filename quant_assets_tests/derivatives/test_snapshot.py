@@ -58,6 +58,22 @@ def test_the_slope_is_that_of_least_squares() -> None:
     assert statistics["value"] == 9.0
 
 
+@pytest.mark.parametrize(("hours", "change"), [(23.75, 10.0), (23.0, 10.0), (22.75, None)])
+def test_the_change_of_24_hours_needs_closes_23_hours_apart(tmp_path: Path, hours: float, change: float | None) -> None:
+    first = END - 900 - int(hours * 3600)
+    bars = {"A": [(first, 1.0, 1.0, 1.0, 200.0), (END - 8100, 1.0, 1.0, 1.0, 1.0), (END - 900, 1.0, 1.0, 1.0, 220.0)]}
+    table = snapshot(store_with(tmp_path, "open_interest", bars), symbol_map("open_interest"), "open_interest", WINDOW)
+    known, unknown = table["change_24h_pct"].tolist()
+    assert math.isnan(known) if change is None else known == pytest.approx(change)
+    assert math.isnan(unknown)
+
+
+def test_open_interest_that_was_0_a_day_ago_has_no_change(tmp_path: Path) -> None:
+    bars = {"A": [(END - 86400, 0.0, 0.0, 0.0, 0.0), (END - 900, 1.0, 1.0, 1.0, 1.0)]}
+    table = snapshot(store_with(tmp_path, "open_interest", bars), symbol_map("open_interest"), "open_interest", WINDOW)
+    assert table["change_24h_pct"].isna().all()
+
+
 def test_open_interest_older_than_a_day_is_not_known(tmp_path: Path) -> None:
     bars = {"A": [(END - 86400 - 900, 1.0, 1.0, 1.0, 1.0)]}
     table = snapshot(store_with(tmp_path, "open_interest", bars), symbol_map("open_interest"), "open_interest", WINDOW)
@@ -69,7 +85,7 @@ def test_a_market_without_a_symbol_has_a_row_that_knows_nothing(tmp_path: Path) 
     bars = {"A": [(END - 900, 0.01, 0.01, 0.01, 0.02)]}
     table = snapshot(store_with(tmp_path, "funding_rate", bars), symbol_map("funding_rate"), "funding_rate", WINDOW)
     assert table["funding_rate_pct"].tolist()[0] == 0.02
-    assert table.iloc[1].isna().sum() == 3
+    assert table.loc[1, ["closed_at_ms", "funding_rate_pct", "interval_hours"]].isna().all()
     assert table["status"].tolist() == ["resolved", "neutral"]
 
 

@@ -128,6 +128,14 @@ def test_unknown_is_null_in_derivatives_and_nought_only_where_old_consumers_read
     )
 
 
+def test_changes_of_24_hours_are_numbers_or_null_and_in_no_score(feed: Feed) -> None:
+    for block in ("details", "oi_metadata"):
+        changes = {signal[block]["change_24h_pct"] for signal in feed["signals"]}
+        assert len(changes) > 10, block
+        assert all(change is None or -100 < change < 1000 for change in changes)
+    assert all(s["oi_metadata"]["change_24h_pct"] is None for s in feed["signals"] if s["oi_metadata"]["value"] is None)
+
+
 def test_parts_of_the_score_add_up_to_it(feed: Feed) -> None:
     for signal in feed["signals"]:
         parts = dict(signal["details"]["score_breakdown"])

@@ -19,6 +19,16 @@ def clip(x: float, a: float, b: float) -> float:
     return max(a, min(b, x))
 
 
+def change_of_a_day(ltf: Sequence[Bar]) -> float | None:
+    """Reads "last LTF close against the close of the LTF bar that closed 24 hours before the last one's close
+    (exactly that bar, else null)", in percent."""
+    last = ltf[-1]
+    for bar in ltf:
+        if bar.time_ms == last.time_ms - 24 * HOUR_MS:
+            return (last.close - bar.close) / bar.close * 100.0
+    return None
+
+
 def z_of_closes(closes: Sequence[float]) -> float | None:
     """Reads "(last − mean) / population standard deviation over the last 30 of them; none with fewer than 14
     points, or a deviation of 0"."""

@@ -15,6 +15,7 @@ from . import plain_indicators as plain
 from .plain_inputs import HTF_MS, LTF_MS, Bar, Inputs, closed_bars, known, why_unusable
 from .plain_measures import (
     adx_of,
+    change_of_a_day,
     clip,
     divergence,
     is_pullback,
@@ -230,6 +231,7 @@ def analyse(
         "htf_ema200": plain.ema(htf_closes, 200)[-1],
         "htf_trend": "UP" if htf_closes[-1] > htf_closes[-5] else "DOWN",
         "vol24h": math.fsum(bar.close * bar.volume for bar in ltf[-96:]),
+        "change_24h_pct": change_of_a_day(ltf),
         "pivot_highs": rsi_pivots(r, n, "resistance"),
         "pivot_lows": rsi_pivots(r, n, "support"),
         "resistance": line_values(best_line(r, n, "resistance"), htf_closes, htf),

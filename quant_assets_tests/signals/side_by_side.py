@@ -52,6 +52,7 @@ FEATURES = {
     "htf_ema200": "htf_ema200",
     "htf_trend": "htf_trend",
     "vol24h": "vol24h",
+    "change_24h_pct": "change_24h_pct",
     "legacy_bias": "trend_bias",
     "pullback_depth": "pullback_depth",
     "is_pullback": "is_pullback",

@@ -70,6 +70,12 @@ def test_status_and_symbol_are_those_of_the_open_interest_table_where_it_has_the
     assert (found.oi_value, found.oi_z, found.oi_points, found.oi_age_seconds) == (5.0, 2.0, 97, 0.0)
 
 
+def test_the_change_of_open_interest_is_unknown_in_a_table_of_an_earlier_version() -> None:
+    assert merged(open_interest=open_interest(change_24h_pct=1.5)).oi_change_24h_pct == 1.5
+    found = merged(open_interest=open_interest())
+    assert (found.oi_value, found.oi_change_24h_pct) == (5.0, None)
+
+
 def test_a_market_that_nobody_knows_is_neutral_and_named_by_its_symbol() -> None:
     found = merged(NO_TABLE)
     assert (found.canonical_symbol, found.display_symbol, found.oi_status) == ("BTCUSDT", "BTCUSDT", "neutral")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import timedelta
 from typing import Any
 
@@ -37,6 +37,16 @@ def test_the_price_is_the_last_15m_close_or_the_last_4h_close_where_there_is_non
 def test_the_volume_of_a_day_is_close_times_volume_of_96_bars() -> None:
     assert seen(bars(np.full(100, 2.0), volume=np.full(100, 3.0))).vol24h == 96 * 6
     assert seen([2, 2, 2]).vol24h == 6
+
+
+def test_the_change_of_24_hours_is_against_exactly_the_bar_24_hours_before() -> None:
+    closes = np.linspace(100, 196, 97)
+    assert seen(closes).change_24h_pct == pytest.approx(96.0)
+    assert seen(closes[1:]).change_24h_pct is None
+    whole = bars(np.linspace(99, 196, 98))
+    gap = np.arange(98) != 1
+    columns = {field.name: getattr(whole, field.name)[gap] for field in fields(whole)}
+    assert seen(replace(whole, **columns)).change_24h_pct is None, "another bar is not that bar"
 
 
 @pytest.mark.parametrize(("count", "unusable"), [(49, "insufficient_history"), (50, "")])
