@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 from urllib.parse import quote
 
 from quant_assets.dashboard import figures
 from quant_assets.dashboard.documents import Document
 from quant_assets.dashboard.history import Source, sources
 from quant_assets.dashboard.rows import bar_of, row_id
-from quant_assets.dashboard.words import TIERS, explained, reason_words
+from quant_assets.dashboard.words import TIERS, UNITS, explained, funding_words, reason_words
 from quant_assets.feed.build import FRESH_SECONDS, OLD_PRICE_SECONDS
 from quant_assets.feed.reasons import reason_summary
 from quant_assets.lake import Lake
@@ -23,8 +23,6 @@ from quant_assets.settings import Settings
 from quant_assets.signals import PENALTY
 
 Json = Mapping[str, Any]
-
-_UNITS: Final = {"BASE_ASSET": "of the base asset", "QUOTE_ASSET": "of the quote asset", "USD": "US dollars"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +64,14 @@ def detail(document: Document, signals: Sequence[Json], strategy: str, settings:
         "data": [*_data(signal, known)],
         "market": _market(signal, decimals),
         "lines": _lines(signal, decimals),
+        "conflict": [
+            {
+                "id": row_id(other),
+                "side": other["side"],
+                **{k: other[k] for k in ("exchange", "symbol", "strategy_name")},
+            }
+            for other in signal.get("conflict") or ()
+        ],
         "others": [
             {"id": row_id(other), "name": other["strategy_name"], "action": other["action"], "score": other["score"]}
             for other in signals
@@ -93,20 +99,21 @@ def _data(signal: Json, known: Mapping[Any, Source]) -> list[dict[str, Any]]:
     """Return a line for each dataset: its figures, the tier that served it, whence, and how old it is."""
     interest, derivatives = signal["oi_metadata"], signal["derivatives"]
     funding, ratio, liquidated = (derivatives[name] for name in ("funding_rate", "long_short_ratio", "liquidations"))
-    unit = _UNITS.get(interest["unit"], "")
+    unit = UNITS.get(interest["unit"], "")
     values: dict[str, tuple[str, str | None, str, float | None]] = {
         "open_interest": (
             "Open interest",
             figures.amount(interest["value"]),
-            f"{unit}, z-score {figures.signed(interest['z_score'], 2) or 'unknown'}".removeprefix(", ")
+            f"{unit}, {figures.change(interest.get('change_24h_pct')) or 'unknown change'} in 24 h, "
+            f"z-score {figures.signed(interest['z_score'], 2) or 'unknown'}".removeprefix(", ")
             if interest["value"] is not None
             else "",
             interest["age_seconds"] if interest["value"] is not None else None,
         ),
         "funding_rate": (
             "Funding",
-            figures.signed(funding and funding["value"], 4, " %"),
-            _interval(funding),
+            funding_words(funding),
+            "",
             funding and funding["age_seconds"],
         ),
         "long_short_ratio": (
@@ -120,7 +127,7 @@ def _data(signal: Json, known: Mapping[Any, Source]) -> list[dict[str, Any]]:
             None
             if liquidated is None
             else f"{figures.amount(liquidated['longs_24h'])} longs, {figures.amount(liquidated['shorts_24h'])} shorts",
-            _UNITS.get(liquidated and liquidated.get("unit"), ""),
+            UNITS.get(liquidated and liquidated.get("unit"), ""),
             liquidated and liquidated["age_seconds"],
         ),
     }
@@ -142,11 +149,6 @@ def _data(signal: Json, known: Mapping[Any, Source]) -> list[dict[str, Any]]:
     return lines
 
 
-def _interval(funding: Json | None) -> str:
-    hours = None if funding is None else funding.get("interval_hours")
-    return "" if hours is None else f"every {hours:g} h"
-
-
 def _price_age(signal: Json) -> str:
     """Say how old the price was at the window's end, where it lacks a bar."""
     age_seconds = signal.get("price_age_seconds", 0.0)
@@ -157,6 +159,7 @@ def _market(signal: Json, decimals: int) -> list[Fact]:
     seen = signal["observability"]["score_composition"]
     return [
         Fact("Price", figures.price(signal["price"], decimals), _price_age(signal)),
+        Fact("Change, 24 h", figures.change(signal["details"].get("change_24h_pct"))),
         Fact("Volume, 24 h", figures.amount(signal["details"]["vol24h"] or None), "in quote"),
         Fact("RSI, 4h", figures.number(seen.get("rsi"), 1)),
         Fact("ADX, 4h", figures.number(seen.get("adx"), 1)),

@@ -42,13 +42,21 @@ def signed(value: float | None, decimals: int, unit: str = "") -> str | None:
     return None if value is None else f"{value:+,.{decimals}f}{unit}".replace("-", MINUS)
 
 
+def change(percent: float | None) -> str | None:
+    """Write a change with three digits, like +1.23 % or −12.3 %."""
+    if percent is None:
+        return None
+    decimals = 2 if abs(percent) < 9.995 else 1 if abs(percent) < 99.95 else 0
+    return signed(percent, decimals, " %")
+
+
 def amount(value: float | None) -> str | None:
     """Write an amount with three digits, like 4.60M."""
     if value is None:
         return None
     for size, letter in _AMOUNTS:
-        if abs(value) >= size:
-            return f"{value / size:.3g}{letter}".replace("-", MINUS)
+        if abs(value) >= 0.9995 * size:  # 999.6k are 1.00M
+            return f"{f'{value / size:#.3g}'.rstrip('.')}{letter}".replace("-", MINUS)
     return f"{value:.3g}".replace("-", MINUS)
 
 

@@ -24,7 +24,18 @@ from quant_assets.dashboard.detail import detail
 from quant_assets.dashboard.documents import Document, FeedProblem, Json
 from quant_assets.dashboard.query import Filters, read_filters
 from quant_assets.dashboard.routes import given, route
-from quant_assets.dashboard.rows import BLANK, DESCENDING, SORTS, Row, matching, ordered, row_id, rows_of, summary
+from quant_assets.dashboard.rows import (
+    BLANK,
+    DESCENDING,
+    SORT_TITLES,
+    SORTS,
+    Row,
+    matching,
+    ordered,
+    row_id,
+    rows_of,
+    summary,
+)
 
 #: Rows that come with the page; the script fetches all of them and takes over.
 ROWS_WITH_THE_PAGE: Final = 60
@@ -188,6 +199,7 @@ def _page(
             etag=document.etag,
             windows=windows,
             sorts=SORTS,
+            sort_titles=SORT_TITLES,
             descending=DESCENDING,
             detail=told,
             is_stale=is_stale,

@@ -7,7 +7,7 @@ shown by name. Not here: numbers to text (figures.py), HTML (templates/).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -115,6 +115,30 @@ TIERS: Final[Mapping[str, str]] = {
     "neutral": "neutral: no market serves it, so it is scored in the middle",
 }
 
+UNITS: Final = {"BASE_ASSET": "of the base asset", "QUOTE_ASSET": "of the quote asset", "USD": "US dollars"}
+
+
+def funding_words(funding: Json | None) -> str | None:
+    """Write a funding rate with the hours that it is for, like +0.0044 % / 8h; without them where nobody says."""
+    if funding is None:
+        return None
+    hours = funding.get("interval_hours")
+    return f"{signed(funding['value'], 4, ' %')}{'' if hours is None else f' / {hours:g}h'}"
+
+
+def for_8_hours(funding: Json) -> float:
+    """Return a funding rate for 8 hours, in percent; an interval that nobody says is 8 hours."""
+    rate: float = funding["value"]
+    return rate * FUNDING_HOURS / (funding.get("interval_hours") or FUNDING_HOURS)
+
+
+def conflict_words(setups: Sequence[Json] | None) -> str | None:
+    """Name the setups of the other side; None where there are none."""
+    if not setups:
+        return None
+    named = (f"{one['side']} {one['symbol']} on {one['exchange']} ({one['strategy_name']})" for one in setups)
+    return f"Setups of the other side on this asset: {', '.join(named)}"
+
 
 def reason_words(details: Json) -> str:
     """Say why a strategy waits; a reason of a foreign strategy is given as it is, without underscores."""
@@ -184,16 +208,11 @@ def _oi_flow(s: Json) -> str:
 def _sentiment(s: Json) -> str:
     funding, ratio = s["derivatives"]["funding_rate"], s["derivatives"]["long_short_ratio"]
     told = [
-        "funding is unknown" if funding is None else f"funding is {signed(_for_8_hours(funding), 4, ' %')} for 8 hours",
+        "funding is unknown" if funding is None else f"funding is {signed(for_8_hours(funding), 4, ' %')} for 8 hours",
         "long/short is unknown" if ratio is None else f"long/short is {number(ratio['value'])}",
     ]
     middle = " Without a side it stays at 5." if s["bias"] == "NONE" else ""
     return f"Five is the middle, a crowded side counts against itself: {', '.join(told)}.{middle}"
-
-
-def _for_8_hours(funding: Json) -> float:
-    rate: float = funding["value"]
-    return rate * FUNDING_HOURS / (funding.get("interval_hours") or FUNDING_HOURS)
 
 
 def _penalty(s: Json) -> str:

@@ -63,6 +63,13 @@ def test_page_rows_and_details_of_an_old_feed_are_shown(old_site: Site) -> None:
         assert old_site.get(f"/api/signals/{signal['exchange']}/{signal['symbol']}").status_code == 200
 
 
+def test_what_an_old_feed_does_not_say_is_unknown(old_site: Site) -> None:
+    for row in old_site.get("/rows").json()["rows"]:
+        assert (row["conflict"], row["change_text"], row["price_old"]) == (None, None, None)
+        assert row["oi_change"] in ("–", "")
+        assert row["funding_text"] is None or "h" not in row["funding_text"]
+
+
 def test_api_gives_an_old_feed_as_it_is(old_site: Site) -> None:
     assert old_site.get("/api/results").json() == old_site.feed
     narrowed = old_site.get("/api/results?strategy=Legacy").json()

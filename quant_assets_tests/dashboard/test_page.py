@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 
+import orjson
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from quant_assets.dashboard.rows import ordered, rows_of
+from quant_assets.dashboard.rows import SORT_FIELDS, ordered, row_id, rows_of
 from quant_assets_tests.dashboard.browsing import first_ids, focused, ids, opened, rows, visit
-from quant_assets_tests.dashboard.serving import (
-    Site,
-)
+from quant_assets_tests.dashboard.serving import Site, with_setups
 
 
 def test_the_page_opens_with_the_feeds_order_and_every_column(page: Page, shown: Site) -> None:
@@ -31,10 +30,52 @@ def test_the_page_opens_with_the_feeds_order_and_every_column(page: Page, shown:
         ("stop", row.stop_text),
         ("target", row.target_text),
         ("oi", row.oi),
+        ("oi_value", row.oi_value or "unknown"),
+        ("oi_change", row.oi_change),
+        ("oi_z", row.oi_z),
+        ("oi_age", row.oi_text),
+        ("funding", row.funding_text or "unknown"),
+        ("ls", row.ls_text or "unknown"),
+        ("volume", row.volume_text or "unknown"),
+        ("change", row.change_text or "unknown"),
         ("price", row.price_text),
     ):
         expect(line.locator(f'[data-c="{name}"]')).to_have_text(text or "")
     assert line.locator(".bar rect").count() == len(row.bar)
+
+
+def test_a_waiting_row_says_its_bias_beside_its_reason(page: Page, shown: Site) -> None:
+    biased = [row for row in rows(shown) if row.action == "WAIT" and row.bias != "NONE"]
+    without = [row for row in rows(shown) if row.action == "WAIT" and row.bias == "NONE"]
+    for row in (biased[0], without[0]):
+        # As it comes from the server, and as the script fills it after the table was turned round.
+        for address in (f"/?q={row.symbol}", f"/?q={row.symbol}&sort=price&dir=desc"):
+            visit(page, shown, address)
+            cell = page.locator(f'tr[data-id="{row.id}"] td.why')
+            expect(cell).to_have_text(f"{row.bias} {row.reason}")
+            expect(cell.locator(f'[data-bias="{row.bias}"]')).to_be_visible()
+
+
+def test_a_conflict_is_marked_named_and_linked(page: Page, own_site: Site) -> None:
+    feed = with_setups(own_site.feed)
+    for signal in feed["signals"]:
+        signal["conflict"] = None
+    long, short = (next(s for s in feed["signals"] if s["action"] == side) for side in ("LONG", "SHORT"))
+    for one, other in ((long, short), (short, long)):
+        named = {name: other[name] for name in ("exchange", "symbol", "strategy_name")}
+        one["conflict"] = [{**named, "side": other["action"]}]
+    own_site.write(orjson.dumps(feed))
+    marked = [row for row in rows(own_site) if row.conflict]
+    assert {row.id for row in marked} == {row_id(long), row_id(short)}
+    visit(page, own_site)
+    sign = page.locator(f'tr[data-id="{row_id(long)}"]').get_by_role("img", name="Setups of the other side")
+    expect(sign).to_have_attribute("title", re.compile(f"SHORT {re.escape(short['symbol'])} on {short['exchange']}"))
+    expect(page.locator("main .conflict:visible")).to_have_count(2)
+    page.locator(f'tr[data-id="{row_id(long)}"]').click()
+    opened(page, row_id(long))
+    page.locator(".against a").click()
+    opened(page, row_id(short))
+    expect(page.locator(".against a")).to_have_attribute("data-open", row_id(long))
 
 
 def test_a_filter_narrows_and_stands_in_the_address(page: Page, shown: Site) -> None:
@@ -80,9 +121,10 @@ def test_a_click_on_a_head_sorts_and_another_turns_it_round(page: Page, shown: S
     first_ids(rows(shown), page)
 
 
-@pytest.mark.parametrize("sort", ["oi", "ls", "entry"])
+@pytest.mark.parametrize("sort", ["oi", "ls", "entry", "funding", "change"])
 def test_unknown_is_last_in_either_direction_and_never_0(page: Page, shown: Site, sort: str) -> None:
-    key = {"oi": "oi_age"}.get(sort, sort)
+    key = SORT_FIELDS.get(sort, sort)
+    cell = {"oi": "oi_value"}.get(sort, sort)
     assert any(getattr(row, key) is None for row in rows(shown))
     for direction in ("asc", "desc"):
         expected = ordered(rows(shown), sort, direction)
@@ -93,7 +135,7 @@ def test_unknown_is_last_in_either_direction_and_never_0(page: Page, shown: Site
         expect(last).to_be_visible()
         there = ids(page)
         assert there == [row.id for row in expected][-len(there) :]
-        assert last.locator(f'[data-c="{key}"]').text_content() == ("unknown" if sort != "entry" else "–")
+        assert last.locator(f'[data-c="{cell}"]').text_content() == ("unknown" if sort != "entry" else "–")
 
 
 def test_the_search_finds_words_anywhere_and_says_how_many(page: Page, shown: Site) -> None:

@@ -21,6 +21,7 @@ from quant_assets_tests.dashboard.serving import (
     enlarged,
     serving,
     sound,
+    with_setups,
 )
 
 
@@ -55,6 +56,18 @@ def test_a_new_feed_arrives_without_reload_or_jump(page: Page, scanned: Settings
         chosen = [row.id for row in rows(site) if row.strategy == "Legacy"]
         there = ids(page)
         assert there == chosen[chosen.index(there[0]) :][: len(there)]
+
+
+def test_the_title_of_the_page_follows_the_feed(page: Page, own_site: Site) -> None:
+    visit(page, own_site)
+    actions = own_site.feed["stats"]["actions"]
+    expect(page).to_have_title(f"{actions['LONG']} long, {actions['SHORT']} short · signals")
+    feed = with_setups(own_site.feed)
+    feed["last_updated"] += 1
+    assert feed["stats"]["actions"] != actions
+    own_site.write(orjson.dumps(feed))
+    now = feed["stats"]["actions"]
+    expect(page).to_have_title(f"{now['LONG']} long, {now['SHORT']} short · signals")
 
 
 def test_the_row_on_top_stays_there_when_a_new_feed_brings_others_above_it(page: Page, own_site: Site) -> None:

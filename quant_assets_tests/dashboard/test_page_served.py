@@ -9,11 +9,11 @@ import orjson
 import pytest
 
 from quant_assets.dashboard.query import Filters
-from quant_assets.dashboard.rows import SORTS, Row, rows_of, summary
+from quant_assets.dashboard.rows import SORT_FIELDS, SORTS, Row, rows_of, summary
 from quant_assets.dashboard.words import REASONS, explained, most_points, reason_words
 from quant_assets.feed.signal import SUMS
 from quant_assets.signals import discover_strategies
-from quant_assets_tests.dashboard.serving import HOSTILE_STRATEGY, HOSTILE_SYMBOL, Site, renamed
+from quant_assets_tests.dashboard.serving import HOSTILE_STRATEGY, HOSTILE_SYMBOL, Json, Site, renamed
 
 
 def rows_in(html: str) -> list[str]:
@@ -42,7 +42,7 @@ def test_an_address_with_filters_search_and_order_is_served_so(site: Site) -> No
 def test_unknown_comes_last_whichever_way_it_is_sorted(shown: Site, sort: str, direction: str) -> None:
     by_id = {row.id: row for row in rows_of(shown.feed["signals"])}
     html = shown.get(f"/?sort={sort}&dir={direction}").text
-    values = [getattr(by_id[name], {"oi": "oi_age"}.get(sort, sort)) for name in rows_in(html)]
+    values = [getattr(by_id[name], SORT_FIELDS.get(sort, sort)) for name in rows_in(html)]
     known = [value for value in values if value is not None]
     assert values[: len(known)] == known
     assert known == sorted(known, reverse=direction == "desc")
@@ -53,7 +53,7 @@ def test_what_is_unknown_is_none_in_a_row_and_a_word_on_the_page(site: Site) -> 
     (row,) = rows_of(
         [{**signal, "derivatives": {"funding_rate": None, "long_short_ratio": None, "liquidations": None}}]
     )
-    assert (row.oi_age, row.oi_text, row.funding, row.funding_text, row.ls, row.ls_text) == (None,) * 6
+    assert (row.oi_age, row.oi_value, row.funding_size, row.funding_text, row.ls, row.ls_text) == (None,) * 6
     assert (row.rr, row.entry, row.stop, row.target) == (None,) * 4
     html = site.get(f"/?q={signal['symbol']}&exchange={signal['exchange']}").text
     assert '<span class="unknown">unknown</span>' in body_of(html)
@@ -74,8 +74,61 @@ def test_figures_above_the_table_are_the_feeds(site: Site) -> None:
         assert f'<b data-figure="{name}">{texts[name]}</b>' in html
 
 
-def test_funding_has_its_unit_in_the_head_of_its_column(site: Site) -> None:
-    assert ">Funding %</a></th>" in site.get("/").text
+def changed(signal: Json, **blocks: Json) -> Row:
+    """Return the row of a signal of which these keys of its blocks are others."""
+    (row,) = rows_of([{**signal, **{name: {**signal[name], **keys} for name, keys in blocks.items()}}])
+    return row
+
+
+@pytest.mark.parametrize(
+    ("funding", "text", "size", "title"),
+    [
+        ({"value": 0.0044, "interval_hours": 8.0}, "+0.0044 % / 8h", 0.0044, ""),
+        ({"value": -0.0044, "interval_hours": 1.0}, "−0.0044 % / 1h", 0.0352, "−0.0352 % for 8 hours"),
+        ({"value": 0.0044, "interval_hours": None}, "+0.0044 %", 0.0044, ""),
+        ({"value": 0.0044}, "+0.0044 %", 0.0044, ""),
+        (None, None, None, ""),
+    ],
+)
+def test_funding_says_its_interval_and_is_sorted_by_its_size_for_8_hours(
+    site: Site, funding: Json | None, text: str | None, size: float | None, title: str
+) -> None:
+    known = None if funding is None else {**funding, "age_seconds": 0.0}
+    row = changed(site.feed["signals"][0], derivatives={"funding_rate": known})
+    assert (row.funding_text, row.funding_title) == (text, title)
+    assert row.funding_size == pytest.approx(size)
+
+
+def test_open_interest_tells_value_change_z_score_status_and_age(site: Site) -> None:
+    known = {"status": "aggregated", "value": 4_600_000.0, "unit": "BASE_ASSET", "age_seconds": 720.0}
+    row = changed(site.feed["signals"][0], oi_metadata={**known, "change_24h_pct": -1.234, "z_score": 0.31})
+    assert (row.oi, row.oi_value, row.oi_change, row.oi_z, row.oi_text) == (
+        *("aggregated", "4.60M", "−1.23 %", "z +0.31", "12 min"),
+    )
+    assert "4.60M of the base asset, −1.23 % in 24 hours, z-score +0.31, 12 min old" in row.oi_title
+    row = changed(site.feed["signals"][0], oi_metadata={**known, "change_24h_pct": None, "z_score": None})
+    assert (row.oi_change, row.oi_z) == ("–", "z –")
+    row = changed(site.feed["signals"][0], oi_metadata={**known, "value": None})
+    assert (row.oi_value, row.oi_change, row.oi_z, row.oi_age, row.oi_text) == (None, "", "", None, "")
+
+
+def test_volume_and_change_of_24_hours_are_shown_and_unknown_where_they_are(site: Site) -> None:
+    row = changed(site.feed["signals"][0], details={"vol24h": 12_345_678.0, "change_24h_pct": 12.345})
+    assert (row.volume_text, row.change_text) == ("12.3M", "+12.3 %")
+    row = changed(site.feed["signals"][0], details={"vol24h": 0.0, "change_24h_pct": None})
+    assert (row.volume, row.volume_text, row.change, row.change_text) == (None,) * 4
+
+
+def test_the_price_tells_its_age_from_16_minutes_on(own_site: Site) -> None:
+    feed = own_site.feed
+    first, second = feed["signals"][:2]
+    first["price_age_seconds"], second["price_age_seconds"] = 960.0, 900.0
+    own_site.write(orjson.dumps(feed))
+    rows = rows_of(feed["signals"])
+    assert (rows[0].price_old, rows[1].price_old) == ("16 min", None)
+    assert f'title="{rows[0].full.get("price", rows[0].price_text)}, 16 min old at the window' in body_of(
+        own_site.get("/").text
+    ).replace("&#39;", "'")
 
 
 def test_simulated_data_say_so(own_site: Site) -> None:
@@ -145,8 +198,9 @@ def test_a_penalty_lies_over_the_end_of_the_bar(site: Site) -> None:
 def test_a_row_has_a_text_for_each_number(site: Site) -> None:
     for row in rows_of(site.feed["signals"]):
         assert isinstance(row, Row)
-        for name in ("rr", "entry", "stop", "target", "funding", "ls", "price"):
+        for name in ("rr", "entry", "stop", "target", "ls", "volume", "change", "price"):
             assert (getattr(row, name) is None) == (getattr(row, f"{name}_text") is None)
+        assert (row.funding_size is None) == (row.funding_text is None)
 
 
 def test_filters_let_everything_through_by_themselves() -> None:

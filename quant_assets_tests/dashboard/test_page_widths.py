@@ -15,12 +15,13 @@ from quant_assets.settings import Settings
 from quant_assets_tests.dashboard.browsing import focused, ids, opened, rows, visit
 from quant_assets_tests.dashboard.serving import PATIENCE, Json, Site, copied, serving, sound, with_setups
 
-WIDTHS = (390, 768, 900, 1280)
+WIDTHS = (390, 768, 900, 1024, 1280, 1440, 1560)
 #: Prices of one market after the other, from the dearest to those of which only the zeros are many.
 PRICES = (118_402.5, 93_985.1, 4.5678, 0.019284, 0.00084027, 0.00012345, 0.000071664, 0.0000071664, 0.00000000012345)
 
 CUT = """() => {
-  const cells = "td.price, td.entry, td.stop, td.target, td.rr, tbody th.market, abbr, .say";
+  const cells = "td.action, td.price, td.entry, td.stop, td.target, td.rr, td.funding, td.ls, td.volume, td.change, "
+    + "td.oi span:not(.hidden), tbody th.market, abbr, .say";
   const cut = [];
   for (const cell of document.querySelectorAll("main tbody tr[data-id]")) {
     for (const node of cell.querySelectorAll(cells)) {
@@ -46,7 +47,16 @@ def priced(feed: Json) -> Json:
                 stop, target = price * 0.9312345, price * 1.7123456
                 signal.update(action="LONG", bias="LONG", price=price, entry=price, stop_loss=stop, take_profit=target)
                 signal.update(rr=12.34, setup={"side": "LONG", "entry": price, "sl": stop, "tp": target, "rr": 12.34})
-                signal["details"]["reason"] = None
+                signal["details"].update(reason=None, vol24h=123e6, change_24h_pct=-99.9)
+                # What takes the most room beside it: hourly and stale funding, a conflict, an interest that moved far.
+                old = {"age_seconds": 47 * 3600.0, "provider": "coinalyze"}
+                signal["oi_metadata"].update(
+                    old, status="aggregated", value=123e9, change_24h_pct=1234.5, z_score=-12.34
+                )
+                signal["derivatives"]["funding_rate"] = {"value": -0.4321, "interval_hours": 1.0, **old}
+                signal["derivatives"]["long_short_ratio"] = {"value": 12.34, **old}
+                other = {"exchange": exchange, "symbol": symbol, "strategy_name": "Other", "side": "SHORT"}
+                signal["conflict"] = [other]
     return sound(changed)
 
 

@@ -110,6 +110,7 @@ async function load(first) {
 }
 
 function summarize(summary) {
+  document.title = summary.title;
   for (const node of document.querySelectorAll("[data-figure]")) node.textContent = summary.texts[node.dataset.figure];
   const time = find("[data-since]");
   time.dataset.since = summary.last_updated;

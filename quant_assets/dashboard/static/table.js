@@ -2,6 +2,7 @@
 // text of their cells; nothing is put in but by textContent and attributes.
 
 const EXTRA = 12; // rows drawn above and below the screen
+const SORT_FIELDS = { oi: "oi_age", funding: "funding_size" }; // as in rows.py
 const SVG = "http://www.w3.org/2000/svg";
 
 export function chosenRows(rows, state) {
@@ -21,7 +22,7 @@ export function chosenRows(rows, state) {
 
 export function orderedRows(rows, sort, dir) {
   if (!sort) return rows;
-  const key = sort === "oi" ? "oi_age" : sort;
+  const key = SORT_FIELDS[sort] ?? sort;
   const sign = dir === "desc" ? -1 : 1;
   // Unknown is neither much nor little: last in either direction.
   return rows.toSorted((a, b) => {
@@ -172,11 +173,14 @@ function fill(node, row, address) {
     else cell.textContent = text;
     return cell;
   };
+  const attribute = (cell, name, value) => { if (value) cell.setAttribute(name, value); else cell.removeAttribute(name); };
   put("action", row.action);
+  cells.conflict.hidden = row.conflict === null;
+  for (const name of ["title", "aria-label"]) attribute(cells.conflict, name, row.conflict);
   Object.assign(put("market", row.market), { href: address, title: row.market });
   put("tag", row.tag).title = row.exchange;
   put("sub", row.strategy);
-  put("say", row.rr_text ?? row.reason ?? "");
+  put("say", row.say);
   put("strategy", row.strategy).title = row.strategy;
   put("score", row.score_text);
   put("parts", row.parts).closest("td").title = row.parts;
@@ -189,24 +193,23 @@ function fill(node, row, address) {
     piece.setAttribute("height", 8);
     return piece;
   }));
-  put("reason", row.reason ?? "").hidden = row.rr_text !== null;
+  put("bias", row.bias).dataset.bias = row.bias;
+  put("reason", row.reason ?? "").closest("td").hidden = row.rr_text !== null;
   for (const name of ["rr", "entry", "stop", "target"]) put(name, row[`${name}_text`] ?? "–").hidden = row.rr_text === null;
-  put("oi", row.oi).dataset.status = row.oi;
+  put("oi", row.oi).closest(".status").dataset.status = row.oi;
+  for (const name of ["oi_value", "oi_change", "oi_z"]) put(name, row[name]);
   put("oi_age", row.oi_text).classList.toggle("stale", row.oi_stale);
+  cells.oi.closest("td").title = row.oi_title;
   for (const name of ["funding", "ls"]) {
     const cell = put(name, row[`${name}_text`]);
-    const stale = row[`${name}_stale`];
-    cell.classList.toggle("stale", stale !== null);
-    if (stale === null) cell.removeAttribute("title");
-    else cell.title = `stale: ${stale} old`;
+    cell.classList.toggle("stale", row[`${name}_stale`]);
+    attribute(cell, "title", row[`${name}_title`]);
   }
+  for (const name of ["volume", "change"]) put(name, row[`${name}_text`]);
   const price = put("price", row.price_text);
   price.classList.toggle("stale", row.price_old !== null);
   for (const name of ["entry", "stop", "target", "price"]) {
-    for (const attribute of ["title", "aria-label"]) {
-      if (row.full[name]) cells[name].setAttribute(attribute, row.full[name]);
-      else cells[name].removeAttribute(attribute);
-    }
+    for (const one of ["title", "aria-label"]) attribute(cells[name], one, row.full[name]);
   }
   if (row.price_old !== null) price.title = `${row.full.price ?? row.price_text}, ${row.price_old} old at the window's end`;
 }
