@@ -19,12 +19,14 @@ from quant_assets.dashboard.history import DerivativeBars, Source, derivative_ba
 from quant_assets.lake import Lake
 from quant_assets.settings import Settings
 from quant_assets.signals.bars import HTF, LTF, TIMEFRAME_MS, Bars, Floats, bars_of
-from quant_assets.signals.indicators import rsi
+from quant_assets.signals.indicators import ema, rsi
 from quant_assets.windows import Window
 
 #: Bars that are drawn: of 4h as many as a trendline may reach back, of 15m two days.
 SHOWN: Final = {HTF: 150, LTF: 192}
 DERIVATIVE_HOURS: Final = 48
+#: Averages that are drawn, in bars of 4h.
+AVERAGES: Final = (50, 200)
 
 
 def chart(document: Document, signals: Sequence[Json], settings: Settings) -> Json:
@@ -54,6 +56,12 @@ def chart(document: Document, signals: Sequence[Json], settings: Settings) -> Js
         "symbol": symbol,
         "signals": list(signals),
         "candles": {HTF: _candle_lists(htf, htf_open, HTF), LTF: _candle_lists(ltf, ltf_open, LTF)},
+        "forming": _forming(table, htf, window),
+        "averages": {
+            "timeframe": HTF,
+            "time": _tail(htf.time_ms, HTF),
+            **{f"ema{bars}": _tail(ema(htf.close, bars), HTF) for bars in AVERAGES},
+        },
         "rsi": {"timeframe": HTF, "time": _tail(htf.time_ms, HTF), "value": _tail(values, HTF)},
         "lines": _lines(signals, htf),
         "open_interest": {
@@ -87,6 +95,32 @@ def _bars(table: pd.DataFrame, timeframe: str, window: Window) -> tuple[Bars, Fl
     bars = bars_of(part, timeframe, window)
     first = int(part["time_ms"].searchsorted(bars.time_ms[0])) if len(bars) else 0
     return bars, part["open"].to_numpy(np.float64)[first : first + len(bars)]
+
+
+def _forming(table: pd.DataFrame, htf: Bars, window: Window) -> Json | None:
+    """Return the 4h bar that is forming at the window's end, of the 15m bars in it that have closed by then.
+
+    None where a 4h bar closes just then, or no 15m bar is known since.
+    """
+    if not len(htf):
+        return None
+    step = TIMEFRAME_MS[HTF]
+    opens = int(window.end_ms - (window.end_ms - int(htf.time_ms[-1])) % step)
+    ltf, ltf_open = _bars(table, LTF, window)
+    first = int(ltf.time_ms.searchsorted(opens))
+    if first == len(ltf):
+        return None
+    return {
+        "timeframe": HTF,
+        "time": opens,
+        "through": int(ltf.time_ms[-1]) + TIMEFRAME_MS[LTF],
+        "bars": len(ltf) - first,
+        "open": float(ltf_open[first]),
+        "high": float(ltf.high[first:].max()),
+        "low": float(ltf.low[first:].min()),
+        "close": float(ltf.close[-1]),
+        "volume": float(ltf.volume[first:].sum()),
+    }
 
 
 def _candle_lists(bars: Bars, opened: Floats, timeframe: str) -> Json:

@@ -210,6 +210,16 @@ def _components() -> Json:
 
 def _chart() -> Json:
     candles = _object(time=_TIMES, open=_NUMBERS, high=_NUMBERS, low=_NUMBERS, close=_NUMBERS, volume=_NUMBERS)
+    forming = {
+        **_object(
+            timeframe={"const": "4h"},
+            time={"type": "integer", "description": "its opening, epoch ms"},
+            through={"type": "integer", "description": "close of the last 15m bar in it, epoch ms"},
+            bars={"type": "integer", "description": "how many closed 15m bars it is made of", "minimum": 1},
+            **{name: {"type": "number"} for name in ("open", "high", "low", "close", "volume")},
+        ),
+        "description": "the 4h bar that is forming at the window's end; null where one closes just then",
+    }
     stretch = _object(time=_TIMES, value=_NUMBERS)
     pivot = _object(time={"type": "integer"}, value={"type": "number"})
     source = {
@@ -237,6 +247,8 @@ def _chart() -> Json:
         symbol={"type": "string"},
         signals={"type": "array", "items": {"$ref": "#/components/schemas/signal"}, "minItems": 1},
         candles=_object(**{"4h": candles, "15m": candles}),
+        forming={"anyOf": [{"type": "null"}, forming]},
+        averages=_object(timeframe={"const": "4h"}, time=_TIMES, ema50=_NUMBERS, ema200=_NUMBERS),
         rsi=_object(timeframe={"const": "4h"}, time=_TIMES, value=_NUMBERS),
         lines={"type": "array", "items": line},
         open_interest=_object(**source, time=_TIMES, value=_NUMBERS),

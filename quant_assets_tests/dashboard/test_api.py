@@ -19,7 +19,7 @@ from quant_assets.settings import Settings
 from quant_assets.signals.bars import bars_of
 from quant_assets.signals.indicators import rsi
 from quant_assets.windows import LENGTH, Window
-from quant_assets_tests.dashboard.serving import Site, serving, sound, with_setups
+from quant_assets_tests.dashboard.serving import Json, Site, serving, sound, with_setups
 
 
 def test_results_are_the_bytes_of_the_feed(site: Site) -> None:
@@ -186,6 +186,56 @@ def test_a_market_comes_with_candles_rsi_and_lines_cut_at_the_windows_end(site: 
     # A market with little history has bars that no RSI is known of.
     assert told["rsi"]["value"] == pytest.approx([None if math.isnan(value) else value for value in shown])
     assert told["rsi"]["value"][-1] == pytest.approx(signal["observability"]["score_composition"]["rsi"])
+
+
+def closed_by(site: Site, signal: Json, timeframe: str, end_ms: int) -> list[Json]:
+    """Return the bars of a market in the lake that had closed by then, oldest first."""
+    table = Lake(site.settings.lake_dir).read(["candles"])
+    assert table is not None
+    step = {"4h": 14_400_000, "15m": 900_000}[timeframe]
+    mine = table[(table["exchange"] == signal["exchange"]) & (table["symbol"] == signal["symbol"])]
+    bars: list[Json] = mine[mine["timeframe"] == timeframe].to_dict("records")
+    return [bar for bar in bars if bar["time_ms"] + step <= end_ms]
+
+
+def test_the_forming_4h_bar_is_made_of_the_closed_15m_bars_since_the_last_4h_close(site: Site) -> None:
+    signals = [s for s in site.feed["signals"] if s["strategy_name"] == "Legacy" and not s["details"]["reason_bound"]]
+    made = 0
+    for key in [told["window"] for told in site.get("/api/windows").json()["windows"]]:
+        end_ms = Window.of_key(key).end_ms
+        opens = end_ms // 14_400_000 * 14_400_000
+        for signal in signals[:6]:
+            address = f"/api/signals/{signal['exchange']}/{signal['symbol']}"
+            told = site.get(address, params={"window": key}).json()
+            bars = [bar for bar in closed_by(site, signal, "15m", end_ms) if bar["time_ms"] >= opens]
+            assert told["candles"]["4h"]["time"][-1] < opens
+            if not bars:
+                assert told["forming"] is None
+                continue
+            made += 1
+            assert told["forming"] == {
+                "timeframe": "4h",
+                "time": opens,
+                "through": bars[-1]["time_ms"] + 900_000,
+                "bars": len(bars),
+                "open": bars[0]["open"],
+                "high": max(bar["high"] for bar in bars),
+                "low": min(bar["low"] for bar in bars),
+                "close": bars[-1]["close"],
+                "volume": pytest.approx(sum(bar["volume"] for bar in bars)),
+            }
+            assert told["forming"]["through"] <= end_ms
+            if key == site.feed["window"]:
+                assert told["forming"]["close"] == signal["price"]
+    assert made, "one of two windows in a row ends between two 4h closes"
+
+
+def test_averages_are_those_of_the_features(site: Site) -> None:
+    signal = next(s for s in site.feed["signals"] if "ema200" in s["observability"]["score_composition"])
+    told = site.get(f"/api/signals/{signal['exchange']}/{signal['symbol']}").json()
+    assert told["averages"]["time"] == told["candles"]["4h"]["time"]
+    for name in ("ema50", "ema200"):
+        assert told["averages"][name][-1] == signal["observability"]["score_composition"][name]
 
 
 def test_lines_run_through_the_feeds_pivots_to_the_bar_that_is_forming(site: Site) -> None:

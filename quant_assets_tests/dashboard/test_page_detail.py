@@ -11,6 +11,9 @@ import orjson
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from quant_assets.feed.signal import SUMS
+from quant_assets.lake import Lake
+from quant_assets.windows import Window
 from quant_assets_tests.dashboard.browsing import ids, opened, rows, visit
 from quant_assets_tests.dashboard.serving import (
     HOSTILE_STRATEGY,
@@ -66,12 +69,81 @@ def test_a_setup_is_drawn_with_the_line_that_was_broken_and_its_levels(page: Pag
     assert ms(traces(page, "rsi")["broken"]["x"][0]) == signal["setup"]["trendline"]["start_time"]
     page.get_by_role("button", name="4h").click()  # levels that lie close are shown on 15m first
     page.wait_for_function("() => document.querySelector('[data-plot=price]').data[0].name === '4h'")
-    assert set(traces(page, "price")) == {"4h"}
+    assert set(traces(page, "price")) <= {"4h", "forming", "forming, named", "EMA 50", "EMA 200"}
     assert {"open interest", "longs liquidated"} & set(traces(page, "derivatives")) or page.locator(
         ".plot.empty"
     ).count()
     shapes = page.evaluate("document.querySelector('[data-plot=price]').layout.shapes.map(s => [s.name, s.y0])")
     assert shapes == [["entry", signal["entry"]], ["stop", signal["stop_loss"]], ["target", signal["take_profit"]]]
+
+
+def between_4h_closes(site: Site) -> str:
+    """Return a window that ends between two 4h closes; one of two in a row does."""
+    keys = [told["window"] for told in site.get("/api/windows").json()["windows"]]
+    return next(key for key in keys if Window.of_key(key).end_ms % 14_400_000)
+
+
+def test_the_4h_chart_ends_with_the_forming_bar_hollow_and_named(page: Page, shown: Site) -> None:
+    window = between_4h_closes(shown)
+    signals = shown.get("/api/results", params={"window": window}).json()["signals"]
+    signal = next(s for s in signals if s["price_age_seconds"] == 0 and s["htf"]["ema200"])
+    name = f"{signal['exchange']}/{signal['symbol']}/{signal['strategy_name']}"
+    visit(page, shown, f"/?window={quote(window)}&open={quote(name)}")
+    opened(page, name)
+    page.get_by_role("button", name="4h").click()
+    page.wait_for_function("() => document.querySelector('[data-plot=price]').data[0].name === '4h'")
+    closed, forming = page.evaluate("document.querySelector('[data-plot=price]').data.slice(0, 2)")
+    assert forming["name"] == "forming"
+    assert forming["close"] == [signal["price"]]
+    assert ms(forming["x"][0]) == ms(closed["x"][-1]) + 14_400_000 < Window.of_key(window).end_ms
+    assert forming["increasing"]["fillcolor"] == forming["decreasing"]["fillcolor"] == "rgba(0, 0, 0, 0)"
+    plot = page.locator("[data-plot=price]")
+    x = plot.evaluate(
+        "(node, at) => node._fullLayout.xaxis.d2p(at) + node._fullLayout._size.l + node.getBoundingClientRect().x",
+        forming["x"][0],
+    )
+    box = plot.bounding_box()
+    assert box is not None
+    page.mouse.move(x, box["y"] + box["height"] / 2)
+    expect(plot.locator(".hoverlayer")).to_contain_text("forming")
+    drawn = traces(page, "price")
+    assert {"EMA 50", "EMA 200"} <= set(drawn)
+    assert drawn["EMA 200"]["y"][-1] == pytest.approx(signal["htf"]["ema200"])
+    expect(plot.locator(".legend").first).to_contain_text("EMA 200")
+    page.get_by_role("button", name="15m").click()
+    page.wait_for_function("() => document.querySelector('[data-plot=price]').data[0].name === '15m'")
+    assert set(traces(page, "price")) == {"15m"}
+
+
+OVERLAPS = """() => {
+  const plot = document.querySelector("[data-plot=derivatives]"), found = [];
+  const others = [...plot.querySelectorAll(".xtick text, .ytick text, .y2tick text, .xlines-above, .y2lines-above")];
+  const boxes = others.map((node) => node.getBoundingClientRect()).filter((box) => box.width || box.height);
+  for (const note of plot.querySelectorAll(".annotation")) {
+    const a = note.getBoundingClientRect();
+    const meets = (b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
+    if (boxes.some(meets)) found.push(note.textContent);
+  }
+  return found;
+}"""
+
+
+@pytest.mark.parametrize("missing", ["", "open_interest", "liquidations"])
+def test_what_the_derivatives_chart_says_lies_on_no_axis(page: Page, own_site: Site, missing: str) -> None:
+    feed = own_site.feed
+    signal = next(
+        s
+        for s in feed["signals"]
+        if s["oi_metadata"]["value"] is not None and (s["derivatives"]["liquidations"] or {}).get("longs_24h")
+    )
+    if missing:
+        Lake(own_site.settings.lake_dir).path([missing], feed["window"]).unlink()
+    name = f"{signal['exchange']}/{signal['symbol']}/{signal['strategy_name']}"
+    visit(page, own_site, f"/?open={quote(name)}")
+    opened(page, name)
+    if missing:
+        expect(page.locator("[data-plot=derivatives]")).to_contain_text(f"{missing.replace('_', ' ')}: unknown")
+    assert page.evaluate(OVERLAPS) == []
 
 
 def test_an_open_row_explains_its_score_line_by_line(page: Page, shown: Site) -> None:
@@ -80,7 +152,7 @@ def test_an_open_row_explains_its_score_line_by_line(page: Page, shown: Site) ->
     visit(page, shown, f"/?open={quote(name)}")
     opened(page, name)
     for part, points in signal["details"]["score_breakdown"].items():
-        if part != "total":
+        if part not in SUMS:
             line = page.locator(f'tr[data-part="{part}"]')
             expect(line.locator(".points b")).to_have_text(re.compile(rf"^−?{points:.1f}$"))
             assert line.locator("td").last.text_content()

@@ -24,13 +24,15 @@ const STEP = { "4h": 4 * HOUR, "15m": HOUR / 4 };
 const HOURS = { tickformat: "%H:%M\n%b %-d" };
 const PLAIN = { l: 8, r: 72, t: 6, b: 22 };
 const DEEP = { l: 8, r: 72, t: 6, b: 36 }; // room for two lines below
+const LEGENDARY = { ...PLAIN, t: 24 }; // room for the legend above
 const NARROW = 0.08; // of what is visible: closer levels cannot be read
 const LABEL = 18; // pixels from one label to the next
+const LEGEND = { orientation: "h", x: 0, xanchor: "left", y: 1, yanchor: "bottom", itemclick: false, itemdoubleclick: false, font: { size: 11 } };
 const CONFIG = { displayModeBar: false, responsive: true, showTips: false };
 
 function colours() {
   const style = getComputedStyle(document.documentElement);
-  const names = ["ink", "soft", "grid", "long", "short", "accent", "k2", "k4", "surface", "strong-line"];
+  const names = ["ink", "soft", "grid", "long", "short", "accent", "k2", "k3", "k4", "k6", "surface", "strong-line"];
   return Object.fromEntries(names.map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
 }
 
@@ -104,20 +106,42 @@ async function drawPrice(Plotly, node, series, signal, timeframe, range, c) {
     type: "candlestick", name: timeframe, x: dates(candles.time), open: candles.open, high: candles.high, low: candles.low,
     close: candles.close, increasing: paint(c.long), decreasing: paint(c.short), hoverinfo: "x+y",
   };
-  const prices = [...candles.low, ...candles.high, ...known.map(([, price]) => price)];
+  const traces = [{ ...trace, showlegend: false }];
+  const forming = timeframe === "4h" ? series.forming : null;
+  if (timeframe === "4h") {
+    if (forming) traces.push(...formingBar(forming, c));
+    const averages = series.averages;
+    for (const [name, values, colour] of [["EMA 50", averages.ema50, c.k3], ["EMA 200", averages.ema200, c.k6]]) {
+      if (values.some((one) => one !== null)) traces.push({ type: "scatter", mode: "lines", name, x: dates(averages.time), y: values, line: { color: colour, width: 1 }, hovertemplate: "%{y:.6~g}" });
+    }
+  }
+  const prices = [...candles.low, ...candles.high, ...(forming ? [forming.low, forming.high] : []), ...known.map(([, price]) => price)];
   const least = Math.min(...prices), most = Math.max(...prices), edge = (most - least) * 0.05 || most * 0.01;
-  const margin = timeframe === "15m" ? DEEP : PLAIN;
+  const margin = timeframe === "15m" ? DEEP : LEGENDARY;
   const shifts = spread(known.map(([, price]) => price), [least - edge, most + edge], node.clientHeight - margin.t - margin.b);
   const written = (price) => price.toLocaleString("en", { maximumSignificantDigits: 6 });
   const layout = frame(c, {
     margin,
+    showlegend: timeframe === "4h", legend: LEGEND,
     xaxis: { range: shown, ...(timeframe === "15m" && HOURS) },
-    yaxis: { range: [least - edge, most + edge], tickformat: tickFormat(most - least) },
+    yaxis: { range: [least - edge, most + edge], tickformat: tickFormat(most - least), hoverformat: ".6~g" },
     shapes: known.map(([name, price, colour]) => ({ type: "line", name, xref: "paper", x0: 0, x1: 1, y0: price, y1: price, line: { color: colour, width: 1.5, dash: name === "entry" ? "solid" : "dash" } })),
     annotations: known.map(([name, price, colour], index) => ({ text: `${name} ${written(price)}`, xref: "paper", x: 0.004, xanchor: "left", y: price, yshift: shifts[index], yanchor: "middle", showarrow: false, font: { color: colour, size: 11 }, bgcolor: c.surface })),
   });
   const told = known.map(([name, price]) => `${name} ${written(price)}`).join(", ");
-  await plot(Plotly, node, `Price, ${timeframe} candles${told ? `: ${told}` : ""}`, [trace], layout);
+  await plot(Plotly, node, `Price, ${timeframe} candles${forming ? ", the last of them forming" : ""}${told ? `: ${told}` : ""}`, traces, layout);
+}
+
+// The bar that is not closed yet: hollow, and named in the hover by a point that is not seen, since plotly gives a candle
+// no words of its own there.
+function formingBar(forming, c) {
+  const paint = (colour) => ({ line: { color: colour, width: 1 }, fillcolor: "rgba(0, 0, 0, 0)" });
+  const x = [date(forming.time)];
+  const made = `forming: ${forming.bars} of 16 bars of 15m, to ${date(forming.through).slice(11, 16)} UTC`;
+  return [
+    { type: "candlestick", name: "forming", x, open: [forming.open], high: [forming.high], low: [forming.low], close: [forming.close], increasing: paint(c.long), decreasing: paint(c.short), hoverinfo: "x+y" },
+    { type: "scatter", mode: "markers", name: "forming, named", x, y: [forming.close], marker: { opacity: 0 }, showlegend: false, hovertemplate: `${made}<extra></extra>` },
+  ];
 }
 
 // How many pixels each label is moved up so that none covers another; the middle one stays if there is room.
@@ -181,15 +205,18 @@ async function drawDerivatives(Plotly, node, series, c) {
   const ends = [...interest.time, ...liquidations.time];
   const note = (text, y) => ({ text, xref: "paper", yref: "paper", x: 0.004, xanchor: "left", y, yanchor: "bottom", showarrow: false, font: { color: c.soft, size: 11 } });
   const unit = (source) => ({ BASE_ASSET: ", base", QUOTE_ASSET: ", quote", USD: ", USD" })[source.unit] ?? "";
+  const told = [
+    interest.time.length ? `open interest${unit(interest)}` : "open interest: unknown",
+    liquidations.time.length ? `liquidations${unit(liquidations)}: longs red, shorts green` : liquidations.known_through === null ? "liquidations: unknown" : "liquidations: none in these hours",
+  ];
+  // Where there is one of the two, it has the whole height, and what the other has to say stands beside its name.
+  const both = interest.time.length > 0 && liquidations.time.length > 0;
   const layout = frame(c, {
     barmode: "stack", margin: { ...DEEP, t: 20 },
-    xaxis: { range: [date(Math.min(...ends)), date(Math.max(...ends) + half)], anchor: "y2", ...HOURS },
-    yaxis: { domain: [0.48, 1], exponentformat: "B", nticks: 4 },
-    yaxis2: { domain: [0, 0.33], exponentformat: "B", nticks: 3, rangemode: "tozero" },
-    annotations: [
-      note(interest.time.length ? `open interest${unit(interest)}` : "open interest: unknown", 1),
-      note(liquidations.time.length ? `liquidations${unit(liquidations)}: longs red, shorts green` : liquidations.known_through === null ? "liquidations: unknown" : "liquidations: none in these hours", 0.34),
-    ],
+    xaxis: { range: [date(Math.min(...ends)), date(Math.max(...ends) + half)], anchor: liquidations.time.length ? "y2" : "y", ...HOURS },
+    yaxis: { domain: both ? [0.48, 1] : [0, 1], exponentformat: "B", nticks: 4 },
+    yaxis2: { domain: both ? [0, 0.33] : [0, 1], exponentformat: "B", nticks: 3, rangemode: "tozero" },
+    annotations: both ? [note(told[0], 1), note(told[1], 0.34)] : [note(told.join(" · "), 1)],
   });
   await plot(Plotly, node, "Open interest and liquidations, 15 minutes a bar", traces, layout);
 }
