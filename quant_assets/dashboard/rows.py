@@ -83,7 +83,7 @@ class Row:
     bias: str
     reason: str | None
     say: str
-    """What stands below the market on a phone: reward by risk, or bias and reason."""
+    """What stands below the market on a phone: reward by risk, or the reason."""
     oi: str
     oi_value: str | None
     oi_change: str
@@ -210,7 +210,7 @@ def _row(signal: Json) -> Row:
         target_text=short["target"],
         bias=signal["bias"],
         reason=reason,
-        say=rr or f"{signal['bias']} · {reason or ''}",
+        say=rr or reason or "",
         **_open_interest(interest, oi_age),
         funding_size=None if funding is None else abs(for_8_hours(funding)),
         funding_text=funding_words(funding),

@@ -54,6 +54,12 @@ def test_a_waiting_row_says_its_bias_beside_its_reason(page: Page, shown: Site) 
             cell = page.locator(f'tr[data-id="{row.id}"] td.why')
             expect(cell).to_have_text(f"{row.bias} {row.reason}")
             expect(cell.locator(f'[data-bias="{row.bias}"]')).to_be_visible()
+            side = page.locator(f'tr[data-id="{row.id}"] .side')
+            expect(side).to_be_hidden()
+            page.set_viewport_size({"width": 390, "height": 800})
+            expect(side).to_be_visible()
+            expect(side).to_have_text(row.bias)
+            page.set_viewport_size({"width": 1280, "height": 800})
 
 
 def test_a_conflict_is_marked_named_and_linked(page: Page, own_site: Site) -> None:

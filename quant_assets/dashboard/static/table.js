@@ -194,6 +194,7 @@ function fill(node, row, address) {
     return piece;
   }));
   put("bias", row.bias).dataset.bias = row.bias;
+  put("side", row.action === "WAIT" ? row.bias : "").dataset.bias = row.bias;
   put("reason", row.reason ?? "").closest("td").hidden = row.rr_text !== null;
   for (const name of ["rr", "entry", "stop", "target"]) put(name, row[`${name}_text`] ?? "–").hidden = row.rr_text === null;
   put("oi", row.oi).closest(".status").dataset.status = row.oi;
