@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DOMAIN := quant_assets/coinalyze/*,quant_assets/markets/*,quant_assets/derivatives/*,quant_assets/signals/*,quant_assets/feed/*,quant_assets/dashboard/*
 
-.PHONY: help setup demo serve ui test lint types tests coverage speed chaos fuzz soak bench audit lock clean
+.PHONY: help setup demo serve ui test lint types tests coverage speed chaos fuzz soak bench pictures audit lock clean
 
 help:
 	@echo "make demo   scan a simulated market, from nothing"
@@ -15,6 +15,7 @@ help:
 	@echo "make fuzz   look for inputs that break a promise (TARGET=candle_bytes SECONDS=60)"
 	@echo "make soak   a day of windows with random faults in time-lapse: does anything grow? (SEED=1)"
 	@echo "make bench  measure speed and memory, and write docs/performance.md (BENCH=--quick for less)"
+	@echo "make pictures  take the dashboard's pictures in docs/ anew (needs Chromium)"
 	@echo "make audit  bandit, and whether a vulnerability of a locked version is known (needs a registry that tells)"
 	@echo "make setup  the virtual environment in $(VENV) alone"
 	@echo "make lock   write requirements.lock anew (needs uv)"
@@ -91,6 +92,9 @@ soak: setup
 
 bench: setup
 	$(BIN)/python -m quant_assets_tests.bench $(BENCH)
+
+pictures: setup
+	$(BIN)/python -m quant_assets_tests.dashboard.pictures
 
 # In an environment of its own. A registry that does not tell, or is out of reach, is a failure and no clean answer.
 audit:
