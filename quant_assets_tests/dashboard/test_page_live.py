@@ -11,11 +11,12 @@ import orjson
 from playwright.sync_api import Browser, Page, expect
 
 from quant_assets.dashboard.rows import row_id
-from quant_assets.feed import publish
+from quant_assets.feed import Publication, StoredFeed, publish
 from quant_assets.settings import Settings
 from quant_assets.windows import Window
 from quant_assets_tests.dashboard.browsing import focused, ids, opened, rows, visit
 from quant_assets_tests.dashboard.serving import (
+    Json,
     Site,
     copied,
     enlarged,
@@ -41,7 +42,9 @@ def test_a_new_feed_arrives_without_reload_or_jump(page: Page, scanned: Settings
         page.evaluate("document.querySelector('#detail .body').scrollTop = 300")
         updated = page.locator("[data-since]").get_attribute("data-since")
         window = Window.of_key(orjson.loads(new)["window"])
-        assert publish(new, window, settings.feed_path, datetime.now(UTC))
+        stored = StoredFeed.of(new)
+        assert stored is not None
+        assert publish(stored, settings.feed_path, datetime.now(UTC)) is Publication.PUBLISHED
         expect(page.locator("[data-since]")).not_to_have_attribute("data-since", updated or "")
         expect(page.locator("[data-said]")).to_contain_text("New feed")
         opened(page, name or "")
@@ -58,16 +61,22 @@ def test_a_new_feed_arrives_without_reload_or_jump(page: Page, scanned: Settings
         assert there == chosen[chosen.index(there[0]) :][: len(there)]
 
 
+def title_of(feed: Json) -> str:
+    actions = feed["stats"]["actions"]
+    return f"{actions['LONG']} long, {actions['SHORT']} short · signals"
+
+
 def test_the_title_of_the_page_follows_the_feed(page: Page, own_site: Site) -> None:
-    visit(page, own_site)
-    actions = own_site.feed["stats"]["actions"]
-    expect(page).to_have_title(f"{actions['LONG']} long, {actions['SHORT']} short · signals")
     feed = with_setups(own_site.feed)
-    feed["last_updated"] += 1
-    assert feed["stats"]["actions"] != actions
+    before = title_of(feed)
     own_site.write(orjson.dumps(feed))
-    now = feed["stats"]["actions"]
-    expect(page).to_have_title(f"{now['LONG']} long, {now['SHORT']} short · signals")
+    visit(page, own_site)
+    expect(page).to_have_title(before)
+    feed["signals"] = [s for s in feed["signals"] if s["symbol"] != feed["signals"][0]["symbol"]]
+    feed["last_updated"] += 1
+    own_site.write(orjson.dumps(sound(feed)))
+    assert title_of(feed) != before
+    expect(page).to_have_title(title_of(feed))
 
 
 def test_the_row_on_top_stays_there_when_a_new_feed_brings_others_above_it(page: Page, own_site: Site) -> None:
