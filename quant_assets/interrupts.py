@@ -34,7 +34,10 @@ def shield_children() -> Iterator[None]:
                 return
             os.kill(os.getpid(), signal.SIGTERM)
 
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Between its steps, Dagster gives SIGTERM the handler of SIGINT. A command that a shell script started in the
+    # background has inherited that SIGINT is ignored, so there SIGTERM would be ignored too.
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(number, signal.default_int_handler) for number in numbers]
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     thread = Thread(target=pass_on, name="Ctrl-C", daemon=True)
     thread.start()
@@ -45,7 +48,8 @@ def shield_children() -> Iterator[None]:
         signal.pthread_kill(thread.ident or 0, signal.SIGINT)
         thread.join()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
 
 
 class Interruptible(TyperCommand):

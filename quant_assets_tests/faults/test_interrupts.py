@@ -81,17 +81,20 @@ def test_ctrl_c_in_the_demo_leaves_one_line(world: World, tmp_path: Path, stage:
         assert terminal.end() == ([INTERRUPTED], 130)
 
 
-def test_ctrl_c_in_a_replay_leaves_one_line(world: World, tmp_path: Path) -> None:
+@pytest.mark.parametrize("started", ["by a shell", "where SIGINT is ignored"])
+def test_ctrl_c_in_a_replay_leaves_one_line(world: World, tmp_path: Path, started: str) -> None:
     world.scan("pressed_replay")
     begin, end = (world.window.end - LENGTH * 80).isoformat(), world.window.end.isoformat()
     command = [*PROGRAM, "replay", "--from", begin, "--to", end, str(world.candles)]
+    if started != "by a shell":
+        command = ["sh", "-c", 'trap "" INT; exec "$0" "$@"', *command]
     with on_terminal(command, world.environment("pressed_replay"), tmp_path) as terminal:
         terminal.wait_for("windows replayed")
         terminal.press_ctrl_c()
         assert terminal.end() == ([INTERRUPTED], 130)
 
 
-@pytest.mark.parametrize(("command", "ready"), [("serve", "dashboard: "), ("emulator", "export ")])
+@pytest.mark.parametrize(("command", "ready"), [("serve", "dashboard: "), ("emulator", "CALLS_PER_MINUTE=40")])
 def test_ctrl_c_ends_a_server_with_one_line(world: World, tmp_path: Path, command: str, ready: str) -> None:
     arguments = [*PROGRAM, command, "--port", "0"]
     with on_terminal(arguments, world.environment("pressed_server"), tmp_path) as terminal:
