@@ -1,7 +1,4 @@
-"""Input of the command line: reading it, and refusing it with one line that says what to do.
-
-Here: the environment, moments, lengths of time, folders, strategies. Not here: commands (cli.py).
-"""
+"""Input of the command line: reading it, and refusing it with one line that says what to do."""
 
 from __future__ import annotations
 

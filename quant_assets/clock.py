@@ -1,7 +1,4 @@
-"""The time of day and waiting, as something that is passed in.
-
-Here: the clock that everything which needs "now" is given, and the system's. Not here: windows (windows.py).
-"""
+"""The time of day and waiting, as something that is passed in."""
 
 from __future__ import annotations
 

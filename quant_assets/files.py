@@ -1,7 +1,4 @@
-"""Files that are either whole or not there, and what to do where the disk takes no more.
-
-Here: atomic replacement, and the remedy for an error of writing. Not here: what is in the files.
-"""
+"""Files that are either whole or not there, and what to do where the disk takes no more."""
 
 from __future__ import annotations
 

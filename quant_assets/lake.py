@@ -1,8 +1,4 @@
-"""The tables on disk: a Parquet file for each asset and partition, and the feeds as packed JSON.
-
-Here: where a table lies, writing it whole, reading it back, and the newest partition up to a window. Not here:
-what is in a table, or anything of Dagster (quant_assets/defs/io_managers.py puts it between the assets).
-"""
+"""The tables on disk: a Parquet file for each asset and partition, and the feeds as packed JSON."""
 
 from __future__ import annotations
 

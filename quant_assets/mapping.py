@@ -1,8 +1,4 @@
-"""The symbol map as it serves now, for commands that show it or reckon with it: `resolve` and `plan`.
-
-Here: the market list, fetched where it is due, the user's rules, and what came back empty, put together. Not here:
-resolving (quant_assets.markets), and the map that a scan lays down (quant_assets/defs/assets/markets.py).
-"""
+"""The symbol map as it serves now, for commands that show it or reckon with it: `resolve` and `plan`."""
 
 from __future__ import annotations
 

@@ -1,8 +1,5 @@
 """Telling somebody: a notice goes to the log, to a webhook, and to whoever has registered.
 
-Here: the notice, the ways it goes, and that one way which fails costs no other. Not here: what is worth a notice
-(quant_assets/defs/sensors.py).
-
 A way of one's own is a callable that takes a `Notice`, registered as an entry point of the group
 `quant_assets.notifiers`.
 """

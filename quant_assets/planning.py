@@ -1,7 +1,6 @@
 """What a refresh would cost now, and what ages the budget buys over a day: the command `plan`.
 
-Here: putting together what is known (candles, market list, store) into the planner's items, and the account of them.
-Nothing is asked for but a market list that is due. Not here: deciding (quant_assets.derivatives), printing (cli.py).
+Nothing is asked for but a market list that is due.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Pictures of a simulated day: ages by dataset over time, beside the plain way.
-
-Here: a plotly figure as one HTML file that needs no network. Not here: the simulation.
-"""
+"""Pictures of a simulated day: ages by dataset over time, beside the plain way."""
 
 from __future__ import annotations
 

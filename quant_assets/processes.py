@@ -1,7 +1,4 @@
-"""The processes of this machine.
-
-Here: whether one still runs. Not here: starting or ending any.
-"""
+"""The processes of this machine."""
 
 from __future__ import annotations
 

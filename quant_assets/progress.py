@@ -1,8 +1,4 @@
-"""How long work tells what it has done so far.
-
-Here: the one callable that long functions accept, and the silent one. Not here: how it is shown; the command
-line and Dagster bring their own.
-"""
+"""How long work tells what it has done so far."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""How long things are kept, and removing files that are older.
-
-Here: the policy, and pruning the lake's folder. Not here: the store's bars (quant_assets/derivatives/store.py) and
-Dagster's records (quant_assets/defs/assets/disk_use.py).
-"""
+"""How long things are kept, and removing files that are older."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""One scan through Dagster: the runs that the command line starts, and what came of them.
-
-Here: deciding whether the market list is due, running the jobs in this process, and the
-account of it. Not here: what a terminal shows (cli.py), what the assets do (quant_assets/defs).
-"""
+"""One scan through Dagster: the runs that the command line starts, and what came of them."""
 
 from __future__ import annotations
 

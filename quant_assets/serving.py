@@ -1,7 +1,4 @@
-"""The command `serve`: the dashboard on a port, until interrupted.
-
-Here: refusing an address that cannot be used, and saying where the page is. Not here: what is served (dashboard/).
-"""
+"""The command `serve`: the dashboard on a port, until interrupted."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What the environment decides: key, address, rate and folders.
-
-Here: reading and checking the variables, and where each kind of data lies. Not here: what is done with them.
-"""
+"""What the environment decides: key, address, rate and folders."""
 
 from __future__ import annotations
 

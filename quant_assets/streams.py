@@ -1,7 +1,4 @@
-"""The three streams of a command, made fit before it begins.
-
-Here: streams that are closed, or hold few letters. Not here: what is written to them.
-"""
+"""The three streams of a command, made fit before it begins."""
 
 from __future__ import annotations
 

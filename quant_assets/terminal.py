@@ -1,6 +1,6 @@
 """What a person sees on a terminal: progress, the best signals, a scan's account.
 
-Here: rich's progress and tables. Progress goes to stderr and only to a terminal. Not here: commands (cli.py).
+Progress goes to stderr and only to a terminal.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Text that came from outside: whether a document can hold it, and how a terminal may show it.
-
-Here: what Unicode and terminals ask for. Not here: names of markets (quant_assets.markets).
-"""
+"""Text that came from outside: whether a document can hold it, and how a terminal may show it."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""The small TOML files by which a user changes defaults.
-
-Here: reading TOML, and reading a file into its model, with errors that name file, key and what is known. Not here:
-what the models mean.
-"""
+"""The small TOML files by which a user changes defaults."""
 
 from __future__ import annotations
 

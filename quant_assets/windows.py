@@ -1,8 +1,4 @@
-"""The 15-minute windows by which all data are partitioned.
-
-Here: the window, its key, and which window is the last complete one. Not here: anything that reads a clock;
-whoever needs "now" passes it in.
-"""
+"""The 15-minute windows by which all data are partitioned."""
 
 from __future__ import annotations
 

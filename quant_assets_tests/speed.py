@@ -1,7 +1,7 @@
 """Bounds of time that a slow or busy machine does not break: processor time, measured against a yardstick.
 
-Here: how a bound in seconds is held. Tests that use it carry `pytest.mark.speed`; `make speed` runs them alone, without
-coverage, whose tracing costs some code more than other. Not here: benchmarks (bench/).
+Tests that use it carry `pytest.mark.speed`; `make speed` runs them alone, without coverage, whose tracing costs some
+code more than other.
 """
 
 from __future__ import annotations

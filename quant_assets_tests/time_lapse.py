@@ -3,9 +3,6 @@
 Every tick of the schedules, and of the automation at the chosen minutes, is evaluated by Dagster at its moment, and
 whatever they ask for is run on a real instance against the emulator over HTTP, whose limit is of the same clock. So
 are the moments in Dagster's records.
-
-Here: letting a window pass, and what Dagster shows at its end. Not here: what goes wrong meanwhile, and what is
-expected of it (defs/test_time_lapse.py, faults/soak.py).
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""The Coinalyze API: client, call budget, response models.
-
-Here: the names that a script needs to ask for data in batches, within the limit, without Dagster.
-"""
+"""The Coinalyze API: client, call budget, response models."""
 
 from quant_assets.coinalyze.budget import CallBudget
 from quant_assets.coinalyze.client import CURRENT_ENDPOINTS, HISTORY_FIELDS, SYMBOLS_PER_REQUEST, CoinalyzeClient, Usage

@@ -1,8 +1,5 @@
 """The call budget: how many symbols may be asked for in any sixty seconds, shared by all processes here.
 
-Here: taking calls out of a pyrate-limiter bucket that lies in an SQLite file, giving them back, and the pause
-that a 429 imposes on everyone. Not here: requests; the client decides what a call is spent on.
-
 The provider counts a request when it arrives, which is some time between sending it and having its answer. So
 a call is entered when it is taken, and moved to the moment of the answer by `settle`: then sixty seconds
 between an answer and the next call here are at least sixty seconds over there, whatever the way took. The calls

@@ -1,8 +1,4 @@
-"""The API as a session: configured once, one small method for each thing that can be asked.
-
-Here: requests, the key's header, time-outs, retries, and which status means what. Not here: the budget's
-bookkeeping (budget.py), what a body means (models.py), or what is worth asking (quant_assets.derivatives).
-"""
+"""The API as a session: configured once, one small method for each thing that can be asked."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """What can go wrong between this project and Coinalyze, by what the caller can do about it.
 
-Here: the exceptions. Every message names the request and the remedy; none carries the key, nor the request
-object that bears it.
+Every message names the request and the remedy; none carries the key, nor the request object that bears it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """What the API answers, as types.
 
-Here: the rows of each endpoint, and how a body becomes them. A row that is broken is left out and counted; it
-never costs its neighbours. Not here: how a body is fetched, or what is done with the rows.
+A row that is broken is left out and counted; it never costs its neighbours.
 """
 
 from __future__ import annotations

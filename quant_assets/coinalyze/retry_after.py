@@ -1,6 +1,6 @@
 """Headers that speak of time: `Date`, and `Retry-After` with whole seconds, decimal seconds or a date.
 
-Here: reading them. Not here: waiting. (urllib3's own reading refuses the decimals that this provider sends.)
+(urllib3's own reading refuses the decimals that this provider sends.)
 """
 
 from __future__ import annotations

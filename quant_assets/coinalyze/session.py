@@ -2,9 +2,6 @@
 
 requests bounds the time between two pieces of an answer, not the time of the whole: an answer that drips could be
 waited for without end, in its head as in its body. It also reads the whole body of a redirection that is not followed.
-
-Here: what requests lacks, and a word for each of its errors. Not here: the API, its key, and what an answer means
-(client.py).
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Answers over HTTP: bytes that are made once, compressed once, and sent again as a 304 where nothing changed.
-
-Here: an answer with its name (ETag), the cache that keeps answers, and sending one. Not here: what is in an answer.
-"""
+"""Answers over HTTP: bytes that are made once, compressed once, and sent again as a 304 where nothing changed."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""The API: what other programs read of the feed, as JSON.
-
-Here: one function for each address below `/api/`, except the stream (events.py). Not here: what is narrowed
-(query.py), what a chart holds (charts.py), the description for machines (openapi.py).
-"""
+"""The API: what other programs read of the feed, as JSON."""
 
 from __future__ import annotations
 

@@ -1,8 +1,6 @@
 """The series of one market's chart: candles, RSI with its trendlines by time, open interest, liquidations.
 
-Here: what a chart draws, cut at the window's end, as plain lists for JSON. A bar stands at the moment it opened, and so
-does the bar that is still forming, to which lines are projected. Not here: reading stores (history.py), how it is
-drawn (static/chart.js), and words (words.py).
+A bar stands at the moment it opened, and so does the bar that is still forming, to which lines are projected.
 """
 
 from __future__ import annotations

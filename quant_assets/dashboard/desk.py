@@ -1,7 +1,4 @@
-"""What all endpoints share: the feeds, the answers that were made of them, and the clock.
-
-Here: finding a document or an answer without holding up the other requests. Not here: any endpoint.
-"""
+"""What all endpoints share: the feeds, the answers that were made of them, and the clock."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""What opens under a row: one signal in full, as text.
-
-Here: the trade, the score explained line by line, where the data come from and how old they are, the trendlines.
-Not here: the charts' series (charts.py), the words themselves (words.py), HTML (templates/detail.html).
-"""
+"""What opens under a row: one signal in full, as text."""
 
 from __future__ import annotations
 

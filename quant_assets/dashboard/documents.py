@@ -1,7 +1,6 @@
 """Feeds as they lie on disk: reading them once, and saying what is the matter with one that cannot be shown.
 
-Here: the newest feed, those of older windows, and which windows there are. A file is read again only when it changed.
-Not here: what is shown of a feed (rows.py, query.py), HTTP (answers.py).
+A file is read again only when it changed.
 """
 
 from __future__ import annotations

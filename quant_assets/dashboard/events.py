@@ -1,7 +1,4 @@
-"""The stream of server-sent events that says when a new feed is out.
-
-Here: watching the feed's file, and telling everybody who listens. Not here: what they then ask for.
-"""
+"""The stream of server-sent events that says when a new feed is out."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Figures as people read them: prices, ages, percentages, amounts.
 
-Here: numbers to text, in one place, so that the page shows one number one way wherever it stands. What is unknown is
-None and stays None: the page has a sign of its own for it, and it is never 0. Not here: which numbers (rows.py).
+What is unknown is None and stays None: the page has a sign of its own for it, and it is never 0.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""Stored bars of open interest and liquidations, and where each dataset of a market comes from.
-
-Here: a symbol's bars in the derivatives store, and a market's row of the tables that a window left.
-Not here: how the bars got there, and what is drawn of them (charts.py).
-"""
+"""Stored bars of open interest and liquidations, and where each dataset of a market comes from."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """The description of the API for machines, OpenAPI 3.1.
 
-Here: addresses, parameters and answers. Filters and the feed describe themselves (query.py, the feed's schema), so
-that nothing is said twice. Not here: what is answered (api.py).
+Filters and the feed describe themselves (query.py, the feed's schema), so that nothing is said twice.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""The page: HTML from templates, its rows for the script, and the files that it is made of.
-
-Here: the addresses that a browser opens. Not here: what stands in a row (rows.py), the API (api.py).
-"""
+"""The page: HTML from templates, its rows for the script, and the files that it is made of."""
 
 from __future__ import annotations
 

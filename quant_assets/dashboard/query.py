@@ -1,8 +1,4 @@
-"""Which signals are asked for: the filters of a request, checked, and the feed narrowed to them.
-
-Here: reading parameters, refusing what is wrong with them, and choosing signals. Not here: HTTP answers (answers.py),
-sorting and searching for the page (rows.py).
-"""
+"""Which signals are asked for: the filters of a request, checked, and the feed narrowed to them."""
 
 from __future__ import annotations
 

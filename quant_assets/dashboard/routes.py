@@ -1,8 +1,4 @@
-"""An address of the server with the parameters that it takes; a request with anything else never reaches its endpoint.
-
-Here: the one way to make a route, and what was given to it. Not here: what an endpoint answers (api.py, pages.py,
-events.py), what a value may be (query.py).
-"""
+"""An address of the server with the parameters it takes; a request with anything else never reaches its endpoint."""
 
 from __future__ import annotations
 

@@ -1,9 +1,4 @@
-"""The rows of the page's table: what it shows of each signal, ready to be put into cells.
-
-Here: one row for each signal with the text of its cells and the values that they are sorted by, the order and the
-search that the page starts with (static/table.js does the same afterwards), and the figures above the table.
-Not here: filters that the API shares (query.py), HTML (templates/).
-"""
+"""The rows of the page's table: what it shows of each signal, ready to be put into cells."""
 
 from __future__ import annotations
 

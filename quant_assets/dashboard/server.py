@@ -1,8 +1,4 @@
-"""The server: every address, the limits on what may be asked, and running it.
-
-Here: putting the endpoints together, refusing what is no plain read, headers that go with every answer. Not here:
-what is answered (api.py, pages.py, events.py).
-"""
+"""The server: every address, the limits on what may be asked, and running it."""
 
 from __future__ import annotations
 

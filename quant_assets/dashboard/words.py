@@ -1,8 +1,6 @@
 """What a score, a reason and a source mean, in words.
 
-Here: for each part of a score its most points and why it has those it has, from the signal itself; the reasons to
-wait; and the three tiers of resolution. A strategy that came from elsewhere has parts without words of ours: they are
-shown by name. Not here: numbers to text (figures.py), HTML (templates/).
+A strategy that came from elsewhere has parts without words of ours: they are shown by name.
 """
 
 from __future__ import annotations

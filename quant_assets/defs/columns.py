@@ -1,8 +1,4 @@
-"""What the columns of each table mean: the schemas that Dagster shows.
-
-Here: names, pandas dtypes and descriptions with units. Not here: the features' columns, which describe themselves
-(quant_assets/signals/features.py).
-"""
+"""What the columns of each table mean: the schemas that Dagster shows."""
 
 from __future__ import annotations
 

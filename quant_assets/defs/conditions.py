@@ -1,8 +1,4 @@
-"""What assets ask for by themselves: how fresh they are to be, and when they are to be materialized.
-
-Here: freshness policies and automation conditions. Not here: what the clock asks for (schedules.py), and what
-happenings ask for (sensors.py).
-"""
+"""What assets ask for by themselves: how fresh they are to be, and when they are to be materialized."""
 
 from datetime import timedelta
 from typing import Any, Final

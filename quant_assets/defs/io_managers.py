@@ -1,8 +1,6 @@
 """Between the assets and the lake.
 
-Here: tables as Parquet, the feed as JSON, and the two ways in which an input may be missing. What is partitioned goes
-in and out as a dictionary by window, since a run may be about several. Not here: formats and places
-(quant_assets/lake.py).
+What is partitioned goes in and out as a dictionary by window, since a run may be about several.
 """
 
 from __future__ import annotations

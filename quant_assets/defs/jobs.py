@@ -1,7 +1,4 @@
-"""The jobs: what is materialized together.
-
-Here: selections. Not here: when they run (schedules.py, sensors.py).
-"""
+"""The jobs: what is materialized together."""
 
 from __future__ import annotations
 

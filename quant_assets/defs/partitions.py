@@ -1,8 +1,4 @@
-"""The partitions of everything that speaks of a moment: 15-minute windows in UTC.
-
-Here: the windows, how many of them one run takes, and which a run is about. Not here: what a window is
-(quant_assets/windows.py).
-"""
+"""The partitions of everything that speaks of a moment: 15-minute windows in UTC."""
 
 from typing import Final
 

@@ -1,7 +1,6 @@
 """What runs have to share: the names of the pools that assets belong to.
 
-Here: the names. Their limit, one run at a time, stands in dagster.yaml. Not here: the call budget itself, which
-processes share whether or not Dagster started them (quant_assets/coinalyze/budget.py).
+Their limit, one run at a time, stands in dagster.yaml.
 """
 
 from typing import Final

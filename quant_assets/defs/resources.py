@@ -1,7 +1,7 @@
 """What the assets reach the world through: the API, the store, the candle folder, the feed's file.
 
-Here: configured resources that open the domain's objects. The key is read from the environment at the moment it
-is needed, and is no part of any configuration that Dagster would keep. Not here: what is done with them.
+The key is read from the environment at the moment it is needed, and is no part of any configuration that Dagster would
+keep.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""Dagster's records of runs that are over: removing them with everything that belongs to them.
-
-Here: what Dagster itself leaves behind when it deletes a run. Not here: how long runs are kept
-(quant_assets/retention.py), and when they are removed (assets/disk_use.py).
-"""
+"""Dagster's records of runs that are over: removing them with everything that belongs to them."""
 
 from datetime import datetime
 from pathlib import Path

@@ -1,8 +1,7 @@
 """What the clock asks for: a scan at every quarter hour, refreshes until the next one, and removing what is old.
 
-Here: when, and for which window. A tick that comes too late is passed over: what it would have made is a gap, which is
-filled as one backfill (conditions.py). Not here: what a run does (jobs.py). All schedules start stopped, since they
-spend the budget of a key or remove data.
+A tick that comes too late is passed over: what it would have made is a gap, which is filled as one backfill
+(conditions.py). All schedules start stopped, since they spend the budget of a key or remove data.
 """
 
 from datetime import datetime, timedelta

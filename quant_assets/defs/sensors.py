@@ -1,7 +1,6 @@
 """What happenings ask for: new candle files, refreshed data, gaps, failed runs, data that are too old.
 
-Here: sensors. The two that start runs start stopped, as the schedules do; the two that only tell are running. Not here:
-what is told to whom (quant_assets/notices.py), and the conditions by which assets follow one another (conditions.py).
+The two that start runs start stopped, as the schedules do; the two that only tell are running.
 """
 
 import json

@@ -1,9 +1,8 @@
 """Dagster's records in SQLite, through connections that stay open.
 
 Dagster opens a database, compiles its statements and closes it again for every event, and a scan leaves some 160
-events. Kept open, the same statements on the same files take less than half of the time. Here: what is kept, and when
-it is let go. Not here: what is recorded, and how; that is Dagster's own, so its storage can take over the files at any
-time (leave `storage` out of dagster.yaml).
+events. Kept open, the same statements on the same files take less than half of the time. What is recorded, and
+how, is Dagster's own, so its storage can take over the files at any time: leave `storage` out of dagster.yaml.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""By which clock a bar has closed: this machine's and the provider's have to agree.
-
-Here: comparing the two, and telling of a difference. Not here: the clock of the budget (quant_assets.coinalyze.budget).
-"""
+"""By which clock a bar has closed: this machine's and the provider's have to agree."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What the four datasets are to the API and to the store.
-
-Here: endpoint and fields of each. Not here: how often and in which order they are asked for (planner.py).
-"""
+"""What the four datasets are to the API and to the store."""
 
 from __future__ import annotations
 

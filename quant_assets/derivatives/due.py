@@ -1,8 +1,4 @@
-"""What is due: what a symbol map can ask for, held against what the store knows.
-
-Here: the planner's table of everything, and of it what is due, for a refresh as for whoever wants to know what one
-would cost. Not here: which of it is worth most (planner.py), and asking (refresh.py).
-"""
+"""What is due: what a symbol map can ask for, held against what the store knows."""
 
 from __future__ import annotations
 

@@ -1,8 +1,5 @@
 """What a refresh asks for, in which order, and for which range.
 
-Here: pure functions over tables: what is due, what of it is worth most, how it is packed into requests, which range
-a request covers. Not here: the store, the API, the clock, and what makes a market interesting (quant_assets.signals).
-
 The order, first to last:
 
 1. what was never known, in four tiers: open interest of markets in focus (with a setup, or close to one); all datasets

@@ -1,7 +1,4 @@
-"""How often each dataset is worth asking for: the defaults, and the user's changes to them.
-
-Here: the policy and reading it from a TOML file. Not here: what follows from it (planner.py).
-"""
+"""How often each dataset is worth asking for: the defaults, and the user's changes to them."""
 
 from __future__ import annotations
 

@@ -1,8 +1,6 @@
 """One refresh: ask for what is due until it is known, the time is up, or the provider will not have it.
 
-Here: the loop over requests, and the account of what became of each symbol. A failure of the provider never
-rises from here: it ends or shortens the refresh, and is counted and told. Not here: what is due (planner.py),
-what is kept (store.py), how a window's tables look (snapshot.py).
+A failure of the provider never rises from here: it ends or shortens the refresh, and is counted and told.
 """
 
 from __future__ import annotations

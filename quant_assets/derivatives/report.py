@@ -1,7 +1,4 @@
-"""The account of a refresh: what became of each dataset's symbols, and what was spent.
-
-Here: the account alone. Not here: the refresh that keeps it (refresh.py).
-"""
+"""The account of a refresh: what became of each dataset's symbols, and what was spent."""
 
 from __future__ import annotations
 

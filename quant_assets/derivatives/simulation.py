@@ -1,7 +1,6 @@
 """The refresh against a virtual clock: what ages a budget buys.
 
-Here: the planner's own decisions, carried out by a model of the provider that counts calls in a sliding minute and
-takes a moment to answer. Nothing is asked and nothing is stored. Not here: deciding (planner.py), drawing.
+Nothing is asked and nothing is stored.
 """
 
 from __future__ import annotations

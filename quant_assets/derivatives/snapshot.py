@@ -1,7 +1,6 @@
 """What is known of each dataset at a window's end: one table a dataset, one row a market.
 
-Here: the tables that the derivative assets hold, computed from the store's closed bars. Nothing that closed
-after the window's end gets in. Not here: validity rules of strategies (quant_assets.signals).
+Nothing that closed after the window's end gets in.
 """
 
 from __future__ import annotations

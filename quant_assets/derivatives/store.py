@@ -1,8 +1,6 @@
 """What has been fetched, kept so that nothing is paid for twice.
 
-Here: one SQLite file with the bars of each dataset, the ranges that were asked for, and which symbols came back
-empty. Each answer is stored in one transaction, so a crash loses at most the answer in flight. Not here: what
-to ask for (planner.py), asking (refresh.py), or what a window's table looks like (snapshot.py).
+Each answer is stored in one transaction, so a crash loses at most the answer in flight.
 """
 
 from __future__ import annotations

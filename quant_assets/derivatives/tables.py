@@ -1,7 +1,4 @@
-"""The tables of the derivatives store, and their version.
-
-Here: what a new store consists of. Not here: what is written to it and read from it (store.py).
-"""
+"""The tables of the derivatives store, and their version."""
 
 from __future__ import annotations
 

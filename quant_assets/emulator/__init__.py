@@ -1,7 +1,4 @@
-"""A local Coinalyze over real HTTP, and a simulated market to feed it; for the demo and the tests alone.
-
-Here: the names that others may use. Not here: anything else.
-"""
+"""A local Coinalyze over real HTTP, and a simulated market to feed it; for the demo and the tests alone."""
 
 from quant_assets.emulator.candle_files import MARKER, write_candle_files
 from quant_assets.emulator.candle_keeper import CandleKeeper

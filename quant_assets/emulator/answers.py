@@ -1,8 +1,4 @@
-"""What the API answers: endpoints, parameters, refusals and bodies.
-
-Here: from the target of a request to the body of its answer. Not here: sockets (wire.py), counting (server.py),
-points (history.py).
-"""
+"""What the API answers: endpoints, parameters, refusals and bodies."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The rate limit of a key: calls in a sliding window of 60 seconds.
-
-Here: counting calls and saying when the next would fit. Not here: what a call costs (server.py).
-"""
+"""The rate limit of a key: calls in a sliding window of 60 seconds."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""Candle files of the simulated market, as a scanner would have left them.
-
-Here: writing them, with the flaws that such folders have. Not here: the prices (simulated.py), the markets
-(catalogue.py).
-"""
+"""Candle files of the simulated market, as a scanner would have left them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What exists on the simulated market: assets, contracts as exchanges name them, and the markets that are scanned.
-
-Here: nothing but lists. Not here: how they become a universe (simulated_universe.py) or files (candle_files.py).
-"""
+"""What exists on the simulated market: assets, contracts as exchanges name them, and the markets that are scanned."""
 
 from __future__ import annotations
 

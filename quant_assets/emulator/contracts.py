@@ -1,8 +1,6 @@
 """How exchanges name contracts.
 
-Here: a contract's row of the market list from its asset, and the asset of a local symbol of a candle file. Not
-here: which contracts exist (catalogue.py). The rules are the few that the emulator's own names need; they are no
-resolution of symbols.
+The rules are the few that the emulator's own names need; they are no resolution of symbols.
 """
 
 from __future__ import annotations

@@ -1,8 +1,5 @@
 """Derivatives data that hang together with a market's candles.
 
-Here: open interest, funding rates, long/short ratio, liquidations and trade counts, derived from 15-minute bars.
-Not here: where the candles come from (sources.py), longer intervals and bars in progress (history.py).
-
 Causal: a bar depends on bars up to itself alone, at most WARM_UP of them, and on noise hashed from the symbol and
 the bar's time. Open interest builds in trends and drops at jumps, funding follows momentum, the ratio leans the
 way the crowd goes, and liquidations fall on large moves: longs on drops, shorts on rises.

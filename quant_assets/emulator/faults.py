@@ -1,7 +1,4 @@
-"""Faults that the emulator commits on purpose.
-
-Here: which request suffers which fault. Not here: how a fault looks on the wire (server.py).
-"""
+"""Faults that the emulator commits on purpose."""
 
 from __future__ import annotations
 

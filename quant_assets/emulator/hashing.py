@@ -1,7 +1,5 @@
 """Noise without state: numbers that follow from a key and an index alone.
 
-Here: hashing of text and integers, and the noise built on it. Not here: what the noise is used for.
-
 Every function is elementwise in its index, so that a value never depends on which range was asked for.
 """
 

@@ -1,8 +1,4 @@
-"""Points of a history as the API gives them, out of complete 15-minute bars.
-
-Here: the ten intervals, the bar in progress, what is kept (retention), conversion to US dollars, current values.
-Not here: where the bars come from (sources.py), requests and answers (server.py).
-"""
+"""Points of a history as the API gives them, out of complete 15-minute bars."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""A universe for recorded candles: contracts for the assets that a folder has files of.
-
-Here: reading the 15-minute files, and which exchange lists which asset. Not here: reading candles as the scan
-does, with all its care (the emulator imports nothing of it); broken files are passed over.
-"""
+"""A universe for recorded candles: contracts for the assets that a folder has files of."""
 
 from __future__ import annotations
 

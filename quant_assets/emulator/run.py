@@ -1,7 +1,4 @@
-"""The emulator as a program of its own: until it is interrupted.
-
-Here: choosing the universe and blocking. Not here: the command line, which calls this and prints.
-"""
+"""The emulator as a program of its own: until it is interrupted."""
 
 from __future__ import annotations
 

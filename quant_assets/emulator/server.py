@@ -1,8 +1,4 @@
-"""The emulator: a local Coinalyze over real HTTP.
-
-Here: the life of the server, what a request costs, and what was asked of it. Not here: reading requests and writing
-answers byte by byte (wire.py), what is in an answer (answers.py), the limit (budget.py), the data (sources.py).
-"""
+"""The emulator: a local Coinalyze over real HTTP."""
 
 from __future__ import annotations
 

@@ -1,8 +1,5 @@
 """A simulated market: prices and volumes as a pure function of a seed, a market and time.
 
-Here: the price path and the candles cut from it. Not here: derivatives data (derived.py), the markets that
-exist (catalogue.py), files (candle_files.py).
-
 The path has a node every 225 s. It is a random walk by midpoint displacement (Lévy's construction) over a
 lattice of 85 days, with a volatility that has moods, a factor shared by all assets, trends of days and weeks, and
 jumps that fade. Every node follows from hashes alone: the same bar is the same whatever range is asked for.

@@ -1,8 +1,4 @@
-"""The simulated universe: every contract of the catalogue, with data from the simulated market.
-
-Here: putting the lists of the catalogue together, and the candles that a contract or a scanned market has. Not
-here: the lists (catalogue.py), the names (contracts.py), the files (candle_files.py).
-"""
+"""The simulated universe: every contract of the catalogue, with data from the simulated market."""
 
 from __future__ import annotations
 

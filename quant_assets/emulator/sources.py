@@ -1,9 +1,4 @@
-"""Where the data of one contract come from.
-
-Here: complete 15-minute bars of every dataset, for three kinds of source: the simulated market, recorded candles,
-and plain formulas for load tests. Not here: the bar in progress, other intervals (history.py), and which
-contracts exist (universe.py).
-"""
+"""Where the data of one contract come from."""
 
 from __future__ import annotations
 

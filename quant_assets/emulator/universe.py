@@ -1,9 +1,4 @@
-"""The market list, and what is served for each of its rows.
-
-Here: the shape of a row, of a listing and of a universe, and the plain universe for load tests. Not here: which
-rows the simulated market has (catalogue.py, simulated_universe.py), and rows made for recorded candles
-(recorded_universe.py).
-"""
+"""The market list, and what is served for each of its rows."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""HTTP on loopback: connections, the bytes of an answer, and how they are spoiled on purpose.
-
-Here: the threading server and its handler. Not here: what is asked and answered (answers.py, server.py).
-"""
+"""HTTP on loopback: connections, the bytes of an answer, and how they are spoiled on purpose."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The master feed: its contract and its writer.
 
-Here: the names that others use. The feed is built from tables, held against its schema, and replaced whole.
+The feed is built from tables, held against its schema, and replaced whole.
 """
 
 from quant_assets.feed.build import build_feed, has_symbol, select_signals

@@ -1,7 +1,4 @@
-"""The feed around its signals: order, statistics, and the narrow view of a selection.
-
-Here: one document from the tables of a window. Not here: a single signal (signal.py), validity (contract.py).
-"""
+"""The feed around its signals: order, statistics, and the narrow view of a selection."""
 
 from __future__ import annotations
 

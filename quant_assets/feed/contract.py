@@ -1,7 +1,4 @@
-"""The contract of the feed: its JSON Schema, and holding a feed against it.
-
-Here: validity. Not here: the schema itself (master_feed.schema.json), building a feed (build.py).
-"""
+"""The contract of the feed: its JSON Schema, and holding a feed against it."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """One signal of the feed: what consumers read of one market and one strategy.
 
-Here: the names and shapes of `master-feed`'s contract, filled from a market's features and a row of a signal table.
 Required numbers are 0 where nothing is known, as old consumers expect; `oi_metadata` and `derivatives` say null
-instead, and `observability` leaves it out. Not here: the feed around the signals (build.py).
+instead, and `observability` leaves it out.
 """
 
 from __future__ import annotations

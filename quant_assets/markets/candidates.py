@@ -1,8 +1,4 @@
-"""The perpetuals of a market list, read once and indexed for choosing among them.
-
-Here: which rows are candidates, by what they are found, and which of two comes first. Not here: the tiers and
-the datasets (`resolution.py`).
-"""
+"""The perpetuals of a market list, read once and indexed for choosing among them."""
 
 from __future__ import annotations
 

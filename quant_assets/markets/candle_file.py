@@ -1,8 +1,5 @@
 """One candle file: its bytes, the bars in them, and what is wrong with either.
 
-Here: reading a regular file without ever waiting on it, JSON to columns, and the rules that a file and a bar
-must keep. Not here: the folder, and which files are read at all (`candles.py`).
-
 A file is refused as a whole where it is corrupt, since then nothing in it can be trusted; a bar is left out
 alone, by rules that look at that bar (and at others of the same time) only, so that what comes later in a file
 never changes what was kept before.

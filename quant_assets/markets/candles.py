@@ -1,8 +1,4 @@
-"""The candle tables: every bar of a folder of candle files, and what became of each file.
-
-Here: the folder, which of its files are read, and the tables. Not here: what is inside one file
-(`candle_file.py`), which bars are closed at a moment, or anything computed from bars.
-"""
+"""The candle tables: every bar of a folder of candle files, and what became of each file."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The four derivative datasets, by name and in the order in which they are shown.
-
-Here: their names alone. Not here: what they mean, where they are fetched, or which market serves one.
-"""
+"""The four derivative datasets, by name and in the order in which they are shown."""
 
 from __future__ import annotations
 

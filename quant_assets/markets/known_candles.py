@@ -1,8 +1,4 @@
-"""What the last read of a candle folder left, for files that are still the same.
-
-Here: finding a file's row and bars in the tables of the last read. Not here: deciding what to read
-(`candles.py`), or reading it (`candle_file.py`).
-"""
+"""What the last read of a candle folder left, for files that are still the same."""
 
 from __future__ import annotations
 

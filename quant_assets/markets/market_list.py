@@ -1,8 +1,4 @@
-"""The provider's market list as a table, and whether a new answer may take the place of the last one.
-
-Here: joining `/future-markets` with `/exchanges`, and refusing an answer that has shrunk. Not here: fetching
-either (the API client), or choosing from the list (`resolution.py`).
-"""
+"""The provider's market list as a table, and whether a new answer may take the place of the last one."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""Reading names: a candle file's name, and a local symbol or a list row's base.
-
-Here: text in, parts out, by fixed steps and the configured rules. Not here: which market serves a symbol
-(`resolution.py`), or what a file holds (`candle_file.py`).
-"""
+"""Reading names: a candle file's name, and a local symbol or a list row's base."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""Which Coinalyze symbol serves a market, for each dataset.
-
-Here: the three tiers (resolved, aggregated, neutral) and the stand-ins per dataset, as the symbol map. Not here:
-reading symbols (`names.py`), the order among candidates (`candidates.py`), or fetching anything.
-"""
+"""Which Coinalyze symbol serves a market, for each dataset."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""What a person may configure about reading and resolving symbols, and the defaults.
-
-Here: the rules as one frozen model, and reading them from a TOML file. Not here: applying them to a symbol
-(`names.py`) or to a market list (`candidates.py`, `resolution.py`).
-"""
+"""What a person may configure about reading and resolving symbols, and the defaults."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Signals: indicators, trendlines, features, strategies.
 
-Here: the names that others use. Candles and derivative inputs go in; `features_table` puts down what is known of each
-market at the end of a window, and `run_strategy` what a strategy says of it. `analyse` does both for one market.
-Everything is computed from bars that were closed by the window's end, and from nothing else.
+Candles and derivative inputs go in; `features_table` puts down what is known of each market at the end of a window, and
+`run_strategy` what a strategy says of it. `analyse` does both for one market. Everything is computed from bars that
+were closed by the window's end, and from nothing else.
 """
 
 from quant_assets.signals.analysis import Signal, analyse

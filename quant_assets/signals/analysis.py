@@ -1,7 +1,4 @@
-"""One market, all strategies, no Dagster: the way in for a script that has candles in its hands.
-
-Here: putting the pieces together for a single market. Not here: many markets at once (`table.py`, `strategy.py`).
-"""
+"""One market, all strategies, no Dagster: the way in for a script that has candles in its hands."""
 
 from __future__ import annotations
 

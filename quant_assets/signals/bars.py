@@ -1,8 +1,6 @@
 """Closed bars of each market, as arrays.
 
-Here: from the candles table to one `Bars` per market and timeframe, cut at the window's end. This is the only door
-through which candles reach a signal, so what closed after the window's end cannot get in. Not here: reading candle
-files, and what is computed from the bars.
+This is the only door through which candles reach a signal, so what closed after the window's end cannot get in.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
 """What is known of one market at the end of one window: the row that strategies and the feed read.
 
-Here: the fields, their units and descriptions, and the views on groups of them. Not here: how they are computed
-(`measure.py`), and how they stand in a table (`table.py`). A field is added here first; the table's columns, their
-descriptions and the check of a table against them follow.
+A field is added here first; the table's columns, their descriptions and the check of a table against them follow.
 
 "LTF" is 15m and "HTF" 4h; "last" is the last closed bar. Prices are in the market's quote currency, volumes as the
 candle files have them. None is "unknown", never 0.

@@ -1,8 +1,4 @@
-"""Which markets are worth the next calls: those in a setup, or close to one.
-
-Here: the interest in each market, from its candles alone. Not here: what the calls are spent on
-(quant_assets.derivatives), and the signals themselves.
-"""
+"""Which markets are worth the next calls: those in a setup, or close to one."""
 
 from __future__ import annotations
 

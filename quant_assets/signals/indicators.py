@@ -1,8 +1,5 @@
 """Indicators over arrays, oldest value first.
 
-Here: TA-Lib with the periods that signals use, a series at a time, and the few figures that TA-Lib has not or rounds
-too coarsely, for the last bars of many series at once. Not here: trendlines, and what a figure means for a market.
-
 TA-Lib's definitions hold throughout: Wilder's averages and EMAs start from a simple mean, RSI of a market that never
 moved is 0, and OBV starts with the first volume.
 

@@ -1,9 +1,4 @@
-"""Derivative inputs of a market: what is known of open interest, funding, positions and liquidations.
-
-Here: the inputs by columns, merged from the symbol map and the derivative tables, or those of one market as an object;
-and the rules of age and status that decide what a strategy may use. Not here: how the tables come about, and what the
-inputs are worth.
-"""
+"""Derivative inputs of a market: what is known of open interest, funding, positions and liquidations."""
 
 from __future__ import annotations
 

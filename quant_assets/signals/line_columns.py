@@ -1,8 +1,4 @@
-"""The lines of RSI that stand, and the breakouts of those that did until lately, as columns of the features.
-
-Here: putting moments, prices and values to what was found. Not here: how lines and breakouts are found
-(`trendlines.py`), and what a breakout consists of (`triggers.py`).
-"""
+"""The lines of RSI that stand, and the breakouts of those that did until lately, as columns of the features."""
 
 from __future__ import annotations
 

@@ -1,9 +1,5 @@
 """From the bars of many markets to the columns of the features that follow from candles.
 
-Here: the rules that read meaning into indicators (trend, pullback, divergence, imbalance), and whether a market may be
-judged at all. Not here: the indicators themselves, lines and triggers, derivative inputs, the table that the columns
-become (`table.py`), and anything that one strategy alone knows.
-
 TA-Lib is asked series by series; everything else is done for all markets at once, by columns. A column is an array with
 an element a market, NaN where the value is unknown.
 """

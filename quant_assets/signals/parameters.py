@@ -3,8 +3,7 @@
     [legacy]
     threshold = 65
 
-Here: which parameters a strategy has, and reading values for them. Not here: what they mean, and which values make
-sense: a strategy declares that itself.
+Which values make sense, a strategy declares itself.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Pivots: values that stand out from their neighbours on both sides.
-
-Here: where series turn, for any number of neighbours. Not here: what is drawn through the pivots.
-"""
+"""Pivots: values that stand out from their neighbours on both sides."""
 
 from __future__ import annotations
 

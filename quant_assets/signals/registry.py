@@ -1,8 +1,4 @@
-"""Which strategies there are.
-
-Here: finding them, in this package and in other installed ones, and refusing what is no strategy. Not here: what a
-strategy is (`strategy.py`).
-"""
+"""Which strategies there are."""
 
 from __future__ import annotations
 

@@ -1,9 +1,6 @@
 """Comparisons that rounding must not decide.
 
-Here: "above" and "below" with the margin of one part in 10⁹ that signals use wherever two computed numbers can be
-equal in exact arithmetic: a flat market's average and its price, a depth of exactly 0.3, a reward of exactly twice
-the risk. They take numbers, or arrays element by element; what is NaN is neither above nor below. Not here:
-comparisons of prices as they were traded, which are exact.
+They take numbers, or arrays element by element; what is NaN is neither above nor below.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Scores that all strategies share: open-interest flow and sentiment.
-
-Here: the two derivative scores and how parts make a score. Not here: the parts that belong to one strategy.
-"""
+"""Scores that all strategies share: open-interest flow and sentiment."""
 
 from __future__ import annotations
 

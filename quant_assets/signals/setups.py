@@ -1,7 +1,4 @@
-"""A setup: entry, stop and target of a trade that makes sense on paper.
-
-Here: what makes three prices a setup, and its rr. Not here: where a strategy puts its stop and its target.
-"""
+"""A setup: entry, stop and target of a trade that makes sense on paper."""
 
 from __future__ import annotations
 

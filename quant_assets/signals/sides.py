@@ -1,7 +1,4 @@
-"""The two sides of a market, and neither.
-
-Here: the names and what mirrors with them. Not here: how a side is found.
-"""
+"""The two sides of a market, and neither."""
 
 from __future__ import annotations
 

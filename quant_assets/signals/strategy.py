@@ -1,9 +1,5 @@
 """What a strategy is, and what it says of a market.
 
-Here: the base class that a strategy extends, its verdict, and the one way in which strategies are run, which takes
-care of markets that cannot be judged and of rounding. Not here: any strategy (`strategies/`), nor how they are found
-(`registry.py`).
-
 A new strategy is one new file:
 
     @dataclass(frozen=True)

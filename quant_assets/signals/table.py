@@ -1,8 +1,5 @@
 """The features table, and the way from its rows back to `Features`.
 
-Here: one row per market and window, in plain columns (float64, int64, str, bool) that pass through Parquet unchanged.
-Not here: what the columns mean (`features.py`) and how they are computed (`measure.py`, `inputs.py`).
-
 A value that may be unknown is float64 with NaN, also where it counts or is a moment in ms (both fit a double
 exactly); a text that may be missing is empty.
 """

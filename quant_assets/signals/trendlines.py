@@ -1,8 +1,5 @@
 """RSI trendlines: which lines can be drawn, the best of them, and the bar that broke one.
 
-Here: everything that follows from the RSI alone, for many markets at once, and the price at which RSI would meet a
-line. Not here: prices of the bars between (`triggers.py`), and what a breakout is worth.
-
 The RSI of n markets makes 2n *sides*: rows of the RSI for their resistances, and below them the same rows with the
 sign turned, whose resistances are the supports. So both are one piece of code and mirror each other to the last bit.
 

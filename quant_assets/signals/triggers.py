@@ -1,8 +1,4 @@
-"""A breakout with the prices around it: what a setup is made of.
-
-Here: the highs, lows, closes and the ATR of the bars that a breakout names. Not here: how the breakout was found
-(`trendlines.py`), and stops and targets (`strategies/`).
-"""
+"""A breakout with the prices around it: what a setup is made of."""
 
 from __future__ import annotations
 

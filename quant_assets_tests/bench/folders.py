@@ -1,7 +1,4 @@
-"""Candle folders to measure on: the sample of real ones, and simulated ones of any number of markets.
-
-Here: making them, and changing some of their files. Not here: what is measured on them.
-"""
+"""Candle folders to measure on: the sample of real ones, and simulated ones of any number of markets."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The table of docs/performance.md.
-
-Here: rows, and where they stand in the document. Not here: the measuring.
-"""
+"""The table of docs/performance.md."""
 
 from __future__ import annotations
 

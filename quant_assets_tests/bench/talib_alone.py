@@ -1,7 +1,4 @@
-"""TA-Lib and nothing else: the measure of what analysis costs beside it.
-
-Here: the indicators that features use, asked for as a script would, on the same arrays. Not here: what is made of them.
-"""
+"""TA-Lib and nothing else: the measure of what analysis costs beside it."""
 
 from __future__ import annotations
 

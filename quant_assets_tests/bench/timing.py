@@ -1,7 +1,4 @@
-"""Taking times: of a call in this process, and of a process as a whole with the memory it took at most.
-
-Here: the clocks. Not here: what is timed.
-"""
+"""Taking times: of a call in this process, and of a process as a whole with the memory it took at most."""
 
 from __future__ import annotations
 

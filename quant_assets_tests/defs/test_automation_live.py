@@ -1,8 +1,4 @@
-"""Sensors under `dagster dev`, started as a user starts them: new candles, a refresh, a failed run, a stale feed.
-
-Here: that the daemon acts on them at all. Not here: when exactly they ask for what (test_sensors.py,
-test_conditions.py, test_stale_alarm.py, test_time_lapse.py).
-"""
+"""Sensors under `dagster dev`, started as a user starts them: new candles, a refresh, a failed run, a stale feed."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What Dagster may add to the work, and how long the code location may take: the bounds of docs/performance.md.
-
-Here: the bounds. Not here: how it is measured (measure_overhead.py).
-"""
+"""What Dagster may add to the work, and how long the code location may take: the bounds of docs/performance.md."""
 
 from __future__ import annotations
 

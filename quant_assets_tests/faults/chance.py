@@ -1,7 +1,4 @@
-"""How often and in which order faults come: a seed that is printed, and a short and a long form of each test.
-
-Here: seed and length, from the environment. Not here: any fault.
-"""
+"""How often and in which order faults come: a seed that is printed, and a short and a long form of each test."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The command line in processes of their own: started as a person does, or forked where many are needed.
-
-Here: starting them. Not here: what is done to them.
-"""
+"""The command line in processes of their own: started as a person does, or forked where many are needed."""
 
 from __future__ import annotations
 

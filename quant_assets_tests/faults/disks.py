@@ -1,7 +1,4 @@
-"""Disks that are small, full, or cannot be written: real ones, mounted by the test.
-
-Here: mounting, filling and freeing. Not here: what is expected of a program on such a disk.
-"""
+"""Disks that are small, full, or cannot be written: real ones, mounted by the test."""
 
 from __future__ import annotations
 

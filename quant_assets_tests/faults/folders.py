@@ -1,8 +1,4 @@
-"""Folders of candle files to do harm to, and the feed that a whole reading of one gives.
-
-Here: made markets as files, and all that lies between a folder and its feed but Dagster and the network. Not here: any
-fault, and what a feed must be.
-"""
+"""Folders of candle files to do harm to, and the feed that a whole reading of one gives."""
 
 from __future__ import annotations
 

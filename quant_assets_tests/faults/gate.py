@@ -1,8 +1,4 @@
-"""A gate between the client and an emulator: every request goes through it, and any answer may be spoiled on the way.
-
-Here: passing requests on over real HTTP, remembering them, sending what a test makes of the answer. Not here: what
-is done to an answer (troubles.py).
-"""
+"""A gate between the client and an emulator: every request goes through it, and answers may be spoiled on the way."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Processes that are killed in the middle of their work, at a step or at a moment that chance has chosen.
-
-Here: forked workers and their end by SIGKILL. Not here: what a worker does (workers.py), what has to hold after.
-"""
+"""Processes that are killed in the middle of their work, at a step or at a moment that chance has chosen."""
 
 from __future__ import annotations
 

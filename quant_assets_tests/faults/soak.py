@@ -5,8 +5,6 @@
 The API fails, is down, refuses the key or is used by a stranger; candle files are cut, stale or missing for a while.
 A table tells of each window what it took, and a verdict which promise broke; the exit code is 1 then. Most of the time
 goes into Dagster's many small commits, so a TMPDIR in memory makes it several times shorter.
-
-Here: what goes wrong and what is expected. Not here: how windows pass (quant_assets_tests/time_lapse.py).
 """
 
 from __future__ import annotations

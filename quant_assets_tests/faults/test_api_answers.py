@@ -1,8 +1,4 @@
-"""What is wrong in a part of an answer costs that part alone: it is counted, never stored, and mended when it can be.
-
-Here: rows and points that are wrong beside others that are right, through the client, the refresh and the store. Not
-here: answers of which nothing can be used (test_api_connections.py), or bodies by the thousand (test_api_fuzz.py).
-"""
+"""What is wrong in part of an answer costs that part alone: it is counted, never stored, and mended when it can be."""
 
 from __future__ import annotations
 

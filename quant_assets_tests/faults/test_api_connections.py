@@ -1,8 +1,4 @@
-"""An answer that is of no use costs attempts, and never data: what is known, what is asked again, what is spent.
-
-Here: troubles of whole answers, through the client, the refresh and the store. Not here: pauses that the provider
-asks for (test_api_pauses.py), or answers that are wrong in parts (test_api_answers.py).
-"""
+"""An answer that is of no use costs attempts, and never data: what is known, what is asked again, what is spent."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""Whatever comes as an answer: the documented errors and nothing else, and what is wrong in it is counted.
-
-Here: bodies and whole answers by the thousand, for every reader of a body and for the real client. Not here: what a
-refresh makes of an answer (test_api_answers.py).
-"""
+"""Whatever comes as an answer: the documented errors and nothing else, and what is wrong in it is counted."""
 
 from __future__ import annotations
 

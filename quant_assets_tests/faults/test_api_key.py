@@ -1,8 +1,4 @@
-"""The key: one that is refused in the middle of a sweep stops it at once, and none is ever seen anywhere.
-
-Here: what a refused key costs and leaves, and where the key must not appear whatever goes wrong. Not here: how it
-travels (coinalyze/test_client.py).
-"""
+"""The key: one that is refused in the middle of a sweep stops it at once, and none is ever seen anywhere."""
 
 from __future__ import annotations
 

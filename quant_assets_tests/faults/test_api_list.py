@@ -1,8 +1,4 @@
-"""The market list: one that cannot be the truth is refused, and one with new names loses nothing that is known.
-
-Here: lists that are empty, halved or renamed, through the asset, the map, the refresh and the feed. Not here: the
-rule itself (markets/test_market_list.py).
-"""
+"""The market list: one that cannot be the truth is refused, and one with new names loses nothing that is known."""
 
 from __future__ import annotations
 

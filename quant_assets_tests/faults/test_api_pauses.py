@@ -1,8 +1,4 @@
-"""A pause that the provider asks for is kept, costs one more request, and no data; a senseless one stops nobody.
-
-Here: 429 with every kind of `Retry-After`, through the client, the budget, the refresh and the store. Not here: how
-the header is read (coinalyze/test_client.py).
-"""
+"""A pause that the provider asks for is kept, costs one more request, and no data; a senseless one stops nobody."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""A whole scan of spoiled answers: always a feed, the same one where the truth can be told, no signal where it cannot.
-
-Here: what spoiled answers come to in the feed, and that no order decides anything. Not here: lists (test_api_list.py),
-keys (test_api_key.py), or each kind of fault by itself.
-"""
+"""A whole scan of spoiled answers: always a feed, the same one where the truth is known, no signal where it is not."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Told to stop, a scan stops, wherever it is: at once, with a line, and without asking once more.
-
-Here: signals from a person or a service manager. Not here: SIGKILL (test_kills.py, test_killed_scans.py).
-"""
+"""Told to stop, a scan stops, wherever it is: at once, with a line, and without asking once more."""
 
 from __future__ import annotations
 

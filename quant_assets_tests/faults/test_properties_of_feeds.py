@@ -1,8 +1,4 @@
-"""What holds of every feed, from the files of made markets (and of some real ones) to its last byte.
-
-Here: order, repetition, the window's end, stops and targets, and any numbers at all. Not here: other units and mirrored
-prices (`test_units_and_mirrors.py`).
-"""
+"""What holds of every feed, from the files of made markets (and of some real ones) to its last byte."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""What can befall an answer on its way: broken connections, refusals, and bodies that are none.
-
-Here: a whole answer that is of no use. Not here: answers with some of their rows or points wrong
-(test_api_answers.py), or when it happens (the tests).
-"""
+"""What can befall an answer on its way: broken connections, refusals, and bodies that are none."""
 
 from __future__ import annotations
 

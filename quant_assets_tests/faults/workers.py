@@ -1,7 +1,4 @@
-"""What a worker does until it is done or killed: a refresh, a store that is written to, feeds and tables.
-
-Here: one function for each, over the real thing. Not here: starting and killing them (killing.py).
-"""
+"""What a worker does until it is done or killed: a refresh, a store that is written to, feeds and tables."""
 
 from __future__ import annotations
 

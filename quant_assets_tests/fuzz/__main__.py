@@ -1,8 +1,7 @@
 """Run one target for some time: `python -m quant_assets_tests.fuzz TARGET --seconds N`.
 
-Here: what atheris is told. Not here: any promise (the targets). An input that breaks one, takes longer than
-SLOW_SECONDS or more memory than MOST_MB is written into the folder of findings, and the program ends with another
-code than 0.
+An input that breaks one, takes longer than SLOW_SECONDS or more memory than MOST_MB is written into the folder of
+findings, and the program ends with another code than 0.
 """
 
 from __future__ import annotations

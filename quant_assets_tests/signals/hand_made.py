@@ -1,7 +1,4 @@
-"""Markets made by hand, and the real ones where they are at hand.
-
-Here: builders of bars, tables and features that tests name what matters in, and leave the rest alone.
-"""
+"""Markets made by hand, and the real ones where they are at hand."""
 
 from __future__ import annotations
 

@@ -1,9 +1,4 @@
-"""Markets made from seeded random walks, with everything that candles and derivatives do in the wild.
-
-Here: trends, ranges, jumps, flat stretches, gaps, short and stale histories, bars that close after the window, and
-derivative inputs that are missing, old or flat. Not here: markets made for one purpose (`made_ticks.py`,
-`made_wedges.py`), any rule of a strategy, and any comparing.
-"""
+"""Markets made from seeded random walks, with everything that candles and derivatives do in the wild."""
 
 from __future__ import annotations
 

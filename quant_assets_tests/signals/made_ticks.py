@@ -1,8 +1,4 @@
-"""Markets on a coarse ladder of prices, where much is equal and the bounds of rules are met exactly.
-
-Here: walks on ticks, volumes of one or two sizes, open interest on two steps. Not here: the other made markets, and any
-rule of a strategy.
-"""
+"""Markets on a coarse ladder of prices, where much is equal and the bounds of rules are met exactly."""
 
 from __future__ import annotations
 

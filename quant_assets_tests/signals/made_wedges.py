@@ -1,8 +1,4 @@
-"""Markets whose 4h RSI runs between two lines and breaks out of them, since random walks seldom do.
-
-Here: paths of RSI (channels, and wedges whose lines cross), the closes that have them, and the same beside LTF bars
-whose volume goes nowhere. Not here: the other made markets, and any rule of a strategy.
-"""
+"""Markets whose 4h RSI runs between two lines and breaks out of them, since random walks seldom do."""
 
 from __future__ import annotations
 

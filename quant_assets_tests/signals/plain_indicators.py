@@ -1,8 +1,4 @@
-"""Indicators by TA-Lib's definitions, written out in loops over lists, for the plain reference.
-
-Here: RSI with its Wilder averages, EMA, ATR, ADX, Bollinger bands and OBV, each a list as long as its input with
-None where there is no value yet. Not here: anything that knows of a strategy, and anything fast.
-"""
+"""Indicators by TA-Lib's definitions, written out in loops over lists, for the plain reference."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What the plain reference is given: the candles of one market, and what is known of its derivatives.
-
-Here: the bar, the inputs, which bars are closed and whether they suffice. Not here: anything computed from them.
-"""
+"""What the plain reference is given: the candles of one market, and what is known of its derivatives."""
 
 from __future__ import annotations
 

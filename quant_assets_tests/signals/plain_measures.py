@@ -1,8 +1,4 @@
-"""What the plain reference measures on the candles and the derivatives of one market, rule by rule.
-
-Here: the numbers behind the parts, from the open-interest z-score to the pullback.
-Not here: trendlines, setups, verdicts.
-"""
+"""What the plain reference measures on the candles and the derivatives of one market, rule by rule."""
 
 from __future__ import annotations
 

@@ -1,9 +1,4 @@
-"""A slow and plain reading of the rules of features and strategies, for one market, to hold the engine against.
-
-Here: the verdicts of Legacy, Breakout and BreakoutV2, and `analyse`, which leads from candles to them; each function
-quotes the rule that it reads. Not here: what the verdicts are made from (the other `plain_*` files beside this one);
-nowhere in them: pandas, numpy, or one line that is shared with the engine.
-"""
+"""A slow and plain reading of the rules of features and strategies, for one market, to hold the engine against."""
 
 from __future__ import annotations
 

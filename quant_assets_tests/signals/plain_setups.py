@@ -1,7 +1,4 @@
-"""Entries, stops and targets of the three strategies for the plain reference.
-
-Here: the setup of each strategy and what spoils one. Not here: scores, and the order of the reasons.
-"""
+"""Entries, stops and targets of the three strategies for the plain reference."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""RSI trendlines and the breakout trigger for the plain reference, in loops over lists.
-
-Here: pivots, the best line, the reverse-RSI price, the trigger. Not here: what a strategy makes of them.
-"""
+"""RSI trendlines and the breakout trigger for the plain reference, in loops over lists."""
 
 from __future__ import annotations
 

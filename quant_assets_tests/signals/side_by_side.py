@@ -1,8 +1,4 @@
-"""The engine on the plain reference's own inputs, and where the two differ.
-
-Here: markets as the tables that the engine takes, what both say of them side by side, and the comparing. Not here: any
-rule of signals, and which markets are compared.
-"""
+"""The engine on the plain reference's own inputs, and where the two differ."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""The engine says what the plain reference says, of made markets and of real candles.
-
-Here: which markets are compared, and that every reason of every strategy is among what they say. Not here: the rules
-(`plain_reference.py`), how markets are made (`made_*.py`) and how they are compared (`side_by_side.py`).
-"""
+"""The engine says what the plain reference says, of made markets and of real candles."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The plain reference's own indicators against TA-Lib, so that the reference stands on tried ground.
-
-Here: the numbers of `plain_indicators`, and that rounding makes none of its pivots. Not here: the engine's indicators.
-"""
+"""The plain reference's own indicators against TA-Lib, so that the reference stands on tried ground."""
 
 from __future__ import annotations
 

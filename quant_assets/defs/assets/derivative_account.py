@@ -1,7 +1,4 @@
-"""What is told of a derivative table: metadata that Dagster plots, and the checks.
-
-Here: coverage, ages, what was spent, and what counts as degraded. Not here: the asset (derivatives.py).
-"""
+"""What is told of a derivative table: metadata that Dagster plots, and the checks."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final

@@ -1,7 +1,4 @@
-"""The stage `operations`: removing what is too old, and telling what the rest takes.
-
-Not here: how long things are kept (quant_assets/retention.py), and what belongs to a run's records (run_records.py).
-"""
+"""The stage `operations`: removing what is too old, and telling what the rest takes."""
 
 import time
 from datetime import timedelta

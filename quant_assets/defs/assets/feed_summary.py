@@ -1,7 +1,4 @@
-"""What a person wants to see of a feed at one glance, as Markdown.
-
-Here: the summary that Dagster shows on `master_feed`. Not here: numbers that Dagster plots (feed.py).
-"""
+"""What a person wants to see of a feed at one glance, as Markdown."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final

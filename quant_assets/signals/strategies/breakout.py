@@ -1,8 +1,4 @@
-"""Breakout: the 4h RSI leaves a trendline behind.
-
-Here: this strategy's parts, gates, stop and target. Not here: how lines and triggers are found, and `BreakoutV2`,
-which takes the same trigger and trades it otherwise.
-"""
+"""Breakout: the 4h RSI leaves a trendline behind."""
 
 from __future__ import annotations
 

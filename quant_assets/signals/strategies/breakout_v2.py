@@ -1,7 +1,4 @@
-"""BreakoutV2: a broken RSI trendline that open interest, OBV and RSI confirm.
-
-Here: this strategy's gates, parts, stop and target. Not here: how lines and triggers are found.
-"""
+"""BreakoutV2: a broken RSI trendline that open interest, OBV and RSI confirm."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Legacy: go with the trend, at a pullback.
-
-Here: this strategy's parts, threshold, stop and target. Not here: how trend, pullback and divergence are found.
-"""
+"""Legacy: go with the trend, at a pullback."""
 
 from __future__ import annotations
 
