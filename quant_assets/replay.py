@@ -6,7 +6,6 @@ Scanning one window, with its refresh, is scan.py.
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,12 +91,12 @@ def run_replay(settings: Settings, folder: Path, windows: Sequence[Window], prog
                     feeds[event.partition] = {name: value.value for name, value in metadata.items()}
             done += len(group)
             progress("windows replayed", done, len(windows), "")
-    actions = Counter({action: sum(int(feed[action]) for feed in feeds.values()) for action in ACTIONS})
+    actions = {action: sum(int(feed[action]) for feed in feeds.values()) for action in ACTIONS}
     return ReplayResult(
         windows=len(feeds),
         runs=len(groups),
         markets=int(feeds[windows[-1].key]["markets"]),
-        actions=dict(actions),
+        actions=actions,
         published=bool(feeds[windows[-1].key]["published"]),
         elapsed_seconds=time.monotonic() - started,
     )

@@ -10,11 +10,10 @@ from typing import Any, Final
 
 from quant_assets.dashboard import figures
 from quant_assets.dashboard.words import TIERS, UNITS, colour_of, conflict_words, for_8_hours, funding_words
+from quant_assets.derivatives.funding import FUNDING_HOURS
 from quant_assets.feed.build import FRESH_SECONDS, OLD_PRICE_SECONDS
 from quant_assets.feed.reasons import reason_summary
-from quant_assets.feed.signal import SUMS
-from quant_assets.signals import PENALTY
-from quant_assets.signals.features import FUNDING_HOURS
+from quant_assets.signals import PENALTY, SUMS
 
 Json = Mapping[str, Any]
 

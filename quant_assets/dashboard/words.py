@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from quant_assets.dashboard.figures import number, signed
+from quant_assets.derivatives.funding import rate_for_8_hours
 from quant_assets.feed.reasons import Measured, measured, reason_summary
-from quant_assets.feed.signal import SUMS
-from quant_assets.signals import PENALTY
+from quant_assets.signals import PENALTY, SUMS
 from quant_assets.signals.bars import HTF, LTF
-from quant_assets.signals.features import FUNDING_HOURS
 from quant_assets.signals.measure import LEAST_BARS, OBV_SLOPE_BARS, OLDEST_MS
 from quant_assets.signals.strategies.breakout import Breakout
 from quant_assets.signals.strategies.breakout_v2 import ALLOWED, BEST, BreakoutV2
@@ -56,7 +55,7 @@ def _low_score(found: Measured | None) -> str:
 
 
 def _moved_away(found: Measured | None) -> str:
-    how_far = "too far" if found is None else f"{found.value}"
+    how_far = "too far" if found is None else found.value
     most = "" if found is None else f"; at most {found.bound} count"
     return f"RSI broke out, but price is already {how_far} from the close of that bar{most}."
 
@@ -126,8 +125,7 @@ def funding_words(funding: Json | None) -> str | None:
 
 def for_8_hours(funding: Json) -> float:
     """Return a funding rate for 8 hours, in percent; an interval that nobody says is 8 hours."""
-    rate: float = funding["value"]
-    return rate * FUNDING_HOURS / (funding.get("interval_hours") or FUNDING_HOURS)
+    return rate_for_8_hours(funding["value"], funding.get("interval_hours"))
 
 
 def conflict_words(setups: Sequence[Json] | None) -> str | None:
@@ -231,7 +229,7 @@ def _range(s: Json) -> str:
 def _obv(s: Json) -> str:
     passed = s["observability"]["score_composition"]["filters_passed"].get("obv_slope")
     says = {True: "runs the same way", False: "does not run the same way", None: "was not looked at: no breakout"}
-    return f"On-balance volume of the last 14 bars on 15m {says[passed]}."
+    return f"On-balance volume of the last {OBV_SLOPE_BARS} bars on 15m {says[passed]}."
 
 
 def _breakout(s: Json) -> str:

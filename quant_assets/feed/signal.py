@@ -23,8 +23,6 @@ EXCHANGE_TAGS: Final = {
 CANDLE_SOURCES: Final = ("HYPERLIQUID", "KUCOIN", "MEXC")
 #: Who gave the derivative data.
 PROVIDER: Final = "coinalyze"
-#: Keys of `score_breakdown` that are sums of parts.
-SUMS: Final = frozenset({"base", "total"})
 _DERIVATIVE_PARTS: Final = frozenset({"oi_flow", "sentiment"})
 #: Parts of a score that old consumers read under a name of their own.
 _DETAIL_NAMES: Final = {

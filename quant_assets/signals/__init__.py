@@ -11,7 +11,7 @@ from quant_assets.signals.focus import market_interest
 from quant_assets.signals.inputs import OLDEST_OI_SECONDS, DerivativeInputs, LookAheadError
 from quant_assets.signals.parameters import ParametersError, parameters_of, with_parameters
 from quant_assets.signals.registry import Discovered, discover_strategies
-from quant_assets.signals.scores import PENALTY, rounded
+from quant_assets.signals.scores import PENALTY, SUMS, rounded
 from quant_assets.signals.setups import Setup, valid_setup
 from quant_assets.signals.sides import NONE
 from quant_assets.signals.staleness import stale_candles
@@ -28,6 +28,7 @@ __all__ = [
     "OLDEST_OI_SECONDS",
     "PENALTY",
     "STALE_CANDLES",
+    "SUMS",
     "DerivativeInputs",
     "Discovered",
     "Features",

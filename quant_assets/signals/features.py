@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Annotated, NamedTuple, TypeVar, get_type_hints
 
+from quant_assets.derivatives.funding import rate_for_8_hours
 from quant_assets.signals.rounding import above
 from quant_assets.signals.sides import NONE
 from quant_assets.signals.trendlines import TrendLine
@@ -24,8 +25,6 @@ INSUFFICIENT_HISTORY = "insufficient_history"
 STALE_CANDLES = "stale_candles"
 OI_Z_VALID = 1.5
 """Above this z-score open interest stands out."""
-FUNDING_HOURS = 8.0
-"""The interval that rules state funding for, in hours."""
 
 
 class Features(NamedTuple):
@@ -170,7 +169,7 @@ class Features(NamedTuple):
         """The funding rate for 8 hours, percent; an interval that nobody says is 8 hours. None: unknown."""
         if self.funding_rate_pct is None:
             return None
-        return self.funding_rate_pct * FUNDING_HOURS / (self.funding_interval_hours or FUNDING_HOURS)
+        return rate_for_8_hours(self.funding_rate_pct, self.funding_interval_hours)
 
     @property
     def oi_z_is_valid(self) -> bool:

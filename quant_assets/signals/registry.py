@@ -13,12 +13,12 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from quant_assets.signals import strategies
+from quant_assets.signals.scores import SUMS
 from quant_assets.signals.strategy import Strategy
 
 GROUP = "quant_assets.strategies"
 """Entry points of this group load to a `Strategy`, as an instance or as a class that needs no argument."""
 _KEY = re.compile(r"[a-z][a-z0-9_]*")
-_RESERVED_NAMES = frozenset({"base", "total"})
 _NOTHING = object()
 """What a module of `strategies` holds that defines no strategy, but helps those that do."""
 
@@ -97,7 +97,7 @@ def _misdeclared(strategy: Any) -> str:
         names = getattr(strategy, attribute, None)
         if not isinstance(names, tuple) or not all(isinstance(name, str) and _KEY.fullmatch(name) for name in names):
             return f"declares {attribute} that are no tuple of names like money_flow"
-        if len(set(names)) < len(names) or _RESERVED_NAMES.intersection(names):
+        if len(set(names)) < len(names) or SUMS.intersection(names):
             return f"declares one of its {attribute} twice, or calls one base or total, as the feed calls sums of parts"
     return ""
 

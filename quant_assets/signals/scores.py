@@ -12,6 +12,8 @@ DECIMALS = 6
 """Scores are rounded to these before they are compared or shown."""
 PENALTY = "penalty"
 """The part that counts against the score."""
+SUMS = frozenset({"base", "total"})
+"""What the feed calls sums of parts; no part has one of these names."""
 OI_FLOW_MAX, SENTIMENT_MAX = 20.0, 10.0
 """Most points of the two scores."""
 OI_FLOW_READS = ("oi_z",)

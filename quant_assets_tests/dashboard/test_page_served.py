@@ -11,8 +11,7 @@ import pytest
 from quant_assets.dashboard.query import Filters
 from quant_assets.dashboard.rows import SORT_FIELDS, SORTS, Row, rows_of, summary
 from quant_assets.dashboard.words import REASONS, explained, most_points, reason_words
-from quant_assets.feed.signal import SUMS
-from quant_assets.signals import discover_strategies
+from quant_assets.signals import SUMS, discover_strategies
 from quant_assets_tests.dashboard.serving import HOSTILE_STRATEGY, HOSTILE_SYMBOL, Json, Site, renamed
 
 
