@@ -14,6 +14,7 @@ import pytest
 
 from quant_assets.texts import printable
 from quant_assets_tests.coinalyze.scripted import Canned, ScriptedServer
+from quant_assets_tests.servers import running
 from quant_assets_tests.world import World
 
 SUMMARY = {
@@ -229,20 +230,10 @@ def test_progress_shows_on_a_terminal_and_not_in_a_pipe(world: World, tmp_path: 
 
 
 def test_the_emulator_says_how_to_reach_it_and_stops_when_told(tmp_path: Path, world: World) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "quant_assets", "emulator", "--port", "0", "--candles", str(world.candles)],
-        env=world.environment("emulator"),
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
+    options = ["--candles", str(world.candles)]
+    with running("emulator", world.environment("emulator"), tmp_path, *options) as (process, line):
         assert "COINALYZE_BASE_URL=http://127.0.0.1:" in line
         assert "COINALYZE_API_KEY=" in line
-    finally:
         process.terminate()
         assert process.wait(timeout=20) == 0
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from quant_assets_tests.defs.live import BIN, ROOT
+from quant_assets_tests.servers import running
 from quant_assets_tests.test_cli import run
 from quant_assets_tests.world import World
 
@@ -118,15 +119,7 @@ def test_serve_says_where_the_demos_feed_is(world: World, tmp_path: Path) -> Non
     demo = world.folder / "cli_only_demo" / "demo"
     demo.mkdir(parents=True)
     (demo / "master_feed.json").write_bytes(world.scan("cli_start").feed_path.read_bytes())
-    program = subprocess.Popen(
-        [sys.executable, "-m", "quant_assets", "serve", "--port", "0"],
-        env=world.environment("cli_only_demo"),
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert program.stdout is not None
-    assert program.stdout.readline().startswith("dashboard: ")
-    program.terminate()
-    assert f"but one of the demo: QUANT_DATA_DIR={demo} shows it" in program.communicate(timeout=60)[1]
+    with running("serve", world.environment("cli_only_demo"), tmp_path) as (program, line):
+        assert line.startswith("dashboard: ")
+        program.terminate()
+        assert f"but one of the demo: QUANT_DATA_DIR={demo} shows it" in program.communicate(timeout=60)[1]

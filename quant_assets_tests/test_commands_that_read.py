@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +12,7 @@ import pytest
 import requests
 
 from quant_assets_tests.faults.disks import disk
+from quant_assets_tests.servers import running
 from quant_assets_tests.test_cli import run
 from quant_assets_tests.world import World
 
@@ -40,22 +39,10 @@ def scanned(world: World) -> Path:
 @contextmanager
 def serving(environment: dict[str, str], cwd: Path) -> Iterator[str]:
     """Serve the dashboard, give its address, and stop it as a person does."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "quant_assets", "serve", "--port", "0"],
-        env=environment,
-        cwd=cwd,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    try:
-        assert process.stdout is not None
-        yield process.stdout.readline().strip().removeprefix("dashboard: ")
+    with running("serve", environment, cwd) as (process, line):
+        yield line.strip().removeprefix("dashboard: ")
         process.send_signal(signal.SIGINT)
         assert process.wait(PATIENCE) == 130
-    finally:
-        process.kill()
-        process.wait()
 
 
 @pytest.mark.parametrize("command", ["resolve", "plan"])

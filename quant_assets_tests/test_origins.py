@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import dagster as dg
@@ -14,6 +12,7 @@ import pytest
 from quant_assets.definitions import build_definitions
 from quant_assets.origins import OriginError, environment_settings, recorded_origin, settings_of_folder
 from quant_assets.settings import Settings
+from quant_assets_tests.servers import running
 from quant_assets_tests.test_cli import as_of, run
 from quant_assets_tests.world import World, environment
 
@@ -80,20 +79,8 @@ def test_key_of_another_origin_is_exit_2_and_is_sent_nowhere(scanned: World, tmp
 def test_serve_needs_no_variable_but_the_folder(scanned: World, tmp_path: Path) -> None:
     variables = scanned.environment("origin", key="a-real-key")
     variables.pop("COINALYZE_BASE_URL")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "quant_assets", "serve", "--port", "0"],
-        env=variables,
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        assert process.stdout.readline().startswith("dashboard: http://127.0.0.1:")
-    finally:
-        process.terminate()
-        process.communicate(timeout=20)
+    with running("serve", variables, tmp_path) as (_, line):
+        assert line.startswith("dashboard: http://127.0.0.1:")
 
 
 @pytest.mark.parametrize("job", ["scan", "analyse", "refresh", "market_list"])

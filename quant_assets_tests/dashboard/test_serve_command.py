@@ -17,26 +17,15 @@ import requests
 
 from quant_assets.settings import Settings
 from quant_assets_tests.dashboard.serving import PATIENCE
+from quant_assets_tests.servers import running
 from quant_assets_tests.world import World
 
 
 @contextmanager
 def started(world: World, cwd: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Start the command and give its process and the address that it prints."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "quant_assets", "serve", "--port", "0", *arguments],
-        env=world.environment("dashboard"),
-        cwd=cwd,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    try:
-        assert process.stdout is not None
-        yield process, process.stdout.readline().strip().removeprefix("dashboard: ")
-    finally:
-        process.kill()
-        process.wait()
+    with running("serve", world.environment("dashboard"), cwd, *arguments) as (process, line):
+        yield process, line.strip().removeprefix("dashboard: ")
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ import requests
 
 from quant_assets.emulator import MARKER, SimulatedUniverse, run_emulator, write_candle_files
 from quant_assets.origins import record_origin
+from quant_assets_tests.servers import running
 
 
 def test_it_tells_its_address_and_ends_on_an_interrupt():
@@ -39,20 +39,9 @@ def test_a_folder_that_is_not_there_is_said_before_anything_is_served(tmp_path):
 @contextmanager
 def emulator(data_dir: Path, *options: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """Start the command on a data folder; gives what it prints for another terminal."""
-    program = subprocess.Popen(
-        [sys.executable, "-m", "quant_assets", "emulator", "--port", "0", *options],
-        env={**os.environ, "QUANT_DATA_DIR": str(data_dir)},
-        cwd=data_dir,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert program.stdout is not None
-        yield program.stdout.readline(), program
-    finally:
-        program.terminate()
-        program.communicate(timeout=60)
+    environment = {**os.environ, "QUANT_DATA_DIR": str(data_dir)}
+    with running("emulator", environment, data_dir, *options) as (program, line):
+        yield line, program
 
 
 def demo_in(data_dir: Path, universe: SimulatedUniverse, origin: str = "loopback") -> Path:

@@ -15,6 +15,7 @@ from quant_assets_tests.coinalyze.scripted import Canned
 from quant_assets_tests.defs.live import BIN, ROOT, free_port
 from quant_assets_tests.faults.gate import Asked, Gate
 from quant_assets_tests.faults.terminals import on_terminal
+from quant_assets_tests.servers import running
 from quant_assets_tests.world import World
 
 #: Of a machine that is busy with other things; what is not interrupted takes many times as long.
@@ -102,18 +103,10 @@ def test_ctrl_c_ends_a_server_with_one_line(world: World, tmp_path: Path, comman
 
 @pytest.mark.parametrize("command", ["serve", "emulator"])
 def test_sigterm_is_the_regular_end_of_a_server(world: World, tmp_path: Path, command: str) -> None:
-    program = subprocess.Popen(
-        [*PROGRAM, command, "--port", "0"],
-        env=world.environment("told_server"),
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert program.stdout is not None
-    assert "http://127.0.0.1:" in program.stdout.readline()
-    program.send_signal(signal.SIGTERM)
-    _, said = program.communicate(timeout=AT_ONCE_SECONDS)
+    with running(command, world.environment("told_server"), tmp_path) as (program, line):
+        assert "http://127.0.0.1:" in line
+        program.send_signal(signal.SIGTERM)
+        _, said = program.communicate(timeout=AT_ONCE_SECONDS)
     assert (said.splitlines()[-1], program.returncode) == ("stopped", 0)
 
 
