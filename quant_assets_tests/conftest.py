@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -15,6 +16,12 @@ from quant_assets_tests.world import World, small_world
 # Other work on the machine, or the first call of something, may slow an example down; that is no finding.
 settings.register_profile("shared machine", deadline=None)
 settings.load_profile("shared machine")
+
+
+def pytest_configure() -> None:
+    """Drop what the `make` that runs the tests hands down, or one that a test starts prints as its sub-make."""
+    for name in ("MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS"):
+        os.environ.pop(name, None)
 
 
 def pytest_report_header() -> str:
