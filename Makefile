@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-DOMAIN := quant_assets/coinalyze/*,quant_assets/markets/*,quant_assets/derivatives/*,quant_assets/signals/*,quant_assets/feed/*,quant_assets/dashboard/*
+DOMAIN := quant_assets/providers/*,quant_assets/candles/*,quant_assets/storage/*,quant_assets/markets/*,quant_assets/derivatives/*,quant_assets/signals/*,quant_assets/feed/*,quant_assets/dashboard/*
 
 .PHONY: help setup demo serve ui test lint types tests coverage speed chaos fuzz soak bench pictures audit lock clean
 
@@ -55,7 +55,7 @@ ui: setup
 		cat dagster.yaml quant_assets/defs/sqlite_storage.yaml >"$$DAGSTER_HOME/dagster.yaml.new" && \
 		mv "$$DAGSTER_HOME/dagster.yaml.new" "$$DAGSTER_HOME/dagster.yaml"; }; } && \
 	bin="$$(cd $(BIN) && pwd)" && root="$$PWD" && cd "$$DAGSTER_HOME" && \
-	exec "$$bin/python" -m quant_assets.run_ui $(PORT) \
+	exec "$$bin/python" -m quant_assets.cli.run_ui $(PORT) \
 		"$$bin"/dagster dev --host 127.0.0.1 --port $(PORT) --workspace "$$root/workspace.yaml" --log-level warning
 
 test: lint types tests coverage speed

@@ -12,7 +12,9 @@ from typing import Final
 
 import dagster as dg
 
-from quant_assets.clock import SYSTEM, Clock
+from quant_assets.common.clock import SYSTEM, Clock
+from quant_assets.common.progress import Progress, silent
+from quant_assets.common.settings import WEBHOOK_VARIABLE, Settings
 from quant_assets.defs.assets.candles import candles
 from quant_assets.defs.assets.derivatives import derivatives
 from quant_assets.defs.assets.disk_use import disk_use
@@ -20,9 +22,11 @@ from quant_assets.defs.assets.features import features
 from quant_assets.defs.assets.feed import feed_asset
 from quant_assets.defs.assets.markets import market_list_asset, symbol_map
 from quant_assets.defs.assets.signals import signal_asset
-from quant_assets.defs.io_managers import DocumentIOManager, TableIOManager
 from quant_assets.defs.jobs import analyse_job, market_list_job, prune_job, refresh_job, scan_job
-from quant_assets.defs.resources import (
+from quant_assets.defs.schedules import prune_every_night, refresh_until_the_next_scan, scan_every_quarter_hour
+from quant_assets.defs.sensors import keep_up, new_candles, tell_of_failed_runs, tell_of_stale_assets
+from quant_assets.orchestration.io_managers import DocumentIOManager, TableIOManager
+from quant_assets.orchestration.resources import (
     Cadences,
     CandleFolder,
     Coinalyze,
@@ -33,13 +37,9 @@ from quant_assets.defs.resources import (
     Retention,
     Strategies,
 )
-from quant_assets.defs.schedules import prune_every_night, refresh_until_the_next_scan, scan_every_quarter_hour
-from quant_assets.defs.sensors import keep_up, new_candles, tell_of_failed_runs, tell_of_stale_assets
-from quant_assets.lake import Lake
-from quant_assets.origins import environment_settings
-from quant_assets.progress import Progress, silent
-from quant_assets.settings import WEBHOOK_VARIABLE, Settings
 from quant_assets.signals import discover_strategies
+from quant_assets.storage.lake import Lake
+from quant_assets.storage.origins import environment_settings
 
 #: Keys of the strategies of a code location. The processes that it starts for runs inherit it: they discover strategies
 #: anew, and one that was installed since has no place in the graph that the runs were planned by.

@@ -15,29 +15,19 @@ PACKAGE = Path(__file__).parents[1] / "quant_assets"
 FLOORS = (
     ("__main__",),
     ("cli",),
-    ("demo_command",),
-    ("scan_command", "plan_command", "replay_command"),
-    ("run_ui",),
-    ("interrupts",),
-    ("planning", "serving"),
-    ("mapping", "replay"),
-    ("scan", "terminal", "plots", "arguments"),
-    ("signal_tables",),
-    ("definitions", "instance"),
-    ("defs", "dashboard"),
-    ("feed",),
+    ("definitions",),
+    ("defs",),
+    ("orchestration", "dashboard"),
+    ("alerts", "feed"),
     ("signals",),
     ("derivatives",),
+    ("providers", "candles"),
     ("markets",),
-    ("coinalyze",),
-    ("emulator",),
-    ("notices", "retention"),
-    ("origins",),
-    ("lake", "settings"),
-    ("windows", "progress", "files", "clock", "processes", "streams", "texts", "user_files"),
+    ("storage", "emulator"),
+    ("common",),
 )
 ROOMS = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
-KNOWS_DAGSTER = {"defs", "definitions", "instance", "replay", "scan"}
+KNOWS_DAGSTER = {"defs", "definitions", "orchestration"}
 RUNS_WHAT_IT_READS = {"pickle", "cPickle", "_pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "code"} | {
     *("runpy", "imp", "importlib.util", "importlib.machinery", "builtins"),
     *("read_pickle", "to_pickle", "unsafe_load", "full_load", "Loader", "UnsafeLoader"),
@@ -147,8 +137,9 @@ def test_what_would_run_what_it_reads_is_found(text: str) -> None:
 def test_the_domain_can_be_used_where_dagster_is_not_installed() -> None:
     program = (
         "import sys; sys.modules['dagster'] = None\n"
-        "import quant_assets.coinalyze, quant_assets.markets, quant_assets.derivatives, quant_assets.signals, "
-        "quant_assets.feed, quant_assets.emulator\n"
+        "import quant_assets.providers.coinalyze, quant_assets.candles, quant_assets.markets, "
+        "quant_assets.derivatives, quant_assets.signals, quant_assets.feed, quant_assets.emulator, "
+        "quant_assets.storage\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
 

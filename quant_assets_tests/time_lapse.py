@@ -17,7 +17,9 @@ from unittest.mock import patch
 import dagster as dg
 from dagster._core.test_utils import get_freezable_log_manager
 
-from quant_assets.clock import Clock
+from quant_assets.common.clock import Clock
+from quant_assets.common.settings import Settings
+from quant_assets.common.windows import LENGTH, Window
 from quant_assets.definitions import build_definitions
 from quant_assets.defs.schedules import (
     REFRESH_MINUTES,
@@ -26,10 +28,8 @@ from quant_assets.defs.schedules import (
     scan_every_quarter_hour,
 )
 from quant_assets.emulator import Emulator
-from quant_assets.instance import open_instance
-from quant_assets.scan import QUIET
-from quant_assets.settings import Settings
-from quant_assets.windows import LENGTH, Window
+from quant_assets.orchestration.instance import open_instance
+from quant_assets.orchestration.scan import QUIET
 
 
 @dataclass

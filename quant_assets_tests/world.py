@@ -13,10 +13,11 @@ from typing import Any
 
 import orjson
 
+from quant_assets.common.settings import Settings
+from quant_assets.common.windows import Window
+from quant_assets.definitions import build_definitions
 from quant_assets.emulator import DEFAULT_KEY, Emulator, SimulatedUniverse, simulated_universe, write_candle_files
-from quant_assets.scan import ScanResult, run_scan
-from quant_assets.settings import Settings
-from quant_assets.windows import Window
+from quant_assets.orchestration.scan import ScanResult, run_scan
 
 CALLS_PER_MINUTE = 12_000
 #: Of the sample data that some tests use where it is there.
@@ -62,8 +63,10 @@ class World:
     def scan(self, name: str = "data", *, window: Window | None = None, key: str | None = DEFAULT_KEY) -> ScanResult:
         """Scan in this process."""
         with environment(COINALYZE_API_KEY=key, DAGSTER_HOME=str(self.folder / name / "dagster")):
+            settings = self.settings(name)
             return run_scan(
-                self.settings(name),
+                settings,
+                build_definitions(settings),
                 self.candles,
                 window or self.window,
                 max_wait_seconds=60,

@@ -12,13 +12,13 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from quant_assets.common.settings import Settings
+from quant_assets.common.windows import Window
 from quant_assets.dashboard.documents import Document, Json
 from quant_assets.dashboard.history import DerivativeBars, Source, derivative_bars, market_table, sources, store_path
-from quant_assets.lake import Lake
-from quant_assets.settings import Settings
-from quant_assets.signals.bars import HTF, LTF, TIMEFRAME_MS, Bars, Floats, bars_of
-from quant_assets.signals.indicators import ema, rsi
-from quant_assets.windows import Window
+from quant_assets.signals.features.bars import HTF, LTF, TIMEFRAME_MS, Bars, Floats, bars_of
+from quant_assets.signals.features.indicators import ema, rsi
+from quant_assets.storage.lake import Lake
 
 #: Bars that are drawn: of 4h as many as a trendline may reach back, of 15m two days.
 SHOWN: Final = {HTF: 150, LTF: 192}

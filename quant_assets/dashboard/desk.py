@@ -9,10 +9,10 @@ from typing import Final
 import anyio
 import anyio.to_thread
 
+from quant_assets.common.settings import Settings
+from quant_assets.common.windows import LENGTH
 from quant_assets.dashboard.answers import Answer, AnswerCache
 from quant_assets.dashboard.documents import Document, FeedProblem, Shelf
-from quant_assets.settings import Settings
-from quant_assets.windows import LENGTH
 
 #: Threads that read and reckon; more would only share the same processor, each with a feed in memory.
 WORKERS: Final = 2

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from quant_assets.common.settings import Settings
 from quant_assets.dashboard import figures
 from quant_assets.dashboard.documents import Document
 from quant_assets.dashboard.history import Source, sources
@@ -14,9 +15,8 @@ from quant_assets.dashboard.rows import bar_of, row_id
 from quant_assets.dashboard.words import TIERS, UNITS, explained, funding_words, reason_words
 from quant_assets.feed.build import FRESH_SECONDS, OLD_PRICE_SECONDS
 from quant_assets.feed.reasons import reason_summary
-from quant_assets.lake import Lake
-from quant_assets.settings import Settings
 from quant_assets.signals import PENALTY
+from quant_assets.storage.lake import Lake
 
 Json = Mapping[str, Any]
 

@@ -15,11 +15,11 @@ from typing import Any, Final
 
 import orjson
 
+from quant_assets.common.settings import Settings
+from quant_assets.common.windows import Window, WindowError
 from quant_assets.feed import feed_problems
 from quant_assets.feed.contract import SCHEMA_FILES
-from quant_assets.lake import DOCUMENT_SUFFIX, Lake, LakeError
-from quant_assets.settings import Settings
-from quant_assets.windows import Window, WindowError
+from quant_assets.storage.lake import DOCUMENT_SUFFIX, Lake, LakeError
 
 Json = dict[str, Any]
 Version = tuple[int, int, int]

@@ -11,11 +11,11 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from quant_assets.common.settings import Settings
+from quant_assets.common.windows import Window
 from quant_assets.derivatives.datasets import BAR_SECONDS, DATASETS, SPECS, Dataset
 from quant_assets.derivatives.store import DerivativesStore, StoreError
-from quant_assets.lake import DAMAGES, Lake
-from quant_assets.settings import Settings
-from quant_assets.windows import Window
+from quant_assets.storage.lake import DAMAGES, Lake
 
 STORE_NAME: Final = "derivatives.sqlite"
 #: A writer holds the store for milliseconds; a chart that would wait longer is drawn without.

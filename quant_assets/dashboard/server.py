@@ -19,13 +19,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from quant_assets.common.settings import LOOPBACK_HOSTS, Settings
 from quant_assets.dashboard import api, events, pages
 from quant_assets.dashboard.answers import problem
 from quant_assets.dashboard.desk import Desk, now_utc
 from quant_assets.dashboard.documents import FeedProblem
 from quant_assets.dashboard.events import Watcher
 from quant_assets.dashboard.query import QueryError
-from quant_assets.settings import LOOPBACK_HOSTS, Settings
 
 #: Request line and headers together; a browser's are a tenth of it.
 MOST_HEADER_BYTES: Final = 16_384

@@ -13,12 +13,12 @@ from quant_assets.dashboard.figures import number, signed
 from quant_assets.derivatives.funding import rate_for_8_hours
 from quant_assets.feed.reasons import Measured, measured, reason_summary
 from quant_assets.signals import PENALTY, SUMS
-from quant_assets.signals.bars import HTF, LTF
-from quant_assets.signals.measure import LEAST_BARS, OBV_SLOPE_BARS, OLDEST_MS
+from quant_assets.signals.features.bars import HTF, LTF
+from quant_assets.signals.features.candle_features import LEAST_BARS, OBV_SLOPE_BARS, OLDEST_MS
+from quant_assets.signals.features.trendlines import REACH, TRIGGER_BARS
 from quant_assets.signals.strategies.breakout import Breakout
 from quant_assets.signals.strategies.breakout_v2 import ALLOWED, BEST, BreakoutV2
 from quant_assets.signals.strategies.legacy import Legacy
-from quant_assets.signals.trendlines import REACH, TRIGGER_BARS
 
 Json = Mapping[str, Any]
 

@@ -6,11 +6,7 @@ from typing import Final
 
 import dagster as dg
 
-MARKET_LIST: Final = "market_list"
-SCAN: Final = "scan"
-ANALYSE: Final = "analyse"
-REFRESH: Final = "refresh"
-PRUNE: Final = "prune"
+from quant_assets.orchestration.job_names import ANALYSE, MARKET_LIST, PRUNE, REFRESH, SCAN
 
 _WITHOUT_CALLS: Final = dg.AssetSelection.groups("candles", "signals", "feed") | dg.AssetSelection.assets("symbol_map")
 

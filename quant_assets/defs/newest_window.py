@@ -13,9 +13,9 @@ from typing import Final, TypedDict
 
 import dagster as dg
 
-from quant_assets.defs.checks import Evaluated, WindowResult, window_check, window_results
-from quant_assets.lake import Lake
-from quant_assets.windows import LENGTH, Window
+from quant_assets.common.windows import LENGTH, Window
+from quant_assets.orchestration.checks import Evaluated, WindowResult, window_check, window_results
+from quant_assets.storage.lake import Lake
 
 #: A window's scan has so long, before anybody is told that its window is missing.
 STALE_FOR_SECONDS: Final = 180.0

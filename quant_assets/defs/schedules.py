@@ -9,10 +9,10 @@ from typing import Final
 
 import dagster as dg
 
-from quant_assets.clock import Clock
+from quant_assets.common.clock import Clock
+from quant_assets.common.windows import LENGTH, Window
 from quant_assets.defs.jobs import prune_job, refresh_job, scan_job
-from quant_assets.lake import Lake
-from quant_assets.windows import LENGTH, Window
+from quant_assets.storage.lake import Lake
 
 #: Minutes of a window at which a refresh begins. Several short ones bring the feed up to date as data arrive, the first
 #: of them soon with what is worth most, and let whatever else needs the provider in between.

@@ -15,7 +15,9 @@ from typing import Final
 import dagster as dg
 from pydantic import BaseModel
 
-from quant_assets.clock import Clock
+from quant_assets.alerts.notices import Notice
+from quant_assets.common.clock import Clock
+from quant_assets.common.windows import Window
 from quant_assets.defs.jobs import analyse_job, scan_job
 from quant_assets.defs.newest_window import (
     FEED,
@@ -25,13 +27,11 @@ from quant_assets.defs.newest_window import (
     is_in_time,
     newest_window,
 )
-from quant_assets.defs.partitions import WINDOWS
-from quant_assets.defs.resources import CandleFolder, Notifier
 from quant_assets.defs.schedules import run_of
 from quant_assets.derivatives.datasets import DATASETS
-from quant_assets.lake import Lake
-from quant_assets.notices import Notice
-from quant_assets.windows import Window
+from quant_assets.orchestration.partitions import WINDOWS
+from quant_assets.orchestration.resources import CandleFolder, Notifier
+from quant_assets.storage.lake import Lake
 
 #: A folder counts as complete when nothing in it has changed for so long.
 QUIET_SECONDS: Final = 20.0

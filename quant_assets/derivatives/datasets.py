@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from quant_assets.coinalyze.client import HISTORY_FIELDS
 from quant_assets.markets.datasets import DATASETS, Dataset
+from quant_assets.providers.coinalyze.client import HISTORY_FIELDS
 
 BAR_SECONDS: Final = 900
 INTERVAL: Final = "15min"

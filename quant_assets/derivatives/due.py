@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from quant_assets.common.windows import Window
 from quant_assets.derivatives.datasets import DATASETS, Dataset
 from quant_assets.derivatives.planner import distinct, items_table, needed_from, rank
 from quant_assets.derivatives.policy import RefreshPolicy
 from quant_assets.derivatives.store import DerivativesStore
-from quant_assets.windows import Window
 
 
 def items_and_due(

@@ -22,9 +22,9 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
+from quant_assets.common.windows import LENGTH, Window
 from quant_assets.derivatives.datasets import BAR_SECONDS, DATASETS, Dataset
 from quant_assets.derivatives.policy import RefreshPolicy
-from quant_assets.windows import LENGTH, Window
 
 #: What a window's numbers are computed from.
 NEEDED: Final = timedelta(hours=24)

@@ -7,8 +7,8 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from quant_assets.common.toml_config import read_user_file
 from quant_assets.derivatives.datasets import Dataset
-from quant_assets.user_files import read_user_file
 
 #: A year. A cadence beyond is a slip of the pen, and an infinite one no time at all.
 MOST_MINUTES: Final = 525_600

@@ -15,15 +15,8 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from quant_assets.coinalyze.client import SYMBOLS_PER_REQUEST, CoinalyzeClient
-from quant_assets.coinalyze.errors import (
-    BadRequest,
-    BudgetUnusable,
-    KeyMissing,
-    KeyRefused,
-    OutOfTime,
-    ProviderUnavailable,
-)
+from quant_assets.common.progress import Progress, silent
+from quant_assets.common.windows import Window
 from quant_assets.derivatives.clocks import by_both_clocks
 from quant_assets.derivatives.datasets import BAR_SECONDS, DATASETS, INTERVAL, SPECS, Dataset
 from quant_assets.derivatives.due import items_and_due
@@ -42,8 +35,15 @@ from quant_assets.derivatives.planner import (
 from quant_assets.derivatives.policy import RefreshPolicy
 from quant_assets.derivatives.report import DatasetReport, RefreshReport
 from quant_assets.derivatives.store import DerivativesStore, Fetched, StoreError
-from quant_assets.progress import Progress, silent
-from quant_assets.windows import Window
+from quant_assets.providers.coinalyze.client import SYMBOLS_PER_REQUEST, CoinalyzeClient
+from quant_assets.providers.coinalyze.errors import (
+    BadRequest,
+    BudgetUnusable,
+    KeyMissing,
+    KeyRefused,
+    OutOfTime,
+    ProviderUnavailable,
+)
 
 FAILURES_IN_A_ROW: Final = 3
 BAD_REQUESTS: Final = 12

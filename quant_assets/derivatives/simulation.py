@@ -13,11 +13,11 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from quant_assets.coinalyze.client import SYMBOLS_PER_REQUEST
+from quant_assets.common.progress import Progress, silent
 from quant_assets.derivatives.datasets import BAR_SECONDS, DATASETS
 from quant_assets.derivatives.planner import KNOWN_TIER, SOON_SECONDS, pack, rank, split_to_fit
 from quant_assets.derivatives.policy import RefreshPolicy
-from quant_assets.progress import Progress, silent
+from quant_assets.providers.coinalyze.client import SYMBOLS_PER_REQUEST
 
 WINDOW_SECONDS: Final = 900
 SAMPLE_SECONDS: Final = 60

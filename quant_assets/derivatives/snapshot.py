@@ -14,11 +14,11 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
+from quant_assets.common.windows import Window
 from quant_assets.derivatives.datasets import BAR_SECONDS, Dataset
 from quant_assets.derivatives.funding import funding_interval_hours
 from quant_assets.derivatives.planner import NEEDED, distinct, needed_from
 from quant_assets.derivatives.store import DerivativesStore
-from quant_assets.windows import Window
 
 Z_POINTS: Final = 30
 Z_POINTS_MINIMUM: Final = 14

@@ -15,11 +15,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from quant_assets.common.files import remedy
+from quant_assets.common.processes import is_alive
+from quant_assets.common.windows import KEY_FORMAT
 from quant_assets.derivatives.datasets import SPECS, Dataset
 from quant_assets.derivatives.tables import VERSION, create_tables
-from quant_assets.files import remedy
-from quant_assets.processes import is_alive
-from quant_assets.windows import KEY_FORMAT
 
 BUSY_SECONDS: Final = 60.0
 CLAIM_MS: Final = 60_000

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import orjson
 
+from quant_assets.common.files import replace_file
+from quant_assets.common.progress import Progress, silent
 from quant_assets.emulator.history import plain_numbers
 from quant_assets.emulator.simulated import Candles, candles
 from quant_assets.emulator.simulated_universe import ScannedMarket, SimulatedUniverse
-from quant_assets.files import replace_file
-from quant_assets.progress import Progress, silent
 
 MARKER = ".simulated"
 """The hidden file that says of a folder that nothing in it was ever traded."""

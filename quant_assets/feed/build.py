@@ -9,11 +9,11 @@ from typing import Any, Final
 
 import pandas as pd
 
+from quant_assets.common.windows import Window
 from quant_assets.feed.contract import SCHEMA_VERSION
 from quant_assets.feed.signal import Json, conflicts, market_blocks, signal
 from quant_assets.markets.rules import nfc
 from quant_assets.signals import OLDEST_OI_SECONDS, Strategy, features_of
-from quant_assets.windows import Window
 
 #: What is older counts as stale.
 FRESH_SECONDS: Final = OLDEST_OI_SECONDS

@@ -10,7 +10,7 @@ from typing import Any, Final
 import jsonschema_rs
 import orjson
 
-from quant_assets.windows import Window, WindowError
+from quant_assets.common.windows import Window, WindowError
 
 MOST_PROBLEMS = 20
 

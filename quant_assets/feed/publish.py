@@ -10,8 +10,8 @@ from pathlib import Path
 import orjson
 from filelock import FileLock
 
-from quant_assets.files import replace_file
-from quant_assets.windows import Window, WindowError
+from quant_assets.common.files import replace_file
+from quant_assets.common.windows import Window, WindowError
 
 
 class Publication(StrEnum):

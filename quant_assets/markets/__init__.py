@@ -5,15 +5,6 @@ symbol apart, `resolve_markets` gives each market its source for each dataset. N
 reads a clock, or knows of Dagster, so that a script can adopt one piece.
 """
 
-from quant_assets.markets.candle_file import CandleFileError
-from quant_assets.markets.candles import (
-    STEP_MS,
-    CandleFolderError,
-    CandleTables,
-    check_candle_folder,
-    read_candles,
-    source_is_simulated,
-)
 from quant_assets.markets.datasets import DATASETS, Dataset
 from quant_assets.markets.market_list import (
     DROPPED,
@@ -37,28 +28,21 @@ from quant_assets.markets.rules import ResolutionRules, RulesError, load_rules, 
 __all__ = [
     "DATASETS",
     "DROPPED",
-    "STEP_MS",
-    "CandleFileError",
-    "CandleFolderError",
     "CandleNameError",
-    "CandleTables",
     "Dataset",
     "FileName",
     "LocalSymbol",
     "MarketListRefused",
     "ResolutionRules",
     "RulesError",
-    "check_candle_folder",
     "list_of_provider",
     "load_rules",
     "market_list_table",
     "parse_base",
     "parse_file_name",
     "parse_symbol",
-    "read_candles",
     "refuse_shrunken_list",
     "resolve_markets",
     "rules_from",
-    "source_is_simulated",
     "symbol_readings",
 ]

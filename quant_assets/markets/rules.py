@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError, field_validator
 
-from quant_assets.user_files import read_toml
+from quant_assets.common.toml_config import read_toml
 
 Name = Annotated[str, StringConstraints(min_length=1)]
 

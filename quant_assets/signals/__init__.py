@@ -6,19 +6,19 @@ were closed by the window's end, and from nothing else.
 """
 
 from quant_assets.signals.analysis import Signal, analyse
-from quant_assets.signals.features import COLUMNS, INSUFFICIENT_HISTORY, STALE_CANDLES, Features
-from quant_assets.signals.focus import market_interest
-from quant_assets.signals.inputs import OLDEST_OI_SECONDS, DerivativeInputs, LookAheadError
+from quant_assets.signals.features.derivative_inputs import OLDEST_OI_SECONDS, DerivativeInputs, LookAheadError
+from quant_assets.signals.features.model import COLUMNS, INSUFFICIENT_HISTORY, STALE_CANDLES, Features
+from quant_assets.signals.features.staleness import stale_candles
+from quant_assets.signals.features.table import DTYPES, features_of, features_table, market_features, table_of
+from quant_assets.signals.features.trendlines import TrendLine, line_equation
+from quant_assets.signals.features.triggers import Trigger
 from quant_assets.signals.parameters import ParametersError, parameters_of, with_parameters
 from quant_assets.signals.registry import Discovered, discover_strategies
 from quant_assets.signals.scores import PENALTY, SUMS, rounded
 from quant_assets.signals.setups import Setup, valid_setup
 from quant_assets.signals.sides import NONE
-from quant_assets.signals.staleness import stale_candles
 from quant_assets.signals.strategy import Limits, Reads, Refusal, Strategy, StrategyError, Verdict, judge, run_strategy
-from quant_assets.signals.table import DTYPES, features_of, features_table, market_features, table_of
-from quant_assets.signals.trendlines import TrendLine, line_equation
-from quant_assets.signals.triggers import Trigger
+from quant_assets.signals.watchlist import market_interest
 
 __all__ = [
     "COLUMNS",

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from quant_assets.signals.bars import HTF, LTF, MarketBars, bars_of
-from quant_assets.signals.features import Features
-from quant_assets.signals.inputs import UNKNOWN, DerivativeInputs
+from quant_assets.common.windows import Window
+from quant_assets.signals.features.bars import HTF, LTF, MarketBars, bars_of
+from quant_assets.signals.features.derivative_inputs import UNKNOWN, DerivativeInputs
+from quant_assets.signals.features.model import Features
+from quant_assets.signals.features.table import market_features
 from quant_assets.signals.registry import discover_strategies
 from quant_assets.signals.strategy import Strategy, Verdict, judge
-from quant_assets.signals.table import market_features
-from quant_assets.windows import Window
 
 
 @dataclass(frozen=True, slots=True)

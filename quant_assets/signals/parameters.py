@@ -15,8 +15,8 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
+from quant_assets.common.toml_config import read_user_file
 from quant_assets.signals.strategy import Limits, Strategy
-from quant_assets.user_files import read_user_file
 
 LIMITS_OF_ALL: Limits = {"min_stop_pct": (0.0, 100.0)}
 """Limits of the parameters that every strategy has."""

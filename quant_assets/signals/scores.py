@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from quant_assets.signals.features import Features
+from quant_assets.signals.features.model import Features
 from quant_assets.signals.sides import SIGN
 
 DECIMALS = 6

@@ -29,13 +29,13 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import pandas as pd
 
-from quant_assets.signals.features import INSUFFICIENT_HISTORY, Features
-from quant_assets.signals.measure import LEAST_BARS
-from quant_assets.signals.rounding import below
+from quant_assets.signals.features.candle_features import LEAST_BARS
+from quant_assets.signals.features.model import INSUFFICIENT_HISTORY, Features
+from quant_assets.signals.features.table import features_of
+from quant_assets.signals.features.tolerance import below
 from quant_assets.signals.scores import rounded, score_of
 from quant_assets.signals.setups import Setup
 from quant_assets.signals.sides import NONE, SIGN, WAIT
-from quant_assets.signals.table import features_of
 
 STRATEGY_FAILED = "strategy_failed"
 """The reason of a market on which a strategy could not be asked."""

@@ -7,9 +7,9 @@ from datetime import datetime
 from itertools import cycle
 from pathlib import Path
 
+from quant_assets.common.windows import parse_moment
 from quant_assets.emulator import DEFAULT_SEED, MARKER, ScannedMarket, SimulatedMarket
 from quant_assets.emulator.candle_files import TIMEFRAMES, candle_file
-from quant_assets.windows import parse_moment
 from quant_assets_tests.world import SAMPLE_CANDLES
 
 #: The moment that the sample was taken at.

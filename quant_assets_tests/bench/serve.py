@@ -10,8 +10,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from quant_assets.common.windows import parse_moment
 from quant_assets.emulator import Emulator, plain_universe, universe_of_candles
-from quant_assets.windows import parse_moment
 
 CALLS_PER_MINUTE = 1_000_000
 

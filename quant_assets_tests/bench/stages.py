@@ -15,12 +15,14 @@ from pathlib import Path
 import orjson
 import pandas as pd
 
+from quant_assets.candles import CandleTables, read_candles, source_is_simulated
+from quant_assets.common.windows import Window, parse_moment
 from quant_assets.feed import build_feed, feed_problems
-from quant_assets.lake import Lake
-from quant_assets.markets import CandleTables, read_candles, resolve_markets, source_is_simulated
-from quant_assets.signals import Strategy, discover_strategies, features_table, run_strategy, table
-from quant_assets.signals.bars import market_bars
-from quant_assets.windows import Window, parse_moment
+from quant_assets.markets import resolve_markets
+from quant_assets.signals import Strategy, discover_strategies, features_table, run_strategy
+from quant_assets.signals.features import table
+from quant_assets.signals.features.bars import market_bars
+from quant_assets.storage.lake import Lake
 from quant_assets_tests.bench.folders import change
 from quant_assets_tests.bench.talib_alone import bare_indicators
 from quant_assets_tests.bench.timing import Times

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import talib
 
-from quant_assets.signals.bars import MarketBars
+from quant_assets.signals.features.bars import MarketBars
 
 
 def bare_indicators(markets: Sequence[MarketBars]) -> None:

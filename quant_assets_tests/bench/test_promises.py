@@ -14,10 +14,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from quant_assets.markets import read_candles
-from quant_assets.signals import discover_strategies, features_of, features_table, run_strategy, table
-from quant_assets.signals.bars import market_bars
-from quant_assets.windows import Window, parse_moment
+from quant_assets.candles import read_candles
+from quant_assets.common.windows import Window, parse_moment
+from quant_assets.signals import discover_strategies, features_of, features_table, run_strategy
+from quant_assets.signals.features import table
+from quant_assets.signals.features.bars import market_bars
 from quant_assets_tests.bench.__main__ import PROGRAM, emulator
 from quant_assets_tests.bench.folders import simulated_folder
 from quant_assets_tests.bench.stages import parse

@@ -10,8 +10,8 @@ import orjson
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
-from quant_assets.settings import Settings
-from quant_assets.windows import LENGTH, Window
+from quant_assets.common.settings import Settings
+from quant_assets.common.windows import LENGTH, Window
 from quant_assets_tests.dashboard.serving import PATIENCE, Site, copied, serving, with_setups
 from quant_assets_tests.world import World
 

@@ -21,7 +21,7 @@ from pathlib import Path
 import orjson
 import requests
 
-from quant_assets.files import replace_file
+from quant_assets.common.files import replace_file
 from quant_assets_tests.dashboard.serving import enlarged
 from quant_assets_tests.world import World, small_world
 

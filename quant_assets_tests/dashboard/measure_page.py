@@ -19,7 +19,7 @@ import orjson
 import requests
 from playwright.sync_api import Browser
 
-from quant_assets.files import replace_file
+from quant_assets.common.files import replace_file
 from quant_assets_tests.dashboard.serving import enlarged
 from quant_assets_tests.programs import chromium
 from quant_assets_tests.world import World, small_world

@@ -15,11 +15,11 @@ from typing import Any
 import orjson
 import requests
 
+from quant_assets.common.files import replace_file
+from quant_assets.common.settings import Settings
+from quant_assets.common.windows import Window
 from quant_assets.dashboard.server import create_app, listen, make_server
 from quant_assets.feed import feed_problems
-from quant_assets.files import replace_file
-from quant_assets.settings import Settings
-from quant_assets.windows import Window
 
 #: Everybody who waits for something waits at most so long.
 PATIENCE = 15.0

@@ -14,11 +14,11 @@ import orjson
 import pytest
 import requests
 
-from quant_assets.lake import Lake
-from quant_assets.settings import Settings
-from quant_assets.signals.bars import bars_of
-from quant_assets.signals.indicators import rsi
-from quant_assets.windows import LENGTH, Window
+from quant_assets.common.settings import Settings
+from quant_assets.common.windows import LENGTH, Window
+from quant_assets.signals.features.bars import bars_of
+from quant_assets.signals.features.indicators import rsi
+from quant_assets.storage.lake import Lake
 from quant_assets_tests.dashboard.serving import Json, Site, serving, sound, with_setups
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from quant_assets.settings import Settings
+from quant_assets.common.settings import Settings
 from quant_assets_tests.dashboard.serving import Site, copied, serving
 
 BAD = {

@@ -11,9 +11,9 @@ import orjson
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from quant_assets.lake import Lake
+from quant_assets.common.windows import Window
 from quant_assets.signals import SUMS
-from quant_assets.windows import Window
+from quant_assets.storage.lake import Lake
 from quant_assets_tests.dashboard.browsing import ids, opened, rows, visit
 from quant_assets_tests.dashboard.serving import (
     HOSTILE_STRATEGY,

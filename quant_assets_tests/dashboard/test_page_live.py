@@ -10,10 +10,10 @@ from pathlib import Path
 import orjson
 from playwright.sync_api import Browser, Page, expect
 
+from quant_assets.common.settings import Settings
+from quant_assets.common.windows import Window
 from quant_assets.dashboard.rows import row_id
 from quant_assets.feed import Publication, StoredFeed, publish
-from quant_assets.settings import Settings
-from quant_assets.windows import Window
 from quant_assets_tests.dashboard.browsing import focused, ids, opened, rows, visit
 from quant_assets_tests.dashboard.serving import (
     Json,

@@ -11,7 +11,7 @@ import orjson
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from quant_assets.settings import Settings
+from quant_assets.common.settings import Settings
 from quant_assets_tests.dashboard.browsing import focused, ids, opened, rows, visit
 from quant_assets_tests.dashboard.serving import PATIENCE, Json, Site, copied, serving, sound, with_setups
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from quant_assets.settings import Settings
+from quant_assets.common.settings import Settings
 from quant_assets_tests.dashboard.serving import PATIENCE
 from quant_assets_tests.servers import running
 from quant_assets_tests.world import World

@@ -29,7 +29,7 @@ MARKETS = 73
 LOAD = """
 import os
 from quant_assets.definitions import build_definitions
-from quant_assets.settings import Settings
+from quant_assets.common.settings import Settings
 build_definitions(Settings()).get_repository_def().get_all_jobs()
 os._exit(0)
 """
@@ -41,19 +41,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 import orjson
 from pydantic import SecretStr
-from quant_assets.coinalyze.budget import CallBudget
-from quant_assets.coinalyze.client import CoinalyzeClient
+from quant_assets.providers.coinalyze.budget import CallBudget
+from quant_assets.providers.coinalyze.client import CoinalyzeClient
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.derivatives.policy import load_policy
 from quant_assets.derivatives.refresh import refresh
 from quant_assets.derivatives.snapshot import snapshot
 from quant_assets.derivatives.store import DerivativesStore
 from quant_assets.feed import StoredFeed, build_feed, feed_problems, publish
-from quant_assets.lake import Lake
-from quant_assets.markets import CandleTables, read_candles, resolve_markets, list_of_provider, source_is_simulated
-from quant_assets.settings import Settings
+from quant_assets.storage.lake import Lake
+from quant_assets.markets import resolve_markets, list_of_provider
+from quant_assets.candles import CandleTables, read_candles, source_is_simulated
+from quant_assets.common.settings import Settings
 from quant_assets.signals import discover_strategies, features_table, run_strategy
-from quant_assets.windows import Window
+from quant_assets.common.windows import Window
 settings, window = Settings.from_environment(os.environ), Window.of_key(sys.argv[1])
 lake, now = Lake(settings.lake_dir), datetime.now(UTC)
 known = CandleTables(lake.read(["candles"]), lake.read(["candle_files"]).drop(columns="simulated"))

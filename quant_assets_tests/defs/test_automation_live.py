@@ -12,10 +12,10 @@ from typing import Any
 import orjson
 import pytest
 
-from quant_assets.lake import Lake
-from quant_assets.windows import Window
-from quant_assets_tests.coinalyze.scripted import Canned, ScriptedServer
+from quant_assets.common.windows import Window
+from quant_assets.storage.lake import Lake
 from quant_assets_tests.defs.live import SELECTOR, Live, dagster_dev, prepare_home, wait_for
+from quant_assets_tests.providers.coinalyze.scripted import Canned, ScriptedServer
 from quant_assets_tests.world import World, small_world
 
 START = """mutation($sensor: SensorSelector!) {

@@ -9,13 +9,13 @@ import dagster as dg
 import orjson
 import pytest
 
+from quant_assets.common.windows import LENGTH, Window
 from quant_assets.definitions import build_definitions
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.emulator import DEFAULT_KEY
-from quant_assets.instance import open_instance
-from quant_assets.lake import Lake
-from quant_assets.scan import fetch_market_list_if_due
-from quant_assets.windows import LENGTH, Window
+from quant_assets.orchestration.instance import open_instance
+from quant_assets.orchestration.scan import fetch_market_list_if_due
+from quant_assets.storage.lake import Lake
 from quant_assets_tests.world import World, environment
 
 SIGNALS = ("signals/breakout", "signals/breakout_v2", "signals/legacy")

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from quant_assets.common.windows import LENGTH, Window
 from quant_assets.derivatives.datasets import DATASETS
-from quant_assets.windows import LENGTH, Window
 from quant_assets_tests.defs.live import Live, dagster_dev, prepare_home
 from quant_assets_tests.world import World, small_world
 

@@ -8,10 +8,10 @@ from datetime import timedelta
 
 import dagster as dg
 
-from quant_assets.clock import Clock
+from quant_assets.common.clock import Clock
 from quant_assets.definitions import build_definitions
 from quant_assets.emulator import DEFAULT_KEY
-from quant_assets.instance import open_instance
+from quant_assets.orchestration.instance import open_instance
 from quant_assets_tests.world import World, environment
 
 

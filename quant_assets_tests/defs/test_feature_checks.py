@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from quant_assets.defs.assets.feature_checks import CHECKS, SEVERITY, check_results
-from quant_assets.defs.checks import WindowResult
+from quant_assets.orchestration.checks import WindowResult
 from quant_assets.signals import STALE_CANDLES, Features, table_of
 
 

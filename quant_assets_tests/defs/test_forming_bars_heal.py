@@ -11,8 +11,8 @@ import orjson
 import pandas as pd
 import pytest
 
-from quant_assets.lake import Lake
-from quant_assets.windows import LENGTH, Window
+from quant_assets.common.windows import LENGTH, Window
+from quant_assets.storage.lake import Lake
 from quant_assets_tests.defs.test_scan_through_dagster import instance_of
 from quant_assets_tests.world import World, small_world
 

@@ -14,8 +14,8 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from quant_assets.common.windows import LENGTH, Window
 from quant_assets.derivatives.datasets import DATASETS
-from quant_assets.windows import LENGTH, Window
 from quant_assets_tests.defs.live import Live, dagster_dev, prepare_home
 from quant_assets_tests.programs import chromium
 from quant_assets_tests.world import World, small_world

@@ -14,8 +14,8 @@ from pathlib import Path
 import psycopg2
 import pytest
 
+from quant_assets.common.windows import LENGTH, Window
 from quant_assets.derivatives.datasets import DATASETS
-from quant_assets.windows import LENGTH, Window
 from quant_assets_tests.defs.live import ROOT, Live, end_family, free_port, prepare_home, process, ready, wait_for
 from quant_assets_tests.defs.postgresql import postgresql
 from quant_assets_tests.programs import postgresql_programs

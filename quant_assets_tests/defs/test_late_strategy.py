@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
-from quant_assets.windows import LENGTH, Window
+from quant_assets.common.windows import LENGTH, Window
 from quant_assets_tests.defs.live import SELECTOR, Live, dagster_dev, prepare_home, wait_for
 from quant_assets_tests.signals.test_strategy_registry import code
 from quant_assets_tests.world import World, small_world

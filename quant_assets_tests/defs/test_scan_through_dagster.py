@@ -13,17 +13,17 @@ import orjson
 import pandas as pd
 import pytest
 
-from quant_assets.clock import Clock
+from quant_assets.common.clock import Clock
+from quant_assets.common.windows import LENGTH, Window
 from quant_assets.definitions import build_definitions
 from quant_assets.defs.assets import markets
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.emulator import DEFAULT_KEY, Faults
 from quant_assets.feed import Publication, feed_problems
-from quant_assets.instance import open_instance
-from quant_assets.lake import Lake
 from quant_assets.markets import list_of_provider
-from quant_assets.scan import ScanFailed, fetch_market_list_if_due, run_scan
-from quant_assets.windows import LENGTH, Window
+from quant_assets.orchestration.instance import open_instance
+from quant_assets.orchestration.scan import ScanFailed, fetch_market_list_if_due, run_scan
+from quant_assets.storage.lake import Lake
 from quant_assets_tests.world import SAMPLE_CANDLES, World, cut_candles, environment, small_world
 
 SIGNALS = ("signals/legacy", "signals/breakout", "signals/breakout_v2")
@@ -315,6 +315,7 @@ def test_the_refresh_goes_on_where_a_scan_stopped_and_signals_and_feed_follow(wo
             fetch_market_list_if_due(settings, definitions, instance)
         first = run_scan(
             settings,
+            definitions,
             world.candles,
             world.window,
             max_wait_seconds=0,

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 from dagster._utils.schedules import cron_string_iterator
 
-from quant_assets.clock import Clock
+from quant_assets.common.clock import Clock
 from quant_assets.defs.schedules import prune_every_night, refresh_until_the_next_scan, scan_every_quarter_hour
-from quant_assets.lake import Lake
+from quant_assets.storage.lake import Lake
 
 TICK = datetime(2026, 1, 19, 17, 0, tzinfo=UTC)
 

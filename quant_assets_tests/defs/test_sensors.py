@@ -12,15 +12,15 @@ import dagster as dg
 import pandas as pd
 import pytest
 
-from quant_assets.clock import SYSTEM, Clock
+from quant_assets.common.clock import SYSTEM, Clock
+from quant_assets.common.settings import Settings
+from quant_assets.common.windows import Window
 from quant_assets.definitions import build_definitions
-from quant_assets.defs.resources import CandleFolder, Notifier
 from quant_assets.defs.sensors import new_candles, tell_of_failed_runs
 from quant_assets.derivatives.datasets import DATASETS
-from quant_assets.lake import Lake
-from quant_assets.settings import Settings
-from quant_assets.windows import Window
-from quant_assets_tests.coinalyze.scripted import Canned, ScriptedServer
+from quant_assets.orchestration.resources import CandleFolder, Notifier
+from quant_assets.storage.lake import Lake
+from quant_assets_tests.providers.coinalyze.scripted import Canned, ScriptedServer
 
 NOON = datetime(2026, 2, 3, 12, 0, tzinfo=UTC)
 

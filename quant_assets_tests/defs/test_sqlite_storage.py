@@ -15,17 +15,17 @@ import dagster as dg
 from dagster._core.events import EngineEventData
 from dagster._core.storage.event_log import SqliteEventLogStorage
 
-from quant_assets.defs.run_records import remove_runs
+from quant_assets.common.settings import Settings
 from quant_assets.defs.sqlite_storage import MOST_OPEN, KeptEventLog, KeptSqliteStorage
-from quant_assets.instance import open_instance
-from quant_assets.settings import Settings
+from quant_assets.orchestration.instance import open_instance
+from quant_assets.orchestration.run_records import remove_runs
 from quant_assets_tests.defs.live import wait_for
 from quant_assets_tests.world import environment
 
 ANOTHER_PROCESS = """
 import sys
 from pathlib import Path
-from quant_assets_tests.defs.test_sqlite_storage import materialize_thing, opened
+from quant_assets_tests.orchestration.test_sqlite_storage import materialize_thing, opened
 with opened(Path(sys.argv[1])) as instance:
     for _ in range(int(sys.argv[2])):
         materialize_thing(instance)
@@ -35,7 +35,7 @@ with opened(Path(sys.argv[1])) as instance:
 A_PROCESS_THAT_GOES_ON = """
 import sys
 from pathlib import Path
-from quant_assets_tests.defs.test_sqlite_storage import opened, report
+from quant_assets_tests.orchestration.test_sqlite_storage import opened, report
 with opened(Path(sys.argv[1])) as instance:
     for _ in range(3):
         report(instance, sys.argv[2])

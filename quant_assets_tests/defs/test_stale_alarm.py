@@ -12,16 +12,16 @@ import dagster as dg
 import pandas as pd
 import pytest
 
-from quant_assets.clock import SYSTEM, Clock
+from quant_assets.common.clock import SYSTEM, Clock
+from quant_assets.common.settings import Settings
+from quant_assets.common.windows import LENGTH, Window
 from quant_assets.definitions import build_definitions
 from quant_assets.defs.newest_window import newest_window
 from quant_assets.defs.sensors import tell_of_stale_assets
 from quant_assets.emulator import DEFAULT_KEY
-from quant_assets.lake import Lake
-from quant_assets.scan import fetch_market_list_if_due, open_instance
-from quant_assets.settings import Settings
-from quant_assets.windows import LENGTH, Window
-from quant_assets_tests.coinalyze.scripted import Canned, ScriptedServer
+from quant_assets.orchestration.scan import fetch_market_list_if_due, open_instance
+from quant_assets.storage.lake import Lake
+from quant_assets_tests.providers.coinalyze.scripted import Canned, ScriptedServer
 from quant_assets_tests.world import World, environment
 
 NOON = datetime(2026, 2, 3, 12, 0, tzinfo=UTC)

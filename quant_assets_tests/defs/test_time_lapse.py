@@ -15,6 +15,8 @@ import dagster as dg
 import orjson
 import pytest
 
+from quant_assets.common.settings import Settings
+from quant_assets.common.windows import LENGTH, Window
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.emulator import (
     DEFAULT_KEY,
@@ -25,9 +27,7 @@ from quant_assets.emulator import (
     write_candle_files,
 )
 from quant_assets.feed import feed_problems
-from quant_assets.lake import Lake
-from quant_assets.settings import Settings
-from quant_assets.windows import LENGTH, Window
+from quant_assets.storage.lake import Lake
 from quant_assets_tests.time_lapse import Lapse, shown_checks, shown_metadata
 from quant_assets_tests.world import environment
 

@@ -12,14 +12,14 @@ import pandas as pd
 import pytest
 from pydantic import SecretStr
 
-from quant_assets.coinalyze.budget import CallBudget
-from quant_assets.coinalyze.client import CoinalyzeClient
+from quant_assets.common.windows import Window
 from quant_assets.derivatives.refresh import refresh
 from quant_assets.derivatives.report import RefreshReport
 from quant_assets.derivatives.store import DerivativesStore
 from quant_assets.emulator import DEFAULT_KEY, Emulator, Universe
 from quant_assets.markets import market_list_table, resolve_markets
-from quant_assets.windows import Window
+from quant_assets.providers.coinalyze.budget import CallBudget
+from quant_assets.providers.coinalyze.client import CoinalyzeClient
 
 #: A quarter to six past: 17:45:06 UTC, six seconds after the end of the window 17:30.
 NOW = datetime(2026, 1, 19, 17, 45, 6, tzinfo=UTC)

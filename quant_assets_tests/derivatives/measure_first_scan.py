@@ -15,14 +15,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from quant_assets.candles import read_candles
+from quant_assets.common.windows import Window, parse_moment
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.derivatives.planner import items_table
 from quant_assets.derivatives.policy import RefreshPolicy
 from quant_assets.derivatives.simulation import ANSWER_SECONDS, by_policy, simulate
 from quant_assets.emulator import universe_of_candles
-from quant_assets.markets import market_list_table, read_candles, resolve_markets
+from quant_assets.markets import market_list_table, resolve_markets
 from quant_assets.signals import features_table, market_interest
-from quant_assets.windows import Window, parse_moment
 
 
 def known_after_seconds(items: pd.DataFrame, calls_per_minute: int) -> np.ndarray:

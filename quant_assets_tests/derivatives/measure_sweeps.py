@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event, Thread
 
+from quant_assets.common.windows import Window
 from quant_assets.emulator import Emulator, plain_universe
-from quant_assets.windows import Window
 
 
 def sweep(symbols: int, calls_per_minute: int, processes: int, stranger: float) -> str:

@@ -15,13 +15,13 @@ import orjson
 import pandas as pd
 from pydantic import SecretStr
 
-from quant_assets.coinalyze.budget import CallBudget
-from quant_assets.coinalyze.client import CoinalyzeClient
+from quant_assets.common.windows import Window
 from quant_assets.derivatives.refresh import refresh
 from quant_assets.derivatives.store import DerivativesStore
 from quant_assets.emulator import DEFAULT_KEY, plain_universe
 from quant_assets.markets import market_list_table, resolve_markets
-from quant_assets.windows import Window
+from quant_assets.providers.coinalyze.budget import CallBudget
+from quant_assets.providers.coinalyze.client import CoinalyzeClient
 
 
 def main() -> None:

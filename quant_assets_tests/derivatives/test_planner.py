@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from quant_assets.common.windows import LENGTH, Window
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.derivatives.planner import (
     RETENTION,
@@ -24,7 +25,6 @@ from quant_assets.derivatives.planner import (
     split_to_fit,
 )
 from quant_assets.derivatives.policy import PolicyError, RefreshPolicy, load_policy
-from quant_assets.windows import LENGTH, Window
 from quant_assets_tests.speed import assert_within
 
 WINDOW = Window(datetime(2026, 1, 19, 17, 0, tzinfo=UTC))

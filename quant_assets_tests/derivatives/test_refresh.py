@@ -14,16 +14,16 @@ import pandas as pd
 import pytest
 from pydantic import SecretStr
 
-from quant_assets.coinalyze import BudgetUnusable, CallBudget, CoinalyzeClient
+from quant_assets.common.windows import LENGTH, Window
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.derivatives.planner import least_minutes
 from quant_assets.derivatives.refresh import refresh
 from quant_assets.derivatives.snapshot import snapshot
 from quant_assets.derivatives.store import DerivativesStore
 from quant_assets.emulator import Faults, Universe, plain_universe
-from quant_assets.windows import LENGTH, Window
-from quant_assets_tests.coinalyze.scripted import Canned, ScriptedServer
+from quant_assets.providers.coinalyze import BudgetUnusable, CallBudget, CoinalyzeClient
 from quant_assets_tests.derivatives.conftest import Provider
+from quant_assets_tests.providers.coinalyze.scripted import Canned, ScriptedServer
 
 Provide = Callable[..., Provider]
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import orjson
 import pytest
 
+from quant_assets.common.windows import Window
 from quant_assets.emulator import Emulator, plain_universe
-from quant_assets.windows import Window
 
 MARKETS = 300
 CALLS = MARKETS * 4

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from quant_assets.cli.planning import simulation_account
+from quant_assets.cli.rendering import plan_lines
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.derivatives.planner import least_minutes
 from quant_assets.derivatives.policy import RefreshPolicy
 from quant_assets.derivatives.simulation import SimulatedDay, by_policy, round_robin, simulate
-from quant_assets.planning import simulation_account
-from quant_assets.terminal import plan_lines
 
 
 def empty_store(symbols: int, focus: float = 0.2, seed: int = 1) -> pd.DataFrame:

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from quant_assets.common.windows import Window
 from quant_assets.derivatives.snapshot import open_interest_statistics, snapshot
 from quant_assets.derivatives.store import DerivativesStore, Fetched
-from quant_assets.windows import Window
 
 WINDOW = Window(datetime(2026, 1, 19, 17, 0, tzinfo=UTC))
 END = WINDOW.end_seconds

@@ -16,7 +16,7 @@ import pytest
 import requests
 
 from quant_assets.emulator import MARKER, SimulatedUniverse, run_emulator, write_candle_files
-from quant_assets.origins import record_origin
+from quant_assets.storage.origins import record_origin
 from quant_assets_tests.servers import running
 
 

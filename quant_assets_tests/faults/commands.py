@@ -10,9 +10,9 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from quant_assets.cli import main
+from quant_assets.common.settings import Settings
 from quant_assets.definitions import build_definitions
-from quant_assets.instance import open_instance
-from quant_assets.settings import Settings
+from quant_assets.orchestration.instance import open_instance
 from quant_assets_tests.faults.killing import CONTEXT
 from quant_assets_tests.world import World
 

@@ -14,11 +14,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from quant_assets.coinalyze import CoinalyzeClient
 from quant_assets.derivatives.datasets import BAR_SECONDS, SPECS
 from quant_assets.derivatives.report import RefreshReport
 from quant_assets.emulator import DEFAULT_KEY, Emulator, Universe, plain_universe
-from quant_assets.scan import ScanResult
+from quant_assets.orchestration.scan import ScanResult
+from quant_assets.providers.coinalyze import CoinalyzeClient
 from quant_assets_tests.derivatives.conftest import MovableClock, Provider
 from quant_assets_tests.faults.gate import Gate
 from quant_assets_tests.world import World

@@ -13,10 +13,10 @@ from typing import Any
 import orjson
 import pytest
 
+from quant_assets.candles import CandleTables, read_candles
+from quant_assets.common.windows import Window
 from quant_assets.feed import build_feed, feed_problems
-from quant_assets.markets import CandleTables, read_candles
 from quant_assets.signals import discover_strategies, features_table, run_strategy
-from quant_assets.windows import Window
 from quant_assets_tests.faults.chance import dice
 from quant_assets_tests.signals import made_markets, made_ticks, made_wedges
 from quant_assets_tests.signals.made_markets import Market

@@ -12,7 +12,7 @@ from threading import Lock
 from urllib.parse import parse_qs, urlsplit
 
 from quant_assets.emulator import Emulator
-from quant_assets_tests.coinalyze.scripted import Canned, LoopbackServer, deliver
+from quant_assets_tests.providers.coinalyze.scripted import Canned, LoopbackServer, deliver
 
 
 @dataclass(frozen=True)

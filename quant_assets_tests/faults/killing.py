@@ -21,13 +21,13 @@ import quant_assets
 PACKAGE = Path(quant_assets.__file__).parent
 #: Where a step is counted: in what asks, keeps and writes, and in what that leaves its files to.
 COUNTED = (
-    *(str(PACKAGE / name) for name in ("files.py", "lake.py", "feed/publish.py")),
-    *(str(PACKAGE / name) for name in ("coinalyze/budget.py", "coinalyze/client.py")),
+    *(str(PACKAGE / name) for name in ("common/files.py", "storage/lake.py", "feed/publish.py")),
+    *(str(PACKAGE / name) for name in ("providers/coinalyze/budget.py", "providers/coinalyze/client.py")),
     *(str(PACKAGE / name) for name in ("derivatives/refresh.py", "derivatives/store.py")),
     *(str(Path(str(module.__file__)).parent) for module in (filelock, pyrate_limiter)),
 )
 #: Where alone files are written.
-WRITING = (str(PACKAGE / "files.py"),)
+WRITING = (str(PACKAGE / "common/files.py"),)
 #: A worker is forked from a process that has imported everything, so that it costs some milliseconds.
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["pytest", "quant_assets_tests.faults.workers", "quant_assets_tests.faults.commands"])

@@ -29,7 +29,8 @@ from unittest.mock import patch
 import dagster as dg
 import orjson
 
-from quant_assets.defs.resources import Retention
+from quant_assets.common.settings import Settings
+from quant_assets.common.windows import LENGTH, Window
 from quant_assets.emulator import (
     DEFAULT_KEY,
     DEFAULT_SEED,
@@ -42,10 +43,9 @@ from quant_assets.emulator import (
 )
 from quant_assets.emulator.candle_files import TIMEFRAMES, candle_file
 from quant_assets.feed import feed_problems
-from quant_assets.lake import Lake
-from quant_assets.retention import RetentionPolicy, size_of
-from quant_assets.settings import Settings
-from quant_assets.windows import LENGTH, Window
+from quant_assets.orchestration.resources import Retention
+from quant_assets.storage.lake import Lake
+from quant_assets.storage.retention import RetentionPolicy, size_of
 from quant_assets_tests.time_lapse import Lapse, shown_checks, shown_metadata
 from quant_assets_tests.world import environment
 

@@ -11,11 +11,11 @@ import orjson
 import pytest
 
 from quant_assets.derivatives.datasets import SPECS
-from quant_assets_tests.coinalyze.scripted import Canned
 from quant_assets_tests.derivatives.conftest import NOW
 from quant_assets_tests.faults.chance import dice, rounds
 from quant_assets_tests.faults.conftest import MARKETS, Stored, Sweep
 from quant_assets_tests.faults.gate import Asked, Spoil
+from quant_assets_tests.providers.coinalyze.scripted import Canned
 
 Rows = list[dict[str, Any]]
 #: Changes the rows of an answer; returns how many rows or points are wrong now.

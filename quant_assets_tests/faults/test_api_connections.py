@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
-from quant_assets_tests.coinalyze.scripted import Canned
 from quant_assets_tests.faults.chance import dice, rounds
 from quant_assets_tests.faults.conftest import MARKETS, Stored, Sweep
 from quant_assets_tests.faults.gate import Asked, Spoil
 from quant_assets_tests.faults.troubles import TROUBLES, Trouble
+from quant_assets_tests.providers.coinalyze.scripted import Canned
 
 REQUESTS = 8
 CALLS = MARKETS * 4

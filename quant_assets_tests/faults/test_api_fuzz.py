@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from quant_assets.coinalyze import HISTORY_FIELDS, CallBudget, CoinalyzeClient, CoinalyzeError
-from quant_assets.coinalyze.models import BrokenBody, read_current, read_exchanges, read_history, read_markets
 from quant_assets.markets import market_list_table
+from quant_assets.providers.coinalyze import HISTORY_FIELDS, CallBudget, CoinalyzeClient, CoinalyzeError
+from quant_assets.providers.coinalyze.models import BrokenBody, read_current, read_exchanges, read_history, read_markets
 from quant_assets_tests.derivatives.conftest import NOW
 from quant_assets_tests.faults.chance import SEED, rounds
 

@@ -10,14 +10,14 @@ from pathlib import Path
 import orjson
 import pytest
 
-from quant_assets.coinalyze import CoinalyzeError
-from quant_assets_tests.coinalyze.scripted import Canned
+from quant_assets.providers.coinalyze import CoinalyzeError
+from quant_assets_tests.cli.test_cli import run
 from quant_assets_tests.faults.chance import dice, rounds
 from quant_assets_tests.faults.conftest import Stored, Sweep
 from quant_assets_tests.faults.gate import Asked, Gate
 from quant_assets_tests.faults.test_api_connections import CALLS, REQUESTS
 from quant_assets_tests.faults.troubles import TROUBLES
-from quant_assets_tests.test_cli import run
+from quant_assets_tests.providers.coinalyze.scripted import Canned
 from quant_assets_tests.world import World
 
 SECRET = "k3y-0f-th3-f4ult-t3sts/+=&"

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from quant_assets.emulator import Emulator, plain_universe
-from quant_assets_tests.coinalyze.scripted import Canned
 from quant_assets_tests.derivatives.conftest import NOW, MovableClock, Provider
 from quant_assets_tests.faults.chance import dice
 from quant_assets_tests.faults.conftest import Stored, Sweep
 from quant_assets_tests.faults.gate import Asked, Spoil
 from quant_assets_tests.faults.test_api_connections import ATTEMPTS, CALLS, IN_A_ROW, REQUESTS
+from quant_assets_tests.providers.coinalyze.scripted import Canned
 
 DATE = format_datetime(NOW + timedelta(seconds=40), usegmt=True)
 WITHOUT_ADVICE = 15.0

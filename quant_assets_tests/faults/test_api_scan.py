@@ -10,12 +10,12 @@ import pytest
 import requests
 
 from quant_assets.feed import feed_problems
-from quant_assets_tests.coinalyze.scripted import Canned
 from quant_assets_tests.faults.chance import dice, rounds
 from quant_assets_tests.faults.conftest import MARKETS, Scanned, Stored, Sweep, stored_in
 from quant_assets_tests.faults.gate import Asked, Gate
 from quant_assets_tests.faults.test_api_answers import BESIDE, changing
 from quant_assets_tests.faults.troubles import TROUBLES
+from quant_assets_tests.providers.coinalyze.scripted import Canned
 from quant_assets_tests.world import World
 
 WAITING = {"insufficient_history", "stale_candles"}

@@ -17,8 +17,8 @@ from typing import Any
 import orjson
 import pytest
 
-from quant_assets.markets import read_candles
-from quant_assets.markets.candle_file import SIZE_LIMIT_BYTES
+from quant_assets.candles import read_candles
+from quant_assets.candles.candle_file import SIZE_LIMIT_BYTES
 from quant_assets_tests.faults.chance import dice, rounds
 from quant_assets_tests.faults.folders import (
     bound_by_permissions,

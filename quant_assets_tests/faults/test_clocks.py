@@ -13,8 +13,9 @@ import pandas as pd
 import pytest
 from pydantic import SecretStr
 
-from quant_assets.clock import SYSTEM, Clock
-from quant_assets.coinalyze import CallBudget, CoinalyzeClient
+from quant_assets.common.clock import SYSTEM, Clock
+from quant_assets.common.settings import Settings
+from quant_assets.common.windows import LENGTH, Window
 from quant_assets.definitions import build_definitions
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.derivatives.refresh import refresh
@@ -22,8 +23,7 @@ from quant_assets.derivatives.report import RefreshReport
 from quant_assets.derivatives.snapshot import snapshot
 from quant_assets.derivatives.store import DerivativesStore
 from quant_assets.emulator import DEFAULT_KEY, Emulator, plain_universe
-from quant_assets.settings import Settings
-from quant_assets.windows import LENGTH, Window
+from quant_assets.providers.coinalyze import CallBudget, CoinalyzeClient
 from quant_assets_tests.faults.workers import map_of
 
 NOW = datetime(2026, 1, 19, 17, 45, 6, tzinfo=UTC)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import orjson
 
+from quant_assets.common.windows import Window
 from quant_assets.emulator import DEFAULT_KEY, Emulator, plain_universe
-from quant_assets.windows import Window
 from quant_assets_tests.faults.chance import rounds
 from quant_assets_tests.faults.killing import run
 from quant_assets_tests.faults.workers import SharedClock, Task, count_descriptors, map_of

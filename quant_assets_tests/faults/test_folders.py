@@ -18,11 +18,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quant_assets.markets import CandleFolderError, CandleTables, candle_file, read_candles
+from quant_assets.candles import CandleFolderError, CandleTables, candle_file, read_candles
+from quant_assets_tests.candles.candle_folder import bars
 from quant_assets_tests.faults.chance import dice, rounds
 from quant_assets_tests.faults.folders import files_of, made, write_files
 from quant_assets_tests.faults.test_candle_files import CONTENTS, ENTRIES
-from quant_assets_tests.markets.candle_folder import bars
 from quant_assets_tests.world import World, small_world
 
 GOOD = "BINANCE_BTCUSDT_15m.json"
@@ -31,7 +31,7 @@ MEGABYTE = 1 << 20
 
 FLAT = """
 import os, pathlib, resource, sys
-from quant_assets.markets import read_candles
+from quant_assets.candles import read_candles
 
 def kilobytes(name):
     return int(pathlib.Path("/proc/self/status").read_text().split(name + ":")[1].split()[0])

@@ -13,15 +13,15 @@ import orjson
 import pandas as pd
 import pytest
 
-from quant_assets.coinalyze import BudgetUnusable, CallBudget
+from quant_assets.common.files import CannotWrite
+from quant_assets.common.windows import Window
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.derivatives.store import DerivativesStore, StoreError
 from quant_assets.emulator import Emulator, plain_universe
 from quant_assets.feed import StoredFeed, feed_problems, publish
-from quant_assets.files import CannotWrite
-from quant_assets.lake import Lake
-from quant_assets.scan import ScanFailed
-from quant_assets.windows import Window
+from quant_assets.orchestration.scan import ScanFailed
+from quant_assets.providers.coinalyze import BudgetUnusable, CallBudget
+from quant_assets.storage.lake import Lake
 from quant_assets_tests.faults.chance import dice, rounds
 from quant_assets_tests.faults.commands import scan_command
 from quant_assets_tests.faults.disks import Disk, disk

@@ -13,13 +13,13 @@ import orjson
 import pandas as pd
 import pytest
 
+from quant_assets.common.settings import Settings, SettingsError
 from quant_assets.definitions import build_definitions
 from quant_assets.emulator import DEFAULT_KEY
-from quant_assets.instance import open_instance
-from quant_assets.lake import Lake, LakeError
-from quant_assets.settings import Settings, SettingsError
-from quant_assets_tests.coinalyze.scripted import Canned, ScriptedServer
+from quant_assets.orchestration.instance import open_instance
+from quant_assets.storage.lake import Lake, LakeError
 from quant_assets_tests.dashboard.serving import serving
+from quant_assets_tests.providers.coinalyze.scripted import Canned, ScriptedServer
 from quant_assets_tests.world import World, environment
 
 HOSTILE = ("../../outside", "..", ".", "", "/outside", "a/b", "..\\..\\outside", "out\0side", "~/outside")

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from quant_assets.windows import LENGTH
-from quant_assets_tests.coinalyze.scripted import Canned
+from quant_assets.common.windows import LENGTH
 from quant_assets_tests.defs.live import BIN, ROOT, free_port
 from quant_assets_tests.faults.gate import Asked, Gate
 from quant_assets_tests.faults.terminals import on_terminal
+from quant_assets_tests.providers.coinalyze.scripted import Canned
 from quant_assets_tests.servers import running
 from quant_assets_tests.world import World
 

@@ -17,12 +17,12 @@ import orjson
 import pyarrow.parquet as pq
 import pytest
 
+from quant_assets.common.windows import LENGTH, Window
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.derivatives.store import DerivativesStore
 from quant_assets.emulator import Emulator, plain_universe
 from quant_assets.feed import feed_problems
-from quant_assets.retention import RetentionPolicy, prune_abandoned, prune_lake
-from quant_assets.windows import LENGTH, Window
+from quant_assets.storage.retention import RetentionPolicy, prune_abandoned, prune_lake
 from quant_assets_tests.faults.chance import dice, rounds
 from quant_assets_tests.faults.killing import COUNTED, WRITING, kill_at_a_moment, kill_at_a_step, run
 from quant_assets_tests.faults.workers import (

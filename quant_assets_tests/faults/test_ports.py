@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from quant_assets.serving import warning_of
+from quant_assets.cli.serve import warning_of
 from quant_assets_tests.world import World
 
 ROOT = Path(__file__).parents[2]

@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 import pytest
 
-from quant_assets.markets import read_candles
-from quant_assets.windows import LENGTH, Window
+from quant_assets.candles import read_candles
+from quant_assets.common.windows import LENGTH, Window
 from quant_assets_tests.faults.chance import dice, rounds
 from quant_assets_tests.faults.folders import (
     STRATEGIES,

@@ -18,11 +18,11 @@ from quant_assets.derivatives.datasets import SPECS
 from quant_assets.derivatives.report import RefreshReport
 from quant_assets.derivatives.store import DerivativesStore
 from quant_assets.feed import feed_problems
-from quant_assets_tests.coinalyze.scripted import Canned
 from quant_assets_tests.faults.chance import rounds
 from quant_assets_tests.faults.commands import forked_job, forked_scan, scan_command
 from quant_assets_tests.faults.conftest import Sweep
 from quant_assets_tests.faults.gate import Asked
+from quant_assets_tests.providers.coinalyze.scripted import Canned
 from quant_assets_tests.world import World, small_world
 
 

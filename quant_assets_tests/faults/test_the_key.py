@@ -26,20 +26,20 @@ import pytest
 import requests
 from pydantic import SecretStr
 
-from quant_assets.clock import SYSTEM, Clock
-from quant_assets.coinalyze import CallBudget, CoinalyzeClient
-from quant_assets.coinalyze.errors import CoinalyzeError
+from quant_assets.common.clock import SYSTEM, Clock
+from quant_assets.common.settings import Settings
+from quant_assets.common.windows import LENGTH, Window
 from quant_assets.definitions import build_definitions
-from quant_assets.defs.resources import Notifier
 from quant_assets.defs.sensors import tell_of_failed_runs
 from quant_assets.emulator import Faults
-from quant_assets.instance import open_instance
-from quant_assets.settings import Settings
-from quant_assets.windows import LENGTH, Window
-from quant_assets_tests.coinalyze.conftest import VirtualClock
-from quant_assets_tests.coinalyze.scripted import Canned, ScriptedServer
+from quant_assets.orchestration.instance import open_instance
+from quant_assets.orchestration.resources import Notifier
+from quant_assets.providers.coinalyze import CallBudget, CoinalyzeClient
+from quant_assets.providers.coinalyze.errors import CoinalyzeError
 from quant_assets_tests.dashboard.serving import serving
 from quant_assets_tests.faults.chance import dice, rounds
+from quant_assets_tests.providers.coinalyze.conftest import VirtualClock
+from quant_assets_tests.providers.coinalyze.scripted import Canned, ScriptedServer
 from quant_assets_tests.world import CALLS_PER_MINUTE, World, environment, small_world
 
 #: What a shell, an address, JSON or SQL would write differently.

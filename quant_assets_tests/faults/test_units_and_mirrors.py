@@ -20,8 +20,9 @@ import orjson
 import pandas as pd
 import pytest
 
-from quant_assets.signals import Features, TrendLine, indicators, judge, market_features
-from quant_assets.signals.bars import HTF, LTF, MarketBars, bars_of
+from quant_assets.signals import Features, TrendLine, judge, market_features
+from quant_assets.signals.features import indicators
+from quant_assets.signals.features.bars import HTF, LTF, MarketBars, bars_of
 from quant_assets.signals.strategies.breakout_v2 import BreakoutV2
 from quant_assets_tests.faults.chance import rounds
 from quant_assets_tests.faults.folders import WINDOW, feed_of, files_of, made, real_files, write_files

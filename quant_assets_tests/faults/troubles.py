@@ -6,7 +6,7 @@ import gzip
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from quant_assets_tests.coinalyze.scripted import Canned
+from quant_assets_tests.providers.coinalyze.scripted import Canned
 
 Trouble = Callable[[Canned], Canned]
 

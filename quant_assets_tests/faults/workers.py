@@ -14,16 +14,16 @@ import orjson
 import pandas as pd
 from pydantic import SecretStr
 
-from quant_assets.coinalyze import CallBudget, CoinalyzeClient
+from quant_assets.common.windows import LENGTH, Window
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.derivatives.refresh import refresh
 from quant_assets.derivatives.report import RefreshReport
 from quant_assets.derivatives.store import DerivativesStore, Fetched
 from quant_assets.emulator import DEFAULT_KEY, Universe
 from quant_assets.feed import StoredFeed, publish
-from quant_assets.lake import Lake
 from quant_assets.markets import market_list_table, resolve_markets
-from quant_assets.windows import LENGTH, Window
+from quant_assets.providers.coinalyze import CallBudget, CoinalyzeClient
+from quant_assets.storage.lake import Lake
 
 BARS = 96
 #: More than a test comes to store.

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from quant_assets.common.windows import Window, parse_moment
 from quant_assets.feed.signal import conflicts
-from quant_assets.windows import Window, parse_moment
 from quant_assets_tests.world import SAMPLE_CANDLES, World
 
 Json = dict[str, Any]

@@ -15,10 +15,10 @@ import orjson
 import pandas as pd
 import pytest
 
+from quant_assets.common.files import replace_file
+from quant_assets.common.windows import LENGTH, Window
 from quant_assets.feed import Publication, StoredFeed, publish
-from quant_assets.files import replace_file
-from quant_assets.lake import Lake
-from quant_assets.windows import LENGTH, Window
+from quant_assets.storage.lake import Lake
 
 WINDOW = Window(datetime(2026, 1, 19, 17, 0, tzinfo=UTC))
 
@@ -102,7 +102,7 @@ def test_a_reader_never_sees_half_a_file_even_when_the_writer_is_killed(tmp_path
     path = tmp_path / "feed.json"
     replace_file(path, b"x" * 3_000_000)
     program = (
-        "import sys, itertools; from pathlib import Path; from quant_assets.files import replace_file\n"
+        "import sys, itertools; from pathlib import Path; from quant_assets.common.files import replace_file\n"
         f"for n in itertools.count(): replace_file(Path({str(path)!r}), bytes([97 + n % 26]) * 3_000_000)\n"
     )
     for attempt in range(3):

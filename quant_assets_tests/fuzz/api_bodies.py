@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 
 import pandas as pd
 
-from quant_assets.coinalyze.models import (
+from quant_assets.markets import market_list_table, resolve_markets
+from quant_assets.providers.coinalyze.models import (
     LARGEST,
     LATEST_SECOND,
     BrokenBody,
@@ -22,8 +23,7 @@ from quant_assets.coinalyze.models import (
     read_history,
     read_markets,
 )
-from quant_assets.coinalyze.retry_after import read_retry_after
-from quant_assets.markets import market_list_table, resolve_markets
+from quant_assets.providers.coinalyze.retry_after import read_retry_after
 
 NOW = datetime(2026, 1, 19, 17, tzinfo=UTC)
 SYMBOL = "BTCUSDT_PERP.A"

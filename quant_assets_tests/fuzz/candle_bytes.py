@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from quant_assets.markets.candle_file import FIELDS, CandleFileError, FileBars, parse_bars
+from quant_assets.candles.candle_file import FIELDS, CandleFileError, FileBars, parse_bars
 
 STEP_MS = 900_000
 BAR = b'{"time":1768752000000,"open":10,"high":12.5,"low":9,"close":11,"volume":3}'

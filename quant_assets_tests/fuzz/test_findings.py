@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from quant_assets.coinalyze.models import read_markets
+from quant_assets.candles import CandleFileError
+from quant_assets.candles.candle_file import parse_bars
 from quant_assets.derivatives.policy import PolicyError, load_policy
-from quant_assets.markets import CandleFileError, RulesError, load_rules, parse_symbol
-from quant_assets.markets.candle_file import parse_bars
-from quant_assets.retention import RetentionError, load_retention
+from quant_assets.markets import RulesError, load_rules, parse_symbol
+from quant_assets.providers.coinalyze.models import read_markets
+from quant_assets.storage.retention import RetentionError, load_retention
 from quant_assets_tests.fuzz.api_bodies import MARKET
 from quant_assets_tests.fuzz.candle_bytes import BAR
 

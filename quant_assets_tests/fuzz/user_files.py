@@ -13,8 +13,8 @@ from pathlib import Path
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.derivatives.policy import PolicyError, load_policy
 from quant_assets.markets import ResolutionRules, RulesError, load_rules, parse_symbol, resolve_markets
-from quant_assets.retention import RetentionError, load_retention
 from quant_assets.signals import ParametersError, discover_strategies, parameters_of, with_parameters
+from quant_assets.storage.retention import RetentionError, load_retention
 from quant_assets_tests.markets.sample_list import NOW, ROWS, markets, table
 
 LIST = table(ROWS)

@@ -13,10 +13,10 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from quant_assets.markets.candles import read_candles
+from quant_assets.candles.candle_folder import read_candles
+from quant_assets.common.windows import Window
 from quant_assets.signals import Features
-from quant_assets.signals.bars import HTF, LTF, TIMEFRAME_MS, Bars, MarketBars
-from quant_assets.windows import Window
+from quant_assets.signals.features.bars import HTF, LTF, TIMEFRAME_MS, Bars, MarketBars
 
 WINDOW = Window(datetime(2026, 1, 19, 17, 0, tzinfo=UTC))
 REAL_CANDLES = Path(__file__).parents[3] / "shared" / "market_data" / "candles"

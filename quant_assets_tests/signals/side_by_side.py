@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from quant_assets.common.windows import Window
 from quant_assets.derivatives.snapshot import open_interest_statistics
 from quant_assets.signals import Features, discover_strategies, features_of, features_table, run_strategy
-from quant_assets.windows import Window
 
 from . import plain_reference
 from .made_markets import Market

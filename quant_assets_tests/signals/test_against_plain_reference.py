@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from quant_assets.windows import Window, parse_moment
+from quant_assets.common.windows import Window, parse_moment
 
 from .made_markets import Market, inputs, market
 from .made_ticks import tick_market

@@ -7,10 +7,10 @@ from datetime import timedelta
 import pandas as pd
 import pytest
 
+from quant_assets.common.windows import Window
 from quant_assets.signals import DerivativeInputs, LookAheadError, analyse, features_of, features_table, run_strategy
-from quant_assets.signals.bars import HTF, LTF
+from quant_assets.signals.features.bars import HTF, LTF
 from quant_assets.signals.strategies.legacy import Legacy
-from quant_assets.windows import Window
 from quant_assets_tests.signals.hand_made import NO_TABLE, WINDOW, random_candles
 
 TABLE = random_candles(1)

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from quant_assets.signals import DerivativeInputs, Features, LookAheadError, features_table, market_features
-from quant_assets.signals.inputs import merged_inputs
-from quant_assets.signals.table import features_of
+from quant_assets.signals.features.derivative_inputs import merged_inputs
+from quant_assets.signals.features.table import features_of
 from quant_assets_tests.signals.hand_made import NO_TABLE, WINDOW, candles, market, walk
 
 HOUR_MS = 3_600_000

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from quant_assets.signals import COLUMNS, features_of, features_table, table_of
-from quant_assets.signals.table import DTYPES
+from quant_assets.signals.features.table import DTYPES
 from quant_assets_tests.signals.hand_made import (
     NO_TABLE,
     WINDOW,

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from quant_assets.common.windows import Window
 from quant_assets.signals import COLUMNS, Features, market_features
-from quant_assets.signals.bars import HTF, NO_BARS
-from quant_assets.windows import Window
+from quant_assets.signals.features.bars import HTF, NO_BARS
 from quant_assets_tests.signals.hand_made import WINDOW, bars, market, walk
 
 RISING = np.linspace(100, 200, 250)

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from quant_assets.common.windows import Window
 from quant_assets.signals import discover_strategies, features_table, run_strategy
-from quant_assets.signals.bars import TIMEFRAME_MS
-from quant_assets.windows import Window
+from quant_assets.signals.features.bars import TIMEFRAME_MS
 from quant_assets_tests.signals.hand_made import NO_TABLE, WINDOW, as_bytes, random_candles, real_candles
 
 SOURCES = pytest.mark.parametrize("source", [random_candles, real_candles])

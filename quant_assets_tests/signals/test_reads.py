@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from quant_assets.signals import COLUMNS, Strategy, discover_strategies
-from quant_assets.signals.features import Features
+from quant_assets.signals.features.model import Features
 from quant_assets.signals.sides import LONG, SHORT
 
 STRATEGIES = {strategy.key: strategy for strategy in discover_strategies().strategies}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from quant_assets.signals.rounding import above, below, within
+from quant_assets.signals.features.tolerance import above, below, within
 from quant_assets.signals.scores import oi_flow, score_of, sentiment
 from quant_assets.signals.setups import valid_setup
 from quant_assets_tests.signals.hand_made import features

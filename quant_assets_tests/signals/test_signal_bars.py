@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from quant_assets.signals.bars import HTF, MOST_BARS, market_bars
-from quant_assets.windows import Window
+from quant_assets.common.windows import Window
+from quant_assets.signals.features.bars import HTF, MOST_BARS, market_bars
 from quant_assets_tests.signals.hand_made import WINDOW, bars, candles, market, walk
 
 

@@ -18,8 +18,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quant_assets.signals import indicators
-from quant_assets.signals.trendlines import reverse_rsi_price
+from quant_assets.signals.features import indicators
+from quant_assets.signals.features.trendlines import reverse_rsi_price
 from quant_assets_tests.signals.hand_made import walk
 
 WALK = walk(7, 400)

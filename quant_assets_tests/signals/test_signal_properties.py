@@ -17,7 +17,7 @@ from quant_assets.signals import (
     market_features,
     run_strategy,
 )
-from quant_assets.signals.bars import HTF, Bars, MarketBars
+from quant_assets.signals.features.bars import HTF, Bars, MarketBars
 from quant_assets.signals.strategies.breakout import Breakout
 from quant_assets.signals.strategies.breakout_v2 import BreakoutV2
 from quant_assets.signals.strategies.legacy import Legacy

@@ -11,9 +11,16 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from quant_assets.signals.indicators import tails
-from quant_assets.signals.pivots import highs
-from quant_assets.signals.trendlines import LOOK_BACK, NO_LINE, Lines, draw_lines, find_breakouts, line_equation
+from quant_assets.signals.features.indicators import tails
+from quant_assets.signals.features.pivots import highs
+from quant_assets.signals.features.trendlines import (
+    LOOK_BACK,
+    NO_LINE,
+    Lines,
+    draw_lines,
+    find_breakouts,
+    line_equation,
+)
 
 
 class Line(NamedTuple):

@@ -7,10 +7,7 @@ from pathlib import Path
 import dagster as dg
 import pandas as pd
 
-from quant_assets.defs import columns
-from quant_assets.defs.resources import CandleFolder
-from quant_assets.lake import Lake, LakeError
-from quant_assets.markets import (
+from quant_assets.candles import (
     STEP_MS,
     CandleFolderError,
     CandleTables,
@@ -18,7 +15,10 @@ from quant_assets.markets import (
     read_candles,
     source_is_simulated,
 )
-from quant_assets.progress import Progress
+from quant_assets.common.progress import Progress
+from quant_assets.defs import columns
+from quant_assets.orchestration.resources import CandleFolder
+from quant_assets.storage.lake import Lake, LakeError
 
 SKIPPED_SHARE_ALLOWED = 0.05
 

@@ -6,12 +6,12 @@ from typing import Any, Final
 import dagster as dg
 import pandas as pd
 
-from quant_assets.defs.checks import WindowResult, window_check
-from quant_assets.defs.partitions import Tables
+from quant_assets.common.windows import Window
 from quant_assets.derivatives.datasets import DATASETS, Dataset
 from quant_assets.derivatives.report import RefreshReport
+from quant_assets.orchestration.checks import WindowResult, window_check
+from quant_assets.orchestration.partitions import Tables
 from quant_assets.signals import OLDEST_OI_SECONDS
-from quant_assets.windows import Window
 
 COVERAGE_EXPECTED: Final = 0.9
 ZEROS_ALLOWED: Final = 0.5

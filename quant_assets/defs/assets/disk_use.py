@@ -7,11 +7,11 @@ from typing import Any
 
 import dagster as dg
 
-from quant_assets.clock import Clock
-from quant_assets.defs.resources import Coinalyze, Folders, Retention
-from quant_assets.defs.run_records import remove_runs
-from quant_assets.lake import Lake
-from quant_assets.retention import prune_abandoned, prune_lake, size_of
+from quant_assets.common.clock import Clock
+from quant_assets.orchestration.resources import Coinalyze, Folders, Retention
+from quant_assets.orchestration.run_records import remove_runs
+from quant_assets.storage.lake import Lake
+from quant_assets.storage.retention import prune_abandoned, prune_lake, size_of
 
 
 @dg.asset(

@@ -7,8 +7,8 @@ import dagster as dg
 import numpy as np
 import pandas as pd
 
-from quant_assets.defs.checks import Evaluated, WindowResult, window_check, window_results
-from quant_assets.defs.partitions import Tables
+from quant_assets.orchestration.checks import Evaluated, WindowResult, window_check, window_results
+from quant_assets.orchestration.partitions import Tables
 
 #: Candle folders keep the files of delisted markets, and new listings are short: of 317 real markets 27 % could not be
 #: judged at a good moment. More than a third means that the candles have stopped.

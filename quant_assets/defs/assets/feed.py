@@ -9,19 +9,19 @@ import dagster as dg
 import orjson
 import pandas as pd
 
-from quant_assets.clock import Clock
+from quant_assets.common.clock import Clock
+from quant_assets.common.windows import Window
 from quant_assets.defs import newest_window
 from quant_assets.defs.assets.feed_summary import summary
-from quant_assets.defs.checks import Evaluated, WindowResult, window_check, window_results
 from quant_assets.defs.conditions import FOLLOWS_ITS_INPUTS, FRESH_FOR_A_WINDOW
-from quant_assets.defs.partitions import FOUR_HOURS, WINDOWS, Tables, windows_of
-from quant_assets.defs.pools import ANALYSIS
-from quant_assets.defs.resources import Coinalyze, FeedFile
 from quant_assets.derivatives.store import StoreError
 from quant_assets.feed import Publication, StoredFeed, build_feed, feed_problems, publish
-from quant_assets.lake import Lake, LakeError
+from quant_assets.orchestration.checks import Evaluated, WindowResult, window_check, window_results
+from quant_assets.orchestration.partitions import FOUR_HOURS, WINDOWS, Tables, windows_of
+from quant_assets.orchestration.pools import ANALYSIS
+from quant_assets.orchestration.resources import Coinalyze, FeedFile
 from quant_assets.signals import STALE_CANDLES, Strategy, stale_candles
-from quant_assets.windows import Window
+from quant_assets.storage.lake import Lake, LakeError
 
 #: Where another run is writing the same window, a moment later everything fits together again.
 SETTLING_SECONDS = 2.0

@@ -10,16 +10,10 @@ import dagster as dg
 import orjson
 import pandas as pd
 
-from quant_assets.clock import Clock
-from quant_assets.coinalyze.client import CoinalyzeClient, Usage
-from quant_assets.coinalyze.errors import CoinalyzeError, ProviderUnavailable
+from quant_assets.common.clock import Clock
 from quant_assets.defs import columns
 from quant_assets.defs.conditions import BEFORE_IT_IS_TOO_OLD, FOLLOWS_THE_LIST, FRESH_FOR_A_DAY
-from quant_assets.defs.io_managers import OPTIONAL
-from quant_assets.defs.pools import COINALYZE
-from quant_assets.defs.resources import Coinalyze, MarketRules
 from quant_assets.derivatives.store import StoreError
-from quant_assets.lake import Lake
 from quant_assets.markets import (
     DROPPED,
     MarketListRefused,
@@ -28,6 +22,12 @@ from quant_assets.markets import (
     refuse_shrunken_list,
     resolve_markets,
 )
+from quant_assets.orchestration.io_managers import OPTIONAL
+from quant_assets.orchestration.pools import COINALYZE
+from quant_assets.orchestration.resources import Coinalyze, MarketRules
+from quant_assets.providers.coinalyze.client import CoinalyzeClient, Usage
+from quant_assets.providers.coinalyze.errors import CoinalyzeError, ProviderUnavailable
+from quant_assets.storage.lake import Lake
 
 _MARKET = ["exchange", "symbol"]
 A_DAY = timedelta(hours=24)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from quant_assets.signals.features import Features
-from quant_assets.signals.rounding import above, below
+from quant_assets.signals.features.model import Features
+from quant_assets.signals.features.tolerance import above, below
+from quant_assets.signals.features.triggers import Trigger
 from quant_assets.signals.scores import OI_FLOW_MAX, OI_FLOW_READS, SENTIMENT_MAX, SENTIMENT_READS, oi_flow, sentiment
 from quant_assets.signals.setups import Setup, valid_setup
 from quant_assets.signals.sides import LONG, NONE, SIGN
 from quant_assets.signals.strategy import Limits, Reads, Refusal, Strategy, Verdict
-from quant_assets.signals.triggers import Trigger
 
 
 @dataclass(frozen=True)

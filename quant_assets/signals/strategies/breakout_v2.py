@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from quant_assets.signals.features import OI_Z_VALID, Features
-from quant_assets.signals.rounding import below, within
+from quant_assets.signals.features.model import OI_Z_VALID, Features
+from quant_assets.signals.features.tolerance import below, within
+from quant_assets.signals.features.triggers import Trigger
 from quant_assets.signals.scores import OI_FLOW_MAX, OI_FLOW_READS, SENTIMENT_MAX, SENTIMENT_READS, oi_flow, sentiment
 from quant_assets.signals.setups import Setup, valid_setup
 from quant_assets.signals.sides import LONG, NONE, SHORT, SIGN
 from quant_assets.signals.strategies.breakout import refuse_moved_price
 from quant_assets.signals.strategy import Limits, Reads, Refusal, Strategy, Verdict
-from quant_assets.signals.triggers import Trigger
 
 ALLOWED = {LONG: (40.0, 80.0), SHORT: (20.0, 60.0)}
 """Range of the last HTF RSI in which a breakout is followed."""

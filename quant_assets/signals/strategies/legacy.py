@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from quant_assets.signals.features import Features
-from quant_assets.signals.rounding import above
+from quant_assets.signals.features.model import Features
+from quant_assets.signals.features.tolerance import above
 from quant_assets.signals.scores import (
     OI_FLOW_MAX,
     OI_FLOW_READS,

@@ -1,0 +1,1 @@
+"""Telling somebody: notices, and the ways they go."""

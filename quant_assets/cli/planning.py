@@ -1,0 +1,118 @@
+"""What a refresh would cost now, and what ages the budget buys over a day: the command `plan`.
+
+Nothing is asked for but a market list that is due.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from quant_assets.candles import read_candles
+from quant_assets.common.progress import Progress
+from quant_assets.common.settings import Settings
+from quant_assets.common.windows import Window
+from quant_assets.definitions import build_definitions
+from quant_assets.derivatives.datasets import DATASETS
+from quant_assets.derivatives.due import items_and_due
+from quant_assets.derivatives.planner import least_minutes
+from quant_assets.derivatives.policy import RefreshPolicy, load_policy
+from quant_assets.derivatives.simulation import SimulatedDay, by_policy, round_robin, simulate
+from quant_assets.derivatives.store import DerivativesStore
+from quant_assets.orchestration.symbol_map import current_symbol_map
+from quant_assets.signals import discover_strategies, features_table, market_interest, with_parameters
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshPlan:
+    """What is known and due: `items` is the planner's table, `account` what is told, `notes` lines to be said."""
+
+    items: pd.DataFrame
+    policy: RefreshPolicy
+    account: dict[str, Any]
+    notes: tuple[str, ...]
+
+
+def plan_refresh(settings: Settings, folder: Path, window: Window, progress: Progress, *, now: datetime) -> RefreshPlan:
+    """Work out what a refresh of `window` would ask for at `now`.
+
+    Raises CandleFolderError, RulesError, PolicyError, ParametersError and StoreError.
+    """
+    policy = load_policy(settings.policy_path)
+    candles = read_candles(folder, progress=progress)
+    markets = candles.files.loc[candles.files["status"] == "read", ["exchange", "symbol"]].drop_duplicates()
+    symbol_map, problem = current_symbol_map(settings, build_definitions, markets, now)
+    strategies = with_parameters(discover_strategies().strategies, settings.strategies_path)
+    interest = market_interest(features_table(candles.bars, symbol_map, {}, window, progress), strategies)
+    with closing(DerivativesStore(settings.store_dir / "derivatives.sqlite", read_only=True)) as store:
+        items, due = items_and_due(store, symbol_map, window, policy, interest=interest)
+    account = {
+        "window": window.key,
+        "markets": len(symbol_map),
+        "resolution": {
+            status: int((symbol_map["status"] == status).sum()) for status in ("resolved", "aggregated", "neutral")
+        },
+        "symbols": int(items["symbol"].nunique()),
+        "markets_in_focus": int(interest["focus"].sum()),
+        "datasets": {
+            dataset: _of_dataset(items, due, number, window, settings.calls_per_minute)
+            for number, dataset in enumerate(DATASETS)
+        },
+        "calls_per_minute": settings.calls_per_minute,
+        "calls_due": len(due),
+        "minutes": least_minutes(len(due), settings.calls_per_minute),
+    }
+    return RefreshPlan(items, policy, account, (problem,) if problem else ())
+
+
+def simulate_refresh(
+    plan: RefreshPlan, calls_per_minute: int, hours: float, progress: Progress
+) -> tuple[SimulatedDay, SimulatedDay]:
+    """Run the plan's items from an empty store: by the planner, and the plain way, in turn."""
+    empty = plan.items.assign(known_through=np.nan)
+    ours = simulate(empty, by_policy(plan.policy), calls_per_minute=calls_per_minute, hours=hours, progress=progress)
+    return ours, simulate(empty, round_robin, calls_per_minute=calls_per_minute, hours=hours)
+
+
+def simulation_account(day: SimulatedDay) -> dict[str, Any]:
+    """Return what a simulated day is told by; ages in minutes, once everything is known."""
+    all_known = day.all_known_after_seconds if np.isfinite(day.all_known_after_seconds) else None
+    warmed_up = day.windows["window"] * 900 >= (all_known or 0.0)
+    behind = day.windows.loc[warmed_up, "focus_behind_seconds"].max()
+    return {
+        "calls": day.calls,
+        "calls_available": day.calls_available,
+        "requests": day.requests,
+        "budget_used_while_due": round(day.budget_used_while_due, 4),
+        "all_known_after_minutes": None if all_known is None else round(all_known / 60, 2),
+        "oldest_minutes": round(float(day.ages["closed_max"].max()) / 60, 2) if len(day.ages) else None,
+        "focus_behind_minutes": None if np.isnan(behind) else round(float(behind) / 60, 2),
+        "datasets": {
+            row["dataset"]: {
+                name: None if np.isnan(value) else round(value, 2) for name, value in row.items() if name != "dataset"
+            }
+            for row in day.summary(0 if all_known is None else int(all_known // 60) + 1).to_dict("records")
+        },
+    }
+
+
+def _of_dataset(
+    items: pd.DataFrame, due: pd.DataFrame, number: int, window: Window, calls_per_minute: int
+) -> dict[str, Any]:
+    of_dataset = items[items["dataset"] == number]
+    calls = int((due["dataset"] == number).sum())
+    ages = (window.end_seconds - of_dataset["known_through"]).dropna() / 60
+    return {
+        "symbols": len(of_dataset),
+        "known": len(ages),
+        "median_age_minutes": float(ages.median()) if len(ages) else None,
+        "oldest_minutes": float(ages.max()) if len(ages) else None,
+        "due": calls,
+        "minutes": least_minutes(calls, calls_per_minute),
+    }

@@ -1,0 +1,190 @@
+"""What a person sees on a terminal: progress, the best signals, a scan's account.
+
+Progress goes to stderr and only to a terminal.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from quant_assets.cli.signal_tables import CONFLICT_MARK, age_text, signal_tables
+from quant_assets.common import progress as reporting
+from quant_assets.common.text import printable
+from quant_assets.feed.build import FRESH_SECONDS, OLD_PRICE_SECONDS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+STAGES: Final = {
+    "candles": "files read",
+    "refresh": "calls spent",
+    "features": "markets analysed",
+    "simulate": "markets simulated",
+}
+#: Signals that are shown.
+BEST: Final = 15
+
+
+@contextmanager
+def shown_progress() -> Iterator[reporting.Progress]:
+    """Show progress on stderr while the block runs; nothing where stderr is no terminal."""
+    if not sys.stderr.isatty():
+        yield reporting.silent
+        return
+    # Dagster redirects stdout and stderr into its logs while a step runs; a copy of the terminal stays one.
+    terminal = os.fdopen(os.dup(sys.stderr.fileno()), "w", encoding="utf-8")
+    bars = Progress(
+        TextColumn("{task.description:>17}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("[dim]{task.fields[note]}"),
+        console=Console(file=terminal, force_terminal=True),
+        transient=True,
+    )
+    tasks: dict[str, TaskID] = {}
+
+    def show(stage: str, done: int, total: int, note: str = "") -> None:
+        if stage not in tasks:
+            tasks[stage] = bars.add_task(STAGES.get(stage, stage), total=total, note=note)
+        bars.update(tasks[stage], completed=done, total=total, note=note)
+
+    with terminal, bars:
+        yield show
+
+
+def account_lines(feed: Mapping[str, Any], api: Mapping[str, float], elapsed_seconds: float) -> Iterator[str]:
+    """Give the lines that sum a scan up."""
+    stats = feed["stats"]
+    resolution, actions = stats["resolution"], stats["actions"]
+    yield (
+        f"{stats['markets']} markets × {len(stats['strategies'])} strategies in {elapsed_seconds:.1f} s: "
+        f"{actions['LONG']} LONG, {actions['SHORT']} SHORT, {actions['WAIT']} WAIT"
+    )
+    ages = [signal["oi_metadata"]["age_seconds"] for signal in _one_a_market(feed)]
+    fresh = sum(age is not None and age <= FRESH_SECONDS for age in ages)
+    unknown = sum(age is None for age in ages)
+    yield (
+        f"open interest: {resolution['resolved']} resolved, {resolution['aggregated']} aggregated, "
+        f"{resolution['neutral']} neutral; {fresh} fresh, {len(ages) - fresh - unknown} stale, {unknown} unknown"
+    )
+    yield (
+        f"API: {api['calls']:.0f} calls in {api['requests']:.0f} requests, {api['cache_hits']:.0f} cache hits, "
+        f"{api['rate_limited']:.0f} times over the limit, {api['waited_seconds']:.0f} s waited"
+    )
+    old = sum(signal["price_age_seconds"] >= OLD_PRICE_SECONDS for signal in _one_a_market(feed))
+    if old:
+        yield f"prices: {old} markets lack the last 15m bar of the window"
+    conflicts = len({signal["canonical_symbol"] for signal in feed["signals"] if signal["conflict"]})
+    if conflicts:
+        yield f"conflicts: {conflicts} assets have both a LONG and a SHORT in this window (marked{CONFLICT_MARK})"
+    for file, reason in list(stats["skipped"].items())[:5]:
+        yield printable(f"skipped {file}: {reason}")
+    if len(stats["skipped"]) > 5:
+        yield f"… and {len(stats['skipped']) - 5} more skipped files, listed in the feed under stats.skipped"
+
+
+def _one_a_market(feed: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return one signal of each market."""
+    return list({(signal["exchange"], signal["symbol"]): signal for signal in feed["signals"]}.values())
+
+
+def print_scan(feed: Mapping[str, Any], path: Path, api: Mapping[str, float], elapsed_seconds: float) -> None:
+    """Print the best signals and a scan's account to stdout."""
+    console = Console(soft_wrap=False, width=None if sys.stdout.isatty() else 160)
+    for table in signal_tables(feed, BEST, console.width):
+        console.print(table)
+        console.print()
+    for line in [*account_lines(feed, api, elapsed_seconds), f"feed: {path}"]:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def print_summary(feed: Mapping[str, Any], path: Path, api: Mapping[str, float], elapsed_seconds: float) -> None:
+    """Print a scan's account to stdout as JSON."""
+    stats = feed["stats"]
+    summary = {
+        "feed": str(path),
+        "window": feed["window"],
+        "as_of": feed["as_of"],
+        **{name: stats[name] for name in ("markets", "signals", "skipped", "resolution", "actions")},
+        "api": api,
+        "simulated": feed["simulated"],
+        "elapsed_seconds": round(elapsed_seconds, 3),
+    }
+    print(orjson.dumps(summary, option=orjson.OPT_INDENT_2).decode())
+
+
+def print_row(row: pd.Series[Any]) -> None:
+    """Print a row of a table to stdout, a line for each column; a dash stands for what is missing."""
+    for name, value in _native_values(row).items():
+        print(f"{name:>28}  {'–' if value in ('', None) else printable(str(value))}")
+
+
+def print_row_as_json(row: pd.Series[Any]) -> None:
+    """Print a row of a table to stdout as JSON."""
+    print(orjson.dumps(_native_values(row), option=orjson.OPT_INDENT_2).decode())
+
+
+def _native_values(row: pd.Series[Any]) -> dict[str, Any]:
+    """Return a row's values as plain Python, NaN as None."""
+    plain = {str(name): value.item() if hasattr(value, "item") else value for name, value in row.items()}
+    return {name: None if value != value else value for name, value in plain.items()}  # noqa: PLR0124 - NaN
+
+
+def plan_lines(account: Mapping[str, Any]) -> Iterator[str]:
+    """Give the lines that tell what a refresh would cost, and what a simulated day came to."""
+    resolution = account["resolution"]
+    yield (
+        f"{account['markets']} markets ({resolution['resolved']} resolved, {resolution['aggregated']} aggregated, "
+        f"{resolution['neutral']} neutral), {account['symbols']} distinct symbols, "
+        f"{account['markets_in_focus']} markets in focus"
+    )
+    yield f"{'':18}{'symbols':>9}{'known':>9}{'median age':>12}{'oldest':>10}{'due now':>9}{'takes':>9}"
+    for dataset, of_dataset in account["datasets"].items():
+        yield (
+            f"{dataset:18}{of_dataset['symbols']:>9}{of_dataset['known']:>9}"
+            f"{_minutes(of_dataset['median_age_minutes']):>12}{_minutes(of_dataset['oldest_minutes']):>10}"
+            f"{of_dataset['due']:>9}{_minutes(of_dataset['minutes']):>9}"
+        )
+    yield (
+        f"{account['calls_due']} calls due: at least {account['minutes']} min at {account['calls_per_minute']} a minute"
+    )
+    for way, title in (("planned", "planned by worth and age"), ("in_turn", "all in turn, the plain way")):
+        if "simulation" in account:
+            yield ""
+            yield from _simulation_lines(title, account["simulation"][way])
+
+
+def _simulation_lines(title: str, day: Mapping[str, Any]) -> Iterator[str]:
+    yield (
+        f"simulated, {title}: {day['calls']} of {day['calls_available']} calls, "
+        f"{day['budget_used_while_due']:.1%} of the budget used while anything was due"
+    )
+    after = day["all_known_after_minutes"]
+    behind = day["focus_behind_minutes"]
+    yield (
+        (f"everything known after {after} min" if after is not None else "not everything known within the time")
+        + f", nothing ever older than {_minutes(day['oldest_minutes'])}"
+        + (f"; open interest in focus at most {_minutes(behind)} behind its window" if behind is not None else "")
+    )
+    yield f"{'minutes since':18}{'asked: median':>15}{'p95':>8}{'max':>8}{'bar closed: median':>21}{'p95':>8}{'max':>8}"
+    for dataset, ages in day["datasets"].items():
+        widths = (15, 8, 8, 21, 8, 8)
+        names = [f"{kind}_{name}_minutes" for kind in ("asked", "closed") for name in ("median", "p95", "max")]
+        yield f"{dataset:18}" + "".join(
+            f"{'–' if ages[name] is None else format(ages[name], '.1f'):>{width}}"
+            for name, width in zip(names, widths, strict=True)
+        )
+
+
+def _minutes(value: float | None) -> str:
+    return age_text(None if value is None else value * 60)

@@ -1,0 +1,203 @@
+"""The best signals of a feed as tables for a terminal of any width.
+
+Setups and waiting signals are two tables, since they have other things to show. A column that says the same in every
+row is said in the title instead, and what does not fit is left out: the least important first, never cut to a few
+letters. The exchange goes below the market where it has no place beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from rich import box
+from rich.cells import cell_len
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from quant_assets.common.text import printable
+from quant_assets.feed.build import OLD_PRICE_SECONDS
+from quant_assets.feed.reasons import reason_summary
+
+Signal = Mapping[str, Any]
+
+SIDE_STYLES: Final = {"LONG": "green", "SHORT": "red", "NONE": "dim", "WAIT": "dim"}
+STATUS_STYLES: Final = {"resolved": "green", "aggregated": "yellow", "neutral": "dim"}
+UNKNOWN: Final = "–"
+#: Beside the market of a setup whose asset has one of the other side too.
+CONFLICT_MARK: Final = " !"
+#: What stands between two columns where there is room, and where there is little.
+_GAPS: Final = (2, 1)
+MAX_PRICE_LETTERS: Final = 10
+
+
+def age_text(seconds: float | None) -> str:
+    """Write an age, like 12 min, 3 h or 2 d."""
+    if seconds is None:
+        return UNKNOWN
+    if seconds < 2 * 3600:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.0f} h" if seconds < 2 * 86_400 else f"{seconds / 86_400:.0f} d"
+
+
+def _price(value: float | None) -> str:
+    if value is None:
+        return UNKNOWN
+    text = f"{value:.6g}"
+    return text if len(text) <= MAX_PRICE_LETTERS else f"{value:.5g}"
+
+
+def _market(signal: Signal) -> str:
+    return printable(signal["display_symbol"]) + (CONFLICT_MARK if signal["conflict"] else "")
+
+
+def _old_price(signal: Signal) -> str:
+    age_seconds = signal["price_age_seconds"]
+    return age_text(age_seconds) if age_seconds >= OLD_PRICE_SECONDS else ""
+
+
+def _z_score(signal: Signal) -> str:
+    z_score = signal["oi_metadata"]["z_score"]
+    return UNKNOWN if z_score is None else f"{z_score:+.2f}"
+
+
+class Column(NamedTuple):
+    """A column: its text for a signal, its style, and whether numbers stand under one another in it."""
+
+    title: str
+    text: Callable[[Signal], str]
+    style: Callable[[Signal], str] = lambda _: ""
+    is_number: bool = False
+
+
+_ACTION: Final = Column("action", lambda s: s["action"], lambda s: SIDE_STYLES[s["action"]])
+_MARKET: Final = Column("market", _market)
+_EXCHANGE: Final = Column("exchange", lambda s: printable(s["exchange"]))
+_STRATEGY: Final = Column("strategy", lambda s: printable(s["strategy_name"]))
+_SCORE: Final = Column("score", lambda s: f"{s['score']:.1f}", is_number=True)
+_BIAS: Final = Column("bias", lambda s: s["bias"], lambda s: SIDE_STYLES[s["bias"]])
+_PRICE: Final = Column("price", lambda s: _price(s["price"]), is_number=True)
+_PRICE_AGE: Final = Column("price age", _old_price, lambda _: "yellow", is_number=True)
+_OI_Z: Final = Column("OI z", _z_score, is_number=True)
+_OI_AGE: Final = Column("OI age", lambda s: age_text(s["oi_metadata"]["age_seconds"]), is_number=True)
+_OI: Final = Column(
+    "open interest", lambda s: s["oi_metadata"]["status"], lambda s: STATUS_STYLES[s["oi_metadata"]["status"]]
+)
+
+#: In the order in which they are shown.
+SETUP_COLUMNS: Final = (
+    _ACTION,
+    _MARKET,
+    _EXCHANGE,
+    _STRATEGY,
+    _SCORE,
+    Column("R:R", lambda s: f"{s['rr']:.2f}", is_number=True),
+    Column("entry", lambda s: _price(s["entry"]), is_number=True),
+    Column("stop", lambda s: _price(s["stop_loss"]), is_number=True),
+    Column("target", lambda s: _price(s["take_profit"]), is_number=True),
+    _PRICE_AGE,
+    _OI_Z,
+    _OI_AGE,
+    _OI,
+)
+WAIT_COLUMNS: Final = (
+    _MARKET,
+    _EXCHANGE,
+    _STRATEGY,
+    _SCORE,
+    _BIAS,
+    Column("why it waits", lambda s: printable(reason_summary(s["details"]))),
+    _PRICE,
+    _PRICE_AGE,
+    _OI_Z,
+    _OI_AGE,
+    _OI,
+)
+#: The most important first.
+IMPORTANCE: Final = (
+    *("action", "market", "score", "bias", "entry", "stop", "target", "R:R", "why it waits", "exchange", "strategy"),
+    *("price age", "price", "OI z", "OI age", "open interest"),
+)
+#: What a table is for; shown also where every row says the same, and before a wide gap.
+_NEEDED: Final = frozenset({"action", "market", "score", "bias", "R:R", "entry", "stop", "target"})
+#: Said in a title by their value alone.
+_NAMES: Final = frozenset({"exchange", "strategy", "why it waits"})
+
+
+def signal_tables(feed: Mapping[str, Any], count: int, width: int) -> Iterator[Table]:
+    """Give the best `count` signals of a feed as tables that are at most `width` letters wide."""
+    best = feed["signals"][:count]
+    title = f"Best {len(best)} of {len(feed['signals'])} signals, {feed['as_of']}"
+    title = f"{title}, SIMULATED DATA" if feed["simulated"] else title
+    setups = [signal for signal in best if signal["setup"] is not None]
+    waiting = [signal for signal in best if signal["setup"] is None]
+    if setups or not best:
+        yield _table(title, SETUP_COLUMNS, setups, width)
+    if waiting:
+        yield _table("Waiting, best score first" if setups else title, WAIT_COLUMNS, waiting, width)
+
+
+def _table(title: str, columns: Sequence[Column], signals: Sequence[Signal], width: int) -> Table:
+    texts = {column.title: [column.text(signal) for signal in signals] for column in columns}
+    constant = {name: values[0] for name, values in texts.items() if _is_constant(name, values)}
+    every = "all " if len(signals) > 1 else ""
+    said = [
+        f"{every}{value}" if name in _NAMES else f"{name} {'unknown' if value == UNKNOWN else value}"
+        for name, value in constant.items()
+        if value
+    ]
+    columns = [column for column in columns if column.title not in constant]
+    shown, shown_texts, gap = _layout(columns, texts, width)
+    table = Table(
+        title=escape(", ".join([title, *said])),
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, gap - 1, 0, 0),  # the box puts a blank between columns too
+    )
+    for column in shown:
+        table.add_column(column.title, justify="right" if column.is_number else "left", no_wrap=True)
+    for number, signal in enumerate(signals):
+        table.add_row(*(Text(shown_texts[column.title][number], style=column.style(signal)) for column in shown))
+    return table
+
+
+def _is_constant(name: str, values: Sequence[str]) -> bool:
+    """Whether a column says nothing that its title could not; of a single row only names are said there."""
+    if name in _NEEDED or len(set(values)) != 1:
+        return False
+    return len(values) > 1 or not values[0] or name in ("exchange", "strategy")
+
+
+def _layout(
+    columns: Sequence[Column], texts: Mapping[str, list[str]], width: int
+) -> tuple[list[Column], Mapping[str, list[str]], int]:
+    """Return the columns that fit, their texts, and the gap between them.
+
+    A narrow gap is tried before anything that is needed is left out, then the exchange below the market.
+    """
+    titles = {column.title for column in columns}
+    for gap in _GAPS:
+        shown = _fitting(columns, texts, width, gap)
+        if titles & (_NEEDED | {"exchange"}) <= {column.title for column in shown}:
+            return shown, texts, gap
+    if "exchange" in titles:
+        below = [f"{market}\n  {place}" for market, place in zip(texts["market"], texts["exchange"], strict=True)]
+        columns = [column for column in columns if column.title != "exchange"]
+        texts = {**texts, "market": below}
+    return _fitting(columns, texts, width, _GAPS[-1]), texts, _GAPS[-1]
+
+
+def _fitting(columns: Sequence[Column], texts: Mapping[str, Sequence[str]], width: int, gap: int) -> list[Column]:
+    """Return the columns that fit beside one another, the most important ones first to find a place."""
+    chosen: set[str] = set()
+    left = width
+    for column in sorted(columns, key=lambda column: IMPORTANCE.index(column.title)):
+        lines = [line for text in (column.title, *texts[column.title]) for line in text.split("\n")]
+        needed = max(map(cell_len, lines)) + gap
+        if needed <= left + gap:  # nothing stands to the right of the last one
+            chosen.add(column.title)
+            left -= needed
+    return [column for column in columns if column.title in chosen]

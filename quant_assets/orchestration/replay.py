@@ -1,0 +1,103 @@
+"""Replaying windows: features, signals and feeds of a range again, in this process, without a daemon and without calls.
+
+Scanning one window, with its refresh, is scan.py.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import dagster as dg
+
+from quant_assets.common.progress import Progress
+from quant_assets.common.settings import Settings
+from quant_assets.common.windows import LENGTH, Window
+from quant_assets.orchestration.instance import open_instance
+from quant_assets.orchestration.partitions import FOUR_HOURS
+from quant_assets.orchestration.scan import QUIET, ScanFailed, scan_lock, step_failure, translate_disk_errors
+from quant_assets.signals import discover_strategies
+
+WINDOWS_PER_RUN: Final = FOUR_HOURS.max_partitions_per_run or 1
+ACTIONS: Final = ("LONG", "SHORT", "WAIT")
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayResult:
+    """What a replay made: `runs` with the windows in them, signals by action over all windows.
+
+    `published` is whether the newest of the windows is the master feed now.
+    """
+
+    windows: int
+    runs: int
+    markets: int
+    actions: dict[str, int]
+    published: bool
+    elapsed_seconds: float
+
+
+def windows_between(first: Window, last: Window) -> list[Window]:
+    """Return the windows from the first to the last, both included, the oldest first."""
+    count = (last.end - first.end) // LENGTH + 1
+    return [Window(first.end + number * LENGTH) for number in range(count)]
+
+
+def run_replay(
+    settings: Settings, definitions: dg.Definitions, folder: Path, windows: Sequence[Window], progress: Progress
+) -> ReplayResult:
+    """Materialize features, signals and feeds of consecutive windows, the oldest first, from the candles of a folder.
+
+    Derivatives are those that are known of each window, or carried forward to it. Raises ScanFailed; the windows of the
+    runs before are kept then.
+    """
+    started = time.monotonic()
+    signals = [dg.AssetKey(["signals", strategy.key]) for strategy in discover_strategies().strategies]
+    inputs = [dg.AssetKey(name) for name in ("candles", "candle_files", "symbol_map")]
+    by_window = [dg.AssetKey("features"), *signals, dg.AssetKey("master_feed")]
+    groups = [windows[begin : begin + WINDOWS_PER_RUN] for begin in range(0, len(windows), WINDOWS_PER_RUN)]
+    feeds: dict[str, Any] = {}
+    with translate_disk_errors(settings), open_instance(settings) as instance, scan_lock(settings, progress):
+        job = definitions.resolve_implicit_global_asset_job_def()
+
+        def materialize(keys: Sequence[dg.AssetKey], what: str, **run: Any) -> dg.ExecuteInProcessResult:
+            result = job.execute_in_process(instance=instance, asset_selection=list(keys), raise_on_error=False, **run)
+            if not result.success:
+                raise ScanFailed(f"{what}: {step_failure(result)[0]}")
+            return result
+
+        materialize(
+            inputs,
+            "candles and symbol map",
+            run_config={**QUIET, "ops": {"candles": {"config": {"folder": str(folder)}}}},
+        )
+        done = 0
+        for group in groups:
+            progress("windows replayed", done, len(windows), group[0].key)
+            result = materialize(
+                by_window,
+                f"windows {group[0].key} to {group[-1].key}",
+                run_config=QUIET,
+                tags={
+                    "dagster/asset_partition_range_start": group[0].key,
+                    "dagster/asset_partition_range_end": group[-1].key,
+                },
+            )
+            for event in result.get_asset_materialization_events():
+                if event.asset_key == dg.AssetKey("master_feed") and event.partition:
+                    metadata = event.step_materialization_data.materialization.metadata
+                    feeds[event.partition] = {name: value.value for name, value in metadata.items()}
+            done += len(group)
+            progress("windows replayed", done, len(windows), "")
+    actions = {action: sum(int(feed[action]) for feed in feeds.values()) for action in ACTIONS}
+    return ReplayResult(
+        windows=len(feeds),
+        runs=len(groups),
+        markets=int(feeds[windows[-1].key]["markets"]),
+        actions=actions,
+        published=bool(feeds[windows[-1].key]["published"]),
+        elapsed_seconds=time.monotonic() - started,
+    )

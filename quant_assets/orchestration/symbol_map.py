@@ -1,0 +1,38 @@
+"""The symbol map as it serves now, for commands that show it or reckon with it: `resolve` and `plan`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from datetime import datetime
+
+import dagster as dg
+import pandas as pd
+
+from quant_assets.common.settings import Settings
+from quant_assets.derivatives.store import DerivativesStore
+from quant_assets.markets import list_of_provider, resolve_markets, rules_from
+from quant_assets.orchestration.instance import open_instance
+from quant_assets.orchestration.scan import fetch_market_list_if_due, market_list_is_due
+from quant_assets.storage.lake import Lake
+
+
+def current_symbol_map(
+    settings: Settings, definitions: Callable[[Settings], dg.Definitions], markets: pd.DataFrame, now: datetime
+) -> tuple[pd.DataFrame, str]:
+    """Resolve markets (exchange, symbol) as a refresh would now; returns the map, and what is wrong with the list.
+
+    A symbol that came back empty twice since the list was fetched is passed over, as a refresh does. Two calls are
+    spent where there is a key and the list is due; nothing is created or changed otherwise. Raises RulesError,
+    StoreError, and SettingsError where the list is due and Dagster's instance cannot be opened.
+    """
+    problem = ""
+    if market_list_is_due(settings, now):
+        with open_instance(settings) as instance:
+            problem = fetch_market_list_if_due(settings, definitions(settings), instance).problem
+    market_list = list_of_provider(Lake(settings.lake_dir).read_sound(["coinalyze_markets"]), settings.provider)
+    since_ms = 0.0 if market_list is None else float(market_list["fetched_at_ms"].max())
+    with closing(DerivativesStore(settings.store_dir / "derivatives.sqlite", read_only=True)) as store:
+        empty = store.empty_twice(since_ms)
+    rules = rules_from(settings.rules_path)
+    return resolve_markets(markets, market_list, now=now, rules=rules, empty=empty), problem

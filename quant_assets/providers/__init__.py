@@ -1,0 +1,1 @@
+"""Who gives derivative data: one package for each provider."""

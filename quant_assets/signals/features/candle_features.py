@@ -1,0 +1,183 @@
+"""From the bars of many markets to the columns of the features that follow from candles.
+
+TA-Lib is asked series by series; everything else is done for all markets at once, by columns. A column is an array with
+an element a market, NaN where the value is unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from quant_assets.common.windows import Window
+from quant_assets.signals.features import indicators
+from quant_assets.signals.features.bars import HTF, LTF, TIMEFRAME_MS, Bars, Floats, MarketBars, Truths
+from quant_assets.signals.features.indicators import highest, last, lowest, position_in_range, tails
+from quant_assets.signals.features.model import INSUFFICIENT_HISTORY, STALE_CANDLES
+from quant_assets.signals.features.pivots import highs
+from quant_assets.signals.features.tolerance import above, below
+from quant_assets.signals.features.trendline_features import line_columns
+from quant_assets.signals.sides import LONG, NONE, SHORT
+
+LEAST_BARS = 50
+"""Closed bars that each timeframe needs before a market is judged."""
+OLDEST_MS = {LTF: 30 * 60 * 1000, HTF: 8 * 60 * 60 * 1000}
+"""How long before the window's end the last bar may have closed."""
+TREND_BARS = 200
+"""HTF bars that the trend needs; with fewer, it is that of the LTF."""
+DAY_BARS = 96
+DAY_MS = 24 * 60 * 60 * 1000
+VOLUME_BARS = 20
+PULLBACK_BARS = 60
+PULLBACK = (0.3, 0.8)
+OBV_RANGE_BARS = 30
+OBV_SLOPE_BARS = 14
+OBV_LEAD = 0.25
+DIVERGENCE_BARS = 60
+DIVERGENCE_ORDER = 2
+NARROWEST_BANDS = 1e-9
+"""Share of P that the Bollinger bands must be apart by."""
+
+Columns = dict[str, Any]
+"""Names of `Features` fields, and an array or list with an element a market."""
+
+
+def candle_features(markets: Sequence[MarketBars], window: Window) -> Columns:
+    """Return the columns of `Features` that follow from candles, one element a market.
+
+    Each market has at least one bar, and none that is not closed by the window's end.
+    """
+    ltf, htf = [market.ltf for market in markets], [market.htf for market in markets]
+    slow, fast = _htf_columns(htf), _ltf_columns(ltf)
+    price = np.where(fast["ltf_bars"] > 0, last([bars.close for bars in ltf]), slow["htf_close"])
+    bias = np.where(slow["htf_bars"] >= TREND_BARS, slow["htf_bias"], fast["ltf_bias"])
+    return {
+        "price": price,
+        "unusable": _why_unusable(slow | fast, window),
+        "trend_bias": bias,
+        **slow,
+        **fast,
+        **_place_in_trend(price, bias, fast),
+    }
+
+
+def _htf_columns(histories: Sequence[Bars]) -> Columns:
+    rsi = [indicators.rsi(bars.close) for bars in histories]
+    atr = [indicators.atr(bars.high, bars.low, bars.close) for bars in histories]
+    close = last([bars.close for bars in histories])
+    four_before = np.array([bars.close[-5:][0] if len(bars) else np.nan for bars in histories])
+    return {
+        **_shared_columns("htf", HTF, histories),
+        "htf_trend": np.where(np.isnan(close), "", np.where(close > four_before, "UP", "DOWN")),
+        "htf_close": close,
+        "htf_rsi": last(rsi),
+        "htf_atr": last(atr),
+        **line_columns(histories, rsi, atr),
+    }
+
+
+def _ltf_columns(histories: Sequence[Bars]) -> Columns:
+    rsi = [indicators.rsi(bars.close) for bars in histories]
+    obv = tails([indicators.obv(bars.close, bars.volume) for bars in histories], OBV_RANGE_BARS)
+    high, low = tails([bars.high for bars in histories], 100), tails([bars.low for bars in histories], 100)
+    close = tails([bars.close for bars in histories], DIVERGENCE_BARS)
+    volume = tails([bars.volume for bars in histories], VOLUME_BARS)
+    day = [(bars.close[-DAY_BARS:], bars.volume[-DAY_BARS:]) for bars in histories]
+    lower_band, upper_band = indicators.bollinger(close)
+    obv_lead = position_in_range(obv) - position_in_range(close[:, -OBV_RANGE_BARS:])
+    columns = _shared_columns("ltf", LTF, histories)
+    return {
+        **columns,
+        "vol24h": np.array([prices @ volumes if len(prices) else np.nan for prices, volumes in day]),
+        "change_24h_pct": _change_of_a_day(histories),
+        "ltf_rsi": last(rsi),
+        "ltf_atr": last([indicators.atr(bars.high, bars.low, bars.close) for bars in histories]),
+        "ltf_high_20": highest(high[:, -20:]),
+        "ltf_low_20": lowest(low[:, -20:]),
+        "ltf_high_60": highest(high[:, -PULLBACK_BARS:]),
+        "ltf_low_60": lowest(low[:, -PULLBACK_BARS:]),
+        "ltf_high_100": highest(high),
+        "ltf_low_100": lowest(low),
+        "ltf_band_lower": lower_band,
+        "ltf_band_upper": upper_band,
+        "is_volume_quiet": indicators.below_mean(volume),
+        "obv_lead": obv_lead,
+        "obv_imbalance": np.where(
+            above(obv_lead, OBV_LEAD), "BULLISH", np.where(below(obv_lead, -OBV_LEAD), "BEARISH", "NEUTRAL")
+        ),
+        "obv_slope": indicators.slope(obv[:, -OBV_SLOPE_BARS:]),
+        "divergence": _divergence(close, tails(rsi, DIVERGENCE_BARS)),
+    }
+
+
+def _change_of_a_day(histories: Sequence[Bars]) -> Floats:
+    """Return the last close against that of the bar 24 hours before, in percent; NaN where that bar is missing."""
+    opened = tails([bars.time_ms for bars in histories], DAY_BARS + 1)
+    close = tails([bars.close for bars in histories], DAY_BARS + 1)
+    before = highest(np.where(opened == opened[:, -1:] - DAY_MS, close, np.nan))
+    return indicators.ratio(close[:, -1] - before, before) * 100.0
+
+
+def _shared_columns(name: str, timeframe: str, histories: Sequence[Bars]) -> Columns:
+    """Return what both timeframes tell of their bars."""
+    close = last([bars.close for bars in histories])
+    ema50 = last([indicators.ema(bars.close, 50) for bars in histories])
+    ema200 = last([indicators.ema(bars.close, 200) for bars in histories])
+    is_up = above(close, ema50) & above(ema50, ema200)
+    is_down = below(close, ema50) & below(ema50, ema200)
+    return {
+        f"{name}_bars": np.array([len(bars) for bars in histories]),
+        f"{name}_closed_at_ms": last([bars.time_ms for bars in histories]) + TIMEFRAME_MS[timeframe],
+        f"{name}_bias": np.where(is_up, LONG, np.where(is_down, SHORT, NONE)),
+        f"{name}_adx": last([indicators.adx(bars.high, bars.low, bars.close) for bars in histories]),
+        f"{name}_ema50": ema50,
+        f"{name}_ema200": ema200,
+    }
+
+
+def _why_unusable(columns: Columns, window: Window) -> Any:
+    """Return why each market cannot be judged, empty where it can."""
+    timeframes = (("ltf", LTF), ("htf", HTF))
+    is_short = np.logical_or(*(columns[f"{name}_bars"] < LEAST_BARS for name, _ in timeframes))
+    is_stale = np.logical_or(
+        *(window.end_ms - columns[f"{name}_closed_at_ms"] > OLDEST_MS[timeframe] for name, timeframe in timeframes)
+    )
+    return np.where(is_short, INSUFFICIENT_HISTORY, np.where(is_stale, STALE_CANDLES, ""))
+
+
+def _place_in_trend(price: Floats, bias: Any, fast: Columns) -> Columns:
+    """Return how far P came back from the extreme on the side of the bias, and whether it ran too far there."""
+    is_long, has_bias = bias == LONG, bias != NONE
+    top, bottom = fast["ltf_high_60"], fast["ltf_low_60"]
+    lower, upper = fast["ltf_band_lower"], fast["ltf_band_upper"]
+    depth = indicators.ratio(np.where(is_long, top - price, price - bottom), top - bottom)
+    depth[~has_bias] = np.nan
+    is_wide = upper - lower > NARROWEST_BANDS * price
+    is_beyond = np.where(is_long, above(price, upper), below(price, lower))
+    return {
+        "pullback_depth": depth,
+        "is_pullback": ~np.isnan(depth) & ~below(depth, PULLBACK[0]) & ~above(depth, PULLBACK[1]),
+        "is_overextended": has_bias & is_wide & is_beyond,
+    }
+
+
+def _divergence(close: Floats, rsi: Floats) -> Any:
+    """Compare the last two lows and the last two highs of each market's close with the RSI there."""
+    is_bullish = _diverges(-close, -rsi, -50.0)
+    is_bearish = _diverges(close, rsi, 50.0)
+    return np.where(is_bullish & ~is_bearish, "BULLISH", np.where(is_bearish & ~is_bullish, "BEARISH", NONE))
+
+
+def _diverges(close: Floats, rsi: Floats, middle: float) -> Truths:
+    """Whether price went on from top to top and RSI came back, having been beyond the middle at the earlier."""
+    market = np.arange(len(close))
+    tops = np.where(highs(close, DIVERGENCE_ORDER), np.arange(close.shape[1]), -1)
+    later = tops.max(axis=1)
+    tops[market, later] = -1
+    earlier = tops.max(axis=1)
+    rsi_earlier = rsi[market, earlier]
+    went_on = close[market, later] > close[market, earlier]
+    diverges: Truths = (earlier >= 0) & went_on & (rsi[market, later] < rsi_earlier) & (rsi_earlier > middle)
+    return diverges

@@ -1,0 +1,192 @@
+"""Derivative inputs of a market: what is known of open interest, funding, positions and liquidations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from quant_assets.common.windows import Window
+from quant_assets.derivatives.funding import funding_interval_hours
+
+NEUTRAL = "neutral"
+OLDEST_OI_SECONDS = 2 * 60 * 60
+"""A last bar of open interest that closed longer ago gives no z-score."""
+Key = tuple[str, str]
+"""Exchange and symbol."""
+
+
+class LookAheadError(ValueError):
+    """A derivative value closed after the window's end; a signal must not know it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DerivativeInputs:
+    """What is known of one market's derivatives; None is unknown, and so is everything by default.
+
+    `*_closed_at_ms`: when the newest bar that a value is computed from closed, epoch ms. `oi_z_score` is that of the
+    last 30 bars, before the rules of age and status. Units as in `Features`.
+    """
+
+    canonical_symbol: str = ""
+    display_symbol: str = ""
+    simulated: bool = False
+    oi_status: str = NEUTRAL
+    oi_symbol: str = ""
+    oi_exchange: str = ""
+    oi_unit: str = ""
+    oi_value: float | None = None
+    oi_z_score: float | None = None
+    oi_points: int = 0
+    oi_average: float | None = None
+    oi_slope: float | None = None
+    oi_change_24h_pct: float | None = None
+    oi_closed_at_ms: float | None = None
+    funding_rate_pct: float | None = None
+    funding_interval_hours: float | None = None
+    funding_closed_at_ms: float | None = None
+    long_short_ratio: float | None = None
+    longs_pct: float | None = None
+    shorts_pct: float | None = None
+    long_short_closed_at_ms: float | None = None
+    liquidated_longs_1h: float | None = None
+    liquidated_shorts_1h: float | None = None
+    liquidated_longs_24h: float | None = None
+    liquidated_shorts_24h: float | None = None
+    liquidations_unit: str = ""
+    liquidations_closed_at_ms: float | None = None
+
+
+UNKNOWN = DerivativeInputs()
+Columns = dict[str, Any]
+"""Names of fields, and an array with an element a market."""
+_CLOSED_AT = ("oi", "funding", "long_short", "liquidations")
+_AS_THEY_ARE = (
+    *("simulated", "oi_status", "oi_symbol", "oi_exchange", "oi_unit"),
+    *("oi_value", "oi_points", "oi_average", "oi_slope", "oi_change_24h_pct"),
+    *("funding_rate_pct", "funding_interval_hours", "long_short_ratio", "longs_pct", "shorts_pct"),
+    *("liquidated_longs_1h", "liquidated_shorts_1h", "liquidated_longs_24h", "liquidated_shorts_24h"),
+    "liquidations_unit",
+)
+"""Fields that reach the features unchanged."""
+_SYMBOL_MAP_FIELDS = {
+    "canonical_symbol": "canonical_symbol",
+    "display_symbol": "display_symbol",
+    "status": "oi_status",
+    "open_interest_symbol": "oi_symbol",
+    "open_interest_exchange": "oi_exchange",
+    "open_interest_unit": "oi_unit",
+}
+_TABLE_FIELDS = {
+    "open_interest": {
+        "status": "oi_status",
+        "coinalyze_symbol": "oi_symbol",
+        "source_exchange": "oi_exchange",
+        "unit": "oi_unit",
+        "closed_at_ms": "oi_closed_at_ms",
+        "value": "oi_value",
+        "z_score": "oi_z_score",
+        "points": "oi_points",
+        "average": "oi_average",
+        "slope": "oi_slope",
+        "change_24h_pct": "oi_change_24h_pct",
+    },
+    "funding_rate": {
+        "closed_at_ms": "funding_closed_at_ms",
+        "funding_rate_pct": "funding_rate_pct",
+        "interval_hours": "funding_interval_hours",
+    },
+    "long_short_ratio": {
+        "closed_at_ms": "long_short_closed_at_ms",
+        "long_short_ratio": "long_short_ratio",
+        "longs_pct": "longs_pct",
+        "shorts_pct": "shorts_pct",
+    },
+    "liquidations": {
+        "closed_at_ms": "liquidations_closed_at_ms",
+        "unit": "liquidations_unit",
+        "longs_1h": "liquidated_longs_1h",
+        "shorts_1h": "liquidated_shorts_1h",
+        "longs_24h": "liquidated_longs_24h",
+        "shorts_24h": "liquidated_shorts_24h",
+    },
+}
+"""Derivative table → its columns → the fields that they fill."""
+
+
+def merged_inputs(markets: Sequence[Key], symbol_map: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) -> Columns:
+    """Merge the symbol map and the derivative tables into columns of `DerivativeInputs`, an element a market.
+
+    Status, symbol, exchange and unit of open interest are those of its own table where the market is in it, since
+    that table knows of stand-ins. A table may be missing or empty, and may lack a market; NaN leaves a field as it was.
+    A market is simulated where any of its rows says so; a table without that column was had from no emulator.
+    Raises KeyError for a table that is not one of the four, or a table with rows that lacks a column.
+    """
+    unknown = tables.keys() - _TABLE_FIELDS.keys()
+    if unknown:
+        raise KeyError(f"no derivative table is called {', '.join(sorted(unknown))}")
+    columns = _columns([UNKNOWN] * len(markets))
+    named = {name: tables.get(name) for name in _TABLE_FIELDS}
+    funding = named["funding_rate"]
+    if funding is not None and "source_exchange" in funding and "interval_hours" not in funding:
+        # Written by version 0.1, whose tables did not have the interval.
+        named["funding_rate"] = funding.assign(interval_hours=funding_interval_hours(funding["source_exchange"]))
+    interest = named["open_interest"]
+    if interest is not None and "change_24h_pct" not in interest:
+        named["open_interest"] = interest.assign(change_24h_pct=np.nan)  # written by an earlier version
+    for table, filled in ((symbol_map, _SYMBOL_MAP_FIELDS), *zip(named.values(), _TABLE_FIELDS.values(), strict=True)):
+        if table is None or table.empty:
+            continue
+        keys = zip(table["exchange"].tolist(), table["symbol"].tolist(), strict=True)
+        row_of = {key: row for row, key in enumerate(keys)}
+        rows = np.array([row_of.get(market, -1) for market in markets], dtype=np.int64)
+        (there,) = (rows >= 0).nonzero()
+        rows = rows[there]
+        for column, field in filled.items():
+            values = table[column].to_numpy()[rows]
+            is_known = ~pd.isna(values)
+            columns[field][there[is_known]] = values[is_known]
+        if "simulated" in table:
+            columns["simulated"][there] |= table["simulated"].to_numpy(dtype=bool)[rows]
+    return columns
+
+
+def inputs_of_one(inputs: DerivativeInputs) -> Columns:
+    """Return one market's inputs as columns with a single element."""
+    return _columns([inputs])
+
+
+def derivative_features(inputs: Columns, window: Window) -> Columns:
+    """Return the columns of `Features` that follow from derivatives, with ages and the z-score that may be used.
+
+    Raises LookAheadError where a value closed after the window's end.
+    """
+    ages = {f"{name}_age_seconds": _ages(inputs, name, window) for name in _CLOSED_AT}
+    is_usable = (ages["oi_age_seconds"] <= OLDEST_OI_SECONDS) & (inputs["oi_status"] != NEUTRAL)
+    return {
+        **{name: inputs[name] for name in _AS_THEY_ARE},
+        "oi_z": np.where(is_usable, inputs["oi_z_score"], np.nan),
+        **ages,
+    }
+
+
+def _columns(inputs: Sequence[DerivativeInputs]) -> Columns:
+    """Turn objects into columns: texts as objects, truths as bool, numbers as float64 with NaN for what is unknown."""
+    kinds: dict[Any, Any] = {"str": object, "bool": np.bool_}
+    return {
+        field.name: np.array([getattr(one, field.name) for one in inputs], dtype=kinds.get(field.type, np.float64))
+        for field in fields(DerivativeInputs)
+    }
+
+
+def _ages(inputs: Columns, name: str, window: Window) -> Any:
+    """Return the seconds from the closing of the newest bar behind a value to the window's end."""
+    ages = (window.end_ms - inputs[f"{name}_closed_at_ms"]) / 1000
+    (late,) = (ages < 0).nonzero()
+    if len(late):
+        whose = inputs["display_symbol"][late[0]] or "a market"
+        raise LookAheadError(f"{name} of {whose} closed {-ages[late[0]]:.0f} s after the end of window {window.key}")
+    return ages

@@ -1,0 +1,41 @@
+"""Whether the candles of a window reach to it, and which moment they do reach to."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from quant_assets.common.windows import FIRST_WINDOW, Window
+from quant_assets.signals.features.bars import HTF
+from quant_assets.signals.features.candle_features import OLDEST_MS
+from quant_assets.signals.features.model import STALE_CANDLES
+
+
+class StaleCandles(NamedTuple):
+    """What to say of candles that do not reach to a window, and a moment (ISO 8601) that they do reach to, or ""."""
+
+    message: str
+    as_of: str
+
+
+def stale_candles(features: pd.DataFrame, window: Window) -> StaleCandles | None:
+    """Return what to say where no market of a features table can be judged since candles are stale; None else."""
+    unusable = features["unusable"]
+    if not (unusable == STALE_CANDLES).any() or (unusable == "").any():
+        return None
+    message = f"no candle is as new as the window {window.key}"
+    newest = _newest_close(features[unusable == STALE_CANDLES])
+    if newest is None:
+        return StaleCandles(message, "")
+    as_of = f"{newest:%Y-%m-%dT%H:%M:%SZ}" if Window.last_complete(newest) >= Window.of_key(FIRST_WINDOW) else ""
+    return StaleCandles(f"{message}: the newest bar closed at {newest:%Y-%m-%d %H:%M} UTC", as_of)
+
+
+def _newest_close(stale: pd.DataFrame) -> datetime | None:
+    """Return the newest close of a 15m bar, of a market whose 4h bars reach to it where there is one."""
+    closed_ms: pd.Series[Any] = stale["ltf_closed_at_ms"]
+    is_reached = stale["htf_closed_at_ms"] >= closed_ms - OLDEST_MS[HTF]
+    newest_ms = closed_ms[is_reached].max() if is_reached.any() else closed_ms.max()
+    return None if pd.isna(newest_ms) else datetime.fromtimestamp(newest_ms / 1000, UTC)

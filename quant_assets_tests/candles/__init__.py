@@ -1,0 +1,1 @@
+"""Tests of the candle folder and its tables."""

@@ -1,0 +1,43 @@
+"""Real candle files, as a scanner left them. The sample data are no part of the project; without them this skips."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import orjson
+import pytest
+
+from quant_assets.candles import CandleTables, read_candles
+from quant_assets_tests.speed import best_cpu_seconds
+
+FOLDER = Path(__file__).parents[3] / "shared" / "market_data" / "candles"
+
+pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="the sample market data are not here")
+
+
+@pytest.fixture(scope="module")
+def tables() -> CandleTables:
+    return read_candles(FOLDER)
+
+
+def test_all_real_files_are_read_but_the_two_that_were_cut_off(tables: CandleTables) -> None:
+    assert len(tables.files) == 635
+    skipped = tables.files[tables.files["status"] != "read"]
+    assert skipped["file"].tolist() == ["KUCOIN_CAKEUSDTM_15m.json", "KUCOIN_CAKEUSDTM_4h.json"]
+    assert set(skipped["reason"]) == {"cut off: unexpected end of data at byte 20480"}
+
+
+def test_no_real_bar_is_left_out(tables: CandleTables) -> None:
+    assert tables.files["dropped"].sum() == 0
+    assert tables.files["bars"].sum() == len(tables.bars) == 351_628
+
+
+def test_real_files_that_have_not_changed_are_not_read_again(tables: CandleTables) -> None:
+    assert read_candles(FOLDER, tables) is tables
+
+
+@pytest.mark.speed
+def test_reading_takes_little_more_than_their_json_alone() -> None:
+    contents = [path.read_bytes() for path in FOLDER.glob("*.json") if "CAKE" not in path.name]
+    bare = best_cpu_seconds(lambda: [orjson.loads(content) for content in contents])
+    assert best_cpu_seconds(lambda: read_candles(FOLDER)) < 2.5 * bare  # at most twice; the rest is for a busy machine

@@ -1,0 +1,209 @@
+"""What the command line says where something is missing or old: the cause, what it means, what to do."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import time
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import orjson
+import pandas as pd
+import pytest
+
+from quant_assets.common.windows import LENGTH, Window
+from quant_assets.derivatives.store import DerivativesStore, Fetched
+from quant_assets.feed import feed_problems
+from quant_assets.storage.lake import Lake
+from quant_assets_tests.cli.test_cli import run
+from quant_assets_tests.faults.gate import Gate
+from quant_assets_tests.providers.coinalyze.scripted import Canned
+from quant_assets_tests.world import World
+
+
+def test_a_selections_account_counts_its_own_markets(world: World, tmp_path: Path) -> None:
+    world.scan("cli_selection")
+    done = run("scan", str(world.candles), "--symbol", "BTC", env=world.environment("cli_selection"), cwd=tmp_path)
+    line = next(line for line in done.stdout.splitlines() if line.startswith("open interest: "))
+    counts = [int(count) for count in re.findall(r"\d+", line)]
+    assert len(counts) == 6
+    assert sum(counts[:3]) == sum(counts[3:]) > 0
+
+
+def test_an_environment_file_that_is_no_text_is_exit_2(world: World, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"COINALYZE_API_KEY=\xff\xfe")
+    done = run("scan", str(world.candles), env=world.environment("cli_env"), cwd=tmp_path)
+    assert done.returncode == 2
+    assert ".env" in done.stderr
+
+
+def test_an_environment_file_that_no_environment_holds_is_exit_2_and_unshown(world: World, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"COINALYZE_API_KEY=secret\0word\n")
+    done = run("scan", str(world.candles), env=world.environment("cli_env", key=None), cwd=tmp_path)
+    assert done.returncode == 2
+    assert ".env holds a letter" in done.stderr
+    assert "secret" not in done.stderr
+
+
+@pytest.mark.parametrize("closed", [">&- 2>&-", "2>&-", "2>/dev/full", "<&- >&- 2>&-"])
+def test_streams_that_take_nothing_cost_no_feed(world: World, tmp_path: Path, closed: str) -> None:
+    name = f"cli_closed_{closed.encode().hex()}"
+    moment = world.window.end.isoformat()
+    command = [sys.executable, "-m", "quant_assets", "scan", str(world.candles), "--as-of", moment]
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$@" --json {closed}', "sh", *command],
+        env=world.environment(name),
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0
+    assert feed_problems((world.folder / name / "master_feed.json").read_bytes()) == []
+    assert done.stdout == b"" or orjson.loads(done.stdout)["markets"] > 0
+
+
+def test_without_a_key_and_with_no_stderr_json_is_all_that_is_on_stdout(world: World, tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$0" -m quant_assets plan "$1" --json 2>&-', sys.executable, str(world.candles)],
+        env=world.environment("cli_bare", key=None),
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0
+    assert orjson.loads(done.stdout)["calls_due"] == 0
+
+
+def test_a_provider_out_of_reach_is_named_with_what_it_means(world: World, tmp_path: Path) -> None:
+    environment = {**world.environment("cli_unreachable"), "COINALYZE_BASE_URL": "http://127.0.0.1:9/v1"}
+    done = run("resolve", "BTCUSDT", "BINANCE", env=environment, cwd=tmp_path)
+    assert "of http://127.0.0.1:9/v1 failed" in done.stderr
+    assert "there is none yet, so every market is neutral" in done.stderr
+
+
+def test_plan_without_a_key_says_what_it_means(world: World, tmp_path: Path) -> None:
+    done = run("plan", str(world.candles), env=world.environment("cli_bare", key=None), cwd=tmp_path)
+    assert done.returncode == 0
+    assert "no API key: set COINALYZE_API_KEY" in done.stderr
+
+
+def test_what_a_market_list_cost_in_vain_is_told(world: World, tmp_path: Path) -> None:
+    with Gate(world.emulator, lambda *_: Canned(429, b"{}", {"Retry-After": "9"})) as gate:
+        environment = {**world.environment("cli_limited"), "COINALYZE_BASE_URL": gate.url}
+        done = run("scan", str(world.candles), "--max-wait", "0", "--json", env=environment, cwd=tmp_path)
+    api = orjson.loads(done.stdout)["api"]
+    assert "too many calls (429)" in done.stderr
+    assert api["rate_limited"] == api["requests"] == len(gate.asked) > 0
+    assert api["waited_seconds"] > 0
+
+
+def test_resolve_and_plan_pass_over_what_came_back_empty_twice(world: World, tmp_path: Path) -> None:
+    """As a refresh does: what they say serves a market, and is to be paid for, is what is asked for."""
+    environment = world.environment("cli_empty")
+    world.scan("cli_empty")
+    with closing(DerivativesStore(world.settings("cli_empty").store_dir / "derivatives.sqlite")) as store:
+        nothing = Fetched("open_interest", ("BTCUSDT_PERP.A",), {}, 0, 2**40, round(time.time() * 1000), simulated=True)
+        store.add(nothing)
+        store.add(nothing)
+    done = run("resolve", "BTCUSDT", "BINANCE", "--json", env=environment, cwd=tmp_path)
+    row = orjson.loads(done.stdout)
+    assert (row["status"], row["funding_rate_symbol"]) == ("aggregated", "BTCUSDT_PERP.A")
+    assert row["open_interest_symbol"] not in {"", "BTCUSDT_PERP.A"}
+    assert "open interest of BTCUSDT_PERP.A came back empty" in row["reason"]
+    world.scan("cli_empty", window=Window.last_complete(datetime.now(UTC)))
+    accepted = len(world.emulator.accounting.accepted)
+    told = orjson.loads(run("plan", str(world.candles), "--json", env=environment, cwd=tmp_path).stdout)
+    feed = world.scan("cli_empty", window=Window.last_complete(datetime.now(UTC))).feed
+    assert len(world.emulator.accounting.accepted) == accepted
+    assert told["calls_due"] == 0
+    assert told["resolution"] == feed["stats"]["resolution"]
+
+
+def test_what_is_missing_is_told_where_it_leaves_nothing_to_show(world: World, tmp_path: Path) -> None:
+    environment = world.environment("cli_bare", key=None)
+    done = run("resolve", "BTCUSDT", "BINANCE", env=environment, cwd=tmp_path)
+    assert "no API key: set COINALYZE_API_KEY" in done.stderr
+    drawing = tmp_path / "ages.html"
+    done = run("plan", str(world.candles), "--plot", str(drawing), env=environment, cwd=tmp_path)
+    assert done.returncode == 0
+    assert "nothing to simulate or to draw" in done.stderr
+    assert not drawing.exists()
+
+
+def test_an_older_window_that_is_not_published_says_where_it_shows(world: World, tmp_path: Path) -> None:
+    world.scan("cli_older")
+    older = Window(world.window.end - LENGTH)
+    done = run(
+        *("scan", str(world.candles), "--as-of", older.end.isoformat(), "--max-wait", "0"),
+        env=world.environment("cli_older"),
+        cwd=tmp_path,
+    )
+    assert f"`serve` has it under {older.key}, and --output writes it to a file" in done.stderr
+
+
+def test_a_terminal_of_few_letters_costs_no_scan(world: World, tmp_path: Path) -> None:
+    environment = {**world.environment("cli"), "PYTHONIOENCODING": "ascii"}
+    done = run("scan", str(world.candles), "--symbol", "BTC", env=environment, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "feed: " in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        *(("dagster.yaml", text) for text in (b"a: [b", b"nonsense: 1", b"\xff\xfe", b"- 1")),
+        ("storage/history/runs.db", b"no database" * 1000),
+    ],
+)
+def test_an_instance_that_cannot_be_opened_is_exit_2_and_named(
+    world: World, tmp_path: Path, file: str, content: bytes
+) -> None:
+    environment = world.environment("cli_instance")
+    home = world.folder / "cli_instance" / "dagster"
+    assert run("resolve", "BTCUSDT", "BINANCE", env=environment, cwd=tmp_path).returncode == 0
+    shutil.rmtree(world.settings("cli_instance").lake_dir)  # so that the market list is due
+    before = next(home.rglob(Path(file).name))
+    kept = before.read_bytes()
+    before.write_bytes(content)
+    done = run("resolve", "BTCUSDT", "BINANCE", env=environment, cwd=tmp_path)
+    assert done.returncode == 2
+    assert str(home) in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    before.write_bytes(kept)
+
+
+@pytest.mark.parametrize(
+    ("table", "column"),
+    [
+        ("candle_files", "simulated"),
+        ("candle_files", "inode"),
+        ("candles", "volume"),
+        ("coinalyze_markets", "provider"),
+    ],
+)
+def test_tables_of_another_version_are_made_anew_and_cost_no_scan(
+    world: World, tmp_path: Path, table: str, column: str
+) -> None:
+    world.scan("cli_version")
+    path = Lake(world.settings("cli_version").lake_dir).path([table])
+    pd.read_parquet(path).drop(columns=column).to_parquet(path)
+    done = run("scan", str(world.candles), "--json", env=world.environment("cli_version"), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert column in pd.read_parquet(path)
+
+
+def test_a_symbol_is_found_as_its_exchange_writes_it_and_as_people_do(world: World, tmp_path: Path) -> None:
+    environment = world.environment("cli_found")
+    done = run("scan", str(world.candles), "--symbol", "btcusdt", env=environment, cwd=tmp_path)
+    feed = orjson.loads((world.folder / "cli_found" / "selection.json").read_bytes())
+    found = {(signal["exchange"], signal["symbol"]) for signal in feed["signals"]}
+    assert done.returncode == 0
+    assert found >= {("BINANCE", "BTCUSDT"), ("KUCOIN", "XBTUSDTM")}
+    assert all(signal["display_symbol"] == "BTCUSDT" for signal in feed["signals"])
+    assert {s["oi_metadata"]["status"] for s in feed["signals"] if s["oi_metadata"]["value"] is None} == set()

@@ -1,0 +1,125 @@
+"""What the command line does before any command: its version, completion, and the ports that servers are given."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from quant_assets_tests.cli.test_cli import run
+from quant_assets_tests.defs.live import BIN, ROOT
+from quant_assets_tests.servers import running
+from quant_assets_tests.world import World
+
+HEAVY = ("pandas", "numpy", "dagster", "starlette", "uvicorn", "plotly", "requests")
+COMPLETION = {"_QUANT_ASSETS_COMPLETE": "complete_bash", "COMP_CWORD": "1"}
+
+
+def started(arguments: list[str], **variables: str) -> tuple[str, set[str]]:
+    """Run the installed program; return its stdout and the packages that it imported."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", str(BIN / "quant-assets"), *arguments],
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    modules = re.findall(r"^import time:.*\| +([\w.]+)$", done.stderr, re.MULTILINE)
+    assert "quant_assets" in modules
+    return done.stdout, {module.split(".")[0] for module in modules}
+
+
+def test_the_version_is_that_of_the_package_and_loads_nothing_heavy() -> None:
+    told, imported = started(["--version"])
+    assert told == f"quant-assets {version('quant-assets')}\n"
+    assert imported.isdisjoint(HEAVY)
+
+
+def test_completion_knows_the_commands_and_loads_nothing_heavy() -> None:
+    told, imported = started([], **COMPLETION, COMP_WORDS="quant-assets s")
+    assert told.split() == ["scan", "serve"]
+    assert imported.isdisjoint(HEAVY)
+
+
+def test_completion_knows_the_options_of_a_command() -> None:
+    told, _ = started([], **{**COMPLETION, "COMP_CWORD": "2"}, COMP_WORDS="quant-assets scan --ma")
+    assert told.split() == ["--max-wait"]
+
+
+@pytest.mark.parametrize("width", ["60", "80", "120"])
+def test_help_names_every_command_in_a_terminal_of_any_width(width: str) -> None:
+    done = subprocess.run(
+        [str(BIN / "quant-assets"), "--help"],
+        env={**os.environ, "COLUMNS": width},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    commands = set(re.findall(r"^│ ([a-z]+) ", done.stdout, re.MULTILINE))
+    assert commands == {"scan", "replay", "demo", "plan", "resolve", "emulator", "serve"}
+    assert max(map(len, done.stdout.splitlines())) <= int(width)
+    assert len(done.stdout.splitlines()) <= 48
+
+
+def made(target: str, port: int, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run a target of the Makefile on a port; `make` is not to set up the environment that this runs in."""
+    return subprocess.run(
+        ["make", "--old-file=setup", target, f"BIN={BIN}", f"PORT={port}"],
+        cwd=ROOT,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("target", ["serve", "ui"])
+def test_make_says_in_its_own_words_how_to_choose_another_port(world: World, target: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = made(target, port, world.environment("cli_port"))
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("make: ")]
+    advice = f"choose another: make {target} PORT={port + 1}"
+    assert lines == [f"port {port} on 127.0.0.1 cannot be used: Address already in use; {advice}"]
+    assert "Error 2" in done.stderr
+
+
+def test_the_command_says_port_where_no_makefile_started_it(world: World, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = run("serve", "--port", port, env=world.environment("cli_port"), cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.endswith("choose another with --port\n")
+
+
+@pytest.mark.parametrize(("target", "port"), [("serve", "--port 3000"), ("ui", "--port 3001")])
+def test_each_server_of_the_makefile_has_a_port_of_its_own(target: str, port: str) -> None:
+    done = subprocess.run(
+        ["make", "--dry-run", "--old-file=setup", target],
+        cwd=ROOT,
+        env={**os.environ, "PORT": "1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert port in done.stdout
+
+
+def test_serve_says_where_the_demos_feed_is(world: World, tmp_path: Path) -> None:
+    demo = world.folder / "cli_only_demo" / "demo"
+    demo.mkdir(parents=True)
+    (demo / "master_feed.json").write_bytes(world.scan("cli_start").feed_path.read_bytes())
+    with running("serve", world.environment("cli_only_demo"), tmp_path) as (program, line):
+        assert line.startswith("dashboard: ")
+        program.terminate()
+        assert f"but one of the demo: QUANT_DATA_DIR={demo} shows it" in program.communicate(timeout=60)[1]

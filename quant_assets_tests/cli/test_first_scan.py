@@ -1,0 +1,107 @@
+"""A first scan whose candles are all stale publishes nothing, and says which command scans what there is."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import orjson
+import pytest
+
+from quant_assets.common.windows import LENGTH, Window
+from quant_assets.definitions import build_definitions
+from quant_assets.orchestration.instance import open_instance
+from quant_assets_tests.cli.test_cli import run
+from quant_assets_tests.world import World, environment
+
+NEWEST_MS = 1_768_843_800_000  # 2026-01-19 17:30, when the newest bar opens
+
+
+def stale_folder(folder: Path, newest_ms: int = NEWEST_MS) -> Path:
+    """Write a market whose candles end on another day, and one with too few bars."""
+    folder.mkdir()
+    for market, count in (("BINANCE_BTCUSDT", 300), ("MEXC_SSVUSDT", 20)):
+        for timeframe, seconds in (("15m", 900), ("4h", 14_400)):
+            last = newest_ms // (seconds * 1000) * seconds * 1000
+            rows = [
+                {"time": last - age * seconds * 1000, "open": 1, "high": 2, "low": 1, "close": 1.5, "volume": 1}
+                for age in reversed(range(count))
+            ]
+            (folder / f"{market}_{timeframe}.json").write_bytes(orjson.dumps(rows))
+    return folder
+
+
+def test_stale_first_scan_is_exit_2_and_the_command_that_it_names_works(world: World, tmp_path: Path) -> None:
+    candles = stale_folder(tmp_path / "old candles")
+    variables = world.environment("first_stale")
+    calls = world.emulator.accounting.calls
+    done = run("scan", str(candles), env=variables, cwd=tmp_path)
+    assert done.returncode == 2
+    (line,) = done.stderr.strip().splitlines()
+    assert "the newest bar closed at 2026-01-19 17:45 UTC; nothing was published" in line
+    assert not (world.folder / "first_stale" / "master_feed.json").exists()
+    assert world.emulator.accounting.calls == calls
+    words = shlex.split(line[line.index("scan ") :].removesuffix(" scans what there is"))
+    assert words == ["scan", str(candles), "--as-of", "2026-01-19T17:45:00Z"]
+    done = run(*words, "--max-wait", "0", env=variables, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    feed = orjson.loads((world.folder / "first_stale" / "master_feed.json").read_bytes())
+    assert feed["window"] == "2026-01-19-17:30"
+    assert "stale_candles" not in {signal["details"]["reason"] for signal in feed["signals"]}
+
+
+def test_later_scan_of_stale_candles_withdraws_the_setups(world: World, tmp_path: Path) -> None:
+    """Where there is a feed already, its setups must not stand for a window that no candle reaches to."""
+    candles = stale_folder(tmp_path / "candles")
+    variables = world.environment("later_stale")
+    run("scan", str(candles), "--max-wait", "0", "--as-of", "2026-01-19T17:45:00Z", env=variables, cwd=tmp_path)
+    done = run("scan", str(candles), "--max-wait", "0", env=variables, cwd=tmp_path)
+    assert done.returncode == 0
+    assert "scan with --as-of 2026-01-19T17:45:00Z" in done.stderr
+    feed = orjson.loads((world.folder / "later_stale" / "master_feed.json").read_bytes())
+    assert feed["stats"]["actions"] == {"LONG": 0, "SHORT": 0, "WAIT": 6}
+
+
+def test_candles_of_before_the_first_window_get_no_advice(world: World, tmp_path: Path) -> None:
+    candles = stale_folder(tmp_path / "candles", NEWEST_MS - 400 * 86_400_000)
+    done = run("scan", str(candles), env=world.environment("first_ancient"), cwd=tmp_path)
+    assert done.returncode == 2
+    assert "nothing was published" in done.stderr
+    assert "--as-of" not in done.stderr
+
+
+def test_stale_first_run_under_dagster_fails_and_publishes_nothing(world: World, tmp_path: Path) -> None:
+    settings = world.settings("first_dagster", candles_dir=stale_folder(tmp_path / "candles"))
+    with environment(DAGSTER_HOME=str(settings.data_dir / "dagster")), open_instance(settings) as instance:
+        result = (
+            build_definitions(settings)
+            .resolve_job_def("analyse")
+            .execute_in_process(instance=instance, partition_key=world.window.key, raise_on_error=False)
+        )
+    (failure,) = [event for event in result.all_events if event.is_step_failure]
+    told = failure.step_failure_data.user_failure_data
+    assert told is not None
+    assert (failure.step_key, told.metadata["as_of"].value) == ("master_feed", "2026-01-19T17:45:00Z")
+    assert not settings.feed_path.exists()
+    assert not list((settings.lake_dir / "master_feed").glob("*"))
+
+
+@pytest.mark.parametrize("missing", ["feed", "nothing"])
+def test_older_candles_leave_the_feed_of_their_window_as_it_is(world: World, tmp_path: Path, missing: str) -> None:
+    name = f"older_candles_{missing}"
+    candles = stale_folder(tmp_path / "newer")
+    older = stale_folder(tmp_path / "older", NEWEST_MS - 900_000)
+    window = Window.of_key("2026-01-19-17:30")
+    variables = world.environment(name)
+    moment = ("--as-of", "2026-01-19T17:45:00Z", "--max-wait", "0")
+    run("scan", str(candles), *moment, env=variables, cwd=tmp_path)
+    path = world.folder / name / "master_feed.json"
+    before = path.read_bytes()
+    if missing == "feed":
+        path.unlink()
+    done = run("scan", str(older), *moment, env=variables, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert f"the feed of the window {window.key} was made from newer candles than these" in done.stderr
+    assert path.read_bytes() == before
+    run("scan", str(older), "--as-of", "2026-01-19T18:00:00Z", "--max-wait", "0", env=variables, cwd=tmp_path)
+    assert orjson.loads(path.read_bytes())["window"] == Window(window.end + LENGTH).key

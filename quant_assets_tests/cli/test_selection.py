@@ -1,0 +1,98 @@
+"""`scan --exchange` and `--symbol`: what matches no candle file is refused before anything is scanned or fetched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import orjson
+import pytest
+import typer
+
+from quant_assets.cli.arguments import read_selection
+from quant_assets.common.settings import Settings
+from quant_assets_tests.cli.test_cli import run
+from quant_assets_tests.world import World
+
+
+@pytest.fixture(scope="module")
+def named_candles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of files whose names alone matter."""
+    folder = tmp_path_factory.mktemp("named")
+    for market in ("BINANCE_BTCUSDT", "BINANCE_ETHUSDT", "Bybit_SOLUSDT", "KUCOIN_XBTUSDM", "OKX_CAF\u00c9USDT"):
+        for timeframe in ("15m", "4h"):
+            (folder / f"{market}_{timeframe}.json").write_text("[]")
+    (folder / "MEXC_PEPEUSDT_1d.json").write_text("[]")
+    (folder / "KUCOIN_A\x1b[31mUSDTM_15m.json").write_text("[]")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("exchange", "symbol", "says"),
+    [
+        ("Bynance", "", "no candle file matches --exchange 'Bynance'; near: BINANCE; exchanges: BINANCE, Bybit,"),
+        ("zzz", "", "--exchange 'zzz'; exchanges: BINANCE, Bybit, KUCOIN, OKX"),
+        ("", "ethustd", "--symbol 'ethustd'; near: ETHUSDT"),
+        ("", "PEPE", "--symbol 'PEPE'; exchanges: "),
+        ("bybit", "ETHUSDT", "--exchange 'bybit' and --symbol 'ETHUSDT'; exchanges: "),
+        ("bybit", "SOLUSDX", "--exchange 'bybit' and --symbol 'SOLUSDX'; near: SOLUSDT; exchanges: "),
+        ("", "A\x1b[30mUSDTM", "near: A\ufffd[31mUSDTM"),
+        ("mexc", "", "--exchange 'mexc'"),
+    ],
+    ids=["near", "none near", "near symbol", "unused", "not together", "near on it", "escaped", "unused exchange"],
+)
+def test_a_selection_that_matches_no_candle_file_is_refused_with_near_names(
+    named_candles: Path, capsys: pytest.CaptureFixture[str], exchange: str, symbol: str, says: str
+) -> None:
+    with pytest.raises(typer.Exit) as ended:
+        read_selection(named_candles, Settings(), exchange, symbol)
+    assert ended.value.exit_code == 2
+    told = capsys.readouterr().err
+    assert says in told
+    assert "\x1b" not in told
+    assert len(told.splitlines()) == 1
+
+
+def test_at_most_five_near_names_are_given(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for letter in "ABCDEFG":
+        (tmp_path / f"X_COIN{letter}USDT_15m.json").write_text("[]")
+    with pytest.raises(typer.Exit):
+        read_selection(tmp_path, Settings(), "", "COINZUSDT")
+    near = capsys.readouterr().err.partition("near: ")[2].partition(";")[0]
+    assert len(near.split(", ")) == 5
+
+
+@pytest.mark.parametrize(
+    ("exchange", "symbol"),
+    [
+        ("", ""),
+        ("binance", ""),
+        ("BYBIT", "usdt"),
+        ("", "xbtusd"),
+        ("kucoin", "BTCUSD"),  # as people write it where the list has a perpetual of BTC
+        ("okx", "cafe\u0301"),
+    ],
+)
+def test_a_selection_matches_names_as_the_feed_is_selected(named_candles: Path, exchange: str, symbol: str) -> None:
+    read_selection(named_candles, Settings(), exchange, symbol)
+
+
+def test_a_selection_that_matches_nothing_costs_no_scan_and_no_call(world: World, tmp_path: Path) -> None:
+    environment = {**world.environment(), "QUANT_DATA_DIR": str(tmp_path / "data")}
+    calls = world.emulator.accounting.calls
+    done = run("scan", str(world.candles), "--exchange", "Bynance", env=environment, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("no candle file matches --exchange 'Bynance'; near: BINANCE; ")
+    assert world.emulator.accounting.calls == calls
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_exchange_in_another_unicode_form_is_selected(world: World, tmp_path: Path) -> None:
+    candles = tmp_path / "candles"
+    candles.mkdir()
+    for timeframe in ("15m", "4h"):
+        source = next(world.candles.glob(f"BINANCE_*_{timeframe}.json"))
+        (candles / f"CAF\u00c9_BTCUSDT_{timeframe}.json").write_bytes(source.read_bytes())
+    environment = {**world.environment(key=None), "QUANT_DATA_DIR": str(tmp_path / "data")}
+    done = run("scan", str(candles), "--exchange", "cafe\u0301", "--json", env=environment, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert orjson.loads(done.stdout)["markets"] == 1

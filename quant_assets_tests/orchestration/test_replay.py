@@ -1,0 +1,128 @@
+"""`quant-assets replay`: a range of windows again, from the command line, through a real Dagster instance."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import dagster as dg
+import orjson
+import pytest
+
+from quant_assets.common.windows import LENGTH, Window
+from quant_assets.definitions import build_definitions
+from quant_assets.orchestration.replay import WINDOWS_PER_RUN, run_replay, windows_between
+from quant_assets.storage.lake import Lake
+from quant_assets_tests.cli.test_cli import run
+from quant_assets_tests.world import World, environment
+
+WINDOWS = 18
+
+
+@pytest.fixture(scope="module")
+def first(world: World) -> Window:
+    return Window(world.window.end - WINDOWS * LENGTH)
+
+
+@pytest.fixture(scope="module")
+def last(world: World) -> Window:
+    return Window(world.window.end - LENGTH)
+
+
+@pytest.fixture(scope="module")
+def replayed(
+    world: World, first: Window, last: Window, tmp_path_factory: pytest.TempPathFactory
+) -> subprocess.CompletedProcess[str]:
+    """A data folder with one scan, and then a replay of the 18 windows before it."""
+    world.scan("replay")
+    (world.folder / "replay" / "before.json").write_bytes((world.folder / "replay" / "master_feed.json").read_bytes())
+    calls = world.emulator.accounting.calls
+    arguments = ("replay", "--from", first.end.isoformat(), "--to", last.end.isoformat(), "--json")
+    done = run(*arguments, env=world.environment("replay"), cwd=tmp_path_factory.mktemp("replay"))
+    assert world.emulator.accounting.calls == calls, "a replay spent calls"
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def test_json_is_a_summary_on_stdout_and_nothing_else(
+    replayed: subprocess.CompletedProcess[str], first: Window, last: Window
+) -> None:
+    summary = orjson.loads(replayed.stdout)
+    assert (summary["from"], summary["to"], summary["windows"]) == (first.key, last.key, WINDOWS)
+    assert summary["api"] == {"calls": 0}
+    assert sum(summary["actions"].values()) == WINDOWS * summary["markets"] * 3
+    assert not summary["published"]
+
+
+@pytest.mark.usefixtures("replayed")
+def test_every_window_of_the_range_has_features_signals_and_a_feed(world: World, first: Window, last: Window) -> None:
+    lake = Lake(world.folder / "replay" / "lake")
+    for window in windows_between(first, last):
+        document = lake.read_document(["master_feed"], window.key)
+        assert document is not None, window.key
+        assert orjson.loads(document)["window"] == window.key
+        assert lake.path(["features"], window.key).exists()
+        assert lake.path(["signals", "legacy"], window.key).exists()
+
+
+@pytest.mark.usefixtures("replayed")
+def test_windows_are_replayed_oldest_first_in_runs_of_the_backfill_policy(
+    world: World, first: Window, last: Window
+) -> None:
+    with environment(DAGSTER_HOME=str(world.folder / "replay" / "dagster")), dg.DagsterInstance.get() as instance:
+        records = instance.fetch_materializations(dg.AssetKey("features"), limit=100).records
+        once = [
+            len(instance.fetch_materializations(dg.AssetKey(n), limit=9).records) for n in ("candles", "symbol_map")
+        ]
+    runs: dict[str, list[str]] = {}
+    for record in reversed(records[:WINDOWS]):
+        runs.setdefault(record.run_id, []).append(str(record.partition_key))
+    keys = [window.key for window in windows_between(first, last)]
+    assert [sorted(windows) for windows in runs.values()] == [keys[:WINDOWS_PER_RUN], keys[WINDOWS_PER_RUN:]]
+    assert once == [2, 2]  # by the scan, and once by the replay
+
+
+@pytest.mark.usefixtures("replayed")
+def test_the_master_feed_is_never_replaced_by_an_older_window(world: World) -> None:
+    folder = world.folder / "replay"
+    assert (folder / "master_feed.json").read_bytes() == (folder / "before.json").read_bytes()
+
+
+@pytest.mark.usefixtures("replayed")
+def test_a_replay_tells_a_person_how_far_it_is(world: World, first: Window) -> None:
+    told: list[tuple[str, int, int]] = []
+    second = Window(first.end + LENGTH)
+    with environment(DAGSTER_HOME=str(world.folder / "replay" / "dagster")):
+        settings = world.settings("replay")
+        run_replay(
+            settings,
+            build_definitions(settings),
+            world.candles,
+            [first, second],
+            lambda stage, done, total, note="": told.append((stage, done, total)),
+        )
+    assert [entry for entry in told if entry[0] == "windows replayed"] == [
+        ("windows replayed", 0, 2),
+        ("windows replayed", 2, 2),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--from", "yesterday", "--to", "2026-01-19T17:00:00Z"), "--from: 'yesterday'"),
+        (("--from", "2026-01-19T17:00:00Z", "--to", ""), "--to"),
+        (("--from", "2026-01-19T17:00:00Z", "--to", "2035-01-01T00:00:00Z"), "--to 2035-01-01T00:00:00Z lies in the"),
+        (("--from", "2026-01-19T17:00:00Z", "--to", "2026-01-19T16:00:00Z"), "swap them"),
+        (("--from", "2026-01-19T17:00:00Z", "--to", "2026-01-19T18:00:00Z", "no/such/folder"), "no/such/folder"),
+    ],
+    ids=["no moment", "empty", "future", "swapped", "no folder"],
+)
+def test_wrong_input_is_exit_2_and_one_line(
+    world: World, tmp_path: Path, arguments: tuple[str, ...], says: str
+) -> None:
+    done = run("replay", *arguments, env=world.environment("replay_wrong"), cwd=tmp_path)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stdout == ""

@@ -1,0 +1,52 @@
+"""A client whose waiting takes no time: its clock moves when it sleeps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from quant_assets.providers.coinalyze.budget import CallBudget
+from quant_assets.providers.coinalyze.client import CoinalyzeClient
+
+KEY = "k-5up3r-s3cret-0f-the-t3sts"
+
+
+class VirtualClock:
+    """Epoch seconds that pass only by sleeping."""
+
+    def __init__(self, start: float = 1_768_842_300.0) -> None:
+        self.now = start
+        self.slept: list[float] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+@pytest.fixture
+def clock() -> VirtualClock:
+    return VirtualClock()
+
+
+@pytest.fixture
+def make_client(tmp_path: Path, clock: VirtualClock) -> Iterator[Callable[..., CoinalyzeClient]]:
+    clients: list[CoinalyzeClient] = []
+
+    def make(url: str, *, key: str | None = KEY, calls_per_minute: int = 40, **options: object) -> CoinalyzeClient:
+        budget = CallBudget(tmp_path / "budget.sqlite", calls_per_minute, clock=clock, sleep=clock.sleep)
+        secret = None if key is None else SecretStr(key)
+        client = CoinalyzeClient(secret, url, budget, clock=clock, sleep=clock.sleep, **options)  # type: ignore[arg-type]
+        clients.append(client)
+        return client
+
+    yield make
+    for client in clients:
+        with closing(client):
+            pass

@@ -1,0 +1,236 @@
+"""The call budget: never more than the limit in any minute, whoever shares it, whatever the clock does."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sqlite3
+import time
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+from pyrate_limiter import SQLiteBucket
+
+from quant_assets.providers.coinalyze.budget import CallBudget
+from quant_assets.providers.coinalyze.errors import OutOfTime
+from quant_assets_tests.providers.coinalyze.conftest import VirtualClock
+
+
+def budget_at(tmp_path: Path, clock: VirtualClock, calls_per_minute: int = 40) -> CallBudget:
+    return CallBudget(tmp_path / "budget.sqlite", calls_per_minute, clock=clock, sleep=clock.sleep)
+
+
+def test_a_full_burst_costs_no_time_and_the_next_call_waits_for_the_window(tmp_path: Path, clock: VirtualClock) -> None:
+    budget = budget_at(tmp_path, clock)
+    start = clock.now
+    budget.take(20)
+    budget.take(20)
+    assert clock.now == start
+    budget.take(20)
+    assert clock.now - start == pytest.approx(60, abs=0.01)
+    assert budget.waited_seconds == pytest.approx(60, abs=0.01)
+
+
+def test_no_sliding_minute_ever_holds_more_than_the_limit(tmp_path: Path, clock: VirtualClock) -> None:
+    budget = budget_at(tmp_path, clock, 50)
+    taken: list[tuple[float, int]] = []
+    for step in range(60):
+        calls = (7, 20, 1, 13)[step % 4]
+        budget.take(calls)
+        taken.append((clock.now, calls))
+        clock.now += (0.0, 0.4, 3.0)[step % 3]
+    for moment, _ in taken:
+        assert sum(calls for at, calls in taken if moment - 60 < at <= moment) <= 50
+
+
+def test_calls_count_from_their_answer_so_that_a_slow_way_there_causes_no_429(
+    tmp_path: Path, clock: VirtualClock
+) -> None:
+    budget = budget_at(tmp_path, clock, 20)
+    receipt = budget.take(20)
+    clock.now += 4.0
+    budget.settle(receipt)
+    answered = clock.now
+    budget.take(20)
+    assert clock.now - answered >= 60
+
+
+def _take_and_die(path: Path, calls: int, moment: float) -> None:
+    CallBudget(path, 20, clock=lambda: moment).take(calls)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_calls_of_a_process_that_was_killed_count_from_when_the_next_are_asked_for(
+    tmp_path: Path, clock: VirtualClock
+) -> None:
+    dying = multiprocessing.get_context("spawn").Process(
+        target=_take_and_die, args=(tmp_path / "budget.sqlite", 20, clock.now)
+    )
+    dying.start()
+    dying.join(timeout=60)
+    assert dying.exitcode == -signal.SIGKILL
+    clock.now += 59.0  # nobody knows when its request arrived; it may be a moment ago
+    asked = clock.now
+    budget_at(tmp_path, clock, 20).take(20)
+    assert clock.now - asked >= 60
+
+
+def test_room_counts_the_calls_that_come_free_within_the_time_given(tmp_path: Path, clock: VirtualClock) -> None:
+    budget = budget_at(tmp_path, clock)
+    budget.take(30)
+    assert budget.room(59.0) == 10
+    clock.now += 59.5
+    assert budget.room() == 10
+    assert budget.room(1.0) == 40
+
+
+def test_calls_that_were_not_sent_are_given_back(tmp_path: Path, clock: VirtualClock) -> None:
+    budget = budget_at(tmp_path, clock, 20)
+    start = clock.now
+    budget.give_back(budget.take(20))
+    budget.take(20)
+    assert clock.now == start
+    assert budget.spent() == 20
+
+
+def test_a_deadline_is_refused_at_once_instead_of_waited_for(tmp_path: Path, clock: VirtualClock) -> None:
+    budget = budget_at(tmp_path, clock, 20)
+    budget.take(20)
+    start = clock.now
+    with pytest.raises(OutOfTime):
+        budget.take(20, deadline=start + 30)
+    assert clock.now == start
+    with pytest.raises(OutOfTime):
+        budget.take(1, deadline=start)
+
+
+def test_a_pause_holds_for_everyone_who_shares_the_budget(tmp_path: Path, clock: VirtualClock) -> None:
+    mine, yours = budget_at(tmp_path, clock), budget_at(tmp_path, clock)
+    start = clock.now
+    mine.pause(12.5)
+    mine.pause(3)
+    yours.take(1)
+    assert clock.now - start == pytest.approx(12.5, abs=0.01)
+
+
+def test_two_clients_of_one_file_share_one_budget(tmp_path: Path, clock: VirtualClock) -> None:
+    mine, yours = budget_at(tmp_path, clock, 20), budget_at(tmp_path, clock, 20)
+    start = clock.now
+    mine.take(12)
+    yours.take(8)
+    assert clock.now == start
+    yours.take(1)
+    assert clock.now - start == pytest.approx(60, abs=0.01)
+
+
+@pytest.mark.parametrize("jump", [-3600.0, -5.0, 3600.0])
+def test_a_clock_that_jumps_locks_nobody_out_for_more_than_a_minute(
+    tmp_path: Path, clock: VirtualClock, jump: float
+) -> None:
+    budget = budget_at(tmp_path, clock, 20)
+    budget.take(20)
+    budget.pause(5)
+    clock.now += jump
+    start = clock.now
+    budget.take(20)
+    assert clock.now - start <= 60.1
+
+
+def test_a_pause_holds_after_the_machine_was_started_anew_in_another(tmp_path: Path, clock: VirtualClock) -> None:
+    budget_at(tmp_path, clock).pause(30)
+    clock.now -= 3600.0  # the clock of a machine begins with its start
+    budget, start = budget_at(tmp_path, clock), clock.now
+    budget.pause(12.5)
+    budget.take(1)
+    assert clock.now - start == pytest.approx(12.5, abs=0.01)
+
+
+def test_more_calls_than_the_limit_are_a_mistake(tmp_path: Path, clock: VirtualClock) -> None:
+    with pytest.raises(ValueError, match="never fit"):
+        budget_at(tmp_path, clock, 10).take(20)
+
+
+def _take_for_a_while(path: Path, calls_per_minute: int, moments: multiprocessing.Queue[float]) -> None:
+    budget = CallBudget(path, calls_per_minute)
+    deadline = time.monotonic() + 1.5
+    try:
+        while True:
+            budget.take(5, deadline=deadline)
+            moments.put(time.time())
+    except OutOfTime:
+        moments.put(-1.0)
+
+
+def taken_by_two(path: Path) -> int:
+    """Return how much two processes take out of a budget of 100 while the minute has not ended."""
+    context = multiprocessing.get_context("spawn")
+    moments: multiprocessing.Queue[float] = context.Queue()
+    workers = [context.Process(target=_take_for_a_while, args=(path, 100, moments)) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    taken, finished = 0, 0
+    while finished < 2:
+        if moments.get(timeout=30) < 0:
+            finished += 1
+        else:
+            taken += 5
+    for worker in workers:
+        worker.join(timeout=30)
+    return taken
+
+
+def test_two_processes_take_no_more_than_one_budget_together(tmp_path: Path) -> None:
+    assert taken_by_two(tmp_path / "budget.sqlite") == 100
+
+
+def test_two_that_find_a_damaged_file_at_once_share_the_one_that_is_made_anew(
+    tmp_path: Path, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second opens between the first's finding and its mending, or as soon as it may."""
+    (tmp_path / "budget.sqlite").write_bytes(b"no database" * 1000)
+    open_file, others = SQLiteBucket.init_from_file, []
+
+    def found_damaged_by_two(*arguments: Any, **options: Any) -> SQLiteBucket:
+        try:
+            return open_file(*arguments, **options)
+        except sqlite3.DatabaseError:
+            if not others:
+                others.append(Thread(target=lambda: budget_at(tmp_path, clock).take(20)))
+                others[0].start()
+                others[0].join(1.0)
+            raise
+
+    monkeypatch.setattr(SQLiteBucket, "init_from_file", found_damaged_by_two)
+    budget = budget_at(tmp_path, clock)
+    others[0].join(30)
+    budget.take(15)
+    assert budget.spent() == budget_at(tmp_path, clock).spent() == 35
+    assert len(list(tmp_path.glob("*.damaged"))) == 1
+
+
+def test_after_a_429_less_of_the_limit_is_used_and_comes_back_with_time(tmp_path: Path, clock: VirtualClock) -> None:
+    budget, other = budget_at(tmp_path, clock, 40), budget_at(tmp_path, clock, 40)
+    budget.pause(10)
+    assert other.share() == pytest.approx(0.75)
+    clock.now += 10
+    start = clock.now
+    other.take(20)
+    other.take(20)
+    assert clock.now - start == pytest.approx(60, abs=0.1)
+    budget.pause(1)
+    assert budget.share() < 0.6
+    clock.now += 30 * 60
+    assert budget.share() == 1.0
+
+
+def test_however_often_429_comes_a_quarter_of_the_limit_is_left(tmp_path: Path, clock: VirtualClock) -> None:
+    budget = budget_at(tmp_path, clock, 40)
+    for _ in range(20):
+        budget.pause(0.1)
+    assert budget.share() == pytest.approx(0.25)
+    start = clock.now
+    budget.take(10)
+    assert clock.now - start <= 61

@@ -1,0 +1,1 @@
+"""Tests of the lake and of what is kept."""
