@@ -21,12 +21,9 @@ from quant_assets.common.clock import Clock
 from quant_assets.common.settings import Settings
 from quant_assets.common.windows import LENGTH, Window
 from quant_assets.definitions import build_definitions
-from quant_assets.defs.schedules import (
-    REFRESH_MINUTES,
-    prune_every_night,
-    refresh_until_the_next_scan,
-    scan_every_quarter_hour,
-)
+from quant_assets.defs.derivatives.refreshes import REFRESH_MINUTES, refresh_until_the_next_scan
+from quant_assets.defs.maintenance import prune_every_night
+from quant_assets.defs.scans import scan_every_quarter_hour
 from quant_assets.emulator import Emulator
 from quant_assets.orchestration.instance import open_instance
 from quant_assets.orchestration.scan import QUIET

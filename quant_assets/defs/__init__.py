@@ -1,4 +1,7 @@
-"""The Dagster layer: assets by stage, checks, jobs, schedules, sensors, resources, I/O managers, partitions."""
+"""Dagster's definitions, one module or package for each stage: its assets, checks, jobs, schedules and sensors.
+
+`quant_assets.definitions` calls `build(project)` of each module here and merges the results.
+"""
 
 import warnings
 

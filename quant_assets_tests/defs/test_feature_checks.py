@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from quant_assets.defs.assets.feature_checks import CHECKS, SEVERITY, check_results
+from quant_assets.defs.signals.feature_checks import CHECKS, SEVERITY, check_results
 from quant_assets.orchestration.checks import WindowResult
 from quant_assets.signals import STALE_CANDLES, Features, table_of
 

@@ -10,8 +10,8 @@ import pytest
 
 from quant_assets.common.settings import Settings
 from quant_assets.definitions import build_definitions
-from quant_assets.defs.columns import lineage, signal_columns
 from quant_assets.derivatives.datasets import DATASETS
+from quant_assets.orchestration.columns import lineage, signal_columns
 from quant_assets.orchestration.io_managers import DocumentIOManager, TableIOManager
 from quant_assets.signals import COLUMNS, discover_strategies
 

@@ -16,7 +16,7 @@ import pytest
 from quant_assets.common.clock import Clock
 from quant_assets.common.windows import LENGTH, Window
 from quant_assets.definitions import build_definitions
-from quant_assets.defs.assets import markets
+from quant_assets.defs import markets
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.emulator import DEFAULT_KEY, Faults
 from quant_assets.feed import Publication, feed_problems

@@ -11,7 +11,9 @@ import pytest
 from dagster._utils.schedules import cron_string_iterator
 
 from quant_assets.common.clock import Clock
-from quant_assets.defs.schedules import prune_every_night, refresh_until_the_next_scan, scan_every_quarter_hour
+from quant_assets.defs.derivatives.refreshes import refresh_until_the_next_scan
+from quant_assets.defs.maintenance import prune_every_night
+from quant_assets.defs.scans import scan_every_quarter_hour
 from quant_assets.storage.lake import Lake
 
 TICK = datetime(2026, 1, 19, 17, 0, tzinfo=UTC)

@@ -16,7 +16,8 @@ from quant_assets.common.clock import SYSTEM, Clock
 from quant_assets.common.settings import Settings
 from quant_assets.common.windows import Window
 from quant_assets.definitions import build_definitions
-from quant_assets.defs.sensors import new_candles, tell_of_failed_runs
+from quant_assets.defs.alerts import tell_of_failed_runs
+from quant_assets.defs.scans import new_candles
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.orchestration.resources import CandleFolder, Notifier
 from quant_assets.storage.lake import Lake

@@ -25,7 +25,7 @@ from quant_assets_tests.world import environment
 ANOTHER_PROCESS = """
 import sys
 from pathlib import Path
-from quant_assets_tests.orchestration.test_sqlite_storage import materialize_thing, opened
+from quant_assets_tests.defs.test_sqlite_storage import materialize_thing, opened
 with opened(Path(sys.argv[1])) as instance:
     for _ in range(int(sys.argv[2])):
         materialize_thing(instance)
@@ -35,7 +35,7 @@ with opened(Path(sys.argv[1])) as instance:
 A_PROCESS_THAT_GOES_ON = """
 import sys
 from pathlib import Path
-from quant_assets_tests.orchestration.test_sqlite_storage import opened, report
+from quant_assets_tests.defs.test_sqlite_storage import opened, report
 with opened(Path(sys.argv[1])) as instance:
     for _ in range(3):
         report(instance, sys.argv[2])

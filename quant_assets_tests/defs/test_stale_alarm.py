@@ -16,8 +16,8 @@ from quant_assets.common.clock import SYSTEM, Clock
 from quant_assets.common.settings import Settings
 from quant_assets.common.windows import LENGTH, Window
 from quant_assets.definitions import build_definitions
-from quant_assets.defs.newest_window import newest_window
-from quant_assets.defs.sensors import tell_of_stale_assets
+from quant_assets.defs.alerts import tell_of_stale_assets
+from quant_assets.defs.feed.newest_window import newest_window
 from quant_assets.emulator import DEFAULT_KEY
 from quant_assets.orchestration.scan import fetch_market_list_if_due, open_instance
 from quant_assets.storage.lake import Lake

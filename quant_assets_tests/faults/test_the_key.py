@@ -30,7 +30,7 @@ from quant_assets.common.clock import SYSTEM, Clock
 from quant_assets.common.settings import Settings
 from quant_assets.common.windows import LENGTH, Window
 from quant_assets.definitions import build_definitions
-from quant_assets.defs.sensors import tell_of_failed_runs
+from quant_assets.defs.alerts import tell_of_failed_runs
 from quant_assets.emulator import Faults
 from quant_assets.orchestration.instance import open_instance
 from quant_assets.orchestration.resources import Notifier

@@ -1,16 +1,8 @@
-"""What happenings ask for: new candle files, refreshed data, gaps, failed runs, data that are too old.
+"""Who is told of what: failed runs, and data that are too old. What is sent where is in quant_assets/alerts."""
 
-The two that start runs start stopped, as the schedules do; the two that only tell are running.
-"""
-
-import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from hashlib import blake2b
-from pathlib import Path
-from typing import Final
 
 import dagster as dg
 from pydantic import BaseModel
@@ -18,8 +10,7 @@ from pydantic import BaseModel
 from quant_assets.alerts.notices import Notice
 from quant_assets.common.clock import Clock
 from quant_assets.common.windows import Window
-from quant_assets.defs.jobs import analyse_job, scan_job
-from quant_assets.defs.newest_window import (
+from quant_assets.defs.feed.newest_window import (
     FEED,
     STALE_FOR_SECONDS,
     check_fields,
@@ -27,80 +18,10 @@ from quant_assets.defs.newest_window import (
     is_in_time,
     newest_window,
 )
-from quant_assets.defs.schedules import run_of
-from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.orchestration.partitions import WINDOWS
-from quant_assets.orchestration.resources import CandleFolder, Notifier
+from quant_assets.orchestration.project import Project
+from quant_assets.orchestration.resources import Notifier
 from quant_assets.storage.lake import Lake
-
-#: A folder counts as complete when nothing in it has changed for so long.
-QUIET_SECONDS: Final = 20.0
-#: A scan for new candles asks for so long where nobody has asked for its window, in case no schedule does.
-ASKING_SECONDS: Final = 40.0
-
-#: Follows refreshed data, fills gaps, keeps map and list fresh: the assets say when (conditions.py).
-keep_up = dg.AutomationConditionSensorDefinition(
-    "keep_up",
-    target=dg.AssetSelection.all(),
-    minimum_interval_seconds=30,
-    default_status=dg.DefaultSensorStatus.STOPPED,
-    # After the clock's runs, before a backfill by hand; ended when it hangs, or is a lost one that nobody runs.
-    run_tags={"dagster/priority": "5", "dagster/max_runtime": "600"},
-    description="Brings signals and feed up to date after a refresh, fills gaps, and keeps map and market list fresh.",
-)
-
-
-@dg.sensor(
-    jobs=[scan_job, analyse_job],
-    minimum_interval_seconds=10,
-    description="When candle files have changed and 20 quiet seconds have passed: scan the last window.",
-)
-def new_candles(
-    context: dg.SensorEvaluationContext,
-    candle_folder: CandleFolder,
-    lake: dg.ResourceParam[Lake],
-    clock: dg.ResourceParam[Clock],
-) -> dg.RunRequest | dg.SkipReason:
-    """Ask for a scan of the last window where the candle folder is another than at the last scan, and at rest.
-
-    Where the window's derivatives have been asked for already, it is analysed anew without asking again.
-    """
-    folder = Path(candle_folder.path)
-    if not folder.is_dir():
-        return dg.SkipReason(f"there is no folder {folder}")
-    found, now = _state_of(folder), clock.seconds()
-    cursor = json.loads(context.cursor or "{}")
-    if found == cursor.get("scanned", ""):
-        return dg.SkipReason("no candle file has changed")
-    if found != cursor.get("found"):
-        context.update_cursor(json.dumps({**cursor, "found": found, "since": now}))
-        return dg.SkipReason("candle files have changed; waiting until they are at rest")
-    if abs(now - cursor["since"]) < QUIET_SECONDS:  # a clock that was set back makes nobody wait
-        return dg.SkipReason("waiting until the candle files are at rest")
-    context.update_cursor(json.dumps({"scanned": found}))
-    window = Window.last_complete(clock.now())
-    asked = all(lake.path([dataset], window.key).exists() for dataset in DATASETS)
-    request = run_of(window, f"candles {found}", None if asked else ASKING_SECONDS)
-    return request._replace(job_name=(analyse_job if asked else scan_job).name)
-
-
-def _state_of(folder: Path) -> str:
-    """Return what tells one state of the candle files from another: a digest of their names, sizes and times.
-
-    Empty where there is no candle file.
-    """
-    digest, any_file = blake2b(digest_size=8), False
-    with os.scandir(folder) as entries:
-        for entry in sorted(entries, key=lambda entry: entry.name):
-            if not entry.name.endswith(".json"):
-                continue
-            try:
-                stat = entry.stat()
-            except OSError:  # gone since the folder was listed, or a link that leads nowhere
-                continue
-            digest.update(f"{entry.name}/{stat.st_size}/{stat.st_mtime_ns}/".encode(errors="surrogateescape"))
-            any_file = True
-    return digest.hexdigest() if any_file else ""
 
 
 @dg.run_failure_sensor(
@@ -253,3 +174,8 @@ def _message(event: dg.DagsterEvent) -> str:
         return str(data.user_failure_data.description)
     error = data.error.cause or data.error if data.error is not None else None
     return error.message.strip() if error is not None else "failed"
+
+
+def build(_: Project) -> dg.Definitions:
+    """Return the sensors that send notices; they run from the start."""
+    return dg.Definitions(sensors=[tell_of_failed_runs, tell_of_stale_assets])

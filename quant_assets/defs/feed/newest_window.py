@@ -2,7 +2,7 @@
 
 A freshness policy of Dagster counts from the last materialization of any window, so a backfill of old windows makes a
 stale asset look fresh. That is why the lake is asked here which window is the newest. Who looks, and when: the sensor
-`tell_of_stale_assets` (sensors.py), and `master_feed` when it is made (assets/feed.py).
+`tell_of_stale_assets` (quant_assets/defs/alerts.py), and `master_feed` when it is made.
 """
 
 from __future__ import annotations

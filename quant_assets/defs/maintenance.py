@@ -1,4 +1,4 @@
-"""The stage `operations`: removing what is too old, and telling what the rest takes."""
+"""Removing what is too old, every night, and telling what the rest takes on disk."""
 
 import time
 from datetime import timedelta
@@ -8,6 +8,8 @@ from typing import Any
 import dagster as dg
 
 from quant_assets.common.clock import Clock
+from quant_assets.orchestration.job_names import PRUNE
+from quant_assets.orchestration.project import Project
 from quant_assets.orchestration.resources import Coinalyze, Folders, Retention
 from quant_assets.orchestration.run_records import remove_runs
 from quant_assets.storage.lake import Lake
@@ -56,4 +58,29 @@ def disk_use(
             "runs_days": policy.runs_days,
             "seconds": time.perf_counter() - started,
         }
+    )
+
+
+prune_job = dg.define_asset_job(
+    PRUNE,
+    selection=["disk_use"],
+    description="Remove windows, bars and run records that are older than data/retention.toml says.",
+)
+
+
+@dg.schedule(
+    job=prune_job,
+    cron_schedule="37 3 * * *",
+    execution_timezone="UTC",
+    description="Every night: remove windows, bars and run records that are older than data/retention.toml says.",
+)
+def prune_every_night(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """Ask for the removal of what is too old."""
+    return dg.RunRequest(run_key=f"prune {context.scheduled_execution_time:%Y-%m-%d}")
+
+
+def build(_: Project) -> dg.Definitions:
+    """Return the asset that removes what is old, its job, and its schedule."""
+    return dg.Definitions(
+        assets=dg.with_source_code_references([disk_use]), jobs=[prune_job], schedules=[prune_every_night]
     )

@@ -11,12 +11,12 @@ import pandas as pd
 
 from quant_assets.common.clock import Clock
 from quant_assets.common.windows import Window
-from quant_assets.defs import newest_window
-from quant_assets.defs.assets.feed_summary import summary
-from quant_assets.defs.conditions import FOLLOWS_ITS_INPUTS, FRESH_FOR_A_WINDOW
+from quant_assets.defs.feed import newest_window
+from quant_assets.defs.feed.summary import summary
 from quant_assets.derivatives.store import StoreError
 from quant_assets.feed import Publication, StoredFeed, build_feed, feed_problems, publish
 from quant_assets.orchestration.checks import Evaluated, WindowResult, window_check, window_results
+from quant_assets.orchestration.conditions import FOLLOWS_ITS_INPUTS, FRESH_FOR_A_WINDOW
 from quant_assets.orchestration.partitions import FOUR_HOURS, WINDOWS, Tables, windows_of
 from quant_assets.orchestration.pools import ANALYSIS
 from quant_assets.orchestration.resources import Coinalyze, FeedFile

@@ -15,9 +15,7 @@ import pandas as pd
 from quant_assets.common.clock import Clock
 from quant_assets.common.progress import Progress
 from quant_assets.common.windows import LENGTH, Window
-from quant_assets.defs import columns
-from quant_assets.defs.assets.derivative_account import CHECK_SPECS, checks, refresh_account, table_account
-from quant_assets.defs.conditions import FILLS_ITS_GAPS, FRESH_FOR_A_WINDOW
+from quant_assets.defs.derivatives.checks import CHECK_SPECS, checks, refresh_account, table_account
 from quant_assets.derivatives.datasets import DATASETS, SPECS, Dataset
 from quant_assets.derivatives.refresh import refresh
 from quant_assets.derivatives.report import DatasetReport, RefreshReport
@@ -25,7 +23,9 @@ from quant_assets.derivatives.snapshot import snapshot
 from quant_assets.derivatives.store import DerivativesStore, StoreError
 from quant_assets.markets import list_of_provider, resolve_markets
 from quant_assets.markets.rules import nfc
+from quant_assets.orchestration import columns
 from quant_assets.orchestration.checks import Evaluated, window_results
+from quant_assets.orchestration.conditions import FILLS_ITS_GAPS, FRESH_FOR_A_WINDOW
 from quant_assets.orchestration.io_managers import OPTIONAL
 from quant_assets.orchestration.partitions import FOUR_HOURS, WINDOWS, Tables, windows_of
 from quant_assets.orchestration.pools import COINALYZE

@@ -16,7 +16,8 @@ from quant_assets.candles import (
     source_is_simulated,
 )
 from quant_assets.common.progress import Progress
-from quant_assets.defs import columns
+from quant_assets.orchestration import columns
+from quant_assets.orchestration.project import Project
 from quant_assets.orchestration.resources import CandleFolder
 from quant_assets.storage.lake import Lake, LakeError
 
@@ -125,3 +126,8 @@ def _known(context: dg.AssetExecutionContext, lake: Lake) -> CandleTables | None
         context.log.warning("the tables of the candles are of another version; all candle files are read again")
         return None
     return CandleTables(bars, files.drop(columns="simulated"))
+
+
+def build(_: Project) -> dg.Definitions:
+    """Return the asset that reads the candle folder."""
+    return dg.Definitions(assets=dg.with_source_code_references([candles]))

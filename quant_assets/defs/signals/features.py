@@ -7,11 +7,11 @@ import dagster as dg
 import pandas as pd
 
 from quant_assets.common.progress import Progress
-from quant_assets.defs import columns
-from quant_assets.defs.assets.feature_checks import CHECK_SPECS, checks
-from quant_assets.defs.conditions import FOLLOWS_ITS_INPUTS, FRESH_FOR_A_WINDOW
+from quant_assets.defs.signals.feature_checks import CHECK_SPECS, checks
 from quant_assets.derivatives.datasets import DATASETS
+from quant_assets.orchestration import columns
 from quant_assets.orchestration.checks import Evaluated
+from quant_assets.orchestration.conditions import FOLLOWS_ITS_INPUTS, FRESH_FOR_A_WINDOW
 from quant_assets.orchestration.io_managers import CARRIED_FORWARD
 from quant_assets.orchestration.partitions import FOUR_HOURS, WINDOWS, Tables, windows_of
 from quant_assets.orchestration.pools import ANALYSIS

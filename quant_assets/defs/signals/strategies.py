@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from quant_assets.defs import columns
-from quant_assets.defs.conditions import FOLLOWS_ITS_INPUTS, FRESH_FOR_A_WINDOW
+from quant_assets.orchestration import columns
 from quant_assets.orchestration.checks import Evaluated, WindowResult, window_check, window_results
+from quant_assets.orchestration.conditions import FOLLOWS_ITS_INPUTS, FRESH_FOR_A_WINDOW
 from quant_assets.orchestration.partitions import FOUR_HOURS, WINDOWS, Tables, windows_of
 from quant_assets.orchestration.pools import ANALYSIS
 from quant_assets.orchestration.resources import Strategies

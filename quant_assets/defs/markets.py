@@ -11,8 +11,6 @@ import orjson
 import pandas as pd
 
 from quant_assets.common.clock import Clock
-from quant_assets.defs import columns
-from quant_assets.defs.conditions import BEFORE_IT_IS_TOO_OLD, FOLLOWS_THE_LIST, FRESH_FOR_A_DAY
 from quant_assets.derivatives.store import StoreError
 from quant_assets.markets import (
     DROPPED,
@@ -22,8 +20,12 @@ from quant_assets.markets import (
     refuse_shrunken_list,
     resolve_markets,
 )
+from quant_assets.orchestration import columns
+from quant_assets.orchestration.conditions import BEFORE_IT_IS_TOO_OLD, FOLLOWS_THE_LIST, FRESH_FOR_A_DAY
 from quant_assets.orchestration.io_managers import OPTIONAL
+from quant_assets.orchestration.job_names import MARKET_LIST
 from quant_assets.orchestration.pools import COINALYZE
+from quant_assets.orchestration.project import Project
 from quant_assets.orchestration.resources import Coinalyze, MarketRules
 from quant_assets.providers.coinalyze.client import CoinalyzeClient, Usage
 from quant_assets.providers.coinalyze.errors import CoinalyzeError, ProviderUnavailable
@@ -240,4 +242,20 @@ def symbol_map(
         passed=age <= A_DAY.total_seconds(),
         severity=dg.AssetCheckSeverity.WARN,
         metadata={"age_hours": age / 3600},
+    )
+
+
+#: The list is fetched by itself: if that fails, scans go on with the last one.
+market_list_job = dg.define_asset_job(
+    MARKET_LIST,
+    selection=["coinalyze_markets"],
+    description="Fetch Coinalyze's market list: two calls.",
+)
+
+
+def build(project: Project) -> dg.Definitions:
+    """Return market list and symbol map, and the job that fetches the list."""
+    return dg.Definitions(
+        assets=dg.with_source_code_references([market_list_asset(project.settings.provider), symbol_map]),
+        jobs=[market_list_job],
     )

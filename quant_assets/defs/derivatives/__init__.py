@@ -1,0 +1,16 @@
+"""The stage `derivatives`: what the provider is asked for, window by window, and when."""
+
+import dagster as dg
+
+from quant_assets.defs.derivatives.assets import derivatives
+from quant_assets.defs.derivatives.refreshes import refresh_job, refresh_until_the_next_scan
+from quant_assets.orchestration.project import Project
+
+
+def build(_: Project) -> dg.Definitions:
+    """Return the four datasets, and the job and schedule that refresh them."""
+    return dg.Definitions(
+        assets=dg.with_source_code_references([derivatives]),
+        jobs=[refresh_job],
+        schedules=[refresh_until_the_next_scan],
+    )

@@ -1,0 +1,52 @@
+"""The resources that assets, schedules and sensors ask for, and how steps are run."""
+
+import dagster as dg
+
+from quant_assets.common.settings import WEBHOOK_VARIABLE
+from quant_assets.orchestration.io_managers import DocumentIOManager, TableIOManager
+from quant_assets.orchestration.project import Project
+from quant_assets.orchestration.resources import (
+    Cadences,
+    CandleFolder,
+    Coinalyze,
+    FeedFile,
+    Folders,
+    MarketRules,
+    Notifier,
+    Retention,
+    Strategies,
+)
+
+
+def build(project: Project) -> dg.Definitions:
+    """Return the resources and the executor."""
+    settings, lake = project.settings, project.lake
+    return dg.Definitions(
+        # One process: a step takes milliseconds, and what one writes the next has in memory.
+        executor=dg.in_process_executor,
+        resources={
+            "io_manager": TableIOManager(lake),
+            "document_io_manager": DocumentIOManager(lake),
+            "lake": lake,
+            "progress": project.progress,
+            "clock": project.clock,
+            "coinalyze": Coinalyze(
+                base_url=settings.base_url,
+                calls_per_minute=settings.calls_per_minute,
+                store_dir=str(settings.store_dir),
+                budget_path=str(settings.budget_path),
+                provider=settings.provider,
+                key_variable=settings.key_variable,
+                data_dir=str(settings.data_dir),
+                origin_problem=project.origin_problem,
+            ),
+            "candle_folder": CandleFolder(path=str(settings.candle_folder)),
+            "market_rules": MarketRules(path=str(settings.rules_path)),
+            "strategies": Strategies((*project.strategies, *project.not_loaded), settings.strategies_path),
+            "cadences": Cadences(path=str(settings.policy_path)),
+            "retention": Retention(path=str(settings.retention_path)),
+            "folders": Folders(data=str(settings.data_dir), store=str(settings.store_dir)),
+            "notifier": Notifier(address_variable=WEBHOOK_VARIABLE),
+            "feed_file": FeedFile(path=str(settings.feed_path)),
+        },
+    )
