@@ -43,7 +43,7 @@ FILE_DTYPES = {
     **dict.fromkeys(("first_ms", "last_ms"), "float64"),
 }
 NUMBERS = {"time_ms": "int64", **dict.fromkeys(FIELDS[1:], "float64")}
-LEAST_BAR_BYTES = len('{"time":1,"open":1,"high":1,"low":1,"close":1,"volume":1}')
+MIN_BAR_BYTES = len('{"time":1,"open":1,"high":1,"low":1,"close":1,"volume":1}')
 _PROGRESS_EVERY = 32
 
 
@@ -247,7 +247,7 @@ def _bars_table(entries: Sequence[_Entry], last: KnownCandles | None, progress: 
     as long as the files can make them, and what stays untouched at their end takes no memory.
     """
     chosen = sorted((entry for entry in entries if entry.status in ("", "read")), key=lambda entry: entry.market)
-    most = sum(entry.bars or entry.identity.size // LEAST_BAR_BYTES + 1 for entry in chosen)
+    most = sum(entry.bars or entry.identity.size // MIN_BAR_BYTES + 1 for entry in chosen)
     numbers = {name: np.empty(most, dtype) for name, dtype in NUMBERS.items()}
     before = {} if last is None else {name: last.bars[name].to_numpy() for name in NUMBERS}
     start = 0

@@ -17,7 +17,7 @@ import typer
 from dotenv import load_dotenv
 
 from quant_assets.common.settings import Settings, SettingsError
-from quant_assets.common.text import is_text, printable
+from quant_assets.common.text import escape_control_chars, is_utf8
 from quant_assets.common.windows import FIRST_WINDOW, LENGTH, Window, WindowError, parse_moment
 
 WRONG_INPUT: Final = 2
@@ -122,7 +122,7 @@ def check_folder(folder: Path, timeframes: Sequence[str] = ()) -> None:
     from quant_assets.candles import CandleFolderError, check_candle_folder  # noqa: PLC0415
     from quant_assets.candles.candle_folder import STEP_MS  # noqa: PLC0415
 
-    if not is_text(str(folder)):
+    if not is_utf8(str(folder)):
         refuse(f"{folder} is no UTF-8, which the records of a scan need; rename the folder, or link to it")
     try:
         check_candle_folder(folder, timeframes or tuple(STEP_MS))
@@ -182,7 +182,7 @@ def warn_without_key(settings: Settings) -> None:
 def say(line: str) -> None:
     """Tell a person, on stderr; where nothing can be written there, the work is done all the same."""
     with suppress(OSError):
-        print(printable(line), file=sys.stderr, flush=True)
+        print(escape_control_chars(line), file=sys.stderr, flush=True)
 
 
 def refuse(line: str) -> NoReturn:

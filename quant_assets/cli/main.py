@@ -33,7 +33,7 @@ from quant_assets.cli.interrupts import INTERRUPTED, Interruptible
 from quant_assets.cli.plan import plan
 from quant_assets.cli.replay import replay
 from quant_assets.cli.scan import scan
-from quant_assets.cli.standard_streams import make_streams_fit
+from quant_assets.cli.standard_streams import repair_standard_streams
 from quant_assets.common.settings import SettingsError
 
 app = typer.Typer(
@@ -115,7 +115,7 @@ def serve(
 
 def main() -> None:
     """Run the command line."""
-    make_streams_fit()
+    repair_standard_streams()
     gc.set_threshold(200_000, 50, 1_000)  # a command lives for seconds, and makes few cycles among many objects
     try:
         app()

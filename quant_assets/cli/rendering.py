@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from quant_assets.cli.signal_tables import CONFLICT_MARK, age_text, signal_tables
 from quant_assets.common import progress as reporting
-from quant_assets.common.text import printable
+from quant_assets.common.text import escape_control_chars
 from quant_assets.feed.build import FRESH_SECONDS, OLD_PRICE_SECONDS
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def account_lines(feed: Mapping[str, Any], api: Mapping[str, float], elapsed_sec
     if conflicts:
         yield f"conflicts: {conflicts} assets have both a LONG and a SHORT in this window (marked{CONFLICT_MARK})"
     for file, reason in list(stats["skipped"].items())[:5]:
-        yield printable(f"skipped {file}: {reason}")
+        yield escape_control_chars(f"skipped {file}: {reason}")
     if len(stats["skipped"]) > 5:
         yield f"… and {len(stats['skipped']) - 5} more skipped files, listed in the feed under stats.skipped"
 
@@ -126,7 +126,7 @@ def print_summary(feed: Mapping[str, Any], path: Path, api: Mapping[str, float],
 def print_row(row: pd.Series[Any]) -> None:
     """Print a row of a table to stdout, a line for each column; a dash stands for what is missing."""
     for name, value in _native_values(row).items():
-        print(f"{name:>28}  {'–' if value in ('', None) else printable(str(value))}")
+        print(f"{name:>28}  {'–' if value in ('', None) else escape_control_chars(str(value))}")
 
 
 def print_row_as_json(row: pd.Series[Any]) -> None:

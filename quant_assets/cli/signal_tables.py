@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from quant_assets.common.text import printable
+from quant_assets.common.text import escape_control_chars
 from quant_assets.feed.build import OLD_PRICE_SECONDS
 from quant_assets.feed.reasons import reason_summary
 
@@ -49,7 +49,7 @@ def _price(value: float | None) -> str:
 
 
 def _market(signal: Signal) -> str:
-    return printable(signal["display_symbol"]) + (CONFLICT_MARK if signal["conflict"] else "")
+    return escape_control_chars(signal["display_symbol"]) + (CONFLICT_MARK if signal["conflict"] else "")
 
 
 def _old_price(signal: Signal) -> str:
@@ -73,8 +73,8 @@ class Column(NamedTuple):
 
 _ACTION: Final = Column("action", lambda s: s["action"], lambda s: SIDE_STYLES[s["action"]])
 _MARKET: Final = Column("market", _market)
-_EXCHANGE: Final = Column("exchange", lambda s: printable(s["exchange"]))
-_STRATEGY: Final = Column("strategy", lambda s: printable(s["strategy_name"]))
+_EXCHANGE: Final = Column("exchange", lambda s: escape_control_chars(s["exchange"]))
+_STRATEGY: Final = Column("strategy", lambda s: escape_control_chars(s["strategy_name"]))
 _SCORE: Final = Column("score", lambda s: f"{s['score']:.1f}", is_number=True)
 _BIAS: Final = Column("bias", lambda s: s["bias"], lambda s: SIDE_STYLES[s["bias"]])
 _PRICE: Final = Column("price", lambda s: _price(s["price"]), is_number=True)
@@ -107,7 +107,7 @@ WAIT_COLUMNS: Final = (
     _STRATEGY,
     _SCORE,
     _BIAS,
-    Column("why it waits", lambda s: printable(reason_summary(s["details"]))),
+    Column("why it waits", lambda s: escape_control_chars(reason_summary(s["details"]))),
     _PRICE,
     _PRICE_AGE,
     _OI_Z,

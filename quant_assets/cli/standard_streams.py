@@ -7,7 +7,7 @@ import os
 import sys
 
 
-def make_streams_fit() -> None:
+def repair_standard_streams() -> None:
     """Lead streams that are closed to nowhere, and let no letter that a terminal lacks be a reason to fail.
 
     Else the first files that the program opens would take the numbers of closed streams, and get what is said.

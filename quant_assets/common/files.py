@@ -26,7 +26,7 @@ SQLITE_REMEDIES: Final = {
 PRIMARY_CODE: Final = 0xFF
 
 
-class CannotWrite(OSError):
+class WriteError(OSError):
     """A file could not be written, and what was there stands; the message names it, the reason and the remedy."""
 
     def __str__(self) -> str:
@@ -35,11 +35,11 @@ class CannotWrite(OSError):
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path`; what was written to it takes the place of `path` when the block ends.
 
     A reader, or a crash, finds the old file or the new one, never a part. The folder is made where it is missing.
-    Raises CannotWrite; after any exception the old file stands.
+    Raises WriteError; after any exception the old file stands.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -52,12 +52,12 @@ def replacing(path: Path) -> Iterator[Path]:
     except OSError as error:
         # An error of a write itself names no file, and one of creating names the temporary one.
         reason = str(error) if error.errno is None else os.strerror(error.errno)
-        raise CannotWrite(error.errno, reason, str(path)) from error
+        raise WriteError(error.errno, reason, str(path)) from error
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Write `content` to `path` as `replacing` does."""
-    with replacing(path) as temporary:
+    """Write `content` to `path` as `atomic_write` does."""
+    with atomic_write(path) as temporary:
         temporary.write_bytes(content)
 
 

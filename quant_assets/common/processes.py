@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 
-def is_alive(pid: int) -> bool:
+def pid_exists(pid: int) -> bool:
     """Whether a process with this number runs, whoever owns it."""
     try:
         os.kill(pid, 0)

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from quant_assets.common.text import is_text
+from quant_assets.common.text import is_utf8
 
 KEY_VARIABLE = "COINALYZE_API_KEY"
 WEBHOOK_VARIABLE = "QUANT_WEBHOOK_URL"
@@ -33,7 +33,7 @@ def unfit_for_databases(folder: Path) -> str:
     name = str(folder)
     if "?" in name:
         return "has a question mark in its path, where the address of a database ends; choose another folder"
-    return "" if is_text(name) else "is no UTF-8; choose another folder"
+    return "" if is_utf8(name) else "is no UTF-8; choose another folder"
 
 
 class SettingsError(ValueError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-def is_text(name: str) -> bool:
+def is_utf8(name: str) -> bool:
     """Tell whether a name from the file system is UTF-8, so that a document can hold it."""
     try:
         name.encode()
@@ -12,6 +12,6 @@ def is_text(name: str) -> bool:
     return True
 
 
-def printable(text: str) -> str:
+def escape_control_chars(text: str) -> str:
     """Keep a name that came from outside from moving the cursor, or worse."""
     return "".join(letter if letter.isprintable() else "�" for letter in text)

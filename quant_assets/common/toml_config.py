@@ -25,7 +25,7 @@ def read_toml(text: str) -> dict[str, Any]:
         raise tomllib.TOMLDecodeError(str(error)) from None
 
 
-def read_user_file(path: Path, model: type[Model], error: type[ValueError]) -> Model:
+def load_config(path: Path, model: type[Model], error: type[ValueError]) -> Model:
     """Read a TOML file whose keys are the model's fields; the model's defaults where there is no file.
 
     Raises `error` for a file that cannot be read, is no TOML, or holds an unknown or impossible value.

@@ -18,7 +18,7 @@ from starlette.responses import Response
 JSON: Final = "application/json"
 HTML: Final = "text/html; charset=utf-8"
 CACHE_BYTES: Final = 32_000_000
-LEAST_PACKED: Final = 512
+MIN_PACKED: Final = 512
 #: Ask each time whether it changed; the question costs no more than a 304.
 REVALIDATE: Final = "no-cache"
 
@@ -96,7 +96,7 @@ def send(request: Request, answer: Answer, status: int = 200, cache_control: str
     }
     if status == 200 and _has(request.headers.get("if-none-match", ""), answer.etag):
         return Response(status_code=304, headers=headers)
-    if len(answer.body) >= LEAST_PACKED and _takes_gzip(request.headers.get("accept-encoding", "")):
+    if len(answer.body) >= MIN_PACKED and _takes_gzip(request.headers.get("accept-encoding", "")):
         return Response(
             answer.packed, status, headers={**headers, "Content-Encoding": "gzip"}, media_type=answer.media_type
         )

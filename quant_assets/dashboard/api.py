@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from quant_assets.dashboard.answers import Answer, send, unkept
 from quant_assets.dashboard.charts import chart
-from quant_assets.dashboard.desk import STALE_SECONDS, Desk
+from quant_assets.dashboard.desk import STALE_SECONDS, AppContext
 from quant_assets.dashboard.documents import Document, FeedProblem, Json, version_of
 from quant_assets.dashboard.history import store_path
 from quant_assets.dashboard.openapi import description
@@ -17,9 +17,9 @@ from quant_assets.dashboard.query import OTHER_NAMES, Filters, QueryError, narro
 from quant_assets.dashboard.routes import given, route
 
 
-def desk_of(request: Request) -> Desk:
+def desk_of(request: Request) -> AppContext:
     """Return what the server's endpoints share."""
-    desk: Desk = request.app.state.desk
+    desk: AppContext = request.app.state.desk
     return desk
 
 
@@ -79,7 +79,7 @@ def signals_of(document: Document, request: Request) -> list[Json]:
     return signals
 
 
-def _health(desk: Desk, document: Document, is_stale: bool) -> dict[str, Any]:
+def _health(desk: AppContext, document: Document, is_stale: bool) -> dict[str, Any]:
     feed = document.feed
     stats = feed["stats"]
     served = stats["resolution"]["resolved"] + stats["resolution"]["aggregated"]
@@ -109,7 +109,7 @@ def _health(desk: Desk, document: Document, is_stale: bool) -> dict[str, Any]:
     }
 
 
-def _stored(desk: Desk) -> tuple[Any, ...]:
+def _stored(desk: AppContext) -> tuple[Any, ...]:
     """Return what changes when the stores behind a chart do."""
     store = store_path(desk.settings)
     log = None if store is None else store.with_name(f"{store.name}-wal")

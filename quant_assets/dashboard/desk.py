@@ -12,7 +12,7 @@ import anyio.to_thread
 from quant_assets.common.settings import Settings
 from quant_assets.common.windows import LENGTH
 from quant_assets.dashboard.answers import Answer, AnswerCache
-from quant_assets.dashboard.documents import Document, FeedProblem, Shelf
+from quant_assets.dashboard.documents import Document, FeedProblem, FeedRepository
 
 #: Threads that read and reckon; more would only share the same processor, each with a feed in memory.
 WORKERS: Final = 2
@@ -25,12 +25,12 @@ def now_utc() -> datetime:
     return datetime.now(UTC)
 
 
-class Desk:
+class AppContext:
     """The shared things of one server; `clock` gives the present, timezone-aware."""
 
     def __init__(self, settings: Settings, clock: Callable[[], datetime] = now_utc) -> None:
         self.settings = settings
-        self.shelf = Shelf(settings)
+        self.shelf = FeedRepository(settings)
         self.cache = AnswerCache()
         self.clock = clock
         self._workers = anyio.CapacityLimiter(WORKERS)

@@ -60,7 +60,7 @@ class Document:
         return markets
 
 
-class Shelf:
+class FeedRepository:
     """The feeds of a data folder. May be used by several threads; each file is read by one of them."""
 
     def __init__(self, settings: Settings) -> None:

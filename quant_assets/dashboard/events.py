@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from quant_assets.dashboard.answers import problem as problem_answer
-from quant_assets.dashboard.desk import Desk
+from quant_assets.dashboard.desk import AppContext
 from quant_assets.dashboard.documents import Document, FeedProblem, version_of
 from quant_assets.dashboard.routes import route
 
@@ -21,13 +21,13 @@ from quant_assets.dashboard.routes import route
 LOOK_SECONDS: Final = 0.5
 #: A line so often keeps proxies from closing a quiet stream, and finds out who has gone.
 HEARTBEAT_SECONDS: Final = 15.0
-MOST_LISTENERS: Final = 100
+MAX_LISTENERS: Final = 100
 
 
 class Watcher:
     """Looks at the feed's file and keeps the last event; `prepare` is run in a thread before a feed is told of."""
 
-    def __init__(self, desk: Desk, prepare: Callable[[Document], None]) -> None:
+    def __init__(self, desk: AppContext, prepare: Callable[[Document], None]) -> None:
         self._desk = desk
         self._prepare = prepare
         self._event = b""
@@ -102,8 +102,8 @@ class Watcher:
 async def events(request: Request) -> Response:
     """Tell when a new feed is out, as server-sent events."""
     watcher: Watcher = request.app.state.watcher
-    if watcher.listeners >= MOST_LISTENERS:
-        return problem_answer("too_many", f"{MOST_LISTENERS} streams are open already", 503)
+    if watcher.listeners >= MAX_LISTENERS:
+        return problem_answer("too_many", f"{MAX_LISTENERS} streams are open already", 503)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     if request.method == "HEAD":
         return Response(headers=headers, media_type="text/event-stream")

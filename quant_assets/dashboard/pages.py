@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from quant_assets.dashboard.answers import HTML, Answer, send
 from quant_assets.dashboard.api import desk_of, signals_of
-from quant_assets.dashboard.desk import STALE_SECONDS, Desk
+from quant_assets.dashboard.desk import STALE_SECONDS, AppContext
 from quant_assets.dashboard.detail import detail
 from quant_assets.dashboard.documents import Document, FeedProblem, Json
 from quant_assets.dashboard.query import Filters, read_filters
@@ -103,7 +103,7 @@ async def static(request: Request) -> Response:
     return send(request, found, cache_control=FOREVER if version == static_version() else None)
 
 
-def prepare(desk: Desk, document: Document) -> None:
+def prepare(desk: AppContext, document: Document) -> None:
     """Make what the next visitor will ask for, so that a new feed is on screen at once."""
     desk.cache.made(("rows", document.etag), lambda: _rows(document))
     desk.cache.made(("whole", document.etag), lambda: Answer(document.content, etag=document.etag))
@@ -169,7 +169,7 @@ def _rows_of(document: Document) -> list[Row]:
 
 
 def _page(
-    desk: Desk,
+    desk: AppContext,
     document: Document,
     filters: Filters,
     state: Mapping[str, str],

@@ -17,7 +17,7 @@ Json = dict[str, Any]
 _PATH_LIKE: Final = re.compile(
     r"(^|[/\\])\.\.([/\\]|$)|^[/\\][^/\\]*[/\\]|^~[^/\\]*[/\\]|^([a-z]:|file:)[/\\]|\x00", re.IGNORECASE
 )
-LONGEST_VALUE: Final = 200
+MAX_VALUE: Final = 200
 #: Of these a request may name several: separated by commas, or given again.
 _LISTS: Final = frozenset({"strategy", "exchange", "action", "status", "fields"})
 #: Other name of a filter -> the filter, for pages that exist.
@@ -118,8 +118,8 @@ def gathered(parameters: Iterable[tuple[str, str]]) -> dict[str, str]:
             refuse_path_like(text)
     for written, value in pairs:
         name = OTHER_NAMES.get(written, written)
-        if len(value) > LONGEST_VALUE:
-            raise QueryError(f"{name:.40}: longer than {LONGEST_VALUE} letters")
+        if len(value) > MAX_VALUE:
+            raise QueryError(f"{name:.40}: longer than {MAX_VALUE} letters")
         if name in given and name not in _LISTS:
             raise QueryError(f"{name:.40}: given twice")
         if value.strip():

@@ -22,14 +22,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from quant_assets.common.settings import LOOPBACK_HOSTS, Settings
 from quant_assets.dashboard import api, events, pages
 from quant_assets.dashboard.answers import problem
-from quant_assets.dashboard.desk import Desk, now_utc
+from quant_assets.dashboard.desk import AppContext, now_utc
 from quant_assets.dashboard.documents import FeedProblem
 from quant_assets.dashboard.events import Watcher
 from quant_assets.dashboard.query import QueryError
 
 #: Request line and headers together; a browser's are a tenth of it.
-MOST_HEADER_BYTES: Final = 16_384
-MOST_CONNECTIONS: Final = 500
+MAX_HEADER_BYTES: Final = 16_384
+MAX_CONNECTIONS: Final = 500
 METHODS: Final = "GET, HEAD"
 HEADERS: Final = {
     # Nothing but what this server gives: no inline script, no inline style, no other origin, in no frame.
@@ -87,7 +87,7 @@ def create_app(
     settings: Settings, *, clock: Callable[[], datetime] = now_utc, hosts: Collection[str] = LOOPBACK_HOSTS
 ) -> Starlette:
     """Return the application over the feeds of a data folder."""
-    desk = Desk(settings, clock)
+    desk = AppContext(settings, clock)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -138,8 +138,8 @@ def make_server(app: Starlette) -> Server:
             app,
             http="h11",
             ws="none",
-            h11_max_incomplete_event_size=MOST_HEADER_BYTES,
-            limit_concurrency=MOST_CONNECTIONS,
+            h11_max_incomplete_event_size=MAX_HEADER_BYTES,
+            limit_concurrency=MAX_CONNECTIONS,
             timeout_keep_alive=15,
             timeout_graceful_shutdown=3,
             access_log=False,

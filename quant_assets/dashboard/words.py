@@ -14,7 +14,7 @@ from quant_assets.derivatives.funding import rate_for_8_hours
 from quant_assets.feed.reasons import Measured, measured, reason_summary
 from quant_assets.signals import PENALTY, SUMS
 from quant_assets.signals.features.bars import HTF, LTF
-from quant_assets.signals.features.candle_features import LEAST_BARS, OBV_SLOPE_BARS, OLDEST_MS
+from quant_assets.signals.features.candle_features import MIN_BARS, OBV_SLOPE_BARS, OLDEST_MS
 from quant_assets.signals.features.trendlines import REACH, TRIGGER_BARS
 from quant_assets.signals.strategies.breakout import Breakout
 from quant_assets.signals.strategies.breakout_v2 import ALLOWED, BEST, BreakoutV2
@@ -37,9 +37,9 @@ class Part:
 
 def _few_bars(found: Measured | None) -> str:
     if found is not None and found.value == "0":
-        return f"There is no closed bar on 15m, or none on 4h; {LEAST_BARS} are needed on each to judge the market."
+        return f"There is no closed bar on 15m, or none on 4h; {MIN_BARS} are needed on each to judge the market."
     have = "Too few closed bars" if found is None else f"Only {found.value} closed bars"
-    return f"{have} on 15m or on 4h; {LEAST_BARS} are needed on each to judge the market."
+    return f"{have} on 15m or on 4h; {MIN_BARS} are needed on each to judge the market."
 
 
 def _stale_candles(_: Measured | None) -> str:

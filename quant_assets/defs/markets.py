@@ -21,7 +21,7 @@ from quant_assets.markets import (
     resolve_markets,
 )
 from quant_assets.orchestration import columns
-from quant_assets.orchestration.conditions import BEFORE_IT_IS_TOO_OLD, FOLLOWS_THE_LIST, FRESH_FOR_A_DAY
+from quant_assets.orchestration.conditions import FOLLOWS_THE_LIST, FRESH_FOR_A_DAY, REFRESH_BEFORE_STALE
 from quant_assets.orchestration.io_managers import OPTIONAL
 from quant_assets.orchestration.job_names import MARKET_LIST
 from quant_assets.orchestration.pools import COINALYZE
@@ -109,7 +109,7 @@ def market_list_asset(provider: str) -> dg.AssetsDefinition:
         metadata=columns.schema(columns.COINALYZE_MARKETS),
         code_version=provider,
         freshness_policy=FRESH_FOR_A_DAY,
-        automation_condition=BEFORE_IT_IS_TOO_OLD,
+        automation_condition=REFRESH_BEFORE_STALE,
         pool=COINALYZE,
     )
     def coinalyze_markets(

@@ -26,7 +26,7 @@ from watchdog.events import FileSystemEvent
 from watchdog.observers import Observer
 
 #: Databases of the event log that are kept open: the index, and those of the runs that were used last.
-MOST_OPEN: Final = 4
+MAX_OPEN: Final = 4
 
 
 def _engine(address: str) -> sqlalchemy.Engine:
@@ -94,7 +94,7 @@ class KeptEventLog(SqliteEventLogStorage):
                 self._initialized_dbs.add(shard)
             self._engines[shard] = engine, _file_at(self.path_for_shard(shard))
         self._engines.move_to_end(shard)
-        while len(self._engines) > MOST_OPEN:
+        while len(self._engines) > MAX_OPEN:
             self._let_go(next(iter(self._engines)))
         return self._engines[shard][0]
 

@@ -10,7 +10,7 @@ CLOCKS_APART_SECONDS: Final = 60.0
 CLOCK_PROBLEM: Final = "this machine's clock"
 
 
-def by_both_clocks(ours: float, theirs: float | None, report: RefreshReport) -> float:
+def conservative_now(ours: float, theirs: float | None, report: RefreshReport) -> float:
     """Return the time of day by which a bar has closed, if that is what both this machine and the provider say.
 
     By a clock here that is ahead, bars that are still open would be stored as final, and those that have not begun

@@ -7,11 +7,11 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from quant_assets.common.toml_config import read_user_file
+from quant_assets.common.toml_config import load_config
 from quant_assets.derivatives.datasets import Dataset
 
 #: A year. A cadence beyond is a slip of the pen, and an infinite one no time at all.
-MOST_MINUTES: Final = 525_600
+MAX_MINUTES: Final = 525_600
 
 
 class PolicyError(ValueError):
@@ -27,11 +27,11 @@ class RefreshPolicy(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    open_interest_minutes: float = Field(default=15, ge=15, le=MOST_MINUTES)
-    funding_rate_minutes: float = Field(default=60, ge=15, le=MOST_MINUTES)
-    long_short_ratio_minutes: float = Field(default=60, ge=15, le=MOST_MINUTES)
-    liquidations_minutes: float = Field(default=60, ge=15, le=MOST_MINUTES)
-    oldest_minutes: float = Field(default=105, ge=15, le=MOST_MINUTES)
+    open_interest_minutes: float = Field(default=15, ge=15, le=MAX_MINUTES)
+    funding_rate_minutes: float = Field(default=60, ge=15, le=MAX_MINUTES)
+    long_short_ratio_minutes: float = Field(default=60, ge=15, le=MAX_MINUTES)
+    liquidations_minutes: float = Field(default=60, ge=15, le=MAX_MINUTES)
+    oldest_minutes: float = Field(default=105, ge=15, le=MAX_MINUTES)
     open_interest_weight: float = Field(default=1.25, ge=1, le=100)
 
     def cadence_seconds(self, dataset: Dataset) -> float:
@@ -45,4 +45,4 @@ def load_policy(path: Path) -> RefreshPolicy:
 
     Raises PolicyError for a file that cannot be read, is no TOML, or holds an unknown or impossible value.
     """
-    return read_user_file(path, RefreshPolicy, PolicyError)
+    return load_config(path, RefreshPolicy, PolicyError)

@@ -17,7 +17,7 @@ import pandas as pd
 
 from quant_assets.common.progress import Progress, silent
 from quant_assets.common.windows import Window
-from quant_assets.derivatives.clocks import by_both_clocks
+from quant_assets.derivatives.clocks import conservative_now
 from quant_assets.derivatives.datasets import BAR_SECONDS, DATASETS, INTERVAL, SPECS, Dataset
 from quant_assets.derivatives.due import items_and_due
 from quant_assets.derivatives.planner import (
@@ -39,9 +39,9 @@ from quant_assets.providers.coinalyze.client import SYMBOLS_PER_REQUEST, Coinaly
 from quant_assets.providers.coinalyze.errors import (
     BadRequest,
     BudgetUnusable,
-    KeyMissing,
-    KeyRefused,
-    OutOfTime,
+    DeadlineExceeded,
+    InvalidApiKey,
+    MissingApiKey,
     ProviderUnavailable,
 )
 
@@ -192,15 +192,15 @@ def _ask(state: _Refresh, queue: deque[Request]) -> None:
                 "refresh", state.done, state.total, _time_left(left, state.client, seconds)
             ),
         )
-        now = by_both_clocks(now, answer.answered_at, report)
+        now = conservative_now(now, answer.answered_at, report)
         fetched, odd = _fetched(request.dataset, asked, answer.rows, (start, end), now, answer.simulated)
         if asked:
             state.store.add(fetched)
-    except OutOfTime:
+    except DeadlineExceeded:
         report.stopped = "out_of_time"
-    except KeyMissing as error:
+    except MissingApiKey as error:
         _stop(report, "no_key", error)
-    except KeyRefused as error:
+    except InvalidApiKey as error:
         _stop(report, "key_refused", error)
     except (StoreError, BudgetUnusable) as error:
         _stop(report, "store", error)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from quant_assets.common.files import remedy
-from quant_assets.common.processes import is_alive
+from quant_assets.common.processes import pid_exists
 from quant_assets.common.windows import KEY_FORMAT
 from quant_assets.derivatives.datasets import SPECS, Dataset
 from quant_assets.derivatives.tables import VERSION, create_tables
@@ -165,7 +165,7 @@ class DerivativesStore:
                 "SELECT symbol, owner FROM claims WHERE dataset = ? AND until_ms BETWEEN ? AND ? AND owner <> ?",
                 (dataset, now_ms, now_ms + 2 * CLAIM_MS, self._owner),
             ).fetchall()
-            taken = {symbol for symbol, owner in rows if is_alive(int(owner.partition(":")[0]))}
+            taken = {symbol for symbol, owner in rows if pid_exists(int(owner.partition(":")[0]))}
             free = [symbol for symbol in symbols if symbol not in taken]
             connection.executemany(
                 "INSERT OR REPLACE INTO claims VALUES (?, ?, ?, ?)",

@@ -12,7 +12,7 @@ import orjson
 
 from quant_assets.common.windows import Window, WindowError
 
-MOST_PROBLEMS = 20
+MAX_PROBLEMS = 20
 
 
 #: Versions of the feed that can be read, the present one first, and the file of each one's schema.
@@ -41,7 +41,7 @@ def feed_problems(content: bytes) -> list[str]:
         return [f"not JSON: {error}"]
     problems = [
         f"{'/'.join(str(step) for step in violation.instance_path)}: {violation.message[:200]}"
-        for violation in islice(_validator(_version_of(feed)).iter_errors(feed), MOST_PROBLEMS)
+        for violation in islice(_validator(_version_of(feed)).iter_errors(feed), MAX_PROBLEMS)
     ]
     return problems or _miscounted(feed)
 

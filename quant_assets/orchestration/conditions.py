@@ -41,7 +41,7 @@ _LIST_IS_DUE: Final = (
 )
 #: The list is fetched as soon as it is missing. While it is missing still, of another provider, or about to be too old,
 #: once an hour, so that a provider that is down is not asked at every look.
-BEFORE_IT_IS_TOO_OLD: Final[dg.AutomationCondition[dg.AssetKey]] = (
+REFRESH_BEFORE_STALE: Final[dg.AutomationCondition[dg.AssetKey]] = (
     (_Condition.missing().newly_true() | (_LIST_IS_DUE & _ONCE_AN_HOUR)) & ~_Condition.in_progress()
 ).with_label("before it is too old")
 
@@ -57,7 +57,7 @@ FOLLOWS_THE_LIST: Final[dg.AutomationCondition[dg.AssetKey]] = (
 
 #: Windows that went by without a table, since the machine was off or their run failed, are asked for once: all of them
 #: as one backfill. The newest window is left to its schedule.
-FILLS_ITS_GAPS: Final[dg.AutomationCondition[dg.AssetKey]] = (
+BACKFILL_MISSING: Final[dg.AutomationCondition[dg.AssetKey]] = (
     _Condition.missing().newly_true().since_last_handled()
     & _Condition.in_latest_time_window(GAP)
     & ~_Condition.in_latest_time_window()
@@ -74,5 +74,5 @@ FOLLOWS_ITS_INPUTS: Final[dg.AutomationCondition[dg.AssetKey]] = (
         & ~_Condition.any_deps_in_progress().ignore(_UNPARTITIONED)
         & ~_Condition.in_progress()
     )
-    | FILLS_ITS_GAPS
+    | BACKFILL_MISSING
 ).with_label("follows its inputs, fills its gaps")

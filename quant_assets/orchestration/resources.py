@@ -51,7 +51,7 @@ class Coinalyze(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     @contextmanager
     def client(self, clock: Clock) -> Iterator[CoinalyzeClient]:
-        """Open a client on the shared budget. Without a key its methods raise KeyMissing."""
+        """Open a client on the shared budget. Without a key its methods raise MissingApiKey."""
         key = os.environ.get(self.key_variable, "").strip()
         budget = CallBudget(Path(self.budget_path), self.calls_per_minute, clock=clock.steady, sleep=clock.sleep)
         secret = SecretStr(key) if key else None

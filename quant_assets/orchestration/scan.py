@@ -31,8 +31,8 @@ from quant_assets.signals import STALE_CANDLES, features_table, stale_candles
 from quant_assets.storage.lake import DOCUMENT_SUFFIX, Lake
 
 #: The two calls of a market list that is due get this much time, whatever is left for the refresh.
-LEAST_LIST_SECONDS: Final = 10.0
-MOST_LIST_SECONDS: Final = 60.0
+MIN_LIST_SECONDS: Final = 10.0
+MAX_LIST_SECONDS: Final = 60.0
 MARKET_LIST_MAX_AGE: Final = timedelta(hours=24)
 #: `package.module.Error: ` in front of a message.
 _CLASS_PATH: Final = re.compile(r"^(\w+\.)*\w+: ")
@@ -87,7 +87,7 @@ def run_scan(
     if not settings.feed_path.is_file():
         _refuse_stale_candles(folder, window, progress)
     with translate_disk_errors(settings), open_instance(settings) as instance, scan_lock(settings, progress):
-        list_seconds = min(max(max_wait_seconds, LEAST_LIST_SECONDS), MOST_LIST_SECONDS)
+        list_seconds = min(max(max_wait_seconds, MIN_LIST_SECONDS), MAX_LIST_SECONDS)
         listed = fetch_market_list_if_due(settings, definitions, instance, list_seconds)
         left_seconds = max(max_wait_seconds - (time.monotonic() - started), 0.0) if listed.calls else max_wait_seconds
         result = definitions.resolve_job_def(SCAN).execute_in_process(
@@ -217,7 +217,7 @@ def fetch_market_list_if_due(
         return MarketListRun.of({name: value.value for name, value in metadata.items()})
     message, spent = step_failure(result)
     return MarketListRun.of(
-        spent, f"market list: {message}; {_served_instead(settings)}", key_refused=spent.get("error") == "KeyRefused"
+        spent, f"market list: {message}; {_served_instead(settings)}", key_refused=spent.get("error") == "InvalidApiKey"
     )
 
 

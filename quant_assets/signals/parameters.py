@@ -15,7 +15,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from quant_assets.common.toml_config import read_user_file
+from quant_assets.common.toml_config import load_config
 from quant_assets.signals.strategy import Limits, Strategy
 
 LIMITS_OF_ALL: Limits = {"min_stop_pct": (0.0, 100.0)}
@@ -45,7 +45,7 @@ def with_parameters(strategies: Iterable[Judge], path: Path) -> tuple[Judge, ...
     """
     chosen = tuple(strategies)
     tables = _model("Parameters", {strategy.key: (_table_of(strategy), None) for strategy in chosen})
-    given = dict(read_user_file(path, tables, ParametersError))
+    given = dict(load_config(path, tables, ParametersError))
     return tuple(
         _changed(strategy, table, path) if table is not None else strategy
         for strategy, table in zip(chosen, given.values(), strict=True)

@@ -29,7 +29,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import pandas as pd
 
-from quant_assets.signals.features.candle_features import LEAST_BARS
+from quant_assets.signals.features.candle_features import MIN_BARS
 from quant_assets.signals.features.model import INSUFFICIENT_HISTORY, Features
 from quant_assets.signals.features.table import features_of
 from quant_assets.signals.features.tolerance import below
@@ -219,7 +219,7 @@ def _wait(strategy: Strategy, why: Refusal) -> Verdict:
 
 def _why_unusable(features: Features) -> Refusal:
     if features.unusable == INSUFFICIENT_HISTORY:
-        return Refusal(INSUFFICIENT_HISTORY, float(min(features.ltf_bars, features.htf_bars)), float(LEAST_BARS))
+        return Refusal(INSUFFICIENT_HISTORY, float(min(features.ltf_bars, features.htf_bars)), float(MIN_BARS))
     return Refusal(features.unusable)
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from quant_assets.common.files import replace_file, replacing
+from quant_assets.common.files import atomic_write, replace_file
 
 TABLES_IN_MEMORY: Final = 16
 #: What pyarrow raises where the pages, the schema or the notes for pandas of a file are not what was written.
@@ -64,7 +64,7 @@ class Lake:
             return path
         arrow = pa.Table.from_pandas(table, preserve_index=False)
         categories = [field.name for field in arrow.schema if pa.types.is_dictionary(field.type)]
-        with replacing(path) as temporary:
+        with atomic_write(path) as temporary:
             pq.write_table(arrow, temporary, compression="lz4", use_dictionary=categories, write_page_checksum=True)
             version = _version(temporary)  # which it keeps, and another process's file that comes after has not
         self._remember(path, version, table)

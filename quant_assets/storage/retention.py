@@ -10,14 +10,14 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from quant_assets.common.toml_config import read_user_file
+from quant_assets.common.toml_config import load_config
 from quant_assets.common.windows import Window, WindowError
 from quant_assets.storage.lake import DOCUMENT_SUFFIX
 
 #: What a write that was killed has left is nobody's any more after so long.
 ABANDONED = timedelta(hours=1)
 #: A century; times before that much ago cannot be told for every number of days.
-MOST_DAYS = 36_525
+MAX_DAYS = 36_525
 
 
 class RetentionError(ValueError):
@@ -33,9 +33,9 @@ class RetentionPolicy(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    windows_days: float = Field(default=30, ge=2, le=MOST_DAYS)
-    bars_days: float = Field(default=45, ge=3, le=MOST_DAYS)
-    runs_days: float = Field(default=14, ge=1, le=MOST_DAYS)
+    windows_days: float = Field(default=30, ge=2, le=MAX_DAYS)
+    bars_days: float = Field(default=45, ge=3, le=MAX_DAYS)
+    runs_days: float = Field(default=14, ge=1, le=MAX_DAYS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def load_retention(path: Path) -> RetentionPolicy:
 
     Raises RetentionError for a file that cannot be used.
     """
-    return read_user_file(path, RetentionPolicy, RetentionError)
+    return load_config(path, RetentionPolicy, RetentionError)
 
 
 def prune_lake(root: Path, now: datetime, policy: RetentionPolicy) -> Removed:

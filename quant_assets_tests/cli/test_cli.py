@@ -12,7 +12,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from quant_assets.common.text import printable
+from quant_assets.common.text import escape_control_chars
 from quant_assets_tests.providers.coinalyze.scripted import Canned, ScriptedServer
 from quant_assets_tests.servers import running
 from quant_assets_tests.world import World
@@ -144,7 +144,7 @@ def test_a_folder_without_candles_is_exit_2_and_one_line(world: World, tmp_path:
         folder.write_text("hello")
     done = run("scan", str(folder), env=world.environment("cli_wrong"), cwd=tmp_path)
     assert done.returncode == 2
-    assert printable(str(folder)) in done.stderr
+    assert escape_control_chars(str(folder)) in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
 
 

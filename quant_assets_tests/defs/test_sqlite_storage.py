@@ -16,7 +16,7 @@ from dagster._core.events import EngineEventData
 from dagster._core.storage.event_log import SqliteEventLogStorage
 
 from quant_assets.common.settings import Settings
-from quant_assets.defs.sqlite_storage import MOST_OPEN, KeptEventLog, KeptSqliteStorage
+from quant_assets.defs.sqlite_storage import MAX_OPEN, KeptEventLog, KeptSqliteStorage
 from quant_assets.orchestration.instance import open_instance
 from quant_assets.orchestration.run_records import remove_runs
 from quant_assets_tests.defs.live import wait_for
@@ -106,10 +106,10 @@ def test_dagster_reads_what_was_recorded(tmp_path: Path) -> None:
 def test_few_databases_are_open_at_a_time_and_none_in_the_end(tmp_path: Path) -> None:
     before = open_databases()
     with opened(tmp_path) as instance:
-        runs = [materialize_thing(instance) for _ in range(MOST_OPEN + 3)]
+        runs = [materialize_thing(instance) for _ in range(MAX_OPEN + 3)]
         of_runs = {name.removesuffix(".db") for name in open_databases()} & set(runs)
         assert runs[-1] in of_runs
-        assert len(of_runs) < MOST_OPEN
+        assert len(of_runs) < MAX_OPEN
         for run in runs:  # what was let go is opened again
             assert instance.get_records_for_run(run).records
     assert open_databases() == before
@@ -170,7 +170,7 @@ def test_records_whose_whole_folder_was_removed_and_made_anew_are_those_of_the_n
 
 def test_threads_read_and_record_at_once(tmp_path: Path) -> None:
     with opened(tmp_path) as instance:
-        runs = [materialize_thing(instance) for _ in range(MOST_OPEN + 1)]
+        runs = [materialize_thing(instance) for _ in range(MAX_OPEN + 1)]
         expected = len(instance.get_records_for_run(runs[0]).records)
 
         def read_and_record(number: int) -> None:

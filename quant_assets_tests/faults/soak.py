@@ -62,7 +62,7 @@ FOLDERS = ("lake", "store", "dagster")
 #: How much more than in the second quarter of the day may be taken in the last.
 MEMORY_GROWTH, DISK_GROWTH, MORE_DESCRIPTORS = 1.05, 1.10, 2
 #: Fewer windows than this tell nothing about growth, since retention has hardly begun.
-LEAST_TO_JUDGE = 64
+MIN_TO_JUDGE = 64
 
 
 @dataclass
@@ -287,12 +287,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{options.windows} windows of {LENGTH}, {options.markets} markets, seed {options.seed}", flush=True)
         soak.pass_all(lambda line: print(line, flush=True))
     broken = list(soak.broken)
-    if options.windows >= LEAST_TO_JUDGE:
+    if options.windows >= MIN_TO_JUDGE:
         for held, line in verdicts(soak.rows):
             print(line)
             broken += [] if held else [line]
     else:
-        print(f"growth is judged from {LEAST_TO_JUDGE} windows on")
+        print(f"growth is judged from {MIN_TO_JUDGE} windows on")
     for line in soak.broken:
         print(f"BROKE {line}")
     print("a promise broke" if broken else "every promise held")

@@ -16,7 +16,13 @@ from pydantic import SecretStr
 
 from quant_assets.markets import market_list_table
 from quant_assets.providers.coinalyze import HISTORY_FIELDS, CallBudget, CoinalyzeClient, CoinalyzeError
-from quant_assets.providers.coinalyze.models import BrokenBody, read_current, read_exchanges, read_history, read_markets
+from quant_assets.providers.coinalyze.models import (
+    MalformedResponse,
+    read_current,
+    read_exchanges,
+    read_history,
+    read_markets,
+)
 from quant_assets_tests.derivatives.conftest import NOW
 from quant_assets_tests.faults.chance import SEED, rounds
 
@@ -101,7 +107,7 @@ def test_any_history_gives_sound_points_and_a_count_of_the_others(endpoint: str)
     def reads(body: bytes) -> None:
         try:
             histories, broken = read_history(body, fields, ASKED, signed=signed)
-        except BrokenBody:
+        except MalformedResponse:
             return
         symbols = [history.symbol for history in histories]
         assert len(symbols) == len(set(symbols)) <= len(ASKED)
@@ -147,7 +153,7 @@ def test_any_list_gives_a_row_or_a_count_for_each_of_its_rows(
     def reads(body: bytes) -> None:
         try:
             rows, broken = read(body)
-        except BrokenBody:
+        except MalformedResponse:
             return
         assert len(rows) + broken == len(orjson.loads(body))
         if read is read_markets:

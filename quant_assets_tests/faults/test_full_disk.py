@@ -13,7 +13,7 @@ import orjson
 import pandas as pd
 import pytest
 
-from quant_assets.common.files import CannotWrite
+from quant_assets.common.files import WriteError
 from quant_assets.common.windows import Window
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.derivatives.store import DerivativesStore, StoreError
@@ -76,7 +76,7 @@ def test_a_file_that_does_not_fit_is_named_with_what_to_do_and_the_old_one_stand
     for note in range(1, rounds(12, 200)):
         old = file.read_bytes()
         small.fill(chance.randint(0, 64))
-        problem = failure_of(CannotWrite, write, small.folder, note)
+        problem = failure_of(WriteError, write, small.folder, note)
         if problem:
             failed += 1
             assert str(file) in problem

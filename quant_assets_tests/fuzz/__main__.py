@@ -1,6 +1,6 @@
 """Run one target for some time: `python -m quant_assets_tests.fuzz TARGET --seconds N`.
 
-An input that breaks one, takes longer than SLOW_SECONDS or more memory than MOST_MB is written into the folder of
+An input that breaks one, takes longer than SLOW_SECONDS or more memory than MAX_MB is written into the folder of
 findings, and the program ends with another code than 0.
 """
 
@@ -16,8 +16,8 @@ from quant_assets_tests.faults.chance import SEED
 
 TARGETS = ("candle_bytes", "api_bodies", "names", "user_files")
 SLOW_SECONDS = 10
-MOST_MB = 2048
-LONGEST_INPUT = 8192
+MAX_MB = 2048
+MAX_INPUT = 8192
 INSTRUMENTED = ["quant_assets", "tomllib"]
 
 
@@ -45,8 +45,8 @@ def main() -> None:
         atheris.Setup(
             [
                 *(sys.argv[0], str(corpus), f"-max_total_time={chosen.seconds}", f"-seed={SEED}", f"-dict={words}"),
-                *(f"-artifact_prefix={findings}/", f"-timeout={SLOW_SECONDS}", f"-rss_limit_mb={MOST_MB}"),
-                *(f"-max_len={LONGEST_INPUT}", "-print_final_stats=1"),
+                *(f"-artifact_prefix={findings}/", f"-timeout={SLOW_SECONDS}", f"-rss_limit_mb={MAX_MB}"),
+                *(f"-max_len={MAX_INPUT}", "-print_final_stats=1"),
             ],
             target.check,
         )

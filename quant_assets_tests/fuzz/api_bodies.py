@@ -17,7 +17,7 @@ from quant_assets.markets import market_list_table, resolve_markets
 from quant_assets.providers.coinalyze.models import (
     LARGEST,
     LATEST_SECOND,
-    BrokenBody,
+    MalformedResponse,
     read_current,
     read_exchanges,
     read_history,
@@ -73,7 +73,7 @@ def check(data: bytes) -> None:
                 _check_pause(body)
             case kind:
                 broken = _check_history(body, FIELDS[kind - 3])
-    except BrokenBody as refusal:
+    except MalformedResponse as refusal:
         broken = len(str(refusal)) - 1
     assert broken >= 0, "a fault is told"
 

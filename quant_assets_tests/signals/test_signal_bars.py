@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from quant_assets.common.windows import Window
-from quant_assets.signals.features.bars import HTF, MOST_BARS, market_bars
+from quant_assets.signals.features.bars import HTF, MAX_BARS, market_bars
 from quant_assets_tests.signals.hand_made import WINDOW, bars, candles, market, walk
 
 
@@ -28,7 +28,7 @@ def test_a_bar_that_is_still_open_at_the_windows_end_is_not_seen() -> None:
 
 def test_only_the_newest_1500_bars_are_seen() -> None:
     (found,) = market_bars(candles(market(np.arange(1.0, 1602.0), [4])), WINDOW)
-    assert len(found.ltf) == MOST_BARS
+    assert len(found.ltf) == MAX_BARS
     assert found.ltf.close[[0, -1]].tolist() == [102, 1601]
 
 

@@ -25,7 +25,7 @@ from quant_assets.markets import list_of_provider, resolve_markets
 from quant_assets.markets.rules import nfc
 from quant_assets.orchestration import columns
 from quant_assets.orchestration.checks import Evaluated, window_results
-from quant_assets.orchestration.conditions import FILLS_ITS_GAPS, FRESH_FOR_A_WINDOW
+from quant_assets.orchestration.conditions import BACKFILL_MISSING, FRESH_FOR_A_WINDOW
 from quant_assets.orchestration.io_managers import OPTIONAL
 from quant_assets.orchestration.partitions import FOUR_HOURS, WINDOWS, Tables, windows_of
 from quant_assets.orchestration.pools import COINALYZE
@@ -74,7 +74,7 @@ class RefreshConfig(dg.Config):
             kinds={"python", "coinalyze", "parquet"},
             owners=["team:quant"],
             freshness_policy=FRESH_FOR_A_WINDOW,
-            automation_condition=FILLS_ITS_GAPS,
+            automation_condition=BACKFILL_MISSING,
         )
         for dataset in DATASETS
     },

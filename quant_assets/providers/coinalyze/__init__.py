@@ -12,9 +12,9 @@ from quant_assets.providers.coinalyze.errors import (
     BadRequest,
     BudgetUnusable,
     CoinalyzeError,
-    KeyMissing,
-    KeyRefused,
-    OutOfTime,
+    DeadlineExceeded,
+    InvalidApiKey,
+    MissingApiKey,
     ProviderUnavailable,
 )
 from quant_assets.providers.coinalyze.models import Answer, CurrentValue, Exchange, History, Market
@@ -30,12 +30,12 @@ __all__ = [
     "CoinalyzeClient",
     "CoinalyzeError",
     "CurrentValue",
+    "DeadlineExceeded",
     "Exchange",
     "History",
-    "KeyMissing",
-    "KeyRefused",
+    "InvalidApiKey",
     "Market",
-    "OutOfTime",
+    "MissingApiKey",
     "ProviderUnavailable",
     "Usage",
 ]

@@ -24,17 +24,17 @@ from filelock import FileLock
 from pyrate_limiter import Rate, RateItem, SQLiteBucket
 
 from quant_assets.common.files import remedy
-from quant_assets.common.processes import is_alive
-from quant_assets.providers.coinalyze.errors import BudgetUnusable, OutOfTime
+from quant_assets.common.processes import pid_exists
+from quant_assets.providers.coinalyze.errors import BudgetUnusable, DeadlineExceeded
 
 MINUTE_MS: Final = 60_000
 TABLE: Final = "calls"
 #: The name of calls that nobody has a receipt for any more.
 SETTLED: Final = "settled"
-LONGEST_NAP_SECONDS: Final = 1.0
-LONGEST_PAUSE_SECONDS: Final = 600.0
+MAX_NAP_SECONDS: Final = 1.0
+MAX_PAUSE_SECONDS: Final = 600.0
 EASED_TO: Final = 0.75
-LEAST_SHARE: Final = 0.25
+MIN_SHARE: Final = 0.25
 RECOVERED_A_MINUTE: Final = 0.02
 
 
@@ -73,21 +73,21 @@ class CallBudget:
     def take(self, calls: int, deadline: float | None = None, on_wait: Callable[[float], None] | None = None) -> str:
         """Take `calls` out of the budget, waiting for room; returns a receipt for `settle` or `give_back`.
 
-        `deadline` is by the clock of the budget; `on_wait` is told the seconds still to wait. Raises OutOfTime as
-        soon as it is clear that there is no room before the deadline, without waiting for it.
+        `deadline` is by the clock of the budget; `on_wait` is told the seconds still to wait. Raises DeadlineExceeded
+        as soon as it is clear that there is no room before the deadline, without waiting for it.
         """
         if calls > self.calls_per_minute:
             raise ValueError(f"{calls} calls never fit a budget of {self.calls_per_minute} a minute")
         if deadline is not None and self._clock() >= deadline:
-            raise OutOfTime("the time allowed for calls is up")
+            raise DeadlineExceeded("the time allowed for calls is up")
         receipt = f"{os.getpid()}:{uuid.uuid4().hex}"
         while (wait := self._try(receipt, calls)) > 0:
             now = self._clock()
             if deadline is not None and now + wait > deadline:
-                raise OutOfTime(f"the next {calls} calls fit in {wait:.0f} s, after the time allowed for them")
+                raise DeadlineExceeded(f"the next {calls} calls fit in {wait:.0f} s, after the time allowed for them")
             if on_wait is not None:
                 on_wait(wait)
-            self.nap(min(wait, LONGEST_NAP_SECONDS))
+            self.nap(min(wait, MAX_NAP_SECONDS))
         return receipt
 
     def now(self) -> float:
@@ -129,11 +129,11 @@ class CallBudget:
         now = self._now_ms()
         until = now + int(seconds * 1000)
         with self._step():
-            share = max(self._share(now) * EASED_TO, LEAST_SHARE)
+            share = max(self._share(now) * EASED_TO, MIN_SHARE)
             self._execute("DELETE FROM easing")
             self._execute("INSERT INTO easing VALUES (?, ?)", share, until)
             # One of a clock that began anew since is nobody's any more, and must not stand in the way of this one.
-            foreign = now + int(LONGEST_PAUSE_SECONDS * 1000)
+            foreign = now + int(MAX_PAUSE_SECONDS * 1000)
             self._execute("DELETE FROM pause WHERE until_ms <= ? OR until_ms > ?", until, foreign)
             self._execute("INSERT INTO pause SELECT ? WHERE NOT EXISTS (SELECT 1 FROM pause)", until)
 
@@ -194,7 +194,7 @@ class CallBudget:
             self._execute(f"UPDATE {TABLE} SET item_timestamp = ? WHERE item_timestamp > ?", now, now)  # noqa: S608 - a constant
             self._settle_for_the_dead(now)
             paused_until = self._execute("SELECT COALESCE(MAX(until_ms), 0) FROM pause")[0][0]
-            if 0 < paused_until - now <= LONGEST_PAUSE_SECONDS * 1000:
+            if 0 < paused_until - now <= MAX_PAUSE_SECONDS * 1000:
                 return float(paused_until - now) / 1000
             self._bucket.leak(now)
             if (wait_ms := self._eased_wait(calls, now)) > 0:
@@ -212,7 +212,7 @@ class CallBudget:
         """Count calls from now on whose process was killed with a request on its way: it has arrived by now."""
         for (receipt,) in self._execute(f"SELECT DISTINCT name FROM {TABLE} WHERE name <> ?", SETTLED):  # noqa: S608 - a constant
             pid = receipt.partition(":")[0]
-            if not (pid.isdigit() and is_alive(int(pid))):
+            if not (pid.isdigit() and pid_exists(int(pid))):
                 self._settle(receipt, now)
 
     def _spent(self, now: int) -> int:
@@ -226,9 +226,7 @@ class CallBudget:
         share, since = rows[0]
         minutes = (now - since) / MINUTE_MS
         # A clock that began anew would keep the share low for as long; it counts as recovered instead.
-        return (
-            1.0 if minutes < -LONGEST_PAUSE_SECONDS / 60 else min(share + RECOVERED_A_MINUTE * max(minutes, 0.0), 1.0)
-        )
+        return 1.0 if minutes < -MAX_PAUSE_SECONDS / 60 else min(share + RECOVERED_A_MINUTE * max(minutes, 0.0), 1.0)
 
     def _eased_wait(self, calls: int, now: int) -> int:
         """Return the milliseconds until `calls` fit the share of the limit that is used at present."""

@@ -16,14 +16,20 @@ from requests.auth import AuthBase
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
 
 from quant_assets.common.settings import LOOPBACK_HOSTS
-from quant_assets.providers.coinalyze.budget import LONGEST_PAUSE_SECONDS, CallBudget
-from quant_assets.providers.coinalyze.errors import BadRequest, KeyMissing, KeyRefused, OutOfTime, ProviderUnavailable
+from quant_assets.providers.coinalyze.budget import MAX_PAUSE_SECONDS, CallBudget
+from quant_assets.providers.coinalyze.errors import (
+    BadRequest,
+    DeadlineExceeded,
+    InvalidApiKey,
+    MissingApiKey,
+    ProviderUnavailable,
+)
 from quant_assets.providers.coinalyze.models import (
     Answer,
-    BrokenBody,
     CurrentValue,
     Exchange,
     History,
+    MalformedResponse,
     Market,
     read_current,
     read_exchanges,
@@ -31,16 +37,16 @@ from quant_assets.providers.coinalyze.models import (
     read_markets,
 )
 from quant_assets.providers.coinalyze.retry_after import read_date, read_retry_after
-from quant_assets.providers.coinalyze.session import BoundedSession, what_failed
+from quant_assets.providers.coinalyze.session import BoundedSession, describe_error
 
 SYMBOLS_PER_REQUEST: Final = 20
 SIMULATED_HEADER: Final = "X-Simulated"
 ATTEMPTS: Final = 5
 CONNECT_SECONDS: Final = 5.0
 READ_SECONDS: Final = 20.0
-LONGEST_ANSWER_SECONDS: Final = 60.0
-LARGEST_BODY: Final = 64 * 1024 * 1024
-LONGEST_MESSAGE: Final = 4096
+MAX_ANSWER_SECONDS: Final = 60.0
+MAX_BODY_BYTES: Final = 64 * 1024 * 1024
+MAX_MESSAGE: Final = 4096
 PAUSE_WITHOUT_ADVICE_SECONDS: Final = 15.0
 
 #: The history endpoints and the fields of their points.
@@ -77,8 +83,8 @@ class CoinalyzeClient:
     """Coinalyze's REST API for one key, within one budget.
 
     Nothing is sent without taking its calls from `budget` first, attempts that are repeated included.
-    `clock` gives epoch seconds. All methods raise KeyMissing, KeyRefused, BadRequest, ProviderUnavailable, and
-    OutOfTime where a `deadline` (by the clock of the budget) is given.
+    `clock` gives epoch seconds. All methods raise MissingApiKey, InvalidApiKey, BadRequest, ProviderUnavailable, and
+    DeadlineExceeded where a `deadline` (by the clock of the budget) is given.
     """
 
     def __init__(
@@ -193,9 +199,9 @@ class CoinalyzeClient:
     ) -> tuple[Answer[Row], tuple[str, ...]]:
         """Take the calls, send, read; again where another attempt may help."""
         if self._key is None:
-            raise KeyMissing("no API key: set COINALYZE_API_KEY, in the environment or in .env")
+            raise MissingApiKey("no API key: set COINALYZE_API_KEY, in the environment or in .env")
         if not _KEY_SHAPE.fullmatch(self._key.get_secret_value()):
-            raise KeyRefused("the key cannot be one: white space or other than ASCII in it; check COINALYZE_API_KEY")
+            raise InvalidApiKey("the key cannot be one: white space or other than ASCII in it; check COINALYZE_API_KEY")
         if len(symbols) > SYMBOLS_PER_REQUEST:
             raise ValueError(f"{len(symbols)} symbols in one request; the provider takes {SYMBOLS_PER_REQUEST}")
         what = f"GET /{endpoint}" + (f" of {len(symbols)} symbols from {symbols[0]}" if symbols else "")
@@ -216,7 +222,7 @@ class CoinalyzeClient:
             try:
                 body, headers = self._send(endpoint, query, what, deadline)
                 rows, broken = read(body, asked)
-            except (_Transient, BrokenBody) as failure:
+            except (_Transient, MalformedResponse) as failure:
                 last_failure = str(failure)
                 raise
             finally:
@@ -231,7 +237,7 @@ class CoinalyzeClient:
             return state.attempt_number >= self._attempts or (deadline is not None and self.budget.now() >= deadline)
 
         retrying = Retrying(
-            retry=retry_if_exception_type((_Transient, BrokenBody)),
+            retry=retry_if_exception_type((_Transient, MalformedResponse)),
             stop=stop,
             wait=wait_random_exponential(multiplier=0.5, max=20),
             sleep=self._sleep,
@@ -240,7 +246,7 @@ class CoinalyzeClient:
         )
         try:
             result = retrying(attempt)
-        except OutOfTime:
+        except DeadlineExceeded:
             if not last_failure:  # else that is what kept the answer from coming in time
                 raise
             result = None
@@ -252,7 +258,7 @@ class CoinalyzeClient:
     def _send(self, endpoint: str, query: Mapping[str, str], what: str, deadline: float | None) -> Sent:
         """Send once; returns the body and the headers. Raises _Transient or what the status means."""
         failure = ""
-        left = LONGEST_ANSWER_SECONDS
+        left = MAX_ANSWER_SECONDS
         if deadline is not None:  # one that is near shortens the waiting, to a second at least
             left = min(left, max(deadline - self.budget.now(), 1.0))
         with self._session.within(left) as late:
@@ -266,7 +272,7 @@ class CoinalyzeClient:
                 ) as response:
                     body = self._read(response)
             except (requests.RequestException, OSError, ValueError) as error:
-                failure = what_failed(error)
+                failure = describe_error(error)
         if late.is_set():  # also where it looks whole: a head that was cut off reads as one that is short
             failure = f"no whole answer within {left:.0f} s"
         if failure:
@@ -278,11 +284,11 @@ class CoinalyzeClient:
     def _read(self, response: requests.Response) -> bytes:
         """Read a body; of one that is no answer, as much as its message may take."""
         if response.status_code != 200:
-            return next(response.iter_content(LONGEST_MESSAGE), b"")
+            return next(response.iter_content(MAX_MESSAGE), b"")
         body = bytearray()
         for chunk in response.iter_content(1 << 16):
             body += chunk
-            if len(body) > LARGEST_BODY:
+            if len(body) > MAX_BODY_BYTES:
                 raise requests.ConnectionError(f"the answer is too long: {len(body)} bytes and no end")
         return bytes(body)
 
@@ -291,13 +297,13 @@ class CoinalyzeClient:
         if status == 200:
             return
         if status in {401, 403}:
-            raise KeyRefused(f"{what}: the key was refused ({status}); check COINALYZE_API_KEY")
+            raise InvalidApiKey(f"{what}: the key was refused ({status}); check COINALYZE_API_KEY")
         if status == 429:
             self.usage.rate_limited += 1
             seconds = read_retry_after(response.headers.get("Retry-After"), datetime.fromtimestamp(self._clock(), UTC))
-            if seconds is not None and seconds > LONGEST_PAUSE_SECONDS:
+            if seconds is not None and seconds > MAX_PAUSE_SECONDS:
                 # Too long to wait for, or nonsense: nobody asks for as long as a pause may last, and then once more.
-                self.budget.pause(LONGEST_PAUSE_SECONDS)
+                self.budget.pause(MAX_PAUSE_SECONDS)
                 raise ProviderUnavailable(f"{what}: the provider wants a pause of {seconds:.0f} s (429)")
             self.budget.pause(PAUSE_WITHOUT_ADVICE_SECONDS if seconds is None else seconds)
             raise _Transient("too many calls (429)")

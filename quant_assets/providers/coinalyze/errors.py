@@ -10,11 +10,11 @@ class CoinalyzeError(Exception):
     """Anything that the API or the way to it refused."""
 
 
-class KeyMissing(CoinalyzeError):
+class MissingApiKey(CoinalyzeError):
     """No key was given: set COINALYZE_API_KEY. Nothing was sent."""
 
 
-class KeyRefused(CoinalyzeError):
+class InvalidApiKey(CoinalyzeError):
     """The provider does not accept the key (401 or 403). Asking again is pointless until it is changed."""
 
 
@@ -33,5 +33,5 @@ class BudgetUnusable(CoinalyzeError):
     """The file of the call budget cannot be used. Nothing is sent without it, since nothing would be counted."""
 
 
-class OutOfTime(CoinalyzeError):
+class DeadlineExceeded(CoinalyzeError):
     """The call budget has no room before the deadline that the caller set. Nothing was sent."""

@@ -19,7 +19,7 @@ LARGEST: Final = 1e24
 Row = TypeVar("Row")
 
 
-class BrokenBody(ValueError):
+class MalformedResponse(ValueError):
     """A body that is not what the endpoint is documented to answer."""
 
 
@@ -84,12 +84,12 @@ class Answer(Generic[Row]):
 
 
 def read_exchanges(body: bytes) -> tuple[tuple[Exchange, ...], int]:
-    """Read `/exchanges`; returns the rows and how many were broken. Raises BrokenBody."""
+    """Read `/exchanges`; returns the rows and how many were broken. Raises MalformedResponse."""
     return _read_rows(body, lambda row: Exchange(_text(row, "code"), _text(row, "name")))
 
 
 def read_markets(body: bytes) -> tuple[tuple[Market, ...], int]:
-    """Read a market list; returns the rows and how many were broken. Raises BrokenBody.
+    """Read a market list; returns the rows and how many were broken. Raises MalformedResponse.
 
     A missing flag means no; a missing symbol, exchange or base asset makes the row useless.
     """
@@ -97,7 +97,7 @@ def read_markets(body: bytes) -> tuple[tuple[Market, ...], int]:
 
 
 def read_current(body: bytes) -> tuple[tuple[CurrentValue, ...], int]:
-    """Read a current-value answer; returns the rows and how many were broken. Raises BrokenBody."""
+    """Read a current-value answer; returns the rows and how many were broken. Raises MalformedResponse."""
     return _read_rows(
         body,
         lambda row: CurrentValue(_text(row, "symbol"), _number(row["value"]), int(_number(row["update"]))),
@@ -111,10 +111,10 @@ def read_history(
 
     Returns one History for each symbol that was asked for and answered, and how many rows or points were
     broken: of the wrong type, not finite, below 0 where values are not `signed` (an amount is not, a rate is), at an
-    impossible time, or of a symbol that nobody asked for. Of
-    points at the same time the last counts. Raises BrokenBody, also where several rows came and none can be read:
-    one symbol may be broken by itself, all of them at once are a fault of the answer, and no symbol is to be taken
-    for one without data because of it.
+    impossible time, or of a symbol that nobody asked for. Of points at the same time the last counts.
+
+    Raises MalformedResponse, also where several rows came and none can be read: one symbol may be broken by itself, all
+    of them at once are a fault of the answer, and no symbol is to be taken for one without data because of it.
     """
     names = fields.split()
     pick = itemgetter("t", *names)
@@ -133,7 +133,7 @@ def read_history(
         sound = sound or bool(good) or not bad
         histories[symbol] = History(symbol, fields, good)
     if len(rows) > 1 and not sound:
-        raise BrokenBody(f"none of the {len(rows)} rows can be read")
+        raise MalformedResponse(f"none of the {len(rows)} rows can be read")
     return tuple(histories.values()), broken
 
 
@@ -163,9 +163,9 @@ def _rows(body: bytes) -> list[Any]:
     try:
         parsed = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise BrokenBody(f"the body is not JSON: {error}") from None
+        raise MalformedResponse(f"the body is not JSON: {error}") from None
     if not isinstance(parsed, list):
-        raise BrokenBody(f"the body is a JSON {type(parsed).__name__}, not a list")
+        raise MalformedResponse(f"the body is a JSON {type(parsed).__name__}, not a list")
     return parsed
 
 

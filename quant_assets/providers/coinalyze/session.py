@@ -53,7 +53,7 @@ class BoundedSession(requests.Session):
                 opened.shutdown(socket.SHUT_RDWR)
 
 
-def what_failed(error: Exception) -> str:
+def describe_error(error: Exception) -> str:
     """Name what happened on the way, without the address and the objects that the libraries put in."""
     kinds = [
         (requests.ConnectTimeout, "no connection in time"),

@@ -22,7 +22,7 @@ _Columns = tuple[Ints, Floats, Floats, Floats, Floats]
 LTF = "15m"
 HTF = "4h"
 TIMEFRAME_MS = {LTF: 15 * 60 * 1000, HTF: 4 * 60 * 60 * 1000}
-MOST_BARS = 1500
+MAX_BARS = 1500
 """The newest bars of a timeframe that signals look at."""
 
 
@@ -115,7 +115,7 @@ def _cut(columns: _Columns, start: int, stop: int, timeframe: str, window: Windo
     time_ms, *numbers = columns
     newest_opening = window.end_ms - TIMEFRAME_MS[timeframe]
     stop = start + int(time_ms[start:stop].searchsorted(newest_opening, side="right"))
-    start = max(start, stop - MOST_BARS)
+    start = max(start, stop - MAX_BARS)
     return Bars(time_ms[start:stop], *(number[start:stop] for number in numbers))
 
 

@@ -21,7 +21,7 @@ from quant_assets.signals.features.tolerance import above, below
 from quant_assets.signals.features.trendline_features import line_columns
 from quant_assets.signals.sides import LONG, NONE, SHORT
 
-LEAST_BARS = 50
+MIN_BARS = 50
 """Closed bars that each timeframe needs before a market is judged."""
 OLDEST_MS = {LTF: 30 * 60 * 1000, HTF: 8 * 60 * 60 * 1000}
 """How long before the window's end the last bar may have closed."""
@@ -140,7 +140,7 @@ def _shared_columns(name: str, timeframe: str, histories: Sequence[Bars]) -> Col
 def _why_unusable(columns: Columns, window: Window) -> Any:
     """Return why each market cannot be judged, empty where it can."""
     timeframes = (("ltf", LTF), ("htf", HTF))
-    is_short = np.logical_or(*(columns[f"{name}_bars"] < LEAST_BARS for name, _ in timeframes))
+    is_short = np.logical_or(*(columns[f"{name}_bars"] < MIN_BARS for name, _ in timeframes))
     is_stale = np.logical_or(
         *(window.end_ms - columns[f"{name}_closed_at_ms"] > OLDEST_MS[timeframe] for name, timeframe in timeframes)
     )

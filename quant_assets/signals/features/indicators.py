@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import talib
 
-from quant_assets.signals.features.bars import MOST_BARS, Floats, Ints, Truths
+from quant_assets.signals.features.bars import MAX_BARS, Floats, Ints, Truths
 from quant_assets.signals.features.tolerance import MARGIN, below
 
 # TA-Lib's functions without the wrapper that looks for pandas and polars at each call; here they only see arrays.
@@ -28,7 +28,7 @@ _OBV: Callable[[Floats, Floats], Floats] = inspect.unwrap(talib.OBV)
 PERIOD = 14
 """Bars of RSI, ADX and ATR."""
 _DECAY = (PERIOD - 1) / PERIOD
-_WEIGHTS = _DECAY ** np.arange(MOST_BARS, -1.0, -1.0)
+_WEIGHTS = _DECAY ** np.arange(MAX_BARS, -1.0, -1.0)
 """13/14 to the power of how many bars ago; the last is 1."""
 _BAND_BARS = 20
 _BAND_WIDTH = 2.0

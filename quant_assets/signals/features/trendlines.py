@@ -23,7 +23,7 @@ ORDER = 5
 """Values on either side of a pivot."""
 SPAN = 120
 """Only pivots among the last so many bars are used."""
-LEAST_DISTANCE = 10
+MIN_DISTANCE = 10
 """Bars between the two pivots of a line."""
 REACH = 1.0
 """RSI points within which a pivot touches a line, and beyond which a value breaks it."""
@@ -129,7 +129,7 @@ def draw_lines(rsi: Floats, bars: Ints) -> Lines:
     start = starts[number]
     length = column[end] - column[start]
     slope = (height[end] - height[start]) / length
-    is_line = (length >= LEAST_DISTANCE) & (height[start] - height[end] > MARGIN) & (slope >= least_slope[number])
+    is_line = (length >= MIN_DISTANCE) & (height[start] - height[end] > MARGIN) & (slope >= least_slope[number])
     number, start, end, slope = number[is_line], start[is_line], end[is_line], slope[is_line]
     intercept = height[start] - slope * bar[start]
     is_broken = slope[:, None] < least_slopes_late[number]

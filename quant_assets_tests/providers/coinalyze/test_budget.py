@@ -15,7 +15,7 @@ import pytest
 from pyrate_limiter import SQLiteBucket
 
 from quant_assets.providers.coinalyze.budget import CallBudget
-from quant_assets.providers.coinalyze.errors import OutOfTime
+from quant_assets.providers.coinalyze.errors import DeadlineExceeded
 from quant_assets_tests.providers.coinalyze.conftest import VirtualClock
 
 
@@ -100,10 +100,10 @@ def test_a_deadline_is_refused_at_once_instead_of_waited_for(tmp_path: Path, clo
     budget = budget_at(tmp_path, clock, 20)
     budget.take(20)
     start = clock.now
-    with pytest.raises(OutOfTime):
+    with pytest.raises(DeadlineExceeded):
         budget.take(20, deadline=start + 30)
     assert clock.now == start
-    with pytest.raises(OutOfTime):
+    with pytest.raises(DeadlineExceeded):
         budget.take(1, deadline=start)
 
 
@@ -160,7 +160,7 @@ def _take_for_a_while(path: Path, calls_per_minute: int, moments: multiprocessin
         while True:
             budget.take(5, deadline=deadline)
             moments.put(time.time())
-    except OutOfTime:
+    except DeadlineExceeded:
         moments.put(-1.0)
 
 

@@ -19,9 +19,9 @@ from quant_assets.providers.coinalyze.client import CoinalyzeClient
 from quant_assets.providers.coinalyze.errors import (
     BadRequest,
     CoinalyzeError,
-    KeyMissing,
-    KeyRefused,
-    OutOfTime,
+    DeadlineExceeded,
+    InvalidApiKey,
+    MissingApiKey,
     ProviderUnavailable,
 )
 from quant_assets_tests.providers.coinalyze.conftest import KEY, VirtualClock
@@ -119,7 +119,7 @@ def test_a_429_that_asks_for_hours_is_an_error_and_no_wait(make_client: MakeClie
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_refused_key_is_asked_with_once(make_client: MakeClient, status: int) -> None:
     with ScriptedServer(Canned(status, b"{}")) as server:
-        with pytest.raises(KeyRefused, match="COINALYZE_API_KEY"):
+        with pytest.raises(InvalidApiKey, match="COINALYZE_API_KEY"):
             ask(make_client(server.url))
         assert len(server.paths) == 1
 
@@ -245,7 +245,7 @@ def test_no_proxy_of_the_environment_gets_what_is_meant_for_this_machine(
 
 def test_without_a_key_nothing_is_sent(make_client: MakeClient) -> None:
     with ScriptedServer(Canned()) as server:
-        with pytest.raises(KeyMissing, match="COINALYZE_API_KEY"):
+        with pytest.raises(MissingApiKey, match="COINALYZE_API_KEY"):
             ask(make_client(server.url, key=None))
         assert server.paths == []
 
@@ -270,7 +270,7 @@ def test_a_deadline_ends_the_waiting(make_client: MakeClient, clock: VirtualCloc
     with ScriptedServer(Canned(body=BAR)) as server:
         client = make_client(server.url, calls_per_minute=1)
         ask(client, deadline=clock.now + 10)
-        with pytest.raises(OutOfTime):
+        with pytest.raises(DeadlineExceeded):
             ask(client, deadline=clock.now + 10)
 
 
@@ -311,7 +311,7 @@ def test_the_key_shows_in_no_exception_when_nobody_listens(make_client: MakeClie
 @pytest.mark.parametrize("key", ["two\nlines", "a b c d", "schl\u00fcssel", "\u20ac"])
 def test_what_cannot_be_a_key_is_refused_unsent_and_unshown(make_client: MakeClient, key: str) -> None:
     with ScriptedServer(Canned(body=BAR)) as server:
-        with pytest.raises(KeyRefused) as caught:
+        with pytest.raises(InvalidApiKey) as caught:
             ask(make_client(server.url, key=key))
         assert server.paths == []
     assert key not in repr(caught.value)
@@ -347,6 +347,6 @@ def test_a_deadline_bounds_the_attempts_and_the_lists_too(make_client: MakeClien
     with ScriptedServer(Canned(429, b"{}", {"Retry-After": "40"})) as server:
         client = make_client(server.url)
         start = clock.now
-        with pytest.raises((OutOfTime, ProviderUnavailable)):
+        with pytest.raises((DeadlineExceeded, ProviderUnavailable)):
             client.exchanges(deadline=clock.now + 60)
     assert clock.now - start <= 61

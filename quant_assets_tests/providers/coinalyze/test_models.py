@@ -7,7 +7,13 @@ from pathlib import Path
 import orjson
 import pytest
 
-from quant_assets.providers.coinalyze.models import BrokenBody, read_current, read_exchanges, read_history, read_markets
+from quant_assets.providers.coinalyze.models import (
+    MalformedResponse,
+    read_current,
+    read_exchanges,
+    read_history,
+    read_markets,
+)
 
 RESPONSES = Path(__file__).parents[4] / "shared" / "market_data" / "coinalyze" / "responses"
 
@@ -53,7 +59,7 @@ def test_a_symbol_that_nobody_asked_for_or_that_comes_twice_is_left_out() -> Non
 @pytest.mark.parametrize("body", [b"", b"{}", b"<html>", b"[1, 2", b"null", b"\xff\xfe", b"[" * 5000])
 def test_a_body_of_another_kind_is_named_as_broken(body: bytes) -> None:
     for read in (read_exchanges, read_markets, read_current, lambda body: read_history(body, "o h l c", ["A"])):
-        with pytest.raises(BrokenBody):
+        with pytest.raises(MalformedResponse):
             read(body)
 
 
