@@ -47,7 +47,7 @@ class Lapse:
 
     def __post_init__(self) -> None:
         self.seconds = self.begin.timestamp()
-        self.clock = Clock(seconds=lambda: self.seconds, sleep=self.sleep, steady=lambda: self.seconds)
+        self.clock = Clock(seconds=lambda: self.seconds, sleep=self.sleep, monotonic=lambda: self.seconds)
         self.definitions = build_definitions(self.settings, clock=self.clock)
         self._cursor: Any = None
 

@@ -1,1 +1,1 @@
-"""Telling somebody: notices, and the ways they go."""
+"""Alerts: notices and how they are delivered."""

@@ -1,6 +1,6 @@
-"""Telling somebody: a notice goes to the log, to a webhook, and to whoever has registered.
+"""Notices, and the notifiers that deliver them: the log, a webhook, and those of other packages.
 
-A way of one's own is a callable that takes a `Notice`, registered as an entry point of the group
+Another package adds a notifier, a callable that takes a `Notice`, as an entry point of the group
 `quant_assets.notifiers`.
 """
 
@@ -24,67 +24,67 @@ _LOG: Final = logging.getLogger("quant_assets.alerts.notices")
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A line for the eye and a text for who reads on."""
+    """A subject of one line, and a text with details."""
 
     subject: str
     text: str
 
 
-Way = Callable[[Notice], None]
+Notifier = Callable[[Notice], None]
 
 
-class WebhookRefused(RuntimeError):
-    """A webhook that cannot be used or does not take the notice; the message never shows its address."""
+class WebhookError(RuntimeError):
+    """The webhook has an invalid address or did not accept a notice; the message never shows the address."""
 
 
 class Webhook:
-    """Posts a notice as JSON with `text`, as Slack and Mattermost read it, and `content`, as Discord does.
+    """Posts a notice as JSON, with the key `text` for Slack and Mattermost and `content` for Discord.
 
-    The address is a secret: whoever has it can post. Raises WebhookRefused for one that is not https (http on
-    loopback alone), and where the notice is not taken.
+    The address is a secret, since everybody who knows it can post. Raises WebhookError if it is not https (http is
+    accepted on loopback), or if the webhook does not accept the notice.
     """
 
     def __init__(self, address: str) -> None:
         try:
             parts = urlsplit(address)
-        except ValueError:  # which would show the address
-            raise WebhookRefused("QUANT_WEBHOOK_URL is no https address") from None
+        except ValueError:  # its message would show the address
+            raise WebhookError("QUANT_WEBHOOK_URL is not an https address") from None
         if not parts.hostname or (parts.scheme != "https" and parts.hostname not in LOOPBACK_HOSTS):
-            raise WebhookRefused("QUANT_WEBHOOK_URL is no https address")
+            raise WebhookError("QUANT_WEBHOOK_URL is not an https address")
         self._address = address
-        self._is_here = parts.hostname in LOOPBACK_HOSTS
+        self._is_loopback = parts.hostname in LOOPBACK_HOSTS
 
     def __call__(self, notice: Notice) -> None:
         """Post a notice."""
         text = f"{notice.subject}\n{notice.text}"
         try:
             with requests.Session() as session:
-                session.trust_env = not self._is_here  # no proxy gets what is meant for this machine alone
-                answer = session.post(
+                session.trust_env = not self._is_loopback  # no proxy for this machine itself
+                response = session.post(
                     self._address, json={"text": text, "content": text}, timeout=TIMEOUT_SECONDS, allow_redirects=False
                 )
         except requests.RequestException as error:
-            raise WebhookRefused(f"the webhook is out of reach ({type(error).__name__})") from None
-        if not 200 <= answer.status_code < 300:
-            raise WebhookRefused(f"the webhook answered {answer.status_code}")
+            raise WebhookError(f"the webhook cannot be reached ({type(error).__name__})") from None
+        if not 200 <= response.status_code < 300:
+            raise WebhookError(f"the webhook answered {response.status_code}")
 
 
-def to_log(notice: Notice) -> None:
+def log_notice(notice: Notice) -> None:
     """Write a notice to the log."""
     _LOG.warning("%s: %s", notice.subject, notice.text)
 
 
-def registered_ways() -> list[Way]:
-    """Return the ways that other packages have registered, in the order of their names."""
+def registered_notifiers() -> list[Notifier]:
+    """Return the notifiers of other packages, ordered by name."""
     return [entry.load() for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name)]
 
 
-def send(notice: Notice, ways: Sequence[Way]) -> list[str]:
-    """Send a notice every way; returns what went wrong, a line for each way that failed."""
+def send(notice: Notice, notifiers: Sequence[Notifier]) -> list[str]:
+    """Send a notice to each notifier, and return a line for each that failed."""
     problems = []
-    for way in ways:
+    for notifier in notifiers:
         try:
-            way(notice)
-        except Exception as error:  # noqa: BLE001 - a way may be foreign code, and must not cost the others
+            notifier(notice)
+        except Exception as error:  # noqa: BLE001 - a notifier of another package must not stop the others
             problems.append(f"a notice could not be sent: {error}")
     return problems

@@ -18,7 +18,7 @@ from dotenv import load_dotenv
 
 from quant_assets.common.settings import Settings, SettingsError
 from quant_assets.common.text import escape_control_chars, is_utf8
-from quant_assets.common.windows import FIRST_WINDOW, LENGTH, Window, WindowError, parse_moment
+from quant_assets.common.windows import FIRST_WINDOW, LENGTH, Window, WindowError, parse_timestamp
 
 WRONG_INPUT: Final = 2
 Json = Annotated[bool, typer.Option("--json", help="Print a summary as JSON on stdout, and nothing else there.")]
@@ -31,11 +31,11 @@ def read_settings(*, fetches: bool) -> Settings:
 
     `fetches` is whether the command may ask the provider, where there is a key.
     """
-    from quant_assets.storage.origins import OriginError, settings_of_folder  # noqa: PLC0415
+    from quant_assets.storage.origins import OriginError, settings_for_data_folder  # noqa: PLC0415
 
     settings = environment_of_command()
     try:
-        return settings_of_folder(settings, os.environ, fetches=fetches)
+        return settings_for_data_folder(settings, os.environ, fetches=fetches)
     except OriginError as error:
         refuse(str(error))
 
@@ -88,7 +88,7 @@ def read_window(as_of: str, option: str = "--as-of") -> Window:
     if not as_of:
         return Window.last_complete(now)
     try:
-        window = Window.last_complete(parse_moment(as_of))
+        window = Window.last_complete(parse_timestamp(as_of))
     except WindowError as error:
         refuse(f"{option}: {error}")
     if window.end > now:

@@ -1,1 +1,1 @@
-"""What every room uses: settings, time and windows, files that are written whole, text, progress."""
+"""Shared basics: settings, time and windows, atomic files, TOML files, text, progress."""

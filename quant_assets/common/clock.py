@@ -1,4 +1,4 @@
-"""The time of day and waiting, as something that is passed in."""
+"""The clock as a dependency, so that tests can set the time and skip waiting."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """`seconds` gives the time of day as UNIX seconds, `sleep` waits for so many.
+    """The functions that tell the time and wait.
 
-    `steady` counts seconds too, from a start of its own, alike for all processes of the machine: nobody sets it, so
-    what has to last so long is measured by it.
+    `seconds` returns UNIX seconds. `sleep` waits for a number of seconds. `monotonic` returns seconds since an
+    arbitrary start that all processes of the machine share; use it to measure durations, since nobody can set it back.
     """
 
     seconds: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
-    steady: Callable[[], float] = time.monotonic
+    monotonic: Callable[[], float] = time.monotonic
 
     def now(self) -> datetime:
-        """Return the moment, in UTC."""
+        """Return the current time in UTC."""
         return datetime.fromtimestamp(self.seconds(), UTC)
 
 

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there, and what to do where the disk takes no more."""
+"""Atomic writes, and advice for errors of the disk."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from typing import Final
 
 FREE_SPACE: Final = "free space on its disk, then try again"
 MAKE_WRITABLE: Final = "make its folder writable, or choose another one"
-REMEDIES: Final = {
+ADVICE_BY_ERRNO: Final = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EIO), FREE_SPACE),
     **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), MAKE_WRITABLE),
 }
-#: SQLite says "disk I/O error" of a disk that is full as often as it says so.
-SQLITE_REMEDIES: Final = {
+#: SQLite often reports a full disk as "disk I/O error".
+ADVICE_BY_SQLITE_CODE: Final = {
     **dict.fromkeys((sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR), FREE_SPACE),
     **dict.fromkeys((sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM), MAKE_WRITABLE),
     sqlite3.SQLITE_CANTOPEN: "make its folder writable, or move it away",
 }
-PRIMARY_CODE: Final = 0xFF
+SQLITE_PRIMARY_CODE_MASK: Final = 0xFF
 
 
 class WriteError(OSError):
-    """A file could not be written, and what was there stands; the message names it, the reason and the remedy."""
+    """A file could not be written; its old content is unchanged. The message has path, reason and advice."""
 
     def __str__(self) -> str:
-        """Return path, reason and remedy."""
-        return f"{self.filename} cannot be written ({self.strerror}); {remedy(self) or 'see to its disk'}"
+        """Return path, reason and advice."""
+        return f"{self.filename} cannot be written ({self.strerror}); {advice_for(self) or 'check its disk'}"
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; what was written to it takes the place of `path` when the block ends.
+    """Yield a temporary path in the same folder, and rename it to `path` when the block ends.
 
-    A reader, or a crash, finds the old file or the new one, never a part. The folder is made where it is missing.
-    Raises WriteError; after any exception the old file stands.
+    Readers see the old file or the new one, never a part, also after a crash. A missing folder is created.
+    Raises WriteError. After any exception the old file is unchanged.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -50,36 +50,33 @@ def atomic_write(path: Path) -> Iterator[Path]:
             os.replace(temporary, path)
         _sync_folder(path.parent)
     except OSError as error:
-        # An error of a write itself names no file, and one of creating names the temporary one.
+        # A failed write names no file, and a failed creation names the temporary file.
         reason = str(error) if error.errno is None else os.strerror(error.errno)
         raise WriteError(error.errno, reason, str(path)) from error
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Write `content` to `path` as `atomic_write` does."""
+    """Write `content` to `path` atomically. Raises WriteError."""
     with atomic_write(path) as temporary:
         temporary.write_bytes(content)
 
 
-def remedy(error: BaseException) -> str:
-    """Return what to do about an error, "" where it is none of a disk that cannot be written.
-
-    The errors that it came of are looked at too.
-    """
+def advice_for(error: BaseException) -> str:
+    """Return what to do about an error of the disk, found in the error or its causes; "" for any other error."""
     seen: BaseException | None = error
     while seen is not None:
         code = getattr(seen, "sqlite_errorcode", None)
-        if code is not None and code & PRIMARY_CODE in SQLITE_REMEDIES:
-            return SQLITE_REMEDIES[code & PRIMARY_CODE]
-        if isinstance(seen, OSError) and seen.errno in REMEDIES:
-            return REMEDIES[seen.errno]
+        if code is not None and code & SQLITE_PRIMARY_CODE_MASK in ADVICE_BY_SQLITE_CODE:
+            return ADVICE_BY_SQLITE_CODE[code & SQLITE_PRIMARY_CODE_MASK]
+        if isinstance(seen, OSError) and seen.errno in ADVICE_BY_ERRNO:
+            return ADVICE_BY_ERRNO[seen.errno]
         seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
     return ""
 
 
 @contextmanager
 def _temporary(path: Path) -> Iterator[Path]:
-    """Give a new file beside `path`, which is removed where the block fails."""
+    """Yield a new file in the folder of `path`, and remove it if the block fails."""
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".tmp", dir=path.parent)
     temporary = Path(name)
     try:

@@ -1,4 +1,4 @@
-"""The processes of this machine."""
+"""Whether a process of this machine still exists."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import os
 
 
 def pid_exists(pid: int) -> bool:
-    """Whether a process with this number runs, whoever owns it."""
+    """Return whether a process with this id exists, whichever user owns it."""
     try:
         os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):  # the latter for a number that no process has
+    except (ProcessLookupError, OverflowError):  # OverflowError: larger than any process id
         return False
     except PermissionError:
         return True

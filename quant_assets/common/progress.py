@@ -1,4 +1,4 @@
-"""How long work tells what it has done so far."""
+"""How long-running work reports its progress."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Called now and then, from the thread that does the work."""
+    """A callback that the working thread calls now and then."""
 
     def __call__(self, stage: str, done: int, total: int, note: str = "") -> None:
-        """Say that `done` of `total` units of `stage` are done; `note` is one short line for a person."""
+        """Report that `done` of `total` units of `stage` are done; `note` is a short line for people."""
 
 
 def silent(stage: str, done: int, total: int, note: str = "") -> None:
-    """Show nothing."""
+    """Ignore the progress."""

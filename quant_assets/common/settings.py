@@ -1,4 +1,4 @@
-"""What the environment decides: key, address, rate and folders."""
+"""Settings from environment variables: API key, address, rate limit and folders."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WEBHOOK_VARIABLE = "QUANT_WEBHOOK_URL"
 DEFAULT_BASE_URL = "https://api.coinalyze.net/v1"
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 LOOPBACK_ORIGIN = "loopback"
-#: A host becomes a folder's name below the store, so it has to be one: labels between single dots, or an IPv6 address.
+#: The host names a folder of the store, so only labels between single dots, or an IPv6 address, are accepted.
 _HOST = re.compile(r"[\w-]+(\.[\w-]+)*\.?|[0-9a-f.]*:[0-9a-f:.]+")
 
 VARIABLES = {
@@ -28,26 +28,26 @@ VARIABLES = {
 }
 
 
-def unfit_for_databases(folder: Path) -> str:
-    """Return why no SQLite database of Dagster's can lie in a folder of this name, "" where it can."""
+def database_folder_problem(folder: Path) -> str:
+    """Return why Dagster cannot keep SQLite databases in a folder of this name, "" if it can."""
     name = str(folder)
     if "?" in name:
-        return "has a question mark in its path, where the address of a database ends; choose another folder"
-    return "" if is_utf8(name) else "is no UTF-8; choose another folder"
+        return "must not contain a question mark, which ends the address of a database; choose another folder"
+    return "" if is_utf8(name) else "is not valid UTF-8; choose another folder"
 
 
 class SettingsError(ValueError):
-    """A variable that cannot be used; the message names it and what would do."""
+    """An environment variable has an invalid value; the message names the variable and what it accepts."""
 
 
 class Settings(BaseModel):
-    """The environment, read once.
+    """The settings of a command or a code location.
 
-    `calls_per_minute` is the provider's limit, counted by symbols. Everything that is written lies below `data_dir`,
-    but for the call budget where `budget_dir` says so: one for several data folders that use the same key.
-    Candle files are read from `candles_dir`. `origin` is whose data the data folder holds where `base_url` does not
-    name that provider: nothing can be asked for then (quant_assets/storage/origins.py). The key itself is not in here:
-    it stays in the environment, under the name `key_variable`, and is read at the moment it is sent.
+    `calls_per_minute` is the provider's limit; each symbol of a request counts as a call. Everything is written below
+    `data_dir`. Only the call budget can be elsewhere, in `budget_dir`, to be shared by data folders that use the same
+    key. Candle files are read from `candles_dir`. `origin` is the provider whose data `data_dir` holds, if that is not
+    the provider of `base_url`; then nothing is fetched (quant_assets/storage/origins.py). The API key is not stored
+    here: it is read from the environment variable `key_variable` when a request is sent.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -67,13 +67,13 @@ class Settings(BaseModel):
             parts = urlsplit(value)
             _ = parts.port
         except ValueError:
-            raise ValueError("is no address like https://api.coinalyze.net/v1") from None
+            raise ValueError("is not an address like https://api.coinalyze.net/v1") from None
         if parts.scheme not in {"http", "https"} or not _HOST.fullmatch(parts.hostname or ""):
-            raise ValueError("is no address like https://api.coinalyze.net/v1")
+            raise ValueError("is not an address like https://api.coinalyze.net/v1")
         if parts.scheme == "http" and parts.hostname not in LOOPBACK_HOSTS:
-            raise ValueError("would send the key in clear text: use https, or http on 127.0.0.1 alone")
+            raise ValueError("would send the key in clear text; use https (http works only on 127.0.0.1)")
         if parts.username or parts.password or parts.query or parts.fragment:
-            raise ValueError("carries more than host and path; the key belongs in COINALYZE_API_KEY")
+            raise ValueError("must have only a host and a path; set the key in COINALYZE_API_KEY")
         return value.rstrip("/")
 
     @field_validator("data_dir", "candles_dir", "budget_dir")
@@ -82,18 +82,18 @@ class Settings(BaseModel):
         try:
             return None if value is None else value.expanduser().absolute()
         except RuntimeError:
-            raise ValueError("names a home folder that there is none of") from None
+            raise ValueError("names the home folder of an unknown user") from None
 
     @field_validator("data_dir", "budget_dir")
     @classmethod
     def _for_databases(cls, value: Path | None) -> Path | None:
-        if value is not None and (problem := unfit_for_databases(value)):
+        if value is not None and (problem := database_folder_problem(value)):
             raise ValueError(problem)
         return value
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
-        """Read the variables; an empty one counts as absent. Raises SettingsError, which never shows a value."""
+        """Read the variables; an empty one counts as unset. Raises SettingsError, which never shows a value."""
         given = {
             field: environment[name].strip() for field, name in VARIABLES.items() if environment.get(name, "").strip()
         }
@@ -107,56 +107,56 @@ class Settings(BaseModel):
             raise SettingsError(f"{VARIABLES.get(field, field)} {message[:1].lower()}{message[1:]}") from None
 
     def has_key(self, environment: Mapping[str, str]) -> bool:
-        """Whether there is a key for the origin of the data."""
+        """Return whether an API key is set for the provider of the data."""
         return not self.origin and bool(environment.get(self.key_variable, "").strip())
 
     @property
     def provider(self) -> str:
-        """Whom the stored data come from: the host's name, so that an emulator's never mix with the real ones."""
+        """The provider of the stored data: its host name, or `loopback` for an emulator."""
         host = urlsplit(self.base_url).hostname or ""
         return self.origin or (LOOPBACK_ORIGIN if host in LOOPBACK_HOSTS else host)
 
     @property
     def candle_folder(self) -> Path:
-        """Where candle files are read from unless a command or run says otherwise."""
+        """The default folder of candle files."""
         return self.candles_dir or self.data_dir / "candles"
 
     @property
     def lake_dir(self) -> Path:
-        """The assets' tables, one Parquet file a partition."""
+        """The folder of the assets' tables, one Parquet file per partition."""
         return self.data_dir / "lake"
 
     @property
     def store_dir(self) -> Path:
-        """What has been fetched from this provider."""
+        """The folder of data fetched from this provider."""
         return self.data_dir / "store" / self.provider
 
     @property
     def budget_path(self) -> Path:
-        """What this provider's budget has been spent on."""
+        """The database of the call budget of this provider."""
         return (self.budget_dir or self.data_dir / "store") / self.provider / "budget.sqlite"
 
     @property
     def feed_path(self) -> Path:
-        """The master feed that consumers read."""
+        """The file of the master feed."""
         return self.data_dir / "master_feed.json"
 
     @property
     def rules_path(self) -> Path:
-        """Changes to the rules of symbol resolution, where the user has any."""
+        """The user's changes to the rules of symbol resolution; may be missing."""
         return self.data_dir / "resolution.toml"
 
     @property
     def retention_path(self) -> Path:
-        """Changes to how long things are kept, where the user has any."""
+        """The user's changes to retention; may be missing."""
         return self.data_dir / "retention.toml"
 
     @property
     def strategies_path(self) -> Path:
-        """Changes to the strategies' parameters, where the user has any."""
+        """The user's changes to parameters of strategies; may be missing."""
         return self.data_dir / "strategies.toml"
 
     @property
     def policy_path(self) -> Path:
-        """Changes to how often each dataset is asked for, where the user has any."""
+        """The user's changes to how often each dataset is refreshed; may be missing."""
         return self.data_dir / "refresh.toml"

@@ -1,4 +1,4 @@
-"""The small TOML files by which a user changes defaults."""
+"""Users' TOML files that change defaults, validated by pydantic models."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ class RenamedFrom:
 
 
 def read_toml(text: str) -> dict[str, Any]:
-    """Read TOML; raises TOMLDecodeError also for what tomllib itself does not name so."""
+    """Parse TOML. Raises TOMLDecodeError, also where tomllib raises another error for invalid input."""
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError:
         raise
     except RecursionError:
         raise tomllib.TOMLDecodeError("nested too deeply") from None
-    except ValueError as error:  # of a whole number with more digits than Python reads
+    except ValueError as error:  # a whole number with more digits than Python reads
         raise tomllib.TOMLDecodeError(str(error)) from None
 
 
 def load_config(path: Path, model: type[Model], error: type[ValueError]) -> Model:
-    """Read a TOML file whose keys are the model's fields; the model's defaults where there is no file.
+    """Read a TOML file whose keys are the fields of `model`; return the defaults if the file does not exist.
 
     A field marked with RenamedFrom is also read under its old name, with a RenamedKeyWarning.
-    Raises `error` for a file that cannot be read, is no TOML, holds an unknown or impossible value, or has the same
-    setting under its old and its new name.
+    Raises `error` if the file cannot be read, is not TOML, has an unknown key or an invalid value, or sets the
+    old and the new name of the same key.
     """
-    if not os.path.lexists(path):  # a link that leads nowhere is there: a mistake, and said
+    if not os.path.lexists(path):  # a broken symbolic link is an error, not a missing file
         return model()
     try:
         given = read_toml(path.read_text(encoding="utf-8"))
@@ -82,7 +82,7 @@ def _rename_old_keys(
 
 
 def _fields_beside(place: tuple[int | str, ...], model: type[BaseModel]) -> list[str]:
-    """Return the fields of the innermost model that a place in a file lies in."""
+    """Return the keys that are valid in the table of an invalid key."""
     fields = _fields(model)
     for key in place[:-1]:
         inner = _model_of(fields[str(key)]) if key in fields else None

@@ -15,7 +15,7 @@ from quant_assets.common.settings import Settings
 from quant_assets.common.windows import Window
 from quant_assets.derivatives.datasets import BAR_SECONDS, DATASETS, SPECS, Dataset
 from quant_assets.derivatives.store import DerivativesStore, StoreError
-from quant_assets.storage.lake import DAMAGES, Lake
+from quant_assets.storage.lake import DAMAGE_ERRORS, Lake
 
 STORE_NAME: Final = "derivatives.sqlite"
 #: A writer holds the store for milliseconds; a chart that would wait longer is drawn without.
@@ -73,7 +73,7 @@ def market_table(path: Path, exchange: str, symbol: str) -> pa.Table | None:
     try:
         of_market = [("exchange", "=", exchange), ("symbol", "=", symbol)]
         return pq.read_table(path, filters=of_market, memory_map=True, page_checksum_verification=True)
-    except DAMAGES:
+    except DAMAGE_ERRORS:
         return None
 
 

@@ -122,7 +122,7 @@ def market_list_asset(provider: str) -> dg.AssetsDefinition:
         started = time.perf_counter()
         coinalyze.require_origin()
         fetched_at = clock.now()
-        deadline = clock.steady() + config.max_wait_seconds
+        deadline = clock.monotonic() + config.max_wait_seconds
         spent = _Spent()
         try:
             with _asking(coinalyze, clock, spent) as client, coinalyze.store() as store:
@@ -142,7 +142,7 @@ def market_list_asset(provider: str) -> dg.AssetsDefinition:
             [asdict(row) for row in rows.rows],
             fetched_at,
         ).assign(exchange_codes=orjson.dumps(codes).decode(), provider=coinalyze.provider, simulated=rows.simulated)
-        last = list_of_provider(lake.read_sound(["coinalyze_markets"]), coinalyze.provider)
+        last = list_of_provider(lake.read_undamaged(["coinalyze_markets"]), coinalyze.provider)
         try:
             refuse_shrunken_list("/exchanges", codes, () if last is None else _codes(last))
             refuse_shrunken_list("/future-markets", set(table["symbol"]), () if last is None else set(last["symbol"]))
@@ -210,7 +210,7 @@ def symbol_map(
     now = clock.now()
     markets = candle_files.loc[candle_files["status"] == "read", _MARKET].drop_duplicates()
     market_list = list_of_provider(coinalyze_markets, coinalyze.provider)
-    last = lake.read_sound(["symbol_map"])
+    last = lake.read_undamaged(["symbol_map"])
     table = resolve_markets(markets, market_list, now=now, rules=market_rules.load())
     table = table.assign(simulated=bool(market_list is not None and market_list["simulated"].any()))
     statuses = table["status"].value_counts()

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from quant_assets.common.files import remedy
+from quant_assets.common.files import advice_for
 from quant_assets.common.processes import pid_exists
 from quant_assets.common.windows import KEY_FORMAT
 from quant_assets.derivatives.datasets import SPECS, Dataset
@@ -223,7 +223,7 @@ class DerivativesStore:
         except (sqlite3.Error, OSError) as error:
             raise StoreError(
                 f"{self.path} cannot be used ({error}); "
-                + (remedy(error) or "move it away, and what it knew is fetched again")
+                + (advice_for(error) or "move it away, and what it knew is fetched again")
             ) from error
 
     def _connect(self, database: Path | str, *, uri: bool = False) -> sqlite3.Connection:
@@ -311,7 +311,7 @@ class DerivativesStore:
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
             self._roll_back()
-            raise StoreError(f"{self.path}: {error}; {remedy(error) or 'nothing of it was stored'}") from error
+            raise StoreError(f"{self.path}: {error}; {advice_for(error) or 'nothing of it was stored'}") from error
         except BaseException:
             self._roll_back()
             raise

@@ -12,8 +12,8 @@ from dagster._check import CheckError
 from filelock import FileLock
 from yaml import YAMLError  # type: ignore[import-untyped]
 
-from quant_assets.common.files import MAKE_WRITABLE, remedy, replace_file
-from quant_assets.common.settings import Settings, SettingsError, unfit_for_databases
+from quant_assets.common.files import MAKE_WRITABLE, advice_for, replace_file
+from quant_assets.common.settings import Settings, SettingsError, database_folder_problem
 
 
 def open_instance(settings: Settings) -> dg.DagsterInstance:
@@ -25,7 +25,7 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
         home = instance_home(settings)
     except RuntimeError:
         raise SettingsError("DAGSTER_HOME names a home folder that there is none of") from None
-    if problem := unfit_for_databases(home):
+    if problem := database_folder_problem(home):
         raise SettingsError(f"DAGSTER_HOME {problem}")
     try:
         home.mkdir(parents=True, exist_ok=True)
@@ -35,7 +35,9 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
         if not (home / "dagster.yaml").exists():
             replace_file(home / "dagster.yaml", b"".join(map(_packaged, ("dagster.yaml", "sqlite_storage.yaml"))))
     except OSError as error:
-        raise SettingsError(f"Dagster's instance cannot be kept in {home}: {error.strerror}; {remedy(error)}") from None
+        raise SettingsError(
+            f"Dagster's instance cannot be kept in {home}: {error.strerror}; {advice_for(error)}"
+        ) from None
     os.environ["DAGSTER_HOME"] = str(home)
     # Dagster makes its SQLite tables as it opens. Two processes that do so at once mark them twice, and neither they
     # nor anyone after them can open the instance then.
@@ -43,7 +45,7 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
         try:
             return dg.DagsterInstance.get()
         except (dg.DagsterError, CheckError, YAMLError, UnicodeError, sqlalchemy.exc.DatabaseError) as error:
-            if remedy(error):
+            if advice_for(error):
                 raise
             reason = str(error).strip().partition("\n")[0]
             raise SettingsError(

@@ -42,9 +42,9 @@ class TableIOManager(dg.IOManager):
     def _read(self, context: dg.InputContext, partition: str | None, wishes: Mapping[str, object]) -> pd.DataFrame:
         key = context.asset_key.path
         if partition is not None and wishes.get("carried_forward"):
-            return self.lake.newest_sound(key, partition)
+            return self.lake.newest_undamaged(key, partition)
         if wishes.get("optional"):
-            table = self.lake.read_sound(key, partition)
+            table = self.lake.read_undamaged(key, partition)
             return pd.DataFrame() if table is None else table
         table = self.lake.read(key, partition)
         if table is None:

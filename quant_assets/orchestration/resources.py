@@ -16,7 +16,7 @@ from pathlib import Path
 import dagster as dg
 from pydantic import Field, SecretStr
 
-from quant_assets.alerts.notices import Notice, Webhook, WebhookRefused, registered_ways, send, to_log
+from quant_assets.alerts.notices import Notice, Webhook, WebhookError, log_notice, registered_notifiers, send
 from quant_assets.common.clock import Clock
 from quant_assets.derivatives.policy import RefreshPolicy, load_policy
 from quant_assets.derivatives.store import DerivativesStore
@@ -53,7 +53,7 @@ class Coinalyze(dg.ConfigurableResource):  # type: ignore[type-arg]
     def client(self, clock: Clock) -> Iterator[CoinalyzeClient]:
         """Open a client on the shared budget. Without a key its methods raise MissingApiKey."""
         key = os.environ.get(self.key_variable, "").strip()
-        budget = CallBudget(Path(self.budget_path), self.calls_per_minute, clock=clock.steady, sleep=clock.sleep)
+        budget = CallBudget(Path(self.budget_path), self.calls_per_minute, clock=clock.monotonic, sleep=clock.sleep)
         secret = SecretStr(key) if key else None
         with closing(CoinalyzeClient(secret, self.base_url, budget, clock=clock.seconds, sleep=clock.sleep)) as client:
             yield client
@@ -127,14 +127,14 @@ class Notifier(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def send(self, notice: Notice) -> None:
         """Send a notice; a way that fails is logged."""
-        ways = [to_log, *registered_ways()]
+        notifiers = [log_notice, *registered_notifiers()]
         address = os.environ.get(self.address_variable, "").strip()
         problems = []
         try:
-            ways += [Webhook(address)] if address else []
-        except WebhookRefused as error:
+            notifiers += [Webhook(address)] if address else []
+        except WebhookError as error:
             problems.append(str(error))
-        for problem in [*problems, *send(notice, ways)]:
+        for problem in [*problems, *send(notice, notifiers)]:
             logging.getLogger(__name__).error(problem)
 
 

@@ -18,7 +18,7 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from quant_assets.candles import CandleFolderError, read_candles
-from quant_assets.common.files import remedy
+from quant_assets.common.files import advice_for
 from quant_assets.common.progress import Progress
 from quant_assets.common.settings import Settings
 from quant_assets.common.windows import Window
@@ -223,7 +223,7 @@ def fetch_market_list_if_due(
 
 def _served_instead(settings: Settings) -> str:
     """Say what it means that no market list came."""
-    last = list_of_provider(Lake(settings.lake_dir).read_sound(["coinalyze_markets"]), settings.provider)
+    last = list_of_provider(Lake(settings.lake_dir).read_undamaged(["coinalyze_markets"]), settings.provider)
     return "there is none yet, so every market is neutral" if last is None else "the last one goes on serving"
 
 
@@ -252,7 +252,7 @@ def translate_disk_errors(settings: Settings) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        what_to_do = remedy(error)
+        what_to_do = advice_for(error)
         if not what_to_do:
             raise
         reason = str(error).partition("\n")[0]
@@ -275,7 +275,7 @@ def market_list_is_due(settings: Settings, now: datetime) -> bool:
     """Whether there is a key, and the market list is a day old or missing; only looks."""
     if not settings.has_key(os.environ):
         return False
-    market_list = list_of_provider(Lake(settings.lake_dir).read_sound(["coinalyze_markets"]), settings.provider)
+    market_list = list_of_provider(Lake(settings.lake_dir).read_undamaged(["coinalyze_markets"]), settings.provider)
     if market_list is None:
         return True
     age = now.timestamp() - float(market_list["fetched_at_ms"].max()) / 1000

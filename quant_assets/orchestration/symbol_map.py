@@ -30,7 +30,7 @@ def current_symbol_map(
     if market_list_is_due(settings, now):
         with open_instance(settings) as instance:
             problem = fetch_market_list_if_due(settings, definitions(settings), instance).problem
-    market_list = list_of_provider(Lake(settings.lake_dir).read_sound(["coinalyze_markets"]), settings.provider)
+    market_list = list_of_provider(Lake(settings.lake_dir).read_undamaged(["coinalyze_markets"]), settings.provider)
     since_ms = 0.0 if market_list is None else float(market_list["fetched_at_ms"].max())
     with closing(DerivativesStore(settings.store_dir / "derivatives.sqlite", read_only=True)) as store:
         empty = store.empty_twice(since_ms)

@@ -1,7 +1,7 @@
-"""The origin of a data folder: whose Coinalyze data lie in it, so that those of two providers never mix.
+"""The origin of a data folder: the provider of its Coinalyze data. Data of two providers are never mixed.
 
-The first market list that is accepted records the origin in `origins.json`. Folders of version 0.1 have no such file:
-their origin is the provider of the stored list, or of the only store that there is.
+The first accepted market list records the origin in `origins.json`. A data folder of version 0.1 has no such file; its
+origin is the provider of its market list, or of its only store.
 """
 
 from __future__ import annotations
@@ -22,42 +22,42 @@ COINALYZE: Final = "coinalyze"
 
 
 class OriginError(ValueError):
-    """The environment names another origin than that of the data folder; the message says what to change."""
+    """The environment and the data folder name different origins; the message says what to change."""
 
 
-def settings_of_folder(settings: Settings, environment: Mapping[str, str], *, fetches: bool) -> Settings:
+def settings_for_data_folder(settings: Settings, environment: Mapping[str, str], *, fetches: bool) -> Settings:
     """Return the settings with the origin that their data folder records.
 
-    What only reads goes by the record. Raises OriginError where COINALYZE_BASE_URL is set and names another origin,
-    and for what fetches also where a key is set that would be sent to another one.
+    Raises OriginError if COINALYZE_BASE_URL is set to another origin. With `fetches`, also raises it if an API key is
+    set that belongs to another origin.
     """
     recorded = recorded_origin(settings)
     if recorded is None or recorded == settings.provider:
         return settings
-    held = f"{settings.data_dir} holds data of {_described(recorded)}"
+    held = f"{settings.data_dir} holds data of {_describe(recorded)}"
     variable = VARIABLES["base_url"]
     if "base_url" in settings.model_fields_set:
         raise OriginError(
-            f"{held}, but {variable} names {_described(settings.provider)}: "
+            f"{held}, but {variable} names {_describe(settings.provider)}: "
             f"unset {variable}, or choose another folder with QUANT_DATA_DIR"
         )
     if fetches and settings.has_key(environment):
         raise OriginError(
-            f"{held}, but {settings.key_variable} is a key for {_described(settings.provider)}: "
+            f"{held}, but {settings.key_variable} is a key for {_describe(settings.provider)}: "
             f"choose another folder with QUANT_DATA_DIR, or name the address of that origin in {variable}"
         )
     return settings.model_copy(update={"origin": recorded})
 
 
 def recorded_origin(settings: Settings) -> str | None:
-    """Return the origin that a data folder records; None where nothing was fetched into it."""
+    """Return the origin that a data folder records; None if nothing was fetched into it."""
     path = settings.data_dir / FILE_NAME
     try:
         recorded = orjson.loads(path.read_bytes())
     except FileNotFoundError:
-        return _origin_of_earlier_version(settings)
+        return _origin_of_version_0_1(settings)
     except (OSError, orjson.JSONDecodeError) as error:
-        raise OriginError(f"{path} cannot be read ({error}); delete it, and it is written anew") from None
+        raise OriginError(f"{path} cannot be read ({error}); delete it, and the next fetch writes it again") from None
     origin = recorded.get(COINALYZE) if isinstance(recorded, dict) else None
     if not isinstance(origin, str):
         raise OriginError(f'{path} does not name an origin like {{"{COINALYZE}": "api.coinalyze.net"}}; delete it')
@@ -65,31 +65,31 @@ def recorded_origin(settings: Settings) -> str | None:
 
 
 def record_origin(data_dir: Path, origin: str) -> None:
-    """Write down whose data lie in a folder, where that is not there yet."""
+    """Record the origin of a data folder, unless it is recorded already."""
     path = data_dir / FILE_NAME
     if not path.exists():
         replace_file(path, orjson.dumps({COINALYZE: origin}) + b"\n")
 
 
-def _origin_of_earlier_version(settings: Settings) -> str | None:
-    table = Lake(settings.lake_dir).read_sound(["coinalyze_markets"]) if settings.lake_dir.is_dir() else None
+def _origin_of_version_0_1(settings: Settings) -> str | None:
+    table = Lake(settings.lake_dir).read_undamaged(["coinalyze_markets"]) if settings.lake_dir.is_dir() else None
     if table is not None and "provider" in table and len(table):
         return str(table["provider"].iloc[0])
     stores = sorted(settings.data_dir.glob("store/*/derivatives.sqlite"))
     return stores[0].parent.name if len(stores) == 1 else None
 
 
-def _described(origin: str) -> str:
+def _describe(origin: str) -> str:
     return "a local Coinalyze (127.0.0.1)" if origin == LOOPBACK_ORIGIN else origin
 
 
 def environment_settings(*, fetches: bool) -> tuple[Settings, str]:
-    """Return the settings of the environment for Dagster, and the message of an OriginError where there is one.
+    """Return the settings of the environment for Dagster, and the message of an OriginError or "".
 
-    A code location has to load whatever the environment says; its runs fail with the message.
+    A code location must load in any case, so its runs fail with the message instead.
     """
     settings = Settings.from_environment(os.environ)
     try:
-        return settings_of_folder(settings, os.environ, fetches=fetches), ""
+        return settings_for_data_folder(settings, os.environ, fetches=fetches), ""
     except OriginError as error:
         return settings, str(error)

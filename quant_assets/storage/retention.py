@@ -1,4 +1,4 @@
-"""How long things are kept, and removing files that are older."""
+"""Retention: how long files are kept, and removing older ones."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from quant_assets.common.toml_config import load_config
 from quant_assets.common.windows import Window, WindowError
 from quant_assets.storage.lake import DOCUMENT_SUFFIX
 
-#: What a write that was killed has left is nobody's any more after so long.
-ABANDONED = timedelta(hours=1)
-#: A century; times before that much ago cannot be told for every number of days.
+#: Temporary files older than this were left by a process that was killed.
+TEMPORARY_FILE_MAX_AGE = timedelta(hours=1)
+#: A century; dates cannot be computed for every larger number of days.
 MAX_DAYS = 36_525
 
 
 class RetentionError(ValueError):
-    """A retention file that cannot be used; the message names the file, the key and what is wrong with it."""
+    """The retention file is invalid; the message names the file, the key and what is wrong."""
 
 
 class RetentionPolicy(BaseModel):
-    """For how many days what is kept: tables and feeds of windows, stored bars, and the records of Dagster's runs.
+    """How many days to keep tables and feeds of windows, stored bars, and the records of Dagster's runs.
 
-    Windows are computed from bars of two days, and the provider serves 15-minute bars of some three weeks; so bars are
-    worth keeping for longer than it does, as replays of older windows have no other source.
+    A window is computed from bars of two days. The provider serves 15-minute bars of about three weeks, so keep bars
+    longer than that: a replay of an older window has no other source.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -40,7 +40,7 @@ class RetentionPolicy(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """How many files were removed, and how many bytes that freed."""
+    """The number of removed files, and their size in bytes."""
 
     files: int = 0
     size: int = 0
@@ -51,36 +51,38 @@ class Removed:
 
 
 def load_retention(path: Path) -> RetentionPolicy:
-    """Read a TOML file whose keys are the fields of RetentionPolicy; the defaults where there is no file.
+    """Read a TOML file whose keys are the fields of RetentionPolicy; return the defaults if it does not exist.
 
-    Raises RetentionError for a file that cannot be used.
+    Raises RetentionError if the file is invalid.
     """
     return load_config(path, RetentionPolicy, RetentionError)
 
 
 def prune_lake(root: Path, now: datetime, policy: RetentionPolicy) -> Removed:
-    """Remove the tables and documents of windows that ended too long ago, and what killed writes have left.
+    """Remove tables and documents of old windows, and old temporary files.
 
-    An old window that was computed lately, as a replay is, is kept for as long from then on. Only files that are named
-    like a window are removed; what else lies there stays.
+    A file is removed if both its window and its last write are older than the policy allows, so the result of a replay
+    is kept as long as a new one. Files that are not named like a window are kept.
     """
     removed = Removed()
     limit = now - timedelta(days=policy.windows_days)
     for file in _files(root):
         window = _window_of(file)
-        old = window is not None and window.end < limit and _was_written_before(file, limit)
-        if old or _is_abandoned(file, now):
+        is_old = window is not None and window.end < limit and _was_written_before(file, limit)
+        if is_old or _is_old_temporary_file(file, now):
             removed += _remove(file)
     return removed
 
 
-def prune_abandoned(folder: Path, now: datetime) -> Removed:
-    """Remove what killed writes have left in a folder itself, such as that of the feed; not in those below."""
-    return sum((_remove(file) for file in folder.iterdir() if file.is_file() and _is_abandoned(file, now)), Removed())
+def prune_temporary_files(folder: Path, now: datetime) -> Removed:
+    """Remove old temporary files from a folder, without its subfolders."""
+    return sum(
+        (_remove(file) for file in folder.iterdir() if file.is_file() and _is_old_temporary_file(file, now)), Removed()
+    )
 
 
 def size_of(folder: Path) -> int:
-    """Return how many bytes the files below a folder hold."""
+    """Return the total size in bytes of the files below a folder."""
     return sum(_size(file) for file in _files(folder))
 
 
@@ -91,7 +93,7 @@ def _files(root: Path) -> Iterator[Path]:
 
 
 def _window_of(file: Path) -> Window | None:
-    """Return the window that a file of the lake is about, None where it is about none."""
+    """Return the window that a file of the lake belongs to, None if it belongs to none."""
     stem, _, suffix = file.name.partition(".")
     if f".{suffix}" not in {".parquet", DOCUMENT_SUFFIX}:
         return None
@@ -101,10 +103,10 @@ def _window_of(file: Path) -> Window | None:
         return None
 
 
-def _is_abandoned(file: Path, now: datetime) -> bool:
+def _is_old_temporary_file(file: Path, now: datetime) -> bool:
     if not (file.name.startswith(".") and file.suffix == ".tmp"):
         return False
-    return _was_written_before(file, now - ABANDONED)
+    return _was_written_before(file, now - TEMPORARY_FILE_MAX_AGE)
 
 
 def _was_written_before(file: Path, moment: datetime) -> bool:
@@ -118,7 +120,7 @@ def _remove(file: Path) -> Removed:
     size = _size(file)
     try:
         file.unlink()
-    except FileNotFoundError:  # somebody else was faster
+    except FileNotFoundError:  # another process removed it
         return Removed()
     return Removed(1, size)
 

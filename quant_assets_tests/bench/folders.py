@@ -7,13 +7,13 @@ from datetime import datetime
 from itertools import cycle
 from pathlib import Path
 
-from quant_assets.common.windows import parse_moment
+from quant_assets.common.windows import parse_timestamp
 from quant_assets.emulator import DEFAULT_SEED, MARKER, ScannedMarket, SimulatedMarket
 from quant_assets.emulator.candle_files import TIMEFRAMES, candle_file
 from quant_assets_tests.world import SAMPLE_CANDLES
 
 #: The moment that the sample was taken at.
-SAMPLE_MOMENT = parse_moment("2026-01-19T17:00:00Z")
+SAMPLE_MOMENT = parse_timestamp("2026-01-19T17:00:00Z")
 #: Markets that are simulated one by one; all others are these under another name.
 DISTINCT = 50
 

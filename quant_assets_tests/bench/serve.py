@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from quant_assets.common.windows import parse_moment
+from quant_assets.common.windows import parse_timestamp
 from quant_assets.emulator import Emulator, plain_universe, universe_of_candles
 
 CALLS_PER_MINUTE = 1_000_000
@@ -20,7 +20,7 @@ def main() -> None:
     """Serve."""
     what, *at = sys.argv[1:]
     if at:
-        moment = parse_moment(at[0])
+        moment = parse_timestamp(at[0])
         made = Emulator(universe_of_candles(Path(what)), calls_per_minute=CALLS_PER_MINUTE, clock=lambda: moment)
     else:
         made = Emulator(plain_universe(int(what)), calls_per_minute=CALLS_PER_MINUTE)

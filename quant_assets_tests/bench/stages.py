@@ -16,7 +16,7 @@ import orjson
 import pandas as pd
 
 from quant_assets.candles import CandleTables, read_candles, source_is_simulated
-from quant_assets.common.windows import Window, parse_moment
+from quant_assets.common.windows import Window, parse_timestamp
 from quant_assets.feed import build_feed, feed_problems
 from quant_assets.markets import resolve_markets
 from quant_assets.signals import Strategy, discover_strategies, features_table, run_strategy
@@ -104,7 +104,7 @@ def stored(lake: Lake, name: str) -> pd.DataFrame:
 def main() -> None:
     """Measure, and print."""
     what, folder, root, moment, repeats = sys.argv[1:]
-    lake, window = Lake(Path(root)), Window.last_complete(parse_moment(moment))
+    lake, window = Lake(Path(root)), Window.last_complete(parse_timestamp(moment))
     found = read(Path(folder), lake, int(repeats)) if what == "read" else analyse(lake, window, int(repeats))
     sys.stdout.buffer.write(orjson.dumps({name: asdict(times) for name, times in found.items()}))
 

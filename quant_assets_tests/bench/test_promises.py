@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from quant_assets.candles import read_candles
-from quant_assets.common.windows import Window, parse_moment
+from quant_assets.common.windows import Window, parse_timestamp
 from quant_assets.signals import discover_strategies, features_of, features_table, run_strategy
 from quant_assets.signals.features import table
 from quant_assets.signals.features.bars import market_bars
@@ -27,7 +27,7 @@ from quant_assets_tests.bench.timing import Times, run
 from quant_assets_tests.signals.hand_made import random_candles
 from quant_assets_tests.speed import assert_within, best_cpu_seconds
 
-MOMENT = parse_moment("2026-01-19T17:00:00Z")
+MOMENT = parse_timestamp("2026-01-19T17:00:00Z")
 WINDOW = Window.last_complete(MOMENT)
 NO_TABLE = pd.DataFrame()
 MARKETS = 318

@@ -378,11 +378,11 @@ def test_a_damaged_partition_is_passed_over_for_the_newest_sound_one(tmp_path: P
     lake = Lake(tmp_path)
     for number, key in enumerate(("2026-01-19-16:15", "2026-01-19-16:30", "2026-01-19-16:45")):
         lake.write(["open_interest"], key, pd.DataFrame({"number": [number]}))
-    assert lake.newest_sound(["open_interest"], "2026-01-19-16:45")["number"].tolist() == [2]
+    assert lake.newest_undamaged(["open_interest"], "2026-01-19-16:45")["number"].tolist() == [2]
     damaged = lake.path(["open_interest"], "2026-01-19-16:45")
     damaged.write_bytes(damaged.read_bytes()[:50])
-    assert lake.newest_sound(["open_interest"], "2026-01-19-16:45")["number"].tolist() == [1]
-    assert lake.newest_sound(["open_interest"], "2026-01-19-16:00").empty
+    assert lake.newest_undamaged(["open_interest"], "2026-01-19-16:45")["number"].tolist() == [1]
+    assert lake.newest_undamaged(["open_interest"], "2026-01-19-16:00").empty
 
 
 def test_the_market_list_of_an_emulator_is_none_for_another_provider(scanned: World) -> None:
@@ -406,7 +406,7 @@ def test_a_market_list_is_tried_again_where_the_provider_was_out_of_reach(
         if len(slept) == 6:  # in the second of three tries
             scanned.emulator.faults = Faults()
 
-    clock = Clock(sleep=sleep, steady=lambda: seconds[0])
+    clock = Clock(sleep=sleep, monotonic=lambda: seconds[0])
     settings = scanned.settings("retried")
     try:
         with environment(COINALYZE_API_KEY=DEFAULT_KEY, DAGSTER_HOME=str(scanned.folder / "retried" / "dagster")):

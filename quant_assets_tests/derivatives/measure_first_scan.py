@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from quant_assets.candles import read_candles
-from quant_assets.common.windows import Window, parse_moment
+from quant_assets.common.windows import Window, parse_timestamp
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.derivatives.planner import items_table
 from quant_assets.derivatives.policy import RefreshPolicy
@@ -62,7 +62,7 @@ def markets_table(folder: Path, now: datetime, calls_per_minute: int) -> pd.Data
 def main() -> None:
     """Print the table."""
     folder, as_of, calls_per_minute = sys.argv[1:] + ["", "2026-01-19T17:00:00Z", "40"][len(sys.argv) - 1 :]
-    markets = markets_table(Path(folder), parse_moment(as_of), int(calls_per_minute))
+    markets = markets_table(Path(folder), parse_timestamp(as_of), int(calls_per_minute))
     groups = {"with a setup": markets["setup"], "in focus": markets["focus"], "all": markets["focus"].notna()}
     print("| minutes | dataset | " + " | ".join(groups) + " |")
     print("|---|---|" + "---|" * len(groups))

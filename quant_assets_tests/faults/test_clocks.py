@@ -54,7 +54,7 @@ class Machine:
         """The time of day, as this machine has it."""
         return self.moment.timestamp() + self.ahead_seconds
 
-    def steady(self) -> float:
+    def monotonic(self) -> float:
         """Seconds that nobody sets."""
         return (self.moment - NOW).total_seconds() + 50_000.0
 
@@ -67,12 +67,12 @@ class Machine:
         return self.stack.enter_context(closing(DerivativesStore(self.folder / "derivatives.sqlite")))
 
     def refresh(self, window: Window, allowed_seconds: float = 86_400.0) -> RefreshReport:
-        budget = CallBudget(self.folder / "budget.sqlite", 40, clock=self.steady, sleep=self.sleep)
+        budget = CallBudget(self.folder / "budget.sqlite", 40, clock=self.monotonic, sleep=self.sleep)
         key, url = SecretStr(DEFAULT_KEY), self.emulator.url
         client = self.stack.enter_context(
             closing(CoinalyzeClient(key, url, budget, clock=self.seconds, sleep=self.sleep))
         )
-        deadline = self.steady() + allowed_seconds
+        deadline = self.monotonic() + allowed_seconds
         store, clock = self.store(), self.seconds
         return refresh(store, client, lambda _: self.symbol_map, window, since_ms=0.0, clock=clock, deadline=deadline)[
             1
@@ -159,7 +159,7 @@ def test_a_claim_blocks_for_a_minute_at_the_most_whatever_the_clock_does(machine
     other = machine.store()  # of a process that lives, and hangs
     for dataset in DATASETS:
         symbols = machine.symbol_map[f"{dataset}_symbol"]
-        assert len(other.claim(dataset, symbols, int(machine.steady() * 1000))) == MARKETS
+        assert len(other.claim(dataset, symbols, int(machine.monotonic() * 1000))) == MARKETS
     machine.ahead_seconds, machine.drowsiness = jump, 10.0
     report = machine.refresh(window)
     assert report.stopped == ""
@@ -169,8 +169,8 @@ def test_a_claim_blocks_for_a_minute_at_the_most_whatever_the_clock_does(machine
 
 
 def test_what_the_assets_wait_and_count_by_is_the_clock_that_nobody_sets(tmp_path: Path) -> None:
-    assert SYSTEM.steady is time.monotonic
-    clock = Clock(seconds=lambda: 5e8, steady=lambda: 77.0, sleep=lambda _: None)
+    assert SYSTEM.monotonic is time.monotonic
+    clock = Clock(seconds=lambda: 5e8, monotonic=lambda: 77.0, sleep=lambda _: None)
     resources = build_definitions(Settings(data_dir=tmp_path), clock=clock).resources
     assert resources is not None
     with resources["coinalyze"].client(clock) as client:

@@ -22,7 +22,7 @@ from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.derivatives.store import DerivativesStore
 from quant_assets.emulator import Emulator, plain_universe
 from quant_assets.feed import feed_problems
-from quant_assets.storage.retention import RetentionPolicy, prune_abandoned, prune_lake
+from quant_assets.storage.retention import RetentionPolicy, prune_lake, prune_temporary_files
 from quant_assets_tests.faults.chance import dice, rounds
 from quant_assets_tests.faults.killing import COUNTED, WRITING, kill_at_a_moment, kill_at_a_step, run
 from quant_assets_tests.faults.workers import (
@@ -152,7 +152,7 @@ def test_feed_and_tables_are_whole_wherever_their_writer_was_killed(
     assert orjson.loads(path.read_bytes())["window"] == Window(newest.end + 2 * LENGTH).key
     later = datetime.now(UTC) + timedelta(hours=2)
     assert len(list(tmp_path.rglob("*.tmp"))) > 0, "no kill hit a write"
-    prune_abandoned(tmp_path, later)
+    prune_temporary_files(tmp_path, later)
     prune_lake(lake, later, RetentionPolicy())
     assert list(tmp_path.rglob("*.tmp")) == []
     assert feed_problems(path.read_bytes()) == []

@@ -106,7 +106,7 @@ def run_windows(world: World, settings: Settings, instance: dg.DagsterInstance) 
     clock = Clock(
         seconds=lambda: time.time() + late[0],
         sleep=lambda seconds: late.append(late.pop() + seconds),
-        steady=lambda: time.monotonic() + late[0] - began,  # it counts from the machine's start, and is never below 0
+        monotonic=lambda: time.monotonic() + late[0] - began,  # never negative
     )
     world.emulator.clock = clock.now  # nobody waits for what only has to be late
     definitions = build_definitions(settings, clock=clock)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from quant_assets.common.windows import Window, parse_moment
+from quant_assets.common.windows import Window, parse_timestamp
 from quant_assets.feed.signal import conflicts
 from quant_assets_tests.world import SAMPLE_CANDLES, World
 
@@ -48,7 +48,7 @@ def feed(request: pytest.FixtureRequest, world: World, tmp_path_factory: pytest.
         return world.scan("consumers").feed
     if not SAMPLE_CANDLES.is_dir():
         pytest.skip(f"no real candles at {SAMPLE_CANDLES}")
-    window = Window(parse_moment("2026-01-19T17:00:00Z"))
+    window = Window(parse_timestamp("2026-01-19T17:00:00Z"))
     real = World(tmp_path_factory.mktemp("real"), world.emulator, SAMPLE_CANDLES, window.end)
     return real.scan(window=window).feed
 

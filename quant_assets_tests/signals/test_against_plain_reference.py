@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from quant_assets.common.windows import Window, parse_moment
+from quant_assets.common.windows import Window, parse_timestamp
 
 from .made_markets import Market, inputs, market
 from .made_ticks import tick_market
@@ -21,7 +21,7 @@ from .plain_inputs import Bar
 from .side_by_side import differences
 
 WINDOWS = tuple(
-    Window(parse_moment(f"2026-01-{moment}")) for moment in ("19T17:00", "19T16:00", "19T19:45", "20T00:15")
+    Window(parse_timestamp(f"2026-01-{moment}")) for moment in ("19T17:00", "19T16:00", "19T19:45", "20T00:15")
 )
 KINDS: dict[str, tuple[Callable[[int, int], Market], tuple[int, ...]]] = {
     "walks": (market, (*range(1000), 1169, 1278, 1269, 1677, 3747)),
@@ -156,7 +156,7 @@ def test_made_markets_reach_every_kind_of_measure() -> None:
 def test_engine_and_plain_reference_agree_on_real_candles(moment: str) -> None:
     if not CANDLES.is_dir():
         pytest.skip(f"no real candles: {CANDLES} is absent")
-    window = Window(parse_moment(moment))
+    window = Window(parse_timestamp(moment))
     found, said = differences(real_markets(window), window)
     assert not found, f"{len(found)} differences:\n" + "\n".join(found[:50])
     assert any(not some["values"]["unusable"] for some in said)

@@ -11,7 +11,7 @@ import pytest
 
 from quant_assets.common.settings import Settings
 from quant_assets.definitions import build_definitions
-from quant_assets.storage.origins import OriginError, environment_settings, recorded_origin, settings_of_folder
+from quant_assets.storage.origins import OriginError, environment_settings, recorded_origin, settings_for_data_folder
 from quant_assets_tests.cli.test_cli import as_of, run
 from quant_assets_tests.servers import running
 from quant_assets_tests.world import World, environment
@@ -111,7 +111,7 @@ def test_folder_of_version_0_1_has_the_origin_of_its_list_or_of_its_only_store(s
     shutil.rmtree(folder / "store" / "api.coinalyze.net")
     (folder / "lake" / "coinalyze_markets.parquet").unlink()
     assert recorded_origin(Settings(data_dir=folder)) == "loopback"
-    assert settings_of_folder(Settings(data_dir=folder), {}, fetches=True).provider == "loopback"
+    assert settings_for_data_folder(Settings(data_dir=folder), {}, fetches=True).provider == "loopback"
 
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b'{"coinalyze": 7}', b"\xff"])

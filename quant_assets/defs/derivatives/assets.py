@@ -128,7 +128,7 @@ def derivatives(
                     first=windows[0],
                     since_ms=since_ms,
                     datasets=selected,
-                    deadline=clock.steady()
+                    deadline=clock.monotonic()
                     + _seconds_allowed(
                         last, clock.seconds(), config.max_wait_seconds, is_backfill=BACKFILL_TAG in context.run.tags
                     ),

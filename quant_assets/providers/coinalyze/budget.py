@@ -23,7 +23,7 @@ from typing import Any, Final
 from filelock import FileLock
 from pyrate_limiter import Rate, RateItem, SQLiteBucket
 
-from quant_assets.common.files import remedy
+from quant_assets.common.files import advice_for
 from quant_assets.common.processes import pid_exists
 from quant_assets.providers.coinalyze.errors import BudgetUnusable, DeadlineExceeded
 
@@ -177,7 +177,7 @@ class CallBudget:
         except (sqlite3.Error, OSError) as error:
             raise BudgetUnusable(
                 f"the call budget {self._path} cannot be used ({error}); "
-                + (remedy(error) or "move it away, or make its folder writable")
+                + (advice_for(error) or "move it away, or make its folder writable")
             ) from error
 
     @contextmanager
