@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -27,44 +28,43 @@ class RenamedFrom:
     key: str
 
 
-def read_toml(text: str) -> dict[str, Any]:
-    """Parse TOML. Raises TOMLDecodeError, also where tomllib raises another error for invalid input."""
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError:
-        raise
-    except RecursionError:
-        raise tomllib.TOMLDecodeError("nested too deeply") from None
-    except ValueError as error:  # a whole number with more digits than Python reads
-        raise tomllib.TOMLDecodeError(str(error)) from None
-
-
 def load_config(path: Path, model: type[Model], error: type[ValueError]) -> Model:
     """Read a TOML file whose keys are the fields of `model`; return the defaults if the file does not exist.
 
-    A field marked with RenamedFrom is also read under its old name, with a RenamedKeyWarning.
-    Raises `error` if the file cannot be read, is not TOML, has an unknown key or an invalid value, or sets the
-    old and the new name of the same key.
+    Raises `error` as `read_config` and `validate_config` do.
     """
     if not os.path.lexists(path):  # a broken symbolic link is an error, not a missing file
         return model()
+    return validate_config(read_config(path, error), path, model, error)
+
+
+def read_config(path: Path, error: type[ValueError]) -> dict[str, Any]:
+    """Return the content of a TOML file. Raises `error` if the file cannot be read or is not TOML."""
     try:
-        given = read_toml(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise error(f"{path} cannot be read as TOML: nested too deeply") from None
+    except (OSError, ValueError) as problem:  # tomllib raises ValueError for a whole number of too many digits
         raise error(f"{path} cannot be read as TOML: {problem}") from None
+
+
+def validate_config(content: Mapping[str, Any], path: Path, model: type[Model], error: type[ValueError]) -> Model:
+    """Return the model of a file's content. `path` is for messages.
+
+    A field marked with RenamedFrom is also read under its old name, with a RenamedKeyWarning.
+    Raises `error` if a key is unknown, a value is invalid, or the old and the new name of a key are both set.
+    """
     try:
-        return model.model_validate(_rename_old_keys(given, model, path, error))
+        return model.model_validate(_rename_old_keys(content, model, path, error))
     except ValidationError as problem:
-        first = problem.errors(include_url=False)[0]
-        known = ", ".join(_fields_beside(first["loc"], model))
-        what = f"there is no such key; known are {known}" if first["type"] == "extra_forbidden" else first["msg"]
-        raise error(f"{path}: {'.'.join(map(str, first['loc']))}: {what}") from None
+        faults = problem.errors(include_url=False)
+        raise error(f"{path}: {'; '.join(_describe_fault(fault, model) for fault in faults)}") from None
 
 
 def _rename_old_keys(
     given: Mapping[str, Any], model: type[BaseModel], path: Path, error: type[ValueError], table: str = ""
 ) -> dict[str, Any]:
-    """Return the content of a file with old names of keys replaced by the new ones, in all of its tables."""
+    """Return the content of a file with old names of keys replaced by new ones, also in its tables."""
     renamed = dict(given)
     for name, field in _fields(model).items():
         for old in (mark.key for mark in field.metadata if isinstance(mark, RenamedFrom) and mark.key in given):
@@ -81,10 +81,17 @@ def _rename_old_keys(
     return renamed
 
 
-def _fields_beside(place: tuple[int | str, ...], model: type[BaseModel]) -> list[str]:
-    """Return the keys that are valid in the table of an invalid key."""
+def _describe_fault(fault: ErrorDetails, model: type[BaseModel]) -> str:
+    key = ".".join(map(str, fault["loc"]))
+    if fault["type"] == "extra_forbidden":
+        return f"{key}: unknown key; known are {', '.join(_known_keys(fault['loc'], model))}"
+    return f"{key}: {fault['msg'].removeprefix('Value error, ')}"
+
+
+def _known_keys(location: tuple[int | str, ...], model: type[BaseModel]) -> list[str]:
+    """Return the known keys of the table that has an unknown key."""
     fields = _fields(model)
-    for key in place[:-1]:
+    for key in location[:-1]:
         inner = _model_of(fields[str(key)]) if key in fields else None
         if inner is None:
             break

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import tomllib
 import unicodedata
 from collections.abc import Mapping
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, StringConstraints, field_validator
 
-from quant_assets.common.toml_config import read_toml
+from quant_assets.common.toml_config import read_config, validate_config
 
 Name = Annotated[str, StringConstraints(min_length=1)]
 
@@ -141,20 +140,12 @@ def load_rules(path: Path) -> ResolutionRules:
     `aliases` and `synonyms` add to the defaults (`XBT = "XBT"` takes one back); every other key replaces its
     default. Raises RulesError for a file that cannot be read, is no TOML, or holds an unknown or wrong key.
     """
-    try:
-        given = read_toml(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RulesError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RulesError(f"{path}: is no TOML in UTF-8: {error}") from None
+    given = read_config(path, RulesError)
     defaults = ResolutionRules()
     for key, table in (("aliases", defaults.aliases), ("synonyms", defaults.synonyms)):
         if isinstance(given.get(key), dict):
             given[key] = {**table, **given[key]}
-    try:
-        return ResolutionRules(**given)
-    except ValidationError as error:
-        raise RulesError("; ".join(f"{path}: {_complaint(fault)}" for fault in error.errors())) from None
+    return validate_config(given, path, ResolutionRules, RulesError)
 
 
 def rules_from(path: Path) -> ResolutionRules:
@@ -170,10 +161,3 @@ def nfc(text: str) -> str:
 @lru_cache(maxsize=4096)
 def _bare(name: str) -> str:
     return "".join(letter for letter in nfc(nfc(name).casefold()) if letter.isalnum())
-
-
-def _complaint(fault: Mapping[str, Any]) -> str:
-    key = ".".join(str(part) for part in fault["loc"])
-    if fault["type"] == "extra_forbidden":
-        return f"unknown key {key!r}; known are {', '.join(ResolutionRules.model_fields)}"
-    return f"{key}: {fault['msg']}"

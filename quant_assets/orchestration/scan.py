@@ -295,7 +295,7 @@ def step_failure(result: dg.ExecuteInProcessResult) -> tuple[str, Mapping[str, A
                 return str(data.user_failure_data.description), metadata
             error = data.error.cause or data.error if data.error is not None else None
             message = error.message.strip() if error is not None else "failed"
-            if "Interrupted" in message:
+            if error is not None and error.cls_name == dg.DagsterExecutionInterruptedError.__name__:
                 raise KeyboardInterrupt
             return f"{event.step_key}: {_CLASS_PATH.sub('', message)}", {}
     return "the run failed before its first step", {}

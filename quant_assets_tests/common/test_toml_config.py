@@ -64,5 +64,10 @@ def test_value_of_an_old_key_is_validated_under_the_new_name(tmp_path: Path) -> 
 
 
 def test_unknown_key_error_lists_new_names_only(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"max_distanc: there is no such key; known are max_distance$"):
+    with pytest.raises(ConfigError, match=r"max_distanc: unknown key; known are max_distance$"):
         load(tmp_path, "[breakout]\nmax_distanc = 2\n")
+
+
+def test_every_invalid_key_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"user\.toml: days: .*; breakout\.max_distance: .*"):
+        load(tmp_path, "days = 'x'\n[breakout]\nmax_distance = 2\n")
