@@ -1,4 +1,4 @@
-"""The command line: one module for each larger command, `rendering` for what a terminal shows."""
+"""The command line: one module for each command, and `rendering` for what it prints."""
 
 from quant_assets.cli.main import app, main
 

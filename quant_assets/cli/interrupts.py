@@ -1,4 +1,4 @@
-"""Ctrl-C: one line and exit code 130, whatever the command is doing, and whatever processes it has started."""
+"""Handling of Ctrl-C: one line on stderr and exit code 130, also while child processes run."""
 
 from __future__ import annotations
 
@@ -7,39 +7,37 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Event, Thread
-from typing import Any, Final
+from typing import Any
 
 import typer
 from typer.core import TyperCommand
 
-from quant_assets.cli.arguments import say
-
-INTERRUPTED: Final = 130
+from quant_assets.cli.errors import EXIT_INTERRUPTED, echo_err
 
 
 @contextmanager
-def shield_children() -> Iterator[None]:
-    """Keep Ctrl-C from the processes that the block starts; this one gets it all the same, as a SIGTERM.
+def block_sigint_in_children() -> Iterator[None]:
+    """Block SIGINT in the processes that the block starts; this process receives Ctrl-C as SIGTERM instead.
 
-    A terminal sends SIGINT to the children of a command too. Those that Dagster starts to copy the output of a step
-    would answer with a traceback. They inherit from here that SIGINT is blocked, and a thread of this process takes it.
-    Enter it before other threads start, since one that does not block SIGINT would be given it.
+    A terminal sends SIGINT to the children of a command too, and those in which Dagster copies the output of a step
+    would print a traceback. They inherit the blocked signal, while a thread of this process waits for it.
+    Enter the block before other threads start: a thread that does not block SIGINT could receive it.
     """
     ended = Event()
 
-    def pass_on() -> None:
+    def forward_as_sigterm() -> None:
         while True:
             signal.sigwait({signal.SIGINT})
             if ended.is_set():
                 return
             os.kill(os.getpid(), signal.SIGTERM)
 
-    # Between its steps, Dagster gives SIGTERM the handler of SIGINT. A command that a shell script started in the
-    # background has inherited that SIGINT is ignored, so there SIGTERM would be ignored too.
+    # Between its steps, Dagster sets the handler of SIGINT for SIGTERM too. A command that a shell script starts in the
+    # background inherits an ignored SIGINT, so SIGTERM would be ignored too.
     numbers = (signal.SIGTERM, signal.SIGINT)
     before = [signal.signal(number, signal.default_int_handler) for number in numbers]
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    thread = Thread(target=pass_on, name="Ctrl-C", daemon=True)
+    thread = Thread(target=forward_as_sigterm, name="Ctrl-C", daemon=True)
     thread.start()
     try:
         yield
@@ -52,14 +50,14 @@ def shield_children() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-class Interruptible(TyperCommand):
-    """A command that does some work and ends. Ctrl-C and SIGTERM end it with a line that says what that means."""
+class InterruptibleCommand(TyperCommand):
+    """A command that ends by itself. Ctrl-C and SIGTERM end it earlier, with a message and exit code 130."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
         try:
-            with shield_children():
+            with block_sigint_in_children():
                 return super().invoke(ctx)
         except KeyboardInterrupt:
-            say("interrupted; what was fetched is kept")
-            raise typer.Exit(INTERRUPTED) from None
+            echo_err("interrupted; what was fetched is kept")
+            raise typer.Exit(EXIT_INTERRUPTED) from None

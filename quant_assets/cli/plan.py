@@ -1,4 +1,4 @@
-"""The command `quant-assets plan`: its arguments, and what it prints. The work is in planning.py."""
+"""The command `quant-assets plan`; refresh_plan.py computes the plan."""
 
 from __future__ import annotations
 
@@ -9,60 +9,51 @@ from typing import Annotated, Any
 import orjson
 import typer
 
-from quant_assets.cli.arguments import (
-    Folder,
-    Json,
-    check_files,
-    check_folder,
-    quiet_dagster,
-    read_hours,
-    read_settings,
-    refuse,
-    say,
-    warn_without_key,
-)
+from quant_assets.cli.arguments import CandleFolder, Json, check_candle_files, parse_hours
+from quant_assets.cli.environment import check_config_files, load_settings, silence_dagster, warn_about_missing_key
+from quant_assets.cli.errors import echo_err, usage_error
 from quant_assets.common.windows import Window
 
 
 def plan(
-    folder: Folder,
-    simulated: Annotated[
-        str, typer.Option("--simulate", help="Run the plan against a virtual clock for so long, such as 24h.")
+    folder: CandleFolder,
+    simulate: Annotated[
+        str, typer.Option(help="Simulate the plan with a virtual clock for this long, such as 24h.")
     ] = "",
-    plot: Annotated[Path | None, typer.Option(help="Draw the simulated ages into this HTML file.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Plot the simulated ages to this HTML file.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Show what a refresh would cost now, and what ages the budget buys; spends no call but for a due market list."""
-    settings = read_settings(fetches=True)
-    check_folder(folder)
-    check_files(settings)
-    hours = read_hours(simulated or ("24h" if plot else ""))
+    """Show what a refresh would cost now, and how old data get with this budget; fetches only a due market list."""
+    settings = load_settings(fetches=True)
+    check_candle_files(folder)
+    check_config_files(settings)
+    hours = parse_hours(simulate or ("24h" if plot else ""))
     if plot is not None and (plot.suffix != ".html" or not plot.absolute().parent.is_dir()):
-        refuse(f"--plot {plot}: name an .html file in a folder that exists")
-    warn_without_key(settings)
-    quiet_dagster()
-    from quant_assets.cli.planning import plan_refresh, simulate_refresh, simulation_account  # noqa: PLC0415
-    from quant_assets.cli.rendering import plan_lines, shown_progress  # noqa: PLC0415
+        usage_error(f"--plot {plot} must be an .html file in a folder that exists")
+    warn_about_missing_key(settings)
+    silence_dagster()
+    from quant_assets.cli.refresh_plan import plan_refresh, simulate_refresh, simulation_summary  # noqa: PLC0415
+    from quant_assets.cli.rendering import plan_lines, progress_bars  # noqa: PLC0415
 
-    with shown_progress() as progress:
+    with progress_bars() as progress:
         now = datetime.now(UTC)
-        planned = plan_refresh(settings, folder.absolute(), Window.last_complete(now), progress, now=now)
-        account: dict[str, Any] = dict(planned.account)
-        if hours and len(planned.items):
-            ours, plain = simulate_refresh(planned, settings.calls_per_minute, hours, progress)
-            account["simulation"] = {"planned": simulation_account(ours), "in_turn": simulation_account(plain)}
-    for note in planned.notes:
-        say(note)
-    if hours and "simulation" not in account:
-        say("no market is served by any symbol yet, so there is nothing to simulate or to draw")
-    if plot is not None and "simulation" in account:
-        from quant_assets.cli.plots import ages_figure, write_figure  # noqa: PLC0415
+        refresh_plan = plan_refresh(settings, folder.absolute(), Window.last_complete(now), progress, now=now)
+        summary: dict[str, Any] = dict(refresh_plan.summary)
+        if hours and len(refresh_plan.items):
+            planned, in_turn = simulate_refresh(refresh_plan, settings.calls_per_minute, hours, progress)
+            summary["simulation"] = {"planned": simulation_summary(planned), "in_turn": simulation_summary(in_turn)}
+    for note in refresh_plan.notes:
+        echo_err(note)
+    if hours and "simulation" not in summary:
+        echo_err("no market has a Coinalyze symbol yet, so there is nothing to simulate or to plot")
+    if plot is not None and "simulation" in summary:
+        from quant_assets.cli.plan_chart import ages_figure, write_figure  # noqa: PLC0415
 
-        write_figure(ages_figure(ours, plain), plot.absolute())
+        write_figure(ages_figure(planned, in_turn), plot.absolute())
     if as_json:
-        print(orjson.dumps(account, option=orjson.OPT_INDENT_2).decode())
+        print(orjson.dumps(summary, option=orjson.OPT_INDENT_2).decode())
         return
-    for line in plan_lines(account):
+    for line in plan_lines(summary):
         print(line)
-    if plot is not None and "simulation" in account:
-        print(f"drawn: {plot.absolute()}")
+    if plot is not None and "simulation" in summary:
+        print(f"plot: {plot.absolute()}")

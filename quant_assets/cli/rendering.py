@@ -1,7 +1,4 @@
-"""What a person sees on a terminal: progress, the best signals, a scan's account.
-
-Progress goes to stderr and only to a terminal.
-"""
+"""Output of the commands: progress on stderr, and results on stdout as text or JSON."""
 
 from __future__ import annotations
 
@@ -16,9 +13,9 @@ import orjson
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from quant_assets.cli.signal_tables import CONFLICT_MARK, age_text, signal_tables
+from quant_assets.cli.signal_tables import CONFLICT_MARK, UNKNOWN, signal_tables
 from quant_assets.common import progress as reporting
-from quant_assets.common.text import escape_control_chars
+from quant_assets.common.text import escape_control_chars, format_age
 from quant_assets.feed.build import FRESH_SECONDS, OLD_PRICE_SECONDS
 
 if TYPE_CHECKING:
@@ -30,13 +27,13 @@ STAGES: Final = {
     "features": "markets analysed",
     "simulate": "markets simulated",
 }
-#: Signals that are shown.
-BEST: Final = 15
+MAX_SIGNALS_SHOWN: Final = 15
+MAX_SKIPPED_SHOWN: Final = 5
 
 
 @contextmanager
-def shown_progress() -> Iterator[reporting.Progress]:
-    """Show progress on stderr while the block runs; nothing where stderr is no terminal."""
+def progress_bars() -> Iterator[reporting.Progress]:
+    """Show progress on stderr while the block runs, if stderr is a terminal."""
     if not sys.stderr.isatty():
         yield reporting.silent
         return
@@ -62,15 +59,16 @@ def shown_progress() -> Iterator[reporting.Progress]:
         yield show
 
 
-def account_lines(feed: Mapping[str, Any], api: Mapping[str, float], elapsed_seconds: float) -> Iterator[str]:
-    """Give the lines that sum a scan up."""
+def scan_summary_lines(feed: Mapping[str, Any], api: Mapping[str, float], elapsed_seconds: float) -> Iterator[str]:
+    """Yield the lines that summarize a scan."""
     stats = feed["stats"]
     resolution, actions = stats["resolution"], stats["actions"]
     yield (
         f"{stats['markets']} markets × {len(stats['strategies'])} strategies in {elapsed_seconds:.1f} s: "
         f"{actions['LONG']} LONG, {actions['SHORT']} SHORT, {actions['WAIT']} WAIT"
     )
-    ages = [signal["oi_metadata"]["age_seconds"] for signal in _one_a_market(feed)]
+    markets = _first_signal_per_market(feed)
+    ages = [signal["oi_metadata"]["age_seconds"] for signal in markets]
     fresh = sum(age is not None and age <= FRESH_SECONDS for age in ages)
     unknown = sum(age is None for age in ages)
     yield (
@@ -81,35 +79,36 @@ def account_lines(feed: Mapping[str, Any], api: Mapping[str, float], elapsed_sec
         f"API: {api['calls']:.0f} calls in {api['requests']:.0f} requests, {api['cache_hits']:.0f} cache hits, "
         f"{api['rate_limited']:.0f} times over the limit, {api['waited_seconds']:.0f} s waited"
     )
-    old = sum(signal["price_age_seconds"] >= OLD_PRICE_SECONDS for signal in _one_a_market(feed))
+    old = sum(signal["price_age_seconds"] >= OLD_PRICE_SECONDS for signal in markets)
     if old:
         yield f"prices: {old} markets lack the last 15m bar of the window"
     conflicts = len({signal["canonical_symbol"] for signal in feed["signals"] if signal["conflict"]})
     if conflicts:
         yield f"conflicts: {conflicts} assets have both a LONG and a SHORT in this window (marked{CONFLICT_MARK})"
-    for file, reason in list(stats["skipped"].items())[:5]:
+    for file, reason in list(stats["skipped"].items())[:MAX_SKIPPED_SHOWN]:
         yield escape_control_chars(f"skipped {file}: {reason}")
-    if len(stats["skipped"]) > 5:
-        yield f"… and {len(stats['skipped']) - 5} more skipped files, listed in the feed under stats.skipped"
+    more = len(stats["skipped"]) - MAX_SKIPPED_SHOWN
+    if more > 0:
+        yield f"… and {more} more skipped files, listed in the feed under stats.skipped"
 
 
-def _one_a_market(feed: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def _first_signal_per_market(feed: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return one signal of each market."""
     return list({(signal["exchange"], signal["symbol"]): signal for signal in feed["signals"]}.values())
 
 
 def print_scan(feed: Mapping[str, Any], path: Path, api: Mapping[str, float], elapsed_seconds: float) -> None:
-    """Print the best signals and a scan's account to stdout."""
+    """Print the best signals and the summary of a scan."""
     console = Console(soft_wrap=False, width=None if sys.stdout.isatty() else 160)
-    for table in signal_tables(feed, BEST, console.width):
+    for table in signal_tables(feed, MAX_SIGNALS_SHOWN, console.width):
         console.print(table)
         console.print()
-    for line in [*account_lines(feed, api, elapsed_seconds), f"feed: {path}"]:
+    for line in [*scan_summary_lines(feed, api, elapsed_seconds), f"feed: {path}"]:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def print_summary(feed: Mapping[str, Any], path: Path, api: Mapping[str, float], elapsed_seconds: float) -> None:
-    """Print a scan's account to stdout as JSON."""
+def print_scan_as_json(feed: Mapping[str, Any], path: Path, api: Mapping[str, float], elapsed_seconds: float) -> None:
+    """Print the summary of a scan as JSON."""
     stats = feed["stats"]
     summary = {
         "feed": str(path),
@@ -124,13 +123,13 @@ def print_summary(feed: Mapping[str, Any], path: Path, api: Mapping[str, float],
 
 
 def print_row(row: pd.Series[Any]) -> None:
-    """Print a row of a table to stdout, a line for each column; a dash stands for what is missing."""
+    """Print a row of a table, a line for each column, with a dash for a missing value."""
     for name, value in _native_values(row).items():
-        print(f"{name:>28}  {'–' if value in ('', None) else escape_control_chars(str(value))}")
+        print(f"{name:>28}  {UNKNOWN if value in ('', None) else escape_control_chars(str(value))}")
 
 
 def print_row_as_json(row: pd.Series[Any]) -> None:
-    """Print a row of a table to stdout as JSON."""
+    """Print a row of a table as JSON."""
     print(orjson.dumps(_native_values(row), option=orjson.OPT_INDENT_2).decode())
 
 
@@ -140,28 +139,28 @@ def _native_values(row: pd.Series[Any]) -> dict[str, Any]:
     return {name: None if value != value else value for name, value in plain.items()}  # noqa: PLR0124 - NaN
 
 
-def plan_lines(account: Mapping[str, Any]) -> Iterator[str]:
-    """Give the lines that tell what a refresh would cost, and what a simulated day came to."""
-    resolution = account["resolution"]
+def plan_lines(summary: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the lines that show the cost of a refresh, and a simulated day if there is one."""
+    resolution = summary["resolution"]
     yield (
-        f"{account['markets']} markets ({resolution['resolved']} resolved, {resolution['aggregated']} aggregated, "
-        f"{resolution['neutral']} neutral), {account['symbols']} distinct symbols, "
-        f"{account['markets_in_focus']} markets in focus"
+        f"{summary['markets']} markets ({resolution['resolved']} resolved, {resolution['aggregated']} aggregated, "
+        f"{resolution['neutral']} neutral), {summary['symbols']} distinct symbols, "
+        f"{summary['markets_in_focus']} markets in focus"
     )
     yield f"{'':18}{'symbols':>9}{'known':>9}{'median age':>12}{'oldest':>10}{'due now':>9}{'takes':>9}"
-    for dataset, of_dataset in account["datasets"].items():
+    for dataset, of_dataset in summary["datasets"].items():
         yield (
             f"{dataset:18}{of_dataset['symbols']:>9}{of_dataset['known']:>9}"
             f"{_minutes(of_dataset['median_age_minutes']):>12}{_minutes(of_dataset['oldest_minutes']):>10}"
             f"{of_dataset['due']:>9}{_minutes(of_dataset['minutes']):>9}"
         )
     yield (
-        f"{account['calls_due']} calls due: at least {account['minutes']} min at {account['calls_per_minute']} a minute"
+        f"{summary['calls_due']} calls due: at least {summary['minutes']} min at {summary['calls_per_minute']} a minute"
     )
-    for way, title in (("planned", "planned by worth and age"), ("in_turn", "all in turn, the plain way")):
-        if "simulation" in account:
+    for order, title in (("planned", "planned by worth and age"), ("in_turn", "all symbols and datasets in turn")):
+        if "simulation" in summary:
             yield ""
-            yield from _simulation_lines(title, account["simulation"][way])
+            yield from _simulation_lines(title, summary["simulation"][order])
 
 
 def _simulation_lines(title: str, day: Mapping[str, Any]) -> Iterator[str]:
@@ -181,10 +180,10 @@ def _simulation_lines(title: str, day: Mapping[str, Any]) -> Iterator[str]:
         widths = (15, 8, 8, 21, 8, 8)
         names = [f"{kind}_{name}_minutes" for kind in ("asked", "closed") for name in ("median", "p95", "max")]
         yield f"{dataset:18}" + "".join(
-            f"{'–' if ages[name] is None else format(ages[name], '.1f'):>{width}}"
+            f"{UNKNOWN if ages[name] is None else format(ages[name], '.1f'):>{width}}"
             for name, width in zip(names, widths, strict=True)
         )
 
 
 def _minutes(value: float | None) -> str:
-    return age_text(None if value is None else value * 60)
+    return UNKNOWN if value is None else format_age(value * 60)

@@ -1,4 +1,4 @@
-"""The command `quant-assets replay`: its arguments, and what it prints. The work is in replay.py."""
+"""The command `quant-assets replay`; orchestration/replay.py does the work."""
 
 from __future__ import annotations
 
@@ -8,46 +8,39 @@ from typing import Annotated
 import orjson
 import typer
 
-from quant_assets.cli.arguments import (
-    Json,
-    check_files,
-    check_folder,
-    quiet_dagster,
-    read_settings,
-    read_window,
-    refuse,
-    say,
-)
+from quant_assets.cli.arguments import Json, check_candle_files, parse_window
+from quant_assets.cli.environment import check_config_files, load_settings, silence_dagster
+from quant_assets.cli.errors import EXIT_UNEXPECTED, echo_err, usage_error
 
 
 def replay(
     since: Annotated[str, typer.Option("--from", help="First window: the last one complete at this moment, ISO 8601.")],
     until: Annotated[str, typer.Option("--to", help="Last window: the last one complete at this moment, ISO 8601.")],
     folder: Annotated[
-        Path | None, typer.Argument(help="Folder of candle files; without one, that of QUANT_CANDLES_DIR.")
+        Path | None, typer.Argument(help="Folder of candle files; the default is QUANT_CANDLES_DIR.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Compute features, signals and feeds of a range of windows again, the oldest first; spends no call.
+    """Compute features, signals and feeds of a range of windows again, the oldest first, without an API call.
 
-    Derivatives are those that are known. The master feed is replaced by a newer window only.
+    It uses the derivatives that are stored. The master feed is replaced only by a newer window.
     """
-    settings = read_settings(fetches=False)
-    first, last = read_window(since or " ", "--from"), read_window(until or " ", "--to")
+    settings = load_settings(fetches=False)
+    first, last = parse_window(since or " ", "--from"), parse_window(until or " ", "--to")
     if first > last:
-        refuse(f"--from {since} lies after --to {until}; swap them")
+        usage_error(f"--from {since} is after --to {until}; swap them")
     candles = folder or settings.candle_folder
-    check_folder(candles)
-    check_files(settings)
-    from quant_assets.cli.rendering import shown_progress  # noqa: PLC0415
+    check_candle_files(candles)
+    check_config_files(settings)
+    from quant_assets.cli.rendering import progress_bars  # noqa: PLC0415
 
-    quiet_dagster()
+    silence_dagster()
     from quant_assets.definitions import build_definitions  # noqa: PLC0415
     from quant_assets.orchestration.replay import run_replay, windows_between  # noqa: PLC0415
     from quant_assets.orchestration.scan import ScanFailed  # noqa: PLC0415
 
     try:
-        with shown_progress() as progress:
+        with progress_bars() as progress:
             result = run_replay(
                 settings,
                 build_definitions(settings, progress),
@@ -56,8 +49,8 @@ def replay(
                 progress,
             )
     except ScanFailed as error:
-        say(f"the replay failed: {error}")
-        raise typer.Exit(1) from None
+        echo_err(f"the replay failed: {error}")
+        raise typer.Exit(EXIT_UNEXPECTED) from None
     feeds = settings.lake_dir / "master_feed"
     if as_json:
         summary = {
@@ -78,4 +71,4 @@ def replay(
     print(f"{result.windows} windows from {first.key} to {last.key} in {result.elapsed_seconds:.1f} s: {actions}")
     print(f"feeds: {feeds}")
     if not result.published:
-        say(f"{settings.feed_path} holds a newer window and stays")
+        echo_err(f"{settings.feed_path} has a newer window and was not replaced")

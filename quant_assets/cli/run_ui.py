@@ -1,7 +1,7 @@
-"""`make ui`: runs `dagster dev`, and ends it on Ctrl-C with one line.
+"""The program of `make ui`: run `dagster dev`, and end it on Ctrl-C with one line.
 
-`dagster dev` and its children answer Ctrl-C with warnings and tracebacks of their own, which no setting turns off. What
-they write from then on is dropped.
+`dagster dev` and its children print warnings and tracebacks on Ctrl-C, which no setting turns off, so their output is
+dropped from then on.
 """
 
 from __future__ import annotations
@@ -15,43 +15,42 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
-from quant_assets.cli.arguments import WRONG_INPUT, say
-from quant_assets.cli.interrupts import INTERRUPTED
+from quant_assets.cli.errors import EXIT_INTERRUPTED, EXIT_WRONG_INPUT, echo_err
 
 HOST: Final = "127.0.0.1"
 
 
 def run_ui(port: int, command: Sequence[str]) -> int:
-    """Run a command that serves on a port until it ends, or a signal ends it; return the exit code."""
+    """Run a command that serves on a port until it ends or a signal ends it, and return the exit code."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as a server does
         try:
             probe.bind((HOST, port))
         except OSError as error:
-            say(f"port {port} on {HOST} cannot be used: {error.strerror}; choose another: make ui PORT={port + 1}")
-            return WRONG_INPUT
+            echo_err(f"port {port} on {HOST} cannot be used: {error.strerror}; choose another: make ui PORT={port + 1}")
+            return EXIT_WRONG_INPUT
     program: subprocess.Popen[bytes] | None = None
     ended_by = 0
 
     def stop(number: int, _: object) -> None:
         nonlocal ended_by
         if program is None:
-            sys.exit(INTERRUPTED)
-        # Once: a second signal would cut short how they end. A second Ctrl-C is for those that hang.
+            sys.exit(EXIT_INTERRUPTED)
+        # SIGINT only once, since another one would disturb the shutdown. A second Ctrl-C kills a hanging shutdown.
         with suppress(ProcessLookupError):
             os.killpg(program.pid, signal.SIGKILL if ended_by else signal.SIGINT)
         if not ended_by:
-            say("stopping Dagster, which takes some seconds")
+            echo_err("stopping Dagster, which takes some seconds")
         ended_by = number
 
-    # Before Dagster starts, which else would inherit that a shell's background job ignores SIGINT.
+    # Before Dagster starts: in a background job of a shell, it would inherit an ignored SIGINT.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
-    with subprocess.Popen(  # noqa: S603 - the Makefile's
+    with subprocess.Popen(  # noqa: S603 - the Makefile passes it
         command,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        process_group=0,  # so that each of them is told once, by `stop`, and not by the terminal too
+        process_group=0,  # so that only `stop` sends signals to it, and not the terminal too
     ) as started:
         program = started
         print(f"Dagster's UI: http://{HOST}:{port}", flush=True)
@@ -60,7 +59,7 @@ def run_ui(port: int, command: Sequence[str]) -> int:
                 with suppress(OSError):
                     sys.stdout.buffer.write(line)
                     sys.stdout.buffer.flush()
-    return INTERRUPTED if ended_by == signal.SIGINT else 0 if ended_by else started.returncode
+    return EXIT_INTERRUPTED if ended_by == signal.SIGINT else 0 if ended_by else started.returncode
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The command `quant-assets scan`: its arguments, and what it prints. The work is in scan.py."""
+"""The command `quant-assets scan`; orchestration/scan.py does the work."""
 
 from __future__ import annotations
 
@@ -12,32 +12,30 @@ import orjson
 import typer
 
 from quant_assets.cli.arguments import (
-    WRONG_INPUT,
-    Folder,
+    CandleFolder,
     Json,
-    check_files,
-    check_folder,
-    create_data_folder,
-    quiet_dagster,
-    read_selection,
-    read_settings,
-    read_strategies,
-    read_window,
-    refuse,
-    say,
-    warn_without_key,
+    check_candle_files,
+    parse_selection,
+    parse_strategies,
+    parse_window,
 )
+from quant_assets.cli.environment import (
+    check_config_files,
+    create_data_folder,
+    load_settings,
+    silence_dagster,
+    warn_about_missing_key,
+)
+from quant_assets.cli.errors import EXIT_KEY_REFUSED, EXIT_UNEXPECTED, EXIT_WRONG_INPUT, echo_err, usage_error
 from quant_assets.common.settings import Settings
 from quant_assets.common.windows import Window
 
 if TYPE_CHECKING:
     from quant_assets.orchestration.scan import ScanResult
 
-KEY_REFUSED = 3
-
 
 def scan(
-    folder: Folder,
+    folder: CandleFolder,
     strategy: Annotated[str, typer.Option(help="Strategies to show: all, or names separated by commas.")] = "all",
     as_of: Annotated[str, typer.Option(help="Scan the last window complete at this moment, ISO 8601.")] = "",
     output: Annotated[Path | None, typer.Option(help="Write the feed to this file too; - is stdout.")] = None,
@@ -49,26 +47,26 @@ def scan(
     """Scan a folder of candles: refresh what is due, analyse every market, write the master feed.
 
     The master feed always holds every market and strategy. With --strategy, --symbol or --exchange the selection
-    is written beside it, or to --output. With --output - the feed is all that stands on stdout.
+    is written beside it, or to --output. With --output - the feed is written to stdout, and nothing else.
     """
-    settings = read_settings(fetches=True)
-    window = read_window(as_of)
-    strategies = read_strategies(strategy)
-    check_folder(folder)
-    check_files(settings)
-    exchange, symbol = read_selection(folder, settings, exchange, symbol)
+    settings = load_settings(fetches=True)
+    window = parse_window(as_of)
+    strategies = parse_strategies(strategy)
+    check_candle_files(folder)
+    check_config_files(settings)
+    exchange, symbol = parse_selection(folder, settings, exchange, symbol)
     to_stdout = output == Path("-")
     if to_stdout and as_json:
-        refuse("--output - and --json both want stdout; leave one of them out")
+        usage_error("--output - and --json both write to stdout; choose one of them")
     if to_stdout:
         output = None
     if output is not None and ((output.exists() and not output.is_file()) or not output.absolute().parent.is_dir()):
-        refuse(f"--output {output} is no file in a folder that exists")
+        usage_error(f"--output {output} must be a file in a folder that exists")
     if output is not None and output.resolve() == settings.feed_path.resolve():
-        refuse(f"--output {output} is the master feed itself, which every scan writes; name another file")
+        usage_error(f"--output {output} is the master feed itself, which every scan writes; choose another file")
     create_data_folder(settings)
-    warn_without_key(settings)
-    result = run(settings, folder, window, max_wait, exchange, symbol)
+    warn_about_missing_key(settings)
+    result = run_and_report(settings, folder, window, max_wait, exchange, symbol)
     narrowed = bool(strategies or symbol or exchange)
     feed, path = result.feed, result.feed_path
     if narrowed:
@@ -82,30 +80,32 @@ def scan(
         path = output.absolute() if output is not None else path
         replace_file(path, orjson.dumps(feed))
     if result.publication == "newer_window":
-        say(
-            f"{settings.feed_path} holds a newer window and stays; this one is {result.feed_path}, "
-            f"`serve` has it under {feed['window']}, and --output writes it to a file"
+        echo_err(
+            f"{settings.feed_path} has a newer window and was not replaced; this window is {result.feed_path}, "
+            f"`serve` shows it as {feed['window']}, and --output writes it to a file"
         )
     if result.publication == "newer_candles":
-        say(f"the feed of the window {feed['window']} was made from newer candles than these, and stays as it is")
+        echo_err(f"the feed of the window {feed['window']} was made from newer candles, and was not replaced")
     if to_stdout:
         _print_feed(feed, result.feed_path)
     else:
-        show(feed, result, path, as_json=as_json)
+        print_result(feed, result, path, as_json=as_json)
     if result.key_refused:
-        raise typer.Exit(KEY_REFUSED)
+        raise typer.Exit(EXIT_KEY_REFUSED)
 
 
-def run(settings: Settings, folder: Path, window: Window, max_wait: float, exchange: str, symbol: str) -> ScanResult:
-    """Run a scan with its progress shown; a failed run ends the program with the step's message."""
-    from quant_assets.cli.rendering import shown_progress  # noqa: PLC0415
+def run_and_report(
+    settings: Settings, folder: Path, window: Window, max_wait: float, exchange: str, symbol: str
+) -> ScanResult:
+    """Run a scan, show its progress and print its notes; exit with the message of the failed step if it fails."""
+    from quant_assets.cli.rendering import progress_bars  # noqa: PLC0415
 
-    quiet_dagster()
+    silence_dagster()
     from quant_assets.definitions import build_definitions  # noqa: PLC0415
     from quant_assets.orchestration.scan import ScanFailed, StaleCandles, run_scan  # noqa: PLC0415
 
     try:
-        with shown_progress() as progress:
+        with progress_bars() as progress:
             result = run_scan(
                 settings,
                 build_definitions(settings, progress),
@@ -117,35 +117,35 @@ def run(settings: Settings, folder: Path, window: Window, max_wait: float, excha
                 progress=progress,
             )
     except StaleCandles as error:
-        say(f"{error}{_advice_of_moment(folder, error.as_of)}")
-        raise typer.Exit(WRONG_INPUT) from None
+        echo_err(f"{error}{_as_of_advice(folder, error.as_of)}")
+        raise typer.Exit(EXIT_WRONG_INPUT) from None
     except ScanFailed as error:
-        say(f"the scan failed: {error}")
-        raise typer.Exit(1) from None
+        echo_err(f"the scan failed: {error}")
+        raise typer.Exit(EXIT_UNEXPECTED) from None
     for note in result.notes:
-        say(note)
+        echo_err(note)
     return result
 
 
-def _advice_of_moment(folder: Path, as_of: str) -> str:
-    """Return the command that scans a moment, where there is one that can be scanned."""
+def _as_of_advice(folder: Path, as_of: str) -> str:
+    """Return the advice to scan as of the newest bar, "" if `as_of` is empty."""
     if not as_of:
         return ""
-    return f": {shlex.quote(sys.argv[0])} scan {shlex.quote(str(folder))} --as-of {as_of} scans what there is"
+    return f". To scan as of that bar: {shlex.quote(sys.argv[0])} scan {shlex.quote(str(folder))} --as-of {as_of}"
 
 
 def _print_feed(feed: dict[str, Any], path: Path) -> None:
-    """Write a feed to stdout as JSON; ends the program where it cannot be written, since part of it is of no use."""
+    """Write a feed to stdout as JSON; exit if it cannot be written, since part of a feed is of no use."""
     try:
         with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as output:
             output.write(orjson.dumps(feed) + b"\n")
     except OSError as error:
-        say(f"stdout cannot be written ({error.strerror}); the feed is {path}")
-        raise typer.Exit(1) from None
+        echo_err(f"stdout cannot be written ({error.strerror}); the feed is {path}")
+        raise typer.Exit(EXIT_UNEXPECTED) from None
 
 
-def show(feed: dict[str, Any], result: ScanResult, path: Path, *, as_json: bool) -> None:
-    """Print what came of a scan."""
-    from quant_assets.cli.rendering import print_scan, print_summary  # noqa: PLC0415
+def print_result(feed: dict[str, Any], result: ScanResult, path: Path, *, as_json: bool) -> None:
+    """Print the result of a scan, as tables or as JSON."""
+    from quant_assets.cli.rendering import print_scan, print_scan_as_json  # noqa: PLC0415
 
-    (print_summary if as_json else print_scan)(feed, path, result.api, result.elapsed_seconds)
+    (print_scan_as_json if as_json else print_scan)(feed, path, result.api, result.elapsed_seconds)

@@ -1,38 +1,54 @@
-"""The command `serve`: the dashboard on a port, until interrupted."""
+"""The command `quant-assets serve`."""
 
 from __future__ import annotations
 
 import os
 import signal
-from typing import Final
+from typing import Annotated, Final
 
-from quant_assets.cli.arguments import read_settings, refuse, say
+import typer
+
+from quant_assets.cli.environment import load_settings
+from quant_assets.cli.errors import EXIT_INTERRUPTED, echo_err, usage_error
 from quant_assets.common.settings import LOOPBACK_HOSTS
-from quant_assets.dashboard.server import create_app, is_loopback, listen, make_server
 
-#: How whoever started the command would choose another port; the Makefile sets it.
-ADVICE_VARIABLE: Final = "QUANT_PORT_ADVICE"
-EVERYWHERE: Final = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 - to be told apart, not to be bound
+#: Set by the Makefile: how to choose another port with make.
+PORT_ADVICE_VARIABLE: Final = "QUANT_PORT_ADVICE"
+ALL_INTERFACES: Final = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 - compared with, not bound
+
+
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 for any free one.")] = 3000,
+) -> None:
+    """Serve the dashboard and its read-only API until interrupted."""
+    try:
+        ended_by = serve_dashboard(host, port)
+    except KeyboardInterrupt:
+        ended_by = signal.SIGINT
+    echo_err("stopped")
+    if ended_by == signal.SIGINT:
+        raise typer.Exit(EXIT_INTERRUPTED)
 
 
 def serve_dashboard(host: str, port: int) -> int:
-    """Serve the dashboard over the feeds of the data folder until a signal, and return its number.
+    """Serve the dashboard of the data folder until a signal, and return its number; exit if the port is taken."""
+    from quant_assets.dashboard.server import create_app, listen, make_server  # noqa: PLC0415
 
-    Ends the program where the address cannot be used.
-    """
-    settings = read_settings(fetches=False)
+    settings = load_settings(fetches=False)
     try:
         listener = listen(host, port)
     except OSError as error:
-        other_port = f": {os.environ[ADVICE_VARIABLE]}" if os.environ.get(ADVICE_VARIABLE) else " with --port"
-        refuse(f"port {port} on {host} cannot be used: {error.strerror}; choose another{other_port}")
-    taken = listener.getsockname()[1]
-    if warning := warning_of(host, taken):
-        say(warning)
+        advice = os.environ.get(PORT_ADVICE_VARIABLE)
+        other_port = f": {advice}" if advice else " with --port"
+        usage_error(f"port {port} on {host} cannot be used: {error.strerror}; choose another{other_port}")
+    bound_port = listener.getsockname()[1]
+    if warning := exposure_warning(host, bound_port):
+        echo_err(warning)
     demo = settings.data_dir / "demo"
     if not settings.feed_path.exists() and (demo / settings.feed_path.name).exists():
-        say(f"there is no feed in {settings.data_dir}, but one of the demo: QUANT_DATA_DIR={demo} shows it")
-    hosts = set() if host in EVERYWHERE else LOOPBACK_HOSTS | {host.lower()}
+        echo_err(f"no feed in {settings.data_dir}; to see the feed of the demo, set QUANT_DATA_DIR={demo}")
+    hosts = set() if host in ALL_INTERFACES else LOOPBACK_HOSTS | {host.lower()}
     server = make_server(create_app(settings, hosts=hosts))
 
     ended_by = 0
@@ -42,12 +58,12 @@ def serve_dashboard(host: str, port: int) -> int:
         ended_by = number
         server.should_exit = True
 
-    # Before anybody is told of the address: an interrupt that is raised while the server starts would leave its
-    # threads behind. A service manager ends a program with SIGTERM, a person with SIGINT.
+    # Before the address is printed: an interrupt raised while the server starts would leave its threads behind.
+    # A service manager ends a program with SIGTERM, a person with SIGINT.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
-    named = "127.0.0.1" if host in EVERYWHERE else host
-    print(f"dashboard: http://{f'[{named}]' if ':' in named else named}:{taken}", flush=True)
+    shown_host = "127.0.0.1" if host in ALL_INTERFACES else host
+    print(f"dashboard: http://{f'[{shown_host}]' if ':' in shown_host else shown_host}:{bound_port}", flush=True)
     try:
         server.run(sockets=[listener])
     finally:
@@ -55,8 +71,10 @@ def serve_dashboard(host: str, port: int) -> int:
     return ended_by
 
 
-def warning_of(host: str, port: int) -> str:
-    """Return what to say of an address that others than this machine may reach, "" for one of loopback."""
+def exposure_warning(host: str, port: int) -> str:
+    """Return a warning for an address that other machines can reach, "" for loopback."""
+    from quant_assets.dashboard.server import is_loopback  # noqa: PLC0415
+
     if is_loopback(host):
         return ""
-    return f"whoever reaches {host}:{port} reads every signal: there is no password; put a proxy with one in front"
+    return f"everybody who can reach {host}:{port} can read every signal; put a proxy with a password in front of it"

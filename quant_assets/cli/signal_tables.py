@@ -1,8 +1,8 @@
 """The best signals of a feed as tables for a terminal of any width.
 
-Setups and waiting signals are two tables, since they have other things to show. A column that says the same in every
-row is said in the title instead, and what does not fit is left out: the least important first, never cut to a few
-letters. The exchange goes below the market where it has no place beside it.
+Setups and waiting signals are in two tables, since they have different columns. A column with the same value in every
+row is shown in the title instead. If columns do not fit, the least important ones are left out; no cell is truncated.
+The exchange is shown below the market if there is no room for its own column.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from quant_assets.common.text import escape_control_chars
+from quant_assets.common.text import escape_control_chars, format_age
 from quant_assets.feed.build import OLD_PRICE_SECONDS
 from quant_assets.feed.reasons import reason_summary
 
@@ -25,27 +25,22 @@ Signal = Mapping[str, Any]
 SIDE_STYLES: Final = {"LONG": "green", "SHORT": "red", "NONE": "dim", "WAIT": "dim"}
 STATUS_STYLES: Final = {"resolved": "green", "aggregated": "yellow", "neutral": "dim"}
 UNKNOWN: Final = "–"
-#: Beside the market of a setup whose asset has one of the other side too.
+#: Marks the market of a setup whose asset also has a setup on the other side.
 CONFLICT_MARK: Final = " !"
-#: What stands between two columns where there is room, and where there is little.
+#: Blanks between two columns, if there is room and if there is little.
 _GAPS: Final = (2, 1)
-MAX_PRICE_LETTERS: Final = 10
+MAX_PRICE_CHARS: Final = 10
 
 
-def age_text(seconds: float | None) -> str:
-    """Write an age, like 12 min, 3 h or 2 d."""
-    if seconds is None:
-        return UNKNOWN
-    if seconds < 2 * 3600:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.0f} h" if seconds < 2 * 86_400 else f"{seconds / 86_400:.0f} d"
+def _age(seconds: float | None) -> str:
+    return UNKNOWN if seconds is None else format_age(seconds)
 
 
 def _price(value: float | None) -> str:
     if value is None:
         return UNKNOWN
     text = f"{value:.6g}"
-    return text if len(text) <= MAX_PRICE_LETTERS else f"{value:.5g}"
+    return text if len(text) <= MAX_PRICE_CHARS else f"{value:.5g}"
 
 
 def _market(signal: Signal) -> str:
@@ -54,7 +49,7 @@ def _market(signal: Signal) -> str:
 
 def _old_price(signal: Signal) -> str:
     age_seconds = signal["price_age_seconds"]
-    return age_text(age_seconds) if age_seconds >= OLD_PRICE_SECONDS else ""
+    return format_age(age_seconds) if age_seconds >= OLD_PRICE_SECONDS else ""
 
 
 def _z_score(signal: Signal) -> str:
@@ -63,7 +58,7 @@ def _z_score(signal: Signal) -> str:
 
 
 class Column(NamedTuple):
-    """A column: its text for a signal, its style, and whether numbers stand under one another in it."""
+    """A column: its title, text and style for a signal, and whether it is right-aligned as a number."""
 
     title: str
     text: Callable[[Signal], str]
@@ -80,12 +75,12 @@ _BIAS: Final = Column("bias", lambda s: s["bias"], lambda s: SIDE_STYLES[s["bias
 _PRICE: Final = Column("price", lambda s: _price(s["price"]), is_number=True)
 _PRICE_AGE: Final = Column("price age", _old_price, lambda _: "yellow", is_number=True)
 _OI_Z: Final = Column("OI z", _z_score, is_number=True)
-_OI_AGE: Final = Column("OI age", lambda s: age_text(s["oi_metadata"]["age_seconds"]), is_number=True)
+_OI_AGE: Final = Column("OI age", lambda s: _age(s["oi_metadata"]["age_seconds"]), is_number=True)
 _OI: Final = Column(
     "open interest", lambda s: s["oi_metadata"]["status"], lambda s: STATUS_STYLES[s["oi_metadata"]["status"]]
 )
 
-#: In the order in which they are shown.
+#: Columns in the order in which they are shown.
 SETUP_COLUMNS: Final = (
     _ACTION,
     _MARKET,
@@ -114,19 +109,19 @@ WAIT_COLUMNS: Final = (
     _OI_AGE,
     _OI,
 )
-#: The most important first.
+#: Titles of columns, the most important first.
 IMPORTANCE: Final = (
     *("action", "market", "score", "bias", "entry", "stop", "target", "R:R", "why it waits", "exchange", "strategy"),
     *("price age", "price", "OI z", "OI age", "open interest"),
 )
-#: What a table is for; shown also where every row says the same, and before a wide gap.
-_NEEDED: Final = frozenset({"action", "market", "score", "bias", "R:R", "entry", "stop", "target"})
-#: Said in a title by their value alone.
-_NAMES: Final = frozenset({"exchange", "strategy", "why it waits"})
+#: Columns that stay even if all rows have the same value, and that matter more than wide gaps.
+_REQUIRED: Final = frozenset({"action", "market", "score", "bias", "R:R", "entry", "stop", "target"})
+#: Columns whose value in a title needs no name of the column.
+_SELF_EXPLANATORY: Final = frozenset({"exchange", "strategy", "why it waits"})
 
 
 def signal_tables(feed: Mapping[str, Any], count: int, width: int) -> Iterator[Table]:
-    """Give the best `count` signals of a feed as tables that are at most `width` letters wide."""
+    """Yield tables of the best `count` signals of a feed, at most `width` characters wide."""
     best = feed["signals"][:count]
     title = f"Best {len(best)} of {len(feed['signals'])} signals, {feed['as_of']}"
     title = f"{title}, SIMULATED DATA" if feed["simulated"] else title
@@ -142,20 +137,20 @@ def _table(title: str, columns: Sequence[Column], signals: Sequence[Signal], wid
     texts = {column.title: [column.text(signal) for signal in signals] for column in columns}
     constant = {name: values[0] for name, values in texts.items() if _is_constant(name, values)}
     every = "all " if len(signals) > 1 else ""
-    said = [
-        f"{every}{value}" if name in _NAMES else f"{name} {'unknown' if value == UNKNOWN else value}"
+    in_title = [
+        f"{every}{value}" if name in _SELF_EXPLANATORY else f"{name} {'unknown' if value == UNKNOWN else value}"
         for name, value in constant.items()
         if value
     ]
     columns = [column for column in columns if column.title not in constant]
     shown, shown_texts, gap = _layout(columns, texts, width)
     table = Table(
-        title=escape(", ".join([title, *said])),
+        title=escape(", ".join([title, *in_title])),
         title_justify="left",
         box=box.SIMPLE_HEAD,
         show_edge=False,
         pad_edge=False,
-        padding=(0, gap - 1, 0, 0),  # the box puts a blank between columns too
+        padding=(0, gap - 1, 0, 0),  # the box adds a blank between columns
     )
     for column in shown:
         table.add_column(column.title, justify="right" if column.is_number else "left", no_wrap=True)
@@ -165,8 +160,8 @@ def _table(title: str, columns: Sequence[Column], signals: Sequence[Signal], wid
 
 
 def _is_constant(name: str, values: Sequence[str]) -> bool:
-    """Whether a column says nothing that its title could not; of a single row only names are said there."""
-    if name in _NEEDED or len(set(values)) != 1:
+    """Return whether the title can show a column; for a single row, only exchange and strategy are shown there."""
+    if name in _REQUIRED or len(set(values)) != 1:
         return False
     return len(values) > 1 or not values[0] or name in ("exchange", "strategy")
 
@@ -176,12 +171,12 @@ def _layout(
 ) -> tuple[list[Column], Mapping[str, list[str]], int]:
     """Return the columns that fit, their texts, and the gap between them.
 
-    A narrow gap is tried before anything that is needed is left out, then the exchange below the market.
+    Tries a narrow gap before leaving out a required column, and then the exchange below the market.
     """
     titles = {column.title for column in columns}
     for gap in _GAPS:
         shown = _fitting(columns, texts, width, gap)
-        if titles & (_NEEDED | {"exchange"}) <= {column.title for column in shown}:
+        if titles & (_REQUIRED | {"exchange"}) <= {column.title for column in shown}:
             return shown, texts, gap
     if "exchange" in titles:
         below = [f"{market}\n  {place}" for market, place in zip(texts["market"], texts["exchange"], strict=True)]
@@ -191,13 +186,13 @@ def _layout(
 
 
 def _fitting(columns: Sequence[Column], texts: Mapping[str, Sequence[str]], width: int, gap: int) -> list[Column]:
-    """Return the columns that fit beside one another, the most important ones first to find a place."""
+    """Return the columns that fit, chosen by importance."""
     chosen: set[str] = set()
     left = width
     for column in sorted(columns, key=lambda column: IMPORTANCE.index(column.title)):
         lines = [line for text in (column.title, *texts[column.title]) for line in text.split("\n")]
         needed = max(map(cell_len, lines)) + gap
-        if needed <= left + gap:  # nothing stands to the right of the last one
+        if needed <= left + gap:  # the last column needs no gap
             chosen.add(column.title)
             left -= needed
     return [column for column in columns if column.title in chosen]

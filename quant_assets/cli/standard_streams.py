@@ -1,4 +1,4 @@
-"""The three streams of a command, made fit before it begins."""
+"""Repair of closed or limited standard streams before a command starts."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import sys
 
 
 def repair_standard_streams() -> None:
-    """Lead streams that are closed to nowhere, and let no letter that a terminal lacks be a reason to fail.
+    """Open closed streams on /dev/null, and replace characters that a terminal cannot encode.
 
-    Else the first files that the program opens would take the numbers of closed streams, and get what is said.
+    Otherwise the first files that the program opens would get the descriptors of closed streams, and its messages.
     """
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:
-            nowhere = os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: the stream's own
-            setattr(sys, name, os.fdopen(nowhere, "r" if name == "stdin" else "w", encoding="utf-8"))
+            descriptor = os.open(os.devnull, os.O_RDWR)  # the lowest free one: that of the closed stream
+            setattr(sys, name, os.fdopen(descriptor, "r" if name == "stdin" else "w", encoding="utf-8"))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")

@@ -1,4 +1,4 @@
-"""Notices: each way is tried, none costs another, and no address is shown."""
+"""Notices reach every notifier that works, and no message shows the address of a webhook."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from quant_assets_tests.providers.coinalyze.scripted import Canned, ScriptedServ
 NOTICE = Notice("master_feed is stale", "Its newest data are too old.")
 
 
-def test_a_webhook_gets_the_notice_as_json() -> None:
+def test_webhook_receives_notice_as_json() -> None:
     with ScriptedServer(Canned(body=b"ok")) as server:
         assert send(NOTICE, [Webhook(server.url)]) == []
     body = json.loads(server.bodies[0])
     assert body["text"] == body["content"] == f"{NOTICE.subject}\n{NOTICE.text}"
 
 
-def test_a_way_that_fails_costs_no_other(caplog: pytest.LogCaptureFixture) -> None:
+def test_failing_notifier_does_not_stop_others(caplog: pytest.LogCaptureFixture) -> None:
     def broken(notice: Notice) -> None:
         raise ValueError("no line")
 
@@ -30,27 +30,27 @@ def test_a_way_that_fails_costs_no_other(caplog: pytest.LogCaptureFixture) -> No
 
 
 @pytest.mark.parametrize("status", [404, 500, 302])
-def test_a_webhook_that_does_not_take_it_is_a_problem_without_its_address(status: int) -> None:
+def test_rejecting_webhook_is_reported_without_address(status: int) -> None:
     with ScriptedServer(Canned(status=status, body=b"no")) as server:
         (problem,) = send(NOTICE, [Webhook(f"{server.url}/T0/secret")])
     assert str(status) in problem
     assert "secret" not in problem
 
 
-def test_a_webhook_out_of_reach_is_a_problem_without_its_address() -> None:
+def test_unreachable_webhook_is_reported_without_address() -> None:
     (problem,) = send(NOTICE, [Webhook("http://127.0.0.1:9/T0/secret")])
     assert "cannot be reached" in problem
     assert "secret" not in problem
 
 
 @pytest.mark.parametrize("address", ["http://example.com/T0/secret", "ftp://example.com", "no address"])
-def test_a_webhook_that_would_be_sent_in_clear_text_is_refused(address: str) -> None:
+def test_webhook_without_https_is_rejected(address: str) -> None:
     with pytest.raises(WebhookError, match="QUANT_WEBHOOK_URL") as caught:
         Webhook(address)
     assert "secret" not in str(caught.value)
 
 
-def test_a_notice_follows_no_redirection() -> None:
+def test_webhook_redirect_is_not_followed() -> None:
     with (
         ScriptedServer(Canned()) as other,
         ScriptedServer(Canned(302, b"", {"Location": f"{other.url}/T0"})) as server,
@@ -60,14 +60,14 @@ def test_a_notice_follows_no_redirection() -> None:
     assert "302" in problem
 
 
-def test_no_proxy_of_the_environment_gets_a_notice_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_loopback_webhook_bypasses_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     with ScriptedServer(Canned(502)) as proxy, ScriptedServer(Canned(body=b"ok")) as server:
         monkeypatch.setenv("http_proxy", proxy.url.removesuffix("/v1"))
         assert send(NOTICE, [Webhook(server.url)]) == []
         assert (len(server.bodies), proxy.paths) == (1, [])
 
 
-def test_an_address_that_is_none_is_refused_unshown() -> None:
+def test_invalid_webhook_address_is_not_shown() -> None:
     with pytest.raises(WebhookError) as caught:
         Webhook("https://[secret/hook")
     assert "secret" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""The command line as a person runs it: real processes, exit codes, what is printed where."""
+"""The command line in real processes: exit codes, stdout and stderr."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def as_of(world: World) -> str:
     return world.window.end.isoformat().replace("+00:00", "Z")
 
 
-def test_a_scan_prints_the_best_signals_and_where_the_feed_is(world: World, tmp_path: Path) -> None:
+def test_scan_prints_best_signals_and_path_of_feed(world: World, tmp_path: Path) -> None:
     done = run("scan", str(world.candles), "--as-of", as_of(world), env=world.environment("cli"), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "Best 15 of" in done.stdout
@@ -57,7 +57,7 @@ def test_a_scan_prints_the_best_signals_and_where_the_feed_is(world: World, tmp_
     assert done.stderr == ""
 
 
-def test_json_is_a_summary_on_stdout_and_nothing_else(world: World, tmp_path: Path) -> None:
+def test_json_prints_only_a_summary_on_stdout(world: World, tmp_path: Path) -> None:
     environment = world.environment("cli")
     run("scan", str(world.candles), "--as-of", as_of(world), env=environment, cwd=tmp_path)
     done = run("scan", str(world.candles), "--as-of", as_of(world), "--json", env=environment, cwd=tmp_path)
@@ -69,7 +69,7 @@ def test_json_is_a_summary_on_stdout_and_nothing_else(world: World, tmp_path: Pa
     assert orjson.loads(Path(summary["feed"]).read_bytes())["stats"]["signals"] == summary["signals"]
 
 
-def test_a_selection_is_written_beside_and_the_master_feed_stays_whole(world: World, tmp_path: Path) -> None:
+def test_selection_is_written_beside_the_complete_master_feed(world: World, tmp_path: Path) -> None:
     output = tmp_path / "chosen.json"
     done = run(
         *("scan", str(world.candles), "--as-of", as_of(world), "--strategy", "Legacy,breakout_v2"),
@@ -86,7 +86,7 @@ def test_a_selection_is_written_beside_and_the_master_feed_stays_whole(world: Wo
     assert len(whole["signals"]) == whole["stats"]["markets"] * 3 > len(chosen["signals"])
 
 
-def test_without_a_key_the_feed_is_written_and_a_word_is_said(world: World, tmp_path: Path) -> None:
+def test_missing_key_writes_feed_and_warns(world: World, tmp_path: Path) -> None:
     done = run("scan", str(world.candles), "--json", env=world.environment("cli_no_key", key=None), cwd=tmp_path)
     assert done.returncode == 0
     assert "COINALYZE_API_KEY" in done.stderr
@@ -94,7 +94,7 @@ def test_without_a_key_the_feed_is_written_and_a_word_is_said(world: World, tmp_
     assert summary["resolution"] == {"resolved": 0, "aggregated": 0, "neutral": summary["markets"]}
 
 
-def test_a_refused_key_is_exit_3_with_the_feed_written(world: World, tmp_path: Path) -> None:
+def test_refused_key_writes_feed_and_exits_3(world: World, tmp_path: Path) -> None:
     done = run("scan", str(world.candles), "--json", env=world.environment("cli_refused", key="wrong"), cwd=tmp_path)
     assert done.returncode == 3
     assert "key was refused" in done.stderr
@@ -106,7 +106,7 @@ def test_a_refused_key_is_exit_3_with_the_feed_written(world: World, tmp_path: P
     ("arguments", "says"),
     [
         (("--strategy", "Legasy"), "Legacy"),
-        (("--strategy", ","), "there are"),
+        (("--strategy", ","), "Unknown strategy"),
         (("--as-of", "yesterday"), "2026-01-19T17:00:00Z"),
         (("--as-of", "2035-01-01T00:00:00Z"), "future"),
         (("--as-of", "2019-01-01T00:00:00Z"), "first window"),
@@ -118,9 +118,7 @@ def test_a_refused_key_is_exit_3_with_the_feed_written(world: World, tmp_path: P
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
-def test_wrong_usage_is_exit_2_and_says_what_to_do(
-    world: World, tmp_path: Path, arguments: tuple[str, ...], says: str
-) -> None:
+def test_wrong_usage_exits_2_with_advice(world: World, tmp_path: Path, arguments: tuple[str, ...], says: str) -> None:
     done = run("scan", str(world.candles), *arguments, env=world.environment("cli_wrong"), cwd=tmp_path)
     assert done.returncode == 2
     assert says in done.stderr
@@ -129,7 +127,7 @@ def test_wrong_usage_is_exit_2_and_says_what_to_do(
 
 
 @pytest.mark.parametrize("kind", ["empty", "missing", "file", "no candles", "no UTF-8", "1h", "15m", "4h"])
-def test_a_folder_without_candles_is_exit_2_and_one_line(world: World, tmp_path: Path, kind: str) -> None:
+def test_folder_without_candles_exits_2_with_one_line(world: World, tmp_path: Path, kind: str) -> None:
     folder = tmp_path / "candles"
     if kind == "no UTF-8":
         folder = tmp_path / "candles\udcff"
@@ -162,7 +160,7 @@ def test_a_folder_without_candles_is_exit_2_and_one_line(world: World, tmp_path:
         ("DAGSTER_HOME", "~nobody-of-this-name/home"),
     ],
 )
-def test_a_wrong_variable_is_exit_2_and_named_without_its_value(
+def test_invalid_variable_exits_2_without_showing_its_value(
     world: World, tmp_path: Path, variable: str, value: str
 ) -> None:
     environment = {**world.environment("cli_wrong"), variable: value}
@@ -172,7 +170,7 @@ def test_a_wrong_variable_is_exit_2_and_named_without_its_value(
     assert "secret-word" not in done.stderr
 
 
-def test_resolve_shows_one_markets_row(world: World, tmp_path: Path) -> None:
+def test_resolve_prints_row_of_symbol_map(world: World, tmp_path: Path) -> None:
     environment = world.environment("cli_resolve")
     done = run("resolve", "PUMPUSDT", "MEXC", "--json", env=environment, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -184,13 +182,13 @@ def test_resolve_shows_one_markets_row(world: World, tmp_path: Path) -> None:
     assert "neutral" in shown.stdout
 
 
-def test_resolve_without_a_list_and_a_key_is_neutral_and_says_why(world: World, tmp_path: Path) -> None:
+def test_resolve_without_list_and_key_is_neutral_with_reason(world: World, tmp_path: Path) -> None:
     done = run("resolve", "BTCUSDT", "BINANCE", env=world.environment("cli_bare", key=None), cwd=tmp_path)
     assert done.returncode == 0
     assert "no market list" in done.stdout
 
 
-def test_the_demo_needs_no_key_and_writes_a_simulated_feed(tmp_path: Path, world: World) -> None:
+def test_demo_writes_simulated_feed_without_a_key(tmp_path: Path, world: World) -> None:
     environment = world.environment("unused", key="the-users-own-real-key")
     environment.pop("COINALYZE_BASE_URL")
     environment["QUANT_DATA_DIR"] = str(tmp_path / "data")
@@ -204,7 +202,7 @@ def test_the_demo_needs_no_key_and_writes_a_simulated_feed(tmp_path: Path, world
     assert feed["stats"]["skipped"]
 
 
-def test_progress_shows_on_a_terminal_and_not_in_a_pipe(world: World, tmp_path: Path) -> None:
+def test_progress_is_shown_on_a_terminal(world: World, tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "quant_assets", "scan", str(world.candles), "--as-of", as_of(world)],
@@ -229,7 +227,7 @@ def test_progress_shows_on_a_terminal_and_not_in_a_pipe(world: World, tmp_path: 
         assert stage in shown
 
 
-def test_the_emulator_says_how_to_reach_it_and_stops_when_told(tmp_path: Path, world: World) -> None:
+def test_emulator_prints_variables_and_stops_on_sigterm(tmp_path: Path, world: World) -> None:
     options = ["--candles", str(world.candles)]
     with running("emulator", world.environment("emulator"), tmp_path, *options) as (process, line):
         assert "COINALYZE_BASE_URL=http://127.0.0.1:" in line
@@ -238,14 +236,14 @@ def test_the_emulator_says_how_to_reach_it_and_stops_when_told(tmp_path: Path, w
         assert process.wait(timeout=20) == 0
 
 
-def test_a_port_that_is_taken_is_exit_2(tmp_path: Path, world: World) -> None:
+def test_emulator_on_a_used_port_exits_2(tmp_path: Path, world: World) -> None:
     port = world.emulator.url.split(":")[2].split("/")[0]
     done = run("emulator", "--port", port, env=world.environment("emulator"), cwd=tmp_path)
     assert done.returncode == 2
     assert "--port" in done.stderr
 
 
-def test_plan_tells_what_a_refresh_would_cost_and_spends_no_call_on_it(world: World, tmp_path: Path) -> None:
+def test_plan_shows_cost_of_refresh_without_spending_calls(world: World, tmp_path: Path) -> None:
     environment = world.environment("cli_plan")
     run("resolve", "BTCUSDT", "BINANCE", env=environment, cwd=tmp_path)
     before = world.emulator.accounting.calls
@@ -261,7 +259,7 @@ def test_plan_tells_what_a_refresh_would_cost_and_spends_no_call_on_it(world: Wo
     assert all(dataset["known"] == dataset["symbols"] for dataset in after["datasets"].values())
 
 
-def test_plan_simulates_a_day_and_draws_it(world: World, tmp_path: Path) -> None:
+def test_plan_simulates_hours_and_plots_them(world: World, tmp_path: Path) -> None:
     drawing = tmp_path / "ages.html"
     done = run(
         *("plan", str(world.candles), "--simulate", "6h", "--plot", str(drawing)),
@@ -270,7 +268,7 @@ def test_plan_simulates_a_day_and_draws_it(world: World, tmp_path: Path) -> None
     )
     assert done.returncode == 0, done.stderr
     assert "everything known after" in done.stdout
-    assert "in turn, the plain way" in done.stdout
+    assert "all symbols and datasets in turn" in done.stdout
     page = drawing.read_text()
     assert "open interest, median" in page
     assert 'src="http' not in page
@@ -279,14 +277,14 @@ def test_plan_simulates_a_day_and_draws_it(world: World, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     "arguments", [("--simulate", "a day"), ("--simulate", "0h"), ("--simulate", "²h"), ("--plot", "ages.png")]
 )
-def test_plan_refuses_what_it_cannot_do(world: World, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+def test_plan_rejects_invalid_options(world: World, tmp_path: Path, arguments: tuple[str, ...]) -> None:
     done = run("plan", str(world.candles), *arguments, env=world.environment("cli_plan"), cwd=tmp_path)
     assert done.returncode == 2
     assert arguments[0] in done.stderr
 
 
 @pytest.mark.parametrize("variable", ["QUANT_DATA_DIR", "DAGSTER_HOME"])
-def test_a_folder_that_cannot_be_one_is_exit_2_and_one_line(world: World, tmp_path: Path, variable: str) -> None:
+def test_file_in_place_of_a_folder_exits_2(world: World, tmp_path: Path, variable: str) -> None:
     (tmp_path / "file").write_text("no folder")
     environment = {**world.environment("cli_folders"), variable: str(tmp_path / "file")}
     done = run("scan", str(world.candles), env=environment, cwd=tmp_path)
@@ -296,7 +294,7 @@ def test_a_folder_that_cannot_be_one_is_exit_2_and_one_line(world: World, tmp_pa
 
 
 @pytest.mark.parametrize("file", ["resolution.toml", "refresh.toml", "retention.toml", "strategies.toml"])
-def test_rules_that_cannot_be_used_are_exit_2(world: World, tmp_path: Path, file: str) -> None:
+def test_invalid_config_file_exits_2(world: World, tmp_path: Path, file: str) -> None:
     data = world.folder / f"cli_{file}"
     data.mkdir()
     (data / file).write_text("nonsense = 1\n")
@@ -311,12 +309,12 @@ def test_rules_that_cannot_be_used_are_exit_2(world: World, tmp_path: Path, file
     assert file in done.stderr
 
 
-def test_a_provider_that_answers_nonsense_is_told_of_and_bounded_in_time(world: World, tmp_path: Path) -> None:
+def test_invalid_responses_are_reported_within_max_wait(world: World, tmp_path: Path) -> None:
     environment = world.environment("cli_nonsense")
     run("resolve", "BTCUSDT", "BINANCE", env=environment, cwd=tmp_path)
     with ScriptedServer(Canned(body=b"<html>maintenance</html>")) as server:
         environment["COINALYZE_BASE_URL"] = server.url
-        # Of the window before: that of the moment may end while it is asked for, and with it the asking.
+        # The window before: the current one may end during the requests, which ends them.
         arguments = ("--as-of", world.window.start.isoformat(), "--max-wait", "8", "--json")
         done = run("scan", str(world.candles), *arguments, env=environment, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -324,7 +322,7 @@ def test_a_provider_that_answers_nonsense_is_told_of_and_bounded_in_time(world: 
     assert orjson.loads(done.stdout)["elapsed_seconds"] < 40
 
 
-def test_damaged_tables_heal_and_cost_no_scan(world: World, tmp_path: Path) -> None:
+def test_scan_rebuilds_damaged_tables(world: World, tmp_path: Path) -> None:
     environment = world.environment("cli_damaged")
     arguments = ("scan", str(world.candles), "--as-of", as_of(world), "--json")
     first = orjson.loads(run(*arguments, env=environment, cwd=tmp_path).stdout)
@@ -337,7 +335,7 @@ def test_damaged_tables_heal_and_cost_no_scan(world: World, tmp_path: Path) -> N
     assert again["markets"] == first["markets"]
 
 
-def test_a_key_with_a_line_break_is_refused_and_kept_nowhere(world: World, tmp_path: Path) -> None:
+def test_key_with_line_break_is_rejected_and_stored_nowhere(world: World, tmp_path: Path) -> None:
     environment = world.environment("cli_odd_key", key="s3cr3t-first\ns3cr3t-second")
     done = run("scan", str(world.candles), "--json", env=environment, cwd=tmp_path)
     assert done.returncode == 3
@@ -368,7 +366,7 @@ strategy = Faulty()
 """
 
 
-def test_a_strategy_of_another_package_that_fails_costs_the_others_nothing(world: World, tmp_path: Path) -> None:
+def test_failing_plugin_strategy_does_not_affect_others(world: World, tmp_path: Path) -> None:
     (tmp_path / "faulty.py").write_text(PLUGIN)
     info = tmp_path / "faulty-1.0.dist-info"
     info.mkdir()
@@ -392,7 +390,7 @@ def test_a_strategy_of_another_package_that_fails_costs_the_others_nothing(world
     assert "strategy_failed" not in reasons["Leg"]
 
 
-def test_names_from_outside_move_no_cursor(tmp_path: Path, world: World) -> None:
+def test_control_characters_in_names_are_escaped(tmp_path: Path, world: World) -> None:
     candles = tmp_path / "candles"
     candles.mkdir()
     files = sorted(world.candles.glob("BINANCE_*"))[:2]
@@ -414,7 +412,7 @@ def test_names_from_outside_move_no_cursor(tmp_path: Path, world: World) -> None
     assert "\x1b" not in done.stdout + done.stderr
 
 
-def test_a_selection_is_never_written_over_the_master_feed(world: World, tmp_path: Path) -> None:
+def test_output_to_master_feed_is_rejected(world: World, tmp_path: Path) -> None:
     path = world.scan("cli_over").feed_path
     before = path.read_bytes()
     done = run(

@@ -1,4 +1,4 @@
-"""What the command line does before any command: its version, completion, and the ports that servers are given."""
+"""Version, completion, help, and the ports of the servers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HEAVY = ("pandas", "numpy", "dagster", "starlette", "uvicorn", "plotly", "reques
 COMPLETION = {"_QUANT_ASSETS_COMPLETE": "complete_bash", "COMP_CWORD": "1"}
 
 
-def started(arguments: list[str], **variables: str) -> tuple[str, set[str]]:
+def run_installed(arguments: list[str], **variables: str) -> tuple[str, set[str]]:
     """Run the installed program; return its stdout and the packages that it imported."""
     done = subprocess.run(
         [sys.executable, "-X", "importtime", str(BIN / "quant-assets"), *arguments],
@@ -36,25 +36,25 @@ def started(arguments: list[str], **variables: str) -> tuple[str, set[str]]:
     return done.stdout, {module.split(".")[0] for module in modules}
 
 
-def test_the_version_is_that_of_the_package_and_loads_nothing_heavy() -> None:
-    told, imported = started(["--version"])
-    assert told == f"quant-assets {version('quant-assets')}\n"
+def test_version_is_printed_without_heavy_imports() -> None:
+    stdout, imported = run_installed(["--version"])
+    assert stdout == f"quant-assets {version('quant-assets')}\n"
     assert imported.isdisjoint(HEAVY)
 
 
-def test_completion_knows_the_commands_and_loads_nothing_heavy() -> None:
-    told, imported = started([], **COMPLETION, COMP_WORDS="quant-assets s")
-    assert told.split() == ["scan", "serve"]
+def test_completion_lists_commands_without_heavy_imports() -> None:
+    stdout, imported = run_installed([], **COMPLETION, COMP_WORDS="quant-assets s")
+    assert stdout.split() == ["scan", "serve"]
     assert imported.isdisjoint(HEAVY)
 
 
-def test_completion_knows_the_options_of_a_command() -> None:
-    told, _ = started([], **{**COMPLETION, "COMP_CWORD": "2"}, COMP_WORDS="quant-assets scan --ma")
-    assert told.split() == ["--max-wait"]
+def test_completion_lists_options_of_a_command() -> None:
+    stdout, _ = run_installed([], **{**COMPLETION, "COMP_CWORD": "2"}, COMP_WORDS="quant-assets scan --ma")
+    assert stdout.split() == ["--max-wait"]
 
 
 @pytest.mark.parametrize("width", ["60", "80", "120"])
-def test_help_names_every_command_in_a_terminal_of_any_width(width: str) -> None:
+def test_help_lists_all_commands_at_any_width(width: str) -> None:
     done = subprocess.run(
         [str(BIN / "quant-assets"), "--help"],
         env={**os.environ, "COLUMNS": width},
@@ -69,8 +69,8 @@ def test_help_names_every_command_in_a_terminal_of_any_width(width: str) -> None
     assert len(done.stdout.splitlines()) <= 48
 
 
-def made(target: str, port: int, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """Run a target of the Makefile on a port; `make` is not to set up the environment that this runs in."""
+def run_make(target: str, port: int, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run a target of the Makefile on a port, without setting up the environment."""
     return subprocess.run(
         ["make", "--old-file=setup", target, f"BIN={BIN}", f"PORT={port}"],
         cwd=ROOT,
@@ -83,17 +83,17 @@ def made(target: str, port: int, env: dict[str, str]) -> subprocess.CompletedPro
 
 
 @pytest.mark.parametrize("target", ["serve", "ui"])
-def test_make_says_in_its_own_words_how_to_choose_another_port(world: World, target: str) -> None:
+def test_make_target_on_a_used_port_suggests_another_make_call(world: World, target: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        done = made(target, port, world.environment("cli_port"))
+        done = run_make(target, port, world.environment("cli_port"))
     lines = [line for line in done.stderr.splitlines() if not line.startswith("make: ")]
     advice = f"choose another: make {target} PORT={port + 1}"
     assert lines == [f"port {port} on 127.0.0.1 cannot be used: Address already in use; {advice}"]
     assert "Error 2" in done.stderr
 
 
-def test_the_command_says_port_where_no_makefile_started_it(world: World, tmp_path: Path) -> None:
+def test_serve_on_a_used_port_suggests_the_port_option(world: World, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         done = run("serve", "--port", port, env=world.environment("cli_port"), cwd=tmp_path)
@@ -102,7 +102,7 @@ def test_the_command_says_port_where_no_makefile_started_it(world: World, tmp_pa
 
 
 @pytest.mark.parametrize(("target", "port"), [("serve", "--port 3000"), ("ui", "--port 3001")])
-def test_each_server_of_the_makefile_has_a_port_of_its_own(target: str, port: str) -> None:
+def test_make_targets_use_different_ports(target: str, port: str) -> None:
     done = subprocess.run(
         ["make", "--dry-run", "--old-file=setup", target],
         cwd=ROOT,
@@ -115,11 +115,11 @@ def test_each_server_of_the_makefile_has_a_port_of_its_own(target: str, port: st
     assert port in done.stdout
 
 
-def test_serve_says_where_the_demos_feed_is(world: World, tmp_path: Path) -> None:
+def test_serve_without_a_feed_points_to_the_demo(world: World, tmp_path: Path) -> None:
     demo = world.folder / "cli_only_demo" / "demo"
     demo.mkdir(parents=True)
     (demo / "master_feed.json").write_bytes(world.scan("cli_start").feed_path.read_bytes())
     with running("serve", world.environment("cli_only_demo"), tmp_path) as (program, line):
         assert line.startswith("dashboard: ")
         program.terminate()
-        assert f"but one of the demo: QUANT_DATA_DIR={demo} shows it" in program.communicate(timeout=60)[1]
+        assert f"to see the feed of the demo, set QUANT_DATA_DIR={demo}" in program.communicate(timeout=60)[1]

@@ -1,4 +1,4 @@
-"""A first scan whose candles are all stale publishes nothing, and says which command scans what there is."""
+"""A first scan of stale candles publishes nothing and suggests a command that scans them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def stale_folder(folder: Path, newest_ms: int = NEWEST_MS) -> Path:
     return folder
 
 
-def test_stale_first_scan_is_exit_2_and_the_command_that_it_names_works(world: World, tmp_path: Path) -> None:
+def test_stale_first_scan_exits_2_and_suggests_a_working_command(world: World, tmp_path: Path) -> None:
     candles = stale_folder(tmp_path / "old candles")
     variables = world.environment("first_stale")
     calls = world.emulator.accounting.calls
@@ -41,7 +41,7 @@ def test_stale_first_scan_is_exit_2_and_the_command_that_it_names_works(world: W
     assert "the newest bar closed at 2026-01-19 17:45 UTC; nothing was published" in line
     assert not (world.folder / "first_stale" / "master_feed.json").exists()
     assert world.emulator.accounting.calls == calls
-    words = shlex.split(line[line.index("scan ") :].removesuffix(" scans what there is"))
+    words = shlex.split(line.partition("To scan as of that bar: ")[2])[1:]
     assert words == ["scan", str(candles), "--as-of", "2026-01-19T17:45:00Z"]
     done = run(*words, "--max-wait", "0", env=variables, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -51,7 +51,7 @@ def test_stale_first_scan_is_exit_2_and_the_command_that_it_names_works(world: W
 
 
 def test_later_scan_of_stale_candles_withdraws_the_setups(world: World, tmp_path: Path) -> None:
-    """Where there is a feed already, its setups must not stand for a window that no candle reaches to."""
+    """Setups of an existing feed must not remain for a window without candles."""
     candles = stale_folder(tmp_path / "candles")
     variables = world.environment("later_stale")
     run("scan", str(candles), "--max-wait", "0", "--as-of", "2026-01-19T17:45:00Z", env=variables, cwd=tmp_path)
@@ -62,7 +62,7 @@ def test_later_scan_of_stale_candles_withdraws_the_setups(world: World, tmp_path
     assert feed["stats"]["actions"] == {"LONG": 0, "SHORT": 0, "WAIT": 6}
 
 
-def test_candles_of_before_the_first_window_get_no_advice(world: World, tmp_path: Path) -> None:
+def test_candles_before_first_window_get_no_suggestion(world: World, tmp_path: Path) -> None:
     candles = stale_folder(tmp_path / "candles", NEWEST_MS - 400 * 86_400_000)
     done = run("scan", str(candles), env=world.environment("first_ancient"), cwd=tmp_path)
     assert done.returncode == 2
@@ -79,15 +79,15 @@ def test_stale_first_run_under_dagster_fails_and_publishes_nothing(world: World,
             .execute_in_process(instance=instance, partition_key=world.window.key, raise_on_error=False)
         )
     (failure,) = [event for event in result.all_events if event.is_step_failure]
-    told = failure.step_failure_data.user_failure_data
-    assert told is not None
-    assert (failure.step_key, told.metadata["as_of"].value) == ("master_feed", "2026-01-19T17:45:00Z")
+    failure_data = failure.step_failure_data.user_failure_data
+    assert failure_data is not None
+    assert (failure.step_key, failure_data.metadata["as_of"].value) == ("master_feed", "2026-01-19T17:45:00Z")
     assert not settings.feed_path.exists()
     assert not list((settings.lake_dir / "master_feed").glob("*"))
 
 
 @pytest.mark.parametrize("missing", ["feed", "nothing"])
-def test_older_candles_leave_the_feed_of_their_window_as_it_is(world: World, tmp_path: Path, missing: str) -> None:
+def test_older_candles_do_not_replace_feed_of_their_window(world: World, tmp_path: Path, missing: str) -> None:
     name = f"older_candles_{missing}"
     candles = stale_folder(tmp_path / "newer")
     older = stale_folder(tmp_path / "older", NEWEST_MS - 900_000)
@@ -101,7 +101,7 @@ def test_older_candles_leave_the_feed_of_their_window_as_it_is(world: World, tmp
         path.unlink()
     done = run("scan", str(older), *moment, env=variables, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert f"the feed of the window {window.key} was made from newer candles than these" in done.stderr
+    assert f"the feed of the window {window.key} was made from newer candles" in done.stderr
     assert path.read_bytes() == before
     run("scan", str(older), "--as-of", "2026-01-19T18:00:00Z", "--max-wait", "0", env=variables, cwd=tmp_path)
     assert orjson.loads(path.read_bytes())["window"] == Window(window.end + LENGTH).key

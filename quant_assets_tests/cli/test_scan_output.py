@@ -1,4 +1,4 @@
-"""`scan --output -`: the feed on stdout, and nothing else there."""
+"""`scan --output -` writes the feed to stdout, and nothing else."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from quant_assets_tests.cli.test_cli import as_of, run
 from quant_assets_tests.world import World
 
 
-def test_output_to_stdout_is_the_feed_alone(world: World, tmp_path: Path) -> None:
+def test_output_to_stdout_prints_only_the_feed(world: World, tmp_path: Path) -> None:
     done = run(
         *("scan", str(world.candles), "--as-of", as_of(world), "--output", "-"),
         env=world.environment("stdout"),
@@ -27,7 +27,7 @@ def test_output_to_stdout_is_the_feed_alone(world: World, tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == []
 
 
-def test_output_to_stdout_is_the_selection_where_there_is_one(world: World, tmp_path: Path) -> None:
+def test_output_to_stdout_prints_the_selection(world: World, tmp_path: Path) -> None:
     done = run(
         *("scan", str(world.candles), "--as-of", as_of(world), "--exchange", "binance", "--output", "-"),
         env=world.environment("stdout"),
@@ -37,7 +37,7 @@ def test_output_to_stdout_is_the_selection_where_there_is_one(world: World, tmp_
     assert not (world.folder / "stdout" / "selection.json").exists()
 
 
-def test_notes_beside_a_feed_on_stdout_go_to_stderr(world: World, tmp_path: Path) -> None:
+def test_warnings_go_to_stderr_when_feed_goes_to_stdout(world: World, tmp_path: Path) -> None:
     done = run(
         *("scan", str(world.candles), "--as-of", as_of(world), "--output", "-"),
         env=world.environment("stdout_no_key", key=None),
@@ -53,14 +53,14 @@ def test_json_and_output_to_stdout_exclude_each_other(world: World, tmp_path: Pa
     )
     assert done.returncode == 2
     assert done.stdout == ""
-    assert done.stderr == "--output - and --json both want stdout; leave one of them out\n"
+    assert done.stderr == "--output - and --json both write to stdout; choose one of them\n"
     assert not (world.folder / "stdout_both").exists()
 
 
 @pytest.mark.parametrize(
     ("stdout", "code"), [(">&-", 0), (">/dev/full", 1), ("| true", 1)], ids=["closed", "full", "gone"]
 )
-def test_a_stdout_that_takes_nothing_costs_no_feed(world: World, tmp_path: Path, stdout: str, code: int) -> None:
+def test_feed_is_written_when_stdout_fails(world: World, tmp_path: Path, stdout: str, code: int) -> None:
     name = f"stdout_{stdout.encode().hex()}"
     command = [sys.executable, "-m", "quant_assets", "scan", str(world.candles), "--as-of", as_of(world)]
     done = subprocess.run(
@@ -75,6 +75,6 @@ def test_a_stdout_that_takes_nothing_costs_no_feed(world: World, tmp_path: Path,
     path = world.folder / name / "master_feed.json"
     assert feed_problems(path.read_bytes()) == []
     assert int((tmp_path / "code").read_text()) == code
-    said = done.stderr.splitlines()
-    assert len(said) == (1 if code else 0)
-    assert not code or (said[0].startswith("stdout cannot be written (") and said[0].endswith(f"the feed is {path}"))
+    lines = done.stderr.splitlines()
+    assert len(lines) == (1 if code else 0)
+    assert not code or (lines[0].startswith("stdout cannot be written (") and lines[0].endswith(f"the feed is {path}"))

@@ -1,4 +1,4 @@
-"""`scan --exchange` and `--symbol`: what matches no candle file is refused before anything is scanned or fetched."""
+"""`scan --exchange` and `--symbol` are rejected before any work if no candle file matches."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import orjson
 import pytest
 import typer
 
-from quant_assets.cli.arguments import read_selection
+from quant_assets.cli.arguments import parse_selection
 from quant_assets.common.settings import Settings
 from quant_assets_tests.cli.test_cli import run
 from quant_assets_tests.world import World
@@ -16,7 +16,7 @@ from quant_assets_tests.world import World
 
 @pytest.fixture(scope="module")
 def named_candles(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of files whose names alone matter."""
+    """A folder of files of which only the names matter."""
     folder = tmp_path_factory.mktemp("named")
     for market in ("BINANCE_BTCUSDT", "BINANCE_ETHUSDT", "Bybit_SOLUSDT", "KUCOIN_XBTUSDM", "OKX_CAF\u00c9USDT"):
         for timeframe in ("15m", "4h"):
@@ -29,36 +29,45 @@ def named_candles(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("exchange", "symbol", "says"),
     [
-        ("Bynance", "", "no candle file matches --exchange 'Bynance'; near: BINANCE; exchanges: BINANCE, Bybit,"),
+        ("Bynance", "", "No candle file matches --exchange 'Bynance'; similar: BINANCE; exchanges: BINANCE, Bybit,"),
         ("zzz", "", "--exchange 'zzz'; exchanges: BINANCE, Bybit, KUCOIN, OKX"),
-        ("", "ethustd", "--symbol 'ethustd'; near: ETHUSDT"),
+        ("", "ethustd", "--symbol 'ethustd'; similar: ETHUSDT"),
         ("", "PEPE", "--symbol 'PEPE'; exchanges: "),
         ("bybit", "ETHUSDT", "--exchange 'bybit' and --symbol 'ETHUSDT'; exchanges: "),
-        ("bybit", "SOLUSDX", "--exchange 'bybit' and --symbol 'SOLUSDX'; near: SOLUSDT; exchanges: "),
-        ("", "A\x1b[30mUSDTM", "near: A\ufffd[31mUSDTM"),
+        ("bybit", "SOLUSDX", "--exchange 'bybit' and --symbol 'SOLUSDX'; similar: SOLUSDT; exchanges: "),
+        ("", "A\x1b[30mUSDTM", "similar: A\ufffd[31mUSDTM"),
         ("mexc", "", "--exchange 'mexc'"),
     ],
-    ids=["near", "none near", "near symbol", "unused", "not together", "near on it", "escaped", "unused exchange"],
+    ids=[
+        "similar",
+        "none similar",
+        "similar symbol",
+        "unused",
+        "not together",
+        "similar on it",
+        "escaped",
+        "unused exchange",
+    ],
 )
-def test_a_selection_that_matches_no_candle_file_is_refused_with_near_names(
+def test_selection_without_match_suggests_similar_names(
     named_candles: Path, capsys: pytest.CaptureFixture[str], exchange: str, symbol: str, says: str
 ) -> None:
     with pytest.raises(typer.Exit) as ended:
-        read_selection(named_candles, Settings(), exchange, symbol)
+        parse_selection(named_candles, Settings(), exchange, symbol)
     assert ended.value.exit_code == 2
-    told = capsys.readouterr().err
-    assert says in told
-    assert "\x1b" not in told
-    assert len(told.splitlines()) == 1
+    message = capsys.readouterr().err
+    assert says in message
+    assert "\x1b" not in message
+    assert len(message.splitlines()) == 1
 
 
-def test_at_most_five_near_names_are_given(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_at_most_five_similar_names_are_suggested(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for letter in "ABCDEFG":
         (tmp_path / f"X_COIN{letter}USDT_15m.json").write_text("[]")
     with pytest.raises(typer.Exit):
-        read_selection(tmp_path, Settings(), "", "COINZUSDT")
-    near = capsys.readouterr().err.partition("near: ")[2].partition(";")[0]
-    assert len(near.split(", ")) == 5
+        parse_selection(tmp_path, Settings(), "", "COINZUSDT")
+    similar = capsys.readouterr().err.partition("similar: ")[2].partition(";")[0]
+    assert len(similar.split(", ")) == 5
 
 
 @pytest.mark.parametrize(
@@ -68,25 +77,25 @@ def test_at_most_five_near_names_are_given(tmp_path: Path, capsys: pytest.Captur
         ("binance", ""),
         ("BYBIT", "usdt"),
         ("", "xbtusd"),
-        ("kucoin", "BTCUSD"),  # as people write it where the list has a perpetual of BTC
+        ("kucoin", "BTCUSD"),  # the display symbol
         ("okx", "cafe\u0301"),
     ],
 )
-def test_a_selection_matches_names_as_the_feed_is_selected(named_candles: Path, exchange: str, symbol: str) -> None:
-    read_selection(named_candles, Settings(), exchange, symbol)
+def test_selection_matches_any_case_part_and_display_symbol(named_candles: Path, exchange: str, symbol: str) -> None:
+    parse_selection(named_candles, Settings(), exchange, symbol)
 
 
-def test_a_selection_that_matches_nothing_costs_no_scan_and_no_call(world: World, tmp_path: Path) -> None:
+def test_selection_without_match_ends_before_any_work(world: World, tmp_path: Path) -> None:
     environment = {**world.environment(), "QUANT_DATA_DIR": str(tmp_path / "data")}
     calls = world.emulator.accounting.calls
     done = run("scan", str(world.candles), "--exchange", "Bynance", env=environment, cwd=tmp_path)
     assert done.returncode == 2
-    assert done.stderr.startswith("no candle file matches --exchange 'Bynance'; near: BINANCE; ")
+    assert done.stderr.startswith("No candle file matches --exchange 'Bynance'; similar: BINANCE; ")
     assert world.emulator.accounting.calls == calls
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_exchange_in_another_unicode_form_is_selected(world: World, tmp_path: Path) -> None:
+def test_exchange_in_another_unicode_form_matches(world: World, tmp_path: Path) -> None:
     candles = tmp_path / "candles"
     candles.mkdir()
     for timeframe in ("15m", "4h"):

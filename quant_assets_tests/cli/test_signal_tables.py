@@ -1,4 +1,4 @@
-"""The tables of the best signals, at every width that a terminal has."""
+"""The tables of the best signals at different widths of the terminal."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Feed = dict[str, Any]
 
 
 def signal(**changes: Any) -> dict[str, Any]:
-    """A LONG with a setup, as a feed has it."""
+    """Return a LONG with a setup, as in a feed."""
     made: dict[str, Any] = {
         "exchange": "BINANCE",
         "symbol": "BTCUSDT",
@@ -44,7 +44,7 @@ def signal(**changes: Any) -> dict[str, Any]:
 
 
 def waiting(**changes: Any) -> dict[str, Any]:
-    """A WAIT, as a feed has it."""
+    """Return a WAIT, as in a feed."""
     nothing = {"action": "WAIT", "rr": 0.0, "entry": None, "stop_loss": None, "take_profit": None, "setup": None}
     details = {"reason": "poor_risk_reward", "reason_value": 0.83, "reason_bound": 1.0}
     return signal(**{**nothing, "score": 40.0, "details": details, **changes})
@@ -60,7 +60,7 @@ STRATEGIES = ("Legacy", "Breakout", "BreakoutV2")
 
 
 def rows(make: Any, **changes: Any) -> list[dict[str, Any]]:
-    """Signals that differ in every column."""
+    """Return signals that differ in every column."""
     return [
         make(
             display_symbol=NAMES[number % len(NAMES)],
@@ -95,7 +95,7 @@ FEEDS: dict[str, Feed] = {
 
 
 def lines_of(feed: Feed, width: int) -> list[str]:
-    """Return what stands in a terminal of this width."""
+    """Return the lines on a terminal of this width."""
     console = Console(file=io.StringIO(), width=width, force_terminal=False)
     for table in signal_tables(feed, COUNT, width):
         console.print(table)
@@ -104,7 +104,7 @@ def lines_of(feed: Feed, width: int) -> list[str]:
 
 
 def head_of(feed: Feed, width: int, first: str) -> list[str]:
-    """Return the words of the line of column titles that begins with this one."""
+    """Return the words of the column titles in the table whose first title is `first`."""
     return next(line for line in lines_of(feed, width) if line.strip().startswith(first)).split()
 
 
@@ -124,18 +124,18 @@ def test_no_line_is_longer_than_the_terminal(feed: Feed, width: int) -> None:
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_no_cell_is_cut(feed: Feed, width: int) -> None:
+def test_no_cell_is_truncated(feed: Feed, width: int) -> None:
     assert [line for line in lines_of(feed, width) if "…" in line] == []
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_every_market_stands_in_full(feed: Feed, width: int) -> None:
+def test_every_market_is_shown_in_full(feed: Feed, width: int) -> None:
     text = "\n".join(lines_of(feed, width))
     assert [one["display_symbol"] for one in feed["signals"][:COUNT] if one["display_symbol"] not in text] == []
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_every_signal_has_a_line_of_its_own(feed: Feed, width: int) -> None:
+def test_every_signal_has_its_own_line(feed: Feed, width: int) -> None:
     shown = feed["signals"][:COUNT]
     text = lines_of(feed, width)
     for one in shown:
@@ -144,7 +144,7 @@ def test_every_signal_has_a_line_of_its_own(feed: Feed, width: int) -> None:
 
 
 @pytest.mark.parametrize("width", [80, 110, 140, 200])
-def test_a_setup_says_at_80_letters_where_to_trade_what_at_which_prices(width: int) -> None:
+def test_setup_columns_fit_into_80_columns(width: int) -> None:
     feed = feed_of(*(one for one in rows(signal) if len(one["display_symbol"]) < 20))
     wanted = {"action", "market", "score", "R:R", "entry", "stop", "target", "exchange"}
     different = [
@@ -155,7 +155,7 @@ def test_a_setup_says_at_80_letters_where_to_trade_what_at_which_prices(width: i
 
 
 @pytest.mark.parametrize("width", [80, 110, 140, 200])
-def test_a_scan_says_at_80_letters_where_to_trade_what_at_which_prices(scanned: Feed, width: int) -> None:
+def test_setup_columns_of_a_scan_fit_into_80_columns(scanned: Feed, width: int) -> None:
     setups = [one for one in scanned["signals"] if one["setup"] is not None][:COUNT] or [signal()]
     feed = {**scanned, "signals": setups}
     assert set(head_of(feed, width, "action")) >= {"action", "market", "score", "R:R", "entry", "stop", "target"}
@@ -164,7 +164,7 @@ def test_a_scan_says_at_80_letters_where_to_trade_what_at_which_prices(scanned: 
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_a_wait_says_bias_and_reason(width: int) -> None:
+def test_waiting_signal_shows_bias_and_reason(width: int) -> None:
     feed = feed_of(*(one for one in rows(waiting) if len(one["display_symbol"]) < 15))
     different = copy.deepcopy(feed)
     for number, one in enumerate(different["signals"]):
@@ -175,29 +175,29 @@ def test_a_wait_says_bias_and_reason(width: int) -> None:
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_waits_of_one_reason_say_it(width: int) -> None:
+def test_common_reason_is_shown_in_the_title(width: int) -> None:
     text = " ".join(" ".join(lines_of(feed_of(*rows(waiting)), width)).split())
     assert "all poor risk reward: 0.83 < 1" in text
 
 
-def test_what_every_row_says_is_said_once_in_the_title() -> None:
+def test_constant_columns_move_to_the_title() -> None:
     text = " ".join(" ".join(lines_of(FEEDS["one exchange"], 200)).split())
     assert "all BINANCE, all BreakoutV2, OI z +1.25, OI age 10 min, open interest resolved action" in text
     assert not {"exchange", "strategy", "OI"} & set(head_of(FEEDS["one exchange"], 200, "action"))
 
 
-def test_prices_that_are_the_same_in_every_row_stay_columns() -> None:
+def test_constant_prices_stay_columns() -> None:
     assert {"R:R", "entry", "stop", "target"} <= set(head_of(FEEDS["one exchange"], 110, "action"))
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_the_exchange_has_a_place_at_every_width(width: int) -> None:
+def test_exchange_is_shown_at_every_width(width: int) -> None:
     text = " ".join(lines_of(feed_of(*rows(signal)), width))
     assert [name for name in EXCHANGES if name not in text] == []
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_one_signal_says_its_exchange_and_strategy(width: int) -> None:
+def test_single_signal_shows_exchange_and_strategy(width: int) -> None:
     for feed in (feed_of(signal()), feed_of(waiting())):
         text = " ".join(" ".join(lines_of(feed, width)).split())
         assert "all BINANCE" not in text
@@ -205,24 +205,24 @@ def test_one_signal_says_its_exchange_and_strategy(width: int) -> None:
         assert "BreakoutV2" in text
 
 
-def test_a_conflict_is_marked_beside_its_market() -> None:
+def test_conflict_is_marked() -> None:
     assert f"BTCUSDT{CONFLICT_MARK}" in "\n".join(lines_of(FEEDS["conflicts"], 80))
 
 
-def test_an_old_price_is_told_where_there_is_room() -> None:
+def test_old_price_is_shown_if_there_is_room() -> None:
     feed = feed_of(signal(), signal(display_symbol="ETHUSDT", price_age_seconds=108_000.0))
     assert "30 h" in "\n".join(lines_of(feed, 110))
 
 
-def test_simulated_data_are_called_so_at_every_width() -> None:
+def test_simulated_data_are_marked_at_every_width() -> None:
     for width in WIDTHS:
         assert "SIMULATED DATA" in " ".join(" ".join(lines_of(feed_of(signal(), simulated=True), width)).split())
 
 
-def test_a_feed_without_signals_says_so() -> None:
+def test_feed_without_signals_has_an_empty_table() -> None:
     assert "Best 0 of 0 signals" in lines_of(feed_of(), 80)[0]
 
 
-def test_a_name_with_control_letters_moves_no_cursor() -> None:
+def test_control_characters_and_markup_in_names_are_escaped() -> None:
     assert "\x1b" not in "".join(lines_of(feed_of(signal(display_symbol="\x1b[2JBTC[red]x[/red]")), 80))
     assert "[red]x[/red]" in "".join(lines_of(feed_of(signal(display_symbol="BTC[red]x[/red]")), 80))

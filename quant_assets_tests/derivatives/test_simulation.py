@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quant_assets.cli.planning import simulation_account
+from quant_assets.cli.refresh_plan import simulation_summary
 from quant_assets.cli.rendering import plan_lines
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.derivatives.planner import least_minutes
@@ -116,7 +116,7 @@ def test_nothing_starves_and_the_budget_is_never_exceeded(
 
 def test_a_day_too_short_for_a_sweep_is_told_of_as_such() -> None:
     day = simulate(empty_store(400), by_policy(RefreshPolicy()), calls_per_minute=5, hours=1)
-    account = simulation_account(day)
+    account = simulation_summary(day)
     assert account["all_known_after_minutes"] is None
     assert "not everything known" in " ".join(
         plan_lines({**PLAN, "simulation": {"planned": account, "in_turn": account}})

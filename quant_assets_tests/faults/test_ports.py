@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from quant_assets.cli.serve import warning_of
+from quant_assets.cli.serve import exposure_warning
 from quant_assets_tests.world import World
 
 ROOT = Path(__file__).parents[2]
@@ -79,14 +79,14 @@ def test_a_dashboard_for_everybody_says_so_and_answers_everywhere(world: World, 
     """What tells that the test above would see a server which listens too widely."""
     with started(world, tmp_path, "serve", "--host", "0.0.0.0") as (port, program):
         assert program.stderr is not None
-        assert "whoever reaches 0.0.0.0" in program.stderr.readline()
+        assert "everybody who can reach 0.0.0.0" in program.stderr.readline()
         assert [address for address in own_addresses() if not answers(address, port)] == []
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "2001:db8::1", "trader.example"])
 def test_every_other_address_than_those_of_loopback_is_warned_of(host: str) -> None:
-    assert f"whoever reaches {host}:3000" in warning_of(host, 3000)
-    assert [warning_of(loopback, 3000) for loopback in ("127.0.0.1", "localhost", "::1", "127.0.0.2")] == [""] * 4
+    assert f"everybody who can reach {host}:3000" in exposure_warning(host, 3000)
+    assert [exposure_warning(loopback, 3000) for loopback in ("127.0.0.1", "localhost", "::1", "127.0.0.2")] == [""] * 4
 
 
 def test_make_ui_and_the_units_of_an_installation_listen_on_loopback() -> None:

@@ -44,7 +44,7 @@ def replayed(
     return done
 
 
-def test_json_is_a_summary_on_stdout_and_nothing_else(
+def test_json_prints_only_a_summary_on_stdout(
     replayed: subprocess.CompletedProcess[str], first: Window, last: Window
 ) -> None:
     summary = orjson.loads(replayed.stdout)

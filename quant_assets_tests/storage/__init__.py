@@ -1,1 +1,1 @@
-"""Tests of the lake and of what is kept."""
+"""Tests of `quant_assets.storage`."""

@@ -1,4 +1,4 @@
-"""The tables on disk."""
+"""Tables are written atomically, cached, and never read damaged."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def lake(tmp_path: Path) -> Lake:
     return Lake(tmp_path)
 
 
-def test_a_table_comes_back_as_it_was_written(lake: Lake) -> None:
+def test_table_is_read_as_it_was_written(lake: Lake) -> None:
     path = lake.write(["candles"], None, TABLE)
     back = Lake(lake.root).read(["candles"])
     pd.testing.assert_frame_equal(back, TABLE)
     assert path.is_file()
 
 
-def test_a_table_that_lies_there_already_is_not_written_again(lake: Lake) -> None:
+def test_unchanged_table_is_not_written_again(lake: Lake) -> None:
     path = lake.write(["candles"], None, TABLE)
     before = path.stat()
     lake.write(["candles"], None, TABLE.copy())
@@ -37,19 +37,19 @@ def test_a_table_that_lies_there_already_is_not_written_again(lake: Lake) -> Non
     assert path.stat().st_ino != before.st_ino
 
 
-def test_a_table_that_somebody_else_replaced_is_written_again(lake: Lake) -> None:
+def test_table_replaced_by_another_process_is_written_again(lake: Lake) -> None:
     lake.write(["candles"], None, TABLE)
     Lake(lake.root).write(["candles"], None, TABLE[:1])
     lake.write(["candles"], None, TABLE)
     pd.testing.assert_frame_equal(Lake(lake.root).read(["candles"]), TABLE)
 
 
-def test_a_table_that_was_deleted_is_written_again(lake: Lake) -> None:
+def test_deleted_table_is_written_again(lake: Lake) -> None:
     lake.write(["candles"], None, TABLE).unlink()
     assert lake.write(["candles"], None, TABLE).is_file()
 
 
-def test_what_one_reader_changes_no_other_sees(lake: Lake) -> None:
+def test_changing_a_read_table_does_not_change_the_cache(lake: Lake) -> None:
     lake.write(["candles"], None, TABLE)
     for reader in (lake, Lake(lake.root)):
         first = reader.read(["candles"])
@@ -58,7 +58,7 @@ def test_what_one_reader_changes_no_other_sees(lake: Lake) -> None:
         pd.testing.assert_frame_equal(reader.read(["candles"]), TABLE)
 
 
-def test_a_value_that_the_disk_has_changed_is_called_damaged_and_never_read(lake: Lake) -> None:
+def test_changed_value_on_disk_is_reported_as_damage(lake: Lake) -> None:
     numbers = np.random.default_rng(1).normal(size=500)
     content = lake.write(["candles"], None, pd.DataFrame({"number": numbers})).read_bytes()
     at = content.index(numbers[250].tobytes())
@@ -68,7 +68,7 @@ def test_a_value_that_the_disk_has_changed_is_called_damaged_and_never_read(lake
             Lake(lake.root).read(["candles"])
 
 
-def test_a_file_that_is_damaged_anywhere_gives_a_table_or_the_error_that_names_it(lake: Lake) -> None:
+def test_damage_anywhere_gives_a_table_or_an_error_that_names_it(lake: Lake) -> None:
     content = lake.write(["candles"], None, TABLE).read_bytes()
     for place in range(len(content)):
         for change in (1, 0x80, 0xFF):
@@ -77,16 +77,14 @@ def test_a_file_that_is_damaged_anywhere_gives_a_table_or_the_error_that_names_i
             try:
                 assert reader.read(["candles"]) is not None
             except LakeError as error:
-                assert "candles.parquet is damaged" in str(error)  # noqa: PT017 - some changes hurt nothing
+                assert "candles.parquet is damaged" in str(error)  # noqa: PT017 - some changes are harmless
 
 
 def flipped(content: bytes, place: int, change: int = 0xFF) -> bytes:
     return content[:place] + bytes([content[place] ^ change]) + content[place + 1 :]
 
 
-def test_a_table_that_another_process_writes_meanwhile_is_not_taken_for_what_was_read(
-    lake: Lake, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_table_written_during_a_read_is_not_cached_as_read(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     other, read = Lake(lake.root), lake_module._read
     other.write(["candles"], None, TABLE)
 

@@ -1,4 +1,4 @@
-"""A data folder holds the data of one origin; what names another one is refused, and what only reads goes by it."""
+"""A data folder has data of one origin: another one is rejected, and reading commands use the recorded one."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_first_market_list_records_the_origin(scanned: World) -> None:
     assert orjson.loads((scanned.folder / "origin" / "origins.json").read_bytes()) == {"coinalyze": "loopback"}
 
 
-def test_scan_without_any_variable_goes_by_what_the_folder_holds(scanned: World, tmp_path: Path) -> None:
+def test_scan_without_variables_uses_origin_of_data_folder(scanned: World, tmp_path: Path) -> None:
     before = feed_of(scanned.folder / "origin")
     variables = scanned.environment("origin", key=None)
     variables.pop("COINALYZE_BASE_URL")
@@ -46,9 +46,7 @@ def test_scan_without_any_variable_goes_by_what_the_folder_holds(scanned: World,
 
 
 @pytest.mark.parametrize("command", ["scan", "plan", "resolve", "serve"])
-def test_address_of_another_origin_is_exit_2_and_says_what_to_change(
-    scanned: World, tmp_path: Path, command: str
-) -> None:
+def test_address_of_another_origin_exits_2_with_advice(scanned: World, tmp_path: Path, command: str) -> None:
     arguments = {
         "scan": [str(scanned.candles)],
         "plan": [str(scanned.candles)],
@@ -66,7 +64,7 @@ def test_address_of_another_origin_is_exit_2_and_says_what_to_change(
 
 
 @pytest.mark.parametrize("command", ["scan", "plan", "resolve"])
-def test_key_of_another_origin_is_exit_2_and_is_sent_nowhere(scanned: World, tmp_path: Path, command: str) -> None:
+def test_key_of_another_origin_exits_2_and_is_not_sent(scanned: World, tmp_path: Path, command: str) -> None:
     variables = scanned.environment("origin", key="a-real-key")
     variables.pop("COINALYZE_BASE_URL")
     arguments = ["BTCUSDT", "BINANCE"] if command == "resolve" else [str(scanned.candles)]
@@ -76,7 +74,7 @@ def test_key_of_another_origin_is_exit_2_and_is_sent_nowhere(scanned: World, tmp
     assert "a-real-key" not in done.stderr
 
 
-def test_serve_needs_no_variable_but_the_folder(scanned: World, tmp_path: Path) -> None:
+def test_serve_needs_only_the_data_folder(scanned: World, tmp_path: Path) -> None:
     variables = scanned.environment("origin", key="a-real-key")
     variables.pop("COINALYZE_BASE_URL")
     with running("serve", variables, tmp_path) as (_, line):
@@ -84,7 +82,7 @@ def test_serve_needs_no_variable_but_the_folder(scanned: World, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("job", ["scan", "analyse", "refresh", "market_list"])
-def test_run_under_dagster_fails_with_what_to_change(scanned: World, job: str) -> None:
+def test_dagster_run_with_another_origin_fails_with_advice(scanned: World, job: str) -> None:
     variables = {"QUANT_DATA_DIR": str(scanned.folder / "origin"), "COINALYZE_BASE_URL": REAL}
     with environment(**variables, QUANT_CANDLES_DIR=str(scanned.candles)):
         settings, problem = environment_settings(fetches=True)
@@ -101,7 +99,7 @@ def test_run_under_dagster_fails_with_what_to_change(scanned: World, job: str) -
     assert problem in [failure.description for failure in failures if failure is not None]
 
 
-def test_folder_of_version_0_1_has_the_origin_of_its_list_or_of_its_only_store(scanned: World, tmp_path: Path) -> None:
+def test_version_0_1_folder_gets_origin_of_market_list_or_store(scanned: World, tmp_path: Path) -> None:
     folder = tmp_path / "data"
     shutil.copytree(scanned.folder / "origin", folder, ignore=shutil.ignore_patterns("dagster"))
     (folder / "origins.json").unlink()
@@ -115,7 +113,7 @@ def test_folder_of_version_0_1_has_the_origin_of_its_list_or_of_its_only_store(s
 
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b'{"coinalyze": 7}', b"\xff"])
-def test_record_that_cannot_be_read_is_refused_and_named(tmp_path: Path, content: bytes) -> None:
+def test_unreadable_origin_record_is_rejected(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "origins.json").write_bytes(content)
     with pytest.raises(OriginError, match=r"origins\.json"):
         recorded_origin(Settings(data_dir=tmp_path))

@@ -1,4 +1,4 @@
-"""What is too old goes, what is young enough or none of ours stays."""
+"""Old files are removed; newer files and files of others are kept."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def window(days_ago: float) -> Window:
     return Window.last_complete(NOW - timedelta(days=days_ago))
 
 
-def test_tables_and_feeds_of_old_windows_are_removed_and_nothing_else(tmp_path: Path) -> None:
+def test_only_tables_and_feeds_of_old_windows_are_removed(tmp_path: Path) -> None:
     lake = Lake(tmp_path / "lake")
     for days in (0, 9.9, 10.1, 40):
         lake.write(["signals", "legacy"], window(days).key, TABLE)
@@ -35,7 +35,7 @@ def test_tables_and_feeds_of_old_windows_are_removed_and_nothing_else(tmp_path: 
         file.write_text("mine")
     for file in lake.root.rglob("*"):
         os.utime(file, (0, 0))
-    replayed = lake.write(["signals", "legacy"], window(50).key, TABLE)  # computed now, of long ago
+    replayed = lake.write(["signals", "legacy"], window(50).key, TABLE)  # an old window, computed now
     written = NOW.timestamp() - 9.9 * 86_400
     os.utime(replayed, (written, written))
     before = size_of(tmp_path)
@@ -51,7 +51,7 @@ def test_tables_and_feeds_of_old_windows_are_removed_and_nothing_else(tmp_path: 
     assert prune_lake(lake.root, NOW, POLICY).files == 0
 
 
-def test_what_a_killed_write_has_left_goes_after_an_hour(tmp_path: Path) -> None:
+def test_temporary_files_are_removed_after_an_hour(tmp_path: Path) -> None:
     for name, age in (("old", 3700), ("young", 60)):
         file = tmp_path / f".{name}.parquet.abc.tmp"
         file.write_bytes(b"half a table")
@@ -61,7 +61,7 @@ def test_what_a_killed_write_has_left_goes_after_an_hour(tmp_path: Path) -> None
     assert [file.name for file in tmp_path.iterdir()] == [".young.parquet.abc.tmp"]
 
 
-def test_old_bars_are_forgotten_together_with_their_having_been_asked_for(tmp_path: Path) -> None:
+def test_pruned_bars_are_forgotten_with_their_fetched_ranges(tmp_path: Path) -> None:
     end = int(NOW.timestamp()) // 900 * 900
     limit = end - 86_400
     bars = [(end - 900 * n, 1.0, 1.0, 1.0, float(n)) for n in range(1, 193)]
@@ -78,7 +78,7 @@ def test_old_bars_are_forgotten_together_with_their_having_been_asked_for(tmp_pa
         assert store.prune(limit) == 0
 
 
-def test_the_store_gives_its_space_back(tmp_path: Path) -> None:
+def test_pruning_shrinks_the_store(tmp_path: Path) -> None:
     path = tmp_path / "derivatives.sqlite"
     end = int(NOW.timestamp()) // 900 * 900
     with closing(DerivativesStore(path)) as store:
@@ -93,14 +93,14 @@ def test_the_store_gives_its_space_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["windows_days = 1", "nights = 3", "windows_days = 'x'", "windows_days = = 3"])
-def test_a_retention_file_that_cannot_be_used_is_named_with_what_is_wrong(tmp_path: Path, text: str) -> None:
+def test_invalid_retention_file_is_named(tmp_path: Path, text: str) -> None:
     path = tmp_path / "retention.toml"
     path.write_text(text)
     with pytest.raises(RetentionError, match="retention"):
         load_retention(path)
 
 
-def test_without_a_file_the_defaults_hold(tmp_path: Path) -> None:
+def test_missing_retention_file_gives_defaults(tmp_path: Path) -> None:
     assert load_retention(tmp_path / "retention.toml") == RetentionPolicy()
     (tmp_path / "retention.toml").write_text("windows_days = 90")
     assert load_retention(tmp_path / "retention.toml").windows_days == 90

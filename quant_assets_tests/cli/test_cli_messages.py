@@ -1,4 +1,4 @@
-"""What the command line says where something is missing or old: the cause, what it means, what to do."""
+"""Messages about missing or old things name the cause, its effect and what to do."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from quant_assets_tests.providers.coinalyze.scripted import Canned
 from quant_assets_tests.world import World
 
 
-def test_a_selections_account_counts_its_own_markets(world: World, tmp_path: Path) -> None:
+def test_summary_of_a_selection_counts_only_its_markets(world: World, tmp_path: Path) -> None:
     world.scan("cli_selection")
     done = run("scan", str(world.candles), "--symbol", "BTC", env=world.environment("cli_selection"), cwd=tmp_path)
     line = next(line for line in done.stdout.splitlines() if line.startswith("open interest: "))
@@ -34,23 +34,23 @@ def test_a_selections_account_counts_its_own_markets(world: World, tmp_path: Pat
     assert sum(counts[:3]) == sum(counts[3:]) > 0
 
 
-def test_an_environment_file_that_is_no_text_is_exit_2(world: World, tmp_path: Path) -> None:
+def test_env_file_that_is_not_utf8_exits_2(world: World, tmp_path: Path) -> None:
     (tmp_path / ".env").write_bytes(b"COINALYZE_API_KEY=\xff\xfe")
     done = run("scan", str(world.candles), env=world.environment("cli_env"), cwd=tmp_path)
     assert done.returncode == 2
     assert ".env" in done.stderr
 
 
-def test_an_environment_file_that_no_environment_holds_is_exit_2_and_unshown(world: World, tmp_path: Path) -> None:
+def test_env_file_with_null_character_exits_2_without_showing_it(world: World, tmp_path: Path) -> None:
     (tmp_path / ".env").write_bytes(b"COINALYZE_API_KEY=secret\0word\n")
     done = run("scan", str(world.candles), env=world.environment("cli_env", key=None), cwd=tmp_path)
     assert done.returncode == 2
-    assert ".env holds a letter" in done.stderr
+    assert ".env has a character" in done.stderr
     assert "secret" not in done.stderr
 
 
 @pytest.mark.parametrize("closed", [">&- 2>&-", "2>&-", "2>/dev/full", "<&- >&- 2>&-"])
-def test_streams_that_take_nothing_cost_no_feed(world: World, tmp_path: Path, closed: str) -> None:
+def test_feed_is_written_when_streams_are_closed_or_full(world: World, tmp_path: Path, closed: str) -> None:
     name = f"cli_closed_{closed.encode().hex()}"
     moment = world.window.end.isoformat()
     command = [sys.executable, "-m", "quant_assets", "scan", str(world.candles), "--as-of", moment]
@@ -67,7 +67,7 @@ def test_streams_that_take_nothing_cost_no_feed(world: World, tmp_path: Path, cl
     assert done.stdout == b"" or orjson.loads(done.stdout)["markets"] > 0
 
 
-def test_without_a_key_and_with_no_stderr_json_is_all_that_is_on_stdout(world: World, tmp_path: Path) -> None:
+def test_closed_stderr_does_not_put_messages_into_json(world: World, tmp_path: Path) -> None:
     done = subprocess.run(
         ["sh", "-c", 'exec "$0" -m quant_assets plan "$1" --json 2>&-', sys.executable, str(world.candles)],
         env=world.environment("cli_bare", key=None),
@@ -80,20 +80,20 @@ def test_without_a_key_and_with_no_stderr_json_is_all_that_is_on_stdout(world: W
     assert orjson.loads(done.stdout)["calls_due"] == 0
 
 
-def test_a_provider_out_of_reach_is_named_with_what_it_means(world: World, tmp_path: Path) -> None:
+def test_unreachable_provider_is_named_with_its_effect(world: World, tmp_path: Path) -> None:
     environment = {**world.environment("cli_unreachable"), "COINALYZE_BASE_URL": "http://127.0.0.1:9/v1"}
     done = run("resolve", "BTCUSDT", "BINANCE", env=environment, cwd=tmp_path)
     assert "of http://127.0.0.1:9/v1 failed" in done.stderr
     assert "there is none yet, so every market is neutral" in done.stderr
 
 
-def test_plan_without_a_key_says_what_it_means(world: World, tmp_path: Path) -> None:
+def test_plan_without_a_key_warns(world: World, tmp_path: Path) -> None:
     done = run("plan", str(world.candles), env=world.environment("cli_bare", key=None), cwd=tmp_path)
     assert done.returncode == 0
     assert "no API key: set COINALYZE_API_KEY" in done.stderr
 
 
-def test_what_a_market_list_cost_in_vain_is_told(world: World, tmp_path: Path) -> None:
+def test_calls_of_a_failed_market_list_are_counted(world: World, tmp_path: Path) -> None:
     with Gate(world.emulator, lambda *_: Canned(429, b"{}", {"Retry-After": "9"})) as gate:
         environment = {**world.environment("cli_limited"), "COINALYZE_BASE_URL": gate.url}
         done = run("scan", str(world.candles), "--max-wait", "0", "--json", env=environment, cwd=tmp_path)
@@ -103,8 +103,8 @@ def test_what_a_market_list_cost_in_vain_is_told(world: World, tmp_path: Path) -
     assert api["waited_seconds"] > 0
 
 
-def test_resolve_and_plan_pass_over_what_came_back_empty_twice(world: World, tmp_path: Path) -> None:
-    """As a refresh does: what they say serves a market, and is to be paid for, is what is asked for."""
+def test_resolve_and_plan_skip_symbols_that_were_empty_twice(world: World, tmp_path: Path) -> None:
+    """Their symbols and calls are those of a refresh."""
     environment = world.environment("cli_empty")
     world.scan("cli_empty")
     with closing(DerivativesStore(world.settings("cli_empty").store_dir / "derivatives.sqlite")) as store:
@@ -118,25 +118,25 @@ def test_resolve_and_plan_pass_over_what_came_back_empty_twice(world: World, tmp
     assert "open interest of BTCUSDT_PERP.A came back empty" in row["reason"]
     world.scan("cli_empty", window=Window.last_complete(datetime.now(UTC)))
     accepted = len(world.emulator.accounting.accepted)
-    told = orjson.loads(run("plan", str(world.candles), "--json", env=environment, cwd=tmp_path).stdout)
+    plan = orjson.loads(run("plan", str(world.candles), "--json", env=environment, cwd=tmp_path).stdout)
     feed = world.scan("cli_empty", window=Window.last_complete(datetime.now(UTC))).feed
     assert len(world.emulator.accounting.accepted) == accepted
-    assert told["calls_due"] == 0
-    assert told["resolution"] == feed["stats"]["resolution"]
+    assert plan["calls_due"] == 0
+    assert plan["resolution"] == feed["stats"]["resolution"]
 
 
-def test_what_is_missing_is_told_where_it_leaves_nothing_to_show(world: World, tmp_path: Path) -> None:
+def test_plan_without_symbols_says_there_is_nothing_to_plot(world: World, tmp_path: Path) -> None:
     environment = world.environment("cli_bare", key=None)
     done = run("resolve", "BTCUSDT", "BINANCE", env=environment, cwd=tmp_path)
     assert "no API key: set COINALYZE_API_KEY" in done.stderr
     drawing = tmp_path / "ages.html"
     done = run("plan", str(world.candles), "--plot", str(drawing), env=environment, cwd=tmp_path)
     assert done.returncode == 0
-    assert "nothing to simulate or to draw" in done.stderr
+    assert "nothing to simulate or to plot" in done.stderr
     assert not drawing.exists()
 
 
-def test_an_older_window_that_is_not_published_says_where_it_shows(world: World, tmp_path: Path) -> None:
+def test_scan_of_older_window_says_where_its_feed_is(world: World, tmp_path: Path) -> None:
     world.scan("cli_older")
     older = Window(world.window.end - LENGTH)
     done = run(
@@ -144,10 +144,10 @@ def test_an_older_window_that_is_not_published_says_where_it_shows(world: World,
         env=world.environment("cli_older"),
         cwd=tmp_path,
     )
-    assert f"`serve` has it under {older.key}, and --output writes it to a file" in done.stderr
+    assert f"`serve` shows it as {older.key}, and --output writes it to a file" in done.stderr
 
 
-def test_a_terminal_of_few_letters_costs_no_scan(world: World, tmp_path: Path) -> None:
+def test_scan_works_on_an_ascii_terminal(world: World, tmp_path: Path) -> None:
     environment = {**world.environment("cli"), "PYTHONIOENCODING": "ascii"}
     done = run("scan", str(world.candles), "--symbol", "BTC", env=environment, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -161,7 +161,7 @@ def test_a_terminal_of_few_letters_costs_no_scan(world: World, tmp_path: Path) -
         ("storage/history/runs.db", b"no database" * 1000),
     ],
 )
-def test_an_instance_that_cannot_be_opened_is_exit_2_and_named(
+def test_unusable_dagster_instance_exits_2_and_is_named(
     world: World, tmp_path: Path, file: str, content: bytes
 ) -> None:
     environment = world.environment("cli_instance")
@@ -187,9 +187,7 @@ def test_an_instance_that_cannot_be_opened_is_exit_2_and_named(
         ("coinalyze_markets", "provider"),
     ],
 )
-def test_tables_of_another_version_are_made_anew_and_cost_no_scan(
-    world: World, tmp_path: Path, table: str, column: str
-) -> None:
+def test_scan_rebuilds_tables_of_another_version(world: World, tmp_path: Path, table: str, column: str) -> None:
     world.scan("cli_version")
     path = Lake(world.settings("cli_version").lake_dir).path([table])
     pd.read_parquet(path).drop(columns=column).to_parquet(path)
@@ -198,7 +196,7 @@ def test_tables_of_another_version_are_made_anew_and_cost_no_scan(
     assert column in pd.read_parquet(path)
 
 
-def test_a_symbol_is_found_as_its_exchange_writes_it_and_as_people_do(world: World, tmp_path: Path) -> None:
+def test_symbol_option_matches_display_symbols(world: World, tmp_path: Path) -> None:
     environment = world.environment("cli_found")
     done = run("scan", str(world.candles), "--symbol", "btcusdt", env=environment, cwd=tmp_path)
     feed = orjson.loads((world.folder / "cli_found" / "selection.json").read_bytes())

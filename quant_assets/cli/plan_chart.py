@@ -1,4 +1,4 @@
-"""Pictures of a simulated day: ages by dataset over time, beside the plain way."""
+"""A chart of a simulated day: the age of each dataset over time."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ COLOURS: Final = {
 }
 
 
-def ages_figure(ours: SimulatedDay, plain: SimulatedDay) -> go.Figure:
-    """Return the median and the largest age of each dataset, minute by minute: planned above, in turn below."""
+def ages_figure(planned: SimulatedDay, in_turn: SimulatedDay) -> go.Figure:
+    """Plot the median and maximum age of each dataset by minute: as planned above, all in turn below."""
     titles = ("planned by worth and age", "all symbols, all datasets, in turn")
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, subplot_titles=titles, vertical_spacing=0.08)
-    for row, day in enumerate((ours, plain), start=1):
+    for row, day in enumerate((planned, in_turn), start=1):
         for dataset in DATASETS:
             ages = day.ages[day.ages["dataset"] == dataset]
             for kind, dash in (("median", "solid"), ("max", "dot")):
@@ -48,5 +48,5 @@ def ages_figure(ours: SimulatedDay, plain: SimulatedDay) -> go.Figure:
 
 
 def write_figure(figure: go.Figure, path: Path) -> None:
-    """Write a figure as one HTML file, whole or not at all."""
+    """Write a figure as one HTML file, atomically."""
     replace_file(path, figure.to_html(include_plotlyjs=True, full_html=True).encode())

@@ -1,4 +1,4 @@
-"""Commands that only read create and change nothing: `resolve`, `plan` and `serve`, as real processes."""
+"""The commands `resolve`, `plan` and `serve` only read: they create and change no file."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from quant_assets_tests.faults.disks import disk
 from quant_assets_tests.servers import running
 from quant_assets_tests.world import World
 
-Tree = dict[str, tuple[int, int, int]]
-PATIENCE = 20.0
+FileStates = dict[str, tuple[int, int, int]]
+TIMEOUT_SECONDS = 20.0
 RESOLVE = ("resolve", "BTCUSDT", "BINANCE", "--json")
-#: Another provider than the one that the data folder was filled from.
-ELSEWHERE = "https://elsewhere.invalid/v1"
+#: A provider whose data the folder does not have.
+OTHER_PROVIDER = "https://elsewhere.invalid/v1"
 
 
-def tree(folder: Path) -> Tree:
-    """Return mode, size and modification time of a folder and of everything below it."""
+def file_states(folder: Path) -> FileStates:
+    """Return mode, size and modification time of a folder and all files below it."""
     found = [folder, *folder.rglob("*")] if folder.exists() else []
     states = {str(path): path.lstat() for path in found}
     return {name: (state.st_mode, state.st_size, state.st_mtime_ns) for name, state in states.items()}
@@ -38,59 +38,61 @@ def scanned(world: World) -> Path:
 
 @contextmanager
 def serving(environment: dict[str, str], cwd: Path) -> Iterator[str]:
-    """Serve the dashboard, give its address, and stop it as a person does."""
+    """Serve the dashboard, yield its address, and stop it with SIGINT."""
     with running("serve", environment, cwd) as (process, line):
         yield line.strip().removeprefix("dashboard: ")
         process.send_signal(signal.SIGINT)
-        assert process.wait(PATIENCE) == 130
+        assert process.wait(TIMEOUT_SECONDS) == 130
 
 
 @pytest.mark.parametrize("command", ["resolve", "plan"])
-def test_without_a_key_no_data_folder_is_created(world: World, tmp_path: Path, command: str) -> None:
+def test_reading_commands_without_a_key_create_no_data_folder(world: World, tmp_path: Path, command: str) -> None:
     arguments = RESOLVE if command == "resolve" else ("plan", str(world.candles), "--json")
     environment = {**world.environment(key=None), "QUANT_DATA_DIR": str(tmp_path / "data")}
-    before = tree(tmp_path)
+    before = file_states(tmp_path)
     done = run(*arguments, env=environment, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert tree(tmp_path) == before
+    assert file_states(tmp_path) == before
 
 
 def test_serve_creates_no_data_folder(world: World, tmp_path: Path) -> None:
     environment = {**world.environment(key=None), "QUANT_DATA_DIR": str(tmp_path / "data")}
-    before = tree(tmp_path)
+    before = file_states(tmp_path)
     with serving(environment, tmp_path) as url:
-        assert requests.get(f"{url}/", timeout=PATIENCE).status_code == 503
-    assert tree(tmp_path) == before
+        assert requests.get(f"{url}/", timeout=TIMEOUT_SECONDS).status_code == 503
+    assert file_states(tmp_path) == before
 
 
 @pytest.mark.parametrize(
     ("command", "case"),
     [("resolve", "no key"), ("resolve", "another provider"), ("plan", "no key"), ("plan", "a list that is not due")],
 )
-def test_a_scanned_folder_stays_as_it_was(world: World, scanned: Path, tmp_path: Path, command: str, case: str) -> None:
+def test_reading_commands_leave_data_folder_unchanged(
+    world: World, scanned: Path, tmp_path: Path, command: str, case: str
+) -> None:
     arguments = RESOLVE if command == "resolve" else ("plan", str(world.candles), "--json")
     environment = world.environment("reading")
     if case != "a list that is not due":
         environment.pop("COINALYZE_API_KEY")
     if case == "another provider":
-        environment["COINALYZE_BASE_URL"] = ELSEWHERE
-    before, calls = tree(scanned), world.emulator.accounting.calls
+        environment["COINALYZE_BASE_URL"] = OTHER_PROVIDER
+    before, calls = file_states(scanned), world.emulator.accounting.calls
     done = run(*arguments, env=environment, cwd=tmp_path)
     assert done.returncode == (2 if case == "another provider" else 0), done.stderr
-    assert tree(scanned) == before
+    assert file_states(scanned) == before
     assert world.emulator.accounting.calls == calls
 
 
-def test_serve_changes_nothing_while_charts_are_viewed(world: World, scanned: Path, tmp_path: Path) -> None:
-    before = tree(scanned)
+def test_serve_leaves_data_folder_unchanged(world: World, scanned: Path, tmp_path: Path) -> None:
+    before = file_states(scanned)
     with serving(world.environment("reading", key=None), tmp_path) as url:
-        chart = requests.get(f"{url}/api/signals/BINANCE/BTCUSDT", timeout=PATIENCE)
+        chart = requests.get(f"{url}/api/signals/BINANCE/BTCUSDT", timeout=TIMEOUT_SECONDS)
         assert chart.status_code == 200
-        assert requests.get(f"{url}/", timeout=PATIENCE).status_code == 200
-    assert tree(scanned) == before
+        assert requests.get(f"{url}/", timeout=TIMEOUT_SECONDS).status_code == 200
+    assert file_states(scanned) == before
 
 
-def test_resolve_with_a_key_fetches_a_list_that_is_due(world: World, tmp_path: Path) -> None:
+def test_resolve_with_a_key_fetches_due_market_list(world: World, tmp_path: Path) -> None:
     environment = {**world.environment(), "QUANT_DATA_DIR": str(tmp_path / "data")}
     done = run(*RESOLVE, env=environment, cwd=tmp_path)
     assert orjson.loads(done.stdout)["status"] == "resolved"
@@ -109,13 +111,13 @@ def test_reading_commands_work_on_a_read_only_disk(world: World, tmp_path: Path)
         assert planned.returncode == 0, planned.stderr
         assert all(dataset["known"] for dataset in orjson.loads(planned.stdout)["datasets"].values())
         with serving(environment, tmp_path) as url:
-            chart = requests.get(f"{url}/api/signals/BINANCE/BTCUSDT", timeout=PATIENCE).json()
+            chart = requests.get(f"{url}/api/signals/BINANCE/BTCUSDT", timeout=TIMEOUT_SECONDS).json()
         assert chart["open_interest"]["time"]
         made.read_only(on=False)
 
 
 @pytest.mark.parametrize("command", ["resolve", "plan", "serve"])
-def test_a_data_folder_that_is_a_file_is_exit_2_and_named(world: World, tmp_path: Path, command: str) -> None:
+def test_file_as_data_folder_exits_2_and_is_named(world: World, tmp_path: Path, command: str) -> None:
     (tmp_path / "file").write_text("no folder")
     arguments = {"resolve": RESOLVE, "plan": ("plan", str(world.candles)), "serve": ("serve", "--port", "0")}[command]
     environment = {**world.environment(key=None), "QUANT_DATA_DIR": str(tmp_path / "file")}

@@ -1,6 +1,6 @@
-"""What a refresh would cost now, and what ages the budget buys over a day: the command `plan`.
+"""The work of the command `plan`: the cost of a refresh now, and a simulation of the ages that the budget allows.
 
-Nothing is asked for but a market list that is due.
+Fetches only a market list that is due.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ from quant_assets.signals import discover_strategies, features_table, market_int
 
 @dataclass(frozen=True, slots=True)
 class RefreshPlan:
-    """What is known and due: `items` is the planner's table, `account` what is told, `notes` lines to be said."""
+    """The planner's table of items, the policy, a summary for people and `--json`, and notes for stderr."""
 
     items: pd.DataFrame
     policy: RefreshPolicy
-    account: dict[str, Any]
+    summary: dict[str, Any]
     notes: tuple[str, ...]
 
 
 def plan_refresh(settings: Settings, folder: Path, window: Window, progress: Progress, *, now: datetime) -> RefreshPlan:
-    """Work out what a refresh of `window` would ask for at `now`.
+    """Plan what a refresh of `window` would request at `now`.
 
     Raises CandleFolderError, RulesError, PolicyError, ParametersError and StoreError.
     """
@@ -52,7 +52,7 @@ def plan_refresh(settings: Settings, folder: Path, window: Window, progress: Pro
     interest = market_interest(features_table(candles.bars, symbol_map, {}, window, progress), strategies)
     with closing(DerivativesStore(settings.store_dir / "derivatives.sqlite", read_only=True)) as store:
         items, due = items_and_due(store, symbol_map, window, policy, interest=interest)
-    account = {
+    summary = {
         "window": window.key,
         "markets": len(symbol_map),
         "resolution": {
@@ -61,27 +61,27 @@ def plan_refresh(settings: Settings, folder: Path, window: Window, progress: Pro
         "symbols": int(items["symbol"].nunique()),
         "markets_in_focus": int(interest["focus"].sum()),
         "datasets": {
-            dataset: _of_dataset(items, due, number, window, settings.calls_per_minute)
+            dataset: _dataset_summary(items, due, number, window, settings.calls_per_minute)
             for number, dataset in enumerate(DATASETS)
         },
         "calls_per_minute": settings.calls_per_minute,
         "calls_due": len(due),
         "minutes": least_minutes(len(due), settings.calls_per_minute),
     }
-    return RefreshPlan(items, policy, account, (problem,) if problem else ())
+    return RefreshPlan(items, policy, summary, (problem,) if problem else ())
 
 
 def simulate_refresh(
     plan: RefreshPlan, calls_per_minute: int, hours: float, progress: Progress
 ) -> tuple[SimulatedDay, SimulatedDay]:
-    """Run the plan's items from an empty store: by the planner, and the plain way, in turn."""
+    """Simulate the plan's items from an empty store: as planned, and all in turn."""
     empty = plan.items.assign(known_through=np.nan)
-    ours = simulate(empty, by_policy(plan.policy), calls_per_minute=calls_per_minute, hours=hours, progress=progress)
-    return ours, simulate(empty, round_robin, calls_per_minute=calls_per_minute, hours=hours)
+    planned = simulate(empty, by_policy(plan.policy), calls_per_minute=calls_per_minute, hours=hours, progress=progress)
+    return planned, simulate(empty, round_robin, calls_per_minute=calls_per_minute, hours=hours)
 
 
-def simulation_account(day: SimulatedDay) -> dict[str, Any]:
-    """Return what a simulated day is told by; ages in minutes, once everything is known."""
+def simulation_summary(day: SimulatedDay) -> dict[str, Any]:
+    """Summarize a simulated day; ages in minutes are those after everything was known once."""
     all_known = day.all_known_after_seconds if np.isfinite(day.all_known_after_seconds) else None
     warmed_up = day.windows["window"] * 900 >= (all_known or 0.0)
     behind = day.windows.loc[warmed_up, "focus_behind_seconds"].max()
@@ -102,7 +102,7 @@ def simulation_account(day: SimulatedDay) -> dict[str, Any]:
     }
 
 
-def _of_dataset(
+def _dataset_summary(
     items: pd.DataFrame, due: pd.DataFrame, number: int, window: Window, calls_per_minute: int
 ) -> dict[str, Any]:
     of_dataset = items[items["dataset"] == number]

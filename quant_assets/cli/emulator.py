@@ -1,0 +1,90 @@
+"""The command `quant-assets emulator`."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from quant_assets.cli.arguments import check_candle_files
+from quant_assets.cli.environment import settings_from_environment
+from quant_assets.cli.errors import EXIT_INTERRUPTED, echo_err, usage_error
+from quant_assets.common.settings import LOOPBACK_ORIGIN, Settings
+
+
+def emulator(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 for any free one.")] = 8899,
+    calls_per_minute: Annotated[int, typer.Option(min=1, help="Call limit; each symbol counts as a call.")] = 40,
+    candles: Annotated[
+        Path | None, typer.Option(help="Build the market from these candle files instead of simulating one.")
+    ] = None,
+) -> None:
+    """Serve a local Coinalyze until interrupted: for trying things out without a key.
+
+    While it runs, it keeps the candle files of the demo up to date, if there are any.
+    """
+    from quant_assets.emulator import DEFAULT_KEY, run_emulator  # noqa: PLC0415
+
+    folder = None
+    if candles is not None:
+        check_candle_files(candles, ["15m"])
+    else:
+        folder = demo_folder(settings_from_environment())
+
+    def announce(url: str) -> None:
+        echo_err("a local Coinalyze with made-up data; to use it, run in another terminal:")
+        variables = {
+            "COINALYZE_BASE_URL": url,
+            "COINALYZE_API_KEY": DEFAULT_KEY,
+            "COINALYZE_CALLS_PER_MINUTE": str(calls_per_minute),
+            **({} if folder is None else {"QUANT_DATA_DIR": str(folder)}),
+        }
+        print("export", *(f"{name}={shlex.quote(value)}" for name, value in variables.items()), flush=True)
+        if folder is not None:
+            echo_err(f"it adds bars to the candles of the demo, {folder / 'candles'}, after each quarter hour")
+
+    ended_by = 0
+
+    def stop(number: int, _: object) -> NoReturn:
+        nonlocal ended_by
+        ended_by = number
+        raise KeyboardInterrupt
+
+    # A service manager ends a program with SIGTERM, a person with SIGINT.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    try:
+        run_emulator(
+            port,
+            calls_per_minute,
+            candles,
+            keep_candles=None if folder is None else folder / "candles",
+            on_ready=announce,
+            on_error=lambda error: echo_err(f"{error}; the next attempt is at the next quarter hour"),
+        )
+    except OSError as error:
+        usage_error(f"port {port} cannot be used: {error.strerror}; choose another with --port")
+    echo_err("stopped")
+    if ended_by == signal.SIGINT:
+        raise typer.Exit(EXIT_INTERRUPTED)
+
+
+def demo_folder(settings: Settings) -> Path | None:
+    """Return the data folder of the demo, which is `demo` in the data folder or the data folder itself.
+
+    Return None unless it has the marker of simulated candle files, and only data of a local Coinalyze.
+    """
+    from quant_assets.emulator import MARKER  # noqa: PLC0415
+    from quant_assets.storage.origins import OriginError, recorded_origin  # noqa: PLC0415
+
+    for folder in (settings.data_dir / "demo", settings.data_dir):
+        if (folder / "candles" / MARKER).is_file():
+            try:
+                origin = recorded_origin(Settings(data_dir=folder))
+            except OriginError as error:
+                usage_error(str(error))
+            return folder if origin in (None, LOOPBACK_ORIGIN) else None
+    return None
