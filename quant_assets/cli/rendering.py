@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from quant_assets.cli.signal_tables import CONFLICT_MARK, UNKNOWN, signal_tables
-from quant_assets.common import progress as reporting
+from quant_assets.common.progress import Progress as ReportProgress
+from quant_assets.common.progress import silent
 from quant_assets.common.text import escape_control_chars, format_age
 from quant_assets.feed.build import FRESH_SECONDS, OLD_PRICE_SECONDS
 
@@ -32,12 +33,12 @@ MAX_SKIPPED_SHOWN: Final = 5
 
 
 @contextmanager
-def progress_bars() -> Iterator[reporting.Progress]:
+def progress_bars() -> Iterator[ReportProgress]:
     """Show progress on stderr while the block runs, if stderr is a terminal."""
     if not sys.stderr.isatty():
-        yield reporting.silent
+        yield silent
         return
-    # Dagster redirects stdout and stderr into its logs while a step runs; a copy of the terminal stays one.
+    # Dagster redirects stdout and stderr into its logs while a step runs, but not this copy of the descriptor.
     terminal = os.fdopen(os.dup(sys.stderr.fileno()), "w", encoding="utf-8")
     bars = Progress(
         TextColumn("{task.description:>17}"),
