@@ -77,4 +77,4 @@ def exposure_warning(host: str, port: int) -> str:
 
     if is_loopback(host):
         return ""
-    return f"everybody who can reach {host}:{port} can read every signal: there is no password; put a proxy with one in front"
+    return f"anyone who reaches {host}:{port} can read all signals: there is no password; put a proxy with one in front"

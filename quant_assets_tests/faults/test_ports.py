@@ -79,13 +79,13 @@ def test_a_dashboard_for_everybody_says_so_and_answers_everywhere(world: World, 
     """What tells that the test above would see a server which listens too widely."""
     with started(world, tmp_path, "serve", "--host", "0.0.0.0") as (port, program):
         assert program.stderr is not None
-        assert "everybody who can reach 0.0.0.0" in program.stderr.readline()
+        assert "anyone who reaches 0.0.0.0" in program.stderr.readline()
         assert [address for address in own_addresses() if not answers(address, port)] == []
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "2001:db8::1", "trader.example"])
 def test_every_other_address_than_those_of_loopback_is_warned_of(host: str) -> None:
-    assert f"everybody who can reach {host}:3000" in exposure_warning(host, 3000)
+    assert f"anyone who reaches {host}:3000" in exposure_warning(host, 3000)
     assert [exposure_warning(loopback, 3000) for loopback in ("127.0.0.1", "localhost", "::1", "127.0.0.2")] == [""] * 4
 
 
