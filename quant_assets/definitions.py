@@ -1,4 +1,4 @@
-"""What Dagster loads: the definitions of every module of `quant_assets.defs`, merged."""
+"""Merge the Dagster definitions of every module of `quant_assets.defs`. Dagster loads `defs` from here."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from quant_assets.orchestration.project import Project
 from quant_assets.signals import discover_strategies
 from quant_assets.storage.origins import environment_settings
 
-#: Keys of the strategies of a code location. The processes that it starts for runs inherit it: they discover strategies
-#: anew, and one that was installed since has no place in the graph that the runs were planned by.
+#: The keys of the strategies of a code location. Its run processes inherit this variable: they discover strategies
+#: again, and must leave out those that were installed later, since the graph of the code location lacks them.
 LOADED_STRATEGIES: Final = "QUANT_ASSETS_LOADED_STRATEGIES"
 
 
@@ -32,7 +32,7 @@ def build_definitions(
     loaded: Collection[str] | None = None,
     origin_problem: str = "",
 ) -> dg.Definitions:
-    """Merge what each module of `defs` builds for these settings (the arguments are those of `Project.of`)."""
+    """Build the definitions of each module of `defs` and merge them; the arguments are those of `Project.of`."""
     project = Project.of(settings, progress, clock, loaded=loaded, origin_problem=origin_problem)
     modules = [import_module(f"{stages.__name__}.{found.name}") for found in iter_modules(stages.__path__)]
     return dg.Definitions.merge(*(module.build(project) for module in modules if hasattr(module, "build")))
@@ -40,8 +40,8 @@ def build_definitions(
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """Follow the environment."""
-    gc.set_threshold(200_000, 50, 1_000)  # a run lives for seconds, and makes few cycles among many objects
+    """Build the definitions for the settings in the environment."""
+    gc.set_threshold(200_000, 50, 1_000)  # a run is short and makes few reference cycles
     found = ",".join(strategy.key for strategy in discover_strategies().strategies)
     loaded = os.environ.setdefault(LOADED_STRATEGIES, found).split(",")
     settings, origin_problem = environment_settings(fetches=True)

@@ -1,6 +1,6 @@
-"""Programs of the system that some tests need: where they are, and what happens where they are not.
+"""Find the system programs that some tests need.
 
-A machine without one skips these tests, and says so; where QUANT_TESTS_REQUIRE names it (as .ci/run does) they fail.
+Without a program its tests are skipped, or fail if the variable QUANT_TESTS_REQUIRE names it, as in .ci/run.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CHROMIUM_SWITCHES = (
 
 
 def require(program: str, path: str | None) -> str:
-    """Return the path of a program; skip the test where there is none, or fail where it has to be there."""
+    """Return the path of a program; skip the test if there is none, or fail it if the program is required."""
     if path is None:
         message = f"{program} is not installed"
         if program in os.environ.get("QUANT_TESTS_REQUIRE", "").split(","):
@@ -37,7 +37,7 @@ def require(program: str, path: str | None) -> str:
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """Open Debian's Chromium, headless. One at a time in a process, and no asyncio beside it."""
+    """Open Debian's Chromium, headless. A process can have only one at a time, and no asyncio loop."""
     path = require("chromium", shutil.which("chromium"))
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=list(CHROMIUM_SWITCHES))
@@ -48,6 +48,6 @@ def chromium() -> Iterator[Browser]:
 
 
 def postgresql_programs() -> Path:
-    """Return the folder of PostgreSQL's programs, of the newest version that is installed."""
+    """Return the folder of PostgreSQL's programs, of the newest installed version."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[4]))
     return Path(require("postgresql", str(found[-1]) if found else None)).parent

@@ -1,4 +1,4 @@
-"""A server of the command line in a process of its own, as a person starts it."""
+"""Run a server command in a process of its own, as a user does."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from pathlib import Path
 def running(
     command: str, env: Mapping[str, str], cwd: Path, *options: str
 ) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Start `serve` or `emulator` on a free port; give the process and the first line that it prints on stdout.
+    """Run `serve` or `emulator` on a free port; yield the process and the first line that it prints on stdout.
 
-    What is still running at the end is killed.
+    The process is killed at the end.
     """
     program = subprocess.Popen(
         [sys.executable, "-m", "quant_assets", command, "--port", "0", *options],

@@ -1,8 +1,7 @@
-"""Windows unattended, in time-lapse: schedules and conditions decide, and the clock is virtual.
+"""Run many windows with a virtual clock, started only by schedules and automation conditions.
 
-Every tick of the schedules, and of the automation at the chosen minutes, is evaluated by Dagster at its moment, and
-whatever they ask for is run on a real instance against the emulator over HTTP, whose limit is of the same clock. So
-are the moments in Dagster's records.
+Dagster evaluates each schedule tick, and the automation conditions at chosen minutes. The requested runs are executed
+on a real instance, against the emulator over HTTP. The emulator's limit and Dagster's records use the virtual clock.
 """
 
 from __future__ import annotations
@@ -26,14 +25,14 @@ from quant_assets.defs.maintenance import prune_every_night
 from quant_assets.defs.scans import scan_every_quarter_hour
 from quant_assets.emulator import Emulator
 from quant_assets.orchestration.instance import open_instance
-from quant_assets.orchestration.scan import QUIET
+from quant_assets.orchestration.job_runs import QUIET_LOGGERS
 
 
 @dataclass
-class Lapse:
-    """A stretch of windows, from `begin` on. `before` is called at each moment with the window's number and minute.
+class TimeLapse:
+    """Consecutive windows from `begin` on. `before` is called at each tick with the window's number and minute.
 
-    `evaluated` are the minutes at which the automation conditions are looked at, after the schedules.
+    `evaluated` are the minutes of each window at which the automation conditions are evaluated, after the schedules.
     """
 
     settings: Settings
@@ -58,12 +57,12 @@ class Lapse:
         return self.clock.now()
 
     def window(self, number: int) -> Window:
-        """The window that is scanned first thing in stretch `number`."""
+        """Return the window whose scan starts quarter hour `number`."""
         return Window.last_complete(self.begin + number * LENGTH)
 
     @contextmanager
     def opened(self) -> Iterator[dg.DagsterInstance]:
-        """Open the instance; emulator and Dagster follow the virtual clock while it is."""
+        """Open the instance, with emulator and Dagster on the virtual clock."""
         self.emulator.clock = self.now
         with (
             patch("dagster._time._mockable_get_current_datetime", self.now),
@@ -73,8 +72,8 @@ class Lapse:
         ):
             yield instance
 
-    def let_pass(self, instance: dg.DagsterInstance, number: int) -> None:
-        """Let a quarter of an hour pass."""
+    def run_window(self, instance: dg.DagsterInstance, number: int) -> None:
+        """Run everything that is requested in quarter hour `number`."""
         tick = self.begin + number * LENGTH
         for minute in sorted({0, *REFRESH_MINUTES, *self.evaluated}):
             moment = tick + timedelta(minutes=minute)
@@ -90,27 +89,27 @@ class Lapse:
                 self._materialize(instance, evaluated)
 
     def prune(self, instance: dg.DagsterInstance) -> None:
-        """Let the night's removal come now."""
+        """Run the nightly removal of old data now."""
         self.run(instance, prune_every_night, self.now())
 
     def run(self, instance: dg.DagsterInstance, schedule: dg.ScheduleDefinition, tick: datetime) -> None:
-        """Evaluate a schedule at its tick, and run what it asks for."""
+        """Evaluate a schedule at its tick, and execute the run that it requests."""
         resources = {name: (self.definitions.resources or {})[name] for name in schedule.required_resource_keys}
         request: Any = schedule(dg.build_schedule_context(scheduled_execution_time=tick, resources=resources))
         if isinstance(request, dg.SkipReason):
-            self.failed.append(f"{schedule.name} passed over {tick:%H:%M}")
+            self.failed.append(f"{schedule.name} skipped {tick:%H:%M}")
             return
         result = self.definitions.resolve_job_def(schedule.job_name).execute_in_process(
             instance=instance,
             partition_key=request.partition_key,
-            run_config={**QUIET, **request.run_config},
+            run_config=dg.RunConfig(ops=request.run_config.get("ops"), loggers=QUIET_LOGGERS),
             tags=request.tags,
             raise_on_error=False,
         )
-        self._enter(schedule.job_name, result)
+        self._record(schedule.job_name, result)
 
     def _materialize(self, instance: dg.DagsterInstance, evaluated: Any) -> None:
-        """Run what the conditions ask for."""
+        """Execute the runs that the conditions request."""
         keys = [result.key for result in evaluated.results if result.true_subset.size]
         if not keys:
             return
@@ -120,24 +119,24 @@ class Lapse:
             if result.true_subset.is_partitioned
             for key in result.true_subset.expensively_compute_partition_keys()
         }
-        assert len(partitions) <= 1, f"no gap is expected, but {sorted(partitions)}"
+        assert len(partitions) <= 1, f"expected no backfill, but got {sorted(partitions)}"
         result = self.definitions.resolve_implicit_global_asset_job_def().execute_in_process(
             instance=instance,
             asset_selection=keys,
             partition_key=next(iter(partitions), None),
-            run_config=QUIET,
+            run_config=dg.RunConfig(loggers=QUIET_LOGGERS),
             raise_on_error=False,
         )
-        self._enter("keep_up", result)
+        self._record("keep_up", result)
 
-    def _enter(self, name: str, result: dg.ExecuteInProcessResult) -> None:
+    def _record(self, name: str, result: dg.ExecuteInProcessResult) -> None:
         self.requested.append((self.now(), name))
         if not result.success:
             self.failed.append(f"{name} at {self.now():%H:%M}")
 
 
 def shown_checks(instance: dg.DagsterInstance) -> dict[str, bool]:
-    """Return whether the checks of the derivatives passed when they were looked at last."""
+    """Return whether the last result of each check of open interest passed."""
     checks = {}
     for name in ("coverage", "age", "refresh"):
         key = dg.AssetCheckKey(dg.AssetKey("open_interest"), name)

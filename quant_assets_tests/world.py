@@ -1,4 +1,4 @@
-"""A small world to scan: candle files of the simulated market, an emulator that serves it, settings for both."""
+"""A small simulated market for tests: its candle files, an emulator that serves it, and the settings for both."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from quant_assets.emulator import DEFAULT_KEY, Emulator, SimulatedUniverse, simu
 from quant_assets.orchestration.scan import ScanResult, run_scan
 
 CALLS_PER_MINUTE = 12_000
-#: Of the sample data that some tests use where it is there.
+#: Sample data for some tests, which are skipped without it.
 SAMPLE_CANDLES = Path(__file__).parents[2] / "shared" / "market_data" / "candles"
 
 
 @dataclass
 class World:
-    """Everything that a scan needs, below one folder."""
+    """Everything that a scan needs, in one folder."""
 
     folder: Path
     emulator: Emulator
@@ -35,11 +35,11 @@ class World:
 
     @property
     def window(self) -> Window:
-        """The last window that had ended when the candles were written."""
+        """Return the last window that had ended when the candles were written."""
         return Window.last_complete(self.moment)
 
     def settings(self, name: str = "data", **changes: Any) -> Settings:
-        """Settings with a data folder of this name."""
+        """Return settings with a data folder of this name."""
         given = {
             "base_url": self.emulator.url,
             "calls_per_minute": CALLS_PER_MINUTE,
@@ -49,7 +49,7 @@ class World:
         return Settings(**{**given, **changes})
 
     def environment(self, name: str = "data", key: str | None = DEFAULT_KEY) -> dict[str, str]:
-        """The environment of a process with these settings."""
+        """Return the environment of a process with these settings."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("COINALYZE", "QUANT"))}
         kept.pop("DAGSTER_HOME", None)
         given = {
@@ -78,7 +78,7 @@ class World:
 
 @contextmanager
 def environment(**changes: str | None) -> Iterator[None]:
-    """Change the environment while the block runs."""
+    """Set environment variables while the block runs; None removes a variable."""
     before = {name: os.environ.get(name) for name in changes}
     try:
         for name, value in changes.items():
@@ -95,7 +95,7 @@ def environment(**changes: str | None) -> Iterator[None]:
 
 @contextmanager
 def small_world(folder: Path, markets: int = 24) -> Iterator[World]:
-    """Make a world of some of the simulated markets: every n-th, so that all exchanges are among them."""
+    """Make a world of about `markets` simulated markets, from all exchanges."""
     universe = simulated_universe()
     step = max(len(universe.scanned) // markets, 1)
     chosen = SimulatedUniverse(universe.listings, seed=universe.seed, scanned=universe.scanned[::step])
@@ -107,7 +107,7 @@ def small_world(folder: Path, markets: int = 24) -> Iterator[World]:
 
 
 def cut_candles(source: Path, target: Path, end_ms: int) -> None:
-    """Copy candle files, as old as they are, without the bars that had not closed by `end_ms`; broken ones whole."""
+    """Copy candle files with their times, without bars that close after `end_ms`; copy invalid files unchanged."""
     steps = {"15m": 900_000, "4h": 14_400_000}
     target.mkdir(parents=True, exist_ok=True)
     for file in sorted(source.iterdir()):

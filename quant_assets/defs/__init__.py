@@ -7,7 +7,6 @@ import warnings
 
 import dagster as dg
 
-# Backfill policies and code references are called beta, checks by window a preview; they are used knowingly, and the
-# lock holds the version.
+# Backfill policies and code references are beta, and partitioned checks a preview. requirements.lock pins the version.
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)

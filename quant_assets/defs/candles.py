@@ -1,4 +1,4 @@
-"""The stage `candles`: a folder of files becomes a table of bars, and a list of the files with what became of each."""
+"""The stage `candles`: read a folder of candle files into a table of bars and a table of the files."""
 
 import time
 from collections.abc import Iterator
@@ -21,14 +21,14 @@ from quant_assets.orchestration.project import Project
 from quant_assets.orchestration.resources import CandleFolder
 from quant_assets.storage.lake import Lake, LakeError
 
-SKIPPED_SHARE_ALLOWED = 0.05
+MAX_SKIPPED_SHARE = 0.05
 
 
 class CandlesConfig(dg.Config):
-    """What a run may say about the candles."""
+    """The folder to read."""
 
     folder: str = ""
-    """Folder of candle files; empty for the one that the environment names."""
+    """Folder of candle files; empty for the one of the environment."""
 
 
 @dg.multi_asset(
@@ -39,7 +39,7 @@ class CandlesConfig(dg.Config):
             description=(
                 "Bars of every market: 15m and 4h candles from files `EXCHANGE_SYMBOL_TIMEFRAME.json`, checked and "
                 "sorted by exchange, symbol, timeframe and time. Files that did not change are not parsed again. "
-                "A bar that had not ended when its file was written is held back until the file comes again."
+                "A bar that had not ended when its file was written is held back until the file is written again."
             ),
             metadata=columns.schema(columns.CANDLES),
             kinds={"python", "pandas", "parquet"},
@@ -47,8 +47,8 @@ class CandlesConfig(dg.Config):
         ),
         "candle_files": dg.AssetOut(
             description=(
-                "One row for each file of the candle folder: whether it was read, how many bars it gave, and if it was "
-                "skipped, why. A bad file never costs another."
+                "One row for each file of the candle folder: whether it was read or skipped, the number of bars, and "
+                "why it was skipped. An invalid file does not affect the others."
             ),
             metadata=columns.schema(columns.CANDLE_FILES),
             kinds={"python", "pandas", "parquet"},
@@ -70,12 +70,12 @@ def candles(
     lake: dg.ResourceParam[Lake],
     progress: dg.ResourceParam[Progress],
 ) -> Iterator[dg.Output[pd.DataFrame] | dg.AssetCheckResult]:
-    """Read what changed in the candle folder."""
+    """Read the files of the candle folder that changed."""
     started = time.perf_counter()
     folder = Path(config.folder or candle_folder.path)
     try:
         check_candle_folder(folder)
-        tables = read_candles(folder, _known(context, lake), progress)
+        tables = read_candles(folder, _cached_tables(context, lake), progress)
     except CandleFolderError as error:
         raise dg.Failure(str(error), allow_retries=False) from error
     files = tables.files.assign(simulated=source_is_simulated(folder))
@@ -107,14 +107,14 @@ def candles(
     yield dg.AssetCheckResult(
         asset_key="candles",
         check_name="files_skipped",
-        passed=share <= SKIPPED_SHARE_ALLOWED,
+        passed=share <= MAX_SKIPPED_SHARE,
         severity=dg.AssetCheckSeverity.WARN,
         metadata={"skipped": len(skipped), "files": len(used), "share": share},
     )
 
 
-def _known(context: dg.AssetExecutionContext, lake: Lake) -> CandleTables | None:
-    """Return what the last read gave; a damaged table costs a new read of the files, and nothing else."""
+def _cached_tables(context: dg.AssetExecutionContext, lake: Lake) -> CandleTables | None:
+    """Return the tables of the last run, None if they are missing, damaged, or of another version."""
     try:
         bars, files = lake.read(["candles"]), lake.read(["candle_files"])
     except LakeError as error:
@@ -123,7 +123,7 @@ def _known(context: dg.AssetExecutionContext, lake: Lake) -> CandleTables | None
     if bars is None or files is None:
         return None
     if list(bars.columns) != list(columns.CANDLES) or list(files.columns) != list(columns.CANDLE_FILES):
-        context.log.warning("the tables of the candles are of another version; all candle files are read again")
+        context.log.warning("the candle tables are from another version; all candle files are read again")
         return None
     return CandleTables(bars, files.drop(columns="simulated"))
 

@@ -1,4 +1,4 @@
-"""Removing what is too old, every night, and telling what the rest takes on disk."""
+"""The stage `maintenance`: remove old data every night, and measure the disk use of the rest."""
 
 import time
 from datetime import timedelta
@@ -21,8 +21,8 @@ from quant_assets.storage.retention import prune_lake, prune_temporary_files, si
     kinds={"python"},
     owners=["team:quant"],
     description=(
-        "What the data take on disk, in bytes, after windows, stored bars and records of runs that are older than "
-        "`data/retention.toml` says (30, 45 and 14 days by default) have been removed."
+        "Disk use of the data in bytes, after removing windows, stored bars and records of runs that are older than "
+        "the limits in `data/retention.toml` (30, 45 and 14 days by default)."
     ),
 )
 def disk_use(
@@ -33,7 +33,7 @@ def disk_use(
     lake: dg.ResourceParam[Lake],
     clock: dg.ResourceParam[Clock],
 ) -> dg.MaterializeResult[Any]:
-    """Remove what is too old, and measure the rest."""
+    """Remove old data, and measure the rest."""
     started = time.perf_counter()
     policy, now = retention.load(), clock.now()
     before = size_of(Path(folders.data))
@@ -64,7 +64,7 @@ def disk_use(
 prune_job = dg.define_asset_job(
     PRUNE,
     selection=["disk_use"],
-    description="Remove windows, bars and run records that are older than data/retention.toml says.",
+    description="Remove windows, bars and run records that are older than the limits in data/retention.toml.",
 )
 
 
@@ -72,15 +72,15 @@ prune_job = dg.define_asset_job(
     job=prune_job,
     cron_schedule="37 3 * * *",
     execution_timezone="UTC",
-    description="Every night: remove windows, bars and run records that are older than data/retention.toml says.",
+    description="Every night: remove windows, bars and run records older than the limits in data/retention.toml.",
 )
 def prune_every_night(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    """Ask for the removal of what is too old."""
+    """Request the removal of old data."""
     return dg.RunRequest(run_key=f"prune {context.scheduled_execution_time:%Y-%m-%d}")
 
 
 def build(_: Project) -> dg.Definitions:
-    """Return the asset that removes what is old, its job, and its schedule."""
+    """Return the asset that removes old data, its job, and its schedule."""
     return dg.Definitions(
         assets=dg.with_source_code_references([disk_use]), jobs=[prune_job], schedules=[prune_every_night]
     )

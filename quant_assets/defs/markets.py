@@ -1,10 +1,9 @@
-"""The stage `markets`: Coinalyze's market list, and the map from every market to the symbols that serve it."""
+"""The stage `markets`: Coinalyze's market list, and the map from every market to its Coinalyze symbols."""
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from datetime import timedelta
 
 import dagster as dg
 import orjson
@@ -14,14 +13,15 @@ from quant_assets.common.clock import Clock
 from quant_assets.derivatives.store import StoreError
 from quant_assets.markets import (
     DROPPED,
+    MAX_LIST_AGE,
     MarketListRefused,
     list_of_provider,
     market_list_table,
-    refuse_shrunken_list,
+    refuse_shrunken_market_list,
     resolve_markets,
 )
 from quant_assets.orchestration import columns
-from quant_assets.orchestration.conditions import FOLLOWS_THE_LIST, FRESH_FOR_A_DAY, REFRESH_BEFORE_STALE
+from quant_assets.orchestration.conditions import DAILY_FRESHNESS, FOLLOW_MARKET_LIST, REFRESH_BEFORE_STALE
 from quant_assets.orchestration.io_managers import OPTIONAL
 from quant_assets.orchestration.job_names import MARKET_LIST
 from quant_assets.orchestration.pools import COINALYZE
@@ -32,29 +32,28 @@ from quant_assets.providers.coinalyze.errors import CoinalyzeError, ProviderUnav
 from quant_assets.storage.lake import Lake
 
 _MARKET = ["exchange", "symbol"]
-A_DAY = timedelta(hours=24)
-#: After how long a provider that was out of reach is tried again.
+#: Seconds to wait before each retry when the provider is out of reach.
 RETRY_SECONDS = (5, 10, 20)
 
 
 class MarketListConfig(dg.Config):
-    """How far a run goes to fetch the market list."""
+    """Limits on fetching the market list."""
 
     max_wait_seconds: float = 120.0
-    """Time to spend on asking; after that the last list goes on serving."""
+    """Time limit for the requests; after it the run fails, and the stored list stays."""
     retry: bool = True
-    """Whether to try again in a while when the provider is out of reach."""
+    """Whether to retry when the provider is out of reach."""
 
 
 @dataclass
-class _Spent:
-    """What was spent on the list, whether it came or not."""
+class _ApiUsage:
+    """What fetching the list cost, also when it failed."""
 
     usage: Usage = field(default_factory=Usage)
     waited_seconds: float = 0.0
 
-    def account(self) -> dict[str, int | float]:
-        """Return it as metadata."""
+    def metadata(self) -> dict[str, int | float]:
+        """Return the costs as metadata."""
         return {
             "calls": self.usage.calls,
             "requests": self.usage.requests,
@@ -62,39 +61,63 @@ class _Spent:
             "waited_seconds": round(self.waited_seconds, 3),
         }
 
+    @contextmanager
+    def measured_client(self, coinalyze: Coinalyze, clock: Clock) -> Iterator[CoinalyzeClient]:
+        """Open a client, and record what it costs."""
+        with coinalyze.client(clock) as client:
+            self.usage = client.usage
+            try:
+                yield client
+            finally:
+                self.waited_seconds = client.budget.waited_seconds
 
-def _failure(error: Exception, spent: _Spent) -> dg.Failure:
-    """Return the failure of the market list, with what was spent on it all the same."""
-    return dg.Failure(str(error), metadata={"error": type(error).__name__, **spent.account()}, allow_retries=False)
-
-
-@contextmanager
-def _asking(coinalyze: Coinalyze, clock: Clock, spent: _Spent) -> Iterator[CoinalyzeClient]:
-    """Open a client, and enter what it has spent when it is closed."""
-    with coinalyze.client(clock) as client:
-        spent.usage = client.usage
-        try:
-            yield client
-        finally:
-            spent.waited_seconds = client.budget.waited_seconds
-
-
-def _codes(market_list: pd.DataFrame) -> set[str]:
-    """Return the codes of the exchanges that were listed with a market list, those without a market included."""
-    return set(orjson.loads(market_list["exchange_codes"].iloc[0]))
+    def failure(self, error: Exception, message: str = "") -> dg.Failure:
+        """Return the failure of the run for an error, with the costs as metadata."""
+        metadata = {"error": type(error).__name__, **self.metadata()}
+        return dg.Failure(message or str(error), metadata=metadata, allow_retries=False)
 
 
-def _perpetuals(market_list: pd.DataFrame) -> set[str]:
-    """Return the symbols that can serve a market."""
-    return set(market_list.loc[market_list["is_perpetual"], "symbol"])
+@dataclass(frozen=True)
+class _FetchedList:
+    """A market list as it was fetched: its table, the codes of all exchanges, and the count of rows left out."""
+
+    table: pd.DataFrame
+    exchange_codes: list[str]
+    broken_rows: int
 
 
-def _pairs(table: pd.DataFrame) -> Iterator[tuple[str, str]]:
-    return zip(table["exchange"], table["symbol"], strict=True)
+def _fetch(
+    context: dg.AssetExecutionContext, config: MarketListConfig, coinalyze: Coinalyze, clock: Clock, usage: _ApiUsage
+) -> _FetchedList:
+    """Fetch the market list. Raises dg.Failure, and dg.RetryRequested if the provider is out of reach."""
+    fetched_at = clock.now()
+    deadline = clock.monotonic() + config.max_wait_seconds
+    try:
+        with usage.measured_client(coinalyze, clock) as client, coinalyze.store() as store:
+            exchanges, markets = client.exchanges(deadline=deadline), client.future_markets(deadline=deadline)
+            if markets.simulated:
+                store.mark_simulated()
+    except (CoinalyzeError, StoreError) as error:
+        # No RetryPolicy: it would also repeat a step that a user interrupted, or whose key was refused.
+        if config.retry and isinstance(error, ProviderUnavailable) and context.retry_number < len(RETRY_SECONDS):
+            context.log.warning("%s", error)
+            raise dg.RetryRequested(len(RETRY_SECONDS), RETRY_SECONDS[context.retry_number]) from None
+        raise usage.failure(error) from None
+    codes = sorted(exchange.code for exchange in exchanges.rows)
+    table = market_list_table(
+        [(exchange.code, exchange.name) for exchange in exchanges.rows],
+        [asdict(row) for row in markets.rows],
+        fetched_at,
+    )
+    broken_rows = exchanges.broken + markets.broken + table.attrs[DROPPED]
+    table = table.assign(
+        exchange_codes=orjson.dumps(codes).decode(), provider=coinalyze.provider, simulated=markets.simulated
+    )
+    return _FetchedList(table, codes, broken_rows)
 
 
 def market_list_asset(provider: str) -> dg.AssetsDefinition:
-    """Return the asset `coinalyze_markets`, as this provider lists them: another one's list is another version."""
+    """Return the asset `coinalyze_markets`; its code version is the provider, whose change makes the list outdated."""
 
     @dg.asset(
         name="coinalyze_markets",
@@ -104,11 +127,11 @@ def market_list_asset(provider: str) -> dg.AssetsDefinition:
         description=(
             "Every futures market that Coinalyze lists, with the name of its exchange: `/exchanges` and "
             "`/future-markets`, two calls. An answer that is empty, or has lost more than half of the last one or of "
-            "its perpetuals, is refused, and the last list goes on serving."
+            "its perpetuals, is refused, and the last list is kept."
         ),
         metadata=columns.schema(columns.COINALYZE_MARKETS),
         code_version=provider,
-        freshness_policy=FRESH_FOR_A_DAY,
+        freshness_policy=DAILY_FRESHNESS,
         automation_condition=REFRESH_BEFORE_STALE,
         pool=COINALYZE,
     )
@@ -121,54 +144,35 @@ def market_list_asset(provider: str) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[pd.DataFrame]:
         started = time.perf_counter()
         coinalyze.require_origin()
-        fetched_at = clock.now()
-        deadline = clock.monotonic() + config.max_wait_seconds
-        spent = _Spent()
-        try:
-            with _asking(coinalyze, clock, spent) as client, coinalyze.store() as store:
-                exchanges, rows = client.exchanges(deadline=deadline), client.future_markets(deadline=deadline)
-                if rows.simulated:
-                    store.mark_simulated()
-        except (CoinalyzeError, StoreError) as error:
-            # A provider out of reach may be back in a moment; a key that is refused will be so again. It is asked for
-            # here, since by its policies Dagster tries again what a person has interrupted.
-            if config.retry and isinstance(error, ProviderUnavailable) and context.retry_number < len(RETRY_SECONDS):
-                context.log.warning("%s", error)
-                raise dg.RetryRequested(len(RETRY_SECONDS), RETRY_SECONDS[context.retry_number]) from None
-            raise _failure(error, spent) from None
-        codes = sorted(exchange.code for exchange in exchanges.rows)
-        table = market_list_table(
-            [(exchange.code, exchange.name) for exchange in exchanges.rows],
-            [asdict(row) for row in rows.rows],
-            fetched_at,
-        ).assign(exchange_codes=orjson.dumps(codes).decode(), provider=coinalyze.provider, simulated=rows.simulated)
+        usage = _ApiUsage()
+        fetched = _fetch(context, config, coinalyze, clock, usage)
         last = list_of_provider(lake.read_undamaged(["coinalyze_markets"]), coinalyze.provider)
         try:
-            refuse_shrunken_list("/exchanges", codes, () if last is None else _codes(last))
-            refuse_shrunken_list("/future-markets", set(table["symbol"]), () if last is None else set(last["symbol"]))
-            # A list may be as long as ever and have nothing left that could serve a market.
-            perpetuals = () if last is None else _perpetuals(last)
-            refuse_shrunken_list("/future-markets (perpetuals)", _perpetuals(table), perpetuals)
+            refuse_shrunken_market_list(fetched.exchange_codes, fetched.table, last)
         except MarketListRefused as error:
             if last is None:
-                raise _failure(error, spent) from None
+                raise usage.failure(error) from None
             path = lake.path(["coinalyze_markets"])
-            told = f"{error}. If the provider has changed that much, remove {path}, and the next answer is taken"
-            raise _failure(MarketListRefused(told), spent) from None
+            advice = f"If the provider has changed that much, remove {path}, and the next answer is taken"
+            raise usage.failure(error, f"{error}. {advice}") from None
         coinalyze.record_origin()
         return dg.MaterializeResult(
-            value=table,
+            value=fetched.table,
             metadata={
-                "dagster/row_count": len(table),
-                "exchanges": len(exchanges.rows),
-                "perpetuals": int(table["is_perpetual"].sum()),
-                "broken_rows": exchanges.broken + rows.broken + table.attrs[DROPPED],
-                **spent.account(),
+                "dagster/row_count": len(fetched.table),
+                "exchanges": len(fetched.exchange_codes),
+                "perpetuals": int(fetched.table["is_perpetual"].sum()),
+                "broken_rows": fetched.broken_rows,
+                **usage.metadata(),
                 "seconds": time.perf_counter() - started,
             },
         )
 
     return coinalyze_markets
+
+
+def _pairs(table: pd.DataFrame) -> Iterator[tuple[str, str]]:
+    return zip(table["exchange"], table["symbol"], strict=True)
 
 
 @dg.asset(
@@ -177,13 +181,13 @@ def market_list_asset(provider: str) -> dg.AssetsDefinition:
     owners=["team:quant"],
     ins={"coinalyze_markets": dg.AssetIn(metadata=OPTIONAL)},
     description=(
-        "Which Coinalyze symbol serves each market, for each dataset: its own exchange (resolved), the best market of "
+        "The Coinalyze symbol of each market, for each dataset: of its own exchange (resolved), of the best market of "
         "a reference exchange (aggregated), or none (neutral). One row for every market that has candles. No call. "
-        "What comes back empty twice is replaced where it is asked for, and the derivative tables show by what."
+        "A symbol that comes back empty twice is replaced in the refresh; the derivative tables show the replacement."
     ),
     metadata=columns.schema(columns.SYMBOL_MAP),
-    freshness_policy=FRESH_FOR_A_DAY,
-    automation_condition=FOLLOWS_THE_LIST,
+    freshness_policy=DAILY_FRESHNESS,
+    automation_condition=FOLLOW_MARKET_LIST,
     check_specs=[
         dg.AssetCheckSpec("every_market_has_a_row", asset="symbol_map", description="Every market has one row."),
         dg.AssetCheckSpec(
@@ -204,7 +208,7 @@ def symbol_map(
     lake: dg.ResourceParam[Lake],
     clock: dg.ResourceParam[Clock],
 ) -> Iterator[dg.Output[pd.DataFrame] | dg.AssetCheckResult]:
-    """Resolve every market."""
+    """Resolve every market that has candles."""
     started = time.perf_counter()
     coinalyze.require_origin()
     now = clock.now()
@@ -214,7 +218,7 @@ def symbol_map(
     table = resolve_markets(markets, market_list, now=now, rules=market_rules.load())
     table = table.assign(simulated=bool(market_list is not None and market_list["simulated"].any()))
     statuses = table["status"].value_counts()
-    age = now.timestamp() - float(table["market_list_at_ms"].max()) / 1000
+    age_seconds = now.timestamp() - float(table["market_list_at_ms"].max()) / 1000
     yield dg.Output(
         table,
         metadata={
@@ -222,7 +226,7 @@ def symbol_map(
             **{status: int(statuses.get(status, 0)) for status in ("resolved", "aggregated", "neutral")},
             "coverage": float((table["status"] != "neutral").mean()) if len(table) else 0.0,
             "distinct_symbols": int(table["open_interest_symbol"].replace("", None).nunique()),
-            "market_list_age_hours": age / 3600,
+            "market_list_age_hours": age_seconds / 3600,
             "seconds": time.perf_counter() - started,
         },
     )
@@ -239,13 +243,13 @@ def symbol_map(
     )
     yield dg.AssetCheckResult(
         check_name="market_list_age",
-        passed=age <= A_DAY.total_seconds(),
+        passed=age_seconds <= MAX_LIST_AGE.total_seconds(),
         severity=dg.AssetCheckSeverity.WARN,
-        metadata={"age_hours": age / 3600},
+        metadata={"age_hours": age_seconds / 3600},
     )
 
 
-#: The list is fetched by itself: if that fails, scans go on with the last one.
+#: A job of its own: if it fails, scans use the stored list.
 market_list_job = dg.define_asset_job(
     MARKET_LIST,
     selection=["coinalyze_markets"],
@@ -254,7 +258,7 @@ market_list_job = dg.define_asset_job(
 
 
 def build(project: Project) -> dg.Definitions:
-    """Return market list and symbol map, and the job that fetches the list."""
+    """Return the market list, the symbol map, and the job that fetches the list."""
     return dg.Definitions(
         assets=dg.with_source_code_references([market_list_asset(project.settings.provider), symbol_map]),
         jobs=[market_list_job],

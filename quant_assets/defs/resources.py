@@ -1,4 +1,4 @@
-"""The resources that assets, schedules and sensors ask for, and how steps are run."""
+"""The resources of assets, schedules and sensors, and the executor."""
 
 import dagster as dg
 
@@ -6,13 +6,13 @@ from quant_assets.common.settings import WEBHOOK_VARIABLE
 from quant_assets.orchestration.io_managers import DocumentIOManager, TableIOManager
 from quant_assets.orchestration.project import Project
 from quant_assets.orchestration.resources import (
-    Cadences,
     CandleFolder,
     Coinalyze,
     FeedFile,
     Folders,
     MarketRules,
     Notifier,
+    RefreshPolicyFile,
     Retention,
     Strategies,
 )
@@ -22,7 +22,7 @@ def build(project: Project) -> dg.Definitions:
     """Return the resources and the executor."""
     settings, lake = project.settings, project.lake
     return dg.Definitions(
-        # One process: a step takes milliseconds, and what one writes the next has in memory.
+        # One process, since a step takes milliseconds, and the next step finds its inputs in memory.
         executor=dg.in_process_executor,
         resources={
             "io_manager": TableIOManager(lake),
@@ -43,7 +43,7 @@ def build(project: Project) -> dg.Definitions:
             "candle_folder": CandleFolder(path=str(settings.candle_folder)),
             "market_rules": MarketRules(path=str(settings.rules_path)),
             "strategies": Strategies((*project.strategies, *project.not_loaded), settings.strategies_path),
-            "cadences": Cadences(path=str(settings.policy_path)),
+            "refresh_policy": RefreshPolicyFile(path=str(settings.policy_path)),
             "retention": Retention(path=str(settings.retention_path)),
             "folders": Folders(data=str(settings.data_dir), store=str(settings.store_dir)),
             "notifier": Notifier(address_variable=WEBHOOK_VARIABLE),

@@ -1,7 +1,7 @@
-"""What starts a scan: the jobs, the clock at every quarter hour, new candle files, and data that were refreshed.
+"""The jobs that scan a window, and what starts them: the schedule, new candle files, and refreshed data.
 
-All of these start stopped, since they spend the budget of a key. A tick that comes too late is passed over: what it
-would have made is a gap, which is filled as one backfill (quant_assets/orchestration/conditions.py).
+Schedule and sensors are off by default, since they spend the call budget of a key. A late tick is skipped: its window
+is filled by a backfill (quant_assets/orchestration/conditions.py).
 """
 
 import json
@@ -18,37 +18,36 @@ from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.orchestration.job_names import ANALYSE, SCAN
 from quant_assets.orchestration.project import Project
 from quant_assets.orchestration.resources import CandleFolder
-from quant_assets.orchestration.run_requests import passed_over, run_request
+from quant_assets.orchestration.run_requests import run_request, skip_if_late
 from quant_assets.storage.lake import Lake
 
-#: A folder counts as complete when nothing in it has changed for so long.
+#: The candle folder is complete when nothing in it has changed for this time.
 QUIET_SECONDS: Final = 20.0
-#: A scan for new candles asks for so long where nobody has asked for its window, in case no schedule does.
-ASKING_SECONDS: Final = 40.0
+#: The time limit for requests of a scan that new candles start, if its window was not refreshed yet.
+REFRESH_SECONDS: Final = 40.0
 
-_WITHOUT_CALLS: Final = dg.AssetSelection.groups("candles", "signals", "feed") | dg.AssetSelection.assets("symbol_map")
+_OFFLINE_ASSETS: Final = dg.AssetSelection.groups("candles", "signals", "feed") | dg.AssetSelection.assets("symbol_map")
 
 scan_job = dg.define_asset_job(
     SCAN,
-    selection=_WITHOUT_CALLS | dg.AssetSelection.groups("derivatives"),
+    selection=_OFFLINE_ASSETS | dg.AssetSelection.groups("derivatives"),
     description="Scan one window: candles, symbol map, derivatives, features, signals, feed.",
 )
 
 analyse_job = dg.define_asset_job(
     ANALYSE,
-    selection=_WITHOUT_CALLS,
-    description="Scan one window with the derivatives that are known: candles, symbol map, features, signals, feed.",
+    selection=_OFFLINE_ASSETS,
+    description="Scan one window with the stored derivatives: candles, symbol map, features, signals, feed.",
 )
 
-#: Follows refreshed data, fills gaps, keeps map and list fresh, as the assets' conditions say.
-keep_up = dg.AutomationConditionSensorDefinition(
+automation = dg.AutomationConditionSensorDefinition(
     "keep_up",
     target=dg.AssetSelection.all(),
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.STOPPED,
-    # After the clock's runs, before a backfill by hand; ended when it hangs, or is a lost one that nobody runs.
+    # Below scheduled runs and above manual backfills; ended after ten minutes, since a lost run holds its pool.
     run_tags={"dagster/priority": "5", "dagster/max_runtime": "600"},
-    description="Brings signals and feed up to date after a refresh, fills gaps, and keeps map and market list fresh.",
+    description="Updates signals and feed after a refresh, backfills missing windows, and keeps map and list fresh.",
 )
 
 
@@ -56,20 +55,20 @@ keep_up = dg.AutomationConditionSensorDefinition(
     job=scan_job,
     cron_schedule="*/15 * * * *",
     execution_timezone="UTC",
-    description="At every quarter hour: scan the window that has just closed, at once, on what is known.",
+    description="Every quarter hour: scan the window that has just closed, with the stored derivatives.",
 )
 def scan_every_quarter_hour(
     context: dg.ScheduleEvaluationContext, clock: dg.ResourceParam[Clock]
 ) -> dg.RunRequest | dg.SkipReason:
-    """Ask for a scan of the window that ended at this tick."""
+    """Request a scan of the window that ended at this tick."""
     tick = context.scheduled_execution_time
-    return passed_over(tick, LENGTH, clock) or run_request(Window.last_complete(tick), "scan", 0.0)
+    return skip_if_late(tick, LENGTH, clock) or run_request(Window.last_complete(tick), "scan", 0.0)
 
 
 @dg.sensor(
     jobs=[scan_job, analyse_job],
     minimum_interval_seconds=10,
-    description="When candle files have changed and 20 quiet seconds have passed: scan the last window.",
+    description="When candle files have changed and then not changed for 20 seconds: scan the last window.",
 )
 def new_candles(
     context: dg.SensorEvaluationContext,
@@ -77,34 +76,33 @@ def new_candles(
     lake: dg.ResourceParam[Lake],
     clock: dg.ResourceParam[Clock],
 ) -> dg.RunRequest | dg.SkipReason:
-    """Ask for a scan of the last window where the candle folder is another than at the last scan, and at rest.
+    """Request a scan of the last window if the candle folder has changed since the last scan and is complete.
 
-    Where the window's derivatives have been asked for already, it is analysed anew without asking again.
+    If the window's derivatives are stored already, request the job `analyse`, which spends no call.
     """
     folder = Path(candle_folder.path)
     if not folder.is_dir():
-        return dg.SkipReason(f"there is no folder {folder}")
-    found, now = _state_of(folder), clock.seconds()
+        return dg.SkipReason(f"Folder not found: {folder}")
+    found, now = _folder_digest(folder), clock.seconds()
     cursor = json.loads(context.cursor or "{}")
     if found == cursor.get("scanned", ""):
         return dg.SkipReason("no candle file has changed")
     if found != cursor.get("found"):
         context.update_cursor(json.dumps({**cursor, "found": found, "since": now}))
-        return dg.SkipReason("candle files have changed; waiting until they are at rest")
-    if abs(now - cursor["since"]) < QUIET_SECONDS:  # a clock that was set back makes nobody wait
-        return dg.SkipReason("waiting until the candle files are at rest")
+        return dg.SkipReason("candle files have changed; waiting until the folder is complete")
+    if abs(now - cursor["since"]) < QUIET_SECONDS:  # abs: the clock may have been set back
+        return dg.SkipReason("waiting until the folder is complete")
     context.update_cursor(json.dumps({"scanned": found}))
     window = Window.last_complete(clock.now())
-    asked = all(lake.path([dataset], window.key).exists() for dataset in DATASETS)
-    request = run_request(window, f"candles {found}", None if asked else ASKING_SECONDS)
-    return request._replace(job_name=(analyse_job if asked else scan_job).name)
+    is_refreshed = all(lake.path([dataset], window.key).exists() for dataset in DATASETS)
+    trigger = f"candles {found}"
+    if is_refreshed:
+        return run_request(window, trigger, None, analyse_job.name)
+    return run_request(window, trigger, REFRESH_SECONDS, scan_job.name)
 
 
-def _state_of(folder: Path) -> str:
-    """Return what tells one state of the candle files from another: a digest of their names, sizes and times.
-
-    Empty where there is no candle file.
-    """
+def _folder_digest(folder: Path) -> str:
+    """Return a digest of the names, sizes and times of the candle files, "" if there is none."""
     digest, any_file = blake2b(digest_size=8), False
     with os.scandir(folder) as entries:
         for entry in sorted(entries, key=lambda entry: entry.name):
@@ -112,7 +110,7 @@ def _state_of(folder: Path) -> str:
                 continue
             try:
                 stat = entry.stat()
-            except OSError:  # gone since the folder was listed, or a link that leads nowhere
+            except OSError:  # removed since the folder was listed, or a broken link
                 continue
             digest.update(f"{entry.name}/{stat.st_size}/{stat.st_mtime_ns}/".encode(errors="surrogateescape"))
             any_file = True
@@ -120,7 +118,7 @@ def _state_of(folder: Path) -> str:
 
 
 def build(_: Project) -> dg.Definitions:
-    """Return the jobs that scan, and what asks for them."""
+    """Return the jobs that scan, with their schedule and sensors."""
     return dg.Definitions(
-        jobs=[scan_job, analyse_job], schedules=[scan_every_quarter_hour], sensors=[keep_up, new_candles]
+        jobs=[scan_job, analyse_job], schedules=[scan_every_quarter_hour], sensors=[automation, new_candles]
     )

@@ -8,10 +8,12 @@ reads a clock, or knows of Dagster, so that a script can adopt one piece.
 from quant_assets.markets.datasets import DATASETS, Dataset
 from quant_assets.markets.market_list import (
     DROPPED,
+    MAX_LIST_AGE,
     MarketListRefused,
     list_of_provider,
     market_list_table,
     refuse_shrunken_list,
+    refuse_shrunken_market_list,
 )
 from quant_assets.markets.names import (
     CandleNameError,
@@ -24,10 +26,12 @@ from quant_assets.markets.names import (
 )
 from quant_assets.markets.resolution import resolve_markets
 from quant_assets.markets.rules import ResolutionRules, RulesError, load_rules, rules_from
+from quant_assets.markets.selection import select_markets
 
 __all__ = [
     "DATASETS",
     "DROPPED",
+    "MAX_LIST_AGE",
     "CandleNameError",
     "Dataset",
     "FileName",
@@ -42,7 +46,9 @@ __all__ = [
     "parse_file_name",
     "parse_symbol",
     "refuse_shrunken_list",
+    "refuse_shrunken_market_list",
     "resolve_markets",
     "rules_from",
+    "select_markets",
     "symbol_readings",
 ]

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Final
 
+import orjson
 import pandas as pd
+
+#: A market list older than this is fetched again.
+MAX_LIST_AGE: Final = timedelta(hours=24)
 
 DROPPED = "dropped_rows"
 
@@ -53,6 +57,24 @@ def refuse_shrunken_list(endpoint: str, answer: Collection[str], last: Collectio
             f"{endpoint} gave {len(answer)} rows and has lost {lost} of the last {len(known)}, "
             "more than half; what was known is kept"
         )
+
+
+def refuse_shrunken_market_list(
+    exchange_codes: Collection[str], table: pd.DataFrame, last: pd.DataFrame | None
+) -> None:
+    """Raise MarketListRefused if a list has lost more than half of the last one: exchanges, symbols or perpetuals.
+
+    `exchange_codes` are those of the new `/exchanges`, `table` is a `market_list_table`, and `last` a table of
+    `list_of_provider`. Perpetuals are compared too, since only they can serve a market.
+    """
+    last_codes = () if last is None else orjson.loads(last["exchange_codes"].iloc[0])
+    refuse_shrunken_list("/exchanges", exchange_codes, last_codes)
+    refuse_shrunken_list("/future-markets", set(table["symbol"]), () if last is None else set(last["symbol"]))
+    refuse_shrunken_list("/future-markets (perpetuals)", _perpetuals(table), () if last is None else _perpetuals(last))
+
+
+def _perpetuals(market_list: pd.DataFrame) -> set[str]:
+    return set(market_list.loc[market_list["is_perpetual"], "symbol"])
 
 
 def list_of_provider(table: pd.DataFrame | None, provider: str) -> pd.DataFrame | None:

@@ -1,1 +1,1 @@
-"""What Dagster needs besides definitions: instance, I/O managers, resources, partitions, running a scan."""
+"""What Dagster needs besides definitions: instance, I/O managers, resources, partitions, and runs in this process."""

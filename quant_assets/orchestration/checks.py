@@ -1,6 +1,6 @@
-"""Checks of what is partitioned by window: each window of a run has a result of its own.
+"""Report checks of assets that are partitioned by window: one result for each window of a run.
 
-Dagster plans a check for each window that a run is about, and shows a plan without a result as skipped.
+Dagster plans a check for each window of a run, and shows a planned check without a result as skipped.
 """
 
 from __future__ import annotations
@@ -14,30 +14,32 @@ import dagster as dg
 
 from quant_assets.orchestration.partitions import WINDOWS
 
-#: What is yielded for a check.
-Evaluated = dg.Output[None] | dg.AssetCheckResult | dg.AssetCheckEvaluation
+#: What an asset yields for a check.
+CheckEvent = dg.Output[None] | dg.AssetCheckResult | dg.AssetCheckEvaluation
 
 
 @dataclass(frozen=True, slots=True)
-class WindowResult:
-    """Whether a check passed for one window, and the numbers behind it."""
+class WindowCheckResult:
+    """The result of a check for one window, and its numbers."""
 
     passed: bool
     metadata: Mapping[str, dg.MetadataValue[Any] | int | float | str] = field(default_factory=dict)
 
 
-def window_check(asset: str | list[str], name: str, description: str, *, blocking: bool = False) -> dg.AssetCheckSpec:
-    """Return the declaration of a check of an asset that is partitioned by window."""
+def window_check_spec(
+    asset: str | list[str], name: str, description: str, *, blocking: bool = False
+) -> dg.AssetCheckSpec:
+    """Return the spec of a check of an asset that is partitioned by window."""
     return dg.AssetCheckSpec(name, asset=asset, description=description, blocking=blocking, partitions_def=WINDOWS)
 
 
-def window_results(
+def window_check_results(
     context: dg.AssetExecutionContext,
     spec: dg.AssetCheckSpec,
-    results: Mapping[str, WindowResult],
+    results: Mapping[str, WindowCheckResult],
     severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.WARN,
-) -> Iterator[Evaluated]:
-    """Give the results of a check, by the window's key; yield them after the asset's output."""
+) -> Iterator[CheckEvent]:
+    """Yield the results of a check, given by window key. Call it after yielding the asset's output."""
     evaluations = {
         key: dg.AssetCheckEvaluation(
             asset_key=spec.asset_key,
@@ -60,27 +62,27 @@ def window_results(
             metadata=evaluation.metadata,
         )
     else:
-        # Dagster's `AssetCheckResult` speaks of a single partition, and would leave the windows of a range without.
+        # Dagster's `AssetCheckResult` is for one partition; a range of windows needs an evaluation for each.
         output = spec.get_python_identifier()
         if output in context.op_execution_context.selected_output_names:
             yield dg.Output(None, output)
         yield from evaluations.values()
-    _repeat_for_runs_that_were_overtaken(context, spec, evaluations)
+    _report_again_if_overtaken(context, spec, evaluations)
 
 
-def _repeat_for_runs_that_were_overtaken(
+def _report_again_if_overtaken(
     context: dg.AssetExecutionContext, spec: dg.AssetCheckSpec, evaluations: Mapping[str, dg.AssetCheckEvaluation]
 ) -> None:
-    """Report the result once more where a run that was planned after this one has come to the window before it.
+    """Report a result again if a run that was planned later has already checked the same window.
 
-    Dagster shows the result that was planned last. That one is about a table that this run has replaced, so the check
-    would count as not evaluated.
+    Dagster shows the result that was planned last. It belongs to a table that this run has replaced, so Dagster would
+    show the check as not evaluated.
     """
     shown = context.instance.get_latest_asset_check_evaluation_record(spec.key)
-    if shown is None or shown.run_id == context.run_id or shown.evaluation is None:
+    if shown is None or shown.run_id == context.run.run_id or shown.evaluation is None:
         return
     table = context.instance.get_latest_materialization_event(spec.asset_key)
     if shown.partition in evaluations and table is not None:
-        # Dagster compares the moments, and keeps that of a result in whole seconds in SQLite.
+        # The result must be newer than the table, and SQLite keeps its time in whole seconds.
         time.sleep(min(max(int(table.timestamp) + 1 - time.time(), 0.0), 1.0))
         context.instance.report_runless_asset_event(evaluations[shown.partition])

@@ -1,4 +1,4 @@
-"""What the columns of each table mean: the schemas that Dagster shows."""
+"""Describe the columns of each table, as schemas and lineage that Dagster shows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from quant_assets.derivatives.datasets import Dataset
 from quant_assets.signals import COLUMNS as FEATURES
 from quant_assets.signals import DTYPES, Strategy
 
-#: Name → (dtype, meaning).
+#: Name → (dtype, description).
 Columns = Mapping[str, tuple[str, str]]
 
 _MARKET: Final[Columns] = {
@@ -39,22 +39,22 @@ CANDLE_FILES: Final[Columns] = {
     "status": ("str", "read, skipped, or unused (a timeframe that no strategy reads)."),
     "reason": ("str", "Why it was skipped."),
     "bars": ("int64", "Bars kept."),
-    "dropped": ("int64", "Bars left out one by one."),
-    "held_back": ("int64", "Bars left out since they had not ended when the file was written."),
-    "note": ("str", "Why bars were left out."),
-    "gaps": ("int64", "Places inside where bars are missing."),
+    "dropped": ("int64", "Invalid bars that were dropped."),
+    "held_back": ("int64", "Bars not read because they had not ended when the file was written."),
+    "note": ("str", "Why bars were dropped or held back."),
+    "gaps": ("int64", "Gaps inside, where bars are missing."),
     "first_ms": ("float64", "Open of the first bar, epoch ms."),
     "last_ms": ("float64", "Open of the last bar, epoch ms."),
-    "simulated": ("bool", "Whether the folder says that its candles are made up."),
+    "simulated": ("bool", "Whether the folder marks its candles as simulated."),
 }
 COINALYZE_MARKETS: Final[Columns] = {
     "symbol": ("str", "Coinalyze symbol."),
     "exchange": ("str", "Exchange code."),
     "exchange_name": ("str", "Exchange name."),
-    "symbol_on_exchange": ("str", "The exchange's own name of the market."),
+    "symbol_on_exchange": ("str", "The market's name on the exchange."),
     "base_asset": ("str", "Base as listed, with its multiplier."),
     "quote_asset": ("str", "Quote as listed."),
-    "is_perpetual": ("bool", "Whether it never expires."),
+    "is_perpetual": ("bool", "Whether the market never expires."),
     "margined": ("str", "STABLE or COIN."),
     "expire_at_ms": ("float64", "Expiry or delisting, epoch ms; empty for never."),
     "oi_lq_vol_denominated_in": ("str", "Unit of open interest, liquidations and volume: BASE_ASSET or QUOTE_ASSET."),
@@ -62,7 +62,7 @@ COINALYZE_MARKETS: Final[Columns] = {
     "has_ohlcv_data": ("bool", "Whether candles are served."),
     "has_buy_sell_data": ("bool", "Whether buy volume is served."),
     "fetched_at_ms": ("int64", "When the list was fetched, epoch ms."),
-    "exchange_codes": ("str", "Codes of all exchanges that the provider listed with it, as JSON."),
+    "exchange_codes": ("str", "Codes of all exchanges in the same answer, as JSON."),
     "provider": ("str", "Host that answered."),
     "simulated": ("bool", "Whether an emulator answered."),
 }
@@ -76,7 +76,7 @@ SYMBOL_MAP: Final[Columns] = {
     "status": ("str", "Of open interest: resolved, aggregated or neutral."),
     "reason": ("str", "Why it is neutral or aggregated."),
     "market_list_at_ms": ("float64", "When the market list was fetched, epoch ms."),
-    "simulated": ("bool", "Whether the market list is an emulator's."),
+    "simulated": ("bool", "Whether the market list comes from an emulator."),
     **{
         f"{dataset}_{suffix}": (dtype, text.format(dataset=dataset.replace("_", " ")))
         for dataset in ("open_interest", "funding_rate", "long_short_ratio", "liquidations")
@@ -91,11 +91,11 @@ SYMBOL_MAP: Final[Columns] = {
 }
 _SOURCE: Final[Columns] = {
     **_MARKET,
-    "coinalyze_symbol": ("str", "Coinalyze symbol it comes from; empty for none."),
-    "source_exchange": ("str", "Exchange it comes from."),
-    "status": ("str", "resolved (this exchange), aggregated (another market stands in) or neutral (none)."),
+    "coinalyze_symbol": ("str", "Coinalyze symbol that the data come from; empty for none."),
+    "source_exchange": ("str", "Exchange that the data come from."),
+    "status": ("str", "resolved (this exchange), aggregated (another market is used) or neutral (none)."),
     "unit": ("str", "BASE_ASSET or QUOTE_ASSET, where amounts have a unit."),
-    "simulated": ("bool", "Whether an emulator is behind it."),
+    "simulated": ("bool", "Whether the data come from an emulator."),
     "closed_at_ms": ("float64", "When the newest bar used had closed, epoch ms; empty where nothing is known."),
 }
 DERIVATIVES: Final[Mapping[Dataset, Columns]] = {
@@ -117,7 +117,7 @@ DERIVATIVES: Final[Mapping[Dataset, Columns]] = {
     "funding_rate": {
         **_SOURCE,
         "funding_rate_pct": ("float64", "Funding rate, percent for its interval."),
-        "interval_hours": ("float64", "Hours that the rate is for; empty where nobody says, which counts as 8."),
+        "interval_hours": ("float64", "Hours that the rate is for; empty where unknown, which counts as 8."),
     },
     "long_short_ratio": {
         **_SOURCE,
@@ -140,8 +140,8 @@ _SIGNAL: Final[Columns] = {
     "action": ("str", "LONG, SHORT or WAIT."),
     "score": ("float64", "0 to 100."),
     "reason": ("str", "Why it waits; empty with a setup."),
-    "reason_value": ("float64", "What was measured, where the reason is a bound."),
-    "reason_bound": ("float64", "The bound that it did not keep, where the reason is one."),
+    "reason_value": ("float64", "The measured value, where the reason is a threshold."),
+    "reason_bound": ("float64", "The threshold that was missed, where the reason is one."),
     "side": ("str", "Side of the setup; empty without."),
     "entry": ("float64", "Price of the setup's entry."),
     "stop_loss": ("float64", "Price of the setup's stop."),
@@ -166,13 +166,13 @@ def signal_columns(strategy: Strategy) -> Columns:
 
 
 def schema(columns: Columns) -> dict[str, dg.TableSchemaMetadataValue]:
-    """Return the metadata by which Dagster shows these columns."""
-    shown = [dg.TableColumn(name, type=dtype, description=text) for name, (dtype, text) in columns.items()]
-    return {"dagster/column_schema": dg.MetadataValue.table_schema(dg.TableSchema(shown))}
+    """Return the asset metadata with the schema of these columns."""
+    described = [dg.TableColumn(name, type=dtype, description=text) for name, (dtype, text) in columns.items()]
+    return {"dagster/column_schema": dg.MetadataValue.table_schema(dg.TableSchema(described))}
 
 
 def lineage(strategy: Strategy) -> dict[str, dg.TableColumnLineageMetadataValue]:
-    """Return the metadata by which Dagster shows which features each column of a signal table is made from."""
+    """Return the asset metadata that shows from which features each column of a signal table is made."""
     reads = strategy.reads
     score = [name for part in strategy.parts for name in reads.get(part, ())]
     everything = ["unusable", *(name for names in reads.values() for name in names)]

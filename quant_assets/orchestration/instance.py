@@ -1,4 +1,4 @@
-"""The Dagster instance of a data folder: where it is, and opening it."""
+"""Find and open the Dagster instance of a data folder."""
 
 from __future__ import annotations
 
@@ -7,24 +7,21 @@ from importlib import resources
 from pathlib import Path
 
 import dagster as dg
-import sqlalchemy
-from dagster._check import CheckError
 from filelock import FileLock
-from yaml import YAMLError  # type: ignore[import-untyped]
 
 from quant_assets.common.files import MAKE_WRITABLE, advice_for, replace_file
 from quant_assets.common.settings import Settings, SettingsError, database_folder_problem
 
 
 def open_instance(settings: Settings) -> dg.DagsterInstance:
-    """Open the Dagster instance in DAGSTER_HOME, or in the data folder; made where it is missing.
+    """Open the Dagster instance in DAGSTER_HOME, or in the data folder, and create it if it is missing.
 
-    Raises SettingsError where that folder, or the data folder, cannot be written.
+    Raises SettingsError if that folder or the data folder cannot be written, or if the instance cannot be opened.
     """
     try:
         home = instance_home(settings)
     except RuntimeError:
-        raise SettingsError("DAGSTER_HOME names a home folder that there is none of") from None
+        raise SettingsError("Invalid DAGSTER_HOME: the home folder that it names does not exist") from None
     if problem := database_folder_problem(home):
         raise SettingsError(f"DAGSTER_HOME {problem}")
     try:
@@ -33,31 +30,31 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
             if folder.is_dir() and not os.access(folder, os.W_OK):
                 raise SettingsError(f"{folder} cannot be written; {MAKE_WRITABLE}")
         if not (home / "dagster.yaml").exists():
-            replace_file(home / "dagster.yaml", b"".join(map(_packaged, ("dagster.yaml", "sqlite_storage.yaml"))))
+            replace_file(home / "dagster.yaml", b"".join(map(_packaged_file, ("dagster.yaml", "sqlite_storage.yaml"))))
     except OSError as error:
         raise SettingsError(
             f"Dagster's instance cannot be kept in {home}: {error.strerror}; {advice_for(error)}"
         ) from None
     os.environ["DAGSTER_HOME"] = str(home)
-    # Dagster makes its SQLite tables as it opens. Two processes that do so at once mark them twice, and neither they
-    # nor anyone after them can open the instance then.
+    # Dagster creates its SQLite tables when it opens an instance. Two processes that do so at the same time would
+    # record the schema version twice, and no process could open the instance after that.
     with FileLock(home / "opening.lock"):
         try:
             return dg.DagsterInstance.get()
-        except (dg.DagsterError, CheckError, YAMLError, UnicodeError, sqlalchemy.exc.DatabaseError) as error:
+        except Exception as error:  # an invalid dagster.yaml raises errors that Dagster has no public names for
             if advice_for(error):
                 raise
             reason = str(error).strip().partition("\n")[0]
             raise SettingsError(
-                f"Dagster's instance in {home} cannot be opened ({reason:.300}); see to its dagster.yaml and to what "
-                "that names. Damaged records may be moved away: they begin anew, and no table or feed is lost"
-            ) from None
+                f"Dagster's instance in {home} cannot be opened ({reason:.300}); check its dagster.yaml, and the "
+                "database and folders named there. You can move damaged records away: no table or feed is lost"
+            ) from error
 
 
-def _packaged(name: str) -> bytes:
+def _packaged_file(name: str) -> bytes:
     return resources.files("quant_assets.defs").joinpath(name).read_bytes()
 
 
 def instance_home(settings: Settings) -> Path:
-    """Return the folder of the instance: DAGSTER_HOME, or a folder in the data folder."""
+    """Return the folder of the instance: DAGSTER_HOME, or `dagster` in the data folder."""
     return Path(os.environ.get("DAGSTER_HOME") or settings.data_dir / "dagster").expanduser().absolute()

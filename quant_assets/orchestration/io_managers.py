@@ -1,6 +1,6 @@
-"""Between the assets and the lake.
+"""Store the assets' outputs in the lake, and load their inputs from it.
 
-What is partitioned goes in and out as a dictionary by window, since a run may be about several.
+A partitioned asset takes and returns a dictionary by window key, since a run can have several windows.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import pandas as pd
 from quant_assets.orchestration.partitions import Tables
 from quant_assets.storage.lake import Lake
 
-#: Metadata of an input: where the table is missing an empty one is given, instead of a failure.
+#: Metadata of an input: load an empty table if the table is missing, instead of failing.
 OPTIONAL: Final = {"optional": True}
-#: Metadata of an input: where the partition is missing the newest earlier one is given, an empty table at last.
+#: Metadata of an input: load the newest earlier window if the window is missing, or else an empty table.
 CARRIED_FORWARD: Final = {"carried_forward": True}
 
 
 class TableIOManager(dg.IOManager):
-    """Keeps DataFrames in the lake."""
+    """Stores DataFrames in the lake."""
 
     def __init__(self, lake: Lake) -> None:
         self.lake = lake
@@ -30,38 +30,41 @@ class TableIOManager(dg.IOManager):
     def handle_output(self, context: dg.OutputContext, obj: pd.DataFrame | Tables) -> None:
         """Write the table of an asset, or those of its windows."""
         tables = obj if isinstance(obj, dict) else {None: obj}
-        _tell(context, [self.lake.write(context.asset_key.path, key, table) for key, table in tables.items()])
+        _add_file_metadata(
+            context, [self.lake.write(context.asset_key.path, key, table) for key, table in tables.items()]
+        )
 
     def load_input(self, context: dg.InputContext) -> pd.DataFrame | Tables:
         """Read the table of an asset, or those of the windows of the run."""
-        wishes = context.definition_metadata or {}
+        options = context.definition_metadata or {}
         if context.has_asset_partitions:
-            return {key: self._read(context, key, wishes) for key in context.asset_partition_keys}
-        return self._read(context, None, wishes)
+            return {key: self._read(context, key, options) for key in context.asset_partition_keys}
+        return self._read(context, None, options)
 
-    def _read(self, context: dg.InputContext, partition: str | None, wishes: Mapping[str, object]) -> pd.DataFrame:
+    def _read(self, context: dg.InputContext, partition: str | None, options: Mapping[str, object]) -> pd.DataFrame:
         key = context.asset_key.path
-        if partition is not None and wishes.get("carried_forward"):
+        if partition is not None and options.get("carried_forward"):
             return self.lake.newest_undamaged(key, partition)
-        if wishes.get("optional"):
+        if options.get("optional"):
             table = self.lake.read_undamaged(key, partition)
             return pd.DataFrame() if table is None else table
         table = self.lake.read(key, partition)
         if table is None:
             window = f" for window {partition}" if partition else ""
-            raise dg.Failure(f"{context.asset_key.to_user_string()} is not there{window}; materialize it first")
+            raise dg.Failure(f"{context.asset_key.to_user_string()} is missing{window}; materialize it first")
         return table
 
 
 class DocumentIOManager(dg.IOManager):
-    """Keeps JSON documents in the lake, one for each window; nothing in the graph reads them."""
+    """Stores JSON documents in the lake, one for each window."""
 
     def __init__(self, lake: Lake) -> None:
         self.lake = lake
 
     def handle_output(self, context: dg.OutputContext, obj: dict[str, bytes]) -> None:
         """Write the documents of the windows of a run."""
-        _tell(context, [self.lake.write_document(context.asset_key.path, key, text) for key, text in obj.items()])
+        path = context.asset_key.path
+        _add_file_metadata(context, [self.lake.write_document(path, key, content) for key, content in obj.items()])
 
     def load_input(self, context: dg.InputContext) -> dict[str, bytes]:
         """Read the documents of the windows of a run."""
@@ -70,8 +73,8 @@ class DocumentIOManager(dg.IOManager):
         return {key: content for key, content in documents.items() if content is not None}
 
 
-def _tell(context: dg.OutputContext, paths: Sequence[Path]) -> None:
-    """Say where it was written to, and how large it is on average."""
-    where = paths[0] if len(paths) == 1 else paths[0].parent
-    size = sum(path.stat().st_size for path in paths) // len(paths)
-    context.add_output_metadata({"path": dg.MetadataValue.path(where), "bytes": size})
+def _add_file_metadata(context: dg.OutputContext, paths: Sequence[Path]) -> None:
+    """Add the path that was written, or the folder of several, and the average size."""
+    path = paths[0] if len(paths) == 1 else paths[0].parent
+    size = sum(file.stat().st_size for file in paths) // len(paths)
+    context.add_output_metadata({"path": dg.MetadataValue.path(path), "bytes": size})

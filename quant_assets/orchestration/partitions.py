@@ -1,4 +1,4 @@
-"""The partitions of everything that speaks of a moment: 15-minute windows in UTC."""
+"""The partitions of assets: 15-minute windows in UTC."""
 
 from typing import Final
 
@@ -11,14 +11,14 @@ from quant_assets.common.windows import FIRST_WINDOW, KEY_FORMAT, Window
 WINDOWS: Final = dg.TimeWindowPartitionsDefinition(
     cron_schedule="*/15 * * * *", start=FIRST_WINDOW, fmt=KEY_FORMAT, timezone="UTC"
 )
-#: A run of its own for each window would spend more on starting than on working. Four hours at once is little memory
-#: for any number of markets, and makes a scheduled scan wait for seconds only.
-FOUR_HOURS: Final = dg.BackfillPolicy.multi_run(max_partitions_per_run=16)
+#: A backfill runs four hours of windows at a time: one run for each window would mostly start up, and longer runs would
+#: make a scheduled scan wait.
+BACKFILL_POLICY: Final = dg.BackfillPolicy.multi_run(max_partitions_per_run=16)
 
 #: A table for each window of a run, by the window's key.
 Tables = dict[str, pd.DataFrame]
 
 
 def windows_of(context: dg.AssetExecutionContext) -> list[Window]:
-    """Return the windows that a run is about, the oldest first."""
+    """Return the windows of a run, the oldest first."""
     return [Window.of_key(key) for key in context.partition_keys]

@@ -1,11 +1,8 @@
-"""What runs have to share: the names of the pools that assets belong to.
-
-Their limit, one run at a time, stands in dagster.yaml.
-"""
+"""The names of the pools of the assets. dagster.yaml limits each pool to one run at a time."""
 
 from typing import Final
 
-#: Everything that asks the provider: a refresh and a backfill take turns, instead of halving the budget.
+#: Assets that spend API calls, so that a refresh and a backfill do not share one budget.
 COINALYZE: Final = "coinalyze"
-#: Everything that writes features, signals or the feed: no two runs write the same window at once.
+#: Assets that write features, signals or the feed, so that no two runs write the same window at once.
 ANALYSIS: Final = "analysis"

@@ -1,4 +1,4 @@
-"""What definitions are made from: the settings, the strategies, and what a caller sets for its own runs."""
+"""The inputs from which the Dagster definitions are built."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from quant_assets.storage.lake import Lake
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """What each module of `quant_assets.defs` builds its definitions from.
+    """The settings, strategies, progress and clock that each module of `quant_assets.defs` builds from.
 
-    `strategies` have an asset each; those `not_loaded` were installed after the code location was loaded. Runs that
-    would fetch or resolve fail with `origin_problem`, where there is one.
+    Each of `strategies` gets an asset; those in `not_loaded` were installed after the code location was loaded. If
+    `origin_problem` is not empty, runs that fetch or resolve fail with it.
     """
 
     settings: Settings
@@ -37,7 +37,7 @@ class Project:
         loaded: Collection[str] | None = None,
         origin_problem: str = "",
     ) -> Project:
-        """Discover the strategies; those whose keys are not in `loaded` get no asset, where that is given."""
+        """Discover the strategies. If `loaded` is given, strategies whose keys are not in it get no asset."""
         found = discover_strategies().strategies
         strategies = tuple(strategy for strategy in found if loaded is None or strategy.key in loaded)
         not_loaded = tuple(strategy for strategy in found if strategy not in strategies)
@@ -45,5 +45,5 @@ class Project:
 
     @property
     def lake(self) -> Lake:
-        """Where the tables are."""
+        """Return the lake of the data folder."""
         return Lake(self.settings.lake_dir)

@@ -1,7 +1,4 @@
-"""Replaying windows: features, signals and feeds of a range again, in this process, without a daemon and without calls.
-
-Scanning one window, with its refresh, is scan.py.
-"""
+"""Replay windows: features, signals and feeds of a range again, in this process, without a daemon and without calls."""
 
 from __future__ import annotations
 
@@ -17,19 +14,20 @@ from quant_assets.common.progress import Progress
 from quant_assets.common.settings import Settings
 from quant_assets.common.windows import LENGTH, Window
 from quant_assets.orchestration.instance import open_instance
-from quant_assets.orchestration.partitions import FOUR_HOURS
-from quant_assets.orchestration.scan import QUIET, ScanFailed, scan_lock, step_failure, translate_disk_errors
+from quant_assets.orchestration.job_runs import plain_metadata, quiet_run_config, step_failure
+from quant_assets.orchestration.partitions import BACKFILL_POLICY
+from quant_assets.orchestration.scan import ScanFailed, scan_lock, translate_disk_errors
 from quant_assets.signals import discover_strategies
 
-WINDOWS_PER_RUN: Final = FOUR_HOURS.max_partitions_per_run or 1
+WINDOWS_PER_RUN: Final = BACKFILL_POLICY.max_partitions_per_run or 1
 ACTIONS: Final = ("LONG", "SHORT", "WAIT")
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayResult:
-    """What a replay made: `runs` with the windows in them, signals by action over all windows.
+    """The counts of a replay; `actions` counts the signals of all windows by action.
 
-    `published` is whether the newest of the windows is the master feed now.
+    `published` says whether the newest window replaced the master feed.
     """
 
     windows: int
@@ -51,8 +49,8 @@ def run_replay(
 ) -> ReplayResult:
     """Materialize features, signals and feeds of consecutive windows, the oldest first, from the candles of a folder.
 
-    Derivatives are those that are known of each window, or carried forward to it. Raises ScanFailed; the windows of the
-    runs before are kept then.
+    Derivatives are those stored for each window, or carried forward to it. Raises ScanFailed; the windows of earlier
+    runs are kept.
     """
     started = time.monotonic()
     signals = [dg.AssetKey(["signals", strategy.key]) for strategy in discover_strategies().strategies]
@@ -72,7 +70,7 @@ def run_replay(
         materialize(
             inputs,
             "candles and symbol map",
-            run_config={**QUIET, "ops": {"candles": {"config": {"folder": str(folder)}}}},
+            run_config=quiet_run_config(candles={"folder": str(folder)}),
         )
         done = 0
         for group in groups:
@@ -80,7 +78,7 @@ def run_replay(
             result = materialize(
                 by_window,
                 f"windows {group[0].key} to {group[-1].key}",
-                run_config=QUIET,
+                run_config=quiet_run_config(),
                 tags={
                     "dagster/asset_partition_range_start": group[0].key,
                     "dagster/asset_partition_range_end": group[-1].key,
@@ -89,7 +87,7 @@ def run_replay(
             for event in result.get_asset_materialization_events():
                 if event.asset_key == dg.AssetKey("master_feed") and event.partition:
                     metadata = event.step_materialization_data.materialization.metadata
-                    feeds[event.partition] = {name: value.value for name, value in metadata.items()}
+                    feeds[event.partition] = plain_metadata(metadata)
             done += len(group)
             progress("windows replayed", done, len(windows), "")
     actions = {action: sum(int(feed[action]) for feed in feeds.values()) for action in ACTIONS}

@@ -1,7 +1,6 @@
-"""What the assets reach the world through: the API, the store, the candle folder, the feed's file.
+"""Dagster resources: the API client, the store, and the user's files.
 
-The key is read from the environment at the moment it is needed, and is no part of any configuration that Dagster would
-keep.
+The API key is read from the environment when it is needed, so that Dagster never records it.
 """
 
 from __future__ import annotations
@@ -29,29 +28,31 @@ from quant_assets.storage.retention import RetentionPolicy, load_retention
 
 
 class Coinalyze(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """The rate-limited client and what it has fetched so far."""
+    """The rate-limited client, and the store of what it fetched."""
 
     base_url: str = Field(description="Address of the API, such as https://api.coinalyze.net/v1.")
     calls_per_minute: int = Field(description="The provider's limit, each symbol of a request counted.")
     store_dir: str = Field(description="Folder of the store.")
     budget_path: str = Field(description="SQLite file of the call budget.")
-    provider: str = Field(description="Name of the provider behind that address.")
+    provider: str = Field(description="Name of the provider at that address.")
     key_variable: str = Field(description="Name of the environment variable that holds the key.")
     data_dir: str = Field(description="Data folder, which records whose data it holds.")
-    origin_problem: str = Field(default="", description="Why this provider's data must not go into the data folder.")
+    origin_problem: str = Field(
+        default="", description="Why data of this provider must not be written into the data folder."
+    )
 
     def require_origin(self) -> None:
-        """Raise dg.Failure where the data folder holds the data of another provider."""
+        """Raise dg.Failure if the data folder holds data of another provider."""
         if self.origin_problem:
             raise dg.Failure(self.origin_problem, metadata={"error": "OriginError"}, allow_retries=False)
 
     def record_origin(self) -> None:
-        """Write down that the data folder holds this provider's data."""
+        """Record that the data folder holds data of this provider."""
         record_origin(Path(self.data_dir), self.provider)
 
     @contextmanager
     def client(self, clock: Clock) -> Iterator[CoinalyzeClient]:
-        """Open a client on the shared budget. Without a key its methods raise MissingApiKey."""
+        """Open a client with the shared call budget. Without a key its methods raise MissingApiKey."""
         key = os.environ.get(self.key_variable, "").strip()
         budget = CallBudget(Path(self.budget_path), self.calls_per_minute, clock=clock.monotonic, sleep=clock.sleep)
         secret = SecretStr(key) if key else None
@@ -60,7 +61,7 @@ class Coinalyze(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     @contextmanager
     def store(self) -> Iterator[DerivativesStore]:
-        """Open the store of what was fetched from this provider."""
+        """Open the store of the data fetched from this provider."""
         with closing(DerivativesStore(Path(self.store_dir) / "derivatives.sqlite")) as store:
             yield store
 
@@ -72,61 +73,61 @@ class CandleFolder(dg.ConfigurableResource):  # type: ignore[type-arg]
 
 
 class MarketRules(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """Where the user's changes to the rules of symbol resolution lie."""
+    """The file of the user's rules for symbol resolution."""
 
-    path: str = Field(description="TOML file; the defaults hold where it is absent.")
+    path: str = Field(description="TOML file; the defaults apply if it is missing.")
 
     def load(self) -> ResolutionRules:
-        """Read the rules. Raises RulesError for a file that cannot be used."""
+        """Read the rules. Raises RulesError for an invalid file."""
         return rules_from(Path(self.path))
 
 
-class Cadences(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """Where the user's changes to the refresh policy lie."""
+class RefreshPolicyFile(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """The file of the user's refresh policy."""
 
-    path: str = Field(description="TOML file; the defaults hold where it is absent.")
+    path: str = Field(description="TOML file; the defaults apply if it is missing.")
 
     def load(self) -> RefreshPolicy:
-        """Read the policy. Raises PolicyError for a file that cannot be used."""
+        """Read the policy. Raises PolicyError for an invalid file."""
         return load_policy(Path(self.path))
 
 
 @dataclass(frozen=True, slots=True)
 class Strategies:
-    """The strategies that are registered, and where the user's changes to their parameters lie."""
+    """The registered strategies, and the file of the user's parameters."""
 
     registered: tuple[Strategy, ...]
     path: Path
 
     def load(self) -> dict[str, Strategy]:
-        """Return the strategies as the user wants them, by key. Raises ParametersError for a file of no use."""
+        """Return the strategies with the user's parameters, by key. Raises ParametersError for an invalid file."""
         return {strategy.key: strategy for strategy in with_parameters(self.registered, self.path)}
 
 
 class Retention(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """Where the user's changes to how long things are kept lie."""
+    """The file of the user's retention policy."""
 
-    path: str = Field(description="TOML file; the defaults hold where it is absent.")
+    path: str = Field(description="TOML file; the defaults apply if it is missing.")
 
     def load(self) -> RetentionPolicy:
-        """Read the policy. Raises RetentionError for a file that cannot be used."""
+        """Read the policy. Raises RetentionError for an invalid file."""
         return load_retention(Path(self.path))
 
 
 class Folders(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """Where data are kept."""
+    """The folders of the data."""
 
-    data: str = Field(description="Folder below which everything is written.")
+    data: str = Field(description="The data folder.")
     store: str = Field(description="Folder of the provider's store.")
 
 
 class Notifier(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """Whom to tell: the log, a webhook where there is one, and whoever has registered."""
+    """Sends notices to the log, to the webhook if one is set, and to registered notifiers."""
 
     address_variable: str = Field(description="Name of the environment variable that holds the webhook's address.")
 
     def send(self, notice: Notice) -> None:
-        """Send a notice; a way that fails is logged."""
+        """Send a notice; log each notifier that fails."""
         notifiers = [log_notice, *registered_notifiers()]
         address = os.environ.get(self.address_variable, "").strip()
         problems = []
@@ -141,4 +142,4 @@ class Notifier(dg.ConfigurableResource):  # type: ignore[type-arg]
 class FeedFile(dg.ConfigurableResource):  # type: ignore[type-arg]
     """The master feed that consumers read."""
 
-    path: str = Field(description="The JSON file, replaced whole by the newest window.")
+    path: str = Field(description="The JSON file, which the newest window replaces.")

@@ -1,4 +1,4 @@
-"""Dagster's records of runs that are over: removing them with everything that belongs to them."""
+"""Remove Dagster's records of old runs."""
 
 from datetime import datetime
 from pathlib import Path
@@ -8,30 +8,30 @@ import dagster as dg
 from dagster._core.storage.event_log import SqlEventLogStorage, SqliteEventLogStorage
 from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
 
-#: Runs removed at a time; each takes some rows and files with it.
-BATCH: Final = 100
-OVER: Final = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+#: Runs that are removed at a time.
+BATCH_SIZE: Final = 100
+FINISHED: Final = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
 
 def remove_runs(instance: dg.DagsterInstance, limit: datetime) -> int:
-    """Remove the records and logs of runs that were over before `limit`; returns how many."""
+    """Remove the records and logs of runs that finished before `limit`; return how many."""
     removed = 0
     while True:
-        filters = dg.RunsFilter(statuses=OVER, updated_before=limit)
-        runs = [record.dagster_run for record in instance.get_run_records(filters, limit=BATCH)]
+        filters = dg.RunsFilter(statuses=FINISHED, updated_before=limit)
+        runs = [record.dagster_run for record in instance.get_run_records(filters, limit=BATCH_SIZE)]
         for run in runs:
             instance.compute_log_manager.delete_logs(prefix=[run.run_id])
             instance.delete_run(run.run_id)
-            _remove_what_is_left(instance, run.run_id)
+            _remove_leftovers(instance, run.run_id)
         removed += len(runs)
-        if len(runs) < BATCH:
+        if len(runs) < BATCH_SIZE:
             return removed
 
 
-def _remove_what_is_left(instance: dg.DagsterInstance, run_id: str) -> None:
-    """Remove the results of a run's checks, and where SQLite keeps a file for each run, that file.
+def _remove_leftovers(instance: dg.DagsterInstance, run_id: str) -> None:
+    """Remove the check results of a run, and its SQLite file.
 
-    Dagster deletes the rows in that file alone, which frees none of it, and never the results of checks.
+    Dagster keeps the check results, and deletes only the rows in the file, which frees no space.
     """
     storage = instance.event_log_storage
     if isinstance(storage, SqlEventLogStorage):

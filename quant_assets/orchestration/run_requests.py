@@ -1,35 +1,40 @@
-"""Requests for a run about one window, for schedules and sensors alike."""
+"""Request a run of one window, from schedules and sensors."""
 
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 import dagster as dg
 
 from quant_assets.common.clock import Clock
 from quant_assets.common.windows import Window
 
-#: Nothing waits behind a run that hangs for longer than this beyond its time.
+#: A run is ended if it takes this much longer than its time for requests, so that a hanging run blocks no other.
 GRACE_SECONDS: Final = 180
-#: Before the windows of a backfill.
-FIRST: Final = "10"
+#: Above the windows of a backfill.
+SCHEDULED_PRIORITY: Final = "10"
 
 
-def run_request(window: Window, why: str, max_wait_seconds: float | None) -> dg.RunRequest:
-    """Return the request for a run about one window; without seconds the run asks the provider nothing."""
-    asking = {} if max_wait_seconds is None else {"derivatives": {"config": {"max_wait_seconds": max_wait_seconds}}}
+def run_request(
+    window: Window, trigger: str, max_wait_seconds: float | None, job_name: str | None = None
+) -> dg.RunRequest:
+    """Return the request for a run of one window; without `max_wait_seconds` the run spends no call."""
+    ops: dict[str, Any] = {}
+    if max_wait_seconds is not None:
+        ops["derivatives"] = {"config": {"max_wait_seconds": max_wait_seconds}}
     return dg.RunRequest(
-        run_key=f"{why} {window.key}",
+        run_key=f"{trigger} {window.key}",
+        job_name=job_name,
         partition_key=window.key,
         tags={
-            "dagster/priority": FIRST,
+            "dagster/priority": SCHEDULED_PRIORITY,
             "dagster/max_runtime": str(int(max_wait_seconds or 0) + GRACE_SECONDS),
         },
-        run_config={"ops": asking},
+        run_config=dg.RunConfig(ops=ops),
     )
 
 
-def passed_over(tick: datetime, lasts: timedelta, clock: Clock) -> dg.SkipReason | None:
-    """Return why a tick is passed over, None where it is not: the next one of its kind has come."""
-    if clock.now() < tick + lasts:
+def skip_if_late(tick: datetime, duration: timedelta, clock: Clock) -> dg.SkipReason | None:
+    """Return a SkipReason if the next tick, `duration` after this one, has come already, else None."""
+    if clock.now() < tick + duration:
         return None
-    return dg.SkipReason(f"the turn of {tick:%H:%M} UTC has passed; the gap is filled as one backfill")
+    return dg.SkipReason(f"the tick of {tick:%H:%M} UTC is too late; its window is filled by a backfill")

@@ -1,4 +1,4 @@
-"""The symbol map as it serves now, for commands that show it or reckon with it: `resolve` and `plan`."""
+"""Resolve markets now, for the commands `resolve` and `plan`."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from quant_assets.common.settings import Settings
 from quant_assets.derivatives.store import DerivativesStore
 from quant_assets.markets import list_of_provider, resolve_markets, rules_from
 from quant_assets.orchestration.instance import open_instance
-from quant_assets.orchestration.scan import fetch_market_list_if_due, market_list_is_due
+from quant_assets.orchestration.market_list_run import fetch_market_list_if_due, market_list_is_due
 from quant_assets.storage.lake import Lake
 
 
 def current_symbol_map(
     settings: Settings, definitions: Callable[[Settings], dg.Definitions], markets: pd.DataFrame, now: datetime
 ) -> tuple[pd.DataFrame, str]:
-    """Resolve markets (exchange, symbol) as a refresh would now; returns the map, and what is wrong with the list.
+    """Resolve `markets` (columns exchange and symbol) as a refresh would now; return the map and the list's problem.
 
-    A symbol that came back empty twice since the list was fetched is passed over, as a refresh does. Two calls are
-    spent where there is a key and the list is due; nothing is created or changed otherwise. Raises RulesError,
-    StoreError, and SettingsError where the list is due and Dagster's instance cannot be opened.
+    The problem is "" if the market list was fetched or not due. A symbol that was empty twice since the list was
+    fetched is skipped, as in a refresh. If there is a key and the list is due, this spends two calls; otherwise it
+    creates and changes nothing. Raises RulesError, StoreError, and SettingsError if the list is due and Dagster's
+    instance cannot be opened.
     """
     problem = ""
     if market_list_is_due(settings, now):

@@ -1,4 +1,4 @@
-"""Dagster as it runs for real: its processes, and its GraphQL API, asked as the UI asks it."""
+"""Run Dagster's own processes in tests, and query their GraphQL API as the UI does."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BIN = Path(sys.executable).parent
 Found = TypeVar("Found")
 
 SELECTOR = {"repositoryLocationName": "quant_assets", "repositoryName": "__repository__"}
-OVER = {"SUCCESS", "FAILURE", "CANCELED"}
+FINISHED = {"SUCCESS", "FAILURE", "CANCELED"}
 
 LAUNCH = """
 mutation($params: ExecutionParams!) { launchRun(executionParams: $params) {
@@ -32,31 +32,31 @@ mutation($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParam
 
 
 def wait_for(what: Callable[[], Found | None], seconds: float, doing: str) -> Found:
-    """Ask until there is an answer that counts; fails after so many seconds."""
-    latest = time.monotonic() + seconds
+    """Call `what` until it returns something true, and return that; fail after `seconds`."""
+    deadline = time.monotonic() + seconds
     while True:
         found = what()
         if found:
             return found
-        assert time.monotonic() < latest, f"{doing}: not within {seconds:.0f} s"
+        assert time.monotonic() < deadline, f"{doing}: not within {seconds:.0f} s"
         time.sleep(0.25)
 
 
 @dataclass
 class Live:
-    """A webserver that answers."""
+    """A Dagster webserver that is ready."""
 
     url: str
 
     def ask(self, query: str, **variables: Any) -> dict[str, Any]:
-        """Send a GraphQL query; returns its data."""
+        """Send a GraphQL query; return its data."""
         body = requests.post(f"{self.url}/graphql", json={"query": query, "variables": variables}, timeout=60).json()
         assert "errors" not in body, body["errors"]
         data: dict[str, Any] = body["data"]
         return data
 
     def launch(self, job: str, partition: str = "", config: Mapping[str, Any] | None = None, **more_tags: str) -> str:
-        """Launch a job, for a window where there is one, with tags below `dagster/`; returns the run's id."""
+        """Launch a job, for a window if `partition` is given, with more tags `dagster/…`; return the run's id."""
         named = {**({"partition": partition} if partition else {}), **more_tags}
         tags = [{"key": f"dagster/{name}", "value": value} for name, value in named.items()]
         params = {
@@ -71,7 +71,7 @@ class Live:
     def materialize(
         self, assets: Sequence[str], partition: str, checks: Sequence[tuple[str, str]] | None = None
     ) -> str:
-        """Launch a run of these assets, with their checks or with those that are named; returns its id."""
+        """Launch a run of these assets, with all of their checks or with `checks`; return its id."""
         selection: dict[str, Any] = {"assetSelection": [{"path": name.split("/")} for name in assets]}
         if checks is not None:
             selection["assetCheckSelection"] = [
@@ -87,7 +87,7 @@ class Live:
         return str(answer["run"]["runId"])
 
     def backfill(self, assets: Sequence[str], partitions: Sequence[str]) -> str:
-        """Launch a backfill; returns its id."""
+        """Launch a backfill; return its id."""
         params = {
             "assetSelection": [{"path": name.split("/")} for name in assets],
             "partitionNames": list(partitions),
@@ -104,24 +104,24 @@ class Live:
         return [{**run, "tags": {tag["key"]: tag["value"] for tag in run["tags"]}} for run in results]
 
     def finished_run(self, run_id: str, seconds: float = 120) -> dict[str, Any]:
-        """Wait until a run is over, and return it."""
+        """Wait until a run has finished, and return it."""
 
-        def over() -> dict[str, Any] | None:
+        def finished() -> dict[str, Any] | None:
             found = self.runs(runIds=[run_id])
-            return found[0] if found and found[0]["status"] in OVER else None
+            return found[0] if found and found[0]["status"] in FINISHED else None
 
-        return wait_for(over, seconds, f"run {run_id}")
+        return wait_for(finished, seconds, f"run {run_id}")
 
     def finished_backfill(self, backfill_id: str, seconds: float = 180) -> str:
-        """Wait until a backfill is over, and return its status."""
+        """Wait until a backfill has finished, and return its status."""
         query = """query($id: String!) {
             partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status } } }"""
 
-        def over() -> str | None:
+        def finished() -> str | None:
             status = str(self.ask(query, id=backfill_id)["partitionBackfillOrError"]["status"])
             return status if status.startswith(("COMPLETED", "FAILED", "CANCELED")) else None
 
-        return wait_for(over, seconds, f"backfill {backfill_id}")
+        return wait_for(finished, seconds, f"backfill {backfill_id}")
 
     def materialized(self, asset: str, limit: int = 100) -> list[dict[str, Any]]:
         """Return the materializations of an asset, the newest first, with their metadata as a dictionary."""
@@ -151,7 +151,7 @@ def free_port() -> int:
 
 
 def prepare_home(home: Path, storage: Path = ROOT / "quant_assets" / "defs" / "sqlite_storage.yaml") -> None:
-    """Make DAGSTER_HOME as `make ui` makes it, or as docs/deploy.md says, with another storage."""
+    """Create DAGSTER_HOME as `make ui` does, or as docs/deploy.md says with another storage."""
     home.mkdir(parents=True, exist_ok=True)
     (home / "dagster.yaml").write_bytes((ROOT / "dagster.yaml").read_bytes() + storage.read_bytes())
 
@@ -160,7 +160,7 @@ def prepare_home(home: Path, storage: Path = ROOT / "quant_assets" / "defs" / "s
 def process(
     arguments: Sequence[str], environment: Mapping[str, str], log: Path, cwd: Path = ROOT
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a program of Dagster's; in the end it and all its children are ended."""
+    """Run a program of Dagster; at the end, stop it and all of its children."""
     with log.open("ab") as output:
         program = subprocess.Popen(
             [str(BIN / arguments[0]), *arguments[1:]],
@@ -173,11 +173,11 @@ def process(
     try:
         yield program
     finally:
-        end_family(program, signal.SIGTERM)
+        stop_process_group(program, signal.SIGTERM)
 
 
-def end_family(program: subprocess.Popen[bytes], how: signal.Signals) -> None:
-    """End a program with all that it has started."""
+def stop_process_group(program: subprocess.Popen[bytes], how: signal.Signals) -> None:
+    """Stop a program and all processes that it started."""
     for number in (how, signal.SIGKILL):
         try:
             os.killpg(program.pid, number)
@@ -199,7 +199,7 @@ def dagster_dev(environment: Mapping[str, str], home: Path) -> Iterator[Live]:
 
 @contextmanager
 def dagster_dev_process(environment: Mapping[str, str], home: Path) -> Iterator[tuple[subprocess.Popen[bytes], Live]]:
-    """Run `dagster dev`, and give the process itself as well."""
+    """Run `dagster dev`, and yield its process too."""
     port = free_port()
     given = {**environment, "DAGSTER_HOME": str(home)}
     arguments = ["dagster", "dev", "--host", "127.0.0.1", "--port", str(port)]

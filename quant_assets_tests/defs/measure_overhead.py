@@ -1,12 +1,12 @@
-"""What Dagster adds to a scan: a queued run under `dagster dev`, against a plain process that does the same work.
+"""Measure what Dagster adds to a scan: a queued run under `dagster dev`, and a plain process that does the same work.
 
     python -m quant_assets_tests.defs.measure_overhead
 
-test_overhead.py holds the two bounds with fewer repetitions.
+test_overhead.py tests the two limits with fewer repetitions.
 
-Both start a Python process, look at the same candles, refresh (nothing is due), and write the same tables and feed. The
-run is counted from the moment at which it is asked for to its end: queue, start, steps and records. Also measured is
-how long the code location takes from import to ready.
+Both start a Python process, read the same candles, refresh (nothing is due), and write the same tables and feed. The
+time of the run is from its request to its end: queue, start, steps and records. The time from the import of the code
+location until it is ready is measured too.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from quant_assets_tests.world import small_world
 TIMES = 15
 MARKETS = 73
 
-#: Ends when it is ready, without taking itself apart.
+#: Exits when the code location is ready, without cleaning up.
 LOAD = """
 import os
 from quant_assets.definitions import build_definitions
@@ -96,17 +96,17 @@ def timed(*arguments: str, environment: dict[str, str] | None = None) -> float:
     return time.perf_counter() - started
 
 
-def told(name: str, seconds: list[float]) -> str:
+def summary(name: str, seconds: list[float]) -> str:
     return f"{name:44} median {statistics.median(seconds):.2f} s ({min(seconds):.2f} to {max(seconds):.2f})"
 
 
 def load_the_code_location() -> float:
-    """Import the code location until its jobs are there; returns the seconds."""
+    """Load the code location with its jobs; return the seconds."""
     return timed(LOAD)
 
 
 def scans(times: int) -> tuple[list[float], list[float]]:
-    """Return the seconds of scans under `dagster dev`, from asked for to done, and of plain processes in turn."""
+    """Return the seconds of scans under `dagster dev`, from request to end, and of plain processes in turn."""
     runs, plain = [], []
     with tempfile.TemporaryDirectory() as folder, small_world(Path(folder), markets=MARKETS) as world:
         home = world.folder / "data" / "dagster"
@@ -116,20 +116,20 @@ def scans(times: int) -> tuple[list[float], list[float]]:
             assert live.finished_run(live.launch("market_list"))["status"] == "SUCCESS"
             for number in range(times + 1):
                 run = live.launch("scan", world.window.key)
-                time.sleep(5)  # nobody asks while it runs
+                time.sleep(5)  # no queries while it runs
                 assert live.finished_run(run)["status"] == "SUCCESS"
                 found = live.ask(query, id=run)["runOrError"]
-                if number:  # the first reads all candles and asks the provider
+                if number:  # the first reads all candles and sends requests
                     runs.append(found["endTime"] - found["creationTime"])
                     plain.append(timed(PLAIN, world.window.key, environment=world.environment()))
     return runs, plain
 
 
 def main() -> None:
-    print(told("import to ready", [load_the_code_location() for _ in range(TIMES)]))
+    print(summary("import to ready", [load_the_code_location() for _ in range(TIMES)]))
     runs, plain = scans(TIMES)
-    print(told("a scan by a plain process", plain))
-    print(told("a scan by Dagster, from asked for to done", runs))
+    print(summary("a scan by a plain process", plain))
+    print(summary("a scan by Dagster, from request to end", runs))
     print(f"{'Dagster adds':44} {statistics.median(runs) - statistics.median(plain):.2f} s")
 
 

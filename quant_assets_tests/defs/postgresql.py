@@ -1,4 +1,4 @@
-"""A PostgreSQL server of a test's own, from Debian's packages."""
+"""Run a PostgreSQL server for a test, from Debian's packages."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from pathlib import Path
 from quant_assets_tests.defs.live import free_port
 from quant_assets_tests.programs import postgresql_programs
 
-#: initdb refuses to run as root, and Debian's packages bring this user.
+#: initdb refuses to run as root; Debian's packages create this user.
 USER = "postgres"
 
 
 @contextmanager
 def postgresql() -> Iterator[str]:
-    """Run a server with an empty database; gives its URL."""
+    """Run a server with an empty database; yield its URL."""
     programs = postgresql_programs()
     folder = Path(tempfile.mkdtemp(prefix="quant_assets_pg_"))
     if os.geteuid() == 0:
@@ -41,7 +41,7 @@ def postgresql() -> Iterator[str]:
 
 def _run(*command: str | Path) -> None:
     as_user: Sequence[str] = ("runuser", "-u", USER, "--") if os.geteuid() == 0 else ()
-    # Not captured: the server inherits what pg_ctl was given, and would keep a pipe open.
+    # Not captured, since the server would inherit a pipe and keep it open.
     subprocess.run(
         [*as_user, *map(str, command)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=60
     )

@@ -1,4 +1,4 @@
-"""Sensors under `dagster dev`, started as a user starts them: new candles, a refresh, a failed run, a stale feed."""
+"""Sensors under `dagster dev`: new candles, a refresh, a failed run, a stale feed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CHECKED = """query($key: AssetKeyInput!) {
 
 @dataclass
 class Watched:
-    """A running Dagster, the world that it scans, and where it tells of what failed."""
+    """A running Dagster, the market that it scans, and the webhook of its notices."""
 
     live: Live
     world: World
@@ -46,7 +46,7 @@ class Watched:
         return [text for text in texts if about in text]
 
     def checked(self) -> list[bool]:
-        """Whether the feed's newest window was in time, the newest result first."""
+        """Return the results of the check `newest_window`, the newest first."""
         found = self.live.ask(CHECKED, key={"path": ["master_feed"]})["assetCheckExecutions"]
         return [execution["evaluation"]["success"] for execution in found if execution["evaluation"]]
 
@@ -59,7 +59,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     ):
         home = world.folder / "data" / "dagster"
         prepare_home(home)
-        # A feed of an hour ago, until the first scan.
+        # Until the first scan there is a feed of an hour ago.
         an_hour_ago = Window.last_complete(datetime.now(UTC) - timedelta(hours=1))
         Lake(world.settings().lake_dir).write_document(["master_feed"], an_hour_ago.key, b"{}")
         with dagster_dev({**world.environment(), "QUANT_WEBHOOK_URL": webhook.url}, home) as live:
@@ -74,7 +74,7 @@ def last_window() -> Window:
     return Window.last_complete(datetime.now(UTC))
 
 
-def test_new_candles_are_scanned_when_they_are_at_rest(watched: Watched) -> None:
+def test_new_candles_are_scanned_when_complete(watched: Watched) -> None:
     (run,) = wait_for(lambda: watched.runs_of("new_candles"), 120, "a scan of the new candles")
     assert run["jobName"] == "scan"
     file = next(watched.world.candles.glob("*_15m.json"))
@@ -83,7 +83,7 @@ def test_new_candles_are_scanned_when_they_are_at_rest(watched: Watched) -> None
     assert len(runs) == 1
 
 
-def test_a_failed_run_is_told(watched: Watched) -> None:
+def test_failed_run_sends_a_notice(watched: Watched) -> None:
     nowhere = {"ops": {"candles": {"config": {"folder": str(watched.world.folder / "nowhere")}}}}
     run = watched.live.launch("analyse", last_window().key, nowhere)
     assert watched.live.finished_run(run)["status"] == "FAILURE"
@@ -91,7 +91,7 @@ def test_a_failed_run_is_told(watched: Watched) -> None:
     assert "nowhere" in text
 
 
-def test_a_stale_feed_is_told_and_its_check_is_kept_true(watched: Watched) -> None:
+def test_stale_feed_sends_a_notice_and_updates_its_check(watched: Watched) -> None:
     wait_for(lambda: watched.notices("master_feed is stale"), 120, "a notice of the stale feed")
     wait_for(lambda: watched.notices("master_feed is fresh again"), 180, "a notice of the fresh feed")
     results = wait_for(watched.checked, 30, "results of the check")
@@ -99,7 +99,7 @@ def test_a_stale_feed_is_told_and_its_check_is_kept_true(watched: Watched) -> No
     assert not results[-1]
 
 
-def test_the_feed_follows_a_refresh(watched: Watched) -> None:
+def test_feed_is_updated_after_a_refresh(watched: Watched) -> None:
     while True:
         window = last_window()
         assert watched.live.finished_run(watched.live.launch("scan", window.key))["status"] == "SUCCESS"
@@ -111,6 +111,6 @@ def test_the_feed_follows_a_refresh(watched: Watched) -> None:
             return made["run"] in {run["runId"] for run in watched.runs_of("keep_up")} or last_window() != window
 
         wait_for(followed, 240, "signals and feed after the refresh")
-        if last_window() == window:  # the next one is another run's
+        if last_window() == window:  # the next window is of another run
             break
     assert watched.written_at() > before

@@ -1,4 +1,4 @@
-"""Ranges of windows in one run: they give what single runs give, ask once, and publish the newest alone."""
+"""Backfills of several windows in one run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from quant_assets.definitions import build_definitions
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.emulator import DEFAULT_KEY
 from quant_assets.orchestration.instance import open_instance
-from quant_assets.orchestration.scan import fetch_market_list_if_due
+from quant_assets.orchestration.market_list_run import fetch_market_list_if_due
 from quant_assets.storage.lake import Lake
 from quant_assets_tests.world import World, environment
 
@@ -52,13 +52,13 @@ def feed_of(world: World, name: str, window: Window) -> bytes:
 
 @pytest.fixture(scope="module")
 def replayed(world: World) -> World:
-    """Four windows, scanned one by one, the newest first."""
+    """Scan four windows one by one, the newest first."""
     for window in reversed(windows_before(world, 3, 0)):
         world.scan("replayed", window=window)
     return world
 
 
-def test_a_replayed_range_gives_the_bytes_of_signals_that_single_scans_gave(replayed: World) -> None:
+def test_backfill_gives_the_same_signals_as_single_scans(replayed: World) -> None:
     windows = windows_before(replayed, 3, 0)
     before = [orjson.loads(feed_of(replayed, "replayed", window))["signals"] for window in windows]
     calls = replayed.emulator.accounting.calls
@@ -70,7 +70,7 @@ def test_a_replayed_range_gives_the_bytes_of_signals_that_single_scans_gave(repl
     assert len({orjson.dumps(signals) for signals in after}) == len(windows)
 
 
-def test_each_window_of_a_range_is_told_of_by_itself(replayed: World) -> None:
+def test_each_window_of_a_backfill_has_its_own_metadata(replayed: World) -> None:
     windows = windows_before(replayed, 3, 0)
     result = backfill(replayed, "replayed", ANALYSIS, windows)
     for asset in ANALYSIS:
@@ -81,31 +81,31 @@ def test_each_window_of_a_range_is_told_of_by_itself(replayed: World) -> None:
     assert [bool(event.metadata["published"].value) for event in feeds] == [False, False, False, True]
 
 
-def test_a_range_of_derivatives_costs_one_call_for_each_symbol_and_dataset(world: World) -> None:
+def test_backfill_costs_one_call_per_symbol_and_dataset(world: World) -> None:
     windows = windows_before(world, 300, 285)
     before = len(world.emulator.accounting.accepted)
     candles = backfill(world, "range", ("candles", "candle_files", "symbol_map"), windows)
     assert candles.success
     result = backfill(world, "range", (*DATASETS, *ANALYSIS), windows)
     assert result.success
-    asked = Counter(
+    requested = Counter(
         (request.endpoint, symbol)
         for request in world.emulator.accounting.accepted[before:]
         for symbol in request.symbols
     )
-    assert max(asked.values()) == 1
-    assert len(asked) > 40
+    assert max(requested.values()) == 1
+    assert len(requested) > 40
     lake = Lake(world.settings("range").lake_dir)
     for window in windows:
         table = lake.read(["open_interest"], window.key)
         assert table is not None
         assert table["closed_at_ms"].max() == window.end_ms
-    # What was spent is told once, with the range's newest window.
+    # Only the newest window has the costs.
     spent = [event.metadata.get("calls") for event in result.asset_materializations_for_node("derivatives")]
     assert sum(entry is not None for entry in spent) == len(DATASETS)
 
 
-def test_a_range_of_derivatives_gives_what_single_windows_give(world: World) -> None:
+def test_backfilled_derivatives_equal_those_of_single_windows(world: World) -> None:
     windows = windows_before(world, 203, 200)
     for window in windows:
         world.scan("single", window=window)
@@ -120,7 +120,7 @@ def test_a_range_of_derivatives_gives_what_single_windows_give(world: World) -> 
             assert one.equals(other), (dataset, window.key)
 
 
-def test_older_windows_never_take_the_place_of_a_newer_feed(replayed: World) -> None:
+def test_backfill_of_older_windows_keeps_the_newer_feed(replayed: World) -> None:
     path = replayed.settings("replayed").feed_path
     before = path.read_bytes()
     assert backfill(replayed, "replayed", ("master_feed",), windows_before(replayed, 3, 1)).success

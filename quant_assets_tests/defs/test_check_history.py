@@ -1,4 +1,4 @@
-"""The checks of what is partitioned by window, as Dagster's UI shows them after runs of all kinds have interleaved."""
+"""Checks of partitioned assets, as Dagster's UI shows them after many runs of the same windows."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def live(world: World) -> Iterator[Live]:
 
 @pytest.fixture(scope="module")
 def interleaved(live: Live, world: World) -> Live:
-    """Runs of two windows, of all assets and of one, and a backfill, asked for at once; at last, one that overtakes."""
+    """Run two windows and a backfill at once, and at last a run that overtakes another one."""
     before = Window(world.window.end - LENGTH).key
     backfill = live.backfill(BY_WINDOW, [Window(world.window.end - back * LENGTH).key for back in (4, 3)])
     runs = [
@@ -62,7 +62,7 @@ def interleaved(live: Live, world: World) -> Live:
 
 
 def checks(live: Live) -> dict[tuple[str, str], dict[str, Any] | None]:
-    """Return what the UI shows of each check: by asset and name."""
+    """Return the result of each check that the UI shows, by asset and name."""
     found = {}
     for asset in BY_WINDOW:
         node = live.ask(CHECKS, key={"path": asset.split("/")})["assetNodeOrError"]
@@ -76,7 +76,7 @@ def history(live: Live, asset: str, name: str) -> list[dict[str, Any]]:
     return found
 
 
-def test_no_check_of_a_run_that_succeeded_is_skipped(interleaved: Live) -> None:
+def test_no_check_of_a_successful_run_is_skipped(interleaved: Live) -> None:
     shown = {key: {entry["status"] for entry in history(interleaved, *key)} for key in checks(interleaved)}
     assert {key: statuses for key, statuses in shown.items() if not statuses <= EVALUATED} == {}
 
@@ -85,7 +85,7 @@ def test_every_check_is_evaluated_for_the_newest_materialization(interleaved: Li
     assert [key for key, execution in checks(interleaved).items() if execution is None] == []
 
 
-def test_each_result_names_its_window_and_a_run_gives_one_for_each(interleaved: Live) -> None:
+def test_each_run_reports_one_result_per_window(interleaved: Live) -> None:
     materialized = {asset: interleaved.materialized(asset, 200) for asset in BY_WINDOW}
     for asset, name in checks(interleaved):
         entries = history(interleaved, asset, name)
@@ -94,9 +94,7 @@ def test_each_result_names_its_window_and_a_run_gives_one_for_each(interleaved: 
         assert sorted(results) == sorted(expected), (asset, name)
 
 
-def test_a_check_that_is_run_alone_looks_at_what_is_stored_and_asks_for_nothing(
-    interleaved: Live, world: World
-) -> None:
+def test_check_run_alone_reads_stored_data_without_calls(interleaved: Live, world: World) -> None:
     calls = world.emulator.accounting.calls
     before = len(interleaved.materialized("open_interest", 200))
     alone = [("open_interest", "coverage"), ("open_interest", "refresh")]

@@ -1,4 +1,4 @@
-"""What assets ask for by themselves, evaluated by Dagster on a real instance at moments of a day."""
+"""The automation conditions of the assets, evaluated by Dagster on a real instance."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from quant_assets.definitions import build_definitions
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.emulator import DEFAULT_KEY
 from quant_assets.orchestration.instance import open_instance
-from quant_assets.orchestration.scan import fetch_market_list_if_due
+from quant_assets.orchestration.market_list_run import fetch_market_list_if_due
 from quant_assets_tests.world import World, environment
 
 SIGNALS = ("signals/breakout", "signals/breakout_v2", "signals/legacy")
@@ -30,7 +30,7 @@ class Evaluated:
         self.definitions, self.instance, self.cursor = definitions, instance, None
 
     def at(self, moment: datetime) -> dict[str, set[str]]:
-        """Return what is asked for at a moment: asset → windows (empty text for an asset that has none)."""
+        """Return what is requested at a moment: asset → windows ("" for an unpartitioned asset)."""
         found: Any = dg.evaluate_automation_conditions(
             self.definitions, self.instance, cursor=self.cursor, evaluation_time=moment
         )
@@ -66,13 +66,13 @@ def run(evaluated: Evaluated, job: str, window: Window, *, must_succeed: bool = 
     assert result.success is must_succeed
 
 
-def test_a_new_installation_asks_for_nothing_of_the_past(world: World) -> None:
+def test_new_installation_requests_no_old_windows(world: World) -> None:
     with fresh(world, "new") as evaluated:
         assert evaluated.at(world.moment) == {}
         assert evaluated.at(world.moment + timedelta(seconds=30)) == {}
 
 
-def test_a_scan_leaves_nothing_to_do_and_a_refresh_is_followed_by_signals_and_feed_once(world: World) -> None:
+def test_refresh_requests_signals_and_feed_once_and_a_scan_nothing(world: World) -> None:
     with fresh(world, "followed") as evaluated:
         moment = world.window.end + timedelta(seconds=50)
         evaluated.at(world.window.end)
@@ -84,21 +84,21 @@ def test_a_scan_leaves_nothing_to_do_and_a_refresh_is_followed_by_signals_and_fe
         assert evaluated.at(moment + timedelta(seconds=60)) == {}
 
 
-def test_what_comes_later_counts_where_scans_and_refreshes_lie_between_two_looks(world: World) -> None:
+def test_order_of_scan_and_refresh_between_two_ticks_counts(world: World) -> None:
     with fresh(world, "between") as evaluated:
         moment, follow = world.window.end, {name: {world.window.key} for name in BY_WINDOW - {*DATASETS}}
         evaluated.at(moment)
         run(evaluated, "scan", world.window)
         run(evaluated, "refresh", world.window)
         assert evaluated.at(moment + timedelta(seconds=30)) == follow
-        run(evaluated, "refresh", world.window)  # what was asked for may have begun before
+        run(evaluated, "refresh", world.window)  # the requested run may have begun before
         assert evaluated.at(moment + timedelta(seconds=60)) == follow
         run(evaluated, "refresh", world.window)
         run(evaluated, "analyse", world.window)
         assert evaluated.at(moment + timedelta(seconds=90)) == {}
 
 
-def test_a_scan_that_broke_off_behind_the_derivatives_is_gone_on_with_once(world: World) -> None:
+def test_scan_that_failed_after_derivatives_is_continued_once(world: World) -> None:
     with fresh(world, "broken_off") as evaluated:
         evaluated.at(world.window.end)
         in_the_way = world.folder / "broken_off" / "lake" / "features"
@@ -111,7 +111,7 @@ def test_a_scan_that_broke_off_behind_the_derivatives_is_gone_on_with_once(world
         assert evaluated.at(world.window.end + timedelta(seconds=60)) == {}
 
 
-def test_a_list_that_comes_right_after_the_map_is_followed(world: World) -> None:
+def test_map_follows_a_list_fetched_right_after_it(world: World) -> None:
     with fresh(world, "map") as evaluated:
         evaluated.at(world.window.end)
         run(evaluated, "scan", world.window)
@@ -121,7 +121,7 @@ def test_a_list_that_comes_right_after_the_map_is_followed(world: World) -> None
         assert evaluated.at(world.window.end + timedelta(seconds=60)) == {}
 
 
-def test_a_missed_night_is_asked_for_at_once_and_only_once_without_its_newest_window(world: World) -> None:
+def test_missed_windows_are_requested_once_without_the_newest(world: World) -> None:
     with fresh(world, "night") as evaluated:
         evaluated.at(world.window.end)
         run(evaluated, "scan", world.window)
@@ -132,7 +132,7 @@ def test_a_missed_night_is_asked_for_at_once_and_only_once_without_its_newest_wi
         assert evaluated.at(morning + timedelta(seconds=30)) == {}
 
 
-def test_a_window_whose_run_failed_is_tried_once_more_when_the_next_has_come(world: World) -> None:
+def test_failed_window_is_retried_once_after_the_next_one(world: World) -> None:
     with fresh(world, "failed") as evaluated:
         evaluated.at(world.window.end - LENGTH)
         run(evaluated, "scan", Window(world.window.end - LENGTH))
@@ -148,7 +148,7 @@ def test_a_window_whose_run_failed_is_tried_once_more_when_the_next_has_come(wor
         assert evaluated.at(following + LENGTH) == every_asset({Window(world.window.end + LENGTH).key})
 
 
-def test_a_missing_list_is_asked_for_at_once_and_then_once_an_hour_and_the_map_follows_it(world: World) -> None:
+def test_missing_list_is_requested_at_once_and_then_hourly(world: World) -> None:
     with environment(COINALYZE_API_KEY=DEFAULT_KEY, DAGSTER_HOME=str(world.folder / "list" / "dagster")):
         settings = world.settings("list")
         definitions = build_definitions(settings)
@@ -166,7 +166,7 @@ def test_a_missing_list_is_asked_for_at_once_and_then_once_an_hour_and_the_map_f
             assert evaluated.at(hour + timedelta(minutes=70)) == {"symbol_map": {""}}
 
 
-def test_a_list_of_another_provider_is_fetched_anew(world: World) -> None:
+def test_list_of_another_provider_is_fetched_again(world: World) -> None:
     with fresh(world, "provider") as evaluated:
         hour = world.moment.replace(minute=0, second=0, microsecond=0)
         evaluated.at(hour)
@@ -181,7 +181,7 @@ def test_a_list_of_another_provider_is_fetched_anew(world: World) -> None:
 
 
 @pytest.mark.parametrize("turned", ["WARN", "FAIL"])
-def test_list_and_map_are_made_anew_when_their_policy_says_so(world: World, turned: str) -> None:
+def test_list_and_map_are_refreshed_by_their_freshness_policy(world: World, turned: str) -> None:
     from dagster._core.definitions.freshness import FreshnessState, FreshnessStateChange  # noqa: PLC0415
 
     with fresh(world, f"policy_{turned}") as evaluated:
@@ -198,7 +198,7 @@ def test_list_and_map_are_made_anew_when_their_policy_says_so(world: World, turn
                     state_change_timestamp=hour.timestamp(),
                 )
             )
-        asked = [evaluated.at(hour + timedelta(minutes=minutes)) for minutes in (69, 70, 128, 129)]
-        assert ["coinalyze_markets" in tick for tick in asked] == [False, False, True, False]
-        # By its policy, and once more with the list.
-        assert ["symbol_map" in tick for tick in asked] == [True, False, True, False]
+        requested = [evaluated.at(hour + timedelta(minutes=minutes)) for minutes in (69, 70, 128, 129)]
+        assert ["coinalyze_markets" in tick for tick in requested] == [False, False, True, False]
+        # By its policy, and again after the list.
+        assert ["symbol_map" in tick for tick in requested] == [True, False, True, False]

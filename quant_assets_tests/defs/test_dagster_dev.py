@@ -1,4 +1,4 @@
-"""`dagster dev` with the emulator, over GraphQL: what a user of the UI finds and does."""
+"""`dagster dev` with the emulator, over GraphQL, as the UI uses it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def live(world: World) -> Iterator[Live]:
 
 @pytest.fixture(scope="module")
 def scanned(live: Live, world: World) -> Live:
-    """The market list has been fetched and one window scanned."""
+    """Fetch the market list and scan one window."""
     assert live.finished_run(live.launch("market_list"))["status"] == "SUCCESS"
     assert live.finished_run(live.launch("scan", world.window.key))["status"] == "SUCCESS"
     return live
@@ -53,7 +53,7 @@ def nodes(live: Live) -> dict[str, dict[str, Any]]:
     return {"/".join(node["assetPath"]["path"]): node for node in live.ask(query)["assetNodes"]}
 
 
-def test_the_graph_is_there_with_its_partitions_policies_and_checks(live: Live) -> None:
+def test_graph_has_partitions_policies_and_checks(live: Live) -> None:
     found = nodes(live)
     assert set(found) == {*BY_WINDOW, *ONCE, "coinalyze_markets", "disk_use"}
     assert {name for name, node in found.items() if node["isPartitioned"]} == set(BY_WINDOW)
@@ -77,7 +77,7 @@ def test_the_graph_is_there_with_its_partitions_policies_and_checks(live: Live) 
         assert node["description"], name
 
 
-def test_schedules_and_sensors_are_there_and_those_that_start_runs_are_stopped(live: Live) -> None:
+def test_schedules_and_sensors_that_start_runs_are_off(live: Live) -> None:
     query = """{ repositoriesOrError { ... on RepositoryConnection { nodes {
       schedules { name cronSchedule executionTimezone scheduleState { status } }
       sensors { name sensorType sensorState { status } } } } } }"""
@@ -95,7 +95,7 @@ def test_schedules_and_sensors_are_there_and_those_that_start_runs_are_stopped(l
     }
 
 
-def test_a_scan_materializes_exactly_the_partitions_of_its_window(scanned: Live, world: World) -> None:
+def test_scan_materializes_only_the_partitions_of_its_window(scanned: Live, world: World) -> None:
     for name in BY_WINDOW:
         assert {event["partition"] for event in scanned.materialized(name)} == {world.window.key}, name
     for name in ONCE:
@@ -104,7 +104,7 @@ def test_a_scan_materializes_exactly_the_partitions_of_its_window(scanned: Live,
     assert feed["window"] == world.window.key
 
 
-def test_the_feed_says_what_dagster_plots_and_a_person_reads(scanned: Live) -> None:
+def test_feed_has_metadata_to_plot_and_a_summary(scanned: Live) -> None:
     metadata = scanned.materialized("master_feed")[0]["metadata"]
     assert metadata["Legacy: WAIT"] + metadata["Legacy: LONG"] + metadata["Legacy: SHORT"] == metadata["markets"]
     assert metadata["seconds"] >= 0
@@ -113,7 +113,7 @@ def test_the_feed_says_what_dagster_plots_and_a_person_reads(scanned: Live) -> N
         assert scanned.materialized(name)[0]["metadata"]["seconds"] >= 0, name
 
 
-def test_a_column_of_a_signal_table_leads_to_its_features(scanned: Live) -> None:
+def test_signal_columns_have_feature_lineage(scanned: Live) -> None:
     query = """query($key: AssetKeyInput!) { assetOrError(assetKey: $key) { ... on Asset {
         assetMaterializations(limit: 1) { metadataEntries { ... on TableColumnLineageMetadataEntry {
           lineage { columnName columnDeps { assetKey { path } columnName } } } } } } } }"""
@@ -125,7 +125,7 @@ def test_a_column_of_a_signal_table_leads_to_its_features(scanned: Live) -> None
     assert {tuple(dep["assetKey"]["path"]) for dep in made_from["part_obv"]} == {("features",)}
 
 
-def test_the_same_scan_again_reuses_everything(scanned: Live, world: World) -> None:
+def test_repeated_scan_costs_no_call(scanned: Live, world: World) -> None:
     calls = world.emulator.accounting.calls
     run = scanned.launch("scan", world.window.key)
     assert scanned.finished_run(run)["status"] == "SUCCESS"
@@ -145,7 +145,7 @@ def test_runs_of_one_window_take_turns(scanned: Live, world: World) -> None:
     assert all(before["endTime"] <= after["startTime"] for before, after in pairwise(runs))
 
 
-def test_sixteen_windows_are_backfilled_in_one_run_each_symbol_asked_once(scanned: Live, world: World) -> None:
+def test_backfill_of_16_windows_is_one_run_and_one_call_per_symbol(scanned: Live, world: World) -> None:
     windows = [Window(world.window.end - back * LENGTH) for back in range(100, 84, -1)]
     keys = [window.key for window in windows]
     before = len(world.emulator.accounting.accepted)
@@ -157,12 +157,12 @@ def test_sixteen_windows_are_backfilled_in_one_run_each_symbol_asked_once(scanne
     for name in BY_WINDOW:
         assert {event["partition"] for event in scanned.materialized(name)} >= set(keys), name
     assert (world.folder / "data" / "master_feed.json").read_bytes() == feed
-    asked = Counter(
+    requested = Counter(
         (request.endpoint, symbol)
         for request in world.emulator.accounting.accepted[before:]
         for symbol in request.symbols
     )
-    assert asked
-    assert max(asked.values()) == 1
+    assert requested
+    assert max(requested.values()) == 1
     lake = world.folder / "data" / "lake" / "master_feed"
     assert {file.name.removesuffix(".json.gz") for file in lake.iterdir()} >= {key.replace(":", "") for key in keys}

@@ -1,4 +1,4 @@
-"""Dagster's own command line, `dg`, on a copy of the project as a checkout has it."""
+"""Dagster's command line `dg`, on a copy of a checkout."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NEEDED = ("pyproject.toml", "workspace.yaml", "dagster.yaml", "README.md", "LICE
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project, with a Dagster instance of its own beside it."""
+    """Copy the project, and create a Dagster instance beside it."""
     folder = tmp_path_factory.mktemp("dg") / "project"
     sources = [*(ROOT / name for name in NEEDED), *(ROOT / "quant_assets").rglob("*")]
     for source in sources:
@@ -63,7 +63,7 @@ def test_dg_list_defs_names_assets_jobs_schedules_and_sensors(project: Path, env
     assert "keep_up" in names["sensors"]
 
 
-def test_dg_dev_serves_the_code_location_by_its_name(project: Path, environment: dict[str, str]) -> None:
+def test_dg_dev_serves_the_code_location(project: Path, environment: dict[str, str]) -> None:
     port, log = free_port(), project.parent / "dev.log"
     arguments = ["dg", "dev", "--host", "127.0.0.1", "--port", str(port)]
     with process(arguments, environment, log, cwd=project):

@@ -1,4 +1,4 @@
-"""The job `prune`: what goes from the lake, the store and Dagster's records, and what it tells."""
+"""The job `prune`: what it removes from the lake, the store and Dagster's records."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from quant_assets.orchestration.instance import open_instance
 from quant_assets_tests.world import World, environment
 
 
-def test_a_month_later_everything_of_a_scan_is_gone_but_what_has_no_window(world: World) -> None:
+def test_prune_removes_old_windows_bars_and_runs(world: World) -> None:
     world.scan("pruned")
     settings = world.settings("pruned")
     (settings.data_dir / "retention.toml").write_text("windows_days = 7\nbars_days = 8\nruns_days = 1\n")
@@ -27,7 +27,7 @@ def test_a_month_later_everything_of_a_scan_is_gone_but_what_has_no_window(world
             result = definitions.resolve_job_def("prune").execute_in_process(instance=instance)
             assert result.success
             (event,) = result.asset_materializations_for_node("disk_use")
-            told = {name: value.value for name, value in event.metadata.items()}
+            metadata = {name: value.value for name, value in event.metadata.items()}
             assert instance.get_run_by_id(old.run_id) is None
             assert instance.get_run_by_id(result.run_id) is not None
             kept = {run.run_id for run in instance.get_runs()}
@@ -37,18 +37,18 @@ def test_a_month_later_everything_of_a_scan_is_gone_but_what_has_no_window(world
         tables = ("event_logs", "asset_check_executions")
         left = {row[0] for table in tables for row in index.execute(f"SELECT DISTINCT run_id FROM {table}")}
     assert left <= kept
-    assert told["removed_files"] == 9
-    assert told["removed_bars"] > 1000
-    assert told["removed_runs"] >= 2
-    assert told["freed_bytes"] > 100_000
-    assert 0 < told["lake_bytes"] < told["bytes"]
+    assert metadata["removed_files"] == 9
+    assert metadata["removed_bars"] > 1000
+    assert metadata["removed_runs"] >= 2
+    assert metadata["freed_bytes"] > 100_000
+    assert 0 < metadata["lake_bytes"] < metadata["bytes"]
     assert not list(settings.lake_dir.glob("*/*-*.parquet"))
     assert (settings.lake_dir / "candles.parquet").exists()
     assert settings.feed_path.exists()
     assert world.scan("pruned").feed["stats"]["markets"] > 0
 
 
-def test_a_day_later_nothing_is_gone(world: World) -> None:
+def test_prune_after_a_day_removes_nothing(world: World) -> None:
     world.scan("kept")
     settings = world.settings("kept")
     later = Clock(seconds=(world.moment + timedelta(days=1)).timestamp)

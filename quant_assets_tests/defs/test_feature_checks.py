@@ -1,4 +1,4 @@
-"""The checks of `features`, each on tables that pass it and on tables that fail it."""
+"""The checks of `features`, on tables that pass and tables that fail."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import pandas as pd
 import pytest
 
 from quant_assets.defs.signals.feature_checks import CHECKS, SEVERITY, check_results
-from quant_assets.orchestration.checks import WindowResult
+from quant_assets.orchestration.checks import WindowCheckResult
 from quant_assets.signals import STALE_CANDLES, Features, table_of
 
 
 def table(markets: int = 10, *, unusable: int = 0, neutral: int = 0, unknown: int = 0) -> pd.DataFrame:
-    """Features of some markets: so many that cannot be judged, without a symbol, with a symbol but no open interest."""
+    """Return features with counts of markets: unusable, without a symbol, and with a symbol but no open interest."""
     return table_of(
         [
             Features(
@@ -30,7 +30,7 @@ def table(markets: int = 10, *, unusable: int = 0, neutral: int = 0, unknown: in
     )
 
 
-def shown(check: WindowResult, name: str) -> object:
+def shown(check: WindowCheckResult, name: str) -> object:
     value = check.metadata[name]
     return getattr(value, "value", value)
 
@@ -79,7 +79,7 @@ def test_an_infinite_value_fails_and_is_counted(value: float) -> None:
     assert shown(check, "infinite") == {"htf_rsi": 1, "oi_slope": 1}
 
 
-def test_an_unknown_value_is_no_infinity() -> None:
+def test_unknown_value_is_not_infinite() -> None:
     unknown = table()
     assert unknown["htf_rsi"].isna().all()
     assert check_results(unknown)["finite"].passed

@@ -1,4 +1,4 @@
-"""A file that was written into a bar gives no false close to any window, and the window heals when it comes again."""
+"""Forming bars in a candle file are not used; the window is right once the file is written again."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 def write_as_of(world: World, moment_ms: int, false_close: float = 1.0) -> None:
-    """Rewrite every file as a scraper would have left it at a moment: the forming bar last, with a close of its own."""
+    """Rewrite every file as a scraper would at a moment: with the forming bar last, whose close is wrong."""
     for file in sorted(world.candles.glob("*.json")):
         step_ms = STEP_MS[file.stem.rpartition("_")[2]]
         try:
@@ -59,7 +59,7 @@ def true_close(world: World, entry: dict[str, Any], window: Window) -> float:
     return float(next(bar["close"] for bar in reversed(bars) if bar["time"] + 900_000 <= window.end_ms))
 
 
-def test_no_window_has_the_price_of_a_forming_bar(small: World) -> None:
+def test_no_window_uses_the_price_of_a_forming_bar(small: World) -> None:
     window = Window(small.window.end - 4 * LENGTH)
     write_as_of(small, window.start.timestamp() * 1000 + 45_000, FALSE_CLOSE)  # 45 s into the window's bar
     feed = small.scan("heals", window=window).feed
@@ -81,7 +81,7 @@ def test_no_window_has_the_price_of_a_forming_bar(small: World) -> None:
     assert again["published_at_ms"] == feed["published_at_ms"] < again["last_updated"]
 
 
-def test_false_bars_that_version_0_1_stored_are_read_again(small: World) -> None:
+def test_forming_bars_stored_by_version_0_1_are_read_again(small: World) -> None:
     window = Window(small.window.end - 4 * LENGTH)
     write_as_of(small, window.end_ms + 45_000, FALSE_CLOSE)
     small.scan("upgraded", window=window)

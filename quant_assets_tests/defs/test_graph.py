@@ -1,4 +1,4 @@
-"""The graph that Dagster shows: assets, partitions, policies, and what is written on each."""
+"""The asset graph: assets, partitions, policies and metadata."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def test_every_box_of_the_architecture_is_an_asset(graph: dg.Definitions) -> Non
     assert set(specs(graph)) == PARTITIONED | UNPARTITIONED
 
 
-def test_no_asset_is_kept_as_a_pickle(graph: dg.Definitions) -> None:
-    """Dagster's own way to keep an output is a pickle, which runs as code when it is read."""
+def test_no_asset_is_stored_as_a_pickle(graph: dg.Definitions) -> None:
+    """By default Dagster stores outputs as pickles, which run code when they are read."""
     resources = graph.resources or {}
     kept = {
         key.to_user_string(): type(resources[asset.get_io_manager_key_for_asset_key(key)])
@@ -45,7 +45,7 @@ def test_no_asset_is_kept_as_a_pickle(graph: dg.Definitions) -> None:
     assert set(kept.values()) == {TableIOManager, DocumentIOManager}
 
 
-def test_what_speaks_of_a_moment_is_partitioned_by_quarter_hours(graph: dg.Definitions) -> None:
+def test_assets_are_partitioned_by_quarter_hours(graph: dg.Definitions) -> None:
     for name, spec in specs(graph).items():
         if name in UNPARTITIONED:
             assert spec.partitions_def is None
@@ -55,7 +55,7 @@ def test_what_speaks_of_a_moment_is_partitioned_by_quarter_hours(graph: dg.Defin
         assert not spec.partitions_def.has_partition_key("2026-01-19-16:50")
 
 
-def test_the_lineage_runs_from_candles_and_market_list_to_the_feed(graph: dg.Definitions) -> None:
+def test_lineage_leads_from_candles_and_market_list_to_the_feed(graph: dg.Definitions) -> None:
     upstream = {name: {dep.asset_key.to_user_string() for dep in spec.deps} for name, spec in specs(graph).items()}
     assert upstream["symbol_map"] == {"candle_files", "coinalyze_markets"}
     assert all("symbol_map" in upstream[dataset] for dataset in DATASETS)
@@ -74,7 +74,7 @@ def test_each_freshness_policy_warns_before_it_fails(graph: dg.Definitions) -> N
         assert policy.warn_window.to_timedelta() < policy.fail_window.to_timedelta()  # type: ignore[attr-defined]
 
 
-def test_signals_tell_from_which_features_each_column_is_made() -> None:
+def test_signals_have_column_lineage() -> None:
     for strategy in discover_strategies().strategies:
         made_from = lineage(strategy)["dagster/column_lineage"].column_lineage.deps_by_column
         assert set(made_from) == set(signal_columns(strategy)) - {"strategy_name"}
@@ -83,7 +83,7 @@ def test_signals_tell_from_which_features_each_column_is_made() -> None:
             assert {dep.asset_key.to_user_string() for dep in dependencies} == {"features"}
 
 
-def test_every_asset_says_what_it_is_who_owns_it_and_what_its_columns_mean(graph: dg.Definitions) -> None:
+def test_every_asset_has_description_owner_and_column_schema(graph: dg.Definitions) -> None:
     for name, spec in specs(graph).items():
         assert spec.description, name
         assert len(spec.description) > 60, name
@@ -109,7 +109,7 @@ def test_every_stage_has_its_checks(graph: dg.Definitions) -> None:
     }
 
 
-def test_the_workspace_loads_as_dagster_dev_would_load_it() -> None:
+def test_workspace_loads() -> None:
     root = Path(__file__).parents[2]
     text = (root / "workspace.yaml").read_text()
     assert "quant_assets.definitions" in text

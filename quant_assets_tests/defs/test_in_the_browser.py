@@ -64,7 +64,7 @@ def save(page: Page, name: str) -> None:
         page.screenshot(path=Path(PICTURES) / f"{name}.png")
 
 
-def test_the_lineage_page_draws_every_asset(live: Live, page: Page) -> None:
+def test_lineage_page_shows_the_assets(live: Live, page: Page) -> None:
     page.set_viewport_size({"width": 1500, "height": 1250})
     page.goto(f"{live.url}/asset-groups")
     expect(page).to_have_title(re.compile("lineage", re.IGNORECASE))
@@ -77,7 +77,7 @@ def test_the_lineage_page_draws_every_asset(live: Live, page: Page) -> None:
     save(page, "lineage")
 
 
-def test_the_feeds_page_shows_its_state_its_plots_and_the_best_signals(live: Live, page: Page) -> None:
+def test_feed_page_shows_freshness_summary_and_plots(live: Live, page: Page) -> None:
     page.goto(f"{live.url}/assets/master_feed")
     expect(page.get_by_text("Freshness policy").first).to_be_visible(timeout=PATIENCE)
     expect(page.get_by_text("Fails if more than 15 minutes since last materialization")).to_be_visible(timeout=PATIENCE)
@@ -98,7 +98,7 @@ def test_the_feeds_page_shows_its_state_its_plots_and_the_best_signals(live: Liv
     save(page, "feed_plots")
 
 
-def test_the_partitions_of_open_interest_show_which_windows_are_there(live: Live, page: Page, world: World) -> None:
+def test_partitions_page_shows_materialized_windows(live: Live, page: Page, world: World) -> None:
     page.goto(f"{live.url}/assets/open_interest?view=partitions")
     expect(page.get_by_text(f"Materialized ({BEFORE + 1})")).to_be_visible(timeout=PATIENCE)
     expect(page.get_by_text("Failed (0)")).to_be_visible()

@@ -1,4 +1,4 @@
-"""The installation of docs/deploy.md: PostgreSQL, and code, daemon and webserver as processes of their own."""
+"""The installation of docs/deploy.md: PostgreSQL, code server, daemon and webserver."""
 
 from __future__ import annotations
 
@@ -16,7 +16,16 @@ import pytest
 
 from quant_assets.common.windows import LENGTH, Window
 from quant_assets.derivatives.datasets import DATASETS
-from quant_assets_tests.defs.live import ROOT, Live, end_family, free_port, prepare_home, process, ready, wait_for
+from quant_assets_tests.defs.live import (
+    ROOT,
+    Live,
+    free_port,
+    prepare_home,
+    process,
+    ready,
+    stop_process_group,
+    wait_for,
+)
 from quant_assets_tests.defs.postgresql import postgresql
 from quant_assets_tests.programs import postgresql_programs
 from quant_assets_tests.world import World, small_world
@@ -35,7 +44,7 @@ BY_WINDOW = (
 
 @dataclass
 class Installation:
-    """What runs, and how to start a daemon in it."""
+    """A running installation without its daemon."""
 
     world: World
     live: Live
@@ -82,7 +91,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
         yield Installation(world, live, environment, home, url)
 
 
-def test_a_daemon_that_is_killed_in_the_middle_of_a_backfill_and_started_again_loses_nothing(
+def test_backfill_survives_a_killed_daemon(
     installation: Installation,
 ) -> None:
     live, world, home = installation.live, installation.world, installation.home
@@ -94,7 +103,7 @@ def test_a_daemon_that_is_killed_in_the_middle_of_a_backfill_and_started_again_l
         backfill = live.backfill(BY_WINDOW, [window.key for window in windows])
         mine = [{"key": "dagster/backfill", "value": backfill}]
         wait_for(lambda: live.runs(tags=mine, statuses=["STARTED", "SUCCESS"]), 120, "the backfill's first run")
-        end_family(first, signal.SIGKILL)
+        stop_process_group(first, signal.SIGKILL)
     assert any(run["status"] != "SUCCESS" for run in live.runs(tags=mine)) or len(live.runs(tags=mine)) < 2
     with process(installation.daemon(), installation.environment, home / "daemon.log"):
         assert live.finished_backfill(backfill, 240) == "COMPLETED_SUCCESS"
@@ -103,21 +112,21 @@ def test_a_daemon_that_is_killed_in_the_middle_of_a_backfill_and_started_again_l
     for name in BY_WINDOW:
         done = {event["partition"] for event in live.materialized(name)}
         assert done >= {window.key for window in windows}, name
-    asked = Counter(
+    requested = Counter(
         (request.endpoint, symbol)
         for request in world.emulator.accounting.accepted[before:]
         for symbol in request.symbols
     )
-    assert max(asked.values()) == 1
+    assert max(requested.values()) == 1
 
 
-def test_runs_and_events_are_in_postgresql_and_in_no_file(installation: Installation) -> None:
+def test_runs_and_events_are_only_in_postgresql(installation: Installation) -> None:
     assert installation.counted("SELECT COUNT(*) FROM runs") >= 3
     assert installation.counted("SELECT COUNT(*) FROM event_logs") > 100
     assert not list(installation.home.rglob("*.db"))
 
 
-def test_no_key_is_in_postgresql_or_in_any_file(installation: Installation) -> None:
+def test_api_key_is_in_no_file_and_not_in_postgresql(installation: Installation) -> None:
     dump = postgresql_programs() / "pg_dump"
     records = subprocess.run([dump, installation.postgresql_url], capture_output=True, check=True, timeout=60).stdout
     assert len(records) > 100_000
@@ -128,7 +137,7 @@ def test_no_key_is_in_postgresql_or_in_any_file(installation: Installation) -> N
 
 
 @pytest.mark.parametrize("unit", ["code", "daemon", "webserver"])
-def test_the_units_start_what_was_tested_here(unit: str) -> None:
+def test_systemd_units_start_the_tested_programs(unit: str) -> None:
     parsed = configparser.ConfigParser(strict=False, interpolation=None)
     parsed.optionxform = str  # type: ignore[assignment,method-assign]
     parsed.read(DEPLOY / f"quant-assets-{unit}.service")

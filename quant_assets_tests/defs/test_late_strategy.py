@@ -1,4 +1,4 @@
-"""A strategy that is installed while Dagster runs: named until a reload, and there from then on."""
+"""A strategy that is installed while Dagster runs: reported until a reload, used afterwards."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ BUILT_IN = ["Breakout", "BreakoutV2", "Legacy"]
 
 @dataclass
 class Running:
-    """Dagster, and the folder in which its Python finds plugins."""
+    """A running Dagster, and the folder of its plugins."""
 
     live: Live
     world: World
     plugins: Path
 
     def scan(self, windows_back: int) -> dict[str, Any]:
-        """Scan a window; returns the metadata of its feed."""
+        """Scan a window; return the metadata of its feed."""
         window = Window(self.world.window.end - windows_back * LENGTH)
         assert self.live.finished_run(self.live.launch("scan", window.key))["status"] == "SUCCESS"
         metadata: dict[str, Any] = self.live.materialized("master_feed")[0]["metadata"]
@@ -61,7 +61,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
             yield Running(live, world, plugins)
 
 
-def test_a_strategy_installed_while_dagster_runs_is_named_until_it_is_reloaded(running: Running) -> None:
+def test_new_strategy_is_reported_until_dagster_is_reloaded(running: Running) -> None:
     summary = running.scan(1)["summary"]
     assert running.strategies() == BUILT_IN
     assert "Without Late" in summary

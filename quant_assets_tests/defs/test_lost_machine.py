@@ -1,4 +1,4 @@
-"""`dagster dev` that goes with everything it has started, in the middle of a run, as when the power fails."""
+"""`dagster dev` and all of its processes are killed during a run, as in a power failure."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 import orjson
 
 from quant_assets.emulator import Faults
-from quant_assets_tests.defs.live import dagster_dev_process, end_family, prepare_home, wait_for
+from quant_assets_tests.defs.live import dagster_dev_process, prepare_home, stop_process_group, wait_for
 from quant_assets_tests.world import small_world
 
 
-def test_a_run_that_was_lost_with_the_machine_is_ended_and_holds_nobody_up(tmp_path: Path) -> None:
+def test_run_lost_in_a_crash_is_ended_and_retried(tmp_path: Path) -> None:
     with small_world(tmp_path, markets=12) as world:
         home = tmp_path / "data" / "dagster"
         prepare_home(home)
@@ -23,7 +23,7 @@ def test_a_run_that_was_lost_with_the_machine_is_ended_and_holds_nobody_up(tmp_p
             before = len(world.emulator.accounting.accepted)
             lost = live.launch("scan", world.window.key, max_runtime="45")
             wait_for(lambda: len(world.emulator.accounting.accepted) > before, 120, "the first request")
-            end_family(program, signal.SIGKILL)
+            stop_process_group(program, signal.SIGKILL)
         world.emulator.faults = Faults()
         with dagster_dev_process(world.environment(), home) as (_, live):
             assert live.runs(runIds=[lost])[0]["status"] in {"STARTED", "CANCELING", "FAILURE"}
@@ -36,9 +36,9 @@ def test_a_run_that_was_lost_with_the_machine_is_ended_and_holds_nobody_up(tmp_p
             assert live.finished_run(retried[0]["runId"])["status"] == "SUCCESS"
         feed = orjson.loads((tmp_path / "data" / "master_feed.json").read_bytes())
         assert feed["stats"]["freshness"]["open_interest"]["fresh"] > feed["stats"]["markets"] / 2
-        asked = Counter(
+        requested = Counter(
             (request.endpoint, symbol)
             for request in world.emulator.accounting.accepted[before:]
             for symbol in request.symbols
         )
-        assert sum(times - 1 for times in asked.values()) <= 20  # the request in flight
+        assert sum(times - 1 for times in requested.values()) <= 20  # the symbols of the request in flight

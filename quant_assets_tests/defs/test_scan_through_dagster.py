@@ -1,4 +1,4 @@
-"""Scans through a real Dagster instance, real files and real HTTP."""
+"""Scans through a real Dagster instance, with real files and HTTP."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from quant_assets.emulator import DEFAULT_KEY, Faults
 from quant_assets.feed import Publication, feed_problems
 from quant_assets.markets import list_of_provider
 from quant_assets.orchestration.instance import open_instance
-from quant_assets.orchestration.scan import ScanFailed, fetch_market_list_if_due, run_scan
+from quant_assets.orchestration.market_list_run import fetch_market_list_if_due
+from quant_assets.orchestration.scan import ScanFailed, run_scan
 from quant_assets.storage.lake import Lake
 from quant_assets_tests.world import SAMPLE_CANDLES, World, cut_candles, environment, small_world
 
@@ -37,7 +38,7 @@ def instance_of(world: World, name: str) -> Iterator[dg.DagsterInstance]:
 
 @pytest.fixture(scope="module")
 def scanned(world: World) -> World:
-    """The world, scanned once into the folder `scanned`."""
+    """Scan the world once, into the folder `scanned`."""
     world.scan("scanned")
     return world
 
@@ -51,7 +52,7 @@ def test_a_scan_materializes_every_asset_of_its_window(scanned: World) -> None:
             assert instance.get_latest_materialization_event(dg.AssetKey(name)) is not None, name
 
 
-def test_every_materialization_counts_its_rows_and_says_how_long_it_took(scanned: World) -> None:
+def test_every_materialization_has_row_count_and_seconds(scanned: World) -> None:
     with instance_of(scanned, "scanned") as instance:
         for name in ("candles", "symbol_map", *DATASETS, "features", *SIGNALS, "master_feed"):
             event = instance.get_latest_materialization_event(dg.AssetKey(name.split("/")))
@@ -61,7 +62,7 @@ def test_every_materialization_counts_its_rows_and_says_how_long_it_took(scanned
             assert metadata["seconds"].value >= 0, name
 
 
-def test_every_table_has_the_columns_that_its_schema_shows_with_their_types(scanned: World) -> None:
+def test_every_table_has_the_columns_and_types_of_its_schema(scanned: World) -> None:
     settings = scanned.settings("scanned")
     lake = Lake(settings.lake_dir)
     specs = {spec.key.to_user_string(): spec for spec in build_definitions(settings).resolve_all_asset_specs()}
@@ -74,7 +75,7 @@ def test_every_table_has_the_columns_that_its_schema_shows_with_their_types(scan
         assert {column: str(dtype) for column, dtype in table.dtypes.items()} == shown, name
 
 
-def test_the_derivatives_report_what_they_spent_and_how_old_they_are(scanned: World) -> None:
+def test_derivatives_have_costs_and_age_as_metadata(scanned: World) -> None:
     with instance_of(scanned, "scanned") as instance:
         for dataset in DATASETS:
             event = instance.get_latest_materialization_event(dg.AssetKey(dataset))
@@ -83,7 +84,7 @@ def test_the_derivatives_report_what_they_spent_and_how_old_they_are(scanned: Wo
                 assert metadata[name].value is not None, (dataset, name)
 
 
-def test_the_checks_have_been_made(scanned: World) -> None:
+def test_checks_are_reported(scanned: World) -> None:
     with instance_of(scanned, "scanned") as instance:
         for asset, check in (
             ("symbol_map", "every_market_has_a_row"),
@@ -95,7 +96,7 @@ def test_the_checks_have_been_made(scanned: World) -> None:
             assert records[0].status.value == "SUCCEEDED"
 
 
-def test_the_feed_has_a_signal_for_every_market_and_strategy_and_keeps_its_contract(scanned: World) -> None:
+def test_feed_is_valid_with_a_signal_for_each_market_and_strategy(scanned: World) -> None:
     content = (scanned.folder / "scanned" / "master_feed.json").read_bytes()
     feed = orjson.loads(content)
     assert feed_problems(content) == []
@@ -106,7 +107,7 @@ def test_the_feed_has_a_signal_for_every_market_and_strategy_and_keeps_its_contr
     assert statuses == {"resolved", "aggregated", "neutral"}
 
 
-def test_open_interest_is_a_number_where_it_is_known_and_null_where_it_is_not(scanned: World) -> None:
+def test_unknown_open_interest_is_null_in_the_feed(scanned: World) -> None:
     feed = orjson.loads((scanned.folder / "scanned" / "master_feed.json").read_bytes())
     known = [s["oi_metadata"] for s in feed["signals"] if s["oi_metadata"]["value"] is not None]
     assert len(known) > len(feed["signals"]) * 0.7
@@ -122,7 +123,7 @@ def test_open_interest_is_a_number_where_it_is_known_and_null_where_it_is_not(sc
 WAITING = {"insufficient_history", "stale_candles"}
 
 
-def test_the_same_window_again_makes_no_call_and_gives_the_same_signals(scanned: World) -> None:
+def test_scanning_a_window_again_costs_no_call_and_changes_no_signal(scanned: World) -> None:
     first = orjson.loads((scanned.folder / "scanned" / "master_feed.json").read_bytes())
     calls = scanned.emulator.accounting.calls
     again = scanned.scan("scanned")
@@ -132,7 +133,7 @@ def test_the_same_window_again_makes_no_call_and_gives_the_same_signals(scanned:
     assert orjson.dumps(again.feed["signals"]) == orjson.dumps(first["signals"])
 
 
-def test_an_older_window_never_takes_the_place_of_a_newer_feed(scanned: World) -> None:
+def test_scan_of_an_older_window_keeps_the_newer_feed(scanned: World) -> None:
     newest = (scanned.folder / "scanned" / "master_feed.json").read_bytes()
     older = scanned.scan("scanned", window=Window(scanned.window.end - 3 * LENGTH))
     assert older.publication is Publication.NEWER_WINDOW
@@ -140,7 +141,7 @@ def test_an_older_window_never_takes_the_place_of_a_newer_feed(scanned: World) -
     assert (scanned.folder / "scanned" / "master_feed.json").read_bytes() == newest
 
 
-def test_candle_files_that_did_not_change_are_not_parsed_again(scanned: World) -> None:
+def test_unchanged_candle_files_are_not_parsed_again(scanned: World) -> None:
     lake = Lake(scanned.folder / "scanned" / "lake")
     before = lake.read(["candles"])
     file = sorted(scanned.candles.glob("*_4h.json"))[0]
@@ -160,7 +161,7 @@ def test_candle_files_that_did_not_change_are_not_parsed_again(scanned: World) -
 
 
 @pytest.mark.parametrize("windows_back", [0, 5, 40])
-def test_data_cut_at_the_windows_end_give_the_same_bytes_of_signals(world: World, windows_back: int) -> None:
+def test_signals_do_not_depend_on_data_after_the_window(world: World, windows_back: int) -> None:
     window = Window(world.window.end - windows_back * LENGTH)
     whole = world.scan(f"whole{windows_back}", window=window)
     cut = world.folder / f"cut{windows_back}"
@@ -177,7 +178,7 @@ def test_data_cut_at_the_windows_end_give_the_same_bytes_of_signals(world: World
     assert orjson.dumps(with_cut_data.feed["signals"]) == orjson.dumps(whole.feed["signals"])
 
 
-def test_without_a_key_everything_is_neutral_and_the_feed_is_written(world: World) -> None:
+def test_feed_without_a_key_is_neutral(world: World) -> None:
     result = world.scan("no_key", key=None)
     assert result.feed["stats"]["resolution"]["neutral"] == result.feed["stats"]["markets"]
     usable = [s for s in result.feed["signals"] if s["details"]["reason"] not in WAITING]
@@ -186,7 +187,7 @@ def test_without_a_key_everything_is_neutral_and_the_feed_is_written(world: Worl
     assert not result.key_refused
 
 
-def test_a_key_that_is_refused_later_leaves_what_was_known_and_says_so(world: World) -> None:
+def test_refused_key_is_reported_and_keeps_stored_data(world: World) -> None:
     world.scan("refused")
     window = Window(world.window.end - 8 * LENGTH * 4 * 3)
     result = world.scan("refused", window=window, key="no longer valid")
@@ -194,7 +195,7 @@ def test_a_key_that_is_refused_later_leaves_what_was_known_and_says_so(world: Wo
     assert result.feed["stats"]["markets"] > 0
 
 
-def test_a_provider_that_is_down_costs_no_feed(world: World) -> None:
+def test_feed_is_written_when_the_provider_is_down(world: World) -> None:
     world.emulator.faults = Faults(server_error=1.0)
     try:
         result = world.scan("down")
@@ -204,7 +205,7 @@ def test_a_provider_that_is_down_costs_no_feed(world: World) -> None:
     assert any("market list" in note for note in result.notes)
 
 
-def test_a_store_that_is_damaged_costs_no_feed(world: World) -> None:
+def test_feed_is_written_when_the_store_is_damaged(world: World) -> None:
     world.scan("damaged")
     for file in (world.folder / "damaged" / "store" / "loopback").glob("derivatives.sqlite*"):
         file.unlink()
@@ -217,7 +218,7 @@ def test_a_store_that_is_damaged_costs_no_feed(world: World) -> None:
         assert record.status.value == "FAILED"
 
 
-def test_features_alone_take_the_newest_derivatives_known_before_their_window(scanned: World) -> None:
+def test_features_use_the_newest_earlier_derivatives(scanned: World) -> None:
     settings = scanned.settings("scanned")
     later = Window(scanned.window.end - LENGTH)
     with instance_of(scanned, "scanned") as instance:
@@ -232,7 +233,7 @@ def test_features_alone_take_the_newest_derivatives_known_before_their_window(sc
     assert table["oi_age_seconds"].dropna().min() == 1800.0
 
 
-def test_the_key_is_nowhere_in_the_data_folder(world: World) -> None:
+def test_api_key_is_nowhere_in_the_data_folder(world: World) -> None:
     secret = "s3cret-k3y-that-must-not-be-found"
     world.emulator.key = secret
     world.emulator.faults = Faults(seed=1, server_error=0.3, cut=0.2)
@@ -247,14 +248,14 @@ def test_the_key_is_nowhere_in_the_data_folder(world: World) -> None:
     assert [path for path in files if secret.encode() in path.read_bytes()] == []
 
 
-def test_a_folder_without_candles_fails_with_what_to_do(tmp_path: Path, world: World) -> None:
+def test_folder_without_candles_fails_with_advice(tmp_path: Path, world: World) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(ScanFailed, match="EXCHANGE_SYMBOL_TIMEFRAME"):
         World(tmp_path, world.emulator, tmp_path / "empty", world.moment).scan("none")
 
 
 @pytest.mark.parametrize("missing", ["15m", "4h"])
-def test_a_folder_without_a_timeframe_fails_with_what_is_missing(tmp_path: Path, world: World, missing: str) -> None:
+def test_folder_without_a_timeframe_fails_and_names_it(tmp_path: Path, world: World, missing: str) -> None:
     (tmp_path / "candles").mkdir()
     there = "4h" if missing == "15m" else "15m"
     (tmp_path / "candles" / f"BINANCE_BTCUSDT_{there}.json").write_text("[]")
@@ -262,7 +263,7 @@ def test_a_folder_without_a_timeframe_fails_with_what_is_missing(tmp_path: Path,
         World(tmp_path, world.emulator, tmp_path / "candles", world.moment).scan("none")
 
 
-def test_one_broken_file_never_costs_another(tmp_path: Path) -> None:
+def test_broken_file_does_not_affect_others(tmp_path: Path) -> None:
     with small_world(tmp_path, markets=6) as world:
         good = world.scan("good").feed["stats"]["markets"]
         (world.candles / "BINANCE_BROKENUSDT_15m.json").write_bytes(b'[{"time": 17')
@@ -282,7 +283,7 @@ def test_one_broken_file_never_costs_another(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not SAMPLE_CANDLES.is_dir(), reason=f"no sample candles at {SAMPLE_CANDLES}")
 @pytest.mark.parametrize("end", ["2026-01-19T17:00:00+00:00", "2026-01-18T05:15:00+00:00", "2026-01-12T00:00:00+00:00"])
-def test_real_candles_cut_at_the_windows_end_give_the_same_bytes_of_signals(tmp_path: Path, end: str) -> None:
+def test_signals_of_real_candles_do_not_depend_on_later_data(tmp_path: Path, end: str) -> None:
     from datetime import datetime  # noqa: PLC0415
 
     from quant_assets.emulator import Emulator, universe_of_candles  # noqa: PLC0415
@@ -305,7 +306,7 @@ def test_real_candles_cut_at_the_windows_end_give_the_same_bytes_of_signals(tmp_
     assert orjson.dumps(feeds[0]["signals"]) == orjson.dumps(feeds[1]["signals"])
 
 
-def test_the_refresh_goes_on_where_a_scan_stopped_and_signals_and_feed_follow(world: World) -> None:
+def test_refresh_continues_after_a_scan_and_updates_the_feed(world: World) -> None:
     settings = world.settings("two_speeds")
     moment = world.window.end + timedelta(minutes=2)  # whatever the clock on the wall has come to since
     home = str(world.folder / "two_speeds" / "dagster")
@@ -350,7 +351,7 @@ def test_the_refresh_goes_on_where_a_scan_stopped_and_signals_and_feed_follow(wo
     assert feed["stats"]["api"]["calls"] > 0
 
 
-def test_a_feed_that_breaks_its_contract_is_neither_kept_nor_published(world: World) -> None:
+def test_invalid_feed_is_neither_stored_nor_published(world: World) -> None:
     settings = world.settings("blocked")
     with environment(COINALYZE_API_KEY=DEFAULT_KEY, DAGSTER_HOME=str(world.folder / "blocked" / "dagster")):
         world.scan("blocked")
@@ -374,7 +375,7 @@ def test_a_feed_that_breaks_its_contract_is_neither_kept_nor_published(world: Wo
         assert lake.read_document(["master_feed"], world.window.key) == kept
 
 
-def test_a_damaged_partition_is_passed_over_for_the_newest_sound_one(tmp_path: Path) -> None:
+def test_damaged_partition_falls_back_to_an_earlier_one(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
     for number, key in enumerate(("2026-01-19-16:15", "2026-01-19-16:30", "2026-01-19-16:45")):
         lake.write(["open_interest"], key, pd.DataFrame({"number": [number]}))
@@ -385,14 +386,14 @@ def test_a_damaged_partition_is_passed_over_for_the_newest_sound_one(tmp_path: P
     assert lake.newest_undamaged(["open_interest"], "2026-01-19-16:00").empty
 
 
-def test_the_market_list_of_an_emulator_is_none_for_another_provider(scanned: World) -> None:
+def test_market_list_of_another_provider_is_ignored(scanned: World) -> None:
     market_list = Lake(scanned.folder / "scanned" / "lake").read(["coinalyze_markets"])
     assert list_of_provider(market_list, "loopback") is not None
     assert list_of_provider(market_list, "api.coinalyze.net") is None
     assert list_of_provider(None, "loopback") is None
 
 
-def test_a_market_list_is_tried_again_where_the_provider_was_out_of_reach(
+def test_market_list_is_retried_when_the_provider_is_out_of_reach(
     scanned: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(markets, "RETRY_SECONDS", (0.1, 0.1))
@@ -419,8 +420,8 @@ def test_a_market_list_is_tried_again_where_the_provider_was_out_of_reach(
     assert sum(event.is_step_up_for_retry for event in result.all_events) == 1
 
 
-def test_strategies_judge_by_the_parameters_that_the_user_has_set(scanned: World) -> None:
-    def told(name: str) -> tuple[set[str], dict[str, float]]:
+def test_strategies_use_the_parameters_of_the_user(scanned: World) -> None:
+    def scanned_with(name: str) -> tuple[set[str], dict[str, float]]:
         feed = scanned.scan(name).feed
         with instance_of(scanned, name) as instance:
             event = instance.get_latest_materialization_event(dg.AssetKey(["signals", "legacy"]))
@@ -428,10 +429,10 @@ def test_strategies_judge_by_the_parameters_that_the_user_has_set(scanned: World
         reasons = {entry["details"]["reason"] for entry in feed["signals"] if entry["strategy_name"] == "Legacy"}
         return reasons, event.asset_materialization.metadata["parameters"].value  # type: ignore[union-attr]
 
-    reasons, parameters = told("parameters")
+    reasons, parameters = scanned_with("parameters")
     assert "score_below_threshold" in reasons
     assert parameters["threshold"] == 70.0
     (scanned.folder / "parameters" / "strategies.toml").write_text("[legacy]\nthreshold = 0\n")
-    reasons, parameters = told("parameters")
+    reasons, parameters = scanned_with("parameters")
     assert "score_below_threshold" not in reasons
     assert parameters["threshold"] == 0.0

@@ -1,4 +1,4 @@
-"""What the clock asks for: which window, how often, for how long, and which ticks are passed over."""
+"""The schedules: which window they request, when, with which time limit, and which ticks they skip."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ def evaluate(schedule: dg.ScheduleDefinition, tick: datetime, lake: Lake, late: 
     return schedule(dg.build_schedule_context(scheduled_execution_time=tick, resources=resources))
 
 
-def test_each_quarter_hour_scans_the_window_that_has_just_closed(lake: Lake) -> None:
+def test_schedule_scans_the_window_that_has_just_closed(lake: Lake) -> None:
     request = evaluate(scan_every_quarter_hour, TICK, lake)
     assert isinstance(request, dg.RunRequest)
     assert request.partition_key == "2026-01-19-16:45"
-    # The feed does not wait for the budget: what is known by then is what it says.
+    # The feed does not wait for requests.
     assert request.run_config["ops"]["derivatives"]["config"]["max_wait_seconds"] == 0
     again = evaluate(scan_every_quarter_hour, TICK, lake)
     assert isinstance(again, dg.RunRequest)
     assert again.run_key == request.run_key
 
 
-def test_refreshes_fill_the_window_and_none_reaches_into_the_next_turn(lake: Lake) -> None:
+def test_refreshes_fill_the_window_and_end_before_the_next_one(lake: Lake) -> None:
     ticks = cron_string_iterator(TICK.timestamp(), str(refresh_until_the_next_scan.cron_schedule), "UTC")
     turns = [next(ticks) for _ in range(6)]
     keys, ends = [], []
@@ -69,7 +69,7 @@ def test_refreshes_fill_the_window_and_none_reaches_into_the_next_turn(lake: Lak
         (refresh_until_the_next_scan, 8, 7),
     ],
 )
-def test_a_tick_whose_turn_has_passed_is_left_to_the_backfill_of_the_gap(
+def test_late_tick_is_skipped_and_left_to_the_backfill(
     schedule: dg.ScheduleDefinition, minute: int, lasts: int, lake: Lake
 ) -> None:
     tick = TICK.replace(minute=minute)
@@ -80,20 +80,20 @@ def test_a_tick_whose_turn_has_passed_is_left_to_the_backfill_of_the_gap(
     assert "backfill" in str(too_late.skip_message)
 
 
-def test_nothing_is_refreshed_before_a_first_scan_has_said_for_which_markets(tmp_path: Path) -> None:
+def test_refresh_is_skipped_before_the_first_scan(tmp_path: Path) -> None:
     skipped = evaluate(refresh_until_the_next_scan, TICK.replace(minute=2), Lake(tmp_path))
     assert isinstance(skipped, dg.SkipReason)
     assert "scan" in str(skipped.skip_message)
 
 
-def test_runs_by_the_clock_go_before_a_backfill_and_are_ended_when_they_hang(lake: Lake) -> None:
+def test_scheduled_runs_have_priority_and_a_maximum_runtime(lake: Lake) -> None:
     request = evaluate(scan_every_quarter_hour, TICK, lake)
     assert isinstance(request, dg.RunRequest)
     assert int(request.tags["dagster/priority"]) > 5
     assert 60 < int(request.tags["dagster/max_runtime"]) < 600
 
 
-def test_what_is_too_old_is_removed_once_a_night(lake: Lake) -> None:
+def test_prune_runs_once_a_night(lake: Lake) -> None:
     request = evaluate(prune_every_night, TICK, lake)
     assert isinstance(request, dg.RunRequest)
     assert request.run_key == "prune 2026-01-19"

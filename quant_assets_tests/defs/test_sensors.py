@@ -1,4 +1,4 @@
-"""What happenings ask for, and what is told of failures. Stale data: test_stale_alarm.py."""
+"""The sensors `new_candles` and `run_failure_alert`. See test_stale_alarm.py for stale data."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from quant_assets.common.clock import SYSTEM, Clock
 from quant_assets.common.settings import Settings
 from quant_assets.common.windows import Window
 from quant_assets.definitions import build_definitions
-from quant_assets.defs.alerts import tell_of_failed_runs
+from quant_assets.defs.alerts import run_failure_alert
 from quant_assets.defs.scans import new_candles
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.orchestration.resources import CandleFolder, Notifier
@@ -26,15 +26,15 @@ from quant_assets_tests.providers.coinalyze.scripted import Canned, ScriptedServ
 NOON = datetime(2026, 2, 3, 12, 0, tzinfo=UTC)
 
 
-class Watch:
-    """The sensor over a folder, looked at by a clock of the test's own."""
+class CandleSensor:
+    """The sensor `new_candles` over a folder, with the test's own clock."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.lake = folder / "candles", Lake(folder / "lake")
         self.seconds = NOON.timestamp()
         self.cursor: str | None = None
 
-    def look(self, after_seconds: float = 0) -> dg.RunRequest | dg.SkipReason:
+    def tick(self, after_seconds: float = 0) -> dg.RunRequest | dg.SkipReason:
         self.seconds += after_seconds
         clock = Clock(seconds=lambda: self.seconds, sleep=SYSTEM.sleep)
         resources = {"candle_folder": CandleFolder(path=str(self.folder)), "lake": self.lake, "clock": clock}
@@ -50,89 +50,89 @@ class Watch:
         os.utime(file, (self.seconds - age_seconds,) * 2)
         return file
 
-    def at_rest(self) -> bool:
-        """Whether a scan follows once nothing changes any more."""
-        return isinstance(self.look(), dg.RunRequest) or isinstance(self.look(30), dg.RunRequest)
+    def starts_scan(self) -> bool:
+        """Tell whether a scan is requested now or when the files have not changed for 30 seconds."""
+        return isinstance(self.tick(), dg.RunRequest) or isinstance(self.tick(30), dg.RunRequest)
 
 
 @pytest.fixture
-def watch(tmp_path: Path) -> Watch:
+def sensor(tmp_path: Path) -> CandleSensor:
     (tmp_path / "candles").mkdir()
-    return Watch(tmp_path)
+    return CandleSensor(tmp_path)
 
 
-def test_candles_that_are_still_being_written_are_waited_for(watch: Watch) -> None:
+def test_scan_waits_while_candle_files_are_written(sensor: CandleSensor) -> None:
     for number in range(4):
-        watch.write(f"COIN{number}")
-        assert isinstance(watch.look(15), dg.SkipReason)
-    assert isinstance(watch.look(30), dg.RunRequest)
+        sensor.write(f"COIN{number}")
+        assert isinstance(sensor.tick(15), dg.SkipReason)
+    assert isinstance(sensor.tick(30), dg.RunRequest)
 
 
-def test_files_that_come_one_by_one_with_old_times_are_waited_for_too(watch: Watch) -> None:
+def test_scan_waits_for_files_with_old_modification_times(sensor: CandleSensor) -> None:
     for number in range(4):
-        watch.write(f"COIN{number}", age_seconds=3600)
-        assert isinstance(watch.look(15), dg.SkipReason)
+        sensor.write(f"COIN{number}", age_seconds=3600)
+        assert isinstance(sensor.tick(15), dg.SkipReason)
 
 
-def test_new_candles_are_scanned_once(watch: Watch) -> None:
-    watch.write("BTCUSDT")
-    watch.look()
-    request = watch.look(30)
+def test_new_candles_are_scanned_once(sensor: CandleSensor) -> None:
+    sensor.write("BTCUSDT")
+    sensor.tick()
+    request = sensor.tick(30)
     assert isinstance(request, dg.RunRequest)
     assert request.job_name == "scan"
-    assert not watch.at_rest()
+    assert not sensor.starts_scan()
 
 
-def test_a_new_file_that_is_older_than_the_others_is_scanned(watch: Watch) -> None:
-    watch.write("BTCUSDT")
-    assert watch.at_rest()
-    watch.write("ETHUSDT", age_seconds=86_400)
-    assert watch.at_rest()
+def test_new_file_with_an_old_time_is_scanned(sensor: CandleSensor) -> None:
+    sensor.write("BTCUSDT")
+    assert sensor.starts_scan()
+    sensor.write("ETHUSDT", age_seconds=86_400)
+    assert sensor.starts_scan()
 
 
-def test_a_file_that_is_gone_is_a_change(watch: Watch) -> None:
-    watch.write("BTCUSDT")
-    file = watch.write("ETHUSDT")
-    assert watch.at_rest()
+def test_removed_file_starts_a_scan(sensor: CandleSensor) -> None:
+    sensor.write("BTCUSDT")
+    file = sensor.write("ETHUSDT")
+    assert sensor.starts_scan()
     file.unlink()
-    assert watch.at_rest()
+    assert sensor.starts_scan()
 
 
-def test_a_file_from_the_future_blocks_no_later_one(watch: Watch) -> None:
-    watch.write("BTCUSDT", age_seconds=-86_400)
-    assert watch.at_rest()
-    watch.write("BTCUSDT", "[1]", age_seconds=-86_400)
-    assert watch.at_rest()
+def test_file_with_a_future_time_does_not_block_later_changes(sensor: CandleSensor) -> None:
+    sensor.write("BTCUSDT", age_seconds=-86_400)
+    assert sensor.starts_scan()
+    sensor.write("BTCUSDT", "[1]", age_seconds=-86_400)
+    assert sensor.starts_scan()
 
 
-def test_links_that_lead_nowhere_in_the_candle_folder_are_passed_over(watch: Watch) -> None:
-    (watch.folder / "BINANCE_ADAUSDT_15m.json").symlink_to("nowhere")
-    (watch.folder / "BINANCE_SOLUSDT_15m.json").symlink_to("BINANCE_SOLUSDT_15m.json")
-    (watch.folder / "BINANCE_TIAUSDT_15m.json").symlink_to("BINANCE_BTCUSDT_15m.json/below")
-    watch.write("BTCUSDT")
-    assert watch.at_rest()
+def test_broken_links_in_the_candle_folder_are_ignored(sensor: CandleSensor) -> None:
+    (sensor.folder / "BINANCE_ADAUSDT_15m.json").symlink_to("nowhere")
+    (sensor.folder / "BINANCE_SOLUSDT_15m.json").symlink_to("BINANCE_SOLUSDT_15m.json")
+    (sensor.folder / "BINANCE_TIAUSDT_15m.json").symlink_to("BINANCE_BTCUSDT_15m.json/below")
+    sensor.write("BTCUSDT")
+    assert sensor.starts_scan()
 
 
-def test_a_folder_without_candle_files_asks_for_nothing(watch: Watch) -> None:
-    assert not watch.at_rest()
+def test_folder_without_candle_files_starts_no_scan(sensor: CandleSensor) -> None:
+    assert not sensor.starts_scan()
 
 
-def test_new_candles_of_a_window_whose_derivatives_were_asked_for_are_analysed_without_asking_again(
-    watch: Watch,
+def test_new_candles_of_a_refreshed_window_are_analysed_without_calls(
+    sensor: CandleSensor,
 ) -> None:
-    watch.write("BTCUSDT")
+    sensor.write("BTCUSDT")
     window = Window.last_complete(NOON)
     for dataset in DATASETS:
-        watch.lake.write([dataset], window.key, pd.DataFrame({"value": [1.0]}))
-    watch.look()
-    request = watch.look(30)
+        sensor.lake.write([dataset], window.key, pd.DataFrame({"value": [1.0]}))
+    sensor.tick()
+    request = sensor.tick(30)
     assert isinstance(request, dg.RunRequest)
     assert request.job_name == "analyse"
     assert request.partition_key == window.key
 
 
-def test_a_candle_folder_that_is_not_there_is_skipped(tmp_path: Path) -> None:
-    assert isinstance(Watch(tmp_path).look(), dg.SkipReason)
+def test_missing_candle_folder_is_skipped(tmp_path: Path) -> None:
+    assert isinstance(CandleSensor(tmp_path).tick(), dg.SkipReason)
 
 
 @pytest.fixture
@@ -142,11 +142,11 @@ def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedServer]:
         yield server
 
 
-def told(server: ScriptedServer) -> list[str]:
+def notices(server: ScriptedServer) -> list[str]:
     return [json.loads(body)["text"] for body in server.bodies]
 
 
-def test_a_failed_run_is_told_with_its_window_and_its_reason(tmp_path: Path, webhook: ScriptedServer) -> None:
+def test_failed_run_sends_a_notice_with_window_and_reason(tmp_path: Path, webhook: ScriptedServer) -> None:
     (tmp_path / "candles").mkdir()
     definitions = build_definitions(Settings(data_dir=tmp_path, candles_dir=tmp_path / "candles"))
     with dg.DagsterInstance.ephemeral() as instance:
@@ -160,8 +160,8 @@ def test_a_failed_run_is_told_with_its_window_and_its_reason(tmp_path: Path, web
             dagster_run=result.dagster_run,
             resources={"notifier": Notifier(address_variable="TEST_WEBHOOK")},
         ).for_run_failure()
-        tell_of_failed_runs(context)
-    (text,) = told(webhook)
+        run_failure_alert(context)
+    (text,) = notices(webhook)
     assert text.startswith("scan of window 2026-01-19-16:45 failed\n")
     assert "candles: " in text
     assert "EXCHANGE_SYMBOL_TIMEFRAME" in text

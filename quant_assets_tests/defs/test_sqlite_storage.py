@@ -75,14 +75,14 @@ def open_databases() -> set[str]:
     return {link.readlink().name for link in links if link.is_symlink() and ".db" in link.readlink().name}
 
 
-def test_the_command_line_keeps_its_connections(tmp_path: Path) -> None:
+def test_command_line_keeps_connections_open(tmp_path: Path) -> None:
     with opened(tmp_path) as instance:
         assert isinstance(instance.event_log_storage, KeptEventLog)
         run = materialize_thing(instance)
         assert {f"{run}.db", "index.db", "runs.db"} <= open_databases()
 
 
-def test_dagster_reads_what_was_recorded(tmp_path: Path) -> None:
+def test_dagsters_own_storage_reads_the_records(tmp_path: Path) -> None:
     with opened(tmp_path) as instance:
         run = materialize_thing(instance)
         recorded = [entry.event_log_entry for entry in instance.get_records_for_run(run).records]
@@ -103,7 +103,7 @@ def test_dagster_reads_what_was_recorded(tmp_path: Path) -> None:
         assert latest.run_id == run
 
 
-def test_few_databases_are_open_at_a_time_and_none_in_the_end(tmp_path: Path) -> None:
+def test_open_databases_are_limited_and_closed_at_the_end(tmp_path: Path) -> None:
     before = open_databases()
     with opened(tmp_path) as instance:
         runs = [materialize_thing(instance) for _ in range(MAX_OPEN + 3)]
@@ -115,7 +115,7 @@ def test_few_databases_are_open_at_a_time_and_none_in_the_end(tmp_path: Path) ->
     assert open_databases() == before
 
 
-def test_records_that_another_process_removes_are_let_go(tmp_path: Path) -> None:
+def test_records_removed_by_another_process_are_gone(tmp_path: Path) -> None:
     with opened(tmp_path) as reader, opened(tmp_path) as pruner:
         run, other = materialize_thing(reader), materialize_thing(reader)
         assert reader.get_records_for_run(run).records
@@ -126,7 +126,7 @@ def test_records_that_another_process_removes_are_let_go(tmp_path: Path) -> None
         assert materialize_thing(reader)
 
 
-def test_a_run_that_is_watched_is_followed_while_another_process_records_it(tmp_path: Path) -> None:
+def test_watched_run_follows_events_of_another_process(tmp_path: Path) -> None:
     """As the page of a run in the UI follows it: after it has read what there is."""
     with opened(tmp_path) as instance:
         run = materialize_thing(instance)
@@ -145,7 +145,7 @@ def test_a_run_that_is_watched_is_followed_while_another_process_records_it(tmp_
         assert len(instance.get_records_for_run(run).records) == had + 3
 
 
-def test_a_database_that_was_removed_and_made_anew_is_the_one_that_is_written_to(tmp_path: Path) -> None:
+def test_recreated_database_is_written_to(tmp_path: Path) -> None:
     with opened(tmp_path) as one, opened(tmp_path) as other:
         run = materialize_thing(one)
         assert remove_runs(other, datetime.now(UTC) + timedelta(days=1)) == 1
@@ -156,7 +156,7 @@ def test_a_database_that_was_removed_and_made_anew_is_the_one_that_is_written_to
                 assert len(instance.get_records_for_run(run).records) == 3
 
 
-def test_records_whose_whole_folder_was_removed_and_made_anew_are_those_of_the_new_one(tmp_path: Path) -> None:
+def test_recreated_history_folder_is_read(tmp_path: Path) -> None:
     with opened(tmp_path) as one:
         materialize_thing(one)
         shutil.rmtree(tmp_path / "dagster" / "history")
@@ -168,7 +168,7 @@ def test_records_whose_whole_folder_was_removed_and_made_anew_are_those_of_the_n
             assert len(other.get_runs()) == len(one.get_runs()) == 2
 
 
-def test_threads_read_and_record_at_once(tmp_path: Path) -> None:
+def test_threads_read_and_record_concurrently(tmp_path: Path) -> None:
     with opened(tmp_path) as instance:
         runs = [materialize_thing(instance) for _ in range(MAX_OPEN + 1)]
         expected = len(instance.get_records_for_run(runs[0]).records)
@@ -185,7 +185,7 @@ def test_threads_read_and_record_at_once(tmp_path: Path) -> None:
         assert len(instance.fetch_materializations(dg.AssetKey("other"), limit=99).records) == 40
 
 
-def test_processes_record_at_once(tmp_path: Path) -> None:
+def test_processes_record_concurrently(tmp_path: Path) -> None:
     with opened(tmp_path) as instance:
         programs = [
             subprocess.Popen([sys.executable, "-c", ANOTHER_PROCESS, str(tmp_path), "3"], stderr=subprocess.DEVNULL)
@@ -198,7 +198,7 @@ def test_processes_record_at_once(tmp_path: Path) -> None:
         assert len(instance.fetch_materializations(dg.AssetKey("thing"), limit=20).records) == 9
 
 
-def test_the_records_lie_where_dagster_would_keep_them(tmp_path: Path) -> None:
+def test_records_are_in_dagsters_own_files(tmp_path: Path) -> None:
     KeptSqliteStorage.from_config_value(None, {"base_dir": str(tmp_path / "kept")}).dispose()
     (tmp_path / "own").mkdir()
     with dg.DagsterInstance.local_temp(str(tmp_path / "own")):

@@ -1,4 +1,4 @@
-"""The alarm for stale assets and the check `newest_window`: both go by the newest window that is in the lake."""
+"""The sensor `staleness_alert` and the check `newest_window`, which use the newest window in the lake."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from quant_assets.common.clock import SYSTEM, Clock
 from quant_assets.common.settings import Settings
 from quant_assets.common.windows import LENGTH, Window
 from quant_assets.definitions import build_definitions
-from quant_assets.defs.alerts import tell_of_stale_assets
+from quant_assets.defs.alerts import staleness_alert
 from quant_assets.defs.feed.newest_window import newest_window
 from quant_assets.emulator import DEFAULT_KEY
-from quant_assets.orchestration.scan import fetch_market_list_if_due, open_instance
+from quant_assets.orchestration.instance import open_instance
+from quant_assets.orchestration.market_list_run import fetch_market_list_if_due
 from quant_assets.storage.lake import Lake
 from quant_assets_tests.providers.coinalyze.scripted import Canned, ScriptedServer
 from quant_assets_tests.world import World, environment
@@ -32,7 +33,7 @@ CHECK = dg.AssetCheckKey(dg.AssetKey("master_feed"), "newest_window")
 
 
 class Alarm:
-    """The sensor of an installation, at moments of the test's own; what it reports goes into the instance."""
+    """The sensor with the test's own clock; its check results are stored in an instance."""
 
     def __init__(self, settings: Settings, instance: dg.DagsterInstance, webhook: ScriptedServer) -> None:
         self.now = NOON
@@ -41,19 +42,19 @@ class Alarm:
         self.definitions = build_definitions(settings, clock=clock)
         self.cursor: str | None = None
         self.reported: list[bool] = []
-        needed = tell_of_stale_assets.required_resource_keys
+        needed = staleness_alert.required_resource_keys
         self.resources = {name: (self.definitions.resources or {})[name] for name in needed}
 
     def _seconds(self) -> float:
         return self.now.timestamp()
 
-    def look(self, moment: datetime) -> None:
-        """Let the sensor look at a moment, as the daemon does."""
+    def tick(self, moment: datetime) -> None:
+        """Evaluate the sensor at a moment, as the daemon does."""
         self.now = moment
         context = dg.build_sensor_context(
             instance=self.instance, cursor=self.cursor, definitions=self.definitions, resources=self.resources
         )
-        result = tell_of_stale_assets(context)
+        result = staleness_alert(context)
         assert isinstance(result, dg.SensorResult)
         self.cursor = result.cursor
         for event in result.asset_events:
@@ -61,20 +62,20 @@ class Alarm:
             self.instance.report_runless_asset_event(event)
             self.reported.append(event.passed)
 
-    def look_at(self, *minutes: int) -> None:
-        """Let the sensor look so many minutes past noon."""
+    def tick_at(self, *minutes: int) -> None:
+        """Evaluate the sensor at these minutes after noon."""
         for minute in minutes:
-            self.look(NOON + minute * MINUTE)
+            self.tick(NOON + minute * MINUTE)
 
     def add(self, name: str, window: Window) -> None:
-        """Lay down a window of an asset."""
+        """Store a window of an asset."""
         if name == "master_feed":
             self.lake.write_document([name], window.key, b"{}")
         else:
             self.lake.write(name.split("/"), window.key, pd.DataFrame({"value": [1.0]}))
 
-    def turn(self, name: str, state: str) -> None:
-        """Let Dagster say that an asset keeps its freshness policy, or not."""
+    def set_freshness(self, name: str, state: str) -> None:
+        """Set Dagster's freshness state of an asset."""
         from dagster._core.definitions.freshness import FreshnessState, FreshnessStateChange  # noqa: PLC0415
 
         self.instance._report_runless_asset_event(
@@ -93,7 +94,7 @@ class Alarm:
         return [text.splitlines()[0] for text in self.notices()]
 
     def shown_check(self) -> bool:
-        """Whether Dagster shows the check as passed."""
+        """Return whether Dagster shows the check as passed."""
         (record,) = self.instance.event_log_storage.get_asset_check_execution_history(CHECK, limit=1)
         return record.status.value == "SUCCEEDED"
 
@@ -112,78 +113,78 @@ def alarm(tmp_path: Path, webhook: ScriptedServer) -> Iterator[Alarm]:
 
 
 @pytest.mark.parametrize("name", ["master_feed", "open_interest", "features", "signals/legacy"])
-def test_a_stale_asset_is_told_once_and_once_when_fresh_again(alarm: Alarm, name: str) -> None:
+def test_stale_asset_sends_one_notice_and_one_when_fresh_again(alarm: Alarm, name: str) -> None:
     alarm.add(name, WINDOW)
-    alarm.look_at(0, 15, 18)
+    alarm.tick_at(0, 15, 18)
     assert alarm.subjects() == []
-    alarm.look_at(19, 20, 35, 50)
+    alarm.tick_at(19, 20, 35, 50)
     assert alarm.subjects() == [f"{name} is stale"]
     alarm.add(name, Window(NOON + 3 * LENGTH))
-    alarm.look_at(51, 60)
+    alarm.tick_at(51, 60)
     assert alarm.subjects() == [f"{name} is stale", f"{name} is fresh again"]
 
 
-def test_the_notice_names_the_newest_window_and_what_to_look_at(alarm: Alarm) -> None:
+def test_notice_names_the_newest_window_and_what_to_check(alarm: Alarm) -> None:
     alarm.add("master_feed", WINDOW)
-    alarm.look_at(45)
+    alarm.tick_at(45)
     (notice,) = alarm.notices()
     assert "newest window is 2026-02-03-11:45, which ended at 2026-02-03 12:00 UTC" in notice
     assert "2026-02-03-12:00 has been missing since 2026-02-03 12:15 UTC" in notice
-    assert "look at the runs of 2026-02-03-12:00" in notice
+    assert "check the runs of 2026-02-03-12:00" in notice
 
 
-def test_an_old_window_that_is_laid_down_does_not_silence_the_alarm(alarm: Alarm) -> None:
+def test_materializing_an_old_window_keeps_the_asset_stale(alarm: Alarm) -> None:
     alarm.add("master_feed", WINDOW)
-    alarm.look_at(45)
+    alarm.tick_at(45)
     for back in (1, 2, 90):
         alarm.add("master_feed", Window(NOON - back * LENGTH))
-        alarm.look_at(46 + back)
+        alarm.tick_at(46 + back)
     assert alarm.subjects() == ["master_feed is stale"]
     assert alarm.reported == [False]
 
 
-def test_an_installation_that_never_scanned_is_not_told_of_as_stale(alarm: Alarm) -> None:
-    alarm.look_at(0, 4, 19, 60)
+def test_new_installation_is_not_stale(alarm: Alarm) -> None:
+    alarm.tick_at(0, 4, 19, 60)
     assert alarm.notices() == []
     assert alarm.reported == []
 
 
-def test_windows_of_long_ago_alone_are_not_told_of_as_stale(alarm: Alarm) -> None:
+def test_windows_older_than_a_day_are_not_stale(alarm: Alarm) -> None:
     alarm.add("master_feed", Window(NOON - timedelta(days=8)))
-    alarm.look_at(0, 20)
+    alarm.tick_at(0, 20)
     assert alarm.notices() == []
 
 
-def test_an_asset_stays_stale_when_its_newest_window_is_days_old_or_removed(alarm: Alarm) -> None:
+def test_asset_stays_stale_when_its_newest_window_is_removed(alarm: Alarm) -> None:
     alarm.add("master_feed", WINDOW)
     for hours in (0, 1, 23, 25, 60):
-        alarm.look(NOON + timedelta(hours=hours))
+        alarm.tick(NOON + timedelta(hours=hours))
     alarm.lake.path(["master_feed"], WINDOW.key, ".json.gz").unlink()
-    alarm.look(NOON + timedelta(hours=61))
+    alarm.tick(NOON + timedelta(hours=61))
     assert alarm.subjects() == ["master_feed is stale"]
     alarm.add("master_feed", Window(NOON + timedelta(hours=62)))
-    alarm.look(NOON + timedelta(hours=62))
+    alarm.tick(NOON + timedelta(hours=62))
     assert alarm.subjects() == ["master_feed is stale", "master_feed is fresh again"]
 
 
-def test_the_sensor_reports_the_check_when_it_changes_and_only_then(alarm: Alarm) -> None:
+def test_sensor_reports_the_check_only_when_it_changes(alarm: Alarm) -> None:
     alarm.add("master_feed", WINDOW)
-    alarm.look_at(0, 15, 18)
+    alarm.tick_at(0, 15, 18)
     assert alarm.reported == []
-    alarm.look_at(19, 20, 40)
+    alarm.tick_at(19, 20, 40)
     assert alarm.reported == [False]
     assert not alarm.shown_check()
     alarm.add("master_feed", Window(NOON + 2 * LENGTH))
-    alarm.look_at(41, 42, 48)
+    alarm.tick_at(41, 42, 48)
     assert alarm.reported == [False, True]
     assert alarm.shown_check()
 
 
-def test_the_check_fails_anew_where_a_window_came_and_went_unseen(alarm: Alarm) -> None:
+def test_check_fails_again_after_a_window_between_two_ticks(alarm: Alarm) -> None:
     alarm.add("master_feed", WINDOW)
-    alarm.look_at(45)
+    alarm.tick_at(45)
     alarm.add("master_feed", Window(NOON + 4 * LENGTH))  # whose run reports that the check passes
-    alarm.look_at(135)
+    alarm.tick_at(135)
     assert alarm.reported == [False, False]
 
 
@@ -195,30 +196,30 @@ def test_the_check_fails_anew_where_a_window_came_and_went_unseen(alarm: Alarm) 
     ],
     ids=["for a while", "for a moment"],
 )
-def test_an_asset_without_windows_goes_by_its_freshness_policy(
+def test_unpartitioned_asset_uses_its_freshness_policy(
     alarm: Alarm, states: tuple[str, ...], subjects: list[str]
 ) -> None:
     for minute, state in enumerate(states):
-        alarm.turn("symbol_map", state)
-        alarm.look_at(minute)
+        alarm.set_freshness("symbol_map", state)
+        alarm.tick_at(minute)
     assert alarm.subjects() == [f"symbol_map {subject}" for subject in subjects]
 
 
-def test_freshness_states_of_assets_with_windows_are_not_asked(alarm: Alarm) -> None:
+def test_partitioned_assets_ignore_dagsters_freshness_state(alarm: Alarm) -> None:
     alarm.add("master_feed", WINDOW)
     for minute in range(10):
-        alarm.turn("master_feed", "FAIL")
-        alarm.look_at(minute)
+        alarm.set_freshness("master_feed", "FAIL")
+        alarm.tick_at(minute)
     assert alarm.subjects() == []
 
 
-def test_the_cursor_of_an_earlier_version_is_understood(alarm: Alarm) -> None:
+def test_cursor_of_an_earlier_version_is_accepted(alarm: Alarm) -> None:
     alarm.add("master_feed", WINDOW)
     alarm.cursor = json.dumps({"since": {"master_feed": NOON.timestamp()}, "told": ["master_feed", "features"]})
-    alarm.look_at(45)
+    alarm.tick_at(45)
     assert alarm.subjects() == []
     alarm.add("master_feed", Window(NOON + 3 * LENGTH))
-    alarm.look_at(46)
+    alarm.tick_at(46)
     assert alarm.subjects() == ["master_feed is fresh again"]
 
 
@@ -228,17 +229,17 @@ def test_every_asset_with_a_freshness_policy_is_watched(alarm: Alarm) -> None:
         if spec.partitions_def:
             alarm.add(spec.key.to_user_string(), WINDOW)
         else:
-            alarm.turn(spec.key.to_user_string(), "FAIL")
-    alarm.look_at(20, 24)
+            alarm.set_freshness(spec.key.to_user_string(), "FAIL")
+    alarm.tick_at(20, 24)
     assert sorted(alarm.subjects()) == sorted(f"{spec.key.to_user_string()} is stale" for spec in specs)
 
 
-def test_a_window_known_from_a_clock_that_was_set_back_is_forgotten(tmp_path: Path) -> None:
+def test_future_window_in_the_cursor_is_ignored(tmp_path: Path) -> None:
     future = Window(NOON + timedelta(days=400))
     assert newest_window(Lake(tmp_path), ["master_feed"], NOON, future) is None
 
 
-def test_a_window_that_has_not_ended_is_not_the_newest(tmp_path: Path) -> None:
+def test_window_that_has_not_ended_is_not_the_newest(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
     for window in (WINDOW, Window(NOON + LENGTH)):
         lake.write(["features"], window.key, pd.DataFrame({"value": [1.0]}))
@@ -263,15 +264,15 @@ def scan(alarm: Alarm, window: Window, at: datetime) -> None:
     assert job.execute_in_process(instance=alarm.instance, partition_key=window.key).success
 
 
-def test_a_backfill_neither_silences_the_alarm_nor_passes_the_check(world: World, webhook: ScriptedServer) -> None:
+def test_backfill_keeps_the_alert_and_the_failed_check(world: World, webhook: ScriptedServer) -> None:
     first, newest = Window(world.window.end - 4 * LENGTH), world.window
     with installation(world, "stale_alarm", webhook) as alarm:
         scan(alarm, first, at=first.end + MINUTE)
         assert alarm.shown_check()
-        alarm.look(first.end + MINUTE)
+        alarm.tick(first.end + MINUTE)
         assert alarm.notices() == []
 
-        alarm.look(newest.end + MINUTE)
+        alarm.tick(newest.end + MINUTE)
         stale = alarm.subjects()
         assert "master_feed is stale" in stale
         assert "features is stale" in stale
@@ -279,13 +280,13 @@ def test_a_backfill_neither_silences_the_alarm_nor_passes_the_check(world: World
 
         scan(alarm, Window(first.end - 3 * LENGTH), at=newest.end + 2 * MINUTE)  # as a backfill does
         assert not alarm.shown_check()
-        alarm.look(newest.end + 3 * MINUTE)
+        alarm.tick(newest.end + 3 * MINUTE)
         assert alarm.subjects() == stale
         assert not alarm.shown_check()
 
         scan(alarm, newest, at=newest.end + 4 * MINUTE)
         assert alarm.shown_check()
-        alarm.look(newest.end + 5 * MINUTE)
+        alarm.tick(newest.end + 5 * MINUTE)
         assert alarm.shown_check()
         fresh = {subject.replace("stale", "fresh again") for subject in stale}
         assert set(alarm.subjects()[len(stale) :]) == fresh

@@ -1,7 +1,4 @@
-"""Two hours of windows, unattended: schedules and conditions decide, faults come and go, the clock is virtual.
-
-How they pass, and against what, is told in quant_assets_tests/time_lapse.py; the limit is 40 calls a minute.
-"""
+"""Two hours of windows with faults, on a virtual clock (quant_assets_tests/time_lapse.py) and 40 calls a minute."""
 
 from __future__ import annotations
 
@@ -28,14 +25,14 @@ from quant_assets.emulator import (
 )
 from quant_assets.feed import feed_problems
 from quant_assets.storage.lake import Lake
-from quant_assets_tests.time_lapse import Lapse, shown_checks, shown_metadata
+from quant_assets_tests.time_lapse import TimeLapse, shown_checks, shown_metadata
 from quant_assets_tests.world import environment
 
 BEGIN = datetime(2026, 2, 3, 12, 0, tzinfo=UTC)
 WINDOWS = 8
 CALLS_PER_MINUTE = 40
-STRANGERS_WINDOW, DOWN_WINDOW, REFUSED_WINDOW = 3, 4, 6
-#: What goes wrong in each window, from the moment it is scanned until the next.
+SHARED_KEY_WINDOW, DOWN_WINDOW, REFUSED_WINDOW = 3, 4, 6
+#: The faults of each window, from its scan until the next one.
 FAULTS: Mapping[int, Faults] = {
     1: Faults(seed=6, server_error=0.3),
     2: Faults(seed=6, cut=0.2, closed=0.2),
@@ -45,44 +42,44 @@ FAULTS: Mapping[int, Faults] = {
 
 
 @dataclass
-class TwoHours(Lapse):
-    """The two hours, and what came of them."""
+class TwoHours(TimeLapse):
+    """The two hours, and what each window left."""
 
     published: dict[str, bytes] = field(default_factory=dict)
     rate_limited: dict[int, int] = field(default_factory=dict)
     checks: dict[str, dict[str, bool]] = field(default_factory=dict)
     metadata: dict[str, dict[str, Any]] = field(default_factory=dict)
-    overcome: dict[str, dict[str, int]] = field(default_factory=dict)
+    retries_by_window: dict[str, dict[str, int]] = field(default_factory=dict)
 
-    def befall(self, number: int, minute: int) -> None:
-        """Let go wrong what is to."""
+    def apply_faults(self, number: int, minute: int) -> None:
+        """Set the faults of a window."""
         if minute == 0:
             self.emulator.faults = FAULTS.get(number, Faults())
             self.emulator.key = "another" if number == REFUSED_WINDOW else DEFAULT_KEY
-        if number == STRANGERS_WINDOW:
+        if number == SHARED_KEY_WINDOW:
             self.emulator.spend(CALLS_PER_MINUTE)
 
-    def pass_all(self) -> None:
-        """Let the two hours pass."""
-        self.before = self.befall
+    def run_all(self) -> None:
+        """Run all windows."""
+        self.before = self.apply_faults
         with self.opened() as instance:
             for number in range(WINDOWS):
-                self.let_pass(instance, number)
+                self.run_window(instance, number)
                 window = self.window(number)
                 self.published[window.key] = self.settings.feed_path.read_bytes()
                 self.rate_limited[number] = self.emulator.accounting.rate_limited
                 self.checks[window.key] = shown_checks(instance)
                 self.metadata[window.key] = shown_metadata(instance)
-                self.overcome[window.key] = self.shown_of_all_runs(instance, window)
+                self.retries_by_window[window.key] = self.retries_of_all_runs(instance, window)
 
-    def shown_of_all_runs(self, instance: dg.DagsterInstance, window: Window) -> dict[str, int]:
-        """Return what the runs about a window tell in all of troubles that were overcome."""
+    def retries_of_all_runs(self, instance: dg.DagsterInstance, window: Window) -> dict[str, int]:
+        """Return the retries and rate-limited requests of all runs of a window."""
         wanted = dg.AssetRecordsFilter(dg.AssetKey("open_interest"), asset_partitions=[window.key])
-        told = [
+        found = [
             record.asset_materialization.metadata  # type: ignore[union-attr]
             for record in instance.fetch_materializations(wanted, limit=100).records
         ]
-        return {name: sum(int(each[name].value) for each in told) for name in ("retries", "rate_limited")}  # type: ignore[call-overload]
+        return {name: sum(int(each[name].value) for each in found) for name in ("retries", "rate_limited")}  # type: ignore[call-overload]
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +99,7 @@ def lapse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoHours]:
             candles_dir=folder / "candles",
         )
         lapsed = TwoHours(settings, emulator, BEGIN)
-        lapsed.pass_all()
+        lapsed.run_all()
         yield lapsed
 
 
@@ -110,7 +107,7 @@ def keys() -> list[str]:
     return [Window.last_complete(BEGIN + number * LENGTH).key for number in range(WINDOWS)]
 
 
-def test_no_window_is_without_a_feed_that_keeps_its_contract(lapse: TwoHours) -> None:
+def test_every_window_has_a_valid_feed(lapse: TwoHours) -> None:
     lake = Lake(lapse.settings.lake_dir)
     for key in keys():
         feed = lake.read_document(["master_feed"], key)
@@ -120,43 +117,43 @@ def test_no_window_is_without_a_feed_that_keeps_its_contract(lapse: TwoHours) ->
         assert orjson.loads(feed)["stats"]["markets"] >= 12
 
 
-def test_nothing_was_passed_over_and_no_run_failed(lapse: TwoHours) -> None:
+def test_no_tick_is_skipped_and_no_run_fails(lapse: TwoHours) -> None:
     assert lapse.failed == []
     jobs = [name for _, name in lapse.requested]
     assert jobs.count("scan") == WINDOWS
     assert jobs.count("refresh") == 3 * WINDOWS
 
 
-def test_no_429_was_of_our_own_doing(lapse: TwoHours) -> None:
-    """A stranger who spends the whole limit brings some; without him there is none."""
-    before_him, with_him = lapse.rate_limited[STRANGERS_WINDOW - 1], lapse.rate_limited[STRANGERS_WINDOW]
-    assert before_him == 0
-    assert 0 < with_him <= 14
-    assert lapse.rate_limited[WINDOWS - 1] == with_him
+def test_own_requests_cause_no_429(lapse: TwoHours) -> None:
+    """Another client of the same key causes some; without it there are none."""
+    before, shared = lapse.rate_limited[SHARED_KEY_WINDOW - 1], lapse.rate_limited[SHARED_KEY_WINDOW]
+    assert before == 0
+    assert 0 < shared <= 14
+    assert lapse.rate_limited[WINDOWS - 1] == shared
 
 
-def test_the_feed_follows_each_refresh_that_brought_something(lapse: TwoHours) -> None:
+def test_feed_is_updated_after_refreshes(lapse: TwoHours) -> None:
     first = [name for moment, name in lapse.requested if moment < BEGIN + LENGTH]
     assert first.count("keep_up") >= 2
 
 
-def test_every_degradation_is_seen_in_a_check_or_in_metadata(lapse: TwoHours) -> None:
+def test_every_degradation_is_shown_in_a_check_or_metadata(lapse: TwoHours) -> None:
     down, refused = keys()[DOWN_WINDOW], keys()[REFUSED_WINDOW]
     assert lapse.checks[down]["refresh"] is False
     assert lapse.metadata[down]["stopped"] == "provider_unavailable"
     assert lapse.checks[refused]["refresh"] is False
     assert lapse.metadata[refused]["stopped"] == "key_refused"
     for number in FAULTS:
-        assert lapse.overcome[keys()[number]]["retries"] > 0, number
-    assert lapse.overcome[keys()[STRANGERS_WINDOW]]["rate_limited"] > 0
-    assert not any(lapse.overcome[keys()[0]].values())
+        assert lapse.retries_by_window[keys()[number]]["retries"] > 0, number
+    assert lapse.retries_by_window[keys()[SHARED_KEY_WINDOW]]["rate_limited"] > 0
+    assert not any(lapse.retries_by_window[keys()[0]].values())
     healthy = keys()[-1]
     assert lapse.checks[healthy] == {"coverage": True, "age": True, "refresh": True}
     assert lapse.metadata[healthy]["stopped"] in {"no", "out_of_time"}
     assert lapse.metadata[down]["median_age_seconds"] > lapse.metadata[healthy]["median_age_seconds"]
 
 
-def test_data_that_could_not_be_had_are_carried_forward_with_their_age(lapse: TwoHours) -> None:
+def test_missing_data_are_carried_forward_with_their_age(lapse: TwoHours) -> None:
     feed = orjson.loads(lapse.published[keys()[DOWN_WINDOW]])
     known = [signal["oi_metadata"] for signal in feed["signals"] if signal["oi_metadata"]["value"] is not None]
     assert len(known) > len(feed["signals"]) / 2
@@ -165,7 +162,7 @@ def test_data_that_could_not_be_had_are_carried_forward_with_their_age(lapse: Tw
     assert last["stats"]["freshness"]["open_interest"]["median_age_seconds"] == 0
 
 
-def test_the_two_hours_left_the_files_they_should_and_no_key(lapse: TwoHours) -> None:
+def test_lake_has_one_file_per_window_and_no_temporary_files(lapse: TwoHours) -> None:
     lake = lapse.settings.lake_dir
     for dataset in DATASETS:
         assert len(list((lake / dataset).iterdir())) == WINDOWS

@@ -1,4 +1,4 @@
-"""`make ui` on a fresh Dagster instance with its sensors on: what stands in the terminal."""
+"""The terminal output of `make ui` on a new Dagster instance with all sensors on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from quant_assets_tests.defs.live import BIN, ROOT, SELECTOR, Live, end_family, free_port, ready, wait_for
+from quant_assets_tests.defs.live import BIN, ROOT, SELECTOR, Live, free_port, ready, stop_process_group, wait_for
 from quant_assets_tests.world import small_world
 
 START = """mutation($sensor: SensorSelector!) { startSensor(sensorSelector: $sensor) { __typename } }"""
@@ -27,11 +27,11 @@ def ticks(live: Live) -> dict[str, list[dict[str, Any]]]:
 
 @pytest.fixture(scope="module")
 def log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The log after every sensor has had a tick that it skipped, and a scan has run."""
+    """Return the log after a scan, and after every sensor has skipped a tick."""
     folder = tmp_path_factory.mktemp("ui")
     with small_world(folder, markets=6) as world:
         path, port = folder / "ui.log", free_port()
-        # `make` is not to set up the environment that this runs in.
+        # Keep make from setting up the environment in which the test runs.
         command = ["make", "--old-file=setup", "ui", f"BIN={BIN}", f"PORT={port}"]
         with path.open("wb") as output:
             program = subprocess.Popen(
@@ -56,7 +56,7 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
             wait_for(all_skipped, 120, "a skipped tick of each sensor")
         finally:
-            end_family(program, signal.SIGTERM)
+            stop_process_group(program, signal.SIGTERM)
         yield path
 
 
@@ -64,21 +64,21 @@ def lines(log: Path) -> list[str]:
     return [COLOURS.sub("", line) for line in log.read_text().splitlines()]
 
 
-def test_the_log_says_where_the_ui_is(log: Path) -> None:
+def test_log_has_the_address_of_the_ui(log: Path) -> None:
     assert any(line.startswith("Dagster's UI: http://127.0.0.1:") for line in lines(log))
 
 
-def test_the_log_has_no_debug_lines(log: Path) -> None:
+def test_log_has_no_debug_lines(log: Path) -> None:
     assert [line for line in lines(log) if "DEBUG" in line] == []
 
 
-def test_skipped_ticks_are_quiet(log: Path) -> None:
+def test_skipped_ticks_are_not_logged(log: Path) -> None:
     assert [line for line in lines(log) if "skipped" in line or "Checking for new runs" in line] == []
 
 
-def test_there_is_no_alarm_about_the_projects_dagster_yaml(log: Path) -> None:
+def test_log_has_no_warning_about_dagster_yaml(log: Path) -> None:
     assert [line for line in lines(log) if "dagster.yaml" in line] == []
 
 
-def test_there_is_no_error(log: Path) -> None:
+def test_log_has_no_error(log: Path) -> None:
     assert [line for line in lines(log) if "ERROR" in line or "Traceback" in line] == []

@@ -46,7 +46,7 @@ from quant_assets.feed import feed_problems
 from quant_assets.orchestration.resources import Retention
 from quant_assets.storage.lake import Lake
 from quant_assets.storage.retention import RetentionPolicy, size_of
-from quant_assets_tests.time_lapse import Lapse, shown_checks, shown_metadata
+from quant_assets_tests.time_lapse import TimeLapse, shown_checks, shown_metadata
 from quant_assets_tests.world import environment
 
 BEGIN = datetime(2026, 2, 3, 0, 0, tzinfo=UTC)
@@ -143,7 +143,7 @@ class Soak:
     def __init__(self, settings: Settings, emulator: Emulator, markets: int, windows: int, seed: int) -> None:
         self.settings, self.emulator, self.markets, self.windows = settings, emulator, markets, windows
         self.dice = Random(f"{seed}:soak")
-        self.lapse = Lapse(settings, emulator, BEGIN, self._befall, evaluated=(1, 6, 14))
+        self.lapse = TimeLapse(settings, emulator, BEGIN, self._befall, evaluated=(1, 6, 14))
         self.candles = Candles(settings.candle_folder, markets, self.dice)
         self.fault = ""
         self.broken: list[str] = []
@@ -155,7 +155,7 @@ class Soak:
         with self.lapse.opened() as instance:
             for number in range(self.windows):
                 started, limited, asked = time.perf_counter(), self._limited(), len(self.lapse.requested)
-                self.lapse.let_pass(instance, number)
+                self.lapse.run_window(instance, number)
                 if number % NIGHT == NIGHT - 1:
                     self._let_files_be_as_old_as_the_day_says()
                     self.lapse.prune(instance)

@@ -14,7 +14,7 @@ import pytest
 from quant_assets.definitions import build_definitions
 from quant_assets.emulator import DEFAULT_KEY, Universe
 from quant_assets.orchestration.instance import open_instance
-from quant_assets.orchestration.scan import MarketListRun, fetch_market_list_if_due
+from quant_assets.orchestration.market_list_run import MarketListRun, fetch_market_list_if_due
 from quant_assets.storage.lake import Lake
 from quant_assets_tests.faults.chance import dice
 from quant_assets_tests.faults.conftest import Scanned, stored_in

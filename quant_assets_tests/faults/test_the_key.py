@@ -30,7 +30,7 @@ from quant_assets.common.clock import SYSTEM, Clock
 from quant_assets.common.settings import Settings
 from quant_assets.common.windows import LENGTH, Window
 from quant_assets.definitions import build_definitions
-from quant_assets.defs.alerts import tell_of_failed_runs
+from quant_assets.defs.alerts import run_failure_alert
 from quant_assets.emulator import Faults
 from quant_assets.orchestration.instance import open_instance
 from quant_assets.orchestration.resources import Notifier
@@ -162,7 +162,7 @@ def tell_a_webhook_that_refuses(instance: dg.DagsterInstance, failed: dg.Execute
                 dagster_run=failed.dagster_run,
                 resources={"notifier": Notifier(address_variable="TEST_WEBHOOK")},
             ).for_run_failure()
-            tell_of_failed_runs(context)
+            run_failure_alert(context)
         assert server.paths
 
 

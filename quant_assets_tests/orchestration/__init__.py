@@ -1,1 +1,1 @@
-"""Tests of what stands between Dagster and the definitions."""
+"""Tests of quant_assets.orchestration."""

@@ -1,4 +1,4 @@
-"""`quant-assets replay`: a range of windows again, from the command line, through a real Dagster instance."""
+"""`quant-assets replay`: replay a range of windows through a real Dagster instance."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def last(world: World) -> Window:
 def replayed(
     world: World, first: Window, last: Window, tmp_path_factory: pytest.TempPathFactory
 ) -> subprocess.CompletedProcess[str]:
-    """A data folder with one scan, and then a replay of the 18 windows before it."""
+    """Scan once, and then replay the 18 windows before that."""
     world.scan("replay")
     (world.folder / "replay" / "before.json").write_bytes((world.folder / "replay" / "master_feed.json").read_bytes())
     calls = world.emulator.accounting.calls
@@ -44,9 +44,7 @@ def replayed(
     return done
 
 
-def test_json_prints_only_a_summary_on_stdout(
-    replayed: subprocess.CompletedProcess[str], first: Window, last: Window
-) -> None:
+def test_json_prints_only_a_summary(replayed: subprocess.CompletedProcess[str], first: Window, last: Window) -> None:
     summary = orjson.loads(replayed.stdout)
     assert (summary["from"], summary["to"], summary["windows"]) == (first.key, last.key, WINDOWS)
     assert summary["api"] == {"calls": 0}
@@ -55,7 +53,7 @@ def test_json_prints_only_a_summary_on_stdout(
 
 
 @pytest.mark.usefixtures("replayed")
-def test_every_window_of_the_range_has_features_signals_and_a_feed(world: World, first: Window, last: Window) -> None:
+def test_every_replayed_window_has_features_signals_and_a_feed(world: World, first: Window, last: Window) -> None:
     lake = Lake(world.folder / "replay" / "lake")
     for window in windows_between(first, last):
         document = lake.read_document(["master_feed"], window.key)
@@ -66,9 +64,7 @@ def test_every_window_of_the_range_has_features_signals_and_a_feed(world: World,
 
 
 @pytest.mark.usefixtures("replayed")
-def test_windows_are_replayed_oldest_first_in_runs_of_the_backfill_policy(
-    world: World, first: Window, last: Window
-) -> None:
+def test_windows_are_replayed_oldest_first_in_runs_of_16(world: World, first: Window, last: Window) -> None:
     with environment(DAGSTER_HOME=str(world.folder / "replay" / "dagster")), dg.DagsterInstance.get() as instance:
         records = instance.fetch_materializations(dg.AssetKey("features"), limit=100).records
         once = [
@@ -83,14 +79,14 @@ def test_windows_are_replayed_oldest_first_in_runs_of_the_backfill_policy(
 
 
 @pytest.mark.usefixtures("replayed")
-def test_the_master_feed_is_never_replaced_by_an_older_window(world: World) -> None:
+def test_replay_of_older_windows_keeps_the_master_feed(world: World) -> None:
     folder = world.folder / "replay"
     assert (folder / "master_feed.json").read_bytes() == (folder / "before.json").read_bytes()
 
 
 @pytest.mark.usefixtures("replayed")
-def test_a_replay_tells_a_person_how_far_it_is(world: World, first: Window) -> None:
-    told: list[tuple[str, int, int]] = []
+def test_replay_reports_progress(world: World, first: Window) -> None:
+    reported: list[tuple[str, int, int]] = []
     second = Window(first.end + LENGTH)
     with environment(DAGSTER_HOME=str(world.folder / "replay" / "dagster")):
         settings = world.settings("replay")
@@ -99,9 +95,9 @@ def test_a_replay_tells_a_person_how_far_it_is(world: World, first: Window) -> N
             build_definitions(settings),
             world.candles,
             [first, second],
-            lambda stage, done, total, note="": told.append((stage, done, total)),
+            lambda stage, done, total, note="": reported.append((stage, done, total)),
         )
-    assert [entry for entry in told if entry[0] == "windows replayed"] == [
+    assert [entry for entry in reported if entry[0] == "windows replayed"] == [
         ("windows replayed", 0, 2),
         ("windows replayed", 2, 2),
     ]
@@ -118,7 +114,7 @@ def test_a_replay_tells_a_person_how_far_it_is(world: World, first: Window) -> N
     ],
     ids=["no moment", "empty", "future", "swapped", "no folder"],
 )
-def test_wrong_input_is_exit_2_and_one_line(
+def test_invalid_input_is_exit_2_and_one_line(
     world: World, tmp_path: Path, arguments: tuple[str, ...], says: str
 ) -> None:
     done = run("replay", *arguments, env=world.environment("replay_wrong"), cwd=tmp_path)

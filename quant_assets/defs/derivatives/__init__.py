@@ -1,4 +1,4 @@
-"""The stage `derivatives`: what the provider is asked for, window by window, and when."""
+"""The stage `derivatives`: four datasets by window, and the schedule that refreshes them."""
 
 import dagster as dg
 

@@ -1,4 +1,4 @@
-"""What is told of a derivative table: metadata that Dagster plots, and the checks."""
+"""The metadata and the checks of the derivative tables."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -9,30 +9,30 @@ import pandas as pd
 from quant_assets.common.windows import Window
 from quant_assets.derivatives.datasets import DATASETS, Dataset
 from quant_assets.derivatives.report import RefreshReport
-from quant_assets.orchestration.checks import WindowResult, window_check
+from quant_assets.orchestration.checks import WindowCheckResult, window_check_spec
 from quant_assets.orchestration.partitions import Tables
 from quant_assets.signals import OLDEST_OI_SECONDS
 
-COVERAGE_EXPECTED: Final = 0.9
-ZEROS_ALLOWED: Final = 0.5
+MIN_COVERAGE: Final = 0.9
+MAX_ZERO_SHARE: Final = 0.5
 SHOWN_PROBLEMS: Final = 20
 
 CHECKS: Final[Mapping[str, str]] = {
     "coverage": "At least 90 % of the markets that have a symbol have data.",
-    "age": "Half of what is known is at most 2 hours old.",
+    "age": "Half of the known values are at most 2 hours old.",
 }
-#: Of open interest alone, which is asked for in every window; the others tell how their refresh ended as metadata.
-CHECKS_OF_OPEN_INTEREST: Final[Mapping[str, str]] = {
+#: Only of open interest, which is refreshed in every window; the others have the end of their refresh as metadata.
+OPEN_INTEREST_CHECKS: Final[Mapping[str, str]] = {
     "refresh": "The refresh was not cut short by an error.",
-    "not_all_zero": "At most half of what is known is 0: an open interest of 0 is a fault more often than a fact.",
+    "not_all_zero": "At most half of the known values are 0: an open interest of 0 is usually an error.",
 }
 
 CHECK_SPECS: Final = {
     dataset: [
-        window_check(dataset, name, description)
+        window_check_spec(dataset, name, description)
         for name, description in {
             **CHECKS,
-            **(CHECKS_OF_OPEN_INTEREST if dataset == "open_interest" else {}),
+            **(OPEN_INTEREST_CHECKS if dataset == "open_interest" else {}),
         }.items()
     ]
     for dataset in DATASETS
@@ -41,7 +41,7 @@ CHECK_SPECS: Final = {
 Metadata = dict[str, dg.MetadataValue | int | float | str]
 
 
-def table_account(table: pd.DataFrame, window: Window) -> Metadata:
+def table_metadata(table: pd.DataFrame, window: Window) -> Metadata:
     """Return the metadata of one window's table."""
     ages = _ages(table, window)
     metadata: Metadata = {
@@ -56,8 +56,8 @@ def table_account(table: pd.DataFrame, window: Window) -> Metadata:
     return metadata
 
 
-def refresh_account(report: RefreshReport, dataset: Dataset, seconds: float) -> Metadata:
-    """Return the metadata of the refresh behind a dataset's tables."""
+def refresh_metadata(report: RefreshReport, dataset: Dataset, seconds: float) -> Metadata:
+    """Return the metadata of the refresh of a dataset."""
     account = report.datasets[dataset]
     return {
         "calls": account.calls,
@@ -77,49 +77,51 @@ def refresh_account(report: RefreshReport, dataset: Dataset, seconds: float) -> 
     }
 
 
-def checks(
-    tables: Tables, dataset: Dataset, refreshes: Mapping[str, Mapping[str, Any]]
-) -> Iterator[tuple[dg.AssetCheckSpec, dict[str, WindowResult]]]:
-    """Give a dataset's checks with their results by window.
+def check_results(
+    tables: Tables, dataset: Dataset, reports: Mapping[str, Mapping[str, Any]]
+) -> Iterator[tuple[dg.AssetCheckSpec, dict[str, WindowCheckResult]]]:
+    """Yield the checks of a dataset with their results by window key.
 
-    `refreshes` holds the report of the refresh behind each window, as plain types.
+    `reports` holds the refresh report of each window, as plain types.
     """
-    results = {key: _results(table, Window.of_key(key), dataset, refreshes[key]) for key, table in tables.items()}
+    results = {key: _results(table, Window.of_key(key), dataset, reports[key]) for key, table in tables.items()}
     for spec in CHECK_SPECS[dataset]:
         yield spec, {key: of_window[spec.name] for key, of_window in results.items()}
 
 
 def _results(
-    table: pd.DataFrame, window: Window, dataset: Dataset, refreshed: Mapping[str, Any]
-) -> dict[str, WindowResult]:
+    table: pd.DataFrame, window: Window, dataset: Dataset, report: Mapping[str, Any]
+) -> dict[str, WindowCheckResult]:
     """Return the results of all checks of one window's table."""
     coverage, ages = _coverage(table), _ages(table, window)
     median = {"median_age_seconds": float(ages.median())} if len(ages) else {}
     results = {
-        "coverage": WindowResult(coverage >= COVERAGE_EXPECTED, {"coverage": coverage}),
-        "age": WindowResult(bool(len(ages)) and ages.median() <= OLDEST_OI_SECONDS, {"known": len(ages), **median}),
+        "coverage": WindowCheckResult(coverage >= MIN_COVERAGE, {"coverage": coverage}),
+        "age": WindowCheckResult(
+            bool(len(ages)) and ages.median() <= OLDEST_OI_SECONDS, {"known": len(ages), **median}
+        ),
     }
     if dataset == "open_interest":
-        failed = any(account["failed"] for account in refreshed["datasets"].values())
+        failed = any(account["failed"] for account in report["datasets"].values())
         values = table["value"].dropna()
         zeros = float((values == 0).mean()) if len(values) else 0.0
-        results["refresh"] = WindowResult(
-            refreshed["stopped"] in {"", "out_of_time"} and not failed,
+        results["refresh"] = WindowCheckResult(
+            report["stopped"] in {"", "out_of_time"} and not failed,
             {
-                "stopped": refreshed["stopped"] or "no",
-                "problems": dg.MetadataValue.json(refreshed["problems"][:SHOWN_PROBLEMS]),
+                "stopped": report["stopped"] or "no",
+                "problems": dg.MetadataValue.json(report["problems"][:SHOWN_PROBLEMS]),
             },
         )
-        results["not_all_zero"] = WindowResult(zeros <= ZEROS_ALLOWED, {"zeros": zeros, "known": len(values)})
+        results["not_all_zero"] = WindowCheckResult(zeros <= MAX_ZERO_SHARE, {"zeros": zeros, "known": len(values)})
     return results
 
 
 def _ages(table: pd.DataFrame, window: Window) -> pd.Series:
-    """Return the ages at the window's end of what is known, in seconds."""
+    """Return the ages (seconds) of the known values at the window's end."""
     return (window.end_ms - table["closed_at_ms"].dropna()) / 1000
 
 
 def _coverage(table: pd.DataFrame) -> float:
-    """Return the share of markets with data among those that have a symbol; 1 where none has."""
-    served = table["coinalyze_symbol"] != ""
-    return float(table.loc[served, "closed_at_ms"].notna().mean()) if served.any() else 1.0
+    """Return the share of markets with data among those that have a symbol; 1 if none has a symbol."""
+    has_symbol = table["coinalyze_symbol"] != ""
+    return float(table.loc[has_symbol, "closed_at_ms"].notna().mean()) if has_symbol.any() else 1.0

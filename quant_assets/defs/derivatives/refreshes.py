@@ -1,7 +1,6 @@
-"""Refreshing a window's derivatives after its scan: the job, and the schedule that asks for it until the next scan.
+"""The job that refreshes the derivatives of a window, and the schedule that starts it until the next scan.
 
-A tick that comes too late is passed over: what it would have made is a gap, which is filled as one backfill
-(quant_assets/orchestration/conditions.py).
+A late tick is skipped: its window is filled by a backfill (quant_assets/orchestration/conditions.py).
 """
 
 from datetime import timedelta
@@ -12,23 +11,23 @@ import dagster as dg
 from quant_assets.common.clock import Clock
 from quant_assets.common.windows import Window
 from quant_assets.orchestration.job_names import REFRESH
-from quant_assets.orchestration.run_requests import passed_over, run_request
+from quant_assets.orchestration.run_requests import run_request, skip_if_late
 from quant_assets.storage.lake import Lake
 
-#: Minutes of a window at which a refresh begins. Several short ones bring the feed up to date as data arrive, the first
-#: of them soon with what is worth most, and let whatever else needs the provider in between.
+#: Minutes after a window's end at which a refresh begins. Several short refreshes update the feed as data arrive, start
+#: with the most valuable data, and leave the provider free for other runs in between.
 REFRESH_MINUTES: Final = (1, 3, 8)
-#: A refresh ends so long before the next one begins: time for signals and feed to follow it, since runs of one window
-#: take turns. The budget's minute slides on meanwhile, so that no call is lost.
-MARGIN_SECONDS: Final = 45.0
-#: The last one ends so long before the next scan, which would wait for it.
-BEFORE_A_SCAN_SECONDS: Final = 15.0
+#: A refresh ends this long before the next one begins, so that signals and feed can be updated in between. No call is
+#: lost, since the minute of the budget is a sliding one.
+REFRESH_MARGIN_SECONDS: Final = 45.0
+#: The last refresh ends this long before the next scan, which would wait for it.
+SCAN_MARGIN_SECONDS: Final = 15.0
 
-#: What the scan had no time for. Signals and feed follow by their automation conditions.
+#: Signals and feed follow by their automation conditions.
 refresh_job = dg.define_asset_job(
     REFRESH,
     selection=dg.AssetSelection.groups("derivatives"),
-    description="Go on asking for a window's derivatives.",
+    description="Continue the refresh of a window's derivatives.",
 )
 
 _TICKS: Final = ",".join(str(quarter + minute) for quarter in (0, 15, 30, 45) for minute in REFRESH_MINUTES)
@@ -38,17 +37,17 @@ _TICKS: Final = ",".join(str(quarter + minute) for quarter in (0, 15, 30, 45) fo
     job=refresh_job,
     cron_schedule=f"{_TICKS} * * * *",
     execution_timezone="UTC",
-    description="One, three and eight minutes later: ask for that window, until shortly before the next turn.",
+    description="One, three and eight minutes after a scan: continue the refresh of its window.",
 )
 def refresh_until_the_next_scan(
     context: dg.ScheduleEvaluationContext, clock: dg.ResourceParam[Clock], lake: dg.ResourceParam[Lake]
 ) -> dg.RunRequest | dg.SkipReason:
-    """Ask for a refresh of the window that has ended before this tick, once a scan has said for which markets."""
+    """Request a refresh of the last complete window; skip it before the first scan, which finds the markets."""
     if not lake.path(["candles"]).exists():
-        return dg.SkipReason("no candles have been read yet; the first scan does that")
+        return dg.SkipReason("no candles have been read yet; the first scan reads them")
     tick = context.scheduled_execution_time
     minute = tick.minute % 15
     following = next((later for later in REFRESH_MINUTES if later > minute), None)
-    lasts = timedelta(minutes=(15 if following is None else following) - minute)
-    seconds = lasts.total_seconds() - (BEFORE_A_SCAN_SECONDS if following is None else MARGIN_SECONDS)
-    return passed_over(tick, lasts, clock) or run_request(Window.last_complete(tick), f"refresh {minute}", seconds)
+    duration = timedelta(minutes=(15 if following is None else following) - minute)
+    seconds = duration.total_seconds() - (SCAN_MARGIN_SECONDS if following is None else REFRESH_MARGIN_SECONDS)
+    return skip_if_late(tick, duration, clock) or run_request(Window.last_complete(tick), f"refresh {minute}", seconds)

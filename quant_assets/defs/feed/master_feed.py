@@ -1,9 +1,10 @@
-"""The stage `feed`: every signal of a window in one document, published for whoever reads it."""
+"""The asset `master_feed`: every signal of a window in one document, published as a file."""
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import dagster as dg
 import orjson
@@ -15,23 +16,23 @@ from quant_assets.defs.feed import newest_window
 from quant_assets.defs.feed.summary import summary
 from quant_assets.derivatives.store import StoreError
 from quant_assets.feed import Publication, StoredFeed, build_feed, feed_problems, publish
-from quant_assets.orchestration.checks import Evaluated, WindowResult, window_check, window_results
-from quant_assets.orchestration.conditions import FOLLOWS_ITS_INPUTS, FRESH_FOR_A_WINDOW
-from quant_assets.orchestration.partitions import FOUR_HOURS, WINDOWS, Tables, windows_of
+from quant_assets.orchestration.checks import CheckEvent, WindowCheckResult, window_check_results, window_check_spec
+from quant_assets.orchestration.conditions import FOLLOW_INPUTS, WINDOW_FRESHNESS
+from quant_assets.orchestration.partitions import BACKFILL_POLICY, WINDOWS, Tables, windows_of
 from quant_assets.orchestration.pools import ANALYSIS
 from quant_assets.orchestration.resources import Coinalyze, FeedFile
 from quant_assets.signals import STALE_CANDLES, Strategy, stale_candles
 from quant_assets.storage.lake import Lake, LakeError
 
-#: Where another run is writing the same window, a moment later everything fits together again.
-SETTLING_SECONDS = 2.0
+#: The time to wait if another run is writing the same window.
+RETRY_AFTER_SECONDS = 2.0
 
 
-CONTRACT = window_check(
+CONTRACT = window_check_spec(
     "master_feed",
     "contract",
-    "The feed is valid by its JSON Schema, with no NaN, and signals = markets x strategies. One that is not is neither "
-    "kept nor published.",
+    "The feed is valid by its JSON Schema, has no NaN, and signals = markets x strategies. An invalid feed is neither "
+    "stored nor published.",
     blocking=True,
 )
 
@@ -39,7 +40,7 @@ CONTRACT = window_check(
 def feed_asset(strategies: Sequence[Strategy], not_loaded: Sequence[str] = ()) -> dg.AssetsDefinition:
     """Return the asset `master_feed` over the signal tables of these strategies.
 
-    `not_loaded` names strategies that are installed, but that the code location does not know yet.
+    `not_loaded` names strategies that were installed after the code location was loaded.
     """
 
     @dg.asset(
@@ -48,15 +49,15 @@ def feed_asset(strategies: Sequence[Strategy], not_loaded: Sequence[str] = ()) -
         kinds={"python", "json"},
         owners=["team:quant"],
         partitions_def=WINDOWS,
-        backfill_policy=FOUR_HOURS,
-        freshness_policy=FRESH_FOR_A_WINDOW,
-        automation_condition=FOLLOWS_ITS_INPUTS,
+        backfill_policy=BACKFILL_POLICY,
+        freshness_policy=WINDOW_FRESHNESS,
+        automation_condition=FOLLOW_INPUTS,
         pool=ANALYSIS,
         io_manager_key="document_io_manager",
         ins={f"signals_{strategy.key}": dg.AssetIn(key=["signals", strategy.key]) for strategy in strategies},
         description=(
             "One JSON object with a signal for every market and strategy, best first, and the window's statistics. "
-            "Held against its schema, then published as `master_feed.json`, which only the newest window replaces."
+            "Validated by its schema, then published as `master_feed.json`, which only the newest window replaces."
         ),
         check_specs=[CONTRACT, newest_window.CHECK_SPEC],
     )
@@ -69,23 +70,18 @@ def feed_asset(strategies: Sequence[Strategy], not_loaded: Sequence[str] = ()) -
         lake: dg.ResourceParam[Lake],
         clock: dg.ResourceParam[Clock],
         **signals: Tables,
-    ) -> Iterator[dg.Output[dict[str, bytes]] | Evaluated]:
-        chosen: dict[str, StoredFeed] = {}
-        contract: dict[str, WindowResult] = {}
-        broken: list[str] = []
-        accounts: dict[str, dict[str, Any]] = {}
-        windows = windows_of(context)
+    ) -> Iterator[dg.Output[dict[str, bytes]] | CheckEvent]:
+        windows, path = windows_of(context), Path(feed_file.path)
         newest = windows[-1]
-        path = Path(feed_file.path)
         if not path.is_file():
-            _refuse_stale_candles(features[newest.key], newest)
+            _require_fresh_candles(features[newest.key], newest)
         if not_loaded:
-            context.log.warning(
-                "the feed lacks %s, installed since the code location was loaded; reload it", ", ".join(not_loaded)
-            )
+            message = "the feed lacks %s, installed since the code location was loaded; reload it"
+            context.log.warning(message, ", ".join(not_loaded))
+        feeds: dict[str, _WindowFeed] = {}
         for window in windows:
             started, written_at = time.perf_counter(), clock.now()
-            standing = _stored_feed(context, lake, window)
+            stored = _stored_feed(context, lake, window)
             tables = {strategy: signals[f"signals_{strategy.key}"][window.key] for strategy in strategies}
             _require_same_markets(features[window.key], tables.values())
             feed = build_feed(
@@ -93,52 +89,82 @@ def feed_asset(strategies: Sequence[Strategy], not_loaded: Sequence[str] = ()) -
                 tables,
                 candle_files,
                 window,
-                api=_account_of_refresh(context, coinalyze, window),
+                api=_refresh_report(context, coinalyze, window),
                 written_at=written_at,
-                published_at_ms=None if standing is None else standing.published_at_ms,
+                published_at_ms=None if stored is None else stored.published_at_ms,
             )
-            made = StoredFeed(
-                orjson.dumps(feed), window, feed["stats"]["candles"]["newest_close_ms"], feed["published_at_ms"]
-            )
-            problems = feed_problems(made.content)
-            contract[window.key] = WindowResult(not problems, {"problems": dg.MetadataValue.json(problems)})
-            broken += [f"{window.key}: {problem}" for problem in problems]
-            stays = standing is not None and standing.has_newer_candles(made)
-            chosen[window.key] = standing if standing is not None and stays else made
-            accounts[window.key] = {
-                **_account(feed, not_loaded),
-                "published": False,
-                "replaces_stored": not stays,
-                "seconds": time.perf_counter() - started,
-            }
-        if broken:
-            yield from window_results(context, CONTRACT, contract, dg.AssetCheckSeverity.ERROR)
-            raise dg.Failure(f"the feed breaks its contract and is not published: {broken[0]}", allow_retries=False)
-        publication = publish(chosen[newest.key], path, clock.now())
-        if not accounts[newest.key]["replaces_stored"]:
+            feeds[window.key] = _WindowFeed.of(feed, window, stored, started)
+        contract = {key: found.contract for key, found in feeds.items()}
+        invalid = [f"{key}: {problem}" for key, found in feeds.items() for problem in found.problems]
+        if invalid:
+            yield from window_check_results(context, CONTRACT, contract, dg.AssetCheckSeverity.ERROR)
+            raise dg.Failure(f"the feed breaks its contract and is not published: {invalid[0]}", allow_retries=False)
+        publication = publish(feeds[newest.key].chosen, path, clock.now())
+        if feeds[newest.key].keeps_stored:
             publication = Publication.NEWER_CANDLES
-        accounts[newest.key] |= {
-            "published": publication is Publication.PUBLISHED,
-            "publication": str(publication),
-        }
-        for key, account in accounts.items():
-            context.add_asset_metadata(account, partition_key=key)
-        yield dg.Output({key: feed.content for key, feed in chosen.items()})
-        yield from window_results(context, CONTRACT, contract, dg.AssetCheckSeverity.ERROR)
+        for key, found in feeds.items():
+            metadata = found.metadata(not_loaded, publication if key == newest.key else None)
+            context.add_asset_metadata(metadata, partition_key=key)
+        yield dg.Output({key: found.chosen.content for key, found in feeds.items()})
+        yield from window_check_results(context, CONTRACT, contract, dg.AssetCheckSeverity.ERROR)
         yield from newest_window.check_results(context, lake, clock.now())
 
     return master_feed
 
 
+@dataclass(frozen=True, slots=True)
+class _WindowFeed:
+    """The feed that was built for a window, and the stored one."""
+
+    feed: dict[str, Any]
+    built: StoredFeed
+    stored: StoredFeed | None
+    problems: list[str]
+    seconds: float
+
+    @classmethod
+    def of(cls, feed: dict[str, Any], window: Window, stored: StoredFeed | None, started: float) -> Self:
+        """Encode a feed and validate it; `started` is the performance counter at which it was begun."""
+        newest_close_ms = feed["stats"]["candles"]["newest_close_ms"]
+        built = StoredFeed(orjson.dumps(feed), window, newest_close_ms, feed["published_at_ms"])
+        problems = feed_problems(built.content)
+        return cls(feed, built, stored, problems, time.perf_counter() - started)
+
+    @property
+    def keeps_stored(self) -> bool:
+        """Whether the stored feed is kept, since it was made from newer candles."""
+        return self.stored is not None and self.stored.has_newer_candles(self.built)
+
+    @property
+    def chosen(self) -> StoredFeed:
+        """The feed to store."""
+        return self.stored if self.stored is not None and self.keeps_stored else self.built
+
+    @property
+    def contract(self) -> WindowCheckResult:
+        """The result of the check `contract`."""
+        return WindowCheckResult(not self.problems, {"problems": dg.MetadataValue.json(self.problems)})
+
+    def metadata(self, not_loaded: Sequence[str], publication: Publication | None) -> dict[str, Any]:
+        """Return the metadata of the window; only the newest window of a run has a `publication`."""
+        return {
+            **_feed_metadata(self.feed, not_loaded),
+            "published": publication is Publication.PUBLISHED,
+            **({} if publication is None else {"publication": str(publication)}),
+            "replaces_stored": not self.keeps_stored,
+            "seconds": self.seconds,
+        }
+
+
 def _require_same_markets(features: pd.DataFrame, tables: Iterable[pd.DataFrame]) -> None:
-    """Try again in a moment where features and signals are not of the same markets."""
+    """Raise dg.RetryRequested if features and signals are not of the same markets."""
     markets = ["exchange", "symbol"]
     if not all(table[markets].equals(features[markets]) for table in tables):
-        raise dg.RetryRequested(max_retries=3, seconds_to_wait=SETTLING_SECONDS)
+        raise dg.RetryRequested(max_retries=3, seconds_to_wait=RETRY_AFTER_SECONDS)
 
 
-def _refuse_stale_candles(features: pd.DataFrame, window: Window) -> None:
-    """Raise Failure where no candle is as new as the window: a first feed of nothing but WAIT helps nobody."""
+def _require_fresh_candles(features: pd.DataFrame, window: Window) -> None:
+    """Raise dg.Failure if no candle is as new as the window, since all signals of a first feed would be WAIT."""
     found = stale_candles(features, window)
     if found is not None:
         metadata = {"error": STALE_CANDLES, "as_of": found.as_of}
@@ -146,30 +172,28 @@ def _refuse_stale_candles(features: pd.DataFrame, window: Window) -> None:
 
 
 def _stored_feed(context: dg.AssetExecutionContext, lake: Lake, window: Window) -> StoredFeed | None:
-    """Return the stored feed of a window; None where there is none, or it is damaged."""
+    """Return the stored feed of a window, None if it is missing or damaged."""
     try:
         content = lake.read_document(["master_feed"], window.key)
     except LakeError as error:
-        context.log.warning("%s; it is written anew", error)
+        context.log.warning("%s; it is replaced", error)
         return None
     return None if content is None else StoredFeed.of(content)
 
 
-def _account_of_refresh(
-    context: dg.AssetExecutionContext, coinalyze: Coinalyze, window: Window
-) -> dict[str, Any] | None:
-    """Return what the window's last refresh had to tell, None where there was none."""
+def _refresh_report(context: dg.AssetExecutionContext, coinalyze: Coinalyze, window: Window) -> dict[str, Any] | None:
+    """Return the report of the window's last refresh, None if there is none."""
     try:
         with coinalyze.store() as store:
             report = store.report(window.key)
     except StoreError as error:
-        context.log.warning("the account of the refresh is missing: %s", error)
+        context.log.warning("the report of the refresh is missing: %s", error)
         return None
-    account: dict[str, Any] | None = None if report is None else orjson.loads(report)
-    return account
+    found: dict[str, Any] | None = None if report is None else orjson.loads(report)
+    return found
 
 
-def _account(feed: dict[str, Any], not_loaded: Sequence[str]) -> dict[str, Any]:
+def _feed_metadata(feed: dict[str, Any], not_loaded: Sequence[str]) -> dict[str, Any]:
     """Return the metadata of a feed."""
     stats = feed["stats"]
     by_strategy: dict[str, int] = {

@@ -1,8 +1,8 @@
-"""Whether the newest window of an asset is there in time, and what is said where it is not.
+"""The check `newest_window`: whether the newest window of the feed is recent.
 
 A freshness policy of Dagster counts from the last materialization of any window, so a backfill of old windows makes a
-stale asset look fresh. That is why the lake is asked here which window is the newest. Who looks, and when: the sensor
-`tell_of_stale_assets` (quant_assets/defs/alerts.py), and `master_feed` when it is made.
+stale asset look fresh. This check looks for the newest window in the lake instead. The asset `master_feed` reports it,
+and so does the sensor `staleness_alert` (quant_assets/defs/alerts.py).
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from typing import Final, TypedDict
 import dagster as dg
 
 from quant_assets.common.windows import LENGTH, Window
-from quant_assets.orchestration.checks import Evaluated, WindowResult, window_check, window_results
+from quant_assets.orchestration.checks import CheckEvent, WindowCheckResult, window_check_results, window_check_spec
 from quant_assets.storage.lake import Lake
 
-#: A window's scan has so long, before anybody is told that its window is missing.
-STALE_FOR_SECONDS: Final = 180.0
-#: The newest window may have ended so long ago: the next one has to pass, and then has its grace.
-MAX_AGE: Final = LENGTH + timedelta(seconds=STALE_FOR_SECONDS)
-#: How far back windows are looked for.
+#: The time that the scan of a window may take before the window counts as missing.
+STALE_GRACE_SECONDS: Final = 180.0
+#: The age at which the newest window is stale: the length of the next window, and its grace.
+MAX_AGE: Final = LENGTH + timedelta(seconds=STALE_GRACE_SECONDS)
+#: The time for which older windows are looked for.
 LOOK_BACK: Final = timedelta(days=1)
 
 FEED: Final = "master_feed"
 CHECK: Final = "newest_window"
-CHECK_SPEC: Final = window_check(
+CHECK_SPEC: Final = window_check_spec(
     FEED, CHECK, "The newest window ended at most 18 minutes ago: one window and three minutes. Backfills do not count."
 )
 
 
 class CheckFields(TypedDict):
-    """What a result of the check has, whoever gives it."""
+    """The fields of a result of the check, for a run and for the sensor."""
 
     asset_key: dg.AssetKey
     check_name: str
@@ -42,9 +42,9 @@ class CheckFields(TypedDict):
 
 
 def newest_window(lake: Lake, key: Sequence[str], now: datetime, known: Window | None = None) -> Window | None:
-    """Return the newest window of an asset that has ended by `now` and is in the lake, None where there is none.
+    """Return the newest window of an asset that has ended by `now` and is in the lake, None if there is none.
 
-    Window keys are tried backwards for a day, or to a window that is `known` to have been there.
+    This tries window keys backwards for a day, or down to a window that is `known` to have been in the lake.
     """
     last = Window.last_complete(now)
     for back in range(LOOK_BACK // LENGTH):
@@ -55,22 +55,22 @@ def newest_window(lake: Lake, key: Sequence[str], now: datetime, known: Window |
 
 
 def is_in_time(newest: Window, now: datetime) -> bool:
-    """Tell whether no window after the newest one is overdue."""
+    """Tell whether the newest window is recent enough."""
     return now - newest.end <= MAX_AGE
 
 
 def describe_missing(newest: Window) -> str:
-    """Say which window is the newest, since when the next one is missing, and what to look at."""
+    """Return which window is the newest, since when the next one is missing, and what to check."""
     following = Window(newest.end + LENGTH)
     return (
         f"The newest window is {newest.key}, which ended at {_utc(newest.end)}; {following.key} has been missing since "
-        f"{_utc(following.end)}. In Dagster, look at the runs of {following.key}, at whether the daemon runs, and at "
-        "whether scan_every_quarter_hour is turned on."
+        f"{_utc(following.end)}. In Dagster, check the runs of {following.key}, that the daemon is running, and that "
+        "the schedule scan_every_quarter_hour is on."
     )
 
 
 def check_fields(newest: Window | None, now: datetime) -> CheckFields:
-    """Return the result of the check `newest_window` of the feed, whose newest window this is."""
+    """Return the fields of the check's result for the feed's newest window."""
     passed = newest is not None and is_in_time(newest, now)
     metadata: dict[str, str | dg.TimestampMetadataValue] = {
         "newest_window": "none in the last 24 hours" if newest is None else newest.key
@@ -86,11 +86,13 @@ def check_fields(newest: Window | None, now: datetime) -> CheckFields:
     }
 
 
-def check_results(context: dg.AssetExecutionContext, lake: Lake, now: datetime) -> Iterator[Evaluated]:
-    """Give the results when `master_feed` has been written: the same for each window of the run."""
+def check_results(context: dg.AssetExecutionContext, lake: Lake, now: datetime) -> Iterator[CheckEvent]:
+    """Yield the check's result after `master_feed` was written, the same for each window of the run."""
     found = check_fields(newest_window(lake, [FEED], now), now)
-    result = WindowResult(found["passed"], found["metadata"])
-    yield from window_results(context, CHECK_SPEC, dict.fromkeys(context.partition_keys, result), found["severity"])
+    result = WindowCheckResult(found["passed"], found["metadata"])
+    yield from window_check_results(
+        context, CHECK_SPEC, dict.fromkeys(context.partition_keys, result), found["severity"]
+    )
 
 
 def _utc(moment: datetime) -> str:

@@ -1,13 +1,13 @@
-"""What a person wants to see of a feed at one glance, as Markdown."""
+"""Summarize a feed as Markdown, for Dagster's UI."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-BEST: Final = 10
+MAX_SHOWN: Final = 10
 
 
 def summary(feed: Mapping[str, Any], not_loaded: Sequence[str] = ()) -> str:
-    """Return counts, what is degraded, and the best signals of a feed; `not_loaded` names strategies that it lacks."""
+    """Return the counts, degraded data and best signals of a feed; `not_loaded` names the strategies that it lacks."""
     return "\n".join(_lines(feed, not_loaded))
 
 
@@ -20,10 +20,10 @@ def _lines(feed: Mapping[str, Any], not_loaded: Sequence[str]) -> Iterator[str]:
     yield f"**{actions['LONG']} LONG**, **{actions['SHORT']} SHORT**, {actions['WAIT']} WAIT.\n"
     yield "Open interest of " + ", ".join(f"{resolution[tier]} {tier}" for tier in resolution) + ".\n"
     if not_loaded:
-        names = ", ".join(map(_plain, not_loaded))
+        names = ", ".join(map(_escape, not_loaded))
         yield f"**Without {names}**, installed since the code location was loaded: reload it under *Deployment*.\n"
     yield from _degraded(stats)
-    setups = [entry for entry in feed["signals"] if entry["action"] != "WAIT"][:BEST]
+    setups = [entry for entry in feed["signals"] if entry["action"] != "WAIT"][:MAX_SHOWN]
     if not setups:
         yield "No setup."
         return
@@ -32,9 +32,9 @@ def _lines(feed: Mapping[str, Any], not_loaded: Sequence[str]) -> Iterator[str]:
     for entry in setups:
         cells = (
             entry["action"],
-            _plain(entry["display_symbol"]),
-            _plain(entry["exchange"]),
-            _plain(entry["strategy_name"]),
+            _escape(entry["display_symbol"]),
+            _escape(entry["exchange"]),
+            _escape(entry["strategy_name"]),
             f"{entry['score']:.1f}",
             f"{entry['rr']:.2f}",
             *(f"{entry[price]:.6g}" for price in ("entry", "stop_loss", "take_profit")),
@@ -43,7 +43,7 @@ def _lines(feed: Mapping[str, Any], not_loaded: Sequence[str]) -> Iterator[str]:
 
 
 def _degraded(stats: Mapping[str, Any]) -> Iterator[str]:
-    """Name the datasets that are old or missing somewhere, and the files that were skipped."""
+    """Yield a line for each dataset with stale or missing values, and one for skipped files."""
     for dataset, freshness in stats["freshness"].items():
         if freshness["stale"] or freshness["missing"]:
             yield f"* {dataset.replace('_', ' ')}: {freshness['missing']} unknown, {freshness['stale']} older than 2 h"
@@ -52,6 +52,6 @@ def _degraded(stats: Mapping[str, Any]) -> Iterator[str]:
     yield ""
 
 
-def _plain(text: str) -> str:
-    """Return a name so that Markdown shows it as it is."""
+def _escape(text: str) -> str:
+    """Escape a name for Markdown."""
     return "".join(f"\\{letter}" if letter in "\\`*_{}[]<>()#+-!|~" else letter for letter in text)

@@ -1,14 +1,16 @@
-"""The stage `signals`: one table for each strategy that is registered."""
+"""The assets `signals/KEY`: one table for each registered strategy."""
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import dagster as dg
+import pandas as pd
 
 from quant_assets.orchestration import columns
-from quant_assets.orchestration.checks import Evaluated, WindowResult, window_check, window_results
-from quant_assets.orchestration.conditions import FOLLOWS_ITS_INPUTS, FRESH_FOR_A_WINDOW
-from quant_assets.orchestration.partitions import FOUR_HOURS, WINDOWS, Tables, windows_of
+from quant_assets.orchestration.checks import CheckEvent, WindowCheckResult, window_check_results, window_check_spec
+from quant_assets.orchestration.conditions import FOLLOW_INPUTS, WINDOW_FRESHNESS
+from quant_assets.orchestration.partitions import BACKFILL_POLICY, WINDOWS, Tables, windows_of
 from quant_assets.orchestration.pools import ANALYSIS
 from quant_assets.orchestration.resources import Strategies
 from quant_assets.signals import Strategy, parameters_of, run_strategy
@@ -18,8 +20,9 @@ SHOWN_FAILURES = 5
 
 def signal_asset(strategy: Strategy) -> dg.AssetsDefinition:
     """Return the asset `signals/KEY` of a strategy."""
-
-    judged = window_check(["signals", strategy.key], "judged", "The strategy failed on no market.")
+    no_errors = window_check_spec(
+        ["signals", strategy.key], "no_strategy_errors", "The strategy raised no error on any market."
+    )
 
     @dg.asset(
         key=["signals", strategy.key],
@@ -27,46 +30,51 @@ def signal_asset(strategy: Strategy) -> dg.AssetsDefinition:
         kinds={"python", "parquet"},
         owners=["team:quant"],
         partitions_def=WINDOWS,
-        backfill_policy=FOUR_HOURS,
-        freshness_policy=FRESH_FOR_A_WINDOW,
-        automation_condition=FOLLOWS_ITS_INPUTS,
+        backfill_policy=BACKFILL_POLICY,
+        freshness_policy=WINDOW_FRESHNESS,
+        automation_condition=FOLLOW_INPUTS,
         pool=ANALYSIS,
-        description=f"{strategy.description} One row a market: bias, action, score with its parts, setup or reason.",
+        description=(
+            f"{strategy.description} One row for each market: bias, action, score with its parts, setup or reason."
+        ),
         metadata=columns.schema(columns.signal_columns(strategy)),
-        check_specs=[judged],
+        check_specs=[no_errors],
     )
     def signals(
         context: dg.AssetExecutionContext, features: Tables, strategies: dg.ResourceParam[Strategies]
-    ) -> Iterator[dg.Output[Tables] | Evaluated]:
-        tables: Tables = {}
-        results: dict[str, WindowResult] = {}
-        judge = strategies.load()[strategy.key]
+    ) -> Iterator[dg.Output[Tables] | CheckEvent]:
+        configured = strategies.load()[strategy.key]
         windows = windows_of(context)
+        tables: Tables = {}
+        results: dict[str, WindowCheckResult] = {}
         for window in windows:
             started = time.perf_counter()
             failures: list[str] = []
-            table = tables[window.key] = run_strategy(judge, features[window.key], failures.append)
-            actions = table["action"].value_counts()
-            context.add_asset_metadata(
-                {
-                    "dagster/row_count": len(table),
-                    **{action: int(actions.get(action, 0)) for action in ("LONG", "SHORT", "WAIT")},
-                    **({"best_score": float(table["score"].max())} if len(table) else {}),
-                    "parameters": dg.MetadataValue.json(parameters_of(judge)),
-                    "failures": dg.MetadataValue.json(failures[:SHOWN_FAILURES]),
-                    "seconds": time.perf_counter() - started,
-                },
-                partition_key=window.key,
-            )
-            first = failures[:SHOWN_FAILURES]
-            results[window.key] = WindowResult(
-                not failures, {"failures": len(failures), "first": dg.MetadataValue.json(first)}
-            )
-            for failure in first:
+            table = tables[window.key] = run_strategy(configured, features[window.key], failures.append)
+            shown = failures[:SHOWN_FAILURES]
+            for failure in shown:
                 context.log.warning(failure)
+            results[window.key] = WindowCheckResult(
+                not failures, {"failures": len(failures), "first": dg.MetadataValue.json(shown)}
+            )
+            metadata = _metadata(table, configured, shown)
+            metadata["seconds"] = time.perf_counter() - started
+            context.add_asset_metadata(metadata, partition_key=window.key)
         # Dagster shows the lineage of the newest materialization.
         context.add_asset_metadata(columns.lineage(strategy), partition_key=windows[-1].key)
         yield dg.Output(tables)
-        yield from window_results(context, judged, results)
+        yield from window_check_results(context, no_errors, results)
 
     return signals
+
+
+def _metadata(table: pd.DataFrame, strategy: Strategy, failures: list[str]) -> dict[str, Any]:
+    """Return the metadata of one window's table."""
+    actions = table["action"].value_counts()
+    return {
+        "dagster/row_count": len(table),
+        **{action: int(actions.get(action, 0)) for action in ("LONG", "SHORT", "WAIT")},
+        **({"best_score": float(table["score"].max())} if len(table) else {}),
+        "parameters": dg.MetadataValue.json(parameters_of(strategy)),
+        "failures": dg.MetadataValue.json(failures),
+    }
