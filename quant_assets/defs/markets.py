@@ -162,7 +162,7 @@ def market_list_asset(provider: str) -> dg.AssetsDefinition:
                 "dagster/row_count": len(table),
                 "exchanges": len(exchanges.rows),
                 "perpetuals": int(table["is_perpetual"].sum()),
-                "broken_rows": exchanges.broken + rows.broken + table.attrs[DROPPED],
+                "broken_rows": exchanges.invalid + rows.invalid + table.attrs[DROPPED],
                 **spent.account(),
                 "seconds": time.perf_counter() - started,
             },

@@ -129,7 +129,7 @@ def refresh(
         if state.asked_elsewhere and not report.stopped:
             # Another process is asking for the rest: see in a moment what has become of it.
             state.asked_elsewhere = 0
-            client.budget.nap(ELSEWHERE_SECONDS)
+            client.budget.wait(ELSEWHERE_SECONDS)
         elif report.stopped or substituted.equals(symbol_map):
             symbol_map = substituted
             break
@@ -179,7 +179,7 @@ def _ask(state: _Refresh, queue: deque[Request]) -> None:
     spent = (state.client.usage.calls, state.client.usage.requests)
     left = state.total - state.done
     try:
-        request = split_to_fit(request, state.client.budget.room(SOON_SECONDS), queue)
+        request = split_to_fit(request, state.client.budget.available(SOON_SECONDS), queue)
         answer, asked = state.client.history(
             SPECS[request.dataset].endpoint,
             request.symbols,
@@ -187,12 +187,12 @@ def _ask(state: _Refresh, queue: deque[Request]) -> None:
             start=start,
             end=end,
             deadline=state.deadline,
-            narrow=lambda symbols: _claim(state, request.dataset, symbols),
+            still_needed=lambda symbols: _claim(state, request.dataset, symbols),
             on_wait=lambda seconds: state.progress(
                 "refresh", state.done, state.total, _time_left(left, state.client, seconds)
             ),
         )
-        now = conservative_now(now, answer.answered_at, report)
+        now = conservative_now(now, answer.responded_at, report)
         fetched, odd = _fetched(request.dataset, asked, answer.rows, (start, end), now, answer.simulated)
         if asked:
             state.store.add(fetched)
@@ -216,7 +216,7 @@ def _ask(state: _Refresh, queue: deque[Request]) -> None:
         with_data = sum(bool(bars) for bars in fetched.bars.values())
         account.fetched += with_data
         account.empty += len(asked) - with_data
-        report.broken_points += answer.broken + odd
+        report.broken_points += answer.invalid + odd
         state.tried[request.dataset].update(asked)
         state.failures_in_a_row = state.bad_requests = 0
         state.answered |= bool(asked)

@@ -329,7 +329,7 @@ def test_what_somebody_else_has_fetched_meanwhile_costs_no_budget(provide: Provi
     client = provider.client()
     symbols = sorted(provider.emulator.universe.listings)
     client.history(
-        "open-interest-history", symbols, interval="15min", start=1, end=2, narrow=lambda found: list(found)[:3]
+        "open-interest-history", symbols, interval="15min", start=1, end=2, still_needed=lambda found: list(found)[:3]
     )
     assert provider.emulator.accounting.calls == client.budget.spent() == 3
 

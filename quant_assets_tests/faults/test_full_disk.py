@@ -124,9 +124,9 @@ def test_a_budget_on_a_full_disk_lets_nothing_be_sent_and_forgets_no_call(small:
             nonlocal sent
             with closing(CallBudget(path, 10_000, clock=clock.seconds, sleep=clock.sleep)) as budget:
                 for _ in range(30):
-                    receipt = budget.take(20)
+                    lease = budget.acquire(20)
                     sent += 20
-                    budget.settle(receipt)
+                    budget.commit(lease)
 
         small.fill(chance.randint(0, 24))
         problem = failure_of(BudgetUnusable, spend)
