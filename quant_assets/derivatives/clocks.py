@@ -1,4 +1,4 @@
-"""By which clock a bar has closed: this machine's and the provider's have to agree."""
+"""Which time decides whether a bar has closed, if this machine's clock and the provider's differ."""
 
 from __future__ import annotations
 
@@ -6,21 +6,22 @@ from typing import Final
 
 from quant_assets.derivatives.report import RefreshReport
 
-CLOCKS_APART_SECONDS: Final = 60.0
+MAX_CLOCK_DIFFERENCE_SECONDS: Final = 60.0
 CLOCK_PROBLEM: Final = "this machine's clock"
 
 
-def conservative_now(ours: float, theirs: float | None, report: RefreshReport) -> float:
-    """Return the time of day by which a bar has closed, if that is what both this machine and the provider say.
+def conservative_now(local_seconds: float, provider_seconds: float | None, report: RefreshReport) -> float:
+    """Return the earlier of both times if they differ by more than a minute, else the local time (UNIX seconds).
 
-    By a clock here that is ahead, bars that are still open would be stored as final, and those that have not begun
-    as known. A difference of some seconds is usual.
+    If the local clock were ahead, bars that are still open would be stored as final. The first difference of a refresh
+    is added to the report's problems.
     """
-    if theirs is None or abs(ours - theirs) <= CLOCKS_APART_SECONDS:
-        return ours
+    if provider_seconds is None or abs(local_seconds - provider_seconds) <= MAX_CLOCK_DIFFERENCE_SECONDS:
+        return local_seconds
     if not any(CLOCK_PROBLEM in problem for problem in report.problems):
-        how = "ahead of" if ours > theirs else "behind"
+        direction = "ahead of" if local_seconds > provider_seconds else "behind"
         report.problems.append(
-            f"{CLOCK_PROBLEM} is {abs(ours - theirs):.0f} s {how} the provider's; set it (bars open by one are left)"
+            f"{CLOCK_PROBLEM} is {abs(local_seconds - provider_seconds):.0f} s {direction} the provider's: set it"
+            " (bars that are still open by either clock are skipped)"
         )
-    return min(ours, theirs)
+    return min(local_seconds, provider_seconds)

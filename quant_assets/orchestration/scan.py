@@ -23,6 +23,7 @@ from quant_assets.common.progress import Progress
 from quant_assets.common.settings import Settings
 from quant_assets.common.windows import Window
 from quant_assets.derivatives.datasets import DATASETS
+from quant_assets.derivatives.report import StopReason
 from quant_assets.feed import Publication
 from quant_assets.markets import list_of_provider
 from quant_assets.orchestration.instance import instance_home, open_instance
@@ -125,7 +126,7 @@ def run_scan(
         else settings.feed_path,
         publication=publication,
         api=_spent(listed, refreshed),
-        key_refused=listed.key_refused or refreshed[0]["stopped"].value == "key_refused",
+        key_refused=listed.key_refused or refreshed[0]["stopped"].value == StopReason.KEY_REFUSED,
         notes=(*_notes(listed, materializations), *stale),
         elapsed_seconds=time.monotonic() - started,
     )
@@ -183,7 +184,7 @@ def _notes(listed: MarketListRun, materializations: Mapping[str, Mapping[str, An
         yield listed.problem
     derivatives = materializations[DATASETS[0]]
     problems = list(derivatives["problems"].value)
-    if problems and derivatives["stopped"].value != "no_key" and not listed.key_refused:
+    if problems and derivatives["stopped"].value != StopReason.NO_KEY and not listed.key_refused:
         yield f"derivatives: {problems[-1]}; what was known is carried forward"
     for key, metadata in materializations.items():
         if key.startswith("signals/"):

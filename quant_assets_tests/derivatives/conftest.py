@@ -13,7 +13,7 @@ import pytest
 from pydantic import SecretStr
 
 from quant_assets.common.windows import Window
-from quant_assets.derivatives.refresh import refresh
+from quant_assets.derivatives.refresh import Refresh, RefreshOptions
 from quant_assets.derivatives.report import RefreshReport
 from quant_assets.derivatives.store import DerivativesStore
 from quant_assets.emulator import DEFAULT_KEY, Emulator, Universe
@@ -91,16 +91,16 @@ class Provider:
         client = options.pop("client", None) or self.client()
         store = options.pop("store", None) or self.store()
         window = options.pop("window", None) or Window.last_complete(self.clock.moment)
-        since = float(self.market_list["fetched_at_ms"].iloc[0])
-        return refresh(
+        given = {name: options.pop(name) for name in ("interest", "progress") if name in options}
+        since_ms = float(self.market_list["fetched_at_ms"].iloc[0])
+        return Refresh(
             store,  # type: ignore[arg-type]
             client,  # type: ignore[arg-type]
             self.resolve,
-            window,  # type: ignore[arg-type]
-            since_ms=since,
+            RefreshOptions(window, since_ms, **options),  # type: ignore[arg-type]
             clock=self.clock.seconds,
-            **options,  # type: ignore[arg-type]
-        )
+            **given,  # type: ignore[arg-type]
+        ).run()
 
 
 @pytest.fixture

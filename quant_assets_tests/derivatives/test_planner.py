@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from quant_assets.common.windows import LENGTH, Window
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.derivatives.planner import (
-    RETENTION,
-    Request,
-    items_table,
-    needed_from,
-    pack,
-    range_to_ask,
-    rank,
-    split_to_fit,
+    PROVIDER_RETENTION,
+    Batch,
+    build_items,
+    fit_to_budget,
+    needed_since,
+    pack_batches,
+    rank_due_items,
+    request_range,
 )
 from quant_assets.derivatives.policy import PolicyError, RefreshPolicy, load_policy
 from quant_assets_tests.speed import assert_within
@@ -54,7 +54,7 @@ def items(*rows: tuple[str, str, float | None, str, float]) -> pd.DataFrame:
 
 
 def asked(table: pd.DataFrame, policy: RefreshPolicy = POLICY) -> list[str]:
-    return list(rank(table, END, policy)["symbol"])
+    return list(rank_due_items(table, END, policy)["symbol"])
 
 
 def drawn_items(drawn: list[tuple[int, int, int | None, str, float]]) -> pd.DataFrame:
@@ -74,7 +74,7 @@ def test_never_known_items_come_in_four_tiers_then_what_is_known() -> None:
         ("liquidations", "any dataset of a setup", None, "setup", 1.0),
         ("open_interest", "open interest in focus", None, "focus", 1.0),
     )
-    ranked = rank(table, END, POLICY)
+    ranked = rank_due_items(table, END, POLICY)
     assert ranked["symbol"].tolist() == [
         "open interest in focus",
         "any dataset of a setup",
@@ -87,7 +87,7 @@ def test_never_known_items_come_in_four_tiers_then_what_is_known() -> None:
 
 def test_open_interest_of_a_setup_is_in_the_first_tier() -> None:
     table = items(("open_interest", "setup", None, "setup", 1.0), ("open_interest", "focus", None, "focus", 9.0))
-    assert rank(table, END, POLICY)["tier"].tolist() == [0, 0]
+    assert rank_due_items(table, END, POLICY)["tier"].tolist() == [0, 0]
 
 
 def test_a_setup_changes_nothing_in_the_order_of_what_is_known() -> None:
@@ -157,7 +157,7 @@ def test_a_symbol_that_serves_several_markets_is_one_item_with_their_interest_su
             "volume": [2.0, 3.0],
         }
     )
-    table = items_table(symbol_map, {"open_interest": {"S": 900}}, interest)
+    table = build_items(symbol_map, {"open_interest": {"S": 900}}, interest)
     assert len(table) == 4
     assert table["symbol"].unique().tolist() == ["S"]
     assert table["setup"].all()
@@ -170,7 +170,7 @@ def test_without_interest_no_symbol_has_a_setup_or_is_in_focus() -> None:
     symbol_map = pd.DataFrame(
         {"exchange": ["X"], "symbol": ["A"], **{f"{dataset}_symbol": ["S"] for dataset in DATASETS}}
     )
-    table = items_table(symbol_map, {})
+    table = build_items(symbol_map, {})
     assert not table["setup"].any()
     assert not table["focus"].any()
 
@@ -179,8 +179,8 @@ def test_without_interest_no_symbol_has_a_setup_or_is_in_focus() -> None:
 def test_every_due_item_is_in_one_request_and_only_the_last_of_a_tier_and_dataset_has_room(
     drawn: list[tuple[int, int, int | None, str, float]], size: int
 ) -> None:
-    ranked = rank(drawn_items(drawn), END, POLICY)
-    requests = pack(ranked, size)
+    ranked = rank_due_items(drawn_items(drawn), END, POLICY)
+    requests = pack_batches(ranked, size)
     due = list(zip(ranked["tier"], (DATASETS[d] for d in ranked["dataset"]), ranked["symbol"], strict=True))
     tier_of = {(dataset, symbol): tier for tier, dataset, symbol in due}
     pairs = [(request.dataset, symbol) for request in requests for symbol in request.symbols]
@@ -201,9 +201,9 @@ def test_every_due_item_is_in_one_request_and_only_the_last_of_a_tier_and_datase
 def test_a_request_is_led_by_the_best_item_left(
     drawn: list[tuple[int, int, int | None, str, float]], size: int
 ) -> None:
-    ranked = rank(drawn_items(drawn), END, POLICY)
+    ranked = rank_due_items(drawn_items(drawn), END, POLICY)
     place = {(DATASETS[d], s): n for n, (d, s) in enumerate(zip(ranked["dataset"], ranked["symbol"], strict=True))}
-    leads = [place[request.dataset, request.symbols[0]] for request in pack(ranked, size)]
+    leads = [place[request.dataset, request.symbols[0]] for request in pack_batches(ranked, size)]
     assert leads == sorted(leads)
 
 
@@ -214,7 +214,7 @@ def test_room_beside_setups_is_not_filled_with_the_rest() -> None:
         ("funding_rate", "the rest", None, "", 9.0),
         ("open_interest", "other open interest", None, "", 9.0),
     )
-    assert [request.symbols for request in pack(rank(table, END, POLICY), 20)] == [
+    assert [request.symbols for request in pack_batches(rank_due_items(table, END, POLICY), 20)] == [
         ("with a setup",),
         ("other open interest",),
         ("the rest",),
@@ -228,26 +228,32 @@ def test_what_is_known_shares_requests_whatever_makes_it_urgent() -> None:
         ("open_interest", "in focus", 15, "focus", 1.0),
         ("open_interest", "quiet", 15, "", 1.0),
     )
-    requests = pack(rank(table, END, POLICY), 20)
+    requests = pack_batches(rank_due_items(table, END, POLICY), 20)
     assert [request.symbols for request in requests] == [("overdue", "in focus", "quiet"), ("stale",)]
 
 
-def test_the_plan_does_not_depend_on_the_order_of_the_symbol_map() -> None:
-    def plan(symbols: list[str]) -> list[Request]:
-        symbol_map = pd.DataFrame({"exchange": "X", "symbol": symbols})
-        for dataset in DATASETS:
-            symbol_map[f"{dataset}_symbol"] = symbols
-        return pack(rank(items_table(symbol_map, {}), END, POLICY), 7)
+@settings(max_examples=50)
+@given(order=st.permutations(range(30)))
+def test_plan_is_independent_of_the_order_of_the_symbol_map(order: list[int]) -> None:
+    """Markets 0 to 29 share 15 symbols, and differ in interest: a row must keep its own in any order."""
+    numbers = pd.Series(range(30))
+    symbol_map = pd.DataFrame({"exchange": "X", "symbol": [f"M{number:02d}" for number in numbers]})
+    for dataset in DATASETS:
+        symbol_map[f"{dataset}_symbol"] = [f"S{number % 15:02d}" for number in numbers]
+    volume = (numbers * 7 % 11).astype(float)
+    interest = symbol_map[["exchange", "symbol"]].assign(setup=numbers % 6 == 0, focus=numbers % 3 == 0, volume=volume)
 
-    symbols = [f"S{number:02d}" for number in range(30)]
-    assert plan(symbols) == plan(symbols[::-1])
+    def plan(rows: pd.DataFrame) -> list[Batch]:
+        return pack_batches(rank_due_items(build_items(rows, {}, interest), END, POLICY), 7)
+
+    assert plan(symbol_map.iloc[order].reset_index(drop=True)) == plan(symbol_map)
 
 
 @given(room=st.integers(0, 25), count=st.integers(1, 20))
 def test_a_request_takes_what_there_is_room_for_and_the_rest_comes_next(room: int, count: int) -> None:
-    request = Request("open_interest", tuple(f"S{n}" for n in range(count)))
-    queue = deque([Request("liquidations", ("other",))])
-    fits = split_to_fit(request, room, queue)
+    request = Batch("open_interest", tuple(f"S{n}" for n in range(count)))
+    queue = deque([Batch("liquidations", ("other",))])
+    fits = fit_to_budget(request, room, queue)
     assert len(fits.symbols) == (min(room, count) or count), "without any room it is whole, and waits"
     later = queue.popleft().symbols if len(fits.symbols) < count else ()
     assert fits.symbols + later == request.symbols
@@ -258,11 +264,11 @@ def test_a_request_takes_what_there_is_room_for_and_the_rest_comes_next(room: in
 def test_a_request_covers_what_its_window_needs_and_no_more_than_the_provider_keeps(back: int, late: float) -> None:
     now = WINDOW.end + timedelta(seconds=late)
     window = Window(WINDOW.end - back * LENGTH)
-    start, end = range_to_ask(window, window, now.timestamp())
-    assert start <= needed_from(window) - 900
+    start, end = request_range(window, window, now.timestamp())
+    assert start <= needed_since(window) - 900
     assert end >= window.end_seconds
     assert end <= now.timestamp()
-    assert end - start <= RETENTION.total_seconds()
+    assert end - start <= PROVIDER_RETENTION.total_seconds()
 
 
 @pytest.mark.speed
@@ -287,7 +293,7 @@ def test_ordering_and_packing_5000_symbols_of_4_datasets_takes_under_50_ms() -> 
         ],
         ignore_index=True,
     )
-    assert_within(0.05, lambda: pack(rank(table, END, POLICY), 20))
+    assert_within(0.05, lambda: pack_batches(rank_due_items(table, END, POLICY), 20))
 
 
 def test_a_policy_file_changes_what_it_names_and_nothing_else(tmp_path: Path) -> None:

@@ -16,8 +16,9 @@ from pydantic import SecretStr
 
 from quant_assets.common.windows import LENGTH, Window
 from quant_assets.derivatives.datasets import DATASETS
-from quant_assets.derivatives.planner import least_minutes
-from quant_assets.derivatives.refresh import refresh
+from quant_assets.derivatives.planner import min_minutes
+from quant_assets.derivatives.refresh import Refresh, RefreshOptions
+from quant_assets.derivatives.report import DatasetReport, RefreshReport, StopReason
 from quant_assets.derivatives.snapshot import snapshot
 from quant_assets.derivatives.store import DerivativesStore
 from quant_assets.emulator import Faults, Universe, plain_universe
@@ -38,7 +39,7 @@ def test_a_cold_refresh_asks_once_for_everything_and_packs_its_requests_full(pro
     assert report.requests == 8
     assert max(len(request.symbols) for request in accepted) == 20
     assert all(report.datasets[dataset].fetched == 30 for dataset in DATASETS)
-    assert report.stopped == ""
+    assert report.stopped == StopReason.COMPLETED
 
 
 def interest_in(provider: Provider, setups: int, focus: int) -> pd.DataFrame:
@@ -65,7 +66,7 @@ def test_a_refresh_cut_short_knows_focus_then_setups_then_other_open_interest(pr
     markets = set(provider.markets["symbol"].head(5))
     for request in accepted[1:4]:
         assert {symbol.partition("_")[0] for symbol in request.symbols} == markets
-    assert report.stopped == "out_of_time"
+    assert report.stopped == StopReason.OUT_OF_TIME
 
 
 @pytest.mark.parametrize("focus", [0, 3, 38, 60])
@@ -76,7 +77,7 @@ def test_an_empty_store_fills_in_the_least_minutes_whatever_is_in_focus(provide:
     accepted = provider.emulator.accounting.accepted
     assert report.calls == provider.emulator.accounting.calls == 240
     taken = (accepted[-1].moment - accepted[0].moment).total_seconds()
-    assert taken == pytest.approx(60 * least_minutes(240, 40), abs=5)
+    assert taken == pytest.approx(60 * min_minutes(240, 40), abs=5)
 
 
 def test_the_same_window_again_costs_nothing(provide: Provide) -> None:
@@ -138,13 +139,13 @@ def test_what_the_time_does_not_suffice_for_is_left_waiting_and_taken_up_later(p
     provider = provide(plain_universe(50), calls_per_minute=40)
     now = provider.clock.seconds()
     symbol_map, report = provider.refresh(deadline=now + 30)
-    assert report.stopped == "out_of_time"
+    assert report.stopped == StopReason.OUT_OF_TIME
     assert report.calls == 40
-    assert report.datasets["open_interest"].waiting == 10
+    assert report.datasets["open_interest"].pending == 10
     table = snapshot(provider.store(), symbol_map, "open_interest", Window.last_complete(provider.clock.moment))
     assert table["value"].notna().sum() == 40
     _, report = provider.refresh(deadline=now + 3600)
-    assert report.stopped == ""
+    assert report.stopped == StopReason.COMPLETED
     assert report.rate_limited == 0
     assert provider.emulator.accounting.calls == 200
     assert provider.emulator.accounting.rate_limited == 0
@@ -153,7 +154,7 @@ def test_what_the_time_does_not_suffice_for_is_left_waiting_and_taken_up_later(p
 def test_no_time_at_all_makes_no_call(provide: Provide) -> None:
     provider = provide(plain_universe(3))
     _, report = provider.refresh(deadline=provider.clock.seconds())
-    assert (report.calls, report.stopped) == (0, "out_of_time")
+    assert (report.calls, report.stopped) == (0, StopReason.OUT_OF_TIME)
 
 
 def test_faults_on_the_way_cost_attempts_and_no_data(provide: Provide) -> None:
@@ -170,15 +171,17 @@ def test_a_provider_that_is_down_ends_the_refresh_after_three_requests(provide: 
     provider = provide(plain_universe(100))
     provider.emulator.faults = Faults(server_error=1.0)
     symbol_map, report = provider.refresh()
-    assert report.stopped == "provider_unavailable"
+    assert report.stopped == StopReason.PROVIDER_UNAVAILABLE
     assert report.requests == 15
     assert report.problems
     assert len(snapshot(provider.store(), symbol_map, "funding_rate", Window.last_complete(provider.clock()))) == 100
 
 
-@pytest.mark.parametrize(("key", "stopped", "requests"), [(None, "no_key", 0), ("wrong", "key_refused", 1)])
+@pytest.mark.parametrize(
+    ("key", "stopped", "requests"), [(None, StopReason.NO_KEY, 0), ("wrong", StopReason.KEY_REFUSED, 1)]
+)
 def test_without_a_key_that_is_taken_nothing_more_is_sent(
-    provide: Provide, key: str | None, stopped: str, requests: int
+    provide: Provide, key: str | None, stopped: StopReason, requests: int
 ) -> None:
     provider = provide(plain_universe(100))
     _, report = provider.refresh(client=provider.client(key))
@@ -290,9 +293,10 @@ def test_a_bar_that_is_off_the_grid_or_absurd_harms_nobody(tmp_path: Path) -> No
         closing(DerivativesStore(tmp_path / "s.sqlite")) as store,
         closing(CoinalyzeClient(SecretStr("k"), server.url, CallBudget(tmp_path / "b.sqlite", 100))) as client,
     ):
-        _, report = refresh(store, client, lambda _: symbol_map, window, since_ms=0.0, datasets=["open_interest"])
+        options = RefreshOptions(window, since_ms=0.0, datasets=["open_interest"])
+        _, report = Refresh(store, client, lambda _: symbol_map, options).run()
         table = snapshot(store, symbol_map, "open_interest", window)
-    assert report.broken_points == 2
+    assert report.invalid_points == 2
     assert table["closed_at_ms"].tolist() == [window.end_ms]
     assert table["points"].tolist() == [20]
 
@@ -318,7 +322,7 @@ def test_symbols_that_are_called_wrong_are_paid_for_once_and_stop_nothing(provid
     client = provider.client()
     client.__class__ = PoisonedClient
     _, report = provider.refresh(client=client)
-    assert report.stopped == ""
+    assert report.stopped == StopReason.COMPLETED
     assert {dataset: report.datasets[dataset].fetched for dataset in DATASETS} == dict.fromkeys(DATASETS, 57)
     _, report = provider.refresh(client=client)
     assert report.calls == 0
@@ -345,7 +349,7 @@ def test_a_provider_that_refuses_everything_costs_little_and_makes_no_market_loo
         with ScriptedServer(Canned(status, b"<html>not here</html>")) as server:
             client = provider.client(url=server.url)
             _, report = provider.refresh(client=client, window=window, datasets=["open_interest"])
-        assert report.stopped in {"bad_requests", "provider_unavailable"}
+        assert report.stopped in {StopReason.BAD_REQUESTS, StopReason.PROVIDER_UNAVAILABLE}
         assert report.problems
         assert report.calls <= 60
         _, report = provider.refresh(window=window, datasets=["open_interest"])
@@ -361,6 +365,18 @@ def test_calls_that_the_market_list_left_over_are_spent_in_the_same_minute(provi
     _, report = provider.refresh(client=client, datasets=["open_interest"], deadline=deadline)
     assert report.datasets["open_interest"].fetched == 38
     _, report = provider.refresh(client=client, datasets=["open_interest"])
-    assert report.stopped == ""
+    assert report.stopped == StopReason.COMPLETED
     assert report.requests <= 3
     assert provider.emulator.accounting.rate_limited == 0
+
+
+def test_report_is_stored_under_the_names_of_earlier_versions() -> None:
+    counts = DatasetReport(requested=8, cached=7, fetched=6, empty=5, failed=4, pending=3, calls=2, requests=1)
+    report = RefreshReport({"open_interest": counts}, invalid_points=9, stopped=StopReason.NO_KEY, problems=["no key"])
+    stored = report.as_dict()
+    assert orjson.dumps(stored) == (
+        b'{"datasets":{"open_interest":{"wanted":8,"known":7,"fetched":6,"empty":5,"failed":4,"waiting":3,"calls":2,'
+        b'"requests":1}},"calls":0,"requests":0,"rate_limited":0,"retries":0,"waited_seconds":0.0,"broken_points":9,'
+        b'"stopped":"no_key","problems":["no key"],"cache_hits":7}'
+    )
+    assert type(stored["stopped"]) is str

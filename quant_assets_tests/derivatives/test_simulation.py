@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from quant_assets.cli.planning import simulation_account
 from quant_assets.cli.rendering import plan_lines
 from quant_assets.derivatives.datasets import DATASETS
-from quant_assets.derivatives.planner import least_minutes
+from quant_assets.derivatives.planner import min_minutes
 from quant_assets.derivatives.policy import RefreshPolicy
-from quant_assets.derivatives.simulation import SimulatedDay, by_policy, round_robin, simulate
+from quant_assets.derivatives.simulation import SimulatedDay, policy_order, round_robin_order, simulate
 
 
 def empty_store(symbols: int, focus: float = 0.2, seed: int = 1) -> pd.DataFrame:
@@ -41,7 +41,7 @@ def empty_store(symbols: int, focus: float = 0.2, seed: int = 1) -> pd.DataFrame
 @pytest.fixture(scope="module", params=[0.05, 0.2, 0.6], ids=lambda share: f"{share:.0%} in focus")
 def day(request: pytest.FixtureRequest) -> SimulatedDay:
     """24 hours of 500 symbols × 4 datasets at 40 calls a minute, from an empty store."""
-    return simulate(empty_store(500, request.param), by_policy(RefreshPolicy()), calls_per_minute=40)
+    return simulate(empty_store(500, request.param), policy_order(RefreshPolicy()), calls_per_minute=40)
 
 
 def test_over_99_percent_of_the_budget_are_used_while_anything_is_due(day: SimulatedDay) -> None:
@@ -56,12 +56,12 @@ def test_everything_is_known_in_the_physical_minimum(day: SimulatedDay) -> None:
 @given(
     symbols=st.integers(1, 60), focus=st.floats(0, 1), calls_per_minute=st.integers(5, 60), seed=st.integers(0, 1000)
 )
-def test_everything_is_known_in_the_least_minutes_whatever_is_in_focus(
+def test_everything_is_known_in_the_min_minutes_whatever_is_in_focus(
     symbols: int, focus: float, calls_per_minute: int, seed: int
 ) -> None:
     items = empty_store(symbols, focus, seed)
-    day = simulate(items, by_policy(RefreshPolicy()), calls_per_minute=calls_per_minute, hours=1)
-    minutes = least_minutes(len(items), calls_per_minute)
+    day = simulate(items, policy_order(RefreshPolicy()), calls_per_minute=calls_per_minute, hours=1)
+    minutes = min_minutes(len(items), calls_per_minute)
     # Each of a minute's requests takes its moment, and so do the last ones.
     assert day.all_known_after_seconds <= 60 * minutes * 1.01 + 5
 
@@ -81,7 +81,7 @@ def test_nothing_known_is_ever_older_than_two_hours(day: SimulatedDay) -> None:
 
 
 def test_the_plain_way_leaves_open_interest_twice_as_old(day: SimulatedDay) -> None:
-    plain = simulate(empty_store(500), round_robin, calls_per_minute=40)
+    plain = simulate(empty_store(500), round_robin_order, calls_per_minute=40)
     ages = [
         result.summary().set_index("dataset").loc["open_interest", "asked_median_minutes"] for result in (day, plain)
     ]
@@ -89,7 +89,9 @@ def test_the_plain_way_leaves_open_interest_twice_as_old(day: SimulatedDay) -> N
 
 
 def test_the_same_input_gives_the_same_day() -> None:
-    one, other = (simulate(empty_store(60), by_policy(RefreshPolicy()), calls_per_minute=40, hours=3) for _ in range(2))
+    one, other = (
+        simulate(empty_store(60), policy_order(RefreshPolicy()), calls_per_minute=40, hours=3) for _ in range(2)
+    )
     assert one.ages.equals(other.ages)
     assert one.calls == other.calls
 
@@ -106,7 +108,7 @@ def test_nothing_starves_and_the_budget_is_never_exceeded(
 ) -> None:
     hours = 12.0
     day = simulate(
-        empty_store(symbols, focus, seed), by_policy(RefreshPolicy()), calls_per_minute=calls_per_minute, hours=hours
+        empty_store(symbols, focus, seed), policy_order(RefreshPolicy()), calls_per_minute=calls_per_minute, hours=hours
     )
     assert day.calls <= calls_per_minute * (hours * 60 + 1)
     # The bound: two hours, or the length of a sweep where that is longer, and the windows at either end.
@@ -115,7 +117,7 @@ def test_nothing_starves_and_the_budget_is_never_exceeded(
 
 
 def test_a_day_too_short_for_a_sweep_is_told_of_as_such() -> None:
-    day = simulate(empty_store(400), by_policy(RefreshPolicy()), calls_per_minute=5, hours=1)
+    day = simulate(empty_store(400), policy_order(RefreshPolicy()), calls_per_minute=5, hours=1)
     account = simulation_account(day)
     assert account["all_known_after_minutes"] is None
     assert "not everything known" in " ".join(

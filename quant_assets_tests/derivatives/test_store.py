@@ -20,12 +20,12 @@ def test_ranges_that_touch_become_one_and_others_stay_apart(tmp_path: Path) -> N
     store = DerivativesStore(tmp_path / "s.sqlite")
     add(store, 1000, 2000)
     add(store, 5000, 6000)
-    assert store.known("liquidations", ["A", "B"], 1000) == {"A": 2000}
-    assert store.known("liquidations", ["A"], 3000) == {"A": 2000}
-    assert store.known("liquidations", ["A"], 5000) == {"A": 6000}
+    assert store.known_through("liquidations", ["A", "B"], 1000) == {"A": 2000}
+    assert store.known_through("liquidations", ["A"], 3000) == {"A": 2000}
+    assert store.known_through("liquidations", ["A"], 5000) == {"A": 6000}
     add(store, 1900, 5000)
-    assert store.known("liquidations", ["A"], 1000) == {"A": 6000}
-    assert store.known("liquidations", ["A"], 999) == {}
+    assert store.known_through("liquidations", ["A"], 1000) == {"A": 6000}
+    assert store.known_through("liquidations", ["A"], 999) == {}
 
 
 def test_two_answers_without_data_in_a_row_are_counted_and_one_with_data_ends_it(tmp_path: Path) -> None:
@@ -54,9 +54,9 @@ def test_a_bar_that_comes_again_is_corrected_not_doubled(tmp_path: Path) -> None
 def test_two_processes_worth_of_stores_see_each_others_answers(tmp_path: Path) -> None:
     one, other = DerivativesStore(tmp_path / "s.sqlite"), DerivativesStore(tmp_path / "s.sqlite")
     add(one, 1000, 2000)
-    assert other.known("liquidations", ["A"], 1000) == {"A": 2000}
+    assert other.known_through("liquidations", ["A"], 1000) == {"A": 2000}
     add(other, 2000, 3000)
-    assert one.known("liquidations", ["A"], 1000) == {"A": 3000}
+    assert one.known_through("liquidations", ["A"], 1000) == {"A": 3000}
 
 
 def test_simulated_answers_mark_the_store_for_good(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_an_answer_that_cannot_be_stored_whole_is_not_stored_at_all(tmp_path: Pa
     with pytest.raises(StoreError):
         store.add(Fetched("liquidations", ("A", "B"), broken, 0, 1800, 0, simulated=False))
     assert store.bars("liquidations", ["A", "B"], 0, 9000) == []
-    assert store.known("liquidations", ["A", "B"], 0) == {}
+    assert store.known_through("liquidations", ["A", "B"], 0) == {}
 
 
 def test_a_read_only_store_gives_what_is_stored_and_leaves_no_file_beside_it(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_a_read_only_store_gives_what_is_stored_and_leaves_no_file_beside_it(tmp
     before = path.stat()
     with closing(DerivativesStore(path, read_only=True)) as reader:
         assert reader.bars("liquidations", ["A"], 0, 9000) == [("A", 900, 1.0, 2.0)]
-        assert reader.known("liquidations", ["A"], 900) == {"A": 1800}
+        assert reader.known_through("liquidations", ["A"], 900) == {"A": 1800}
         assert list(tmp_path.iterdir()) == [path]
     assert list(tmp_path.iterdir()) == [path]
     assert path.stat().st_mtime_ns == before.st_mtime_ns
@@ -111,7 +111,7 @@ def test_a_missing_read_only_store_is_empty_and_not_created(tmp_path: Path, ther
         path.parent.mkdir()
         path.touch()
     with closing(DerivativesStore(path, read_only=True)) as reader:
-        assert reader.known("liquidations", ["A"], 0) == {}
+        assert reader.known_through("liquidations", ["A"], 0) == {}
         assert not reader.simulated
         assert reader.empty_twice(0)["liquidations"] == set()
     assert path.exists() == there
@@ -123,9 +123,9 @@ def test_a_read_only_store_sees_what_is_still_in_a_writers_log(tmp_path: Path) -
     with closing(DerivativesStore(path)) as writer:
         add(writer, 900, 1800)
         with closing(DerivativesStore(path, read_only=True)) as reader:
-            assert reader.known("liquidations", ["A"], 900) == {"A": 1800}
+            assert reader.known_through("liquidations", ["A"], 900) == {"A": 1800}
             add(writer, 1800, 2700)
-            assert reader.known("liquidations", ["A"], 900) == {"A": 2700}
+            assert reader.known_through("liquidations", ["A"], 900) == {"A": 2700}
 
 
 @pytest.mark.parametrize("there", [False, True], ids=["missing at first", "closed at first"])
@@ -135,10 +135,10 @@ def test_a_read_only_store_follows_what_is_written_later(tmp_path: Path, there: 
         with closing(DerivativesStore(path)) as writer:
             add(writer, 900, 1800)
     with closing(DerivativesStore(path, read_only=True)) as reader:
-        assert reader.known("liquidations", ["A"], 900) == ({"A": 1800} if there else {})
+        assert reader.known_through("liquidations", ["A"], 900) == ({"A": 1800} if there else {})
         with closing(DerivativesStore(path)) as writer:
             add(writer, 900, 2700)
-        assert reader.known("liquidations", ["A"], 900) == {"A": 2700}
+        assert reader.known_through("liquidations", ["A"], 900) == {"A": 2700}
 
 
 @pytest.mark.parametrize("there", [False, True], ids=["missing", "there"])
@@ -146,7 +146,7 @@ def test_a_read_only_store_refuses_writes(tmp_path: Path, there: bool) -> None:
     path = tmp_path / "s.sqlite"
     if there:
         DerivativesStore(path).close()
-    with closing(DerivativesStore(path, read_only=True)) as reader, pytest.raises(StoreError, match="reading alone"):
+    with closing(DerivativesStore(path, read_only=True)) as reader, pytest.raises(StoreError, match="read-only"):
         add(reader, 900, 1800)
 
 
@@ -155,7 +155,7 @@ def test_a_read_only_store_may_have_any_name(tmp_path: Path, name: str) -> None:
     with closing(DerivativesStore(tmp_path / name)) as store:
         add(store, 900, 1800)
     with closing(DerivativesStore(tmp_path / name, read_only=True)) as reader:
-        assert reader.known("liquidations", ["A"], 900) == {"A": 1800}
+        assert reader.known_through("liquidations", ["A"], 900) == {"A": 1800}
 
 
 def test_a_damaged_read_only_store_is_named_with_what_to_do(tmp_path: Path) -> None:

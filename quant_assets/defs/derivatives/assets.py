@@ -17,8 +17,8 @@ from quant_assets.common.progress import Progress
 from quant_assets.common.windows import LENGTH, Window
 from quant_assets.defs.derivatives.checks import CHECK_SPECS, checks, refresh_account, table_account
 from quant_assets.derivatives.datasets import DATASETS, SPECS, Dataset
-from quant_assets.derivatives.refresh import refresh
-from quant_assets.derivatives.report import DatasetReport, RefreshReport
+from quant_assets.derivatives.refresh import Refresh, RefreshOptions
+from quant_assets.derivatives.report import DatasetReport, RefreshReport, StopReason
 from quant_assets.derivatives.snapshot import snapshot
 from quant_assets.derivatives.store import DerivativesStore, StoreError
 from quant_assets.markets import list_of_provider, resolve_markets
@@ -120,23 +120,26 @@ def derivatives(
         with coinalyze.client(clock) as client, coinalyze.store() as store:
             report = RefreshReport()
             if selected:
-                _, report = refresh(
+                seconds_allowed = _seconds_allowed(
+                    last, clock.seconds(), config.max_wait_seconds, is_backfill=BACKFILL_TAG in context.run.tags
+                )
+                options = RefreshOptions(
+                    last,
+                    since_ms,
+                    first=windows[0],
+                    datasets=selected,
+                    deadline=clock.steady() + seconds_allowed,
+                    policy=policy,
+                )
+                _, report = Refresh(
                     store,
                     client,
                     resolve_chosen,
-                    last,
-                    first=windows[0],
-                    since_ms=since_ms,
-                    datasets=selected,
-                    deadline=clock.steady()
-                    + _seconds_allowed(
-                        last, clock.seconds(), config.max_wait_seconds, is_backfill=BACKFILL_TAG in context.run.tags
-                    ),
-                    policy=policy,
-                    clock=clock.seconds,
+                    options,
                     interest=lambda: market_interest(features_table(candles, symbol_map, {}, last), judges),
+                    clock=clock.seconds,
                     progress=progress,
-                )
+                ).run()
                 _keep(report, store, last)
             final_map = resolve(store.empty_twice(since_ms))
             tables = {
@@ -147,7 +150,7 @@ def derivatives(
     except (StoreError, BudgetUnusable) as error:
         # The feed goes on without: nothing is known then, which the checks and the ages show.
         report = RefreshReport(
-            {dataset: DatasetReport() for dataset in selected}, stopped="store", problems=[str(error)]
+            {dataset: DatasetReport() for dataset in selected}, stopped=StopReason.STORE, problems=[str(error)]
         )
         tables = {
             dataset: {window.key: snapshot(None, symbol_map, dataset, window) for window in windows}
@@ -176,13 +179,13 @@ def _keep(report: RefreshReport, store: DerivativesStore, window: Window) -> Non
     try:
         store.save_report(window.key, orjson.dumps(report.as_dict()).decode())
     except StoreError as error:
-        report.stopped = "store"
+        report.stopped = StopReason.STORE
         report.problems.append(str(error))
 
 
 def _stored_reports(store: DerivativesStore, windows: Collection[Window]) -> dict[str, Any]:
     """Return the accounts of the last refreshes of these windows, as plain types, by the window's key."""
-    reports = {window.key: store.report(window.key) for window in windows}
+    reports = {window.key: store.load_report(window.key) for window in windows}
     return {key: orjson.loads(report) for key, report in reports.items() if report is not None}
 
 

@@ -161,7 +161,7 @@ def _account_of_refresh(
     """Return what the window's last refresh had to tell, None where there was none."""
     try:
         with coinalyze.store() as store:
-            report = store.report(window.key)
+            report = store.load_report(window.key)
     except StoreError as error:
         context.log.warning("the account of the refresh is missing: %s", error)
         return None

@@ -173,9 +173,7 @@ class CoinalyzeClient:
         if self._key is None:
             raise MissingApiKey("no API key: set COINALYZE_API_KEY, in the environment or in .env")
         if not _KEY_PATTERN.fullmatch(self._key.get_secret_value()):
-            raise InvalidApiKey(
-                "invalid API key: it contains white space or non-ASCII text; check COINALYZE_API_KEY"
-            )
+            raise InvalidApiKey("invalid API key: it contains white space or non-ASCII text; check COINALYZE_API_KEY")
         if len(symbols) > SYMBOLS_PER_REQUEST:
             raise ValueError(f"{len(symbols)} symbols in one request; the provider takes {SYMBOLS_PER_REQUEST}")
         description = f"GET /{endpoint}" + (f" of {len(symbols)} symbols from {symbols[0]}" if symbols else "")
