@@ -17,8 +17,8 @@ import pandas as pd
 
 from quant_assets.common.progress import Progress, silent
 from quant_assets.common.windows import Window
-from quant_assets.derivatives.clocks import conservative_now
-from quant_assets.derivatives.datasets import BAR_SECONDS, DATASETS, INTERVAL, SPECS, Dataset
+from quant_assets.derivatives.closed_bars import closed_bars, conservative_now
+from quant_assets.derivatives.datasets import DATASETS, INTERVAL, SPECS, Dataset
 from quant_assets.derivatives.items import load_items
 from quant_assets.derivatives.planner import (
     SHORT_WAIT_SECONDS,
@@ -45,7 +45,6 @@ from quant_assets.providers.coinalyze.errors import (
     MissingApiKey,
     ProviderUnavailable,
 )
-from quant_assets.providers.coinalyze.models import ApiResponse, History
 
 MAX_FAILURES_IN_A_ROW: Final = 3
 MAX_BAD_REQUESTS: Final = 12
@@ -315,26 +314,6 @@ class Refresh:
         if wait_seconds >= 1:
             text += f", next request in {wait_seconds:.0f} s"
         self._progress("refresh", self._done, self._total, text)
-
-
-def closed_bars(
-    dataset: Dataset,
-    requested: tuple[str, ...],
-    response: ApiResponse[History],
-    requested_range: tuple[int, int],
-    now: float,
-) -> tuple[Fetched, int]:
-    """Return the bars of a response that have closed by `now` (UNIX seconds), and the number of invalid bars.
-
-    Open bars are skipped, since a later window would take them for final. Bars that do not open at a quarter hour, or
-    open after the requested range, are invalid.
-    """
-    start, end = requested_range
-    valid = {row.symbol: [p for p in row.points if not p[0] % BAR_SECONDS and p[0] <= end] for row in response.rows}
-    bars = {symbol: [p for p in points if p[0] + BAR_SECONDS <= now] for symbol, points in valid.items()}
-    invalid = sum(len(row.points) - len(valid[row.symbol]) for row in response.rows)
-    through = last_close(min(end, int(now)))
-    return Fetched(dataset, requested, bars, start, through, int(now * 1000), response.simulated), invalid
 
 
 def _count(items: pd.DataFrame, dataset: Dataset) -> int:

@@ -42,9 +42,8 @@ class StoreError(RuntimeError):
 class Fetched:
     """A response to store.
 
-    `requested` are the symbols of the request, `bars` the closed bars `(t, *values)` of those in the response (a list
-    may be empty). The request covers the bars from `start` to `through` (UNIX seconds) that had closed at
-    `fetched_at_ms`.
+    `requested` are the symbols of the request, `bars` the closed bars `(t, *values)` of each symbol in the response.
+    The request covers the bars from `start` to `through` (UNIX seconds) that had closed at `fetched_at_ms`.
     """
 
     dataset: Dataset
@@ -314,15 +313,10 @@ class DerivativesStore:
             yield self._connection
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
-            self._roll_back()
             raise StoreError(f"{self.path}: {error}; {remedy(error) or 'nothing was stored'}") from error
-        except BaseException:
-            self._roll_back()
-            raise
-
-    def _roll_back(self) -> None:
-        if self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")
+        finally:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
 
 
 def _file_version(path: Path) -> FileVersion:
