@@ -66,7 +66,7 @@ def drawn_items(drawn: list[tuple[int, int, int | None, str, float]]) -> pd.Data
     )
 
 
-def test_never_known_items_come_in_four_tiers_then_what_is_known() -> None:
+def test_never_known_items_come_first_in_four_tiers() -> None:
     table = items(
         ("funding_rate", "overdue, with a setup", 110, "setup", 9.0),
         ("long_short_ratio", "the rest", None, "", 8.0),
@@ -90,7 +90,7 @@ def test_open_interest_of_a_setup_is_in_the_first_tier() -> None:
     assert rank_due_items(table, END, POLICY)["tier"].tolist() == [0, 0]
 
 
-def test_a_setup_changes_nothing_in_the_order_of_what_is_known() -> None:
+def test_setups_do_not_change_the_order_of_known_items() -> None:
     ages = [("funding_rate", 110.0), ("open_interest", 15.0), ("open_interest", 45.0), ("liquidations", 60.0)]
     quiet, with_setups = (
         items(*((dataset, f"{n}", age, how, 1.0) for n, (dataset, age) in enumerate(ages)))
@@ -99,7 +99,7 @@ def test_a_setup_changes_nothing_in_the_order_of_what_is_known() -> None:
     assert asked(quiet) == asked(with_setups) == ["0", "2", "1", "3"]
 
 
-def test_the_overdue_come_first_of_what_is_known_then_focus_then_the_rest() -> None:
+def test_known_items_are_ordered_overdue_then_focus_then_rest() -> None:
     table = items(
         ("open_interest", "quiet, stale", 15, "", 9.0),
         ("liquidations", "overdue", 110, "", 0.0),
@@ -108,7 +108,7 @@ def test_the_overdue_come_first_of_what_is_known_then_focus_then_the_rest() -> N
     assert asked(table) == ["overdue", "in focus, stale", "quiet, stale"]
 
 
-def test_within_a_tier_focus_and_then_volume_decide_whatever_the_dataset() -> None:
+def test_tier_is_ordered_by_focus_and_volume_across_datasets() -> None:
     table = items(
         ("funding_rate", "small", None, "", 1.0),
         ("liquidations", "large", None, "", 5.0),
@@ -117,7 +117,7 @@ def test_within_a_tier_focus_and_then_volume_decide_whatever_the_dataset() -> No
     assert asked(table) == ["small in focus", "large", "small"]
 
 
-def test_among_equals_that_are_known_focus_and_then_volume_decide() -> None:
+def test_equally_old_items_are_ordered_by_focus_and_volume() -> None:
     table = items(
         ("funding_rate", "small", 60, "", 1.0),
         ("funding_rate", "large", 60, "", 5.0),
@@ -126,25 +126,25 @@ def test_among_equals_that_are_known_focus_and_then_volume_decide() -> None:
     assert asked(table) == ["small in focus", "large", "small"]
 
 
-def test_open_interest_comes_before_the_rest_at_the_same_age_in_cadences() -> None:
+def test_open_interest_comes_first_at_the_same_age_in_cadences() -> None:
     table = items(("funding_rate", "B", 60, "", 9.0), ("open_interest", "A", 15, "", 1.0))
     assert asked(table) == ["A", "B"]
 
 
-def test_a_dataset_is_due_when_its_data_are_as_old_as_its_cadence() -> None:
+def test_item_is_due_at_the_age_of_its_cadence() -> None:
     for dataset in DATASETS:
         minutes = POLICY.cadence_seconds(dataset) / 60
         table = items((dataset, "due", minutes, "", 1.0), (dataset, "not yet", minutes - 1, "", 1.0))
         assert asked(table) == ["due"]
 
 
-def test_cadences_are_configuration() -> None:
+def test_cadences_are_configurable() -> None:
     table = items(("liquidations", "A", 20, "", 1.0))
     assert asked(table) == []
     assert asked(table, RefreshPolicy(liquidations_minutes=20)) == ["A"]
 
 
-def test_a_symbol_that_serves_several_markets_is_one_item_with_their_interest_summed() -> None:
+def test_markets_that_share_a_symbol_are_one_item_with_summed_volume() -> None:
     symbol_map = pd.DataFrame({"exchange": ["MEXC", "KUCOIN", "X"], "symbol": ["A", "B", "C"]})
     for dataset in DATASETS:
         symbol_map[f"{dataset}_symbol"] = ["S", "S", ""]
@@ -166,7 +166,7 @@ def test_a_symbol_that_serves_several_markets_is_one_item_with_their_interest_su
     assert table.loc[table["dataset"] == 0, "known_through"].tolist() == [900.0]
 
 
-def test_without_interest_no_symbol_has_a_setup_or_is_in_focus() -> None:
+def test_items_without_interest_have_no_setup_or_focus() -> None:
     symbol_map = pd.DataFrame(
         {"exchange": ["X"], "symbol": ["A"], **{f"{dataset}_symbol": ["S"] for dataset in DATASETS}}
     )
@@ -176,7 +176,7 @@ def test_without_interest_no_symbol_has_a_setup_or_is_in_focus() -> None:
 
 
 @given(drawn=st.lists(ITEM, min_size=1, max_size=120, unique_by=lambda item: item[:2]), size=st.integers(1, 20))
-def test_every_due_item_is_in_one_request_and_only_the_last_of_a_tier_and_dataset_has_room(
+def test_each_due_item_is_in_one_batch_and_only_last_batches_are_smaller(
     drawn: list[tuple[int, int, int | None, str, float]], size: int
 ) -> None:
     ranked = rank_due_items(drawn_items(drawn), END, POLICY)
@@ -198,7 +198,7 @@ def test_every_due_item_is_in_one_request_and_only_the_last_of_a_tier_and_datase
 
 @settings(max_examples=50)
 @given(drawn=st.lists(ITEM, min_size=1, max_size=60, unique_by=lambda item: item[:2]), size=st.integers(1, 20))
-def test_a_request_is_led_by_the_best_item_left(
+def test_batch_starts_with_the_best_remaining_item(
     drawn: list[tuple[int, int, int | None, str, float]], size: int
 ) -> None:
     ranked = rank_due_items(drawn_items(drawn), END, POLICY)
@@ -207,7 +207,7 @@ def test_a_request_is_led_by_the_best_item_left(
     assert leads == sorted(leads)
 
 
-def test_room_beside_setups_is_not_filled_with_the_rest() -> None:
+def test_batch_is_not_filled_from_a_later_tier() -> None:
     """A call costs the same whichever request it is in; those of the rest would come before open interest."""
     table = items(
         ("funding_rate", "with a setup", None, "setup", 1.0),
@@ -221,7 +221,7 @@ def test_room_beside_setups_is_not_filled_with_the_rest() -> None:
     ]
 
 
-def test_what_is_known_shares_requests_whatever_makes_it_urgent() -> None:
+def test_known_items_share_batches_regardless_of_urgency() -> None:
     table = items(
         ("open_interest", "overdue", 110, "", 1.0),
         ("funding_rate", "stale", 60, "", 1.0),
@@ -250,7 +250,7 @@ def test_plan_is_independent_of_the_order_of_the_symbol_map(order: list[int]) ->
 
 
 @given(room=st.integers(0, 25), count=st.integers(1, 20))
-def test_a_request_takes_what_there_is_room_for_and_the_rest_comes_next(room: int, count: int) -> None:
+def test_batch_is_split_to_fit_the_available_calls(room: int, count: int) -> None:
     request = Batch("open_interest", tuple(f"S{n}" for n in range(count)))
     queue = deque([Batch("liquidations", ("other",))])
     fits = fit_to_budget(request, room, queue)
@@ -261,7 +261,7 @@ def test_a_request_takes_what_there_is_room_for_and_the_rest_comes_next(room: in
 
 
 @given(back=st.integers(0, 40_000), late=st.floats(0, 900))
-def test_a_request_covers_what_its_window_needs_and_no_more_than_the_provider_keeps(back: int, late: float) -> None:
+def test_request_covers_the_needed_history_within_the_retention(back: int, late: float) -> None:
     now = WINDOW.end + timedelta(seconds=late)
     window = Window(WINDOW.end - back * LENGTH)
     start, end = request_range(window, window, now.timestamp())
@@ -272,7 +272,7 @@ def test_a_request_covers_what_its_window_needs_and_no_more_than_the_provider_ke
 
 
 @pytest.mark.speed
-def test_ordering_and_packing_5000_symbols_of_4_datasets_takes_under_50_ms() -> None:
+def test_planning_5000_symbols_of_4_datasets_takes_under_50_ms() -> None:
     generator = np.random.default_rng(7)
     count = 5000
     table = pd.concat(
@@ -296,7 +296,7 @@ def test_ordering_and_packing_5000_symbols_of_4_datasets_takes_under_50_ms() -> 
     assert_within(0.05, lambda: pack_batches(rank_due_items(table, END, POLICY), 20))
 
 
-def test_a_policy_file_changes_what_it_names_and_nothing_else(tmp_path: Path) -> None:
+def test_policy_file_changes_only_the_keys_that_it_has(tmp_path: Path) -> None:
     path = tmp_path / "refresh.toml"
     assert load_policy(path) == RefreshPolicy()
     path.write_text("liquidations_minutes = 120\n")
@@ -306,7 +306,7 @@ def test_a_policy_file_changes_what_it_names_and_nothing_else(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("text", "says"), [("x = ", "TOML"), ("open_interest_minutes = 1", "greater"), ("colour = 3", "colour")]
 )
-def test_a_policy_file_that_cannot_be_used_is_named_with_its_key(tmp_path: Path, text: str, says: str) -> None:
+def test_invalid_policy_file_is_reported_with_its_key(tmp_path: Path, text: str, says: str) -> None:
     path = tmp_path / "refresh.toml"
     path.write_text(text)
     with pytest.raises(PolicyError, match=says) as caught:

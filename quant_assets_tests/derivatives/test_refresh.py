@@ -29,7 +29,7 @@ from quant_assets_tests.providers.coinalyze.scripted import Canned, ScriptedServ
 Provide = Callable[..., Provider]
 
 
-def test_a_cold_refresh_asks_once_for_everything_and_packs_its_requests_full(provide: Provide) -> None:
+def test_refresh_of_empty_store_requests_all_symbols_once_in_full_batches(provide: Provide) -> None:
     provider = provide(plain_universe(30))
     _, report = provider.refresh()
     accepted = provider.emulator.accounting.accepted
@@ -48,7 +48,7 @@ def interest_in(provider: Provider, setups: int, focus: int) -> pd.DataFrame:
     return provider.markets.assign(setup=number < setups, focus=number < focus, volume=number.astype(float))
 
 
-def test_a_refresh_cut_short_knows_focus_then_setups_then_other_open_interest(provide: Provide) -> None:
+def test_short_refresh_requests_focus_then_setups_then_other_open_interest(provide: Provide) -> None:
     provider = provide(plain_universe(60), calls_per_minute=40)
     _, report = provider.refresh(
         interest=lambda: interest_in(provider, setups=5, focus=10), deadline=provider.clock.seconds() + 30
@@ -70,7 +70,7 @@ def test_a_refresh_cut_short_knows_focus_then_setups_then_other_open_interest(pr
 
 
 @pytest.mark.parametrize("focus", [0, 3, 38, 60])
-def test_an_empty_store_fills_in_the_least_minutes_whatever_is_in_focus(provide: Provide, focus: int) -> None:
+def test_empty_store_is_filled_in_the_minimum_time(provide: Provide, focus: int) -> None:
     """38 in focus leave 2 calls of a minute's 40: too few for what comes next, and not to be lost."""
     provider = provide(plain_universe(60), calls_per_minute=40)
     _, report = provider.refresh(interest=lambda: interest_in(provider, setups=focus // 3, focus=focus))
@@ -80,7 +80,7 @@ def test_an_empty_store_fills_in_the_least_minutes_whatever_is_in_focus(provide:
     assert taken == pytest.approx(60 * min_minutes(240, 40), abs=5)
 
 
-def test_the_same_window_again_costs_nothing(provide: Provide) -> None:
+def test_second_refresh_of_a_window_costs_no_call(provide: Provide) -> None:
     provider = provide(plain_universe(25))
     provider.refresh()
     spent = provider.emulator.accounting.calls
@@ -89,7 +89,7 @@ def test_the_same_window_again_costs_nothing(provide: Provide) -> None:
     assert (report.calls, report.cache_hits) == (0, 100)
 
 
-def test_the_next_window_asks_only_for_what_its_cadence_makes_due(provide: Provide) -> None:
+def test_next_window_requests_only_datasets_that_are_due(provide: Provide) -> None:
     provider = provide(plain_universe(10))
     provider.refresh()
     provider.clock.moment += LENGTH
@@ -105,7 +105,7 @@ def test_the_next_window_asks_only_for_what_its_cadence_makes_due(provide: Provi
     assert report.calls == 40
 
 
-def test_a_backfill_within_the_providers_retention_costs_one_call_a_symbol(provide: Provide) -> None:
+def test_backfill_within_the_retention_costs_one_call_per_symbol(provide: Provide) -> None:
     provider = provide(plain_universe(5))
     newest = Window.last_complete(provider.clock.moment)
     days_ago = Window(newest.end - timedelta(days=6))
@@ -118,7 +118,7 @@ def test_a_backfill_within_the_providers_retention_costs_one_call_a_symbol(provi
     assert last.calls == 0
 
 
-def test_a_crash_loses_at_most_the_batch_in_flight(provide: Provide) -> None:
+def test_crash_loses_at_most_the_batch_in_flight(provide: Provide) -> None:
     class Killed(BaseException):
         pass
 
@@ -135,7 +135,7 @@ def test_a_crash_loses_at_most_the_batch_in_flight(provide: Provide) -> None:
     assert report.cache_hits >= 80
 
 
-def test_what_the_time_does_not_suffice_for_is_left_waiting_and_taken_up_later(provide: Provide) -> None:
+def test_symbols_beyond_the_deadline_are_pending_and_fetched_later(provide: Provide) -> None:
     provider = provide(plain_universe(50), calls_per_minute=40)
     now = provider.clock.seconds()
     symbol_map, report = provider.refresh(deadline=now + 30)
@@ -151,13 +151,13 @@ def test_what_the_time_does_not_suffice_for_is_left_waiting_and_taken_up_later(p
     assert provider.emulator.accounting.rate_limited == 0
 
 
-def test_no_time_at_all_makes_no_call(provide: Provide) -> None:
+def test_expired_deadline_costs_no_call(provide: Provide) -> None:
     provider = provide(plain_universe(3))
     _, report = provider.refresh(deadline=provider.clock.seconds())
     assert (report.calls, report.stopped) == (0, StopReason.OUT_OF_TIME)
 
 
-def test_faults_on_the_way_cost_attempts_and_no_data(provide: Provide) -> None:
+def test_transient_errors_are_retried_without_data_loss(provide: Provide) -> None:
     provider = provide(plain_universe(60))
     provider.emulator.faults = Faults(seed=3, server_error=0.2, cut=0.1, closed=0.05)
     for _ in range(4):
@@ -167,7 +167,7 @@ def test_faults_on_the_way_cost_attempts_and_no_data(provide: Provide) -> None:
     assert report.cache_hits + sum(account.fetched for account in report.datasets.values()) == 240
 
 
-def test_a_provider_that_is_down_ends_the_refresh_after_three_requests(provide: Provide) -> None:
+def test_refresh_stops_after_three_failed_requests_in_a_row(provide: Provide) -> None:
     provider = provide(plain_universe(100))
     provider.emulator.faults = Faults(server_error=1.0)
     symbol_map, report = provider.refresh()
@@ -180,7 +180,7 @@ def test_a_provider_that_is_down_ends_the_refresh_after_three_requests(provide: 
 @pytest.mark.parametrize(
     ("key", "stopped", "requests"), [(None, StopReason.NO_KEY, 0), ("wrong", StopReason.KEY_REFUSED, 1)]
 )
-def test_without_a_key_that_is_taken_nothing_more_is_sent(
+def test_missing_or_rejected_key_stops_the_refresh(
     provide: Provide, key: str | None, stopped: StopReason, requests: int
 ) -> None:
     provider = provide(plain_universe(100))
@@ -198,7 +198,7 @@ def _with_empty_interest(universe: Universe, symbols: set[str]) -> Universe:
     return Universe(listings)
 
 
-def test_a_dataset_that_comes_back_empty_twice_is_taken_from_the_next_best_market(provide: Provide) -> None:
+def test_symbol_that_is_empty_twice_is_replaced_by_the_next_best_market(provide: Provide) -> None:
     base = plain_universe(4)
     first = next(iter(base.listings))
     row = base.listings[first].row
@@ -227,7 +227,7 @@ def test_a_dataset_that_comes_back_empty_twice_is_taken_from_the_next_best_marke
     assert status_of(symbol_map) == (first, "resolved")
 
 
-def test_markets_that_share_a_symbol_share_its_call(provide: Provide) -> None:
+def test_markets_that_share_a_symbol_cost_one_call(provide: Provide) -> None:
     provider = provide(plain_universe(3))
     provider.markets["exchange"] = ["BINANCE", "MEXC", "KUCOIN"]
     provider.markets["symbol"] = provider.markets["symbol"].iloc[0]
@@ -235,7 +235,7 @@ def test_markets_that_share_a_symbol_share_its_call(provide: Provide) -> None:
     assert report.calls == 4
 
 
-def test_an_open_bar_is_never_taken_for_a_closed_one(provide: Provide) -> None:
+def test_open_bar_is_not_stored(provide: Provide) -> None:
     provider = provide(plain_universe(2))
     window = Window.last_complete(provider.clock.moment)
     provider.clock.moment += timedelta(minutes=7)
@@ -247,7 +247,7 @@ def test_an_open_bar_is_never_taken_for_a_closed_one(provide: Provide) -> None:
     assert (table["closed_at_ms"] == window.end_ms).all()
 
 
-def test_bars_that_closed_later_change_nothing_in_an_older_window(provide: Provide) -> None:
+def test_later_bars_do_not_change_an_older_window(provide: Provide) -> None:
     provider = provide(plain_universe(8))
     window = Window.last_complete(provider.clock.moment)
     symbol_map, _ = provider.refresh()
@@ -259,7 +259,7 @@ def test_bars_that_closed_later_change_nothing_in_an_older_window(provide: Provi
         assert after.equals(before[dataset])
 
 
-def test_a_request_that_the_provider_calls_wrong_costs_only_the_symbol_that_spoils_it(provide: Provide) -> None:
+def test_rejected_batch_is_split_until_only_the_bad_symbol_fails(provide: Provide) -> None:
     provider = provide(plain_universe(20))
     poison = sorted(provider.emulator.universe.listings)[7]
 
@@ -279,7 +279,7 @@ def test_a_request_that_the_provider_calls_wrong_costs_only_the_symbol_that_spoi
     assert Counter(report.problems).total() == 1
 
 
-def test_a_bar_that_is_off_the_grid_or_absurd_harms_nobody(tmp_path: Path) -> None:
+def test_bars_off_the_grid_or_out_of_range_are_skipped(tmp_path: Path) -> None:
     window = Window.last_complete(datetime(2026, 1, 19, 17, 0, 30, tzinfo=UTC))
     points = [{"t": window.end_seconds - 900 * n, "o": 1, "h": 1, "l": 1, "c": n} for n in range(20, 0, -1)]
     odd = [{"t": window.end_seconds - 897, "o": 1, "h": 1, "l": 1, "c": 9}, {**points[0], "t": 900, "c": 1e308}]
@@ -301,13 +301,13 @@ def test_a_bar_that_is_off_the_grid_or_absurd_harms_nobody(tmp_path: Path) -> No
     assert table["points"].tolist() == [20]
 
 
-def test_a_budget_that_cannot_be_used_ends_the_refresh_and_says_so(tmp_path: Path) -> None:
+def test_unusable_budget_file_is_reported_with_a_remedy(tmp_path: Path) -> None:
     (tmp_path / "budget.sqlite").mkdir()
     with pytest.raises(BudgetUnusable, match=r"budget\.sqlite.*move it away"):
         CallBudget(tmp_path / "budget.sqlite", 40)
 
 
-def test_symbols_that_are_called_wrong_are_paid_for_once_and_stop_nothing(provide: Provide) -> None:
+def test_rejected_symbols_are_requested_once_and_do_not_stop_the_refresh(provide: Provide) -> None:
     provider = provide(plain_universe(60), calls_per_minute=100_000)
     poison = set(sorted(provider.emulator.universe.listings)[7:40:16])
 
@@ -328,7 +328,7 @@ def test_symbols_that_are_called_wrong_are_paid_for_once_and_stop_nothing(provid
     assert report.calls == 0
 
 
-def test_what_somebody_else_has_fetched_meanwhile_costs_no_budget(provide: Provide) -> None:
+def test_symbols_that_are_no_longer_needed_cost_no_calls(provide: Provide) -> None:
     provider = provide(plain_universe(20))
     client = provider.client()
     symbols = sorted(provider.emulator.universe.listings)
@@ -339,9 +339,7 @@ def test_what_somebody_else_has_fetched_meanwhile_costs_no_budget(provide: Provi
 
 
 @pytest.mark.parametrize("status", [400, 404, 302])
-def test_a_provider_that_refuses_everything_costs_little_and_makes_no_market_look_empty(
-    provide: Provide, status: int
-) -> None:
+def test_provider_that_rejects_all_requests_marks_no_symbol_empty(provide: Provide, status: int) -> None:
     """A moved path, a portal in between, a parameter that is no longer known: no symbol is to blame for it."""
     provider = provide(plain_universe(60))
     week_ago = Window.last_complete(provider.clock.moment - timedelta(days=5))
@@ -356,7 +354,7 @@ def test_a_provider_that_refuses_everything_costs_little_and_makes_no_market_loo
         assert report.datasets["open_interest"].fetched == 60
 
 
-def test_calls_that_the_market_list_left_over_are_spent_in_the_same_minute(provide: Provide) -> None:
+def test_calls_left_over_by_the_market_list_are_used_in_the_same_minute(provide: Provide) -> None:
     provider = provide(plain_universe(60), calls_per_minute=40)
     client = provider.client()
     client.exchanges()

@@ -44,11 +44,11 @@ def day(request: pytest.FixtureRequest) -> SimulatedDay:
     return simulate(empty_store(500, request.param), policy_order(RefreshPolicy()), calls_per_minute=40)
 
 
-def test_over_99_percent_of_the_budget_are_used_while_anything_is_due(day: SimulatedDay) -> None:
+def test_over_99_percent_of_the_budget_is_used_while_items_are_due(day: SimulatedDay) -> None:
     assert 0.99 < day.budget_used_while_due <= 1.0
 
 
-def test_everything_is_known_in_the_physical_minimum(day: SimulatedDay) -> None:
+def test_all_items_are_known_in_the_minimum_time(day: SimulatedDay) -> None:
     assert day.all_known_after_seconds <= 60 * ((2000 - 1) // 40) * 1.01
 
 
@@ -56,7 +56,7 @@ def test_everything_is_known_in_the_physical_minimum(day: SimulatedDay) -> None:
 @given(
     symbols=st.integers(1, 60), focus=st.floats(0, 1), calls_per_minute=st.integers(5, 60), seed=st.integers(0, 1000)
 )
-def test_everything_is_known_in_the_min_minutes_whatever_is_in_focus(
+def test_all_items_are_known_in_the_minimum_time_for_any_focus(
     symbols: int, focus: float, calls_per_minute: int, seed: int
 ) -> None:
     items = empty_store(symbols, focus, seed)
@@ -66,21 +66,21 @@ def test_everything_is_known_in_the_min_minutes_whatever_is_in_focus(
     assert day.all_known_after_seconds <= 60 * minutes * 1.01 + 5
 
 
-def test_open_interest_in_focus_is_never_older_than_one_window_once_everything_is_known(day: SimulatedDay) -> None:
+def test_open_interest_in_focus_is_at_most_one_window_old_after_warm_up(day: SimulatedDay) -> None:
     warmed_up = day.windows["window"] * 900 >= day.all_known_after_seconds
     assert day.windows.loc[warmed_up, "focus_behind_seconds"].max() <= 900
 
 
-def test_the_median_age_of_open_interest_is_under_12_minutes(day: SimulatedDay) -> None:
+def test_median_age_of_open_interest_is_under_12_minutes(day: SimulatedDay) -> None:
     summary = day.summary().set_index("dataset")
     assert summary.loc["open_interest", "asked_median_minutes"] < 12
 
 
-def test_nothing_known_is_ever_older_than_two_hours(day: SimulatedDay) -> None:
+def test_no_known_item_is_older_than_two_hours(day: SimulatedDay) -> None:
     assert day.ages["closed_max"].max() <= 7200
 
 
-def test_the_plain_way_leaves_open_interest_twice_as_old(day: SimulatedDay) -> None:
+def test_round_robin_order_makes_open_interest_twice_as_old(day: SimulatedDay) -> None:
     plain = simulate(empty_store(500), round_robin_order, calls_per_minute=40)
     ages = [
         result.summary().set_index("dataset").loc["open_interest", "asked_median_minutes"] for result in (day, plain)
@@ -88,7 +88,7 @@ def test_the_plain_way_leaves_open_interest_twice_as_old(day: SimulatedDay) -> N
     assert ages[1] > 2 * ages[0]
 
 
-def test_the_same_input_gives_the_same_day() -> None:
+def test_simulation_is_deterministic() -> None:
     one, other = (
         simulate(empty_store(60), policy_order(RefreshPolicy()), calls_per_minute=40, hours=3) for _ in range(2)
     )
@@ -103,7 +103,7 @@ def test_the_same_input_gives_the_same_day() -> None:
     calls_per_minute=st.integers(1, 100),
     seed=st.integers(0, 1000),
 )
-def test_nothing_starves_and_the_budget_is_never_exceeded(
+def test_no_item_starves_and_the_budget_is_not_exceeded(
     symbols: int, focus: float, calls_per_minute: int, seed: int
 ) -> None:
     hours = 12.0
@@ -116,7 +116,7 @@ def test_nothing_starves_and_the_budget_is_never_exceeded(
     assert day.ages["closed_max"].max() / 60 <= max(105.0, sweep_minutes * 1.02) + 30
 
 
-def test_a_day_too_short_for_a_sweep_is_told_of_as_such() -> None:
+def test_simulation_too_short_to_fetch_all_items_is_reported() -> None:
     day = simulate(empty_store(400), policy_order(RefreshPolicy()), calls_per_minute=5, hours=1)
     account = simulation_account(day)
     assert account["all_known_after_minutes"] is None

@@ -23,7 +23,7 @@ def budget_at(tmp_path: Path, clock: VirtualClock, calls_per_minute: int = 40) -
     return CallBudget(tmp_path / "budget.sqlite", calls_per_minute, clock=clock, sleep=clock.sleep)
 
 
-def test_a_full_burst_costs_no_time_and_the_next_call_waits_for_the_window(tmp_path: Path, clock: VirtualClock) -> None:
+def test_burst_up_to_the_limit_is_immediate_and_the_next_call_waits(tmp_path: Path, clock: VirtualClock) -> None:
     budget = budget_at(tmp_path, clock)
     start = clock.now
     budget.acquire(20)
@@ -34,7 +34,7 @@ def test_a_full_burst_costs_no_time_and_the_next_call_waits_for_the_window(tmp_p
     assert budget.waited_seconds == pytest.approx(60, abs=0.01)
 
 
-def test_no_sliding_minute_ever_holds_more_than_the_limit(tmp_path: Path, clock: VirtualClock) -> None:
+def test_no_sliding_minute_exceeds_the_limit(tmp_path: Path, clock: VirtualClock) -> None:
     budget = budget_at(tmp_path, clock, 50)
     acquired: list[tuple[float, int]] = []
     for step in range(60):
@@ -46,9 +46,7 @@ def test_no_sliding_minute_ever_holds_more_than_the_limit(tmp_path: Path, clock:
         assert sum(calls for at, calls in acquired if moment - 60 < at <= moment) <= 50
 
 
-def test_calls_count_from_their_answer_so_that_a_slow_way_there_causes_no_429(
-    tmp_path: Path, clock: VirtualClock
-) -> None:
+def test_calls_count_from_their_response_so_that_latency_causes_no_429(tmp_path: Path, clock: VirtualClock) -> None:
     budget = budget_at(tmp_path, clock, 20)
     lease = budget.acquire(20)
     clock.now += 4.0
@@ -63,9 +61,7 @@ def _acquire_and_die(path: Path, calls: int, moment: float) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_calls_of_a_process_that_was_killed_count_from_when_the_next_are_asked_for(
-    tmp_path: Path, clock: VirtualClock
-) -> None:
+def test_calls_of_a_killed_process_count_from_the_next_acquire(tmp_path: Path, clock: VirtualClock) -> None:
     dying = multiprocessing.get_context("spawn").Process(
         target=_acquire_and_die, args=(tmp_path / "budget.sqlite", 20, clock.now)
     )
@@ -78,7 +74,7 @@ def test_calls_of_a_process_that_was_killed_count_from_when_the_next_are_asked_f
     assert clock.now - asked >= 60
 
 
-def test_room_counts_the_calls_that_come_free_within_the_time_given(tmp_path: Path, clock: VirtualClock) -> None:
+def test_available_includes_calls_that_expire_within_the_given_time(tmp_path: Path, clock: VirtualClock) -> None:
     budget = budget_at(tmp_path, clock)
     budget.acquire(30)
     assert budget.available(59.0) == 10
@@ -87,7 +83,7 @@ def test_room_counts_the_calls_that_come_free_within_the_time_given(tmp_path: Pa
     assert budget.available(1.0) == 40
 
 
-def test_calls_that_were_not_sent_are_given_back(tmp_path: Path, clock: VirtualClock) -> None:
+def test_released_calls_can_be_acquired_again(tmp_path: Path, clock: VirtualClock) -> None:
     budget = budget_at(tmp_path, clock, 20)
     start = clock.now
     budget.release(budget.acquire(20))
@@ -96,7 +92,7 @@ def test_calls_that_were_not_sent_are_given_back(tmp_path: Path, clock: VirtualC
     assert budget.spent() == 20
 
 
-def test_a_deadline_is_refused_at_once_instead_of_waited_for(tmp_path: Path, clock: VirtualClock) -> None:
+def test_deadline_that_cannot_be_met_is_refused_at_once(tmp_path: Path, clock: VirtualClock) -> None:
     budget = budget_at(tmp_path, clock, 20)
     budget.acquire(20)
     start = clock.now
@@ -107,7 +103,7 @@ def test_a_deadline_is_refused_at_once_instead_of_waited_for(tmp_path: Path, clo
         budget.acquire(1, deadline=start)
 
 
-def test_a_pause_holds_for_everyone_who_shares_the_budget(tmp_path: Path, clock: VirtualClock) -> None:
+def test_pause_blocks_all_clients_of_the_budget(tmp_path: Path, clock: VirtualClock) -> None:
     mine, yours = budget_at(tmp_path, clock), budget_at(tmp_path, clock)
     start = clock.now
     mine.pause(12.5)
@@ -127,9 +123,7 @@ def test_two_clients_of_one_file_share_one_budget(tmp_path: Path, clock: Virtual
 
 
 @pytest.mark.parametrize("jump", [-3600.0, -5.0, 3600.0])
-def test_a_clock_that_jumps_locks_nobody_out_for_more_than_a_minute(
-    tmp_path: Path, clock: VirtualClock, jump: float
-) -> None:
+def test_clock_jump_blocks_calls_for_at_most_a_minute(tmp_path: Path, clock: VirtualClock, jump: float) -> None:
     budget = budget_at(tmp_path, clock, 20)
     budget.acquire(20)
     budget.pause(5)
@@ -139,7 +133,7 @@ def test_a_clock_that_jumps_locks_nobody_out_for_more_than_a_minute(
     assert clock.now - start <= 60.1
 
 
-def test_a_pause_holds_after_the_machine_was_started_anew_in_another(tmp_path: Path, clock: VirtualClock) -> None:
+def test_new_pause_holds_after_a_reboot_during_an_earlier_pause(tmp_path: Path, clock: VirtualClock) -> None:
     budget_at(tmp_path, clock).pause(30)
     clock.now -= 3600.0  # the clock of a machine begins with its start
     budget, start = budget_at(tmp_path, clock), clock.now
@@ -148,7 +142,7 @@ def test_a_pause_holds_after_the_machine_was_started_anew_in_another(tmp_path: P
     assert clock.now - start == pytest.approx(12.5, abs=0.01)
 
 
-def test_more_calls_than_the_limit_are_a_mistake(tmp_path: Path, clock: VirtualClock) -> None:
+def test_more_calls_than_the_limit_raise_value_error(tmp_path: Path, clock: VirtualClock) -> None:
     with pytest.raises(ValueError, match="never fit"):
         budget_at(tmp_path, clock, 10).acquire(20)
 
@@ -182,11 +176,11 @@ def calls_acquired_by_two_processes(path: Path) -> int:
     return acquired
 
 
-def test_two_processes_take_no_more_than_one_budget_together(tmp_path: Path) -> None:
+def test_two_processes_together_acquire_no_more_than_the_limit(tmp_path: Path) -> None:
     assert calls_acquired_by_two_processes(tmp_path / "budget.sqlite") == 100
 
 
-def test_two_that_find_a_damaged_file_at_once_share_the_one_that_is_made_anew(
+def test_damaged_file_found_by_two_processes_is_replaced_once(
     tmp_path: Path, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second opens between the first's finding and its mending, or as soon as it may."""
@@ -211,7 +205,7 @@ def test_two_that_find_a_damaged_file_at_once_share_the_one_that_is_made_anew(
     assert len(list(tmp_path.glob("*.damaged"))) == 1
 
 
-def test_after_a_429_less_of_the_limit_is_used_and_comes_back_with_time(tmp_path: Path, clock: VirtualClock) -> None:
+def test_429_throttles_the_budget_which_recovers_with_time(tmp_path: Path, clock: VirtualClock) -> None:
     budget, other = budget_at(tmp_path, clock, 40), budget_at(tmp_path, clock, 40)
     budget.pause(10)
     assert other.share() == pytest.approx(0.75)
@@ -226,7 +220,7 @@ def test_after_a_429_less_of_the_limit_is_used_and_comes_back_with_time(tmp_path
     assert budget.share() == 1.0
 
 
-def test_however_often_429_comes_a_quarter_of_the_limit_is_left(tmp_path: Path, clock: VirtualClock) -> None:
+def test_throttling_leaves_at_least_a_quarter_of_the_limit(tmp_path: Path, clock: VirtualClock) -> None:
     budget = budget_at(tmp_path, clock, 40)
     for _ in range(20):
         budget.pause(0.1)

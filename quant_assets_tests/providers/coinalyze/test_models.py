@@ -17,7 +17,7 @@ from quant_assets.providers.coinalyze.models import (
 RESPONSES = Path(__file__).parents[4] / "shared" / "market_data" / "coinalyze" / "responses"
 
 
-def test_broken_points_cost_only_themselves() -> None:
+def test_invalid_points_are_skipped_and_counted() -> None:
     body = orjson.dumps(
         [
             {
@@ -40,7 +40,7 @@ def test_broken_points_cost_only_themselves() -> None:
     assert invalid == 6
 
 
-def test_points_out_of_order_and_doubled_come_out_in_order_the_last_one_counting() -> None:
+def test_points_are_sorted_and_the_last_duplicate_is_kept() -> None:
     points = [{"t": 1800, "l": 1, "s": 2}, {"t": 900, "l": 3, "s": 4}, {"t": 900, "l": 5, "s": 6}]
     body = orjson.dumps([{"symbol": "A", "history": points}])
     rows, invalid = read_history(body, "l s", ["A"])
@@ -48,7 +48,7 @@ def test_points_out_of_order_and_doubled_come_out_in_order_the_last_one_counting
     assert invalid == 1
 
 
-def test_a_symbol_that_nobody_asked_for_or_that_comes_twice_is_left_out() -> None:
+def test_unrequested_and_duplicate_symbols_are_skipped() -> None:
     body = b'[{"symbol": "A", "history": []}, {"symbol": "B", "history": []}, {"symbol": "A", "history": []}, 7]'
     rows, invalid = read_history(body, "l s", ["A", "C"])
     assert [row.symbol for row in rows] == ["A"]
@@ -56,13 +56,13 @@ def test_a_symbol_that_nobody_asked_for_or_that_comes_twice_is_left_out() -> Non
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"<html>", b"[1, 2", b"null", b"\xff\xfe", b"[" * 5000])
-def test_a_body_of_another_kind_is_named_as_broken(body: bytes) -> None:
+def test_body_of_another_type_is_malformed(body: bytes) -> None:
     for read in (read_exchanges, read_markets, lambda body: read_history(body, "o h l c", ["A"])):
         with pytest.raises(MalformedResponse):
             read(body)
 
 
-def test_a_market_without_a_flag_does_not_have_it() -> None:
+def test_missing_flag_of_a_market_is_false() -> None:
     rows, invalid = read_markets(
         b'[{"symbol": "BTC.H", "exchange": "H", "base_asset": "BTC", "is_perpetual": true}, {"symbol": "X"}]'
     )
@@ -75,7 +75,7 @@ def test_a_market_without_a_flag_does_not_have_it() -> None:
     ("endpoint", "fields"),
     [("open-interest-history", "o h l c"), ("long-short-ratio-history", "r l s"), ("liquidation-history", "l s")],
 )
-def test_real_bodies_are_read_without_a_loss(endpoint: str, fields: str) -> None:
+def test_recorded_bodies_are_parsed_completely(endpoint: str, fields: str) -> None:
     folder = RESPONSES / endpoint
     if not folder.is_dir():
         pytest.skip(f"no sample data at {folder}")
