@@ -1,4 +1,4 @@
-"""A provider of plain markets, the map to them, a store and a client, all of them real."""
+"""Fixtures: an emulator with plain markets, with a symbol map, a store and a client."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from quant_assets.markets import market_list_table, resolve_markets
 from quant_assets.providers.coinalyze.budget import CallBudget
 from quant_assets.providers.coinalyze.client import CoinalyzeClient
 
-#: A quarter to six past: 17:45:06 UTC, six seconds after the end of the window 17:30.
+#: Six seconds after the end of the window 17:30.
 NOW = datetime(2026, 1, 19, 17, 45, 6, tzinfo=UTC)
 
 
 @dataclass
 class MovableClock:
-    """The one clock of a test: the emulator's, the client's and the refresh's."""
+    """The clock that emulator, client and refresh of a test share."""
 
     moment: datetime = NOW
 
@@ -43,7 +43,7 @@ class MovableClock:
 
 @dataclass
 class Provider:
-    """An emulator with a client and a store of its own, on one virtual clock."""
+    """An emulator with a client and a store, on one virtual clock."""
 
     emulator: Emulator
     clock: MovableClock

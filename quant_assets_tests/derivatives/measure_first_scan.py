@@ -1,4 +1,4 @@
-"""Measure what a first scan from an empty store knows after two and after ten minutes.
+"""Measure how much a first scan of an empty store has fetched after two and after ten minutes.
 
 Usage: python -m quant_assets_tests.derivatives.measure_first_scan CANDLES [AS_OF] [CALLS_PER_MINUTE]
 CANDLES is a folder of candle files, AS_OF the time of their last bars (2026-01-19T17:00:00Z). Prints a table: the
@@ -27,7 +27,7 @@ from quant_assets.signals import features_table, market_interest
 
 
 def known_after_seconds(items: pd.DataFrame, calls_per_minute: int) -> np.ndarray:
-    """Return when each item was first known, in seconds from the start; NaN where it takes over 15 minutes."""
+    """Return when each item was first known, in seconds from the start; NaN if it takes over 15 minutes."""
     order = policy_order(RefreshPolicy())
     asked: list[np.ndarray] = []
 

@@ -1,4 +1,4 @@
-"""A program that refreshes plain markets until everything is known: to be timed, and to be killed.
+"""A program that refreshes plain markets until all items are known, for tests that time or kill it.
 
 Usage: python -m quant_assets_tests.derivatives.sweep URL FOLDER MARKETS CALLS_PER_MINUTE WINDOW
 """

@@ -1,4 +1,4 @@
-"""What is asked for, in which order, and for which range."""
+"""Tests of the planner and of the policy file."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ ITEM = st.tuples(
 
 
 def items(*rows: tuple[str, str, float | None, str, float]) -> pd.DataFrame:
-    """Rows of dataset, symbol, age in minutes (None for never known), "setup", "focus" or "" (neither), volume."""
+    """Return items of rows: dataset, symbol, age in minutes (None: never known), "setup", "focus" or "", volume."""
     return pd.DataFrame(
         {
             "dataset": [DATASETS.index(row[0]) for row in rows],  # type: ignore[arg-type]
@@ -53,7 +53,7 @@ def items(*rows: tuple[str, str, float | None, str, float]) -> pd.DataFrame:
     )
 
 
-def asked(table: pd.DataFrame, policy: RefreshPolicy = POLICY) -> list[str]:
+def ranked_symbols(table: pd.DataFrame, policy: RefreshPolicy = POLICY) -> list[str]:
     return list(rank_due_items(table, END, policy)["symbol"])
 
 
@@ -96,7 +96,7 @@ def test_setups_do_not_change_the_order_of_known_items() -> None:
         items(*((dataset, f"{n}", age, how, 1.0) for n, (dataset, age) in enumerate(ages)))
         for how in ("focus", "setup")
     )
-    assert asked(quiet) == asked(with_setups) == ["0", "2", "1", "3"]
+    assert ranked_symbols(quiet) == ranked_symbols(with_setups) == ["0", "2", "1", "3"]
 
 
 def test_known_items_are_ordered_overdue_then_focus_then_rest() -> None:
@@ -105,7 +105,7 @@ def test_known_items_are_ordered_overdue_then_focus_then_rest() -> None:
         ("liquidations", "overdue", 110, "", 0.0),
         ("open_interest", "in focus, stale", 15, "focus", 0.0),
     )
-    assert asked(table) == ["overdue", "in focus, stale", "quiet, stale"]
+    assert ranked_symbols(table) == ["overdue", "in focus, stale", "quiet, stale"]
 
 
 def test_tier_is_ordered_by_focus_and_volume_across_datasets() -> None:
@@ -114,7 +114,7 @@ def test_tier_is_ordered_by_focus_and_volume_across_datasets() -> None:
         ("liquidations", "large", None, "", 5.0),
         ("long_short_ratio", "small in focus", None, "focus", 1.0),
     )
-    assert asked(table) == ["small in focus", "large", "small"]
+    assert ranked_symbols(table) == ["small in focus", "large", "small"]
 
 
 def test_equally_old_items_are_ordered_by_focus_and_volume() -> None:
@@ -123,25 +123,25 @@ def test_equally_old_items_are_ordered_by_focus_and_volume() -> None:
         ("funding_rate", "large", 60, "", 5.0),
         ("funding_rate", "small in focus", 60, "focus", 1.0),
     )
-    assert asked(table) == ["small in focus", "large", "small"]
+    assert ranked_symbols(table) == ["small in focus", "large", "small"]
 
 
 def test_open_interest_comes_first_at_the_same_age_in_cadences() -> None:
     table = items(("funding_rate", "B", 60, "", 9.0), ("open_interest", "A", 15, "", 1.0))
-    assert asked(table) == ["A", "B"]
+    assert ranked_symbols(table) == ["A", "B"]
 
 
 def test_item_is_due_at_the_age_of_its_cadence() -> None:
     for dataset in DATASETS:
         minutes = POLICY.cadence_seconds(dataset) / 60
         table = items((dataset, "due", minutes, "", 1.0), (dataset, "not yet", minutes - 1, "", 1.0))
-        assert asked(table) == ["due"]
+        assert ranked_symbols(table) == ["due"]
 
 
 def test_cadences_are_configurable() -> None:
     table = items(("liquidations", "A", 20, "", 1.0))
-    assert asked(table) == []
-    assert asked(table, RefreshPolicy(liquidations_minutes=20)) == ["A"]
+    assert ranked_symbols(table) == []
+    assert ranked_symbols(table, RefreshPolicy(liquidations_minutes=20)) == ["A"]
 
 
 def test_markets_that_share_a_symbol_are_one_item_with_summed_volume() -> None:
@@ -208,7 +208,7 @@ def test_batch_starts_with_the_best_remaining_item(
 
 
 def test_batch_is_not_filled_from_a_later_tier() -> None:
-    """A call costs the same whichever request it is in; those of the rest would come before open interest."""
+    """Else calls for the rest would be spent before those for open interest."""
     table = items(
         ("funding_rate", "with a setup", None, "setup", 1.0),
         ("funding_rate", "the rest", None, "", 9.0),
@@ -235,7 +235,7 @@ def test_known_items_share_batches_regardless_of_urgency() -> None:
 @settings(max_examples=50)
 @given(order=st.permutations(range(30)))
 def test_plan_is_independent_of_the_order_of_the_symbol_map(order: list[int]) -> None:
-    """Markets 0 to 29 share 15 symbols, and differ in interest: a row must keep its own in any order."""
+    """Two markets each share a symbol, and markets differ in interest."""
     numbers = pd.Series(range(30))
     symbol_map = pd.DataFrame({"exchange": "X", "symbol": [f"M{number:02d}" for number in numbers]})
     for dataset in DATASETS:
@@ -249,14 +249,14 @@ def test_plan_is_independent_of_the_order_of_the_symbol_map(order: list[int]) ->
     assert plan(symbol_map.iloc[order].reset_index(drop=True)) == plan(symbol_map)
 
 
-@given(room=st.integers(0, 25), count=st.integers(1, 20))
-def test_batch_is_split_to_fit_the_available_calls(room: int, count: int) -> None:
-    request = Batch("open_interest", tuple(f"S{n}" for n in range(count)))
+@given(available=st.integers(0, 25), count=st.integers(1, 20))
+def test_batch_is_split_to_fit_the_available_calls(available: int, count: int) -> None:
+    batch = Batch("open_interest", tuple(f"S{n}" for n in range(count)))
     queue = deque([Batch("liquidations", ("other",))])
-    fits = fit_to_budget(request, room, queue)
-    assert len(fits.symbols) == (min(room, count) or count), "without any room it is whole, and waits"
-    later = queue.popleft().symbols if len(fits.symbols) < count else ()
-    assert fits.symbols + later == request.symbols
+    fitting = fit_to_budget(batch, available, queue)
+    assert len(fitting.symbols) == (min(available, count) or count), "a batch waits as a whole if no call is available"
+    rest = queue.popleft().symbols if len(fitting.symbols) < count else ()
+    assert fitting.symbols + rest == batch.symbols
     assert [request.symbols for request in queue] == [("other",)]
 
 

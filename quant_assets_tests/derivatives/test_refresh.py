@@ -1,4 +1,4 @@
-"""The four rules that the derivative assets hold to, over real HTTP and a real store."""
+"""Tests of the refresh with an emulator over HTTP and a real store."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_refresh_of_empty_store_requests_all_symbols_once_in_full_batches(provid
 
 
 def interest_in(provider: Provider, setups: int, focus: int) -> pd.DataFrame:
-    """The first so many markets with a setup, the first so many in focus; the later a market, the larger its volume."""
+    """Return interest with the first `setups` markets with a setup, the first `focus` in focus, and rising volume."""
     number = pd.Series(range(len(provider.markets)))
     return provider.markets.assign(setup=number < setups, focus=number < focus, volume=number.astype(float))
 
@@ -55,7 +55,7 @@ def test_short_refresh_requests_focus_then_setups_then_other_open_interest(provi
     )
     accepted = provider.emulator.accounting.accepted
     asked = [(request.endpoint, len(request.symbols)) for request in accepted]
-    # 10 calls for open interest in focus, 15 for the other datasets of 5 setups, and the last 15 of the minute.
+    # 10 calls for open interest in focus, 15 for the other datasets of 5 setups, and the remaining 15 of the minute.
     assert asked == [
         ("/open-interest-history", 10),
         ("/funding-rate-history", 5),
@@ -71,7 +71,7 @@ def test_short_refresh_requests_focus_then_setups_then_other_open_interest(provi
 
 @pytest.mark.parametrize("focus", [0, 3, 38, 60])
 def test_empty_store_is_filled_in_the_minimum_time(provide: Provide, focus: int) -> None:
-    """38 in focus leave 2 calls of a minute's 40: too few for what comes next, and not to be lost."""
+    """With 38 in focus, 2 of 40 calls are left in the first minute: too few for a batch, but they must be used."""
     provider = provide(plain_universe(60), calls_per_minute=40)
     _, report = provider.refresh(interest=lambda: interest_in(provider, setups=focus // 3, focus=focus))
     accepted = provider.emulator.accounting.accepted
@@ -218,9 +218,9 @@ def test_symbol_that_is_empty_twice_is_replaced_by_the_next_best_market(provide:
     assert status_of(symbol_map) == ("STANDIN.6", "aggregated")
     table = snapshot(provider.store(), symbol_map, "open_interest", Window.last_complete(provider.clock()))
     assert table.loc[table["symbol"] == row.symbol_on_exchange, "value"].notna().all()
-    # Funding of the same market stays where it was.
+    # The funding rate of the same market still comes from the first symbol.
     assert (symbol_map["funding_rate_symbol"] == "STANDIN.6").sum() == 0
-    # A new market list gives the first one another chance.
+    # After a new market list the first symbol is tried again.
     provider.market_list["fetched_at_ms"] = int(provider.clock.seconds() * 1000) + 1
     provider.clock.moment += LENGTH
     symbol_map, _ = provider.refresh()
@@ -261,18 +261,18 @@ def test_later_bars_do_not_change_an_older_window(provide: Provide) -> None:
 
 def test_rejected_batch_is_split_until_only_the_bad_symbol_fails(provide: Provide) -> None:
     provider = provide(plain_universe(20))
-    poison = sorted(provider.emulator.universe.listings)[7]
+    rejected = sorted(provider.emulator.universe.listings)[7]
 
-    class PoisonedClient(type(provider.client())):  # type: ignore[misc]
-        """The real client, of a provider that has come to refuse one symbol."""
+    class RejectingClient(type(provider.client())):  # type: ignore[misc]
+        """The real client, with a provider that rejects one symbol."""
 
         def history(self, endpoint: str, symbols: object, **options: object) -> object:
-            if poison in symbols:  # type: ignore[operator]
+            if rejected in symbols:  # type: ignore[operator]
                 return super().history(endpoint, symbols, **{**options, "interval": "7min"})
             return super().history(endpoint, symbols, **options)
 
     client = provider.client()
-    client.__class__ = PoisonedClient
+    client.__class__ = RejectingClient
     _, report = provider.refresh(client=client, datasets=["open_interest"])
     assert report.datasets["open_interest"].fetched == 19
     assert report.datasets["open_interest"].failed == 1
@@ -309,18 +309,18 @@ def test_unusable_budget_file_is_reported_with_a_remedy(tmp_path: Path) -> None:
 
 def test_rejected_symbols_are_requested_once_and_do_not_stop_the_refresh(provide: Provide) -> None:
     provider = provide(plain_universe(60), calls_per_minute=100_000)
-    poison = set(sorted(provider.emulator.universe.listings)[7:40:16])
+    rejected = set(sorted(provider.emulator.universe.listings)[7:40:16])
 
-    class PoisonedClient(type(provider.client())):  # type: ignore[misc]
-        """The real client, of a provider that has come to refuse some symbols."""
+    class RejectingClient(type(provider.client())):  # type: ignore[misc]
+        """The real client, with a provider that rejects some symbols."""
 
         def history(self, endpoint: str, symbols: object, **options: object) -> object:
-            if poison & set(symbols):  # type: ignore[call-overload]
+            if rejected & set(symbols):  # type: ignore[call-overload]
                 return super().history(endpoint, symbols, **{**options, "interval": "7min"})
             return super().history(endpoint, symbols, **options)
 
     client = provider.client()
-    client.__class__ = PoisonedClient
+    client.__class__ = RejectingClient
     _, report = provider.refresh(client=client)
     assert report.stopped == StopReason.COMPLETED
     assert {dataset: report.datasets[dataset].fetched for dataset in DATASETS} == dict.fromkeys(DATASETS, 57)
@@ -340,7 +340,7 @@ def test_symbols_that_are_no_longer_needed_cost_no_calls(provide: Provide) -> No
 
 @pytest.mark.parametrize("status", [400, 404, 302])
 def test_provider_that_rejects_all_requests_marks_no_symbol_empty(provide: Provide, status: int) -> None:
-    """A moved path, a portal in between, a parameter that is no longer known: no symbol is to blame for it."""
+    """For example after a changed path or parameter, or behind a login page: the symbols are not at fault."""
     provider = provide(plain_universe(60))
     week_ago = Window.last_complete(provider.clock.moment - timedelta(days=5))
     for window in (None, week_ago):

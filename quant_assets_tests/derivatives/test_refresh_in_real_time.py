@@ -1,4 +1,4 @@
-"""The refresh in processes of its own, on the real clock: the physical minimum, and what a kill costs."""
+"""Tests of refreshes in separate processes with real time: the minimum duration, and kills."""
 
 from __future__ import annotations
 

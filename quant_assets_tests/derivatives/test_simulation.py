@@ -1,4 +1,4 @@
-"""The refresh against a virtual clock: what is promised of ages and budget, and that nothing starves."""
+"""Tests of the simulation: bounds of ages and budget."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from quant_assets.derivatives.simulation import SimulatedDay, policy_order, roun
 
 
 def empty_store(symbols: int, focus: float = 0.2, seed: int = 1) -> pd.DataFrame:
-    """Nothing known of so many symbols, a share of them in focus and half of those with a setup."""
+    """Return never-known items of `symbols` symbols, a share in focus, and half of those with a setup."""
     generator = np.random.default_rng(seed)
     chance, volume = generator.random(symbols), generator.lognormal(15, 2, symbols)
     return pd.concat(
@@ -40,7 +40,7 @@ def empty_store(symbols: int, focus: float = 0.2, seed: int = 1) -> pd.DataFrame
 
 @pytest.fixture(scope="module", params=[0.05, 0.2, 0.6], ids=lambda share: f"{share:.0%} in focus")
 def day(request: pytest.FixtureRequest) -> SimulatedDay:
-    """24 hours of 500 symbols × 4 datasets at 40 calls a minute, from an empty store."""
+    """Return 24 hours of 500 symbols × 4 datasets at 40 calls a minute, from an empty store."""
     return simulate(empty_store(500, request.param), policy_order(RefreshPolicy()), calls_per_minute=40)
 
 
@@ -62,7 +62,7 @@ def test_all_items_are_known_in_the_minimum_time_for_any_focus(
     items = empty_store(symbols, focus, seed)
     day = simulate(items, policy_order(RefreshPolicy()), calls_per_minute=calls_per_minute, hours=1)
     minutes = min_minutes(len(items), calls_per_minute)
-    # Each of a minute's requests takes its moment, and so do the last ones.
+    # Each response takes time, also those of the last minute.
     assert day.all_known_after_seconds <= 60 * minutes * 1.01 + 5
 
 
@@ -111,9 +111,9 @@ def test_no_item_starves_and_the_budget_is_not_exceeded(
         empty_store(symbols, focus, seed), policy_order(RefreshPolicy()), calls_per_minute=calls_per_minute, hours=hours
     )
     assert day.calls <= calls_per_minute * (hours * 60 + 1)
-    # The bound: two hours, or the length of a sweep where that is longer, and the windows at either end.
-    sweep_minutes = symbols * len(DATASETS) / calls_per_minute
-    assert day.ages["closed_max"].max() / 60 <= max(105.0, sweep_minutes * 1.02) + 30
+    # The bound: 105 minutes, or the duration of a refresh of all items if that is longer, and two windows.
+    full_refresh_minutes = symbols * len(DATASETS) / calls_per_minute
+    assert day.ages["closed_max"].max() / 60 <= max(105.0, full_refresh_minutes * 1.02) + 30
 
 
 def test_simulation_too_short_to_fetch_all_items_is_reported() -> None:

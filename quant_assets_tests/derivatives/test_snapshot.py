@@ -1,4 +1,4 @@
-"""The numbers of a window, by hand."""
+"""Tests of a window's tables against values computed by hand."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_stale_liquidations_keep_their_sums_and_their_time(tmp_path: Path, hours
     store.add(Fetched("liquidations", ("A",), bars, through - 300_000, through, 0, simulated=False))
     row = snapshot(store, symbol_map("liquidations"), "liquidations", WINDOW).iloc[0]
     if math.isnan(row["longs_24h"]):
-        assert hours_ago > 24  # nothing of the day before the window's end was ever asked for
+        assert hours_ago > 24  # no bar of the day before the window's end was requested
     else:
         assert (row["longs_1h"], row["longs_24h"]) == (400.0, 9600.0)
         assert row["closed_at_ms"] == through * 1000

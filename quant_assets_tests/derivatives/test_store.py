@@ -1,4 +1,4 @@
-"""The store keeps whole answers, knows what was asked for, and opens or says why not."""
+"""Tests of the derivatives store."""
 
 from __future__ import annotations
 

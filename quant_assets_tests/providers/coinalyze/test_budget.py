@@ -1,4 +1,4 @@
-"""The call budget: never more than the limit in any minute, whoever shares it, whatever the clock does."""
+"""Tests of the call budget, with several clients and with clock jumps."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_calls_of_a_killed_process_count_from_the_next_acquire(tmp_path: Path, c
     dying.start()
     dying.join(timeout=60)
     assert dying.exitcode == -signal.SIGKILL
-    clock.now += 59.0  # nobody knows when its request arrived; it may be a moment ago
+    clock.now += 59.0  # its request may have arrived only now
     asked = clock.now
     budget_at(tmp_path, clock, 20).acquire(20)
     assert clock.now - asked >= 60
@@ -135,7 +135,7 @@ def test_clock_jump_blocks_calls_for_at_most_a_minute(tmp_path: Path, clock: Vir
 
 def test_new_pause_holds_after_a_reboot_during_an_earlier_pause(tmp_path: Path, clock: VirtualClock) -> None:
     budget_at(tmp_path, clock).pause(30)
-    clock.now -= 3600.0  # the clock of a machine begins with its start
+    clock.now -= 3600.0  # the monotonic clock restarts with the machine
     budget, start = budget_at(tmp_path, clock), clock.now
     budget.pause(12.5)
     budget.acquire(1)
@@ -183,7 +183,7 @@ def test_two_processes_together_acquire_no_more_than_the_limit(tmp_path: Path) -
 def test_damaged_file_found_by_two_processes_is_replaced_once(
     tmp_path: Path, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The second opens between the first's finding and its mending, or as soon as it may."""
+    """The second client opens the file after the first has found it damaged, before it is replaced."""
     (tmp_path / "budget.sqlite").write_bytes(b"no database" * 1000)
     open_file, others = SQLiteBucket.init_from_file, []
 

@@ -1,4 +1,4 @@
-"""The client: what it sends, what each answer means, and that the key shows nowhere."""
+"""Tests of the client: requests, responses, retries, and that the key is never shown."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_retry_after_of_a_429_is_honoured(
         client = make_client(server.url)
         start = clock.now
         ask(client)
-    # A retry's own jittered wait of at most half a second comes first.
+    # The retry adds a random wait of at most half a second.
     assert min_seconds <= clock.now - start <= max_seconds + 1.0
     assert client.usage.rate_limited == 1
     assert len(server.paths) == 2
@@ -191,7 +191,7 @@ def test_silent_provider_times_out(make_client: MakeClient) -> None:
     ids=["body", "long body", "error", "redirection", "head"],
 )
 def test_slowly_dripping_response_times_out(make_client: MakeClient, clock: VirtualClock, answer: Canned) -> None:
-    """requests alone waits as long as a byte comes now and then."""
+    """The timeout of requests does not limit the whole response."""
     began = time.monotonic()
     with ScriptedServer(answer) as server:
         with pytest.raises(ProviderUnavailable, match="no whole answer within 1 s"):
@@ -208,7 +208,7 @@ def test_closed_connection_is_replaced_by_a_new_one(make_client: MakeClient, clo
 
 
 def test_body_of_a_redirect_is_not_read(make_client: MakeClient) -> None:
-    """A megabyte of gzip may hold gigabytes; requests alone reads them all, to throw them away."""
+    """requests would decompress the whole body, and discard it: a zip bomb fills the memory."""
     bomb = gzip.compress(b"\0" * 500_000_000, compresslevel=1)
     headers = {"Location": "/v1/elsewhere", "Content-Encoding": "gzip"}
     with ScriptedServer(Canned(302, bomb, headers)) as server:

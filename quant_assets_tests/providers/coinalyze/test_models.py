@@ -1,4 +1,4 @@
-"""Reading bodies: what is broken is left out and counted, and costs nothing beside it."""
+"""Tests of the parsers of response bodies."""
 
 from __future__ import annotations
 
