@@ -20,10 +20,10 @@ from quant_assets.common.settings import Settings
 from quant_assets.common.windows import Window
 from quant_assets.definitions import build_definitions
 from quant_assets.derivatives.datasets import DATASETS
-from quant_assets.derivatives.due import items_and_due
-from quant_assets.derivatives.planner import least_minutes
+from quant_assets.derivatives.items import load_items
+from quant_assets.derivatives.planner import min_minutes, rank_due_items
 from quant_assets.derivatives.policy import RefreshPolicy, load_policy
-from quant_assets.derivatives.simulation import SimulatedDay, by_policy, round_robin, simulate
+from quant_assets.derivatives.simulation import SimulatedDay, policy_order, round_robin_order, simulate
 from quant_assets.derivatives.store import DerivativesStore
 from quant_assets.orchestration.symbol_map import current_symbol_map
 from quant_assets.signals import discover_strategies, features_table, market_interest, with_parameters
@@ -51,7 +51,8 @@ def plan_refresh(settings: Settings, folder: Path, window: Window, progress: Pro
     strategies = with_parameters(discover_strategies().strategies, settings.strategies_path)
     interest = market_interest(features_table(candles.bars, symbol_map, {}, window, progress), strategies)
     with closing(DerivativesStore(settings.store_dir / "derivatives.sqlite", read_only=True)) as store:
-        items, due = items_and_due(store, symbol_map, window, policy, interest=interest)
+        items = load_items(store, symbol_map, window, interest=interest)
+    due = rank_due_items(items, window.end_seconds, policy)
     summary = {
         "window": window.key,
         "markets": len(symbol_map),
@@ -66,7 +67,7 @@ def plan_refresh(settings: Settings, folder: Path, window: Window, progress: Pro
         },
         "calls_per_minute": settings.calls_per_minute,
         "calls_due": len(due),
-        "minutes": least_minutes(len(due), settings.calls_per_minute),
+        "minutes": min_minutes(len(due), settings.calls_per_minute),
     }
     return RefreshPlan(items, policy, summary, (problem,) if problem else ())
 
@@ -76,8 +77,10 @@ def simulate_refresh(
 ) -> tuple[SimulatedDay, SimulatedDay]:
     """Simulate the plan's items from an empty store: as planned, and all in turn."""
     empty = plan.items.assign(known_through=np.nan)
-    planned = simulate(empty, by_policy(plan.policy), calls_per_minute=calls_per_minute, hours=hours, progress=progress)
-    return planned, simulate(empty, round_robin, calls_per_minute=calls_per_minute, hours=hours)
+    planned = simulate(
+        empty, policy_order(plan.policy), calls_per_minute=calls_per_minute, hours=hours, progress=progress
+    )
+    return planned, simulate(empty, round_robin_order, calls_per_minute=calls_per_minute, hours=hours)
 
 
 def simulation_summary(day: SimulatedDay) -> dict[str, Any]:
@@ -114,5 +117,5 @@ def _dataset_summary(
         "median_age_minutes": float(ages.median()) if len(ages) else None,
         "oldest_minutes": float(ages.max()) if len(ages) else None,
         "due": calls,
-        "minutes": least_minutes(calls, calls_per_minute),
+        "minutes": min_minutes(calls, calls_per_minute),
     }

@@ -94,9 +94,9 @@ def derivative_bars(path: Path | None, dataset: Dataset, symbol: str, window: Wi
         return nothing
     start, end = window.end_seconds - hours * 3600, window.end_seconds - BAR_SECONDS
     try:
-        with closing(DerivativesStore(path, read_only=True, busy_seconds=BUSY_SECONDS)) as store:
+        with closing(DerivativesStore(path, read_only=True, lock_timeout_seconds=BUSY_SECONDS)) as store:
             rows = store.bars(dataset, [symbol], start, end + 1)
-            through = store.known(dataset, [symbol], window.end_seconds).get(symbol)
+            through = store.known_through(dataset, [symbol], window.end_seconds).get(symbol)
     except StoreError:
         return nothing
     return DerivativeBars(

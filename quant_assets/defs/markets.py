@@ -109,7 +109,7 @@ def _fetch(
         [asdict(row) for row in markets.rows],
         fetched_at,
     )
-    broken_rows = exchanges.broken + markets.broken + table.attrs[DROPPED]
+    broken_rows = exchanges.invalid + markets.invalid + table.attrs[DROPPED]
     table = table.assign(
         exchange_codes=orjson.dumps(codes).decode(), provider=coinalyze.provider, simulated=markets.simulated
     )

@@ -1,1 +1,1 @@
-"""Open interest, funding, long/short ratio and liquidations: what is known, and what to ask for next."""
+"""Open interest, funding rate, long/short ratio and liquidations: planning, fetching and storing them."""

@@ -1,4 +1,8 @@
-"""What the four datasets are to the API and to the store."""
+"""The four datasets: their endpoints in the API and their columns in the store.
+
+Their names are in quant_assets/markets/datasets.py, since symbols are resolved for each dataset, and `markets` does not
+import from `derivatives`.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +20,14 @@ __all__ = ["BAR_SECONDS", "DATASETS", "INTERVAL", "SPECS", "Dataset", "DatasetSp
 
 @dataclass(frozen=True, slots=True)
 class DatasetSpec:
-    """One dataset: its history endpoint, and the columns of a stored bar: our names of its `fields`, in their order."""
+    """The history endpoint of a dataset, and the columns of a stored bar, in the order of `fields`."""
 
     endpoint: str
     columns: tuple[str, ...]
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """The endpoint's names of the values in a bar, in the order in which the client gives them."""
+        """Return the names of a bar's values in the API, in the order of the client's points."""
         return tuple(HISTORY_FIELDS[self.endpoint].split())
 
 

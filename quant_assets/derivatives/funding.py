@@ -1,4 +1,4 @@
-"""The interval that an exchange charges funding for."""
+"""Funding intervals of exchanges, and the conversion of rates to 8 hours."""
 
 from __future__ import annotations
 
@@ -8,20 +8,19 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-#: Hours that a funding rate is for, of exchanges that do not charge it every 8, by name in small letters.
+#: The funding interval in hours of exchanges with another one than 8 hours, by lower-case name.
 FUNDING_INTERVAL_HOURS: Final = {"hyperliquid": 1.0}
 
-
-#: The interval that rules state funding for, in hours; also that of an exchange that nobody says.
+#: The interval in hours that rules use, also for exchanges whose interval is unknown.
 FUNDING_HOURS: Final = 8.0
 
 
 def rate_for_8_hours(rate: float, interval_hours: float | None) -> float:
-    """Return a funding rate for 8 hours, in the unit of `rate`; `interval_hours` is None where nobody says it."""
+    """Return a funding rate for 8 hours, in the unit of `rate`; `interval_hours` is None if it is unknown."""
     return rate * FUNDING_HOURS / (interval_hours or FUNDING_HOURS)
 
 
 def funding_interval_hours(exchanges: pd.Series[Any]) -> npt.NDArray[np.float64]:
-    """Return the hours that a funding rate of each exchange (by name) is for; NaN where nobody says."""
+    """Return the funding interval in hours of each exchange (by name); NaN if it is unknown."""
     known = [FUNDING_INTERVAL_HOURS.get(name.casefold(), np.nan) for name in exchanges]
     return np.array(known, dtype=np.float64)

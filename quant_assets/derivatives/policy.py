@@ -1,4 +1,4 @@
-"""How often each dataset is worth asking for: the defaults, and the user's changes to them."""
+"""The refresh policy: how often each dataset is requested, with defaults that users can change in a TOML file."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from pydantic import BaseModel, ConfigDict, Field
 from quant_assets.common.toml_config import load_config
 from quant_assets.derivatives.datasets import Dataset
 
-#: A year. A cadence beyond is a slip of the pen, and an infinite one no time at all.
+#: A year. A longer cadence is a typing error.
 MAX_MINUTES: Final = 525_600
 
 
 class PolicyError(ValueError):
-    """A policy file that cannot be used; the message names the file, the key and what is wrong with it."""
+    """An invalid policy file; the message names the file, the key and what is wrong."""
 
 
 class RefreshPolicy(BaseModel):
-    """Cadences in minutes of data time, and the age from which on an item comes before all that is known.
+    """Cadences in minutes of data time, and the age from which an item comes before all other known items.
 
-    Where the budget does not suffice for the cadences, ages grow in proportion to them; open interest, which scores up
-    to twenty points, grows older more slowly by its weight.
+    If the budget is too small for the cadences, ages grow in proportion to them. Open interest, which scores up to
+    twenty points, is refreshed more often by its weight.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -35,14 +35,14 @@ class RefreshPolicy(BaseModel):
     open_interest_weight: float = Field(default=1.25, ge=1, le=100)
 
     def cadence_seconds(self, dataset: Dataset) -> float:
-        """Return a dataset's cadence."""
+        """Return the cadence of a dataset in seconds."""
         minutes: float = getattr(self, f"{dataset}_minutes")
         return minutes * 60
 
 
 def load_policy(path: Path) -> RefreshPolicy:
-    """Read a TOML file whose keys are the fields of RefreshPolicy; the defaults where there is no file.
+    """Read a TOML file whose keys are the fields of RefreshPolicy. Return the defaults if there is no file.
 
-    Raises PolicyError for a file that cannot be read, is no TOML, or holds an unknown or impossible value.
+    Raise PolicyError if the file cannot be read, is not TOML, or has an unknown key or invalid value.
     """
     return load_config(path, RefreshPolicy, PolicyError)

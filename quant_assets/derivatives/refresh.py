@@ -1,6 +1,6 @@
-"""One refresh: ask for what is due until it is known, the time is up, or the provider will not have it.
+"""The refresh: request what is due until it is fetched, the time is up, or the provider fails.
 
-A failure of the provider never rises from here: it ends or shortens the refresh, and is counted and told.
+Errors of the provider are counted and reported, and end or shorten the refresh; none is raised.
 """
 
 from __future__ import annotations
@@ -8,32 +8,33 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
 
 from quant_assets.common.progress import Progress, silent
 from quant_assets.common.windows import Window
-from quant_assets.derivatives.clocks import conservative_now
-from quant_assets.derivatives.datasets import BAR_SECONDS, DATASETS, INTERVAL, SPECS, Dataset
-from quant_assets.derivatives.due import items_and_due
+from quant_assets.derivatives.closed_bars import closed_bars, conservative_now
+from quant_assets.derivatives.datasets import DATASETS, INTERVAL, SPECS, Dataset
+from quant_assets.derivatives.items import load_items
 from quant_assets.derivatives.planner import (
-    SOON_SECONDS,
-    Request,
-    closed_through,
-    distinct,
+    SHORT_WAIT_SECONDS,
+    Batch,
+    distinct_symbols,
+    fit_to_budget,
     is_due,
-    least_minutes,
-    needed_from,
-    pack,
-    range_to_ask,
-    split_to_fit,
+    last_close,
+    min_minutes,
+    needed_since,
+    pack_batches,
+    rank_due_items,
+    request_range,
 )
 from quant_assets.derivatives.policy import RefreshPolicy
-from quant_assets.derivatives.report import DatasetReport, RefreshReport
+from quant_assets.derivatives.report import DatasetReport, RefreshReport, StopReason
 from quant_assets.derivatives.store import DerivativesStore, Fetched, StoreError
 from quant_assets.providers.coinalyze.client import SYMBOLS_PER_REQUEST, CoinalyzeClient
 from quant_assets.providers.coinalyze.errors import (
@@ -45,272 +46,275 @@ from quant_assets.providers.coinalyze.errors import (
     ProviderUnavailable,
 )
 
-FAILURES_IN_A_ROW: Final = 3
-BAD_REQUESTS: Final = 12
-ELSEWHERE_SECONDS: Final = 0.2
+MAX_FAILURES_IN_A_ROW: Final = 3
+MAX_BAD_REQUESTS: Final = 12
+#: How long to wait before looking again at symbols that another process is requesting.
+CLAIMED_WAIT_SECONDS: Final = 0.2
 
-#: Gives the interest in each market (exchange, symbol, setup, focus, volume); asked for only where something is due.
+#: Returns the interest in each market (exchange, symbol, setup, focus, volume); called only if something is due.
 Interest = Callable[[], pd.DataFrame | None]
-#: Gives the symbol map when these symbols, by dataset, are passed over since they came back empty twice.
+#: Returns the symbol map that avoids these symbols (by dataset), whose last two responses were empty.
 Resolve = Callable[[Mapping[str, set[str]]], pd.DataFrame]
-
-_DEFAULT_POLICY: Final = RefreshPolicy()
 
 
 def _no_interest() -> None:
-    """All markets are alike."""
+    """Return no interest: all markets are alike."""
 
 
-@dataclass(slots=True)
-class _Refresh:
-    """The state of a running refresh."""
+@dataclass(frozen=True, slots=True)
+class RefreshOptions:
+    """What to refresh: the windows from `first` (default: the last one) to `last`, and how.
 
-    store: DerivativesStore
-    client: CoinalyzeClient
-    first: Window
-    window: Window
-    clock: Callable[[], float]
-    deadline: float | None
-    policy: RefreshPolicy
-    progress: Progress
-    report: RefreshReport
-    tried: dict[Dataset, set[str]] = field(default_factory=lambda: {dataset: set() for dataset in DATASETS})
-    failures_in_a_row: int = 0
-    bad_requests: int = 0
-    answered: bool = False
-    suspects: list[Request] = field(default_factory=list)
-    done: int = 0
-    total: int = 0
-    asked_elsewhere: int = 0
-
-
-def refresh(
-    store: DerivativesStore,
-    client: CoinalyzeClient,
-    resolve: Resolve,
-    window: Window,
-    *,
-    first: Window | None = None,
-    since_ms: float,
-    datasets: Sequence[Dataset] = DATASETS,
-    deadline: float | None = None,
-    policy: RefreshPolicy = _DEFAULT_POLICY,
-    interest: Interest = _no_interest,
-    clock: Callable[[], float] = time.time,
-    progress: Progress = silent,
-) -> tuple[pd.DataFrame, RefreshReport]:
-    """Ask for what `window` needs and the store does not know; returns the symbol map that held in the end.
-
-    With `first`, all windows from that one to `window` are served by the same calls. A symbol that comes back empty
-    twice (counted since `since_ms`, the age of the market list) is replaced by the next best one, through `resolve`.
-    `deadline` is by the clock of the budget, `clock` gives the time of day (epoch seconds).
+    `since_ms` is the time of the market list (UNIX milliseconds): empty responses before it do not count. `deadline` is
+    in seconds of the budget's clock, None for no limit.
     """
-    before = (client.usage.calls, client.usage.requests, client.usage.rate_limited, client.usage.retries)
-    waited = client.budget.waited_seconds
-    report = RefreshReport({dataset: DatasetReport() for dataset in datasets})
-    state = _Refresh(store, client, first or window, window, clock, deadline, policy, progress, report)
-    symbol_map = resolve(store.empty_twice(since_ms))
-    first_round = True
-    interest = cache(interest)  # neither candles nor window change within a refresh
-    while True:
-        wanted = {dataset: distinct(symbol_map[f"{dataset}_symbol"]) for dataset in datasets}
-        due = _due(state, symbol_map, datasets)
-        if first_round:
-            for dataset in datasets:
-                report.datasets[dataset].known = len(wanted[dataset]) - _count(due, dataset)
-            first_round = False
-        if len(due) and _has_time(state) and (worth := interest()) is not None:
-            due = _due(state, symbol_map, datasets, worth)
-        queue = deque(pack(due, min(SYMBOLS_PER_REQUEST, client.budget.calls_per_minute)))
-        state.total = state.done + sum(len(request.symbols) for request in queue)
-        while queue and not report.stopped:
-            _ask(state, queue)
-        substituted = resolve(store.empty_twice(since_ms))
-        if state.asked_elsewhere and not report.stopped:
-            # Another process is asking for the rest: see in a moment what has become of it.
-            state.asked_elsewhere = 0
-            client.budget.nap(ELSEWHERE_SECONDS)
-        elif report.stopped or substituted.equals(symbol_map):
-            symbol_map = substituted
-            break
-        symbol_map = substituted
-    waiting = _due(state, symbol_map, datasets)
-    for dataset in datasets:
-        report.datasets[dataset].wanted = len(distinct(symbol_map[f"{dataset}_symbol"]))
-        report.datasets[dataset].waiting = _count(waiting, dataset)
-    usage = client.usage
-    report.calls, report.requests, report.rate_limited, report.retries = (
-        after - earlier
-        for after, earlier in zip((usage.calls, usage.requests, usage.rate_limited, usage.retries), before, strict=True)
-    )
-    report.waited_seconds = round(client.budget.waited_seconds - waited, 3)
-    return symbol_map, report
+
+    last: Window
+    since_ms: float
+    first: Window | None = None
+    datasets: Sequence[Dataset] = DATASETS
+    deadline: float | None = None
+    policy: RefreshPolicy = field(default_factory=RefreshPolicy)
+
+    @property
+    def first_window(self) -> Window:
+        """Return the first window to refresh."""
+        return self.first or self.last
 
 
-def _due(
-    state: _Refresh, symbol_map: pd.DataFrame, datasets: Sequence[Dataset], interest: pd.DataFrame | None = None
-) -> pd.DataFrame:
-    """Return what is due and has not been tried in this refresh, the worthiest first."""
-    _, ranked = items_and_due(
-        state.store, symbol_map, state.window, state.policy, first=state.first, datasets=datasets, interest=interest
-    )
-    untried = [
-        symbol not in state.tried[DATASETS[number]]
-        for number, symbol in zip(ranked["dataset"], ranked["symbol"], strict=True)
-    ]
-    return ranked[np.array(untried, dtype=bool)]
+class Refresh:
+    """One refresh of a store: request what the windows need and the store does not have.
 
+    All windows are served by the same calls. A symbol that comes back empty twice is replaced by the next best one,
+    through `resolve`. `clock` returns UNIX seconds.
+    """
 
-def _has_time(state: _Refresh) -> bool:
-    return state.deadline is None or state.client.budget.now() < state.deadline
+    def __init__(
+        self,
+        store: DerivativesStore,
+        client: CoinalyzeClient,
+        resolve: Resolve,
+        options: RefreshOptions,
+        *,
+        interest: Interest = _no_interest,
+        clock: Callable[[], float] = time.time,
+        progress: Progress = silent,
+    ) -> None:
+        self.report = RefreshReport({dataset: DatasetReport() for dataset in options.datasets})
+        self._store = store
+        self._client = client
+        self._resolve = resolve
+        self._options = options
+        self._interest = cache(interest)  # it does not change within a refresh
+        self._clock = clock
+        self._progress = progress
+        self._tried: dict[Dataset, set[str]] = {dataset: set() for dataset in DATASETS}
+        self._rejected: list[Batch] = []
+        self._any_response = False
+        self._failures_in_a_row = 0
+        self._bad_requests = 0
+        self._claimed_elsewhere = 0
+        self._done = 0
+        self._total = 0
 
+    def run(self) -> tuple[pd.DataFrame, RefreshReport]:
+        """Run the refresh and return the final symbol map and the report. Raise StoreError if reading fails."""
+        usage, waited_seconds = replace(self._client.usage), self._client.budget.waited_seconds
+        symbol_map = self._resolve_symbols()
+        due = self._due_items(symbol_map)
+        self._count_cached(symbol_map, due)
+        while True:
+            self._request(self._plan(symbol_map, due))
+            previous, symbol_map = symbol_map, self._resolve_symbols()
+            is_finished = self._is_finished(previous, symbol_map)
+            due = self._due_items(symbol_map)
+            if is_finished:
+                break
+        self._count_pending(symbol_map, due)
+        spent = self._client.usage
+        self.report.calls = spent.calls - usage.calls
+        self.report.requests = spent.requests - usage.requests
+        self.report.rate_limited = spent.rate_limited - usage.rate_limited
+        self.report.retries = spent.retries - usage.retries
+        self.report.waited_seconds = round(self._client.budget.waited_seconds - waited_seconds, 3)
+        return symbol_map, self.report
 
-def _count(ranked: pd.DataFrame, dataset: Dataset) -> int:
-    return int((ranked["dataset"] == DATASETS.index(dataset)).sum())
+    def _resolve_symbols(self) -> pd.DataFrame:
+        return self._resolve(self._store.empty_twice(self._options.since_ms))
 
+    def _due_items(self, symbol_map: pd.DataFrame, interest: pd.DataFrame | None = None) -> pd.DataFrame:
+        """Return the items that are due and were not tried in this refresh, the most important first."""
+        options = self._options
+        items = load_items(self._store, symbol_map, options.first_window, datasets=options.datasets, interest=interest)
+        ranked = rank_due_items(items, options.last.end_seconds, options.policy)
+        untried = [
+            symbol not in self._tried[DATASETS[number]]
+            for number, symbol in zip(ranked["dataset"], ranked["symbol"], strict=True)
+        ]
+        return ranked[np.array(untried, dtype=bool)]
 
-def _ask(state: _Refresh, queue: deque[Request]) -> None:
-    """Send the first request of the queue, and enter what became of it."""
-    request = queue.popleft()
-    report = state.report
-    account = report.datasets[request.dataset]
-    now = state.clock()
-    start, end = range_to_ask(state.first, state.window, now)
-    spent = (state.client.usage.calls, state.client.usage.requests)
-    left = state.total - state.done
-    try:
-        request = split_to_fit(request, state.client.budget.room(SOON_SECONDS), queue)
-        answer, asked = state.client.history(
-            SPECS[request.dataset].endpoint,
-            request.symbols,
+    def _plan(self, symbol_map: pd.DataFrame, due: pd.DataFrame) -> deque[Batch]:
+        """Return the batches to request, ordered by interest if there is time to request any."""
+        if len(due) and self._has_time() and (interest := self._interest()) is not None:
+            due = self._due_items(symbol_map, interest)
+        return deque(pack_batches(due, min(SYMBOLS_PER_REQUEST, self._client.budget.calls_per_minute)))
+
+    def _has_time(self) -> bool:
+        return self._options.deadline is None or self._client.budget.now() < self._options.deadline
+
+    def _is_finished(self, previous: pd.DataFrame, symbol_map: pd.DataFrame) -> bool:
+        """Return whether no further round is needed; wait a moment if another process is requesting the rest."""
+        if self.report.stopped:
+            return True
+        if self._claimed_elsewhere:
+            self._claimed_elsewhere = 0
+            self._client.budget.wait(CLAIMED_WAIT_SECONDS)
+            return False
+        return symbol_map.equals(previous)
+
+    def _request(self, queue: deque[Batch]) -> None:
+        """Request all batches of the queue, until the refresh has to stop."""
+        self._total = self._done + sum(len(batch.symbols) for batch in queue)
+        while queue and not self.report.stopped:
+            self._request_next(queue)
+
+    def _request_next(self, queue: deque[Batch]) -> None:
+        """Request the first batch of the queue, or as much of it as fits the budget, and handle all errors."""
+        batch = queue.popleft()
+        calls, requests = self._client.usage.calls, self._client.usage.requests
+        try:
+            batch = fit_to_budget(batch, self._client.budget.available(SHORT_WAIT_SECONDS), queue)
+            self._fetch(batch)
+        except DeadlineExceeded:
+            self.report.stopped = StopReason.OUT_OF_TIME
+        except MissingApiKey as error:
+            self._stop(StopReason.NO_KEY, error)
+        except InvalidApiKey as error:
+            self._stop(StopReason.KEY_REFUSED, error)
+        except (StoreError, BudgetUnusable) as error:
+            self._stop(StopReason.STORE, error)
+        except BadRequest as error:
+            self._handle_bad_request(batch, queue, error)
+        except ProviderUnavailable as error:
+            self._handle_unavailable(batch, error)
+        finally:
+            self._release_claims(batch)
+            counts = self.report.datasets[batch.dataset]
+            counts.calls += self._client.usage.calls - calls
+            counts.requests += self._client.usage.requests - requests
+        self._show_progress()
+
+    def _fetch(self, batch: Batch) -> None:
+        """Request a batch, store its closed bars and count the result."""
+        options, now = self._options, self._clock()
+        start, end = request_range(options.first_window, options.last, now)
+        response, requested = self._client.history(
+            SPECS[batch.dataset].endpoint,
+            batch.symbols,
             interval=INTERVAL,
             start=start,
             end=end,
-            deadline=state.deadline,
-            narrow=lambda symbols: _claim(state, request.dataset, symbols),
-            on_wait=lambda seconds: state.progress(
-                "refresh", state.done, state.total, _time_left(left, state.client, seconds)
-            ),
+            deadline=options.deadline,
+            still_needed=lambda symbols: self._claim(batch.dataset, symbols),
+            on_wait=self._show_progress,
         )
-        now = conservative_now(now, answer.answered_at, report)
-        fetched, odd = _fetched(request.dataset, asked, answer.rows, (start, end), now, answer.simulated)
-        if asked:
-            state.store.add(fetched)
-    except DeadlineExceeded:
-        report.stopped = "out_of_time"
-    except MissingApiKey as error:
-        _stop(report, "no_key", error)
-    except InvalidApiKey as error:
-        _stop(report, "key_refused", error)
-    except (StoreError, BudgetUnusable) as error:
-        _stop(report, "store", error)
-    except BadRequest as error:
-        _bad_request(state, request, queue, error)
-    except ProviderUnavailable as error:
-        _failed(state, request)
-        report.problems.append(str(error))
-        state.failures_in_a_row += 1
-        if state.failures_in_a_row >= FAILURES_IN_A_ROW:
-            _stop(report, "provider_unavailable", None)
-    else:
+        now = conservative_now(now, response.responded_at, self.report)
+        fetched, invalid = closed_bars(batch.dataset, requested, response, (start, end), now)
+        if requested:
+            self._store.add(fetched)
         with_data = sum(bool(bars) for bars in fetched.bars.values())
-        account.fetched += with_data
-        account.empty += len(asked) - with_data
-        report.broken_points += answer.broken + odd
-        state.tried[request.dataset].update(asked)
-        state.failures_in_a_row = state.bad_requests = 0
-        state.answered |= bool(asked)
-        _believe(state)
-        state.done += len(request.symbols)
-    finally:
-        _release(state, request)
-        account.calls += state.client.usage.calls - spent[0]
-        account.requests += state.client.usage.requests - spent[1]
-    state.progress("refresh", state.done, state.total, _time_left(state.total - state.done, state.client, 0.0))
+        counts = self.report.datasets[batch.dataset]
+        counts.fetched += with_data
+        counts.empty += len(requested) - with_data
+        self.report.invalid_points += response.invalid + invalid
+        self._tried[batch.dataset].update(requested)
+        self._failures_in_a_row = self._bad_requests = 0
+        self._any_response |= bool(requested)
+        self._mark_rejected_empty()
+        self._done += len(batch.symbols)
 
+    def _claim(self, dataset: Dataset, symbols: Sequence[str]) -> list[str]:
+        """Claim symbols, and return those that are still due and not claimed by another process.
 
-def _fetched(
-    dataset: Dataset,
-    asked: tuple[str, ...],
-    rows: Sequence[Any],
-    asked_range: tuple[int, int],
-    now: float,
-    simulated: bool,
-) -> tuple[Fetched, int]:
-    """Keep the closed bars alone, since one that is still open would be taken for final by a later window.
+        Claim before checking what is due: the previous owner stored its response before it released its claim.
+        """
+        claimed = self._store.claim(dataset, symbols, int(self._client.budget.now() * 1000))
+        self._claimed_elsewhere += len(symbols) - len(claimed)
+        known = self._store.known_through(dataset, claimed, needed_since(self._options.first_window))
+        cadence_seconds = self._options.policy.cadence_seconds(dataset)
+        return [symbol for symbol in claimed if is_due(known.get(symbol), self._options.last, cadence_seconds)]
 
-    Returns also how many bars do not begin at a quarter hour, or begin after the range that was asked for: they are no
-    15-minute bars, or of the future, and left out.
-    """
-    start, end = asked_range
-    sound = {row.symbol: [p for p in row.points if not p[0] % BAR_SECONDS and p[0] <= end] for row in rows}
-    bars = {symbol: [p for p in points if p[0] + BAR_SECONDS <= now] for symbol, points in sound.items()}
-    odd = sum(len(row.points) - len(sound[row.symbol]) for row in rows)
-    return Fetched(dataset, asked, bars, start, closed_through(min(end, int(now))), int(now * 1000), simulated), odd
+    def _release_claims(self, batch: Batch) -> None:
+        """Release the claims of a batch. If the store cannot be written, they expire by themselves."""
+        if self.report.stopped != StopReason.STORE:
+            try:
+                self._store.release(batch.dataset, batch.symbols)
+            except StoreError as error:
+                self._stop(StopReason.STORE, error)
 
+    def _handle_bad_request(self, batch: Batch, queue: deque[Batch], error: BadRequest) -> None:
+        """Split a batch that the provider rejects, until the symbol at fault is alone."""
+        self._bad_requests += 1
+        if self._bad_requests >= MAX_BAD_REQUESTS:
+            self._stop(StopReason.BAD_REQUESTS, error)
+        elif len(batch.symbols) == 1:
+            self._rejected.append(batch)
+            self._count_failed(batch)
+            self.report.problems.append(str(error))
+            self._mark_rejected_empty()
+        else:
+            queue.extendleft(reversed(batch.split(len(batch.symbols) // 2)))
 
-def _claim(state: _Refresh, dataset: Dataset, symbols: Sequence[str]) -> list[str]:
-    """Return those symbols that are still due and that no other process is asking for right now.
+    def _handle_unavailable(self, batch: Batch, error: ProviderUnavailable) -> None:
+        """Count a failed batch; stop after several in a row."""
+        self._count_failed(batch)
+        self.report.problems.append(str(error))
+        self._failures_in_a_row += 1
+        if self._failures_in_a_row >= MAX_FAILURES_IN_A_ROW:
+            self._stop(StopReason.PROVIDER_UNAVAILABLE)
 
-    First the claim, then the look: whoever had it before stored its answer before giving it back.
-    """
-    mine = state.store.claim(dataset, symbols, int(state.client.budget.now() * 1000))
-    state.asked_elsewhere += len(symbols) - len(mine)
-    known = state.store.known(dataset, mine, needed_from(state.first))
-    cadence = state.policy.cadence_seconds(dataset)
-    return [symbol for symbol in mine if is_due(known.get(symbol), state.window, cadence)]
-
-
-def _release(state: _Refresh, request: Request) -> None:
-    """Give the claims back; where the store takes nothing any more, they end by themselves."""
-    if state.report.stopped != "store":
+    def _mark_rejected_empty(self) -> None:
+        """Store rejected symbols as empty, once another request has succeeded: else the symbols may not be at fault."""
+        now = self._clock()
+        start, end = request_range(self._options.first_window, self._options.last, now)
+        through, now_ms = last_close(min(end, int(now))), int(now * 1000)
         try:
-            state.store.release(request.dataset, request.symbols)
+            while self._any_response and self._rejected:
+                batch = self._rejected.pop()
+                self._store.add(Fetched(batch.dataset, batch.symbols, {}, start, through, now_ms, simulated=False))
         except StoreError as error:
-            _stop(state.report, "store", error)
+            self._stop(StopReason.STORE, error)
+
+    def _stop(self, reason: StopReason, error: Exception | None = None) -> None:
+        self.report.stopped = reason
+        if error is not None:
+            self.report.problems.append(str(error))
+
+    def _count_cached(self, symbol_map: pd.DataFrame, due: pd.DataFrame) -> None:
+        for dataset, counts in self._counts():
+            counts.cached = len(distinct_symbols(symbol_map[f"{dataset}_symbol"])) - _count(due, dataset)
+
+    def _count_pending(self, symbol_map: pd.DataFrame, due: pd.DataFrame) -> None:
+        for dataset, counts in self._counts():
+            counts.requested = len(distinct_symbols(symbol_map[f"{dataset}_symbol"]))
+            counts.pending = _count(due, dataset)
+
+    def _counts(self) -> list[tuple[Dataset, DatasetReport]]:
+        return [(dataset, self.report.datasets[dataset]) for dataset in self._options.datasets]
+
+    def _count_failed(self, batch: Batch) -> None:
+        self.report.datasets[batch.dataset].failed += len(batch.symbols)
+        self._tried[batch.dataset].update(batch.symbols)
+        self._done += len(batch.symbols)
+
+    def _show_progress(self, wait_seconds: float = 0.0) -> None:
+        """Report the symbols done, and how long the remaining ones take at the limit."""
+        minutes = min_minutes(self._total - self._done, self._client.budget.calls_per_minute)
+        text = f"about {minutes} min left" if minutes else "under a minute left"
+        if wait_seconds >= 1:
+            text += f", next request in {wait_seconds:.0f} s"
+        self._progress("refresh", self._done, self._total, text)
 
 
-def _bad_request(state: _Refresh, request: Request, queue: deque[Request], error: BadRequest) -> None:
-    """Halve a request that the provider calls wrong, until the symbol that spoils it stands alone."""
-    state.bad_requests += 1
-    if state.bad_requests >= BAD_REQUESTS:
-        _stop(state.report, "bad_requests", error)
-    elif len(request.symbols) == 1:
-        state.suspects.append(request)
-        _failed(state, request)
-        state.report.problems.append(str(error))
-        _believe(state)
-    else:
-        queue.extendleft(reversed(request.split(len(request.symbols) // 2)))
-
-
-def _believe(state: _Refresh) -> None:
-    """Enter symbols that spoil requests as empty, once another request was answered: before, anything may be wrong."""
-    now = state.clock()
-    start, end = range_to_ask(state.first, state.window, now)
-    through, at_ms = closed_through(min(end, int(now))), int(now * 1000)
-    try:
-        while state.answered and state.suspects:
-            suspect = state.suspects.pop()
-            state.store.add(Fetched(suspect.dataset, suspect.symbols, {}, start, through, at_ms, simulated=False))
-    except StoreError as error:
-        _stop(state.report, "store", error)
-
-
-def _failed(state: _Refresh, request: Request) -> None:
-    state.report.datasets[request.dataset].failed += len(request.symbols)
-    state.tried[request.dataset].update(request.symbols)
-    state.done += len(request.symbols)
-
-
-def _stop(report: RefreshReport, why: str, error: Exception | None) -> None:
-    report.stopped = why
-    if error is not None:
-        report.problems.append(str(error))
-
-
-def _time_left(calls: int, client: CoinalyzeClient, wait: float) -> str:
-    """Say how long the calls that are left take at the limit."""
-    minutes = least_minutes(calls, client.budget.calls_per_minute)
-    text = f"about {minutes} min left" if minutes else "under a minute left"
-    return f"{text}, next request in {wait:.0f} s" if wait >= 1 else text
+def _count(items: pd.DataFrame, dataset: Dataset) -> int:
+    return int((items["dataset"] == DATASETS.index(dataset)).sum())

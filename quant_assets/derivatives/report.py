@@ -1,31 +1,50 @@
-"""The account of a refresh: what became of each dataset's symbols, and what was spent."""
+"""The report of a refresh: what happened to each dataset's symbols, what was spent, and why it stopped."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from enum import StrEnum
+from typing import Any, Final
+
+#: The names in stored reports, the feed and Dagster's metadata, of fields that are named differently here.
+STORED_NAMES: Final = {
+    "requested": "wanted",
+    "cached": "known",
+    "pending": "waiting",
+    "invalid_points": "broken_points",
+}
+
+
+class StopReason(StrEnum):
+    """Why a refresh stopped before everything was fetched; COMPLETED if it did not. The values are stored."""
+
+    COMPLETED = ""
+    NO_KEY = "no_key"
+    KEY_REFUSED = "key_refused"
+    OUT_OF_TIME = "out_of_time"
+    PROVIDER_UNAVAILABLE = "provider_unavailable"
+    BAD_REQUESTS = "bad_requests"
+    STORE = "store"
 
 
 @dataclass(slots=True)
 class DatasetReport:
-    """What became of one dataset, in symbols: `wanted` by the map, `known` before the refresh (the cache hits),
-    `fetched` with data, `empty` without, `failed` refused or not answered, `waiting` due but not reached."""
+    """The symbols of one dataset, counted: `requested` by the symbol map, `cached` before the refresh, `fetched` with
+    data, `empty` without, `failed` (rejected or without response), `pending` (due but not requested)."""
 
-    wanted: int = 0
-    known: int = 0
+    requested: int = 0
+    cached: int = 0
     fetched: int = 0
     empty: int = 0
     failed: int = 0
-    waiting: int = 0
+    pending: int = 0
     calls: int = 0
     requests: int = 0
 
 
 @dataclass(slots=True)
 class RefreshReport:
-    """What a refresh did and spent. `stopped` says why it ended before everything was known ("" if it did not):
-    `no_key`, `key_refused`, `out_of_time`, `provider_unavailable`, `bad_requests` or `store`; `problems` are
-    lines for a person."""
+    """What a refresh did and spent. `problems` are messages for people."""
 
     datasets: dict[str, DatasetReport] = field(default_factory=dict)
     calls: int = 0
@@ -33,15 +52,21 @@ class RefreshReport:
     rate_limited: int = 0
     retries: int = 0
     waited_seconds: float = 0.0
-    broken_points: int = 0
-    stopped: str = ""
+    invalid_points: int = 0
+    stopped: StopReason = StopReason.COMPLETED
     problems: list[str] = field(default_factory=list)
 
     @property
     def cache_hits(self) -> int:
-        """Symbols, over all datasets, that nothing had to be spent on."""
-        return sum(dataset.known for dataset in self.datasets.values())
+        """Return the symbols, over all datasets, that needed no call."""
+        return sum(dataset.cached for dataset in self.datasets.values())
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the report as plain JSON types."""
-        return {**asdict(self), "cache_hits": self.cache_hits}
+        """Return the report as plain JSON types, with the names under which reports are stored."""
+        stored = _with_stored_names(asdict(self))
+        stored["datasets"] = {dataset: _with_stored_names(counts) for dataset, counts in stored["datasets"].items()}
+        return {**stored, "stopped": self.stopped.value, "cache_hits": self.cache_hits}
+
+
+def _with_stored_names(values: dict[str, Any]) -> dict[str, Any]:
+    return {STORED_NAMES.get(name, name): value for name, value in values.items()}

@@ -1,6 +1,6 @@
-"""The refresh against a virtual clock: what ages a budget buys.
+"""A simulation of refreshes on a virtual clock: which ages a call budget gives.
 
-Nothing is asked and nothing is stored.
+No request is sent, and nothing is stored.
 """
 
 from __future__ import annotations
@@ -15,29 +15,29 @@ import pandas as pd
 
 from quant_assets.common.progress import Progress, silent
 from quant_assets.derivatives.datasets import BAR_SECONDS, DATASETS
-from quant_assets.derivatives.planner import KNOWN_TIER, SOON_SECONDS, pack, rank, split_to_fit
+from quant_assets.derivatives.planner import KNOWN_TIER, SHORT_WAIT_SECONDS, fit_to_budget, pack_batches, rank_due_items
 from quant_assets.derivatives.policy import RefreshPolicy
 from quant_assets.providers.coinalyze.client import SYMBOLS_PER_REQUEST
 
 WINDOW_SECONDS: Final = 900
 SAMPLE_SECONDS: Final = 60
-#: From sending a request to having its answer.
-ANSWER_SECONDS: Final = 0.3
+#: The time between a request and its response.
+RESPONSE_SECONDS: Final = 0.3
 
-#: Orders what is to be asked for at a window's end, from the items, that end, and when each was last asked for; returns
-#: a table as `rank` does.
+#: Orders the items to request at a window's end, from the items, that end, and when each was last requested (seconds).
+#: Returns a table like `rank_due_items`.
 Order = Callable[[pd.DataFrame, float, np.ndarray], pd.DataFrame]
 
 
 @dataclass(frozen=True, slots=True)
 class SimulatedDay:
-    """What came of a simulation.
+    """The result of a simulation.
 
-    `ages` has one row for each minute and dataset: minute (from the start), dataset, known (share of the symbols),
-    and over those that are known the median, p95 and max of two ages in seconds: `asked` since the symbol was last
-    asked for, `closed` since its newest known bar had closed. `windows` has one row a window: the seconds by which
-    the oldest open interest in focus was behind the window's end when its refresh ended (NaN without any), and
-    whether anything was left waiting.
+    `ages` has one row for each minute and dataset: minute (from the start), dataset, known (share of the symbols), and
+    the median, p95 and max of two ages of the known symbols in seconds: `asked` since the symbol was last requested,
+    `closed` since its newest known bar closed. `windows` has one row for each window: by how many seconds the oldest
+    open interest in focus was behind the window's end when its refresh ended (NaN without any), and whether any item
+    was still pending (`waiting`).
     """
 
     ages: pd.DataFrame
@@ -50,14 +50,14 @@ class SimulatedDay:
 
     @property
     def budget_used_while_due(self) -> float:
-        """The share of the budget that was spent in the time in which anything was due.
+        """Return the share of the budget that was spent while anything was due, at most 1.
 
-        At most all of it: the sliding minute that is free at first gives a little more than the rate alone.
+        The first minute, which starts unused, allows a few calls more than the rate.
         """
         return min(self.calls / max(self.calls_available_while_due, 1), 1.0)
 
     def summary(self, warmed_up_minutes: int = 120) -> pd.DataFrame:
-        """Return, by dataset, median, p95 and max of both ages (minutes) after the warming up, and the largest ever."""
+        """Return median, p95 and max of both ages (minutes) after the warm-up, by dataset."""
         later = self.ages[self.ages["minute"] >= warmed_up_minutes]
         rows = []
         for dataset in DATASETS:
@@ -75,14 +75,14 @@ class SimulatedDay:
         return pd.DataFrame(rows)
 
 
-def by_policy(policy: RefreshPolicy) -> Order:
-    """Return the order of the planner."""
-    return lambda items, end, _: rank(items, end, policy)
+def policy_order(policy: RefreshPolicy) -> Order:
+    """Return the order of the planner with this policy."""
+    return lambda items, end, _: rank_due_items(items, end, policy)
 
 
-def round_robin(items: pd.DataFrame, _: float, asked_at: np.ndarray) -> pd.DataFrame:
-    """Order everything by when it was last asked for: all symbols, all datasets, in turn, due or not, in one tier."""
-    in_turn = np.argsort(np.where(np.isnan(asked_at), -np.inf, asked_at), kind="stable")
+def round_robin_order(items: pd.DataFrame, _: float, requested_at: np.ndarray) -> pd.DataFrame:
+    """Order all items, due or not, by when they were last requested, in one tier."""
+    in_turn = np.argsort(np.where(np.isnan(requested_at), -np.inf, requested_at), kind="stable")
     return items.iloc[in_turn].assign(tier=KNOWN_TIER)
 
 
@@ -94,14 +94,14 @@ def simulate(
     hours: float = 24.0,
     progress: Progress = silent,
 ) -> SimulatedDay:
-    """Run the refresh of each window for `hours`, starting at a quarter hour with what `items` says is known.
+    """Simulate the refresh of each window for `hours`, starting at a quarter hour.
 
-    `items` is the planner's table; its `known_through` counts from the start, at 0, and is NaN or negative.
+    `items` is the planner's table; its `known_through` is in seconds from the start: NaN or negative.
     """
     items = items.reset_index(drop=True)
-    asked_at = items["known_through"].to_numpy(copy=True)
-    through = asked_at.copy()
-    place = {(d, s): n for n, (d, s) in enumerate(zip(items["dataset"], items["symbol"], strict=True))}
+    requested_at = items["known_through"].to_numpy(copy=True)
+    through = requested_at.copy()
+    position_of = {(d, s): n for n, (d, s) in enumerate(zip(items["dataset"], items["symbol"], strict=True))}
     size = min(SYMBOLS_PER_REQUEST, calls_per_minute)
     budget = _SlidingMinute(calls_per_minute)
     events: list[tuple[float, np.ndarray]] = []
@@ -112,22 +112,22 @@ def simulate(
     for start in np.arange(0.0, end, WINDOW_SECONDS):
         progress("simulate", int(start), int(end))
         now = max(now, start)
-        ranked = order(items.assign(known_through=through), start, asked_at)
-        queue = deque(pack(ranked, size))
+        ranked = order(items.assign(known_through=through), start, requested_at)
+        queue = deque(pack_batches(ranked, size))
         while queue:
-            request = split_to_fit(queue.popleft(), budget.room(now + SOON_SECONDS), queue)
-            sent = budget.when(len(request.symbols), now)
+            batch = fit_to_budget(queue.popleft(), budget.available(now + SHORT_WAIT_SECONDS), queue)
+            sent = budget.earliest(len(batch.symbols), now)
             if sent >= start + WINDOW_SECONDS:
-                queue.appendleft(request)
+                queue.appendleft(batch)
                 break
-            now = sent + ANSWER_SECONDS
-            budget.spend(len(request.symbols), now)
-            number = DATASETS.index(request.dataset)
-            touched = np.array([place[number, symbol] for symbol in request.symbols])
-            asked_at[touched] = sent
+            now = sent + RESPONSE_SECONDS
+            budget.record(len(batch.symbols), now)
+            number = DATASETS.index(batch.dataset)
+            touched = np.array([position_of[number, symbol] for symbol in batch.symbols])
+            requested_at[touched] = sent
             through[touched] = sent - sent % BAR_SECONDS
             events.append((sent, touched))
-            calls, requests = calls + len(request.symbols), requests + 1
+            calls, requests = calls + len(batch.symbols), requests + 1
         busy += WINDOW_SECONDS if queue else min(now, start + WINDOW_SECONDS) - start
         behind = start - through[focus]
         windows.append(
@@ -137,9 +137,9 @@ def simulate(
                 "waiting": bool(queue),
             }
         )
-    known_at = _first_asked(events, len(items))
+    known_at = _first_requested(events, len(items))
     return SimulatedDay(
-        ages=_sampled(items, events, end),
+        ages=_sample_ages(items, events, end),
         windows=pd.DataFrame(windows),
         calls=calls,
         calls_available=int(calls_per_minute * end / 60),
@@ -150,21 +150,21 @@ def simulate(
 
 
 class _SlidingMinute:
-    """The provider's limit: calls count for sixty seconds from the moment of their answer."""
+    """The provider's limit: calls count for 60 seconds from their response."""
 
     def __init__(self, calls_per_minute: int) -> None:
         self._limit = calls_per_minute
         self._spent: deque[tuple[float, int]] = deque()
 
-    def room(self, at: float) -> int:
-        """Return how many calls fit at a moment, if none is made before it."""
+    def available(self, at: float) -> int:
+        """Return how many calls fit at a time, if none is made before it."""
         return self._limit - sum(count for moment, count in self._spent if moment + 60 > at)
 
-    def when(self, calls: int, now: float) -> float:
-        """Return the earliest moment, not before `now`, at which `calls` fit."""
+    def earliest(self, calls: int, now: float) -> float:
+        """Return the earliest time, not before `now`, at which `calls` fit."""
         while self._spent and self._spent[0][0] + 60 <= now:
             self._spent.popleft()
-        free = self.room(now)
+        free = self.available(now)
         for moment, count in self._spent:
             if free >= calls:
                 break
@@ -172,20 +172,20 @@ class _SlidingMinute:
             now = max(now, moment + 60)
         return now
 
-    def spend(self, calls: int, at: float) -> None:
+    def record(self, calls: int, at: float) -> None:
         self._spent.append((at, calls))
 
 
-def _first_asked(events: list[tuple[float, np.ndarray]], count: int) -> np.ndarray:
-    """Return when each item was first asked for; never is infinite."""
+def _first_requested(events: list[tuple[float, np.ndarray]], count: int) -> np.ndarray:
+    """Return when each item was first requested; infinity if never."""
     first = np.full(count, np.inf)
     for moment, touched in reversed(events):
         first[touched] = moment
     return first
 
 
-def _sampled(items: pd.DataFrame, events: list[tuple[float, np.ndarray]], end: float) -> pd.DataFrame:
-    """Replay the events and take the ages each minute."""
+def _sample_ages(items: pd.DataFrame, events: list[tuple[float, np.ndarray]], end: float) -> pd.DataFrame:
+    """Return the ages at each minute, by replaying the requests."""
     asked = items["known_through"].to_numpy(copy=True)
     closed = asked.copy()
     dataset = items["dataset"].to_numpy()
@@ -208,13 +208,13 @@ def _sampled(items: pd.DataFrame, events: list[tuple[float, np.ndarray]], end: f
                     "minute": int(moment // 60),
                     "dataset": name,
                     "known": len(known) / len(members[number]),
-                    **_spread("asked", known),
-                    **_spread("closed", since_closed),
+                    **_percentiles("asked", known),
+                    **_percentiles("closed", since_closed),
                 }
             )
     return pd.DataFrame(rows)
 
 
-def _spread(kind: str, ages: np.ndarray) -> dict[str, float]:
+def _percentiles(kind: str, ages: np.ndarray) -> dict[str, float]:
     median, p95 = np.percentile(ages, [50, 95])
     return {f"{kind}_median": float(median), f"{kind}_p95": float(p95), f"{kind}_max": float(ages.max())}

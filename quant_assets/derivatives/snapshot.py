@@ -1,6 +1,6 @@
-"""What is known of each dataset at a window's end: one table a dataset, one row a market.
+"""The values of each dataset at a window's end: one table for each dataset, one row for each market.
 
-Nothing that closed after the window's end gets in.
+Bars that closed after the window's end are not used.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ import pandas as pd
 from quant_assets.common.windows import Window
 from quant_assets.derivatives.datasets import BAR_SECONDS, Dataset
 from quant_assets.derivatives.funding import funding_interval_hours
-from quant_assets.derivatives.planner import NEEDED, distinct, needed_from
+from quant_assets.derivatives.planner import NEEDED_HISTORY, distinct_symbols, needed_since
 from quant_assets.derivatives.store import DerivativesStore
 
-Z_POINTS: Final = 30
-Z_POINTS_MINIMUM: Final = 14
+Z_SCORE_POINTS: Final = 30
+MIN_Z_SCORE_POINTS: Final = 14
 HOUR: Final = 3600
-#: How far apart the first and the last close must be for a change of 24 hours.
+#: The minimum time between the first and the last close for a change of 24 hours.
 CHANGE_MIN_SECONDS: Final = 23 * HOUR
 
 Values = Mapping[str, dict[str, float]]
@@ -39,22 +39,22 @@ VALUE_COLUMNS: Final[dict[Dataset, tuple[str, ...]]] = {
 def snapshot(
     store: DerivativesStore | None, symbol_map: pd.DataFrame, dataset: Dataset, window: Window
 ) -> pd.DataFrame:
-    """Return what was known of `dataset` at the end of `window`, one row for each row of the symbol map.
+    """Return the values of `dataset` at the end of `window`, one row for each row of the symbol map.
 
-    Without a store nothing is known.
+    Without a store all values are missing.
 
-    Columns: exchange, symbol, coinalyze_symbol, source_exchange, status, unit, simulated (whether an emulator
-    is behind it), closed_at_ms (close of the newest bar used, NaN where nothing is known), and
+    Columns: exchange, symbol, coinalyze_symbol, source_exchange, status, unit, simulated (whether the data are from
+    an emulator), closed_at_ms (close of the newest bar used, NaN without data), and
 
-    * open_interest: value (in unit), z_score of the last of at most 30 closes (NaN below 14, or where they are flat),
-      points, average and slope (least squares, unit per bar) of the closes of 24 hours, change_24h_pct (the last of
-      them against the first, percent; NaN where the first is less than 23 hours older);
-    * funding_rate: funding_rate_pct (for interval_hours), interval_hours (NaN where nobody says);
+    * open_interest: value (in unit), z_score of the last of at most 30 closes (NaN if there are fewer than 14, or all
+      are equal), points, average and slope (least squares, unit per bar) of the closes of 24 hours, change_24h_pct (the
+      last of them against the first, percent; NaN if the first is less than 23 hours older);
+    * funding_rate: funding_rate_pct (for interval_hours), interval_hours (NaN if it is unknown);
     * long_short_ratio: long_short_ratio, longs_pct, shorts_pct;
     * liquidations: longs_1h, shorts_1h, longs_24h, shorts_24h (in unit), up to closed_at_ms.
     """
     symbols = symbol_map[f"{dataset}_symbol"]
-    values = {} if store is None else _READERS[dataset](store, distinct(symbols), window)
+    values = {} if store is None else _READERS[dataset](store, distinct_symbols(symbols), window)
     unit = symbol_map[f"{dataset}_unit"] if dataset in {"open_interest", "liquidations"} else ""
     table = pd.DataFrame(
         {
@@ -79,10 +79,10 @@ def snapshot(
 
 def open_interest_statistics(closes: np.ndarray) -> dict[str, float]:
     """Return value, z_score, points, average and slope of open-interest closes, oldest first (at least one)."""
-    recent = closes[-Z_POINTS:]
+    recent = closes[-Z_SCORE_POINTS:]
     flat = recent.max() == recent.min()
     deviation = 0.0 if flat else float(recent.std())
-    enough = len(recent) >= Z_POINTS_MINIMUM and deviation > 0
+    enough = len(recent) >= MIN_Z_SCORE_POINTS and deviation > 0
     steps = np.arange(len(closes), dtype=np.float64)
     steps -= steps.mean()
     average = float(closes.mean())
@@ -98,7 +98,7 @@ def open_interest_statistics(closes: np.ndarray) -> dict[str, float]:
 def change_24h_pct(times: np.ndarray, closes: np.ndarray) -> float:
     """Return the change from the first close to the last, in percent.
 
-    `times` are the openings of the bars in seconds, oldest first (at least one). NaN where the first is less than
+    `times` are the opening times of the bars in seconds, oldest first (at least one). NaN if the first is less than
     23 hours older than the last, or is 0.
     """
     if times[-1] - times[0] < CHANGE_MIN_SECONDS or closes[0] <= 0:
@@ -107,7 +107,7 @@ def change_24h_pct(times: np.ndarray, closes: np.ndarray) -> float:
 
 
 def _open_interest(store: DerivativesStore, symbols: list[str], window: Window) -> Values:
-    rows = store.bars("open_interest", symbols, needed_from(window), _opened_before(window))
+    rows = store.bars("open_interest", symbols, needed_since(window), _opened_before(window))
     values = {}
     for symbol, group in groupby(rows, key=itemgetter(0)):
         bars = list(group)
@@ -134,27 +134,27 @@ def _long_short_ratio(store: DerivativesStore, symbols: list[str], window: Windo
 
 
 def _liquidations(store: DerivativesStore, symbols: list[str], window: Window) -> Values:
-    """Sum what was liquidated before the moment through which it is known.
+    """Return the sums of the liquidations up to the time through which they are known.
 
-    A bar exists only where something was liquidated, so a symbol of which nothing came is known to be quiet as
-    soon as it was in an answer, and unknown as long as it was left out of all of them.
+    The provider has bars only for times with liquidations. So a symbol without bars has sums of 0 if it was in any
+    response, and none if it was missing in all of them.
     """
-    through = store.known("liquidations", symbols, needed_from(window))
-    seen = store.seen("liquidations")
-    longest = int(NEEDED.total_seconds())
-    earliest = min([window.end_seconds, *through.values()]) - longest
+    through = store.known_through("liquidations", symbols, needed_since(window))
+    served = store.served_symbols("liquidations")
+    day_seconds = int(NEEDED_HISTORY.total_seconds())
+    earliest = min([window.end_seconds, *through.values()]) - day_seconds
     rows = store.bars("liquidations", symbols, earliest, _opened_before(window))
     bars: dict[str, list[tuple[float, ...]]] = {
         str(symbol): [row[1:] for row in group] for symbol, group in groupby(rows, key=itemgetter(0))
     }
     values = {}
     for symbol in symbols:
-        if symbol not in seen or symbol not in through:
+        if symbol not in served or symbol not in through:
             continue
         end = min(through[symbol], window.end_seconds)
         sums = dict.fromkeys(VALUE_COLUMNS["liquidations"], 0.0)
         for time, longs, shorts in bars.get(symbol, ()):
-            if end - longest <= time < end:
+            if end - day_seconds <= time < end:
                 sums["longs_24h"] += longs
                 sums["shorts_24h"] += shorts
             if end - HOUR <= time < end:
@@ -165,7 +165,7 @@ def _liquidations(store: DerivativesStore, symbols: list[str], window: Window) -
 
 
 def _opened_before(window: Window) -> int:
-    """Return the moment before which a bar has opened that closed by the window's end."""
+    """Return the time (UNIX seconds) before which bars opened that had closed by the window's end."""
     return window.end_seconds - BAR_SECONDS + 1
 
 

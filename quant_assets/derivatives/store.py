@@ -1,6 +1,6 @@
-"""What has been fetched, kept so that nothing is paid for twice.
+"""The store of fetched bars and of the ranges that were requested, so that no call is spent twice.
 
-Each answer is stored in one transaction, so a crash loses at most the answer in flight.
+Each response is stored in one transaction, so a crash loses at most the response in flight.
 """
 
 from __future__ import annotations
@@ -21,52 +21,53 @@ from quant_assets.common.windows import KEY_FORMAT
 from quant_assets.derivatives.datasets import SPECS, Dataset
 from quant_assets.derivatives.tables import VERSION, create_tables
 
-BUSY_SECONDS: Final = 60.0
-CLAIM_MS: Final = 60_000
-#: An empty answer says something of a symbol where it speaks of the last day.
-A_DAY: Final = 86_400
+LOCK_TIMEOUT_SECONDS: Final = 60.0
+CLAIM_TIMEOUT_MS: Final = 60_000
+#: An empty response counts against a symbol only if its range ends within the last day.
+DAY_SECONDS: Final = 86_400
 MARK_SIMULATED: Final = "INSERT OR IGNORE INTO facts VALUES ('simulated', '1')"
 
 Point = tuple[float, ...]
 Row = tuple[Any, ...]
 #: Modification time, size and inode of a file.
 FileVersion = tuple[int, int, int]
-MISSING: Final[FileVersion] = (0, 0, 0)
+NO_FILE: Final[FileVersion] = (0, 0, 0)
 
 
 class StoreError(RuntimeError):
-    """The store cannot be used; the message names the file and what to do with it."""
+    """The store cannot be used; the message names the file and the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """One answer to be stored.
+    """A response to store.
 
-    `asked` are the symbols of the request, `bars` the closed bars `(t, *values)` of those that were in the answer,
-    which may be none.
-    All bars from `start` to `through` (UNIX seconds) that were closed at `at_ms` had been asked for.
+    `requested` are the symbols of the request, `bars` the closed bars `(t, *values)` of each symbol in the response.
+    The request covers the bars from `start` to `through` (UNIX seconds) that had closed at `fetched_at_ms`.
     """
 
     dataset: Dataset
-    asked: tuple[str, ...]
+    requested: tuple[str, ...]
     bars: Mapping[str, Sequence[Point]]
     start: int
     through: int
-    at_ms: int
+    fetched_at_ms: int
     simulated: bool
 
 
 class DerivativesStore:
-    """The SQLite file at `path`, created where it is missing. Several processes may use it at once.
+    """The SQLite file at `path`, which is created if it is missing. Several processes can use it at once.
 
-    With `read_only` nothing is created or changed, no file beside the store either, and the folder need not be
-    writable. A missing store is an empty one then, and methods that write raise StoreError.
+    With `read_only` no file is created or changed, and the folder need not be writable. A missing store is empty then,
+    and methods that write raise StoreError.
     """
 
-    def __init__(self, path: Path, *, read_only: bool = False, busy_seconds: float = BUSY_SECONDS) -> None:
+    def __init__(
+        self, path: Path, *, read_only: bool = False, lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS
+    ) -> None:
         self.path = path
         self._read_only = read_only
-        self._busy_seconds = busy_seconds
+        self._lock_timeout_seconds = lock_timeout_seconds
         self._snapshot: FileVersion | None = None
         self._owner = f"{os.getpid()}:{uuid.uuid4().hex}"
         self._open()
@@ -76,7 +77,7 @@ class DerivativesStore:
         self._connection.close()
 
     def add(self, fetched: Fetched) -> None:
-        """Store one answer: its bars, the range that is known now, and who came back empty."""
+        """Store a response: its bars, the requested range, and the symbols without data."""
         spec = SPECS[fetched.dataset]
         marks = ", ".join("?" * (2 + len(spec.columns)))
         with self._transaction() as connection:
@@ -84,15 +85,15 @@ class DerivativesStore:
                 f"INSERT OR REPLACE INTO {fetched.dataset} VALUES ({marks})",  # noqa: S608 - names from SPECS
                 ((symbol, *bar) for symbol, bars in fetched.bars.items() for bar in bars),
             )
-            for symbol in fetched.asked:
-                self._extend(connection, fetched, symbol)
+            for symbol in fetched.requested:
+                self._add_range(connection, fetched, symbol)
                 if fetched.bars.get(symbol):
                     connection.execute("DELETE FROM empty WHERE dataset = ? AND symbol = ?", (fetched.dataset, symbol))
-                elif fetched.through >= fetched.at_ms / 1000 - A_DAY:
+                elif fetched.through >= fetched.fetched_at_ms / 1000 - DAY_SECONDS:
                     connection.execute(
                         "INSERT INTO empty VALUES (?, ?, ?, NULL) ON CONFLICT (dataset, symbol)"
                         " DO UPDATE SET previous_ms = last_ms, last_ms = excluded.last_ms",
-                        (fetched.dataset, symbol, fetched.at_ms),
+                        (fetched.dataset, symbol, fetched.fetched_at_ms),
                     )
             connection.executemany(
                 "INSERT OR IGNORE INTO seen VALUES (?, ?)", ((fetched.dataset, symbol) for symbol in fetched.bars)
@@ -101,43 +102,43 @@ class DerivativesStore:
                 connection.execute(MARK_SIMULATED)
 
     def mark_simulated(self) -> None:
-        """Remember that this provider is an emulator."""
+        """Store that the provider is an emulator."""
         with self._transaction() as connection:
             connection.execute(MARK_SIMULATED)
 
     @property
     def simulated(self) -> bool:
-        """Whether anything in here was made up by an emulator."""
-        return bool(self._rows("SELECT 1 FROM facts WHERE name = 'simulated'"))
+        """Return whether any data in the store are from an emulator."""
+        return bool(self._query("SELECT 1 FROM facts WHERE name = 'simulated'"))
 
-    def known(self, dataset: Dataset, symbols: Iterable[str], start: int) -> dict[str, int]:
-        """Return, by symbol, through when (UNIX seconds) everything from `start` on is known."""
+    def known_through(self, dataset: Dataset, symbols: Iterable[str], start: int) -> dict[str, int]:
+        """Return by symbol the time (UNIX seconds) through which all bars since `start` were requested."""
         return dict(
-            self._joined(
-                "SELECT asked.symbol, MAX(asked.through) FROM wanted JOIN asked"
-                " ON asked.dataset = ? AND asked.symbol = wanted.symbol AND asked.start <= ? GROUP BY asked.symbol",
+            self._query_symbols(
+                "SELECT asked.symbol, MAX(asked.through) FROM selected JOIN asked"
+                " ON asked.dataset = ? AND asked.symbol = selected.symbol AND asked.start <= ? GROUP BY asked.symbol",
                 symbols,
                 (dataset, start),
             )
         )
 
-    def seen(self, dataset: Dataset) -> set[str]:
-        """Return the symbols that were in an answer, be it without a bar: the provider serves this dataset of them."""
-        return {row[0] for row in self._rows("SELECT symbol FROM seen WHERE dataset = ?", dataset)}
+    def served_symbols(self, dataset: Dataset) -> set[str]:
+        """Return the symbols that were in any response, even without bars: the provider has this dataset for them."""
+        return {row[0] for row in self._query("SELECT symbol FROM seen WHERE dataset = ?", dataset)}
 
     def empty_twice(self, since_ms: float) -> dict[str, set[str]]:
-        """Return, for each dataset, the symbols whose last two answers, both since `since_ms`, had nothing."""
+        """Return by dataset the symbols whose last two responses, both since `since_ms`, were empty."""
         found: dict[str, set[str]] = {dataset: set() for dataset in SPECS}
-        for dataset, symbol in self._rows("SELECT dataset, symbol FROM empty WHERE previous_ms >= ?", since_ms):
+        for dataset, symbol in self._query("SELECT dataset, symbol FROM empty WHERE previous_ms >= ?", since_ms):
             found[dataset].add(symbol)
         return found
 
     def bars(self, dataset: Dataset, symbols: Iterable[str], start: int, end: int) -> list[Row]:
         """Return `(symbol, t, *values)` of the bars that open in [start, end), by symbol and time."""
         columns = ", ".join(f"bars.{name}" for name in SPECS[dataset].columns)
-        return self._joined(
-            f"SELECT bars.symbol, bars.t, {columns} FROM wanted JOIN {dataset} AS bars"  # noqa: S608 - names from SPECS
-            " ON bars.symbol = wanted.symbol AND bars.t >= ? AND bars.t < ? ORDER BY bars.symbol, bars.t",
+        return self._query_symbols(
+            f"SELECT bars.symbol, bars.t, {columns} FROM selected JOIN {dataset} AS bars"  # noqa: S608 - names from SPECS
+            " ON bars.symbol = selected.symbol AND bars.t >= ? AND bars.t < ? ORDER BY bars.symbol, bars.t",
             symbols,
             (start, end),
         )
@@ -145,36 +146,36 @@ class DerivativesStore:
     def last_bars(self, dataset: Dataset, symbols: Iterable[str], end: int) -> list[Row]:
         """Return `(symbol, t, *values)` of each symbol's newest bar that opens before `end` (UNIX seconds)."""
         columns = ", ".join(f"bars.{name}" for name in SPECS[dataset].columns)
-        return self._joined(
-            f"SELECT bars.symbol, bars.t, {columns} FROM wanted JOIN {dataset} AS bars"  # noqa: S608 - names from SPECS
-            " ON bars.symbol = wanted.symbol AND bars.t ="
-            f" (SELECT MAX(t) FROM {dataset} AS newest WHERE newest.symbol = wanted.symbol AND newest.t < ?)",
+        return self._query_symbols(
+            f"SELECT bars.symbol, bars.t, {columns} FROM selected JOIN {dataset} AS bars"  # noqa: S608 - names from SPECS
+            " ON bars.symbol = selected.symbol AND bars.t ="
+            f" (SELECT MAX(t) FROM {dataset} AS newest WHERE newest.symbol = selected.symbol AND newest.t < ?)",
             symbols,
             (end,),
         )
 
     def claim(self, dataset: Dataset, symbols: Iterable[str], now_ms: int) -> list[str]:
-        """Take symbols to ask for and return them; those that another process is asking for are left out.
+        """Claim symbols to request, and return them without those that another process has claimed.
 
-        `now_ms` is by a clock that nobody sets, alike for all processes here. A claim ends with `release`, with its
-        process, or after a minute, whichever comes first.
+        `now_ms` is by a monotonic clock that all processes share. A claim ends with `release`, with its process, or
+        after a minute.
         """
         with self._transaction() as connection:
-            # Claims that end later still are of before the machine was started, and with it the clock.
+            # Claims that end even later are from before a reboot, which restarts the clock.
             rows = connection.execute(
                 "SELECT symbol, owner FROM claims WHERE dataset = ? AND until_ms BETWEEN ? AND ? AND owner <> ?",
-                (dataset, now_ms, now_ms + 2 * CLAIM_MS, self._owner),
+                (dataset, now_ms, now_ms + 2 * CLAIM_TIMEOUT_MS, self._owner),
             ).fetchall()
-            taken = {symbol for symbol, owner in rows if pid_exists(int(owner.partition(":")[0]))}
-            free = [symbol for symbol in symbols if symbol not in taken]
+            claimed = {symbol for symbol, owner in rows if pid_exists(int(owner.partition(":")[0]))}
+            free = [symbol for symbol in symbols if symbol not in claimed]
             connection.executemany(
                 "INSERT OR REPLACE INTO claims VALUES (?, ?, ?, ?)",
-                ((dataset, symbol, self._owner, now_ms + CLAIM_MS) for symbol in free),
+                ((dataset, symbol, self._owner, now_ms + CLAIM_TIMEOUT_MS) for symbol in free),
             )
         return free
 
     def release(self, dataset: Dataset, symbols: Iterable[str]) -> None:
-        """Give back what was claimed: it is known now, or could not be had."""
+        """Release claims, after the symbols were fetched or failed."""
         with self._transaction() as connection:
             connection.executemany(
                 "DELETE FROM claims WHERE dataset = ? AND symbol = ? AND owner = ?",
@@ -182,9 +183,9 @@ class DerivativesStore:
             )
 
     def prune(self, before: int) -> int:
-        """Forget bars that opened before `before` (UNIX seconds), and that they were ever asked for.
+        """Delete the bars that opened before `before` (UNIX seconds) and their ranges; return the number of bars.
 
-        Returns how many bars went. The file gives its pages back once a quarter of them is free.
+        The file is compacted once a quarter of its pages are free.
         """
         with self._transaction() as connection:
             bars = sum(
@@ -195,19 +196,19 @@ class DerivativesStore:
             connection.execute("UPDATE asked SET start = ? WHERE start < ?", (before, before))
             key = datetime.fromtimestamp(before, UTC).strftime(KEY_FORMAT)
             connection.execute("DELETE FROM refreshes WHERE window < ?", (key,))
-        pages, free = (self._rows(f"PRAGMA {name}")[0][0] for name in ("page_count", "freelist_count"))
+        pages, free = (self._query(f"PRAGMA {name}")[0][0] for name in ("page_count", "freelist_count"))
         if free * 4 > pages:
             self._connection.execute("VACUUM")
         return bars
 
     def save_report(self, window: str, report: str) -> None:
-        """Keep what the last refresh of `window` has to tell (JSON)."""
+        """Store the report (JSON) of the last refresh of `window`."""
         with self._transaction() as connection:
             connection.execute("INSERT OR REPLACE INTO refreshes VALUES (?, ?)", (window, report))
 
-    def report(self, window: str) -> str | None:
-        """Return what the last refresh of `window` had to tell (JSON), None where there was none."""
-        rows = self._rows("SELECT report FROM refreshes WHERE window = ?", window)
+    def load_report(self, window: str) -> str | None:
+        """Return the report (JSON) of the last refresh of `window`, None if there is none."""
+        rows = self._query("SELECT report FROM refreshes WHERE window = ?", window)
         return rows[0][0] if rows else None
 
     def _open(self) -> None:
@@ -223,23 +224,23 @@ class DerivativesStore:
         except (sqlite3.Error, OSError) as error:
             raise StoreError(
                 f"{self.path} cannot be used ({error}); "
-                + (advice_for(error) or "move it away, and what it knew is fetched again")
+                + (advice_for(error) or "move it away, and its data are fetched again")
             ) from error
 
     def _connect(self, database: Path | str, *, uri: bool = False) -> sqlite3.Connection:
-        return sqlite3.connect(database, timeout=self._busy_seconds, isolation_level=None, uri=uri)
+        return sqlite3.connect(database, timeout=self._lock_timeout_seconds, isolation_level=None, uri=uri)
 
     def _connect_read_only(self) -> None:
-        """Open the file, or an empty database in memory where there is none.
+        """Open the file, or an empty database in memory if there is none.
 
-        SQLite leaves an empty log beside a file that it reads, unless it is told that the file is immutable. It is
-        told so where there is no log, or nothing in it, and `_read` checks that it was true.
+        SQLite creates a log file beside a database that it reads, unless the database is opened as immutable. It is
+        opened so if it has no log, or an empty one. `_read` checks that the file did not change meanwhile.
         """
-        self._snapshot = _version(self.path)
-        if self._snapshot == MISSING:
+        self._snapshot = _file_version(self.path)
+        if self._snapshot == NO_FILE:
             self._connection = self._connect(":memory:")
             return
-        _, log_size, _ = _version(self.path.with_name(f"{self.path.name}-wal"))
+        _, log_size, _ = _file_version(self.path.with_name(f"{self.path.name}-wal"))
         if log_size > 0:
             self._snapshot = None
         mode = "ro" if log_size > 0 else "ro&immutable=1"
@@ -248,18 +249,20 @@ class DerivativesStore:
     def _prepare(self) -> None:
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()
         if version not in {0, VERSION}:
-            raise StoreError(f"{self.path} is of version {version}, newer than this program knows; update it")
+            raise StoreError(
+                f"{self.path} is of version {version}, newer than this program supports; update the program"
+            )
         if version != VERSION and self._read_only:
             self._connection.close()
             self._connection = self._connect(":memory:")
             create_tables(self._connection)
-        elif version != VERSION:  # a store that is there is read on a full disk too
+        elif version != VERSION:  # not for a store of this version, which can be opened on a full disk
             with self._transaction() as connection:
                 create_tables(connection)
-        self._connection.execute("CREATE TEMP TABLE wanted (symbol TEXT PRIMARY KEY)")
+        self._connection.execute("CREATE TEMP TABLE selected (symbol TEXT PRIMARY KEY)")
 
-    def _extend(self, connection: sqlite3.Connection, fetched: Fetched, symbol: str) -> None:
-        """Put the asked range in, melted together with those it touches."""
+    def _add_range(self, connection: sqlite3.Connection, fetched: Fetched, symbol: str) -> None:
+        """Add the requested range of a symbol, merged with the stored ranges that touch it."""
         key = (fetched.dataset, symbol)
         touching = "dataset = ? AND symbol = ? AND start <= ? AND through >= ?"
         reach = (*key, fetched.through, fetched.start)
@@ -269,22 +272,22 @@ class DerivativesStore:
         through = max([fetched.through, *(row[1] for row in rows)])
         connection.execute("INSERT INTO asked VALUES (?, ?, ?, ?)", (*key, start, through))
 
-    def _joined(self, sql: str, symbols: Iterable[str], values: Sequence[object]) -> list[Row]:
-        """Run a query that joins the table `wanted`, which holds `symbols`."""
-        wanted = [(symbol,) for symbol in symbols]
+    def _query_symbols(self, sql: str, symbols: Iterable[str], values: Sequence[object]) -> list[Row]:
+        """Run a query that joins the temporary table `selected`, which has the `symbols`."""
+        rows = [(symbol,) for symbol in symbols]
 
-        def query(connection: sqlite3.Connection) -> list[Row]:
-            connection.execute("DELETE FROM wanted")
-            connection.executemany("INSERT OR IGNORE INTO wanted VALUES (?)", wanted)
+        def run_query(connection: sqlite3.Connection) -> list[Row]:
+            connection.execute("DELETE FROM selected")
+            connection.executemany("INSERT OR IGNORE INTO selected VALUES (?)", rows)
             return connection.execute(sql, values).fetchall()
 
-        return self._read(query)
+        return self._read(run_query)
 
-    def _rows(self, sql: str, *values: object) -> list[Row]:
+    def _query(self, sql: str, *values: object) -> list[Row]:
         return self._read(lambda connection: connection.execute(sql, values).fetchall())
 
     def _read(self, query: Callable[[sqlite3.Connection], list[Row]]) -> list[Row]:
-        """Run a query; once more where it was told that the file is immutable, and another process has written it."""
+        """Run a query, and repeat it if another process has changed a file that was opened as immutable."""
         while True:
             try:
                 with self._transaction("DEFERRED") as connection:
@@ -299,30 +302,26 @@ class DerivativesStore:
             self._open()
 
     def _has_changed(self) -> bool:
-        return self._snapshot is not None and _version(self.path) != self._snapshot
+        return self._snapshot is not None and _file_version(self.path) != self._snapshot
 
     @contextmanager
     def _transaction(self, kind: str = "IMMEDIATE") -> Iterator[sqlite3.Connection]:
         if self._read_only and kind == "IMMEDIATE":
-            raise StoreError(f"{self.path} was opened for reading alone; nothing of it was stored")
+            raise StoreError(f"{self.path} is open read-only; nothing was stored")
         try:
             self._connection.execute(f"BEGIN {kind}")
             yield self._connection
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
-            self._roll_back()
-            raise StoreError(f"{self.path}: {error}; {advice_for(error) or 'nothing of it was stored'}") from error
-        except BaseException:
-            self._roll_back()
-            raise
-
-    def _roll_back(self) -> None:
-        if self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")
+            raise StoreError(f"{self.path}: {error}; {advice_for(error) or 'nothing was stored'}") from error
+        finally:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
 
 
-def _version(path: Path) -> FileVersion:
+def _file_version(path: Path) -> FileVersion:
+    """Return the version of a file, NO_FILE if it does not exist."""
     with suppress(FileNotFoundError, NotADirectoryError):
         state = path.stat()
         return state.st_mtime_ns, state.st_size, state.st_ino
-    return MISSING
+    return NO_FILE

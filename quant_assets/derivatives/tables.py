@@ -11,7 +11,7 @@ VERSION: Final = 1
 
 
 def create_tables(connection: sqlite3.Connection) -> None:
-    """Create the tables of an empty database, and mark it with their version."""
+    """Create the tables that are missing, and set the version."""
     for dataset, spec in SPECS.items():
         columns = ", ".join(f"{name} REAL NOT NULL" for name in spec.columns)
         connection.execute(

@@ -20,6 +20,7 @@ from quant_assets.common.progress import Progress
 from quant_assets.common.settings import Settings
 from quant_assets.common.windows import Window
 from quant_assets.derivatives.datasets import DATASETS
+from quant_assets.derivatives.report import StopReason
 from quant_assets.feed import Publication
 from quant_assets.orchestration.instance import instance_home, open_instance
 from quant_assets.orchestration.job_names import SCAN
@@ -119,7 +120,7 @@ def run_scan(
         else settings.feed_path,
         publication=publication,
         api=_api_usage(market_list, refreshed),
-        key_refused=market_list.key_refused or refreshed[0]["stopped"] == "key_refused",
+        key_refused=market_list.key_refused or refreshed[0]["stopped"] == StopReason.KEY_REFUSED,
         notes=(*_notes(market_list, materialized), *stale),
         elapsed_seconds=time.monotonic() - started,
     )
@@ -154,7 +155,7 @@ def _notes(market_list: MarketListRun, materialized: Mapping[str, Mapping[str, A
         yield market_list.problem
     derivatives = materialized[DATASETS[0]]
     problems = list(derivatives["problems"])
-    if problems and derivatives["stopped"] != "no_key" and not market_list.key_refused:
+    if problems and derivatives["stopped"] != StopReason.NO_KEY and not market_list.key_refused:
         yield f"derivatives: {problems[-1]}; what was known is carried forward"
     for key, metadata in materialized.items():
         if key.startswith("signals/"):

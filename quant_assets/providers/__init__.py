@@ -1,1 +1,1 @@
-"""Who gives derivative data: one package for each provider."""
+"""Providers of derivative data, one package each."""

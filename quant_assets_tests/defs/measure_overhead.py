@@ -45,7 +45,7 @@ from quant_assets.providers.coinalyze.budget import CallBudget
 from quant_assets.providers.coinalyze.client import CoinalyzeClient
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.derivatives.policy import load_policy
-from quant_assets.derivatives.refresh import refresh
+from quant_assets.derivatives.refresh import Refresh, RefreshOptions
 from quant_assets.derivatives.snapshot import snapshot
 from quant_assets.derivatives.store import DerivativesStore
 from quant_assets.feed import StoredFeed, build_feed, feed_problems, publish
@@ -72,10 +72,10 @@ with (
     closing(DerivativesStore(settings.store_dir / "derivatives.sqlite")) as store,
 ):
     since_ms = float(symbol_map["market_list_at_ms"].max())
-    policy = load_policy(settings.policy_path)
-    refresh(store, client, lambda empty: symbol_map, window, since_ms=since_ms, policy=policy)
+    options = RefreshOptions(window, since_ms, policy=load_policy(settings.policy_path))
+    Refresh(store, client, lambda empty: symbol_map, options).run()
     derivatives = {dataset: snapshot(store, symbol_map, dataset, window) for dataset in DATASETS}
-    report = store.report(window.key)
+    report = store.load_report(window.key)
 for dataset, found in derivatives.items():
     lake.write([dataset], window.key, found)
 features = features_table(tables.bars, symbol_map, derivatives, window)

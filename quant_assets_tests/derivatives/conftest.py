@@ -1,4 +1,4 @@
-"""A provider of plain markets, the map to them, a store and a client, all of them real."""
+"""Fixtures: an emulator with plain markets, with a symbol map, a store and a client."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from pydantic import SecretStr
 
 from quant_assets.common.windows import Window
-from quant_assets.derivatives.refresh import refresh
+from quant_assets.derivatives.refresh import Refresh, RefreshOptions
 from quant_assets.derivatives.report import RefreshReport
 from quant_assets.derivatives.store import DerivativesStore
 from quant_assets.emulator import DEFAULT_KEY, Emulator, Universe
@@ -21,13 +21,13 @@ from quant_assets.markets import market_list_table, resolve_markets
 from quant_assets.providers.coinalyze.budget import CallBudget
 from quant_assets.providers.coinalyze.client import CoinalyzeClient
 
-#: A quarter to six past: 17:45:06 UTC, six seconds after the end of the window 17:30.
+#: Six seconds after the end of the window 17:30.
 NOW = datetime(2026, 1, 19, 17, 45, 6, tzinfo=UTC)
 
 
 @dataclass
 class MovableClock:
-    """The one clock of a test: the emulator's, the client's and the refresh's."""
+    """The clock that emulator, client and refresh of a test share."""
 
     moment: datetime = NOW
 
@@ -43,7 +43,7 @@ class MovableClock:
 
 @dataclass
 class Provider:
-    """An emulator with a client and a store of its own, on one virtual clock."""
+    """An emulator with a client and a store, on one virtual clock."""
 
     emulator: Emulator
     clock: MovableClock
@@ -91,16 +91,16 @@ class Provider:
         client = options.pop("client", None) or self.client()
         store = options.pop("store", None) or self.store()
         window = options.pop("window", None) or Window.last_complete(self.clock.moment)
-        since = float(self.market_list["fetched_at_ms"].iloc[0])
-        return refresh(
+        given = {name: options.pop(name) for name in ("interest", "progress") if name in options}
+        since_ms = float(self.market_list["fetched_at_ms"].iloc[0])
+        return Refresh(
             store,  # type: ignore[arg-type]
             client,  # type: ignore[arg-type]
             self.resolve,
-            window,  # type: ignore[arg-type]
-            since_ms=since,
+            RefreshOptions(window, since_ms, **options),  # type: ignore[arg-type]
             clock=self.clock.seconds,
-            **options,  # type: ignore[arg-type]
-        )
+            **given,  # type: ignore[arg-type]
+        ).run()
 
 
 @pytest.fixture

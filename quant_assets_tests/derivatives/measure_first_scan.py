@@ -1,4 +1,4 @@
-"""Measure what a first scan from an empty store knows after two and after ten minutes.
+"""Measure how much a first scan of an empty store has fetched after two and after ten minutes.
 
 Usage: python -m quant_assets_tests.derivatives.measure_first_scan CANDLES [AS_OF] [CALLS_PER_MINUTE]
 CANDLES is a folder of candle files, AS_OF the time of their last bars (2026-01-19T17:00:00Z). Prints a table: the
@@ -18,17 +18,17 @@ import pandas as pd
 from quant_assets.candles import read_candles
 from quant_assets.common.windows import Window, parse_timestamp
 from quant_assets.derivatives.datasets import DATASETS
-from quant_assets.derivatives.planner import items_table
+from quant_assets.derivatives.planner import build_items
 from quant_assets.derivatives.policy import RefreshPolicy
-from quant_assets.derivatives.simulation import ANSWER_SECONDS, by_policy, simulate
+from quant_assets.derivatives.simulation import RESPONSE_SECONDS, policy_order, simulate
 from quant_assets.emulator import universe_of_candles
 from quant_assets.markets import market_list_table, resolve_markets
 from quant_assets.signals import features_table, market_interest
 
 
 def known_after_seconds(items: pd.DataFrame, calls_per_minute: int) -> np.ndarray:
-    """Return when each item was first known, in seconds from the start; NaN where it takes over 15 minutes."""
-    order = by_policy(RefreshPolicy())
+    """Return when each item was first known, in seconds from the start; NaN if it takes over 15 minutes."""
+    order = policy_order(RefreshPolicy())
     asked: list[np.ndarray] = []
 
     def recorded(items: pd.DataFrame, end: float, asked_at: np.ndarray) -> pd.DataFrame:
@@ -36,7 +36,7 @@ def known_after_seconds(items: pd.DataFrame, calls_per_minute: int) -> np.ndarra
         return order(items, end, asked_at)
 
     simulate(items, recorded, calls_per_minute=calls_per_minute, hours=0.5)
-    return asked[1] + ANSWER_SECONDS
+    return asked[1] + RESPONSE_SECONDS
 
 
 def markets_table(folder: Path, now: datetime, calls_per_minute: int) -> pd.DataFrame:
@@ -47,7 +47,7 @@ def markets_table(folder: Path, now: datetime, calls_per_minute: int) -> pd.Data
     markets = candles.files.loc[candles.files["status"] == "read", ["exchange", "symbol"]].drop_duplicates()
     symbol_map = resolve_markets(markets, market_list, now=now)
     interest = market_interest(features_table(candles.bars, symbol_map, {}, Window.last_complete(now)))
-    items = items_table(symbol_map, {}, interest)
+    items = build_items(symbol_map, {}, interest)
     items["seconds"] = known_after_seconds(items, calls_per_minute)
     tables = []
     for number, dataset in enumerate(DATASETS):

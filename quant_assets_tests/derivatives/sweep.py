@@ -1,4 +1,4 @@
-"""A program that refreshes plain markets until everything is known: to be timed, and to be killed.
+"""A program that refreshes plain markets until all items are known, for tests that time or kill it.
 
 Usage: python -m quant_assets_tests.derivatives.sweep URL FOLDER MARKETS CALLS_PER_MINUTE WINDOW
 """
@@ -16,7 +16,7 @@ import pandas as pd
 from pydantic import SecretStr
 
 from quant_assets.common.windows import Window
-from quant_assets.derivatives.refresh import refresh
+from quant_assets.derivatives.refresh import Refresh, RefreshOptions
 from quant_assets.derivatives.store import DerivativesStore
 from quant_assets.emulator import DEFAULT_KEY, plain_universe
 from quant_assets.markets import market_list_table, resolve_markets
@@ -29,17 +29,17 @@ def main() -> None:
     rows = plain_universe(int(markets)).rows
     now = datetime.now(UTC)
     market_list = market_list_table([("A", "Binance")], [row.body() for row in rows], now)
-    wanted = pd.DataFrame({"exchange": "BINANCE", "symbol": [row.symbol_on_exchange for row in rows]})
+    listed = pd.DataFrame({"exchange": "BINANCE", "symbol": [row.symbol_on_exchange for row in rows]})
 
     def resolve(empty: Mapping[str, set[str]]) -> pd.DataFrame:
-        return resolve_markets(wanted, market_list, now=now, empty=empty)
+        return resolve_markets(listed, market_list, now=now, empty=empty)
 
     budget = CallBudget(Path(folder) / "budget.sqlite", int(calls_per_minute))
     with (
         closing(CoinalyzeClient(SecretStr(DEFAULT_KEY), url, budget)) as client,
         closing(DerivativesStore(Path(folder) / "derivatives.sqlite")) as store,
     ):
-        _, report = refresh(store, client, resolve, Window.of_key(window), since_ms=0.0)
+        _, report = Refresh(store, client, resolve, RefreshOptions(Window.of_key(window), since_ms=0.0)).run()
     print(orjson.dumps(report.as_dict()).decode())
 
 

@@ -1,4 +1,4 @@
-"""What is asked for, in which order, and for which range."""
+"""Tests of the planner and of the policy file."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from quant_assets.common.windows import LENGTH, Window
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.derivatives.planner import (
-    RETENTION,
-    Request,
-    items_table,
-    needed_from,
-    pack,
-    range_to_ask,
-    rank,
-    split_to_fit,
+    PROVIDER_RETENTION,
+    Batch,
+    build_items,
+    fit_to_budget,
+    needed_since,
+    pack_batches,
+    rank_due_items,
+    request_range,
 )
 from quant_assets.derivatives.policy import PolicyError, RefreshPolicy, load_policy
 from quant_assets_tests.speed import assert_within
@@ -40,7 +40,7 @@ ITEM = st.tuples(
 
 
 def items(*rows: tuple[str, str, float | None, str, float]) -> pd.DataFrame:
-    """Rows of dataset, symbol, age in minutes (None for never known), "setup", "focus" or "" (neither), volume."""
+    """Return items of rows: dataset, symbol, age in minutes (None: never known), "setup", "focus" or "", volume."""
     return pd.DataFrame(
         {
             "dataset": [DATASETS.index(row[0]) for row in rows],  # type: ignore[arg-type]
@@ -53,8 +53,8 @@ def items(*rows: tuple[str, str, float | None, str, float]) -> pd.DataFrame:
     )
 
 
-def asked(table: pd.DataFrame, policy: RefreshPolicy = POLICY) -> list[str]:
-    return list(rank(table, END, policy)["symbol"])
+def ranked_symbols(table: pd.DataFrame, policy: RefreshPolicy = POLICY) -> list[str]:
+    return list(rank_due_items(table, END, policy)["symbol"])
 
 
 def drawn_items(drawn: list[tuple[int, int, int | None, str, float]]) -> pd.DataFrame:
@@ -66,7 +66,7 @@ def drawn_items(drawn: list[tuple[int, int, int | None, str, float]]) -> pd.Data
     )
 
 
-def test_never_known_items_come_in_four_tiers_then_what_is_known() -> None:
+def test_never_known_items_come_first_in_four_tiers() -> None:
     table = items(
         ("funding_rate", "overdue, with a setup", 110, "setup", 9.0),
         ("long_short_ratio", "the rest", None, "", 8.0),
@@ -74,7 +74,7 @@ def test_never_known_items_come_in_four_tiers_then_what_is_known() -> None:
         ("liquidations", "any dataset of a setup", None, "setup", 1.0),
         ("open_interest", "open interest in focus", None, "focus", 1.0),
     )
-    ranked = rank(table, END, POLICY)
+    ranked = rank_due_items(table, END, POLICY)
     assert ranked["symbol"].tolist() == [
         "open interest in focus",
         "any dataset of a setup",
@@ -87,64 +87,64 @@ def test_never_known_items_come_in_four_tiers_then_what_is_known() -> None:
 
 def test_open_interest_of_a_setup_is_in_the_first_tier() -> None:
     table = items(("open_interest", "setup", None, "setup", 1.0), ("open_interest", "focus", None, "focus", 9.0))
-    assert rank(table, END, POLICY)["tier"].tolist() == [0, 0]
+    assert rank_due_items(table, END, POLICY)["tier"].tolist() == [0, 0]
 
 
-def test_a_setup_changes_nothing_in_the_order_of_what_is_known() -> None:
+def test_setups_do_not_change_the_order_of_known_items() -> None:
     ages = [("funding_rate", 110.0), ("open_interest", 15.0), ("open_interest", 45.0), ("liquidations", 60.0)]
     quiet, with_setups = (
         items(*((dataset, f"{n}", age, how, 1.0) for n, (dataset, age) in enumerate(ages)))
         for how in ("focus", "setup")
     )
-    assert asked(quiet) == asked(with_setups) == ["0", "2", "1", "3"]
+    assert ranked_symbols(quiet) == ranked_symbols(with_setups) == ["0", "2", "1", "3"]
 
 
-def test_the_overdue_come_first_of_what_is_known_then_focus_then_the_rest() -> None:
+def test_known_items_are_ordered_overdue_then_focus_then_rest() -> None:
     table = items(
         ("open_interest", "quiet, stale", 15, "", 9.0),
         ("liquidations", "overdue", 110, "", 0.0),
         ("open_interest", "in focus, stale", 15, "focus", 0.0),
     )
-    assert asked(table) == ["overdue", "in focus, stale", "quiet, stale"]
+    assert ranked_symbols(table) == ["overdue", "in focus, stale", "quiet, stale"]
 
 
-def test_within_a_tier_focus_and_then_volume_decide_whatever_the_dataset() -> None:
+def test_tier_is_ordered_by_focus_and_volume_across_datasets() -> None:
     table = items(
         ("funding_rate", "small", None, "", 1.0),
         ("liquidations", "large", None, "", 5.0),
         ("long_short_ratio", "small in focus", None, "focus", 1.0),
     )
-    assert asked(table) == ["small in focus", "large", "small"]
+    assert ranked_symbols(table) == ["small in focus", "large", "small"]
 
 
-def test_among_equals_that_are_known_focus_and_then_volume_decide() -> None:
+def test_equally_old_items_are_ordered_by_focus_and_volume() -> None:
     table = items(
         ("funding_rate", "small", 60, "", 1.0),
         ("funding_rate", "large", 60, "", 5.0),
         ("funding_rate", "small in focus", 60, "focus", 1.0),
     )
-    assert asked(table) == ["small in focus", "large", "small"]
+    assert ranked_symbols(table) == ["small in focus", "large", "small"]
 
 
-def test_open_interest_comes_before_the_rest_at_the_same_age_in_cadences() -> None:
+def test_open_interest_comes_first_at_the_same_age_in_cadences() -> None:
     table = items(("funding_rate", "B", 60, "", 9.0), ("open_interest", "A", 15, "", 1.0))
-    assert asked(table) == ["A", "B"]
+    assert ranked_symbols(table) == ["A", "B"]
 
 
-def test_a_dataset_is_due_when_its_data_are_as_old_as_its_cadence() -> None:
+def test_item_is_due_at_the_age_of_its_cadence() -> None:
     for dataset in DATASETS:
         minutes = POLICY.cadence_seconds(dataset) / 60
         table = items((dataset, "due", minutes, "", 1.0), (dataset, "not yet", minutes - 1, "", 1.0))
-        assert asked(table) == ["due"]
+        assert ranked_symbols(table) == ["due"]
 
 
-def test_cadences_are_configuration() -> None:
+def test_cadences_are_configurable() -> None:
     table = items(("liquidations", "A", 20, "", 1.0))
-    assert asked(table) == []
-    assert asked(table, RefreshPolicy(liquidations_minutes=20)) == ["A"]
+    assert ranked_symbols(table) == []
+    assert ranked_symbols(table, RefreshPolicy(liquidations_minutes=20)) == ["A"]
 
 
-def test_a_symbol_that_serves_several_markets_is_one_item_with_their_interest_summed() -> None:
+def test_markets_that_share_a_symbol_are_one_item_with_summed_volume() -> None:
     symbol_map = pd.DataFrame({"exchange": ["MEXC", "KUCOIN", "X"], "symbol": ["A", "B", "C"]})
     for dataset in DATASETS:
         symbol_map[f"{dataset}_symbol"] = ["S", "S", ""]
@@ -157,7 +157,7 @@ def test_a_symbol_that_serves_several_markets_is_one_item_with_their_interest_su
             "volume": [2.0, 3.0],
         }
     )
-    table = items_table(symbol_map, {"open_interest": {"S": 900}}, interest)
+    table = build_items(symbol_map, {"open_interest": {"S": 900}}, interest)
     assert len(table) == 4
     assert table["symbol"].unique().tolist() == ["S"]
     assert table["setup"].all()
@@ -166,21 +166,21 @@ def test_a_symbol_that_serves_several_markets_is_one_item_with_their_interest_su
     assert table.loc[table["dataset"] == 0, "known_through"].tolist() == [900.0]
 
 
-def test_without_interest_no_symbol_has_a_setup_or_is_in_focus() -> None:
+def test_items_without_interest_have_no_setup_or_focus() -> None:
     symbol_map = pd.DataFrame(
         {"exchange": ["X"], "symbol": ["A"], **{f"{dataset}_symbol": ["S"] for dataset in DATASETS}}
     )
-    table = items_table(symbol_map, {})
+    table = build_items(symbol_map, {})
     assert not table["setup"].any()
     assert not table["focus"].any()
 
 
 @given(drawn=st.lists(ITEM, min_size=1, max_size=120, unique_by=lambda item: item[:2]), size=st.integers(1, 20))
-def test_every_due_item_is_in_one_request_and_only_the_last_of_a_tier_and_dataset_has_room(
+def test_each_due_item_is_in_one_batch_and_only_last_batches_are_smaller(
     drawn: list[tuple[int, int, int | None, str, float]], size: int
 ) -> None:
-    ranked = rank(drawn_items(drawn), END, POLICY)
-    requests = pack(ranked, size)
+    ranked = rank_due_items(drawn_items(drawn), END, POLICY)
+    requests = pack_batches(ranked, size)
     due = list(zip(ranked["tier"], (DATASETS[d] for d in ranked["dataset"]), ranked["symbol"], strict=True))
     tier_of = {(dataset, symbol): tier for tier, dataset, symbol in due}
     pairs = [(request.dataset, symbol) for request in requests for symbol in request.symbols]
@@ -198,75 +198,81 @@ def test_every_due_item_is_in_one_request_and_only_the_last_of_a_tier_and_datase
 
 @settings(max_examples=50)
 @given(drawn=st.lists(ITEM, min_size=1, max_size=60, unique_by=lambda item: item[:2]), size=st.integers(1, 20))
-def test_a_request_is_led_by_the_best_item_left(
+def test_batch_starts_with_the_best_remaining_item(
     drawn: list[tuple[int, int, int | None, str, float]], size: int
 ) -> None:
-    ranked = rank(drawn_items(drawn), END, POLICY)
+    ranked = rank_due_items(drawn_items(drawn), END, POLICY)
     place = {(DATASETS[d], s): n for n, (d, s) in enumerate(zip(ranked["dataset"], ranked["symbol"], strict=True))}
-    leads = [place[request.dataset, request.symbols[0]] for request in pack(ranked, size)]
+    leads = [place[request.dataset, request.symbols[0]] for request in pack_batches(ranked, size)]
     assert leads == sorted(leads)
 
 
-def test_room_beside_setups_is_not_filled_with_the_rest() -> None:
-    """A call costs the same whichever request it is in; those of the rest would come before open interest."""
+def test_batch_is_not_filled_from_a_later_tier() -> None:
+    """Else calls for the rest would be spent before those for open interest."""
     table = items(
         ("funding_rate", "with a setup", None, "setup", 1.0),
         ("funding_rate", "the rest", None, "", 9.0),
         ("open_interest", "other open interest", None, "", 9.0),
     )
-    assert [request.symbols for request in pack(rank(table, END, POLICY), 20)] == [
+    assert [request.symbols for request in pack_batches(rank_due_items(table, END, POLICY), 20)] == [
         ("with a setup",),
         ("other open interest",),
         ("the rest",),
     ]
 
 
-def test_what_is_known_shares_requests_whatever_makes_it_urgent() -> None:
+def test_known_items_share_batches_regardless_of_urgency() -> None:
     table = items(
         ("open_interest", "overdue", 110, "", 1.0),
         ("funding_rate", "stale", 60, "", 1.0),
         ("open_interest", "in focus", 15, "focus", 1.0),
         ("open_interest", "quiet", 15, "", 1.0),
     )
-    requests = pack(rank(table, END, POLICY), 20)
+    requests = pack_batches(rank_due_items(table, END, POLICY), 20)
     assert [request.symbols for request in requests] == [("overdue", "in focus", "quiet"), ("stale",)]
 
 
-def test_the_plan_does_not_depend_on_the_order_of_the_symbol_map() -> None:
-    def plan(symbols: list[str]) -> list[Request]:
-        symbol_map = pd.DataFrame({"exchange": "X", "symbol": symbols})
-        for dataset in DATASETS:
-            symbol_map[f"{dataset}_symbol"] = symbols
-        return pack(rank(items_table(symbol_map, {}), END, POLICY), 7)
+@settings(max_examples=50)
+@given(order=st.permutations(range(30)))
+def test_plan_is_independent_of_the_order_of_the_symbol_map(order: list[int]) -> None:
+    """Two markets each share a symbol, and markets differ in interest."""
+    numbers = pd.Series(range(30))
+    symbol_map = pd.DataFrame({"exchange": "X", "symbol": [f"M{number:02d}" for number in numbers]})
+    for dataset in DATASETS:
+        symbol_map[f"{dataset}_symbol"] = [f"S{number % 15:02d}" for number in numbers]
+    volume = (numbers * 7 % 11).astype(float)
+    interest = symbol_map[["exchange", "symbol"]].assign(setup=numbers % 6 == 0, focus=numbers % 3 == 0, volume=volume)
 
-    symbols = [f"S{number:02d}" for number in range(30)]
-    assert plan(symbols) == plan(symbols[::-1])
+    def plan(rows: pd.DataFrame) -> list[Batch]:
+        return pack_batches(rank_due_items(build_items(rows, {}, interest), END, POLICY), 7)
+
+    assert plan(symbol_map.iloc[order].reset_index(drop=True)) == plan(symbol_map)
 
 
-@given(room=st.integers(0, 25), count=st.integers(1, 20))
-def test_a_request_takes_what_there_is_room_for_and_the_rest_comes_next(room: int, count: int) -> None:
-    request = Request("open_interest", tuple(f"S{n}" for n in range(count)))
-    queue = deque([Request("liquidations", ("other",))])
-    fits = split_to_fit(request, room, queue)
-    assert len(fits.symbols) == (min(room, count) or count), "without any room it is whole, and waits"
-    later = queue.popleft().symbols if len(fits.symbols) < count else ()
-    assert fits.symbols + later == request.symbols
+@given(available=st.integers(0, 25), count=st.integers(1, 20))
+def test_batch_is_split_to_fit_the_available_calls(available: int, count: int) -> None:
+    batch = Batch("open_interest", tuple(f"S{n}" for n in range(count)))
+    queue = deque([Batch("liquidations", ("other",))])
+    fitting = fit_to_budget(batch, available, queue)
+    assert len(fitting.symbols) == (min(available, count) or count), "a batch waits as a whole if no call is available"
+    rest = queue.popleft().symbols if len(fitting.symbols) < count else ()
+    assert fitting.symbols + rest == batch.symbols
     assert [request.symbols for request in queue] == [("other",)]
 
 
 @given(back=st.integers(0, 40_000), late=st.floats(0, 900))
-def test_a_request_covers_what_its_window_needs_and_no_more_than_the_provider_keeps(back: int, late: float) -> None:
+def test_request_covers_the_needed_history_within_the_retention(back: int, late: float) -> None:
     now = WINDOW.end + timedelta(seconds=late)
     window = Window(WINDOW.end - back * LENGTH)
-    start, end = range_to_ask(window, window, now.timestamp())
-    assert start <= needed_from(window) - 900
+    start, end = request_range(window, window, now.timestamp())
+    assert start <= needed_since(window) - 900
     assert end >= window.end_seconds
     assert end <= now.timestamp()
-    assert end - start <= RETENTION.total_seconds()
+    assert end - start <= PROVIDER_RETENTION.total_seconds()
 
 
 @pytest.mark.speed
-def test_ordering_and_packing_5000_symbols_of_4_datasets_takes_under_50_ms() -> None:
+def test_planning_5000_symbols_of_4_datasets_takes_under_50_ms() -> None:
     generator = np.random.default_rng(7)
     count = 5000
     table = pd.concat(
@@ -287,10 +293,10 @@ def test_ordering_and_packing_5000_symbols_of_4_datasets_takes_under_50_ms() -> 
         ],
         ignore_index=True,
     )
-    assert_within(0.05, lambda: pack(rank(table, END, POLICY), 20))
+    assert_within(0.05, lambda: pack_batches(rank_due_items(table, END, POLICY), 20))
 
 
-def test_a_policy_file_changes_what_it_names_and_nothing_else(tmp_path: Path) -> None:
+def test_policy_file_changes_only_the_keys_that_it_has(tmp_path: Path) -> None:
     path = tmp_path / "refresh.toml"
     assert load_policy(path) == RefreshPolicy()
     path.write_text("liquidations_minutes = 120\n")
@@ -300,7 +306,7 @@ def test_a_policy_file_changes_what_it_names_and_nothing_else(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("text", "says"), [("x = ", "TOML"), ("open_interest_minutes = 1", "greater"), ("colour = 3", "colour")]
 )
-def test_a_policy_file_that_cannot_be_used_is_named_with_its_key(tmp_path: Path, text: str, says: str) -> None:
+def test_invalid_policy_file_is_reported_with_its_key(tmp_path: Path, text: str, says: str) -> None:
     path = tmp_path / "refresh.toml"
     path.write_text(text)
     with pytest.raises(PolicyError, match=says) as caught:

@@ -1,4 +1,4 @@
-"""The four rules that the derivative assets hold to, over real HTTP and a real store."""
+"""Tests of the refresh with an emulator over HTTP and a real store."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from pydantic import SecretStr
 
 from quant_assets.common.windows import LENGTH, Window
 from quant_assets.derivatives.datasets import DATASETS
-from quant_assets.derivatives.planner import least_minutes
-from quant_assets.derivatives.refresh import refresh
+from quant_assets.derivatives.planner import min_minutes
+from quant_assets.derivatives.refresh import Refresh, RefreshOptions
+from quant_assets.derivatives.report import DatasetReport, RefreshReport, StopReason
 from quant_assets.derivatives.snapshot import snapshot
 from quant_assets.derivatives.store import DerivativesStore
 from quant_assets.emulator import Faults, Universe, plain_universe
@@ -28,7 +29,7 @@ from quant_assets_tests.providers.coinalyze.scripted import Canned, ScriptedServ
 Provide = Callable[..., Provider]
 
 
-def test_a_cold_refresh_asks_once_for_everything_and_packs_its_requests_full(provide: Provide) -> None:
+def test_refresh_of_empty_store_requests_all_symbols_once_in_full_batches(provide: Provide) -> None:
     provider = provide(plain_universe(30))
     _, report = provider.refresh()
     accepted = provider.emulator.accounting.accepted
@@ -38,23 +39,23 @@ def test_a_cold_refresh_asks_once_for_everything_and_packs_its_requests_full(pro
     assert report.requests == 8
     assert max(len(request.symbols) for request in accepted) == 20
     assert all(report.datasets[dataset].fetched == 30 for dataset in DATASETS)
-    assert report.stopped == ""
+    assert report.stopped == StopReason.COMPLETED
 
 
 def interest_in(provider: Provider, setups: int, focus: int) -> pd.DataFrame:
-    """The first so many markets with a setup, the first so many in focus; the later a market, the larger its volume."""
+    """Return interest with the first `setups` markets with a setup, the first `focus` in focus, and rising volume."""
     number = pd.Series(range(len(provider.markets)))
     return provider.markets.assign(setup=number < setups, focus=number < focus, volume=number.astype(float))
 
 
-def test_a_refresh_cut_short_knows_focus_then_setups_then_other_open_interest(provide: Provide) -> None:
+def test_short_refresh_requests_focus_then_setups_then_other_open_interest(provide: Provide) -> None:
     provider = provide(plain_universe(60), calls_per_minute=40)
     _, report = provider.refresh(
         interest=lambda: interest_in(provider, setups=5, focus=10), deadline=provider.clock.seconds() + 30
     )
     accepted = provider.emulator.accounting.accepted
     asked = [(request.endpoint, len(request.symbols)) for request in accepted]
-    # 10 calls for open interest in focus, 15 for the other datasets of 5 setups, and the last 15 of the minute.
+    # 10 calls for open interest in focus, 15 for the other datasets of 5 setups, and the remaining 15 of the minute.
     assert asked == [
         ("/open-interest-history", 10),
         ("/funding-rate-history", 5),
@@ -65,21 +66,21 @@ def test_a_refresh_cut_short_knows_focus_then_setups_then_other_open_interest(pr
     markets = set(provider.markets["symbol"].head(5))
     for request in accepted[1:4]:
         assert {symbol.partition("_")[0] for symbol in request.symbols} == markets
-    assert report.stopped == "out_of_time"
+    assert report.stopped == StopReason.OUT_OF_TIME
 
 
 @pytest.mark.parametrize("focus", [0, 3, 38, 60])
-def test_an_empty_store_fills_in_the_least_minutes_whatever_is_in_focus(provide: Provide, focus: int) -> None:
-    """38 in focus leave 2 calls of a minute's 40: too few for what comes next, and not to be lost."""
+def test_empty_store_is_filled_in_the_minimum_time(provide: Provide, focus: int) -> None:
+    """With 38 in focus, 2 of 40 calls are left in the first minute: too few for a batch, but they must be used."""
     provider = provide(plain_universe(60), calls_per_minute=40)
     _, report = provider.refresh(interest=lambda: interest_in(provider, setups=focus // 3, focus=focus))
     accepted = provider.emulator.accounting.accepted
     assert report.calls == provider.emulator.accounting.calls == 240
     taken = (accepted[-1].moment - accepted[0].moment).total_seconds()
-    assert taken == pytest.approx(60 * least_minutes(240, 40), abs=5)
+    assert taken == pytest.approx(60 * min_minutes(240, 40), abs=5)
 
 
-def test_the_same_window_again_costs_nothing(provide: Provide) -> None:
+def test_second_refresh_of_a_window_costs_no_call(provide: Provide) -> None:
     provider = provide(plain_universe(25))
     provider.refresh()
     spent = provider.emulator.accounting.calls
@@ -88,7 +89,7 @@ def test_the_same_window_again_costs_nothing(provide: Provide) -> None:
     assert (report.calls, report.cache_hits) == (0, 100)
 
 
-def test_the_next_window_asks_only_for_what_its_cadence_makes_due(provide: Provide) -> None:
+def test_next_window_requests_only_datasets_that_are_due(provide: Provide) -> None:
     provider = provide(plain_universe(10))
     provider.refresh()
     provider.clock.moment += LENGTH
@@ -104,7 +105,7 @@ def test_the_next_window_asks_only_for_what_its_cadence_makes_due(provide: Provi
     assert report.calls == 40
 
 
-def test_a_backfill_within_the_providers_retention_costs_one_call_a_symbol(provide: Provide) -> None:
+def test_backfill_within_the_retention_costs_one_call_per_symbol(provide: Provide) -> None:
     provider = provide(plain_universe(5))
     newest = Window.last_complete(provider.clock.moment)
     days_ago = Window(newest.end - timedelta(days=6))
@@ -117,7 +118,7 @@ def test_a_backfill_within_the_providers_retention_costs_one_call_a_symbol(provi
     assert last.calls == 0
 
 
-def test_a_crash_loses_at_most_the_batch_in_flight(provide: Provide) -> None:
+def test_crash_loses_at_most_the_batch_in_flight(provide: Provide) -> None:
     class Killed(BaseException):
         pass
 
@@ -134,29 +135,29 @@ def test_a_crash_loses_at_most_the_batch_in_flight(provide: Provide) -> None:
     assert report.cache_hits >= 80
 
 
-def test_what_the_time_does_not_suffice_for_is_left_waiting_and_taken_up_later(provide: Provide) -> None:
+def test_symbols_beyond_the_deadline_are_pending_and_fetched_later(provide: Provide) -> None:
     provider = provide(plain_universe(50), calls_per_minute=40)
     now = provider.clock.seconds()
     symbol_map, report = provider.refresh(deadline=now + 30)
-    assert report.stopped == "out_of_time"
+    assert report.stopped == StopReason.OUT_OF_TIME
     assert report.calls == 40
-    assert report.datasets["open_interest"].waiting == 10
+    assert report.datasets["open_interest"].pending == 10
     table = snapshot(provider.store(), symbol_map, "open_interest", Window.last_complete(provider.clock.moment))
     assert table["value"].notna().sum() == 40
     _, report = provider.refresh(deadline=now + 3600)
-    assert report.stopped == ""
+    assert report.stopped == StopReason.COMPLETED
     assert report.rate_limited == 0
     assert provider.emulator.accounting.calls == 200
     assert provider.emulator.accounting.rate_limited == 0
 
 
-def test_no_time_at_all_makes_no_call(provide: Provide) -> None:
+def test_expired_deadline_costs_no_call(provide: Provide) -> None:
     provider = provide(plain_universe(3))
     _, report = provider.refresh(deadline=provider.clock.seconds())
-    assert (report.calls, report.stopped) == (0, "out_of_time")
+    assert (report.calls, report.stopped) == (0, StopReason.OUT_OF_TIME)
 
 
-def test_faults_on_the_way_cost_attempts_and_no_data(provide: Provide) -> None:
+def test_transient_errors_are_retried_without_data_loss(provide: Provide) -> None:
     provider = provide(plain_universe(60))
     provider.emulator.faults = Faults(seed=3, server_error=0.2, cut=0.1, closed=0.05)
     for _ in range(4):
@@ -166,19 +167,21 @@ def test_faults_on_the_way_cost_attempts_and_no_data(provide: Provide) -> None:
     assert report.cache_hits + sum(account.fetched for account in report.datasets.values()) == 240
 
 
-def test_a_provider_that_is_down_ends_the_refresh_after_three_requests(provide: Provide) -> None:
+def test_refresh_stops_after_three_failed_requests_in_a_row(provide: Provide) -> None:
     provider = provide(plain_universe(100))
     provider.emulator.faults = Faults(server_error=1.0)
     symbol_map, report = provider.refresh()
-    assert report.stopped == "provider_unavailable"
+    assert report.stopped == StopReason.PROVIDER_UNAVAILABLE
     assert report.requests == 15
     assert report.problems
     assert len(snapshot(provider.store(), symbol_map, "funding_rate", Window.last_complete(provider.clock()))) == 100
 
 
-@pytest.mark.parametrize(("key", "stopped", "requests"), [(None, "no_key", 0), ("wrong", "key_refused", 1)])
-def test_without_a_key_that_is_taken_nothing_more_is_sent(
-    provide: Provide, key: str | None, stopped: str, requests: int
+@pytest.mark.parametrize(
+    ("key", "stopped", "requests"), [(None, StopReason.NO_KEY, 0), ("wrong", StopReason.KEY_REFUSED, 1)]
+)
+def test_missing_or_rejected_key_stops_the_refresh(
+    provide: Provide, key: str | None, stopped: StopReason, requests: int
 ) -> None:
     provider = provide(plain_universe(100))
     _, report = provider.refresh(client=provider.client(key))
@@ -195,7 +198,7 @@ def _with_empty_interest(universe: Universe, symbols: set[str]) -> Universe:
     return Universe(listings)
 
 
-def test_a_dataset_that_comes_back_empty_twice_is_taken_from_the_next_best_market(provide: Provide) -> None:
+def test_symbol_that_is_empty_twice_is_replaced_by_the_next_best_market(provide: Provide) -> None:
     base = plain_universe(4)
     first = next(iter(base.listings))
     row = base.listings[first].row
@@ -215,16 +218,16 @@ def test_a_dataset_that_comes_back_empty_twice_is_taken_from_the_next_best_marke
     assert status_of(symbol_map) == ("STANDIN.6", "aggregated")
     table = snapshot(provider.store(), symbol_map, "open_interest", Window.last_complete(provider.clock()))
     assert table.loc[table["symbol"] == row.symbol_on_exchange, "value"].notna().all()
-    # Funding of the same market stays where it was.
+    # The funding rate of the same market still comes from the first symbol.
     assert (symbol_map["funding_rate_symbol"] == "STANDIN.6").sum() == 0
-    # A new market list gives the first one another chance.
+    # After a new market list the first symbol is tried again.
     provider.market_list["fetched_at_ms"] = int(provider.clock.seconds() * 1000) + 1
     provider.clock.moment += LENGTH
     symbol_map, _ = provider.refresh()
     assert status_of(symbol_map) == (first, "resolved")
 
 
-def test_markets_that_share_a_symbol_share_its_call(provide: Provide) -> None:
+def test_markets_that_share_a_symbol_cost_one_call(provide: Provide) -> None:
     provider = provide(plain_universe(3))
     provider.markets["exchange"] = ["BINANCE", "MEXC", "KUCOIN"]
     provider.markets["symbol"] = provider.markets["symbol"].iloc[0]
@@ -232,7 +235,7 @@ def test_markets_that_share_a_symbol_share_its_call(provide: Provide) -> None:
     assert report.calls == 4
 
 
-def test_an_open_bar_is_never_taken_for_a_closed_one(provide: Provide) -> None:
+def test_open_bar_is_not_stored(provide: Provide) -> None:
     provider = provide(plain_universe(2))
     window = Window.last_complete(provider.clock.moment)
     provider.clock.moment += timedelta(minutes=7)
@@ -244,7 +247,7 @@ def test_an_open_bar_is_never_taken_for_a_closed_one(provide: Provide) -> None:
     assert (table["closed_at_ms"] == window.end_ms).all()
 
 
-def test_bars_that_closed_later_change_nothing_in_an_older_window(provide: Provide) -> None:
+def test_later_bars_do_not_change_an_older_window(provide: Provide) -> None:
     provider = provide(plain_universe(8))
     window = Window.last_complete(provider.clock.moment)
     symbol_map, _ = provider.refresh()
@@ -256,27 +259,27 @@ def test_bars_that_closed_later_change_nothing_in_an_older_window(provide: Provi
         assert after.equals(before[dataset])
 
 
-def test_a_request_that_the_provider_calls_wrong_costs_only_the_symbol_that_spoils_it(provide: Provide) -> None:
+def test_rejected_batch_is_split_until_only_the_bad_symbol_fails(provide: Provide) -> None:
     provider = provide(plain_universe(20))
-    poison = sorted(provider.emulator.universe.listings)[7]
+    rejected = sorted(provider.emulator.universe.listings)[7]
 
-    class PoisonedClient(type(provider.client())):  # type: ignore[misc]
-        """The real client, of a provider that has come to refuse one symbol."""
+    class RejectingClient(type(provider.client())):  # type: ignore[misc]
+        """The real client, with a provider that rejects one symbol."""
 
         def history(self, endpoint: str, symbols: object, **options: object) -> object:
-            if poison in symbols:  # type: ignore[operator]
+            if rejected in symbols:  # type: ignore[operator]
                 return super().history(endpoint, symbols, **{**options, "interval": "7min"})
             return super().history(endpoint, symbols, **options)
 
     client = provider.client()
-    client.__class__ = PoisonedClient
+    client.__class__ = RejectingClient
     _, report = provider.refresh(client=client, datasets=["open_interest"])
     assert report.datasets["open_interest"].fetched == 19
     assert report.datasets["open_interest"].failed == 1
     assert Counter(report.problems).total() == 1
 
 
-def test_a_bar_that_is_off_the_grid_or_absurd_harms_nobody(tmp_path: Path) -> None:
+def test_bars_off_the_grid_or_out_of_range_are_skipped(tmp_path: Path) -> None:
     window = Window.last_complete(datetime(2026, 1, 19, 17, 0, 30, tzinfo=UTC))
     points = [{"t": window.end_seconds - 900 * n, "o": 1, "h": 1, "l": 1, "c": n} for n in range(20, 0, -1)]
     odd = [{"t": window.end_seconds - 897, "o": 1, "h": 1, "l": 1, "c": 9}, {**points[0], "t": 900, "c": 1e308}]
@@ -290,69 +293,68 @@ def test_a_bar_that_is_off_the_grid_or_absurd_harms_nobody(tmp_path: Path) -> No
         closing(DerivativesStore(tmp_path / "s.sqlite")) as store,
         closing(CoinalyzeClient(SecretStr("k"), server.url, CallBudget(tmp_path / "b.sqlite", 100))) as client,
     ):
-        _, report = refresh(store, client, lambda _: symbol_map, window, since_ms=0.0, datasets=["open_interest"])
+        options = RefreshOptions(window, since_ms=0.0, datasets=["open_interest"])
+        _, report = Refresh(store, client, lambda _: symbol_map, options).run()
         table = snapshot(store, symbol_map, "open_interest", window)
-    assert report.broken_points == 2
+    assert report.invalid_points == 2
     assert table["closed_at_ms"].tolist() == [window.end_ms]
     assert table["points"].tolist() == [20]
 
 
-def test_a_budget_that_cannot_be_used_ends_the_refresh_and_says_so(tmp_path: Path) -> None:
+def test_unusable_budget_file_is_reported_with_a_remedy(tmp_path: Path) -> None:
     (tmp_path / "budget.sqlite").mkdir()
     with pytest.raises(BudgetUnusable, match=r"budget\.sqlite.*move it away"):
         CallBudget(tmp_path / "budget.sqlite", 40)
 
 
-def test_symbols_that_are_called_wrong_are_paid_for_once_and_stop_nothing(provide: Provide) -> None:
+def test_rejected_symbols_are_requested_once_and_do_not_stop_the_refresh(provide: Provide) -> None:
     provider = provide(plain_universe(60), calls_per_minute=100_000)
-    poison = set(sorted(provider.emulator.universe.listings)[7:40:16])
+    rejected = set(sorted(provider.emulator.universe.listings)[7:40:16])
 
-    class PoisonedClient(type(provider.client())):  # type: ignore[misc]
-        """The real client, of a provider that has come to refuse some symbols."""
+    class RejectingClient(type(provider.client())):  # type: ignore[misc]
+        """The real client, with a provider that rejects some symbols."""
 
         def history(self, endpoint: str, symbols: object, **options: object) -> object:
-            if poison & set(symbols):  # type: ignore[call-overload]
+            if rejected & set(symbols):  # type: ignore[call-overload]
                 return super().history(endpoint, symbols, **{**options, "interval": "7min"})
             return super().history(endpoint, symbols, **options)
 
     client = provider.client()
-    client.__class__ = PoisonedClient
+    client.__class__ = RejectingClient
     _, report = provider.refresh(client=client)
-    assert report.stopped == ""
+    assert report.stopped == StopReason.COMPLETED
     assert {dataset: report.datasets[dataset].fetched for dataset in DATASETS} == dict.fromkeys(DATASETS, 57)
     _, report = provider.refresh(client=client)
     assert report.calls == 0
 
 
-def test_what_somebody_else_has_fetched_meanwhile_costs_no_budget(provide: Provide) -> None:
+def test_symbols_that_are_no_longer_needed_cost_no_calls(provide: Provide) -> None:
     provider = provide(plain_universe(20))
     client = provider.client()
     symbols = sorted(provider.emulator.universe.listings)
     client.history(
-        "open-interest-history", symbols, interval="15min", start=1, end=2, narrow=lambda found: list(found)[:3]
+        "open-interest-history", symbols, interval="15min", start=1, end=2, still_needed=lambda found: list(found)[:3]
     )
     assert provider.emulator.accounting.calls == client.budget.spent() == 3
 
 
 @pytest.mark.parametrize("status", [400, 404, 302])
-def test_a_provider_that_refuses_everything_costs_little_and_makes_no_market_look_empty(
-    provide: Provide, status: int
-) -> None:
-    """A moved path, a portal in between, a parameter that is no longer known: no symbol is to blame for it."""
+def test_provider_that_rejects_all_requests_marks_no_symbol_empty(provide: Provide, status: int) -> None:
+    """For example after a changed path or parameter, or behind a login page: the symbols are not at fault."""
     provider = provide(plain_universe(60))
     week_ago = Window.last_complete(provider.clock.moment - timedelta(days=5))
     for window in (None, week_ago):
         with ScriptedServer(Canned(status, b"<html>not here</html>")) as server:
             client = provider.client(url=server.url)
             _, report = provider.refresh(client=client, window=window, datasets=["open_interest"])
-        assert report.stopped in {"bad_requests", "provider_unavailable"}
+        assert report.stopped in {StopReason.BAD_REQUESTS, StopReason.PROVIDER_UNAVAILABLE}
         assert report.problems
         assert report.calls <= 60
         _, report = provider.refresh(window=window, datasets=["open_interest"])
         assert report.datasets["open_interest"].fetched == 60
 
 
-def test_calls_that_the_market_list_left_over_are_spent_in_the_same_minute(provide: Provide) -> None:
+def test_calls_left_over_by_the_market_list_are_used_in_the_same_minute(provide: Provide) -> None:
     provider = provide(plain_universe(60), calls_per_minute=40)
     client = provider.client()
     client.exchanges()
@@ -361,6 +363,18 @@ def test_calls_that_the_market_list_left_over_are_spent_in_the_same_minute(provi
     _, report = provider.refresh(client=client, datasets=["open_interest"], deadline=deadline)
     assert report.datasets["open_interest"].fetched == 38
     _, report = provider.refresh(client=client, datasets=["open_interest"])
-    assert report.stopped == ""
+    assert report.stopped == StopReason.COMPLETED
     assert report.requests <= 3
     assert provider.emulator.accounting.rate_limited == 0
+
+
+def test_report_is_stored_under_the_names_of_earlier_versions() -> None:
+    counts = DatasetReport(requested=8, cached=7, fetched=6, empty=5, failed=4, pending=3, calls=2, requests=1)
+    report = RefreshReport({"open_interest": counts}, invalid_points=9, stopped=StopReason.NO_KEY, problems=["no key"])
+    stored = report.as_dict()
+    assert orjson.dumps(stored) == (
+        b'{"datasets":{"open_interest":{"wanted":8,"known":7,"fetched":6,"empty":5,"failed":4,"waiting":3,"calls":2,'
+        b'"requests":1}},"calls":0,"requests":0,"rate_limited":0,"retries":0,"waited_seconds":0.0,"broken_points":9,'
+        b'"stopped":"no_key","problems":["no key"],"cache_hits":7}'
+    )
+    assert type(stored["stopped"]) is str

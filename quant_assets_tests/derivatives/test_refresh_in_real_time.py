@@ -1,4 +1,4 @@
-"""The refresh in processes of its own, on the real clock: the physical minimum, and what a kill costs."""
+"""Tests of refreshes in separate processes with real time: the minimum duration, and kills."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def sweep(emulator: Emulator, folder: Path, calls_per_minute: int) -> subprocess
 
 
 @pytest.mark.speed
-def test_a_cold_refresh_of_300_symbols_takes_the_physical_minimum_and_meets_no_429(tmp_path: Path) -> None:
+def test_refresh_of_empty_store_takes_the_minimum_time_without_429(tmp_path: Path) -> None:
     with Emulator(plain_universe(MARKETS), calls_per_minute=600) as emulator:
         output, _ = sweep(emulator, tmp_path, 600).communicate(timeout=150)
         accounting = emulator.accounting
@@ -45,7 +45,7 @@ def test_a_cold_refresh_of_300_symbols_takes_the_physical_minimum_and_meets_no_4
     assert minimum <= seconds <= minimum * 1.05
 
 
-def test_killing_a_refresh_costs_at_most_twenty_calls(tmp_path: Path) -> None:
+def test_killed_refresh_loses_at_most_twenty_calls(tmp_path: Path) -> None:
     with Emulator(plain_universe(MARKETS), calls_per_minute=100_000) as emulator:
         killed = sweep(emulator, tmp_path, 100_000)
         latest = time.monotonic() + 60
@@ -63,7 +63,7 @@ def test_killing_a_refresh_costs_at_most_twenty_calls(tmp_path: Path) -> None:
     assert sum(dataset["known"] + dataset["fetched"] for dataset in report["datasets"].values()) == CALLS
 
 
-def test_two_processes_that_refresh_at_once_pay_for_nothing_twice(tmp_path: Path) -> None:
+def test_two_simultaneous_refreshes_request_nothing_twice(tmp_path: Path) -> None:
     with Emulator(plain_universe(MARKETS), calls_per_minute=100_000) as emulator:
         sweeps = [sweep(emulator, tmp_path, 100_000) for _ in range(2)]
         reports = [orjson.loads(running.communicate(timeout=90)[0]) for running in sweeps]

@@ -113,7 +113,7 @@ def test_what_comes_beside_the_truth_is_counted_and_changes_nothing(sweep: Sweep
     sweep.gate.spoil = changing(BESIDE[kind], counted, dice(kind))
     _, report = sweep.refresh()
     assert sweep.stored() == clean
-    assert report.broken_points == sum(counted)
+    assert report.invalid_points == sum(counted)
     assert (report.calls, report.retries, report.stopped) == (MARKETS * 4, 0, "")
 
 
@@ -159,7 +159,7 @@ def test_a_bar_with_a_wrong_value_is_left_out_alone_and_mended_by_the_next_reque
     counted: list[int] = []
     sweep.gate.spoil = changing(spoil_bar, counted, random, SPECS[dataset].endpoint)
     _, report = sweep.refresh()
-    assert report.broken_points == sum(counted) > 0
+    assert report.invalid_points == sum(counted) > 0
     assert sweep.stored() == _without_bar(clean, dataset)
     sweep.gate.spoil = lambda _, answer: answer
     sweep.provider.clock.sleep(3600)
@@ -187,7 +187,7 @@ def test_a_symbol_whose_row_is_broken_costs_no_other_and_nothing_is_guessed_for_
 
     sweep.gate.spoil = changing(spoil_row, [], random, SPECS[dataset].endpoint)
     symbol_map, report = sweep.refresh()
-    assert report.broken_points == len(victims) == 2
+    assert report.invalid_points == len(victims) == 2
     assert sweep.stored()[dataset] == [row for row in clean[dataset] if row[0] not in victims]
     assert all(sweep.stored()[other] == clean[other] for other in SPECS if other != dataset)
     assert sweep.gate.calls == MARKETS * 4

@@ -17,7 +17,7 @@ CALLS = MARKETS * 4
 ATTEMPTS = 5
 IN_A_ROW = 3
 #: A silent provider is given up soon, but no answer is that comes late since other work is going on beside.
-PATIENCE = {"read_seconds": 3.0}
+PATIENCE = {"read_timeout_seconds": 3.0}
 
 
 def befalls(trouble: Trouble, hit: Callable[[int], bool]) -> Spoil:
@@ -95,7 +95,7 @@ def test_a_provider_that_cannot_be_reached_ends_the_refresh_and_leaves_what_was_
     sweep.refresh()
     known = sweep.stored()
     sweep.provider.clock.sleep(3600)
-    symbol_map, report = sweep.refresh(client=sweep.client(url=url, attempts=1))
+    symbol_map, report = sweep.refresh(client=sweep.client(url=url, max_attempts=1))
     assert (report.stopped, report.requests) == ("provider_unavailable", IN_A_ROW)
     assert all("the connection failed" in problem for problem in report.problems)
     assert len(symbol_map) == MARKETS

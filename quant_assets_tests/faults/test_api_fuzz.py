@@ -18,7 +18,6 @@ from quant_assets.markets import market_list_table
 from quant_assets.providers.coinalyze import HISTORY_FIELDS, CallBudget, CoinalyzeClient, CoinalyzeError
 from quant_assets.providers.coinalyze.models import (
     MalformedResponse,
-    read_current,
     read_exchanges,
     read_history,
     read_markets,
@@ -135,7 +134,7 @@ def test_any_history_gives_sound_points_and_a_count_of_the_others(endpoint: str)
     reads()
 
 
-@pytest.mark.parametrize("read", [read_exchanges, read_markets, read_current], ids=lambda read: read.__name__)
+@pytest.mark.parametrize("read", [read_exchanges, read_markets], ids=lambda read: read.__name__)
 def test_any_list_gives_a_row_or_a_count_for_each_of_its_rows(
     read: Callable[[bytes], tuple[tuple[Any, ...], int]],
 ) -> None:
@@ -231,7 +230,7 @@ def test_any_bytes_on_the_wire_end_in_a_documented_error_or_an_answer(raw: RawSe
 
     budget = CallBudget(tmp_path / "budget.sqlite", 1_000_000, clock=lambda: now[0], sleep=sleep)
     client = CoinalyzeClient(
-        SecretStr("k"), raw.url, budget, clock=lambda: now[0], sleep=sleep, attempts=1, read_seconds=2.0
+        SecretStr("k"), raw.url, budget, clock=lambda: now[0], sleep=sleep, max_attempts=1, read_timeout_seconds=2.0
     )
     bodies = _mutated(_history("l s")) | st.binary(max_size=40) | st.sampled_from([b"5\r\n[]\r\n", b"zz\r\n[]", b"[]"])
 

@@ -87,7 +87,7 @@ def test_the_key_is_in_no_exception_log_report_or_file(
     caplog.set_level(logging.DEBUG)
     sweep.provider.emulator.key = SECRET
     sweep.gate.spoil = lambda _, answer: TROUBLES[kind](answer) if kind in TROUBLES else others[kind]
-    client = sweep.client(SECRET, attempts=2, read_seconds=0.2)
+    client = sweep.client(SECRET, max_attempts=2, read_timeout_seconds=0.2)
     _, report = sweep.refresh(client=client)
     now = int(sweep.provider.clock.seconds())
     symbols = sorted(sweep.provider.emulator.universe.listings)[:2]

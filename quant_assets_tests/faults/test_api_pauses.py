@@ -92,7 +92,7 @@ def test_a_limit_that_is_lower_than_was_said_is_found_and_everything_comes_in_th
     sweep.provider.emulator.calls_per_minute = 40
     _, report = sweep.refresh()
     assert report.stopped == ""
-    assert all(account.waiting == account.failed == 0 for account in report.datasets.values())
+    assert all(account.pending == account.failed == 0 for account in report.datasets.values())
     assert sweep.provider.emulator.accounting.calls == CALLS
     assert sweep.provider.emulator.accounting.rate_limited <= REQUESTS
 

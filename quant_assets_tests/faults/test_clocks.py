@@ -18,7 +18,7 @@ from quant_assets.common.settings import Settings
 from quant_assets.common.windows import LENGTH, Window
 from quant_assets.definitions import build_definitions
 from quant_assets.derivatives.datasets import DATASETS
-from quant_assets.derivatives.refresh import refresh
+from quant_assets.derivatives.refresh import Refresh, RefreshOptions
 from quant_assets.derivatives.report import RefreshReport
 from quant_assets.derivatives.snapshot import snapshot
 from quant_assets.derivatives.store import DerivativesStore
@@ -72,11 +72,9 @@ class Machine:
         client = self.stack.enter_context(
             closing(CoinalyzeClient(key, url, budget, clock=self.seconds, sleep=self.sleep))
         )
-        deadline = self.monotonic() + allowed_seconds
-        store, clock = self.store(), self.seconds
-        return refresh(store, client, lambda _: self.symbol_map, window, since_ms=0.0, clock=clock, deadline=deadline)[
-            1
-        ]
+        options = RefreshOptions(window, since_ms=0.0, deadline=self.monotonic() + allowed_seconds)
+        refresh = Refresh(self.store(), client, lambda _: self.symbol_map, options, clock=self.seconds)
+        return refresh.run()[1]
 
     def table(self, dataset: str, window: Window) -> pd.DataFrame:
         return snapshot(self.store(), self.symbol_map, dataset, window)  # type: ignore[arg-type]
@@ -122,7 +120,9 @@ def test_what_was_asked_for_by_a_wrong_clock_is_neither_called_fresh_nor_lost(ma
     machine.moment += timedelta(minutes=15)
     truly_closed = Window.last_complete(machine.moment).end_seconds
     for dataset in DATASETS:
-        known = machine.store().known(dataset, machine.symbol_map[f"{dataset}_symbol"], window.end_seconds - 80_000)
+        known = machine.store().known_through(
+            dataset, machine.symbol_map[f"{dataset}_symbol"], window.end_seconds - 80_000
+        )
         assert max(known.values(), default=0) <= truly_closed - LENGTH.total_seconds()
     machine.ahead_seconds = 0.0
     window = Window.last_complete(machine.moment)

@@ -104,13 +104,13 @@ def test_a_store_on_a_full_disk_keeps_what_it_had_and_says_what_to_do(small: Dis
         with closing(sqlite3.connect(path)) as connection:
             assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         with closing(DerivativesStore(path)) as store:
-            known = len(store.known("open_interest", SYMBOLS, 0))
+            known = len(store.known_through("open_interest", SYMBOLS, 0))
         assert known >= had
         had = known
     assert failed
     store_answers(path, 1, (attempt + 1) * HOUR_MS)
     with closing(DerivativesStore(path)) as store:
-        assert len(store.known("open_interest", SYMBOLS, 0)) == had + 20
+        assert len(store.known_through("open_interest", SYMBOLS, 0)) == had + 20
 
 
 def test_a_budget_on_a_full_disk_lets_nothing_be_sent_and_forgets_no_call(small: Disk) -> None:
@@ -124,9 +124,9 @@ def test_a_budget_on_a_full_disk_lets_nothing_be_sent_and_forgets_no_call(small:
             nonlocal sent
             with closing(CallBudget(path, 10_000, clock=clock.seconds, sleep=clock.sleep)) as budget:
                 for _ in range(30):
-                    receipt = budget.take(20)
+                    lease = budget.acquire(20)
                     sent += 20
-                    budget.settle(receipt)
+                    budget.commit(lease)
 
         small.fill(chance.randint(0, 24))
         problem = failure_of(BudgetUnusable, spend)
@@ -162,7 +162,7 @@ def test_a_refresh_whose_disk_fills_up_sends_at_most_one_request_in_vain_and_goe
         small.free()
         report = refreshed(task, clock)
         assert (report.stopped, report.problems) == ("", [])
-        assert sum(account.known + account.fetched for account in report.datasets.values()) == 60 * len(DATASETS)
+        assert sum(account.cached + account.fetched for account in report.datasets.values()) == 60 * len(DATASETS)
         assert emulator.accounting.calls <= 60 * len(DATASETS) + 20 * failed
     assert failed
 

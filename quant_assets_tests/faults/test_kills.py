@@ -97,7 +97,7 @@ def test_a_refresh_that_is_killed_pays_again_only_for_the_request_in_flight_and_
     assert {path.name.partition(".sqlite")[0] for path in tmp_path.glob("*.*")} == {"budget", "derivatives"}
     with closing(DerivativesStore(task.store)) as store:
         for dataset in DATASETS:
-            assert set(store.known(dataset, LISTED, window.end_seconds - 86_400)) == LISTED
+            assert set(store.known_through(dataset, LISTED, window.end_seconds - 86_400)) == LISTED
 
 
 @pytest.mark.parametrize("number", range(rounds(1, 25)))
@@ -111,17 +111,17 @@ def test_an_answer_is_in_a_store_whole_or_not_at_all_wherever_its_writer_was_kil
         assert sound(path)
         with closing(DerivativesStore(path)) as store:
             for dataset in DATASETS:
-                known = store.known(dataset, SYMBOLS, 0)
+                known = store.known_through(dataset, SYMBOLS, 0)
                 assert len(known) % 20 == 0
                 bars = Counter(row[0] for row in store.bars(dataset, known, 0, 900 * BARS))
                 assert bars == dict.fromkeys(known, BARS)
-            grown.append(len(store.known("open_interest", SYMBOLS, 0)))
+            grown.append(len(store.known_through("open_interest", SYMBOLS, 0)))
             assert store.claim("open_interest", SYMBOLS, 0) == SYMBOLS, "a claim outlived its process"
             store.release("open_interest", SYMBOLS)
     assert grown == sorted(grown)
     run(store_answers, path, 2)
     with closing(DerivativesStore(path)) as store:
-        assert len(store.known("open_interest", SYMBOLS, 0)) >= grown[-1] + 20
+        assert len(store.known_through("open_interest", SYMBOLS, 0)) >= grown[-1] + 20
 
 
 @pytest.fixture(scope="module")

@@ -303,7 +303,7 @@ def test_no_exception_nor_what_hangs_on_it_bears_the_key(tmp_path: Path, answer:
     with ScriptedServer(answer) as server:
         budget = CallBudget(tmp_path / "budget.sqlite", 1000, clock=clock, sleep=clock.sleep)
         secret = SecretStr(KEY)
-        with closing(CoinalyzeClient(secret, server.url, budget, sleep=lambda _: None, attempts=2)) as client:
+        with closing(CoinalyzeClient(secret, server.url, budget, sleep=lambda _: None, max_attempts=2)) as client:
             with pytest.raises(CoinalyzeError) as caught:
                 client.history("open-interest-history", ["S"], **ASK)  # type: ignore[arg-type]
             shown = repr(client) + str(client) + repr(vars(client)) + repr(vars(client._session))

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 from quant_assets.common.windows import LENGTH, Window
 from quant_assets.derivatives.datasets import DATASETS
-from quant_assets.derivatives.refresh import refresh
+from quant_assets.derivatives.refresh import Refresh, RefreshOptions
 from quant_assets.derivatives.report import RefreshReport
 from quant_assets.derivatives.store import DerivativesStore, Fetched
 from quant_assets.emulator import DEFAULT_KEY, Universe
@@ -82,8 +82,8 @@ def refreshed(task: Task, clock: SharedClock) -> RefreshReport:
     budget = CallBudget(task.budget, task.calls_per_minute, clock=clock.seconds, sleep=clock.sleep)
     client = CoinalyzeClient(SecretStr(DEFAULT_KEY), task.url, budget, clock=clock.seconds, sleep=clock.sleep)
     with closing(client), closing(DerivativesStore(task.store)) as store:
-        window = Window.of_key(task.window)
-        return refresh(store, client, lambda _: task.symbol_map, window, since_ms=0.0, clock=clock.seconds)[1]
+        options = RefreshOptions(Window.of_key(task.window), since_ms=0.0)
+        return Refresh(store, client, lambda _: task.symbol_map, options, clock=clock.seconds).run()[1]
 
 
 def count_descriptors(tasks: Sequence[Task], clock: SharedClock, counted: Array[c_int]) -> None:
@@ -102,7 +102,7 @@ def _descriptors() -> int:
 def store_answers(path: Path, times: int | None = None, now_ms: int = 0) -> None:
     """Store answers of 20 symbols each, claim, give back, report and prune, without an end or so many times."""
     with closing(DerivativesStore(path)) as store:
-        known = store.known("open_interest", SYMBOLS, 0)
+        known = store.known_through("open_interest", SYMBOLS, 0)
         for first in islice(count(len(known), 20), times):
             symbols = tuple(SYMBOLS[first : first + 20])
             claimed = tuple(store.claim("open_interest", symbols, now_ms))

@@ -15,15 +15,13 @@ import pandas as pd
 
 from quant_assets.markets import market_list_table, resolve_markets
 from quant_assets.providers.coinalyze.models import (
-    LARGEST,
-    LATEST_SECOND,
+    MAX_TIMESTAMP,
     MalformedResponse,
-    read_current,
     read_exchanges,
     read_history,
     read_markets,
 )
-from quant_assets.providers.coinalyze.retry_after import read_retry_after
+from quant_assets.providers.coinalyze.retry_after import parse_retry_after
 
 NOW = datetime(2026, 1, 19, 17, tzinfo=UTC)
 SYMBOL = "BTCUSDT_PERP.A"
@@ -45,13 +43,12 @@ SEEDS = (
     b"1[%s]" % MARKET,
     b"1[%s,7,null,[],%s]" % (MARKET, MARKET.replace(b'"USDT"', b"[" * 900 + b"]" * 900)),
     b"1[%s]" % MARKET.replace(b"null", b"1768752000000.5"),
-    b'2[{"symbol":"BTCUSDT_PERP.A","value":0.01,"update":1768752000000}]',
-    b'3[{"symbol":"BTCUSDT_PERP.A","history":[{"t":1768752000,"o":1,"h":2,"l":1,"c":"2"},{"t":1768752000,"o":1}]}]',
-    b'4[{"symbol":"BTCUSDT_PERP.A","history":[{"t":1768752900,"l":1,"s":0},{"t":1768752000,"l":1e30,"s":0}]}]',
-    b'5[{"symbol":"BTCUSDT_PERP.A","history":[]},{"symbol":"?","history":null}]',
-    b"657.366",
-    b"6Mon, 19 Jan 2026 17:00:30 GMT",
-    b"6Mon, 01 Jan 0001 00:00:00 +2359",
+    b'2[{"symbol":"BTCUSDT_PERP.A","history":[{"t":1768752000,"o":1,"h":2,"l":1,"c":"2"},{"t":1768752000,"o":1}]}]',
+    b'3[{"symbol":"BTCUSDT_PERP.A","history":[{"t":1768752900,"l":1,"s":0},{"t":1768752000,"l":1e30,"s":0}]}]',
+    b'4[{"symbol":"BTCUSDT_PERP.A","history":[]},{"symbol":"?","history":null}]',
+    b"557.366",
+    b"5Mon, 19 Jan 2026 17:00:30 GMT",
+    b"5Mon, 01 Jan 0001 00:00:00 +2359",
 )
 
 
@@ -59,20 +56,17 @@ def check(data: bytes) -> None:
     """Read all bytes but the first as a body of the endpoint that the first one chooses."""
     body = data[1:]
     try:
-        match data[0] % 7 if data else 0:
+        match data[0] % 6 if data else 0:
             case 0:
                 rows, broken = read_exchanges(body)
                 assert all(isinstance(row.code, str) and isinstance(row.name, str) for row in rows)
             case 1:
                 broken = _check_markets(body)
-            case 2:
-                values, broken = read_current(body)
-                assert all(abs(row.value) < LARGEST and isinstance(row.update, int) for row in values)
-            case 6:
+            case 5:
                 broken = 0
                 _check_pause(body)
             case kind:
-                broken = _check_history(body, FIELDS[kind - 3])
+                broken = _check_history(body, FIELDS[kind - 2])
     except MalformedResponse as refusal:
         broken = len(str(refusal)) - 1
     assert broken >= 0, "a fault is told"
@@ -93,12 +87,12 @@ def _check_history(body: bytes, fields: str) -> int:
     for history in histories:
         times = [point[0] for point in history.points]
         assert times == sorted(set(times))
-        assert all(0 < time < LATEST_SECOND for time in times)
+        assert all(0 < time < MAX_TIMESTAMP for time in times)
         assert all(math.isfinite(value) for point in history.points for value in point)
         assert all(len(point) == 1 + len(fields.split()) for point in history.points)
     return broken
 
 
 def _check_pause(header: bytes) -> None:
-    seconds = read_retry_after(header.decode("latin-1"), NOW)
+    seconds = parse_retry_after(header.decode("latin-1"), NOW)
     assert seconds is None or (math.isfinite(seconds) and seconds >= 0.0)

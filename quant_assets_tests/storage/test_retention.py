@@ -71,10 +71,10 @@ def test_pruned_bars_are_forgotten_with_their_fetched_ranges(tmp_path: Path) -> 
         store.save_report("2026-03-01-11:45", "{}")
         assert store.prune(limit) == 96
         assert len(store.bars("open_interest", ["A"], 0, end)) == 96
-        assert store.known("open_interest", ["A"], limit) == {"A": end}
-        assert store.known("open_interest", ["A"], limit - 900) == {}
-        assert store.report("2026-02-01-00:00") is None
-        assert store.report("2026-03-01-11:45") == "{}"
+        assert store.known_through("open_interest", ["A"], limit) == {"A": end}
+        assert store.known_through("open_interest", ["A"], limit - 900) == {}
+        assert store.load_report("2026-02-01-00:00") is None
+        assert store.load_report("2026-03-01-11:45") == "{}"
         assert store.prune(limit) == 0
 
 

@@ -17,8 +17,8 @@ from quant_assets.common.progress import Progress
 from quant_assets.common.windows import LENGTH, Window
 from quant_assets.defs.derivatives.checks import CHECK_SPECS, check_results, refresh_metadata, table_metadata
 from quant_assets.derivatives.datasets import DATASETS, SPECS, Dataset
-from quant_assets.derivatives.refresh import refresh
-from quant_assets.derivatives.report import DatasetReport, RefreshReport
+from quant_assets.derivatives.refresh import Refresh, RefreshOptions
+from quant_assets.derivatives.report import DatasetReport, RefreshReport, StopReason
 from quant_assets.derivatives.snapshot import snapshot
 from quant_assets.derivatives.store import DerivativesStore, StoreError
 from quant_assets.markets import list_of_provider, resolve_markets, select_markets
@@ -115,27 +115,30 @@ def derivatives(
                 seconds_allowed = _time_limit(
                     newest, clock.seconds(), config.max_wait_seconds, is_backfill=BACKFILL_TAG in context.run.tags
                 )
-                _, report = refresh(
-                    store,
-                    client,
-                    lambda empty: select_markets(resolve(empty), config.exchange, config.symbol),
+                options = RefreshOptions(
                     newest,
+                    since_ms,
                     first=windows[0],
-                    since_ms=since_ms,
                     datasets=selected,
                     deadline=clock.monotonic() + seconds_allowed,
                     policy=policy,
-                    clock=clock.seconds,
-                    interest=lambda: market_interest(features_table(candles, symbol_map, {}, newest), configured),
-                    progress=progress,
                 )
+                _, report = Refresh(
+                    store,
+                    client,
+                    lambda empty: select_markets(resolve(empty), config.exchange, config.symbol),
+                    options,
+                    interest=lambda: market_interest(features_table(candles, symbol_map, {}, newest), configured),
+                    clock=clock.seconds,
+                    progress=progress,
+                ).run()
                 _save_report(report, store, newest)
             tables = _snapshots(store, resolve(store.empty_twice(since_ms)), checked, windows)
             stored_reports = {} if selected else _stored_reports(store, windows)
     except (StoreError, BudgetUnusable) as error:
         # The feed is made without derivatives; checks and ages show that nothing is known.
         report = RefreshReport(
-            {dataset: DatasetReport() for dataset in selected}, stopped="store", problems=[str(error)]
+            {dataset: DatasetReport() for dataset in selected}, stopped=StopReason.STORE, problems=[str(error)]
         )
         tables = _snapshots(None, symbol_map, checked, windows)
         stored_reports = {}
@@ -179,13 +182,13 @@ def _save_report(report: RefreshReport, store: DerivativesStore, window: Window)
     try:
         store.save_report(window.key, orjson.dumps(report.as_dict()).decode())
     except StoreError as error:
-        report.stopped = "store"
+        report.stopped = StopReason.STORE
         report.problems.append(str(error))
 
 
 def _stored_reports(store: DerivativesStore, windows: Sequence[Window]) -> dict[str, Any]:
     """Return the reports of the last refreshes of these windows as plain types, by window key."""
-    reports = {window.key: store.report(window.key) for window in windows}
+    reports = {window.key: store.load_report(window.key) for window in windows}
     return {key: orjson.loads(report) for key, report in reports.items() if report is not None}
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from quant_assets.common.windows import Window
 from quant_assets.derivatives.datasets import DATASETS, Dataset
-from quant_assets.derivatives.report import RefreshReport
+from quant_assets.derivatives.report import RefreshReport, StopReason
 from quant_assets.orchestration.checks import WindowCheckResult, window_check_spec
 from quant_assets.orchestration.partitions import Tables
 from quant_assets.signals import OLDEST_OI_SECONDS
@@ -62,16 +62,16 @@ def refresh_metadata(report: RefreshReport, dataset: Dataset, seconds: float) ->
     return {
         "calls": account.calls,
         "requests": account.requests,
-        "cache_hits": account.known,
+        "cache_hits": account.cached,
         "fetched": account.fetched,
         "empty": account.empty,
         "failed": account.failed,
-        "waiting": account.waiting,
+        "waiting": account.pending,
         "rate_limited": report.rate_limited,
         "retries": report.retries,
         "waited_seconds": report.waited_seconds,
-        "broken_points": report.broken_points,
-        "stopped": report.stopped or "no",
+        "broken_points": report.invalid_points,
+        "stopped": report.stopped.value or "no",
         "problems": dg.MetadataValue.json(report.problems[:SHOWN_PROBLEMS]),
         "seconds": seconds,
     }
@@ -106,7 +106,7 @@ def _results(
         values = table["value"].dropna()
         zeros = float((values == 0).mean()) if len(values) else 0.0
         results["refresh"] = WindowCheckResult(
-            report["stopped"] in {"", "out_of_time"} and not failed,
+            report["stopped"] in {StopReason.COMPLETED, StopReason.OUT_OF_TIME} and not failed,
             {
                 "stopped": report["stopped"] or "no",
                 "problems": dg.MetadataValue.json(report["problems"][:SHOWN_PROBLEMS]),

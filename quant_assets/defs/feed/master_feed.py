@@ -185,7 +185,7 @@ def _refresh_report(context: dg.AssetExecutionContext, coinalyze: Coinalyze, win
     """Return the report of the window's last refresh, None if there is none."""
     try:
         with coinalyze.store() as store:
-            report = store.report(window.key)
+            report = store.load_report(window.key)
     except StoreError as error:
         context.log.warning("the report of the refresh is missing: %s", error)
         return None

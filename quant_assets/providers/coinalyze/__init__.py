@@ -1,8 +1,7 @@
-"""The Coinalyze API: client, call budget, response models."""
+"""The Coinalyze API: client, call budget and response models."""
 
 from quant_assets.providers.coinalyze.budget import CallBudget
 from quant_assets.providers.coinalyze.client import (
-    CURRENT_ENDPOINTS,
     HISTORY_FIELDS,
     SYMBOLS_PER_REQUEST,
     CoinalyzeClient,
@@ -17,19 +16,17 @@ from quant_assets.providers.coinalyze.errors import (
     MissingApiKey,
     ProviderUnavailable,
 )
-from quant_assets.providers.coinalyze.models import Answer, CurrentValue, Exchange, History, Market
+from quant_assets.providers.coinalyze.models import ApiResponse, Exchange, History, Market
 
 __all__ = [
-    "CURRENT_ENDPOINTS",
     "HISTORY_FIELDS",
     "SYMBOLS_PER_REQUEST",
-    "Answer",
+    "ApiResponse",
     "BadRequest",
     "BudgetUnusable",
     "CallBudget",
     "CoinalyzeClient",
     "CoinalyzeError",
-    "CurrentValue",
     "DeadlineExceeded",
     "Exchange",
     "History",

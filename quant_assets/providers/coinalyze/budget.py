@@ -1,12 +1,12 @@
-"""The call budget: how many symbols may be asked for in any sixty seconds, shared by all processes here.
+"""The call budget: limits the calls in any sliding minute, shared by all processes that use the same file.
 
-The provider counts a request when it arrives, which is some time between sending it and having its answer. So
-a call is entered when it is taken, and moved to the moment of the answer by `settle`: then sixty seconds
-between an answer and the next call here are at least sixty seconds over there, whatever the way took. The calls
-of a process that was killed before its answer are settled by whoever takes the next.
+The provider counts a request when it arrives, some time between sending and response. So calls are recorded when they
+are acquired, and moved to the time of the response by `commit`. Then 60 seconds between a response and the next
+request here are at least 60 seconds at the provider, whatever the latency. Calls of a process that was killed before
+its response are committed by the next process that acquires some.
 
-Time here is that of a clock which nobody sets. By the time of day, a clock that is put forward would make calls
-of this minute look old, and one that is put back would make a deadline recede.
+Times are those of a monotonic clock. By the time of day, setting the clock forward would make calls of this minute
+look old, and setting it back would postpone deadlines.
 """
 
 from __future__ import annotations
@@ -29,21 +29,22 @@ from quant_assets.providers.coinalyze.errors import BudgetUnusable, DeadlineExce
 
 MINUTE_MS: Final = 60_000
 TABLE: Final = "calls"
-#: The name of calls that nobody has a receipt for any more.
-SETTLED: Final = "settled"
-MAX_NAP_SECONDS: Final = 1.0
+#: The name, in the file, of calls that are no longer leased.
+COMMITTED: Final = "settled"
+MAX_SLEEP_SECONDS: Final = 1.0
 MAX_PAUSE_SECONDS: Final = 600.0
-EASED_TO: Final = 0.75
+#: Throttling: after a 429 the share of the limit in use is multiplied by this factor, down to the minimum.
+THROTTLE_FACTOR: Final = 0.75
 MIN_SHARE: Final = 0.25
-RECOVERED_A_MINUTE: Final = 0.02
+RECOVERY_PER_MINUTE: Final = 0.02
 
 
 class CallBudget:
-    """`calls_per_minute` calls in any sliding minute, kept in the SQLite file `path`.
+    """`calls_per_minute` calls in any sliding minute, stored in the SQLite file `path`.
 
-    Processes with the same file share one budget. Neither a crash nor a machine that was started anew, and with it
-    the clock, locks anyone out for more than a minute. `clock` gives seconds that pass alike for all processes of
-    the machine, `sleep` waits; both are there to be replaced by a simulation.
+    Processes that open the same file share one budget. After a crash or a reboot (which restarts the clock) calls are
+    blocked for at most a minute. `clock` returns monotonic seconds, the same for all processes of the machine; `sleep`
+    waits. Tests replace both.
     """
 
     def __init__(
@@ -59,103 +60,103 @@ class CallBudget:
         self._clock = clock
         self._sleep = sleep
         self._path = path
-        with self._usable():
+        with self._translate_errors():
             path.parent.mkdir(parents=True, exist_ok=True)
-            # The bucket's own lock guards each of its operations; this one makes several of them one step. To open
-            # is one too: of two processes that find a damaged file, the second must not move the first's new one.
+            # The bucket's own lock guards each of its operations; this one makes several of them atomic. Opening is
+            # locked too: of two processes that find a damaged file, the second must not move the first's new file.
             self._lock = FileLock(f"{path}.step")
             with self._lock:
                 self._bucket = self._open(path)
-        with self._step():
+        with self._locked():
             self._execute("CREATE TABLE IF NOT EXISTS pause (until_ms INTEGER NOT NULL)")
             self._execute("CREATE TABLE IF NOT EXISTS easing (share REAL NOT NULL, at_ms INTEGER NOT NULL)")
 
-    def take(self, calls: int, deadline: float | None = None, on_wait: Callable[[float], None] | None = None) -> str:
-        """Take `calls` out of the budget, waiting for room; returns a receipt for `settle` or `give_back`.
+    def acquire(self, calls: int, deadline: float | None = None, on_wait: Callable[[float], None] | None = None) -> str:
+        """Acquire `calls`, waiting until they fit, and return a lease for `commit`, `shrink` or `release`.
 
-        `deadline` is by the clock of the budget; `on_wait` is told the seconds still to wait. Raises DeadlineExceeded
-        as soon as it is clear that there is no room before the deadline, without waiting for it.
+        `deadline` is in seconds of the budget's clock; `on_wait` is called with the remaining seconds. Raise
+        DeadlineExceeded at once if the calls cannot fit before the deadline.
         """
         if calls > self.calls_per_minute:
             raise ValueError(f"{calls} calls never fit a budget of {self.calls_per_minute} a minute")
         if deadline is not None and self._clock() >= deadline:
             raise DeadlineExceeded("the time allowed for calls is up")
-        receipt = f"{os.getpid()}:{uuid.uuid4().hex}"
-        while (wait := self._try(receipt, calls)) > 0:
+        lease = f"{os.getpid()}:{uuid.uuid4().hex}"
+        while (wait := self._try_acquire(lease, calls)) > 0:
             now = self._clock()
             if deadline is not None and now + wait > deadline:
                 raise DeadlineExceeded(f"the next {calls} calls fit in {wait:.0f} s, after the time allowed for them")
             if on_wait is not None:
                 on_wait(wait)
-            self.nap(min(wait, MAX_NAP_SECONDS))
-        return receipt
+            self.wait(min(wait, MAX_SLEEP_SECONDS))
+        return lease
 
     def now(self) -> float:
-        """Return the seconds of the budget's clock: what a deadline is compared with."""
+        """Return the time of the budget's clock in seconds, to compare deadlines with."""
         return self._clock()
 
-    def nap(self, seconds: float) -> None:
-        """Wait, and count it."""
+    def wait(self, seconds: float) -> None:
+        """Sleep, and add the time to `waited_seconds`."""
         self._sleep(seconds)
         self.waited_seconds += seconds
 
-    def settle(self, receipt: str) -> None:
-        """Count the calls of `receipt` from now on: their answer is here, or will not come."""
-        with self._step():
-            self._settle(receipt, self._now_ms())
+    def commit(self, lease: str) -> None:
+        """Count the calls of `lease` from now on: their response is here, or will not come."""
+        with self._locked():
+            self._commit(lease, self._now_ms())
 
-    def give_back(self, receipt: str) -> None:
-        """Put back calls that were taken but never sent."""
-        with self._step():
-            self._execute(f"DELETE FROM {TABLE} WHERE name = ?", receipt)  # noqa: S608 - a constant
+    def release(self, lease: str) -> None:
+        """Return calls that were acquired but not sent."""
+        with self._locked():
+            self._execute(f"DELETE FROM {TABLE} WHERE name = ?", lease)  # noqa: S608 - a constant
 
-    def keep(self, receipt: str, calls: int) -> None:
-        """Put back all but `calls` of what was taken."""
-        with self._step():
+    def shrink(self, lease: str, calls: int) -> None:
+        """Return all but `calls` of the calls of `lease`."""
+        with self._locked():
             self._execute(
                 f"DELETE FROM {TABLE} WHERE name = ? AND rowid NOT IN"  # noqa: S608 - a constant
                 f" (SELECT rowid FROM {TABLE} WHERE name = ? LIMIT ?)",
-                receipt,
-                receipt,
+                lease,
+                lease,
                 calls,
             )
 
     def pause(self, seconds: float) -> None:
-        """Let nobody who shares this budget call for `seconds`, and ease off afterwards: the provider said so.
+        """Block everybody who shares this budget for `seconds`, and throttle afterwards: the provider sent a 429.
 
-        Somebody else spends the key's calls. The share of the limit that is used falls by a quarter each time, and
-        comes back by two hundredths a minute.
+        Another client of the same key spends its calls. The share of the limit in use falls by a quarter each time, and
+        recovers by two hundredths a minute.
         """
         now = self._now_ms()
         until = now + int(seconds * 1000)
-        with self._step():
-            share = max(self._share(now) * EASED_TO, MIN_SHARE)
+        with self._locked():
+            share = max(self._share(now) * THROTTLE_FACTOR, MIN_SHARE)
             self._execute("DELETE FROM easing")
             self._execute("INSERT INTO easing VALUES (?, ?)", share, until)
-            # One of a clock that began anew since is nobody's any more, and must not stand in the way of this one.
-            foreign = now + int(MAX_PAUSE_SECONDS * 1000)
-            self._execute("DELETE FROM pause WHERE until_ms <= ? OR until_ms > ?", until, foreign)
+            # A pause further in the future than any can be is from before a reboot, and must not shadow this one.
+            latest = now + int(MAX_PAUSE_SECONDS * 1000)
+            self._execute("DELETE FROM pause WHERE until_ms <= ? OR until_ms > ?", until, latest)
             self._execute("INSERT INTO pause SELECT ? WHERE NOT EXISTS (SELECT 1 FROM pause)", until)
 
     def share(self) -> float:
-        """Return the share of the limit that is used at present; 1 unless the provider has said 429 lately."""
-        with self._step():
+        """Return the share of the limit in use: 1 unless the provider has sent a 429 lately."""
+        with self._locked():
             return self._share(self._now_ms())
 
     def spent(self) -> int:
-        """Return how many calls count against the minute that ends now."""
-        with self._step():
+        """Return the calls of the last minute."""
+        with self._locked():
             return self._spent(self._now_ms())
 
-    def room(self, within_seconds: float = 0.0) -> int:
-        """Return for how many calls there is room within so many seconds, unless another process takes them first."""
-        with self._step():
+    def available(self, within_seconds: float = 0.0) -> int:
+        """Return how many calls fit within so many seconds, unless another process acquires them first."""
+        with self._locked():
             now = self._now_ms()
             spent = self._spent(now + int(within_seconds * 1000))
             return max(int(self.calls_per_minute * self._share(now)) - spent, 0)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._bucket.close()  # type: ignore[no-untyped-call]
 
     def _open(self, path: Path) -> SQLiteBucket:
@@ -163,15 +164,15 @@ class CallBudget:
         try:
             return SQLiteBucket.init_from_file(rates, table=TABLE, db_path=str(path), use_file_lock=True)
         except sqlite3.OperationalError:
-            raise  # locked, full or read-only: the file itself may be sound
+            raise  # locked, full or read-only: the file itself may be intact
         except sqlite3.DatabaseError:
-            # A minute of memory is all that a damaged file held. It is kept beside, for whoever wants to know.
+            # A damaged file held only the calls of a minute. It is kept under another name for inspection.
             path.replace(path.with_suffix(".damaged"))
             return SQLiteBucket.init_from_file(rates, table=TABLE, db_path=str(path), use_file_lock=True)
 
     @contextmanager
-    def _usable(self) -> Iterator[None]:
-        """Say what is the matter where the file cannot be used."""
+    def _translate_errors(self) -> Iterator[None]:
+        """Raise BudgetUnusable with advice if the file cannot be used."""
         try:
             yield
         except (sqlite3.Error, OSError) as error:
@@ -181,39 +182,39 @@ class CallBudget:
             ) from error
 
     @contextmanager
-    def _step(self) -> Iterator[None]:
-        """Do several things to the file as one."""
-        with self._usable(), self._lock:
+    def _locked(self) -> Iterator[None]:
+        """Hold the lock, so that several operations on the file are atomic."""
+        with self._translate_errors(), self._lock:
             yield
 
-    def _try(self, receipt: str, calls: int) -> float:
-        """Take the calls if there is room; returns 0 then, else the seconds until it is worth another try."""
-        with self._step():
+    def _try_acquire(self, lease: str, calls: int) -> float:
+        """Acquire the calls if they fit and return 0, else return the seconds until another try makes sense."""
+        with self._locked():
             now = self._now_ms()
-            # A clock that began anew leaves entries in the future; they count from now on instead.
+            # After a reboot the clock restarts, and old calls are in the future; they count from now on instead.
             self._execute(f"UPDATE {TABLE} SET item_timestamp = ? WHERE item_timestamp > ?", now, now)  # noqa: S608 - a constant
-            self._settle_for_the_dead(now)
+            self._reap_dead_owners(now)
             paused_until = self._execute("SELECT COALESCE(MAX(until_ms), 0) FROM pause")[0][0]
             if 0 < paused_until - now <= MAX_PAUSE_SECONDS * 1000:
                 return float(paused_until - now) / 1000
             self._bucket.leak(now)
-            if (wait_ms := self._eased_wait(calls, now)) > 0:
+            if (wait_ms := self._throttled_wait_ms(calls, now)) > 0:
                 return wait_ms / 1000
-            item = RateItem(receipt, now, weight=calls)
+            item = RateItem(lease, now, weight=calls)
             if self._bucket.put(item):
                 return 0.0
             return max(float(self._bucket.waiting(item)), 1.0) / 1000  # type: ignore[arg-type]
 
-    def _settle(self, receipt: str, now: int) -> None:
+    def _commit(self, lease: str, now: int) -> None:
         sql = f"UPDATE {TABLE} SET item_timestamp = ?, name = ? WHERE name = ?"  # noqa: S608 - a constant
-        self._execute(sql, now, SETTLED, receipt)
+        self._execute(sql, now, COMMITTED, lease)
 
-    def _settle_for_the_dead(self, now: int) -> None:
-        """Count calls from now on whose process was killed with a request on its way: it has arrived by now."""
-        for (receipt,) in self._execute(f"SELECT DISTINCT name FROM {TABLE} WHERE name <> ?", SETTLED):  # noqa: S608 - a constant
-            pid = receipt.partition(":")[0]
+    def _reap_dead_owners(self, now: int) -> None:
+        """Commit the leases of processes that no longer run: a request in flight has arrived by now."""
+        for (lease,) in self._execute(f"SELECT DISTINCT name FROM {TABLE} WHERE name <> ?", COMMITTED):  # noqa: S608 - a constant
+            pid = lease.partition(":")[0]
             if not (pid.isdigit() and pid_exists(int(pid))):
-                self._settle(receipt, now)
+                self._commit(lease, now)
 
     def _spent(self, now: int) -> int:
         rows = self._execute(f"SELECT COUNT(*) FROM {TABLE} WHERE item_timestamp >= ?", now - MINUTE_MS)  # noqa: S608 - a constant
@@ -225,11 +226,11 @@ class CallBudget:
             return 1.0
         share, since = rows[0]
         minutes = (now - since) / MINUTE_MS
-        # A clock that began anew would keep the share low for as long; it counts as recovered instead.
-        return 1.0 if minutes < -MAX_PAUSE_SECONDS / 60 else min(share + RECOVERED_A_MINUTE * max(minutes, 0.0), 1.0)
+        # After a reboot the clock restarts, which would keep the share low for long; it counts as recovered instead.
+        return 1.0 if minutes < -MAX_PAUSE_SECONDS / 60 else min(share + RECOVERY_PER_MINUTE * max(minutes, 0.0), 1.0)
 
-    def _eased_wait(self, calls: int, now: int) -> int:
-        """Return the milliseconds until `calls` fit the share of the limit that is used at present."""
+    def _throttled_wait_ms(self, calls: int, now: int) -> int:
+        """Return the milliseconds until `calls` fit the share of the limit in use."""
         share = self._share(now)
         if share >= 1.0:
             return 0

@@ -1,4 +1,4 @@
-"""The API as a session: configured once, one small method for each thing that can be asked."""
+"""The client of the Coinalyze REST API: retries, limits and one method for each endpoint in use."""
 
 from __future__ import annotations
 
@@ -25,31 +25,30 @@ from quant_assets.providers.coinalyze.errors import (
     ProviderUnavailable,
 )
 from quant_assets.providers.coinalyze.models import (
-    Answer,
-    CurrentValue,
+    ApiResponse,
     Exchange,
     History,
     MalformedResponse,
     Market,
-    read_current,
     read_exchanges,
     read_history,
     read_markets,
 )
-from quant_assets.providers.coinalyze.retry_after import read_date, read_retry_after
+from quant_assets.providers.coinalyze.retry_after import parse_http_date, parse_retry_after
 from quant_assets.providers.coinalyze.session import BoundedSession, describe_error
 
 SYMBOLS_PER_REQUEST: Final = 20
 SIMULATED_HEADER: Final = "X-Simulated"
-ATTEMPTS: Final = 5
-CONNECT_SECONDS: Final = 5.0
-READ_SECONDS: Final = 20.0
-MAX_ANSWER_SECONDS: Final = 60.0
+MAX_ATTEMPTS: Final = 5
+CONNECT_TIMEOUT_SECONDS: Final = 5.0
+READ_TIMEOUT_SECONDS: Final = 20.0
+RESPONSE_TIMEOUT_SECONDS: Final = 60.0
 MAX_BODY_BYTES: Final = 64 * 1024 * 1024
-MAX_MESSAGE: Final = 4096
-PAUSE_WITHOUT_ADVICE_SECONDS: Final = 15.0
+MAX_ERROR_BODY_BYTES: Final = 4096
+#: How long to pause after a 429 without a usable `Retry-After`.
+DEFAULT_PAUSE_SECONDS: Final = 15.0
 
-#: The history endpoints and the fields of their points.
+#: The fields of a point, by history endpoint.
 HISTORY_FIELDS: Final[Mapping[str, str]] = {
     "open-interest-history": "o h l c",
     "funding-rate-history": "o h l c",
@@ -58,16 +57,15 @@ HISTORY_FIELDS: Final[Mapping[str, str]] = {
     "long-short-ratio-history": "r l s",
     "ohlcv-history": "o h l c v bv tx btx",
 }
-CURRENT_ENDPOINTS: Final = ("open-interest", "funding-rate", "predicted-funding-rate")
-_KEY_SHAPE: Final = re.compile(r"[!-~]+")
+_KEY_PATTERN: Final = re.compile(r"[!-~]+")
 Row = TypeVar("Row")
-Sent = tuple[bytes, Mapping[str, str]]
-Narrow = Callable[[Sequence[str]], Sequence[str]]
+RawResponse = tuple[bytes, Mapping[str, str]]
+SymbolFilter = Callable[[Sequence[str]], Sequence[str]]
 
 
 @dataclass(slots=True)
 class Usage:
-    """What a client has spent: `calls` counts symbols as the provider does, `requests` counts round trips."""
+    """What a client has spent: `calls` counts symbols as the provider does, `requests` counts HTTP requests."""
 
     calls: int = 0
     requests: int = 0
@@ -75,16 +73,16 @@ class Usage:
     retries: int = 0
 
 
-class _Transient(Exception):
-    """An attempt that failed in a way that another attempt may mend."""
+class _TransientError(Exception):
+    """A failed attempt that is worth a retry."""
 
 
 class CoinalyzeClient:
-    """Coinalyze's REST API for one key, within one budget.
+    """Client of Coinalyze's REST API for one key and one call budget.
 
-    Nothing is sent without taking its calls from `budget` first, attempts that are repeated included.
-    `clock` gives epoch seconds. All methods raise MissingApiKey, InvalidApiKey, BadRequest, ProviderUnavailable, and
-    DeadlineExceeded where a `deadline` (by the clock of the budget) is given.
+    Each request, retries included, acquires its calls from `budget` before it is sent. `clock` returns UNIX seconds.
+    All methods raise MissingApiKey, InvalidApiKey, BadRequest, ProviderUnavailable, and DeadlineExceeded if a
+    `deadline` (in seconds of the budget's clock) is given.
     """
 
     def __init__(
@@ -95,8 +93,8 @@ class CoinalyzeClient:
         *,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
-        attempts: int = ATTEMPTS,
-        read_seconds: float = READ_SECONDS,
+        max_attempts: int = MAX_ATTEMPTS,
+        read_timeout_seconds: float = READ_TIMEOUT_SECONDS,
     ) -> None:
         self.usage = Usage()
         self.budget = budget
@@ -104,44 +102,22 @@ class CoinalyzeClient:
         self._base_url = base_url
         self._clock = clock
         self._sleep = sleep
-        self._attempts = attempts
-        self._read_seconds = read_seconds
+        self._max_attempts = max_attempts
+        self._read_timeout_seconds = read_timeout_seconds
         self._session = BoundedSession()
-        # A proxy of the environment would get what is meant for this machine alone, and the key with it.
+        # Requests to this machine, and the key in them, must not go to a proxy that the environment names.
         self._is_local = urlsplit(base_url).hostname in LOOPBACK_HOSTS
         self._session.trust_env = not self._is_local
         self._session.auth = _KeyHeader(key) if key is not None else None
         self._session.headers["Accept"] = "application/json"
 
-    def exchanges(self, *, deadline: float | None = None) -> Answer[Exchange]:
-        """Ask which exchanges there are. One call."""
+    def exchanges(self, *, deadline: float | None = None) -> ApiResponse[Exchange]:
+        """Fetch the list of exchanges. Costs one call."""
         return self._list("exchanges", read_exchanges, deadline)
 
-    def future_markets(self, *, deadline: float | None = None) -> Answer[Market]:
-        """Ask for every futures market. One call."""
+    def future_markets(self, *, deadline: float | None = None) -> ApiResponse[Market]:
+        """Fetch the list of futures markets. Costs one call."""
         return self._list("future-markets", read_markets, deadline)
-
-    def spot_markets(self, *, deadline: float | None = None) -> Answer[Market]:
-        """Ask for every spot market. One call."""
-        return self._list("spot-markets", read_markets, deadline)
-
-    def current(
-        self,
-        endpoint: str,
-        symbols: Sequence[str],
-        *,
-        convert_to_usd: bool = False,
-        deadline: float | None = None,
-    ) -> Answer[CurrentValue]:
-        """Ask for the current values of at most 20 symbols; a call each. Unknown symbols are left out.
-
-        `endpoint` is one of CURRENT_ENDPOINTS.
-        """
-        if endpoint not in CURRENT_ENDPOINTS:
-            raise ValueError(f"{endpoint!r} is no current-value endpoint")
-        parameters = {"convert_to_usd": "true"} if convert_to_usd else {}
-        answer, _ = self._ask(endpoint, symbols, parameters, lambda body, _: read_current(body), deadline)
-        return answer
 
     def history(
         self,
@@ -151,28 +127,24 @@ class CoinalyzeClient:
         interval: str,
         start: int,
         end: int,
-        convert_to_usd: bool = False,
         deadline: float | None = None,
-        narrow: Narrow | None = None,
+        still_needed: SymbolFilter | None = None,
         on_wait: Callable[[float], None] | None = None,
-    ) -> tuple[Answer[History], tuple[str, ...]]:
-        """Ask for the bars of at most 20 symbols from `start` to `end` (UNIX seconds, inclusive); a call each.
+    ) -> tuple[ApiResponse[History], tuple[str, ...]]:
+        """Fetch the bars of at most 20 symbols from `start` to `end` (UNIX seconds, inclusive). Costs a call each.
 
-        `endpoint` is one of HISTORY_FIELDS. `narrow` is given the symbols when their calls have been taken and
-        returns those that are still wanted, since another process may have fetched some meanwhile. Returns the
-        answer and the symbols that were asked for in the end; those without data are left out of the answer.
+        `endpoint` is one of HISTORY_FIELDS. `still_needed` is called with the symbols once their calls are acquired,
+        and returns those to request, since another process may have fetched some meanwhile. Return the response and
+        the symbols that were requested. Symbols without data are missing in the response.
         """
         fields = HISTORY_FIELDS[endpoint]
-        parameters = {"interval": interval, "from": str(start), "to": str(end)}
-        if convert_to_usd:
-            parameters["convert_to_usd"] = "true"
-        return self._ask(
+        return self._request(
             endpoint,
             symbols,
-            parameters,
-            lambda body, asked: read_history(body, fields, asked, signed="funding" in endpoint),
+            {"interval": interval, "from": str(start), "to": str(end)},
+            lambda body, requested: read_history(body, fields, requested, signed="funding" in endpoint),
             deadline,
-            narrow,
+            still_needed,
             on_wait,
         )
 
@@ -183,61 +155,63 @@ class CoinalyzeClient:
 
     def _list(
         self, endpoint: str, read: Callable[[bytes], tuple[tuple[Row, ...], int]], deadline: float | None
-    ) -> Answer[Row]:
-        answer, _ = self._ask(endpoint, (), {}, lambda body, _: read(body), deadline)
-        return answer
+    ) -> ApiResponse[Row]:
+        response, _ = self._request(endpoint, (), {}, lambda body, _: read(body), deadline)
+        return response
 
-    def _ask(
+    def _request(
         self,
         endpoint: str,
         symbols: Sequence[str],
         parameters: Mapping[str, str],
         read: Callable[[bytes, Sequence[str]], tuple[tuple[Row, ...], int]],
         deadline: float | None,
-        narrow: Narrow | None = None,
+        still_needed: SymbolFilter | None = None,
         on_wait: Callable[[float], None] | None = None,
-    ) -> tuple[Answer[Row], tuple[str, ...]]:
-        """Take the calls, send, read; again where another attempt may help."""
+    ) -> tuple[ApiResponse[Row], tuple[str, ...]]:
+        """Acquire the calls, send the request and parse the response; retry transient errors."""
         if self._key is None:
             raise MissingApiKey("no API key: set COINALYZE_API_KEY, in the environment or in .env")
-        if not _KEY_SHAPE.fullmatch(self._key.get_secret_value()):
-            raise InvalidApiKey("the key cannot be one: white space or other than ASCII in it; check COINALYZE_API_KEY")
+        if not _KEY_PATTERN.fullmatch(self._key.get_secret_value()):
+            raise InvalidApiKey("invalid API key: it contains white space or non-ASCII text; check COINALYZE_API_KEY")
         if len(symbols) > SYMBOLS_PER_REQUEST:
             raise ValueError(f"{len(symbols)} symbols in one request; the provider takes {SYMBOLS_PER_REQUEST}")
-        what = f"GET /{endpoint}" + (f" of {len(symbols)} symbols from {symbols[0]}" if symbols else "")
+        description = f"GET /{endpoint}" + (f" of {len(symbols)} symbols from {symbols[0]}" if symbols else "")
         last_failure = ""
 
-        def attempt() -> tuple[Answer[Row], tuple[str, ...]]:
+        def attempt() -> tuple[ApiResponse[Row], tuple[str, ...]]:
             nonlocal last_failure
-            receipt = self.budget.take(max(len(symbols), 1), deadline, on_wait)
-            asked = tuple(narrow(symbols)) if narrow is not None else tuple(symbols)
-            if symbols and not asked:
-                self.budget.give_back(receipt)
-                return Answer((), 0, simulated=False), ()
-            if len(asked) < len(symbols):
-                self.budget.keep(receipt, len(asked))
-            query = {"symbols": ",".join(asked), **parameters} if asked else dict(parameters)
+            lease = self.budget.acquire(max(len(symbols), 1), deadline, on_wait)
+            requested = tuple(still_needed(symbols)) if still_needed is not None else tuple(symbols)
+            if symbols and not requested:
+                self.budget.release(lease)
+                return ApiResponse((), 0, simulated=False), ()
+            if len(requested) < len(symbols):
+                self.budget.shrink(lease, len(requested))
+            query = {"symbols": ",".join(requested), **parameters} if requested else dict(parameters)
             self.usage.requests += 1
-            self.usage.calls += max(len(asked), 1)
+            self.usage.calls += max(len(requested), 1)
             try:
-                body, headers = self._send(endpoint, query, what, deadline)
-                rows, broken = read(body, asked)
-            except (_Transient, MalformedResponse) as failure:
+                body, headers = self._send(endpoint, query, description, deadline)
+                rows, invalid = read(body, requested)
+            except (_TransientError, MalformedResponse) as failure:
                 last_failure = str(failure)
                 raise
             finally:
-                self.budget.settle(receipt)
+                self.budget.commit(lease)
             simulated = self._is_local or headers.get(SIMULATED_HEADER, "").lower() == "true"
-            return Answer(rows, broken, simulated, read_date(headers.get("Date"))), asked
+            return ApiResponse(rows, invalid, simulated, parse_http_date(headers.get("Date"))), requested
 
         def count_retry(_: RetryCallState) -> None:
             self.usage.retries += 1
 
         def stop(state: RetryCallState) -> bool:
-            return state.attempt_number >= self._attempts or (deadline is not None and self.budget.now() >= deadline)
+            return state.attempt_number >= self._max_attempts or (
+                deadline is not None and self.budget.now() >= deadline
+            )
 
         retrying = Retrying(
-            retry=retry_if_exception_type((_Transient, MalformedResponse)),
+            retry=retry_if_exception_type((_TransientError, MalformedResponse)),
             stop=stop,
             wait=wait_random_exponential(multiplier=0.5, max=20),
             sleep=self._sleep,
@@ -247,79 +221,83 @@ class CoinalyzeClient:
         try:
             result = retrying(attempt)
         except DeadlineExceeded:
-            if not last_failure:  # else that is what kept the answer from coming in time
+            if not last_failure:  # else report the failure, since it used up the time
                 raise
             result = None
         if result is None:
-            said = f"failed {retrying.statistics['attempt_number']} times, at last: {last_failure}; try again later"
-            raise ProviderUnavailable(f"{what} of {self._base_url} {said}")
+            attempts = retrying.statistics["attempt_number"]
+            raise ProviderUnavailable(
+                f"{description} of {self._base_url} failed {attempts} times, at last: {last_failure}; try again later"
+            )
         return result
 
-    def _send(self, endpoint: str, query: Mapping[str, str], what: str, deadline: float | None) -> Sent:
-        """Send once; returns the body and the headers. Raises _Transient or what the status means."""
+    def _send(self, endpoint: str, query: Mapping[str, str], description: str, deadline: float | None) -> RawResponse:
+        """Send one request and return body and headers. Raise _TransientError, or the error for the status."""
         failure = ""
-        left = MAX_ANSWER_SECONDS
-        if deadline is not None:  # one that is near shortens the waiting, to a second at least
-            left = min(left, max(deadline - self.budget.now(), 1.0))
-        with self._session.within(left) as late:
+        timeout = RESPONSE_TIMEOUT_SECONDS
+        if deadline is not None:  # a near deadline shortens the timeout, to a second at least
+            timeout = min(timeout, max(deadline - self.budget.now(), 1.0))
+        with self._session.time_limit(timeout) as timed_out:
             try:
                 with self._session.get(
                     f"{self._base_url}/{endpoint}",
                     params=query,
-                    timeout=(min(CONNECT_SECONDS, left), min(self._read_seconds, left)),
+                    timeout=(min(CONNECT_TIMEOUT_SECONDS, timeout), min(self._read_timeout_seconds, timeout)),
                     allow_redirects=False,
                     stream=True,
                 ) as response:
-                    body = self._read(response)
+                    body = self._read_body(response)
             except (requests.RequestException, OSError, ValueError) as error:
                 failure = describe_error(error)
-        if late.is_set():  # also where it looks whole: a head that was cut off reads as one that is short
-            failure = f"no whole answer within {left:.0f} s"
+        if timed_out.is_set():  # even if the response seems complete: truncated headers can be parsed as shorter ones
+            failure = f"no whole answer within {timeout:.0f} s"
         if failure:
-            # Raised outside of the except block: the exception of requests bears the request, and so the key.
-            raise _Transient(failure)
-        self._check(response, body, what)
+            # Raised outside of the except block: the exception of requests holds the request, and so the key.
+            raise _TransientError(failure)
+        self._raise_for_status(response, body, description)
         return body, response.headers
 
-    def _read(self, response: requests.Response) -> bytes:
-        """Read a body; of one that is no answer, as much as its message may take."""
+    def _read_body(self, response: requests.Response) -> bytes:
+        """Return the body, of an error response only its beginning. Raise ConnectionError if it is too long."""
         if response.status_code != 200:
-            return next(response.iter_content(MAX_MESSAGE), b"")
+            return next(response.iter_content(MAX_ERROR_BODY_BYTES), b"")
         body = bytearray()
         for chunk in response.iter_content(1 << 16):
             body += chunk
             if len(body) > MAX_BODY_BYTES:
-                raise requests.ConnectionError(f"the answer is too long: {len(body)} bytes and no end")
+                raise requests.ConnectionError(f"the response is longer than {MAX_BODY_BYTES} bytes")
         return bytes(body)
 
-    def _check(self, response: requests.Response, body: bytes, what: str) -> None:
+    def _raise_for_status(self, response: requests.Response, body: bytes, description: str) -> None:
+        """Raise the error for a status other than 200; after a 429 pause the budget first."""
         status = response.status_code
         if status == 200:
             return
         if status in {401, 403}:
-            raise InvalidApiKey(f"{what}: the key was refused ({status}); check COINALYZE_API_KEY")
+            raise InvalidApiKey(f"{description}: the key was refused ({status}); check COINALYZE_API_KEY")
         if status == 429:
             self.usage.rate_limited += 1
-            seconds = read_retry_after(response.headers.get("Retry-After"), datetime.fromtimestamp(self._clock(), UTC))
+            now = datetime.fromtimestamp(self._clock(), UTC)
+            seconds = parse_retry_after(response.headers.get("Retry-After"), now)
             if seconds is not None and seconds > MAX_PAUSE_SECONDS:
-                # Too long to wait for, or nonsense: nobody asks for as long as a pause may last, and then once more.
+                # Too long to wait for, or invalid. The next request is sent after the longest pause.
                 self.budget.pause(MAX_PAUSE_SECONDS)
-                raise ProviderUnavailable(f"{what}: the provider wants a pause of {seconds:.0f} s (429)")
-            self.budget.pause(PAUSE_WITHOUT_ADVICE_SECONDS if seconds is None else seconds)
-            raise _Transient("too many calls (429)")
+                raise ProviderUnavailable(f"{description}: the provider wants a pause of {seconds:.0f} s (429)")
+            self.budget.pause(DEFAULT_PAUSE_SECONDS if seconds is None else seconds)
+            raise _TransientError("too many calls (429)")
         if status >= 500 or status == 408:
-            raise _Transient(f"the provider failed with status {status}")
+            raise _TransientError(f"the provider failed with status {status}")
         if status not in {400, 422}:
-            # Nothing that is asked for makes an address or a proxy answer so: no symbol is to blame.
-            raise ProviderUnavailable(f"{what}: status {status}, which is not of this API; check COINALYZE_BASE_URL")
-        # What the provider says may repeat the key.
+            # The API never sends such a status for its symbols: the URL is wrong, or a proxy answered.
+            raise ProviderUnavailable(f"{description}: unexpected status {status}; check COINALYZE_BASE_URL")
+        # The provider's message may repeat the key.
         secret = self._key.get_secret_value() if self._key is not None else ""
         text = body.decode(errors="replace").replace(secret, "…")[:200]
-        raise BadRequest(f"{what}: status {status}, {text!r}")
+        raise BadRequest(f"{description}: status {status}, {text!r}")
 
 
 class _KeyHeader(AuthBase):
-    """Puts the key where the provider wants it, at the last moment, so that no object shows it."""
+    """Adds the key to a request's headers only when it is sent, so that no other object holds it."""
 
     def __init__(self, key: SecretStr) -> None:
         self._key = key

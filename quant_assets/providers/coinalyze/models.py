@@ -1,6 +1,6 @@
-"""What the API answers, as types.
+"""The API's responses as dataclasses, and their parsers.
 
-A row that is broken is left out and counted; it never costs its neighbours.
+Invalid rows are skipped and counted; valid rows beside them are kept.
 """
 
 from __future__ import annotations
@@ -12,15 +12,16 @@ from typing import Any, Final, Generic, TypeVar
 
 import orjson
 
-LATEST_SECOND: Final = 4_102_444_800  # the year 2100: a later time is milliseconds, or nonsense
-
-LARGEST: Final = 1e24
+#: The year 2100 in UNIX seconds: a later time is in milliseconds, or invalid.
+MAX_TIMESTAMP: Final = 4_102_444_800
+#: Numbers from here on are invalid.
+MAX_NUMBER: Final = 1e24
 
 Row = TypeVar("Row")
 
 
 class MalformedResponse(ValueError):
-    """A body that is not what the endpoint is documented to answer."""
+    """A body that is not what the endpoint is documented to return."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +51,6 @@ class Market:
 
 
 @dataclass(frozen=True, slots=True)
-class CurrentValue:
-    """A row of a current-value endpoint. `update` is epoch ms; rates are percent."""
-
-    symbol: str
-    value: float
-    update: int
-
-
-@dataclass(frozen=True, slots=True)
 class History:
     """One symbol's bars, ascending by time and without duplicates.
 
@@ -71,95 +63,87 @@ class History:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer(Generic[Row]):
-    """The rows of one answer, how many rows or points were broken and left out, and whether they are made up.
+class ApiResponse(Generic[Row]):
+    """The rows of one response, how many rows or points were invalid and skipped, and whether an emulator sent it.
 
-    `answered_at` is the provider's time of day as it answered (UNIX seconds), None where it did not tell.
+    `responded_at` is the provider's time of the response (UNIX seconds), None if the response has no valid `Date`.
     """
 
     rows: tuple[Row, ...]
-    broken: int
+    invalid: int
     simulated: bool
-    answered_at: float | None = None
+    responded_at: float | None = None
 
 
 def read_exchanges(body: bytes) -> tuple[tuple[Exchange, ...], int]:
-    """Read `/exchanges`; returns the rows and how many were broken. Raises MalformedResponse."""
-    return _read_rows(body, lambda row: Exchange(_text(row, "code"), _text(row, "name")))
+    """Parse `/exchanges` and return the rows and the number of invalid ones. Raise MalformedResponse."""
+    return _parse_rows(body, lambda row: Exchange(_require_str(row, "code"), _require_str(row, "name")))
 
 
 def read_markets(body: bytes) -> tuple[tuple[Market, ...], int]:
-    """Read a market list; returns the rows and how many were broken. Raises MalformedResponse.
+    """Parse a market list and return the rows and the number of invalid ones. Raise MalformedResponse.
 
-    A missing flag means no; a missing symbol, exchange or base asset makes the row useless.
+    A missing flag is False; a row without symbol, exchange or base asset is invalid.
     """
-    return _read_rows(body, _market)
-
-
-def read_current(body: bytes) -> tuple[tuple[CurrentValue, ...], int]:
-    """Read a current-value answer; returns the rows and how many were broken. Raises MalformedResponse."""
-    return _read_rows(
-        body,
-        lambda row: CurrentValue(_text(row, "symbol"), _number(row["value"]), int(_number(row["update"]))),
-    )
+    return _parse_rows(body, _market)
 
 
 def read_history(
-    body: bytes, fields: str, asked: Iterable[str], *, signed: bool = True
+    body: bytes, fields: str, requested: Iterable[str], *, signed: bool = True
 ) -> tuple[tuple[History, ...], int]:
-    """Read a history answer with points of `fields` (names separated by spaces, like `"o h l c"`).
+    """Parse a history response with points of `fields` (names separated by spaces, like `"o h l c"`).
 
-    Returns one History for each symbol that was asked for and answered, and how many rows or points were
-    broken: of the wrong type, not finite, below 0 where values are not `signed` (an amount is not, a rate is), at an
-    impossible time, or of a symbol that nobody asked for. Of points at the same time the last counts.
+    Return one History for each requested symbol in the response, and the number of invalid rows and points: of the
+    wrong type, not finite, negative if values are not `signed` (amounts are not, rates are), at an impossible time, or
+    of a symbol that was not requested. Of points with the same time the last one is kept.
 
-    Raises MalformedResponse, also where several rows came and none can be read: one symbol may be broken by itself, all
-    of them at once are a fault of the answer, and no symbol is to be taken for one without data because of it.
+    Raise MalformedResponse, also if there are several rows and all are invalid. One symbol may be invalid by itself;
+    if all are, the response is at fault, and no symbol must count as one without data.
     """
     names = fields.split()
     pick = itemgetter("t", *names)
-    wanted = set(asked)
+    allowed = set(requested)
     histories: dict[str, History] = {}
-    broken, sound = 0, False
-    rows = _rows(body)
+    invalid, any_valid = 0, False
+    rows = _parse_list(body)
     for row in rows:
         symbol = row.get("symbol") if isinstance(row, dict) else None
         points = row.get("history") if isinstance(row, dict) else None
-        if not isinstance(symbol, str) or symbol not in wanted or symbol in histories or not isinstance(points, list):
-            broken += 1
+        if not isinstance(symbol, str) or symbol not in allowed or symbol in histories or not isinstance(points, list):
+            invalid += 1
             continue
-        good, bad = _points(points, pick, signed=signed)
-        broken += bad
-        sound = sound or bool(good) or not bad
-        histories[symbol] = History(symbol, fields, good)
-    if len(rows) > 1 and not sound:
-        raise MalformedResponse(f"none of the {len(rows)} rows can be read")
-    return tuple(histories.values()), broken
+        valid_points, invalid_points = _parse_points(points, pick, signed=signed)
+        invalid += invalid_points
+        any_valid = any_valid or bool(valid_points) or not invalid_points
+        histories[symbol] = History(symbol, fields, valid_points)
+    if len(rows) > 1 and not any_valid:
+        raise MalformedResponse(f"all {len(rows)} rows are invalid")
+    return tuple(histories.values()), invalid
 
 
-def _points(
+def _parse_points(
     points: list[Any], pick: Callable[[Any], tuple[Any, ...]], *, signed: bool
 ) -> tuple[tuple[tuple[float, ...], ...], int]:
     kept: dict[int, tuple[float, ...]] = {}
-    broken = 0
+    invalid = 0
     for point in points:
         try:
             t, *rest = pick(point)
-            moment = _number(t)
-            numbers = tuple(_number(value) for value in rest)
+            timestamp = _parse_number(t)
+            numbers = tuple(_parse_number(value) for value in rest)
         except (KeyError, TypeError, ValueError, OverflowError):
-            broken += 1
+            invalid += 1
             continue
-        if not 0 < moment < LATEST_SECOND or moment % 1 or not (signed or min(numbers) >= 0):
-            broken += 1
+        if not 0 < timestamp < MAX_TIMESTAMP or timestamp % 1 or not (signed or min(numbers) >= 0):
+            invalid += 1
             continue
-        time = int(moment)
-        broken += time in kept
+        time = int(timestamp)
+        invalid += time in kept
         kept[time] = (time, *numbers)
-    return tuple(kept[time] for time in sorted(kept)), broken
+    return tuple(kept[time] for time in sorted(kept)), invalid
 
 
-def _rows(body: bytes) -> list[Any]:
+def _parse_list(body: bytes) -> list[Any]:
     try:
         parsed = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -169,57 +153,57 @@ def _rows(body: bytes) -> list[Any]:
     return parsed
 
 
-def _read_rows(body: bytes, read: Callable[[dict[str, Any]], Row]) -> tuple[tuple[Row, ...], int]:
+def _parse_rows(body: bytes, read: Callable[[dict[str, Any]], Row]) -> tuple[tuple[Row, ...], int]:
     rows: list[Row] = []
-    broken = 0
-    for row in _rows(body):
+    invalid = 0
+    for row in _parse_list(body):
         try:
-            rows.append(read(_object(row)))
+            rows.append(read(_require_object(row)))
         except (KeyError, TypeError, ValueError, OverflowError):
-            broken += 1
-    return tuple(rows), broken
+            invalid += 1
+    return tuple(rows), invalid
 
 
 def _market(row: dict[str, Any]) -> Market:
     expire_at = row.get("expire_at")
     return Market(
-        symbol=_text(row, "symbol"),
-        exchange=_text(row, "exchange"),
-        symbol_on_exchange=_text_or_empty(row, "symbol_on_exchange"),
-        base_asset=_text(row, "base_asset"),
-        quote_asset=_text_or_empty(row, "quote_asset"),
+        symbol=_require_str(row, "symbol"),
+        exchange=_require_str(row, "exchange"),
+        symbol_on_exchange=_str_or_empty(row, "symbol_on_exchange"),
+        base_asset=_require_str(row, "base_asset"),
+        quote_asset=_str_or_empty(row, "quote_asset"),
         is_perpetual=row.get("is_perpetual") is True,
-        margined=_text_or_empty(row, "margined"),
-        expire_at=None if expire_at is None else int(_number(expire_at)),
-        oi_lq_vol_denominated_in=_text_or_empty(row, "oi_lq_vol_denominated_in"),
+        margined=_str_or_empty(row, "margined"),
+        expire_at=None if expire_at is None else int(_parse_number(expire_at)),
+        oi_lq_vol_denominated_in=_str_or_empty(row, "oi_lq_vol_denominated_in"),
         has_long_short_ratio_data=row.get("has_long_short_ratio_data") is True,
         has_ohlcv_data=row.get("has_ohlcv_data") is True,
         has_buy_sell_data=row.get("has_buy_sell_data") is True,
     )
 
 
-def _object(row: Any) -> dict[str, Any]:
+def _require_object(row: Any) -> dict[str, Any]:
     if not isinstance(row, dict):
-        raise TypeError("a row is no object")
+        raise TypeError("a row is not an object")
     return row
 
 
-def _text_or_empty(row: dict[str, Any], name: str) -> str:
+def _str_or_empty(row: dict[str, Any], name: str) -> str:
     value = row.get(name)
     return value if isinstance(value, str) else ""
 
 
-def _text(row: dict[str, Any], name: str) -> str:
+def _require_str(row: dict[str, Any], name: str) -> str:
     value = row[name]
     if not isinstance(value, str) or not value:
-        raise ValueError(f"{name} is no text")
+        raise ValueError(f"{name} is not a non-empty string")
     return value
 
 
-def _number(value: Any) -> float:
+def _parse_number(value: Any) -> float:
     if isinstance(value, bool):
-        raise TypeError("a truth value is no number")
+        raise TypeError("a boolean is not a number")
     number = float(value)
-    if not abs(number) < LARGEST:
-        raise ValueError("not finite, or beyond anything that is traded")
+    if not abs(number) < MAX_NUMBER:
+        raise ValueError("not finite, or too large")
     return number

@@ -1,7 +1,8 @@
-"""A session whose answers end: no redirection is read, and what is open can be shut from another thread.
+"""An HTTP session with a time limit for whole responses, which ignores redirects.
 
-requests bounds the time between two pieces of an answer, not the time of the whole: an answer that drips could be
-waited for without end, in its head as in its body. It also reads the whole body of a redirection that is not followed.
+The timeout of requests limits the time between two pieces of a response, not the time of the whole: a server that sends
+a byte now and then could block the client forever, in the headers or in the body. requests also reads the whole body of
+a redirect that it does not follow.
 """
 
 from __future__ import annotations
@@ -20,41 +21,41 @@ from urllib3.poolmanager import PoolManager
 
 
 class BoundedSession(requests.Session):
-    """A session of requests that follows no redirection, and whose answers can be bounded in time (`within`)."""
+    """A session of requests that ignores redirects, with a time limit for whole responses (`time_limit`)."""
 
     def __init__(self) -> None:
         super().__init__()
         self._sockets: WeakSet[socket.socket] = WeakSet()
         for scheme in ("https://", "http://"):
-            self.mount(scheme, _KnownSockets(self._sockets))
+            self.mount(scheme, _SocketTrackingAdapter(self._sockets))
 
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """Say that nothing redirects: requests would read a redirection's body whole, whatever its size."""
+        """Return None for all responses, since requests would read the body of a redirect whatever its size."""
 
     @contextmanager
-    def within(self, seconds: float) -> Iterator[Event]:
-        """Shut every connection when the block takes longer, so that whoever waits for an answer gets an error.
+    def time_limit(self, seconds: float) -> Iterator[Event]:
+        """Close all connections if the block takes longer, so that waiting for a response raises an error.
 
-        The event that is given is set then.
+        Yield an event that is set then.
         """
-        late = Event()
-        timer = Timer(seconds, self._shut, (late,))
+        timed_out = Event()
+        timer = Timer(seconds, self._close_sockets, (timed_out,))
         timer.daemon = True
         timer.start()
         try:
-            yield late
+            yield timed_out
         finally:
             timer.cancel()
 
-    def _shut(self, late: Event) -> None:
-        late.set()
-        for opened in list(self._sockets):
-            with suppress(OSError):  # one that is closed already
-                opened.shutdown(socket.SHUT_RDWR)
+    def _close_sockets(self, timed_out: Event) -> None:
+        timed_out.set()
+        for open_socket in list(self._sockets):
+            with suppress(OSError):  # already closed
+                open_socket.shutdown(socket.SHUT_RDWR)
 
 
 def describe_error(error: Exception) -> str:
-    """Name what happened on the way, without the address and the objects that the libraries put in."""
+    """Return a short description of a network error, without the URL and objects that the libraries add."""
     kinds = [
         (requests.ConnectTimeout, "no connection in time"),
         (requests.ReadTimeout, "no answer in time"),
@@ -66,27 +67,30 @@ def describe_error(error: Exception) -> str:
     return next((text for kind, text in kinds if isinstance(error, kind)), type(error).__name__)
 
 
-class _KnownSockets(HTTPAdapter):
-    """Connections whose sockets are known, those through a proxy too."""
+class _SocketTrackingAdapter(HTTPAdapter):
+    """An adapter that adds the sockets of its connections, including those through a proxy, to a set."""
 
     def __init__(self, sockets: WeakSet[socket.socket]) -> None:
-        self._pools = {"http": _pool(HTTPConnectionPool, sockets), "https": _pool(HTTPSConnectionPool, sockets)}
+        self._pools = {
+            "http": _tracking_pool(HTTPConnectionPool, sockets),
+            "https": _tracking_pool(HTTPSConnectionPool, sockets),
+        }
         super().__init__()
 
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
-        """Make the pools of direct connections."""
+        """Create the pools of direct connections."""
         super().init_poolmanager(*arguments, **options)
         self.poolmanager.pool_classes_by_scheme = self._pools
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> PoolManager:
-        """Make the pools of connections through a proxy."""
+        """Create the pools of connections through a proxy."""
         manager: PoolManager = super().proxy_manager_for(proxy, **options)
         manager.pool_classes_by_scheme = self._pools
         return manager
 
 
-def _pool(kind: type[HTTPConnectionPool], sockets: WeakSet[socket.socket]) -> type[HTTPConnectionPool]:
-    """Return a kind of pool whose connections enter their sockets."""
+def _tracking_pool(kind: type[HTTPConnectionPool], sockets: WeakSet[socket.socket]) -> type[HTTPConnectionPool]:
+    """Return a subclass of the pool class whose connections add their sockets to `sockets`."""
 
     class Connection(kind.ConnectionCls):  # type: ignore[name-defined, misc]
         def connect(self) -> None:

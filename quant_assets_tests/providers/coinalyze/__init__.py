@@ -1,1 +1,1 @@
-"""Tests of coinalyze."""
+"""Tests of the Coinalyze client."""

@@ -1,4 +1,4 @@
-"""A client whose waiting takes no time: its clock moves when it sleeps."""
+"""Fixtures: a client with a virtual clock, which sleeping moves."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ KEY = "k-5up3r-s3cret-0f-the-t3sts"
 
 
 class VirtualClock:
-    """Epoch seconds that pass only by sleeping."""
+    """UNIX seconds that pass only by sleeping."""
 
     def __init__(self, start: float = 1_768_842_300.0) -> None:
         self.now = start

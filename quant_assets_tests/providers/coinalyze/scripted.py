@@ -1,4 +1,4 @@
-"""An HTTP server on loopback that answers what a test tells it to, for answers that no emulator would give."""
+"""An HTTP server on loopback that sends scripted responses, for those that the emulator never sends."""
 
 from __future__ import annotations
 
@@ -16,12 +16,11 @@ from typing import Self
 
 @dataclass(frozen=True)
 class Canned:
-    """One answer; `length` promises another number of bytes than are sent.
+    """A response; `length` is a Content-Length that differs from the length of `body`.
 
-    `ending` is "" for an answer like any other, "reset" for a connection that is broken off behind the body (RST),
-    "early reset" for one that is broken off without a byte, "closed" for one that is closed without a byte, "silent"
-    for one that stays open and says nothing, "drip" for one whose body comes byte by byte for ever after what there is
-    of it, "drip head" for one whose head does.
+    `ending` is empty for a normal response, "reset" for a TCP reset after the body, "early reset" for one before the
+    first byte, "closed" for a connection that is closed before the first byte, "silent" for one that stays open without
+    a byte, "drip" for an endless body that comes byte by byte after `body`, "drip head" for endless headers.
     """
 
     status: int = 200
@@ -32,13 +31,13 @@ class Canned:
 
 
 def deliver(answer: Canned, handler: BaseHTTPRequestHandler, stopped: Event) -> None:
-    """Send an answer, or what there is of it; one that is silent ends when `stopped` is set."""
+    """Send a response; a silent or dripping one ends when `stopped` is set."""
     if answer.ending == "silent":
         stopped.wait()
     if answer.ending == "drip head":
         drip(b"HTTP/1.1 200 OK\r\nX-Long: ", handler, stopped)
     if answer.ending in {"", "reset", "drip"}:
-        handler.send_response_only(answer.status)  # a date only where the answer has one
+        handler.send_response_only(answer.status)  # without a Date header of its own
         for name, value in answer.headers.items():
             handler.send_header(name, value)
         handler.send_header("Content-Length", str(len(answer.body) if answer.length is None else answer.length))
@@ -54,7 +53,7 @@ def deliver(answer: Canned, handler: BaseHTTPRequestHandler, stopped: Event) -> 
 
 
 def drip(first: bytes, handler: BaseHTTPRequestHandler, stopped: Event) -> None:
-    """Send a byte every twentieth of a second, until nobody takes them or the server stops."""
+    """Send a byte every 50 ms, until the client disconnects or the server stops."""
     with suppress(OSError):
         handler.wfile.write(first)
         while not stopped.wait(0.05):
@@ -62,7 +61,7 @@ def drip(first: bytes, handler: BaseHTTPRequestHandler, stopped: Event) -> None:
 
 
 class LoopbackServer:
-    """Serves on a free port of loopback while its block runs; `_stopped` is set at the end of it."""
+    """Serves on a free loopback port within its `with` block; `_stopped` is set at the end."""
 
     def __init__(self, handler: type[BaseHTTPRequestHandler]) -> None:
         self._stopped = Event()
@@ -84,7 +83,7 @@ class LoopbackServer:
 
 
 class ScriptedServer(LoopbackServer):
-    """Gives its answers in order, the last one for ever; `paths`, `keys` and `bodies` tell what was asked."""
+    """Sends its responses in order, the last one repeatedly; records `paths`, `keys` and `bodies` of the requests."""
 
     def __init__(self, *answers: Canned) -> None:
         self.paths: list[str] = []

@@ -1,4 +1,4 @@
-"""The call budget: never more than the limit in any minute, whoever shares it, whatever the clock does."""
+"""Tests of the call budget, with several clients and with clock jumps."""
 
 from __future__ import annotations
 
@@ -23,173 +23,167 @@ def budget_at(tmp_path: Path, clock: VirtualClock, calls_per_minute: int = 40) -
     return CallBudget(tmp_path / "budget.sqlite", calls_per_minute, clock=clock, sleep=clock.sleep)
 
 
-def test_a_full_burst_costs_no_time_and_the_next_call_waits_for_the_window(tmp_path: Path, clock: VirtualClock) -> None:
+def test_burst_up_to_the_limit_is_immediate_and_the_next_call_waits(tmp_path: Path, clock: VirtualClock) -> None:
     budget = budget_at(tmp_path, clock)
     start = clock.now
-    budget.take(20)
-    budget.take(20)
+    budget.acquire(20)
+    budget.acquire(20)
     assert clock.now == start
-    budget.take(20)
+    budget.acquire(20)
     assert clock.now - start == pytest.approx(60, abs=0.01)
     assert budget.waited_seconds == pytest.approx(60, abs=0.01)
 
 
-def test_no_sliding_minute_ever_holds_more_than_the_limit(tmp_path: Path, clock: VirtualClock) -> None:
+def test_no_sliding_minute_exceeds_the_limit(tmp_path: Path, clock: VirtualClock) -> None:
     budget = budget_at(tmp_path, clock, 50)
-    taken: list[tuple[float, int]] = []
+    acquired: list[tuple[float, int]] = []
     for step in range(60):
         calls = (7, 20, 1, 13)[step % 4]
-        budget.take(calls)
-        taken.append((clock.now, calls))
+        budget.acquire(calls)
+        acquired.append((clock.now, calls))
         clock.now += (0.0, 0.4, 3.0)[step % 3]
-    for moment, _ in taken:
-        assert sum(calls for at, calls in taken if moment - 60 < at <= moment) <= 50
+    for moment, _ in acquired:
+        assert sum(calls for at, calls in acquired if moment - 60 < at <= moment) <= 50
 
 
-def test_calls_count_from_their_answer_so_that_a_slow_way_there_causes_no_429(
-    tmp_path: Path, clock: VirtualClock
-) -> None:
+def test_calls_count_from_their_response_so_that_latency_causes_no_429(tmp_path: Path, clock: VirtualClock) -> None:
     budget = budget_at(tmp_path, clock, 20)
-    receipt = budget.take(20)
+    lease = budget.acquire(20)
     clock.now += 4.0
-    budget.settle(receipt)
+    budget.commit(lease)
     answered = clock.now
-    budget.take(20)
+    budget.acquire(20)
     assert clock.now - answered >= 60
 
 
-def _take_and_die(path: Path, calls: int, moment: float) -> None:
-    CallBudget(path, 20, clock=lambda: moment).take(calls)
+def _acquire_and_die(path: Path, calls: int, moment: float) -> None:
+    CallBudget(path, 20, clock=lambda: moment).acquire(calls)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_calls_of_a_process_that_was_killed_count_from_when_the_next_are_asked_for(
-    tmp_path: Path, clock: VirtualClock
-) -> None:
+def test_calls_of_a_killed_process_count_from_the_next_acquire(tmp_path: Path, clock: VirtualClock) -> None:
     dying = multiprocessing.get_context("spawn").Process(
-        target=_take_and_die, args=(tmp_path / "budget.sqlite", 20, clock.now)
+        target=_acquire_and_die, args=(tmp_path / "budget.sqlite", 20, clock.now)
     )
     dying.start()
     dying.join(timeout=60)
     assert dying.exitcode == -signal.SIGKILL
-    clock.now += 59.0  # nobody knows when its request arrived; it may be a moment ago
+    clock.now += 59.0  # its request may have arrived only now
     asked = clock.now
-    budget_at(tmp_path, clock, 20).take(20)
+    budget_at(tmp_path, clock, 20).acquire(20)
     assert clock.now - asked >= 60
 
 
-def test_room_counts_the_calls_that_come_free_within_the_time_given(tmp_path: Path, clock: VirtualClock) -> None:
+def test_available_includes_calls_that_expire_within_the_given_time(tmp_path: Path, clock: VirtualClock) -> None:
     budget = budget_at(tmp_path, clock)
-    budget.take(30)
-    assert budget.room(59.0) == 10
+    budget.acquire(30)
+    assert budget.available(59.0) == 10
     clock.now += 59.5
-    assert budget.room() == 10
-    assert budget.room(1.0) == 40
+    assert budget.available() == 10
+    assert budget.available(1.0) == 40
 
 
-def test_calls_that_were_not_sent_are_given_back(tmp_path: Path, clock: VirtualClock) -> None:
+def test_released_calls_can_be_acquired_again(tmp_path: Path, clock: VirtualClock) -> None:
     budget = budget_at(tmp_path, clock, 20)
     start = clock.now
-    budget.give_back(budget.take(20))
-    budget.take(20)
+    budget.release(budget.acquire(20))
+    budget.acquire(20)
     assert clock.now == start
     assert budget.spent() == 20
 
 
-def test_a_deadline_is_refused_at_once_instead_of_waited_for(tmp_path: Path, clock: VirtualClock) -> None:
+def test_deadline_that_cannot_be_met_is_refused_at_once(tmp_path: Path, clock: VirtualClock) -> None:
     budget = budget_at(tmp_path, clock, 20)
-    budget.take(20)
+    budget.acquire(20)
     start = clock.now
     with pytest.raises(DeadlineExceeded):
-        budget.take(20, deadline=start + 30)
+        budget.acquire(20, deadline=start + 30)
     assert clock.now == start
     with pytest.raises(DeadlineExceeded):
-        budget.take(1, deadline=start)
+        budget.acquire(1, deadline=start)
 
 
-def test_a_pause_holds_for_everyone_who_shares_the_budget(tmp_path: Path, clock: VirtualClock) -> None:
+def test_pause_blocks_all_clients_of_the_budget(tmp_path: Path, clock: VirtualClock) -> None:
     mine, yours = budget_at(tmp_path, clock), budget_at(tmp_path, clock)
     start = clock.now
     mine.pause(12.5)
     mine.pause(3)
-    yours.take(1)
+    yours.acquire(1)
     assert clock.now - start == pytest.approx(12.5, abs=0.01)
 
 
 def test_two_clients_of_one_file_share_one_budget(tmp_path: Path, clock: VirtualClock) -> None:
     mine, yours = budget_at(tmp_path, clock, 20), budget_at(tmp_path, clock, 20)
     start = clock.now
-    mine.take(12)
-    yours.take(8)
+    mine.acquire(12)
+    yours.acquire(8)
     assert clock.now == start
-    yours.take(1)
+    yours.acquire(1)
     assert clock.now - start == pytest.approx(60, abs=0.01)
 
 
 @pytest.mark.parametrize("jump", [-3600.0, -5.0, 3600.0])
-def test_a_clock_that_jumps_locks_nobody_out_for_more_than_a_minute(
-    tmp_path: Path, clock: VirtualClock, jump: float
-) -> None:
+def test_clock_jump_blocks_calls_for_at_most_a_minute(tmp_path: Path, clock: VirtualClock, jump: float) -> None:
     budget = budget_at(tmp_path, clock, 20)
-    budget.take(20)
+    budget.acquire(20)
     budget.pause(5)
     clock.now += jump
     start = clock.now
-    budget.take(20)
+    budget.acquire(20)
     assert clock.now - start <= 60.1
 
 
-def test_a_pause_holds_after_the_machine_was_started_anew_in_another(tmp_path: Path, clock: VirtualClock) -> None:
+def test_new_pause_holds_after_a_reboot_during_an_earlier_pause(tmp_path: Path, clock: VirtualClock) -> None:
     budget_at(tmp_path, clock).pause(30)
-    clock.now -= 3600.0  # the clock of a machine begins with its start
+    clock.now -= 3600.0  # the monotonic clock restarts with the machine
     budget, start = budget_at(tmp_path, clock), clock.now
     budget.pause(12.5)
-    budget.take(1)
+    budget.acquire(1)
     assert clock.now - start == pytest.approx(12.5, abs=0.01)
 
 
-def test_more_calls_than_the_limit_are_a_mistake(tmp_path: Path, clock: VirtualClock) -> None:
+def test_more_calls_than_the_limit_raise_value_error(tmp_path: Path, clock: VirtualClock) -> None:
     with pytest.raises(ValueError, match="never fit"):
-        budget_at(tmp_path, clock, 10).take(20)
+        budget_at(tmp_path, clock, 10).acquire(20)
 
 
-def _take_for_a_while(path: Path, calls_per_minute: int, moments: multiprocessing.Queue[float]) -> None:
+def _acquire_for_a_while(path: Path, calls_per_minute: int, moments: multiprocessing.Queue[float]) -> None:
     budget = CallBudget(path, calls_per_minute)
     deadline = time.monotonic() + 1.5
     try:
         while True:
-            budget.take(5, deadline=deadline)
+            budget.acquire(5, deadline=deadline)
             moments.put(time.time())
     except DeadlineExceeded:
         moments.put(-1.0)
 
 
-def taken_by_two(path: Path) -> int:
-    """Return how much two processes take out of a budget of 100 while the minute has not ended."""
+def calls_acquired_by_two_processes(path: Path) -> int:
+    """Return the calls that two processes acquire of a budget of 100 within a minute."""
     context = multiprocessing.get_context("spawn")
     moments: multiprocessing.Queue[float] = context.Queue()
-    workers = [context.Process(target=_take_for_a_while, args=(path, 100, moments)) for _ in range(2)]
+    workers = [context.Process(target=_acquire_for_a_while, args=(path, 100, moments)) for _ in range(2)]
     for worker in workers:
         worker.start()
-    taken, finished = 0, 0
+    acquired, finished = 0, 0
     while finished < 2:
         if moments.get(timeout=30) < 0:
             finished += 1
         else:
-            taken += 5
+            acquired += 5
     for worker in workers:
         worker.join(timeout=30)
-    return taken
+    return acquired
 
 
-def test_two_processes_take_no_more_than_one_budget_together(tmp_path: Path) -> None:
-    assert taken_by_two(tmp_path / "budget.sqlite") == 100
+def test_two_processes_together_acquire_no_more_than_the_limit(tmp_path: Path) -> None:
+    assert calls_acquired_by_two_processes(tmp_path / "budget.sqlite") == 100
 
 
-def test_two_that_find_a_damaged_file_at_once_share_the_one_that_is_made_anew(
+def test_damaged_file_found_by_two_processes_is_replaced_once(
     tmp_path: Path, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The second opens between the first's finding and its mending, or as soon as it may."""
+    """The second client opens the file after the first has found it damaged, before it is replaced."""
     (tmp_path / "budget.sqlite").write_bytes(b"no database" * 1000)
     open_file, others = SQLiteBucket.init_from_file, []
 
@@ -198,7 +192,7 @@ def test_two_that_find_a_damaged_file_at_once_share_the_one_that_is_made_anew(
             return open_file(*arguments, **options)
         except sqlite3.DatabaseError:
             if not others:
-                others.append(Thread(target=lambda: budget_at(tmp_path, clock).take(20)))
+                others.append(Thread(target=lambda: budget_at(tmp_path, clock).acquire(20)))
                 others[0].start()
                 others[0].join(1.0)
             raise
@@ -206,19 +200,19 @@ def test_two_that_find_a_damaged_file_at_once_share_the_one_that_is_made_anew(
     monkeypatch.setattr(SQLiteBucket, "init_from_file", found_damaged_by_two)
     budget = budget_at(tmp_path, clock)
     others[0].join(30)
-    budget.take(15)
+    budget.acquire(15)
     assert budget.spent() == budget_at(tmp_path, clock).spent() == 35
     assert len(list(tmp_path.glob("*.damaged"))) == 1
 
 
-def test_after_a_429_less_of_the_limit_is_used_and_comes_back_with_time(tmp_path: Path, clock: VirtualClock) -> None:
+def test_429_throttles_the_budget_which_recovers_with_time(tmp_path: Path, clock: VirtualClock) -> None:
     budget, other = budget_at(tmp_path, clock, 40), budget_at(tmp_path, clock, 40)
     budget.pause(10)
     assert other.share() == pytest.approx(0.75)
     clock.now += 10
     start = clock.now
-    other.take(20)
-    other.take(20)
+    other.acquire(20)
+    other.acquire(20)
     assert clock.now - start == pytest.approx(60, abs=0.1)
     budget.pause(1)
     assert budget.share() < 0.6
@@ -226,11 +220,11 @@ def test_after_a_429_less_of_the_limit_is_used_and_comes_back_with_time(tmp_path
     assert budget.share() == 1.0
 
 
-def test_however_often_429_comes_a_quarter_of_the_limit_is_left(tmp_path: Path, clock: VirtualClock) -> None:
+def test_throttling_leaves_at_least_a_quarter_of_the_limit(tmp_path: Path, clock: VirtualClock) -> None:
     budget = budget_at(tmp_path, clock, 40)
     for _ in range(20):
         budget.pause(0.1)
     assert budget.share() == pytest.approx(0.25)
     start = clock.now
-    budget.take(10)
+    budget.acquire(10)
     assert clock.now - start <= 61

@@ -1,4 +1,4 @@
-"""The client: what it sends, what each answer means, and that the key shows nowhere."""
+"""Tests of the client: requests, responses, retries, and that the key is never shown."""
 
 from __future__ import annotations
 
@@ -43,9 +43,7 @@ def ask(client: CoinalyzeClient, symbols: tuple[str, ...] = ("A",), **options: o
     return answer
 
 
-def test_a_history_comes_typed_and_marked_as_simulated_from_the_emulator(
-    make_client: MakeClient, clock: VirtualClock
-) -> None:
+def test_history_from_the_emulator_is_parsed_and_marked_simulated(make_client: MakeClient, clock: VirtualClock) -> None:
     universe = plain_universe(25)
     symbols = tuple(universe.listings)[:20]
     with Emulator(universe, clock=lambda: datetime.fromtimestamp(clock.now, UTC)) as emulator:
@@ -61,20 +59,16 @@ def test_a_history_comes_typed_and_marked_as_simulated_from_the_emulator(
     assert emulator.accounting.calls == 20
 
 
-def test_the_market_lists_and_current_values_come_typed(make_client: MakeClient, clock: VirtualClock) -> None:
+def test_exchanges_and_markets_are_parsed(make_client: MakeClient, clock: VirtualClock) -> None:
     universe = plain_universe(3)
     with Emulator(universe, clock=lambda: datetime.fromtimestamp(clock.now, UTC)) as emulator:
         client = make_client(emulator.url, key=DEFAULT_KEY)
         assert {exchange.name for exchange in client.exchanges().rows} >= {"Binance", "Gate.io"}
         markets = client.future_markets().rows
         assert {market.symbol for market in markets} == set(universe.listings)
-        assert client.spot_markets().broken == 0
-        values = client.current("funding-rate", [markets[0].symbol]).rows
-        assert values[0].symbol == markets[0].symbol
-        assert values[0].update > 1_000_000_000_000
 
 
-def test_the_key_travels_in_the_header_and_never_in_the_address(make_client: MakeClient) -> None:
+def test_key_is_sent_in_the_header_and_not_in_the_url(make_client: MakeClient) -> None:
     with ScriptedServer(Canned(body=BAR)) as server:
         ask(make_client(server.url))
     assert server.keys == [KEY]
@@ -82,7 +76,7 @@ def test_the_key_travels_in_the_header_and_never_in_the_address(make_client: Mak
 
 
 @pytest.mark.parametrize(
-    ("retry_after", "least", "most"),
+    ("retry_after", "min_seconds", "max_seconds"),
     [
         ("7", 7, 7.1),
         ("57.366", 57.366, 57.5),
@@ -93,21 +87,21 @@ def test_the_key_travels_in_the_header_and_never_in_the_address(make_client: Mak
         ("nan", 10, 20),
     ],
 )
-def test_a_429_is_waited_out_as_long_as_it_says(
-    make_client: MakeClient, clock: VirtualClock, retry_after: str | None, least: float, most: float
+def test_retry_after_of_a_429_is_honoured(
+    make_client: MakeClient, clock: VirtualClock, retry_after: str | None, min_seconds: float, max_seconds: float
 ) -> None:
     headers = {} if retry_after is None else {"Retry-After": retry_after}
     with ScriptedServer(Canned(429, b"{}", headers), Canned(body=BAR)) as server:
         client = make_client(server.url)
         start = clock.now
         ask(client)
-    # A retry's own jittered wait of at most half a second comes first.
-    assert least <= clock.now - start <= most + 1.0
+    # The retry adds a random wait of at most half a second.
+    assert min_seconds <= clock.now - start <= max_seconds + 1.0
     assert client.usage.rate_limited == 1
     assert len(server.paths) == 2
 
 
-def test_a_429_that_asks_for_hours_is_an_error_and_no_wait(make_client: MakeClient, clock: VirtualClock) -> None:
+def test_retry_after_of_hours_is_an_error_without_waiting(make_client: MakeClient, clock: VirtualClock) -> None:
     with ScriptedServer(Canned(429, b"{}", {"Retry-After": "86400"})) as server:
         start = clock.now
         with pytest.raises(ProviderUnavailable, match="86400"):
@@ -117,7 +111,7 @@ def test_a_429_that_asks_for_hours_is_an_error_and_no_wait(make_client: MakeClie
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_refused_key_is_asked_with_once(make_client: MakeClient, status: int) -> None:
+def test_rejected_key_is_not_retried(make_client: MakeClient, status: int) -> None:
     with ScriptedServer(Canned(status, b"{}")) as server:
         with pytest.raises(InvalidApiKey, match="COINALYZE_API_KEY"):
             ask(make_client(server.url))
@@ -134,9 +128,7 @@ def test_a_refused_key_is_asked_with_once(make_client: MakeClient, status: int) 
         (302, ProviderUnavailable),
     ],
 )
-def test_what_would_be_answered_so_again_is_not_repeated(
-    make_client: MakeClient, status: int, error: type[Exception]
-) -> None:
+def test_permanent_errors_are_not_retried(make_client: MakeClient, status: int, error: type[Exception]) -> None:
     headers = {"Location": "http://127.0.0.1:9/elsewhere"} if status < 400 else {}
     with ScriptedServer(Canned(status, b'{"message": "bad interval"}', headers)) as server:
         with pytest.raises(error, match=f"{status}"):
@@ -159,7 +151,7 @@ def test_what_would_be_answered_so_again_is_not_repeated(
     ],
     ids=["500", "502", "503", "504", "html", "object", "cut", "broken gzip", "half json"],
 )
-def test_trouble_that_may_pass_is_tried_again(make_client: MakeClient, trouble: Canned) -> None:
+def test_transient_errors_are_retried(make_client: MakeClient, trouble: Canned) -> None:
     with ScriptedServer(trouble, trouble, Canned(body=BAR)) as server:
         client = make_client(server.url)
         answer = ask(client)
@@ -168,21 +160,21 @@ def test_trouble_that_may_pass_is_tried_again(make_client: MakeClient, trouble: 
     assert client.usage.calls == 3
 
 
-def test_a_provider_that_stays_down_is_named_after_five_attempts(make_client: MakeClient) -> None:
+def test_lasting_error_is_raised_after_five_attempts(make_client: MakeClient) -> None:
     with ScriptedServer(Canned(500)) as server:
         with pytest.raises(ProviderUnavailable, match=r"open-interest-history.* failed 5 times.*500"):
             ask(make_client(server.url))
         assert len(server.paths) == 5
 
 
-def test_nobody_listening_is_a_provider_that_is_unavailable(make_client: MakeClient) -> None:
+def test_refused_connection_is_provider_unavailable(make_client: MakeClient) -> None:
     with pytest.raises(ProviderUnavailable, match="connection failed"):
-        ask(make_client("http://127.0.0.1:9/v1", attempts=2))
+        ask(make_client("http://127.0.0.1:9/v1", max_attempts=2))
 
 
-def test_a_silent_provider_runs_into_the_time_out(make_client: MakeClient) -> None:
+def test_silent_provider_times_out(make_client: MakeClient) -> None:
     with Emulator(plain_universe(1), faults=Faults(slow=1.0, delay_seconds=5.0)) as emulator:
-        client = make_client(emulator.url, key=DEFAULT_KEY, attempts=1, read_seconds=0.1)
+        client = make_client(emulator.url, key=DEFAULT_KEY, max_attempts=1, read_timeout_seconds=0.1)
         with pytest.raises(ProviderUnavailable, match="no answer in time"):
             ask(client, ("S0001USDT_PERP.A",))
 
@@ -198,31 +190,29 @@ def test_a_silent_provider_runs_into_the_time_out(make_client: MakeClient) -> No
     ],
     ids=["body", "long body", "error", "redirection", "head"],
 )
-def test_an_answer_that_drips_is_waited_for_no_longer_than_any_other(
-    make_client: MakeClient, clock: VirtualClock, answer: Canned
-) -> None:
-    """requests alone waits as long as a byte comes now and then."""
+def test_slowly_dripping_response_times_out(make_client: MakeClient, clock: VirtualClock, answer: Canned) -> None:
+    """The timeout of requests does not limit the whole response."""
     began = time.monotonic()
     with ScriptedServer(answer) as server:
         with pytest.raises(ProviderUnavailable, match="no whole answer within 1 s"):
-            ask(make_client(server.url, attempts=1), deadline=clock.now + 0.5)
+            ask(make_client(server.url, max_attempts=1), deadline=clock.now + 0.5)
         assert len(server.paths) == 1
     assert time.monotonic() - began < 30
 
 
-def test_a_connection_that_was_shut_is_followed_by_a_new_one(make_client: MakeClient, clock: VirtualClock) -> None:
+def test_closed_connection_is_replaced_by_a_new_one(make_client: MakeClient, clock: VirtualClock) -> None:
     with ScriptedServer(Canned(length=99, ending="drip"), Canned(body=BAR)) as server:
         client = make_client(server.url)
         ask(client, deadline=clock.now + 1.5)
         assert (client.usage.requests, client.usage.retries) == (2, 1)
 
 
-def test_of_a_redirection_no_body_is_read(make_client: MakeClient) -> None:
-    """A megabyte of gzip may hold gigabytes; requests alone reads them all, to throw them away."""
+def test_body_of_a_redirect_is_not_read(make_client: MakeClient) -> None:
+    """requests would decompress the whole body, and discard it: a zip bomb fills the memory."""
     bomb = gzip.compress(b"\0" * 500_000_000, compresslevel=1)
     headers = {"Location": "/v1/elsewhere", "Content-Encoding": "gzip"}
     with ScriptedServer(Canned(302, bomb, headers)) as server:
-        client = make_client(server.url, attempts=1)
+        client = make_client(server.url, max_attempts=1)
         tracemalloc.start()
         try:
             with pytest.raises(ProviderUnavailable, match="status 302"):
@@ -233,7 +223,7 @@ def test_of_a_redirection_no_body_is_read(make_client: MakeClient) -> None:
         assert len(server.paths) == 1
 
 
-def test_no_proxy_of_the_environment_gets_what_is_meant_for_this_machine(
+def test_loopback_requests_ignore_proxies_of_the_environment(
     make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with ScriptedServer(Canned(502)) as proxy, ScriptedServer(Canned(body=BAR)) as server:
@@ -243,30 +233,30 @@ def test_no_proxy_of_the_environment_gets_what_is_meant_for_this_machine(
         assert (len(server.paths), proxy.paths) == (1, [])
 
 
-def test_without_a_key_nothing_is_sent(make_client: MakeClient) -> None:
+def test_missing_key_sends_no_request(make_client: MakeClient) -> None:
     with ScriptedServer(Canned()) as server:
         with pytest.raises(MissingApiKey, match="COINALYZE_API_KEY"):
             ask(make_client(server.url, key=None))
         assert server.paths == []
 
 
-def test_what_another_process_fetched_meanwhile_is_not_asked_again(make_client: MakeClient) -> None:
+def test_symbols_fetched_by_another_process_are_not_requested(make_client: MakeClient) -> None:
     with ScriptedServer(Canned(body=BAR)) as server:
         client = make_client(server.url)
         _, asked = client.history(
-            "open-interest-history", ("A", "B"), interval="15min", start=1, end=2, narrow=lambda _: ["A"]
+            "open-interest-history", ("A", "B"), interval="15min", start=1, end=2, still_needed=lambda _: ["A"]
         )
         assert asked == ("A",)
         assert "symbols=A&" in server.paths[0]
         nothing, asked = client.history(
-            "open-interest-history", ("A",), interval="15min", start=1, end=2, narrow=lambda _: []
+            "open-interest-history", ("A",), interval="15min", start=1, end=2, still_needed=lambda _: []
         )
     assert (nothing.rows, asked) == ((), ())
     assert len(server.paths) == 1
     assert client.usage.calls == 1
 
 
-def test_a_deadline_ends_the_waiting(make_client: MakeClient, clock: VirtualClock) -> None:
+def test_deadline_ends_the_wait_for_the_budget(make_client: MakeClient, clock: VirtualClock) -> None:
     with ScriptedServer(Canned(body=BAR)) as server:
         client = make_client(server.url, calls_per_minute=1)
         ask(client, deadline=clock.now + 10)
@@ -274,7 +264,7 @@ def test_a_deadline_ends_the_waiting(make_client: MakeClient, clock: VirtualCloc
             ask(client, deadline=clock.now + 10)
 
 
-def test_more_than_twenty_symbols_are_a_mistake(make_client: MakeClient) -> None:
+def test_more_than_twenty_symbols_raise_value_error(make_client: MakeClient) -> None:
     with pytest.raises(ValueError, match="21 symbols"):
         ask(make_client("http://127.0.0.1:9/v1"), tuple(f"S{n}" for n in range(21)))
 
@@ -284,12 +274,12 @@ def test_more_than_twenty_symbols_are_a_mistake(make_client: MakeClient) -> None
     [Canned(401), Canned(400, b"no"), Canned(500), Canned(429, b"{}", {"Retry-After": "9999"}), Canned(body=b"{")],
     ids=["401", "400", "500", "429", "broken"],
 )
-def test_the_key_shows_in_no_exception_and_no_log(
+def test_key_is_in_no_exception_and_no_log(
     make_client: MakeClient, answer: Canned, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     with ScriptedServer(answer) as server:
-        client = make_client(server.url, attempts=2)
+        client = make_client(server.url, max_attempts=2)
         with pytest.raises(CoinalyzeError) as caught:
             ask(client)
     shown = "".join(traceback.format_exception(caught.value)) + repr(vars(caught.value)) + repr(client)
@@ -301,15 +291,15 @@ def test_the_key_shows_in_no_exception_and_no_log(
     assert KEY not in shown + caplog.text
 
 
-def test_the_key_shows_in_no_exception_when_nobody_listens(make_client: MakeClient) -> None:
+def test_key_is_in_no_exception_of_a_refused_connection(make_client: MakeClient) -> None:
     with pytest.raises(ProviderUnavailable) as caught:
-        ask(make_client("http://127.0.0.1:9/v1", attempts=1))
+        ask(make_client("http://127.0.0.1:9/v1", max_attempts=1))
     assert caught.value.__cause__ is None
     assert caught.value.__context__ is None
 
 
 @pytest.mark.parametrize("key", ["two\nlines", "a b c d", "schl\u00fcssel", "\u20ac"])
-def test_what_cannot_be_a_key_is_refused_unsent_and_unshown(make_client: MakeClient, key: str) -> None:
+def test_invalid_key_is_neither_sent_nor_shown(make_client: MakeClient, key: str) -> None:
     with ScriptedServer(Canned(body=BAR)) as server:
         with pytest.raises(InvalidApiKey) as caught:
             ask(make_client(server.url, key=key))
@@ -317,7 +307,7 @@ def test_what_cannot_be_a_key_is_refused_unsent_and_unshown(make_client: MakeCli
     assert key not in repr(caught.value)
 
 
-def test_a_provider_that_repeats_the_key_does_not_make_it_known(make_client: MakeClient) -> None:
+def test_key_in_an_error_message_of_the_provider_is_masked(make_client: MakeClient) -> None:
     echo = Canned(400, b'{"message": "invalid key ' + KEY.encode() + b'"}')
     with ScriptedServer(echo) as server, pytest.raises(BadRequest) as caught:
         ask(make_client(server.url))
@@ -326,7 +316,7 @@ def test_a_provider_that_repeats_the_key_does_not_make_it_known(make_client: Mak
 
 
 @pytest.mark.parametrize("date", ["1 Jan 99999999999999999999 00:00:00 GMT", "Mon, 99 Foo 2026", "\u0000"])
-def test_a_retry_after_that_makes_no_sense_is_passed_over(make_client: MakeClient, date: str) -> None:
+def test_invalid_retry_after_is_ignored(make_client: MakeClient, date: str) -> None:
     headers = {"Retry-After": date.replace("\u0000", "?")}
     with ScriptedServer(Canned(429, b"{}", headers), Canned(body=BAR)) as server:
         client = make_client(server.url)
@@ -334,16 +324,14 @@ def test_a_retry_after_that_makes_no_sense_is_passed_over(make_client: MakeClien
     assert client.usage.rate_limited == 1
 
 
-def test_a_failure_that_used_up_the_time_is_told_and_not_that_time_is_up(
-    make_client: MakeClient, clock: VirtualClock
-) -> None:
+def test_last_failure_is_reported_instead_of_the_expired_deadline(make_client: MakeClient, clock: VirtualClock) -> None:
     with ScriptedServer(Canned(body=b"<html>maintenance</html>")) as server:
         client = make_client(server.url)
         with pytest.raises(ProviderUnavailable, match="not JSON"):
             client.exchanges(deadline=clock.now + 1e-6)
 
 
-def test_a_deadline_bounds_the_attempts_and_the_lists_too(make_client: MakeClient, clock: VirtualClock) -> None:
+def test_deadline_limits_retries_of_market_lists(make_client: MakeClient, clock: VirtualClock) -> None:
     with ScriptedServer(Canned(429, b"{}", {"Retry-After": "40"})) as server:
         client = make_client(server.url)
         start = clock.now

@@ -1,4 +1,4 @@
-"""Reading bodies: what is broken is left out and counted, and costs nothing beside it."""
+"""Tests of the parsers of response bodies."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import pytest
 
 from quant_assets.providers.coinalyze.models import (
     MalformedResponse,
-    read_current,
     read_exchanges,
     read_history,
     read_markets,
@@ -18,7 +17,7 @@ from quant_assets.providers.coinalyze.models import (
 RESPONSES = Path(__file__).parents[4] / "shared" / "market_data" / "coinalyze" / "responses"
 
 
-def test_broken_points_cost_only_themselves() -> None:
+def test_invalid_points_are_skipped_and_counted() -> None:
     body = orjson.dumps(
         [
             {
@@ -36,38 +35,38 @@ def test_broken_points_cost_only_themselves() -> None:
             }
         ]
     )
-    rows, broken = read_history(body, "r l s", ["A"])
+    rows, invalid = read_history(body, "r l s", ["A"])
     assert rows[0].points == ((900, 1.5, 60.0, 40.0), (2700, 1.25, 55.0, 45.0))
-    assert broken == 6
+    assert invalid == 6
 
 
-def test_points_out_of_order_and_doubled_come_out_in_order_the_last_one_counting() -> None:
+def test_points_are_sorted_and_the_last_duplicate_is_kept() -> None:
     points = [{"t": 1800, "l": 1, "s": 2}, {"t": 900, "l": 3, "s": 4}, {"t": 900, "l": 5, "s": 6}]
     body = orjson.dumps([{"symbol": "A", "history": points}])
-    rows, broken = read_history(body, "l s", ["A"])
+    rows, invalid = read_history(body, "l s", ["A"])
     assert rows[0].points == ((900, 5.0, 6.0), (1800, 1.0, 2.0))
-    assert broken == 1
+    assert invalid == 1
 
 
-def test_a_symbol_that_nobody_asked_for_or_that_comes_twice_is_left_out() -> None:
+def test_unrequested_and_duplicate_symbols_are_skipped() -> None:
     body = b'[{"symbol": "A", "history": []}, {"symbol": "B", "history": []}, {"symbol": "A", "history": []}, 7]'
-    rows, broken = read_history(body, "l s", ["A", "C"])
+    rows, invalid = read_history(body, "l s", ["A", "C"])
     assert [row.symbol for row in rows] == ["A"]
-    assert broken == 3
+    assert invalid == 3
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"<html>", b"[1, 2", b"null", b"\xff\xfe", b"[" * 5000])
-def test_a_body_of_another_kind_is_named_as_broken(body: bytes) -> None:
-    for read in (read_exchanges, read_markets, read_current, lambda body: read_history(body, "o h l c", ["A"])):
+def test_body_of_another_type_is_malformed(body: bytes) -> None:
+    for read in (read_exchanges, read_markets, lambda body: read_history(body, "o h l c", ["A"])):
         with pytest.raises(MalformedResponse):
             read(body)
 
 
-def test_a_market_without_a_flag_does_not_have_it() -> None:
-    rows, broken = read_markets(
+def test_missing_flag_of_a_market_is_false() -> None:
+    rows, invalid = read_markets(
         b'[{"symbol": "BTC.H", "exchange": "H", "base_asset": "BTC", "is_perpetual": true}, {"symbol": "X"}]'
     )
-    assert broken == 1
+    assert invalid == 1
     assert not rows[0].has_long_short_ratio_data
     assert rows[0].expire_at is None
 
@@ -76,21 +75,12 @@ def test_a_market_without_a_flag_does_not_have_it() -> None:
     ("endpoint", "fields"),
     [("open-interest-history", "o h l c"), ("long-short-ratio-history", "r l s"), ("liquidation-history", "l s")],
 )
-def test_real_bodies_are_read_without_a_loss(endpoint: str, fields: str) -> None:
+def test_recorded_bodies_are_parsed_completely(endpoint: str, fields: str) -> None:
     folder = RESPONSES / endpoint
     if not folder.is_dir():
         pytest.skip(f"no sample data at {folder}")
     for file in sorted(folder.glob("*.json")):
         body = file.read_bytes()
-        rows, broken = read_history(body, fields, [file.stem])
-        assert broken == 0
+        rows, invalid = read_history(body, fields, [file.stem])
+        assert invalid == 0
         assert len(rows[0].points) == len(orjson.loads(body)[0]["history"])
-
-
-def test_real_current_values_are_read_without_a_loss() -> None:
-    folder = RESPONSES / "funding-rate"
-    if not folder.is_dir():
-        pytest.skip(f"no sample data at {folder}")
-    for file in sorted(folder.glob("*.json")):
-        rows, broken = read_current(file.read_bytes())
-        assert (len(rows), broken) == (1, 0)
