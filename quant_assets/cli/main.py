@@ -12,9 +12,10 @@ import gc
 import os
 import signal
 import sys
+import warnings
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 
@@ -35,6 +36,7 @@ from quant_assets.cli.replay import replay
 from quant_assets.cli.scan import scan
 from quant_assets.cli.standard_streams import repair_standard_streams
 from quant_assets.common.settings import SettingsError
+from quant_assets.common.toml_config import RenamedKeyWarning
 
 app = typer.Typer(
     name="quant-assets",
@@ -113,9 +115,31 @@ def serve(
         raise typer.Exit(INTERRUPTED)
 
 
+def show_renamed_keys_once() -> None:
+    """Show a warning about a renamed key of a user's file as one line on stderr, once for each key."""
+    show_by_default, shown = warnings.showwarning, set[str]()
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if not issubclass(category, RenamedKeyWarning):
+            show_by_default(message, category, filename, lineno, file, line)
+        elif str(message) not in shown:
+            shown.add(str(message))
+            say(str(message))
+
+    warnings.showwarning = show
+
+
 def main() -> None:
     """Run the command line."""
     repair_standard_streams()
+    show_renamed_keys_once()
     gc.set_threshold(200_000, 50, 1_000)  # a command lives for seconds, and makes few cycles among many objects
     try:
         app()

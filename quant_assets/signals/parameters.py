@@ -15,7 +15,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from quant_assets.common.toml_config import load_config
+from quant_assets.common.toml_config import RenamedFrom, load_config
 from quant_assets.signals.strategy import Limits, Strategy
 
 LIMITS_OF_ALL: Limits = {"min_stop_pct": (0.0, 100.0)}
@@ -54,9 +54,13 @@ def with_parameters(strategies: Iterable[Judge], path: Path) -> tuple[Judge, ...
 
 def _table_of(strategy: Strategy) -> type[BaseModel]:
     fields = {}
+    old_names = {new: old for old, new in strategy.renamed_parameters.items()}
     for name, value in parameters_of(strategy).items():
         least, most = {**LIMITS_OF_ALL, **strategy.limits}.get(name, (None, None))
-        fields[name] = (Annotated[type(value), Field(ge=least, le=most)], value)
+        kind: Any = Annotated[type(value), Field(ge=least, le=most)]
+        if name in old_names:
+            kind = Annotated[kind, RenamedFrom(old_names[name])]
+        fields[name] = (kind, value)
     return _model(strategy.name, fields)
 
 

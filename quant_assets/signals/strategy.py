@@ -118,6 +118,8 @@ class Strategy(ABC):
     """Names of the gates that it shows."""
     limits: ClassVar[Limits] = {}
     """What a user may set a parameter to; one that is left out takes any value of its type."""
+    renamed_parameters: ClassVar[Mapping[str, str]] = {}
+    """Old name → new name of parameters that were renamed; users' files may use the old name for one more version."""
     max_points: ClassVar[Mapping[str, float]] = {}
     """Most points that a part can have; what is left out is shown without."""
     reads: ClassVar[Reads] = {}

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import pytest
 
+from quant_assets.common.toml_config import RenamedKeyWarning
 from quant_assets.signals import (
     Features,
     ParametersError,
@@ -31,6 +32,7 @@ class Odd(Strategy):
     strategy_type = "test"
     parts = ()
     limits: ClassVar = {"model_fields": (1, 3)}
+    renamed_parameters: ClassVar = {"quick": "fast"}
 
     model_fields: int = 2
     json: str = "a"
@@ -101,3 +103,9 @@ def test_what_makes_no_sense_is_refused_with_file_and_key(tmp_path: Path, text: 
 def test_names_that_a_library_keeps_for_itself_can_be_set(tmp_path: Path) -> None:
     path = file_of(tmp_path, '[model_config]\nmodel_fields = 3\njson = "c"\nfast = false\n')
     assert with_parameters([Odd()], path) == (Odd(model_fields=3, json="c", fast=False),)
+
+
+def test_old_name_of_a_renamed_parameter_is_read_with_a_warning(tmp_path: Path) -> None:
+    path = file_of(tmp_path, "[model_config]\nquick = false\n")
+    with pytest.warns(RenamedKeyWarning, match=r"strategies\.toml: model_config\.quick is now called fast"):
+        assert with_parameters([Odd()], path) == (Odd(fast=False),)
