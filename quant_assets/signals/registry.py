@@ -110,4 +110,4 @@ def _without_limits(strategy: Strategy) -> str:
         for pair in limits.values()
     ):
         return ""
-    return 'declares limits that are no pairs of numbers, such as {"least_rsi": (0.0, 100.0)}'
+    return 'declares limits that are no pairs of numbers, such as {"min_rsi": (0.0, 100.0)}'

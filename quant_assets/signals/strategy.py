@@ -11,7 +11,7 @@ A new strategy is one new file:
         description = "LONG while HTF RSI is high"
         strategy_type = "momentum"
         parts = ("strength",)
-        least_rsi: float = 60.0
+        min_rsi: float = 60.0
 
         def judge(self, features: Features) -> Verdict: ...
 

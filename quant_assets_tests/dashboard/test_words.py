@@ -50,7 +50,7 @@ def test_market_without_a_timeframe_is_not_called_short_of_history() -> None:
 
 
 def test_sentence_follows_the_parameters_in_force(tmp_path: Path) -> None:
-    (tmp_path / "strategies.toml").write_text("[breakout]\nfarthest = 0.05\n[breakout_v2]\nleast_rr = 4.5\n")
+    (tmp_path / "strategies.toml").write_text("[breakout]\nmax_distance = 0.05\n[breakout_v2]\nmin_rr = 4.5\n")
     chosen = with_parameters(discover_strategies().strategies, tmp_path / "strategies.toml")
     by_key = {strategy.key: strategy for strategy in chosen}
     moved = judge(by_key["breakout"], broken(price=106.0))

@@ -27,7 +27,8 @@ class Breakout(Strategy):
     strategy_type = "breakout"
     parts = ("geometry", "momentum", "oi_flow", "sentiment")
     max_points: ClassVar = {"geometry": 40.0, "momentum": 30.0, "oi_flow": OI_FLOW_MAX, "sentiment": SENTIMENT_MAX}
-    limits: ClassVar[Limits] = {"farthest": (0.0, 1.0), "least_rr": (0.0, 100.0)}
+    limits: ClassVar[Limits] = {"max_distance": (0.0, 1.0), "min_rr": (0.0, 100.0)}
+    renamed_parameters: ClassVar = {"farthest": "max_distance", "least_rr": "min_rr"}
     reads: ClassVar[Reads] = {
         "bias": ("trigger_side",),
         "geometry": (
@@ -53,10 +54,10 @@ class Breakout(Strategy):
         "reason": ("price", "trigger_close", "trigger_after_low", "trigger_after_high"),
     }
 
-    farthest: float = 0.03
-    """How far P may have moved from the breakout's close, as a share of it."""
-    least_rr: float = 1.0
-    """Least reward / risk."""
+    max_distance: float = 0.03
+    """Largest distance of P from the breakout's close, as a share of that close."""
+    min_rr: float = 1.0
+    """Smallest reward / risk of a setup."""
 
     def judge(self, features: Features) -> Verdict:
         """Score the line's geometry and the break's strength; a setup while the price is still near."""
@@ -75,7 +76,7 @@ class Breakout(Strategy):
         return Verdict.of(bias, parts, self._reason(trigger, features.price, sl, tp, setup), setup)
 
     def _reason(self, t: Trigger, price: float, sl: float, tp: float, setup: Setup | None) -> str | Refusal:
-        if moved_away := refuse_moved_price(t, price, self.farthest):
+        if moved_away := refuse_moved_price(t, price, self.max_distance):
             return moved_away
         if _is_already_hit(t, sl, tp):
             return "already_hit"
@@ -83,13 +84,13 @@ class Breakout(Strategy):
             return "no_valid_setup"
         if too_close := self.refuse_close_stop(setup.entry, setup.sl):
             return too_close
-        return Refusal("poor_risk_reward", setup.rr, self.least_rr) if below(setup.rr, self.least_rr) else ""
+        return Refusal("poor_risk_reward", setup.rr, self.min_rr) if below(setup.rr, self.min_rr) else ""
 
 
-def refuse_moved_price(trigger: Trigger, price: float, farthest: float) -> Refusal | None:
-    """Return why P is too far from the breakout's close: farther than this share of it. None where it is not."""
+def refuse_moved_price(trigger: Trigger, price: float, max_distance: float) -> Refusal | None:
+    """Return why P is too far from the breakout's close, or None. `max_distance` is a share of that close."""
     moved = abs(price / trigger.close - 1.0)
-    return Refusal("price_moved_away", moved * 100.0, farthest * 100.0) if above(moved, farthest) else None
+    return Refusal("price_moved_away", moved * 100.0, max_distance * 100.0) if above(moved, max_distance) else None
 
 
 def _geometry(t: Trigger) -> float:
@@ -101,12 +102,12 @@ def _geometry(t: Trigger) -> float:
 def _stop_and_target(t: Trigger, price: float) -> tuple[float, float]:
     sign = SIGN[t.side]
     along_line = t.close + sign * 1.618 * (t.line_high - t.line_low)
-    farthest = t.close + sign * 8.0 * t.atr
+    tp_limit = t.close + sign * 8.0 * t.atr
     if t.side == LONG:
         sl = max(t.before_low - 0.5 * t.atr, t.close - 2.5 * t.atr)
-        return min(sl, price - 0.5 * t.atr), min(along_line, farthest)
+        return min(sl, price - 0.5 * t.atr), min(along_line, tp_limit)
     sl = min(t.before_high + 0.5 * t.atr, t.close + 2.5 * t.atr)
-    return max(sl, price + 0.5 * t.atr), max(along_line, farthest)
+    return max(sl, price + 0.5 * t.atr), max(along_line, tp_limit)
 
 
 def _is_already_hit(t: Trigger, sl: float, tp: float) -> bool:

@@ -42,7 +42,8 @@ class BreakoutV2(Strategy):
         "risk_reward": 15.0,
         "sentiment": SENTIMENT_MAX,
     }
-    limits: ClassVar[Limits] = {"farthest": (0.0, 1.0), "least_rr": (0.0, 100.0), "stop_atr": (0.1, 100.0)}
+    limits: ClassVar[Limits] = {"max_distance": (0.0, 1.0), "min_rr": (0.0, 100.0), "stop_atr": (0.1, 100.0)}
+    renamed_parameters: ClassVar = {"farthest": "max_distance", "least_rr": "min_rr"}
     reads: ClassVar[Reads] = {
         "bias": ("trigger_side",),
         "range": ("trigger_side", "htf_rsi"),
@@ -57,10 +58,10 @@ class BreakoutV2(Strategy):
         "reason": ("price", "trigger_close", "htf_rsi"),
     }
 
-    farthest: float = 0.03
-    """How far P may have moved from the breakout's close, as a share of it."""
-    least_rr: float = 2.0
-    """Least reward / risk."""
+    max_distance: float = 0.03
+    """Largest distance of P from the breakout's close, as a share of that close."""
+    min_rr: float = 2.0
+    """Smallest reward / risk of a setup."""
     stop_atr: float = 3.0
     """Distance of the stop from P, in ATR(14) of the last HTF bar."""
 
@@ -88,7 +89,7 @@ class BreakoutV2(Strategy):
         self, f: Features, trigger: Trigger, setup: Setup | None, filters: dict[str, bool | None]
     ) -> Iterator[str | Refusal]:
         """Give what each gate refuses, in the order of the gates."""
-        if moved_away := refuse_moved_price(trigger, f.price, self.farthest):
+        if moved_away := refuse_moved_price(trigger, f.price, self.max_distance):
             yield moved_away
         if filters["oi_zscore"] is False:
             yield Refusal("oi_z_score_too_low", f.oi_z, OI_Z_VALID)
@@ -100,8 +101,8 @@ class BreakoutV2(Strategy):
         sl = self._stop(f, trigger)
         if sl is not None and (too_close := self.refuse_close_stop(f.price, sl)):
             yield too_close
-        if setup is None or below(setup.rr, self.least_rr):
-            yield Refusal("poor_risk_reward", None if setup is None else setup.rr, self.least_rr)
+        if setup is None or below(setup.rr, self.min_rr):
+            yield Refusal("poor_risk_reward", None if setup is None else setup.rr, self.min_rr)
 
     def _stop(self, f: Features, t: Trigger) -> float | None:
         return None if f.htf_atr is None else f.price - SIGN[t.side] * self.stop_atr * f.htf_atr

@@ -46,7 +46,8 @@ class Legacy(Strategy):
         "sentiment": SENTIMENT_MAX,
         PENALTY: 20.0,
     }
-    limits: ClassVar[Limits] = {"threshold": (0.0, 100.0), "stop_atr": (0.0, 100.0), "least_reward": (0.0, 100.0)}
+    limits: ClassVar[Limits] = {"threshold": (0.0, 100.0), "stop_atr": (0.0, 100.0), "min_reward": (0.0, 100.0)}
+    renamed_parameters: ClassVar = {"least_reward": "min_reward"}
     reads: ClassVar[Reads] = {
         "bias": ("trend_bias",),
         "trend": ("trend_bias", "htf_adx"),
@@ -60,11 +61,11 @@ class Legacy(Strategy):
     }
 
     threshold: float = 70.0
-    """Least score for a setup."""
+    """Smallest score of a setup."""
     stop_atr: float = 0.5
     """Distance of the stop beyond the 20-bar extreme, in ATR(14)."""
-    least_reward: float = 2.0
-    """Least way to the target, in ways to the stop."""
+    min_reward: float = 2.0
+    """Smallest distance of the target from P, as a multiple of the distance of the stop."""
 
     def judge(self, features: Features) -> Verdict:
         """Score trend, pullback, money flow and derivatives; a setup from the threshold on."""
@@ -102,7 +103,7 @@ class Legacy(Strategy):
         if extreme is None or far is None or f.ltf_atr is None:
             return None
         sl = extreme - sign * self.stop_atr * f.ltf_atr
-        reward = f.price + self.least_reward * (f.price - sl)
+        reward = f.price + self.min_reward * (f.price - sl)
         tp = max(far, reward) if is_long else min(far, reward)
         return valid_setup(side, f.price, sl, tp)
 
