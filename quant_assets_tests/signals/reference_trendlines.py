@@ -1,12 +1,12 @@
-"""RSI trendlines and the breakout trigger for the plain reference, in loops over lists."""
+"""RSI trendlines and the breakout trigger for the reference implementation, in loops over lists."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from . import plain_indicators as plain
-from .plain_inputs import Bar, known
+from . import reference_indicators as reference
+from .reference_inputs import Bar, known
 
 
 class Line(NamedTuple):
@@ -101,7 +101,7 @@ def reverse_rsi_price(closes: Sequence[float], target: float) -> float | None:
     where T is not inside (0, 100), or the price not positive, there is none"."""
     if not 0.0 < target < 100.0:
         return None
-    ups, downs = plain.wilder_averages(closes, 14)
+    ups, downs = reference.wilder_averages(closes, 14)
     up, down = known(ups[-1]), known(downs[-1])
     rs = target / (100.0 - target)
     x = 13.0 * (rs * down - up)
