@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from quant_assets.common.windows import Window, parse_moment
+from quant_assets.signals import STRATEGY_FAILED, Reason
 
 from .random_markets import Market, inputs, market
 from .reference_comparison import differences
@@ -78,6 +79,10 @@ def compared(kind: str, number: int) -> tuple[list[str], list[dict[str, dict[str
 
 def everything_said() -> list[dict[str, dict[str, Any]]]:
     return [said for kind in KINDS for number in range(len(WINDOWS)) for said in compared(kind, number)[1]]
+
+
+def test_reasons_of_all_strategies_are_members_of_the_enum() -> None:
+    assert set[str]().union(*REASONS.values()) == {"", *Reason} - {STRATEGY_FAILED}
 
 
 @pytest.mark.parametrize("number", range(len(WINDOWS)), ids=[window.key for window in WINDOWS])

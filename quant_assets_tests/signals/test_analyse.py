@@ -55,7 +55,7 @@ def test_analyse_refuses_a_derivative_that_closed_later() -> None:
 
 
 def test_analyse_without_a_closed_bar_is_an_error() -> None:
-    with pytest.raises(ValueError, match="no bar is closed"):
+    with pytest.raises(ValueError, match="No closed bar before"):
         analyse(SIDES[LTF].iloc[:0], SIDES[HTF].iloc[:0], WINDOW)
 
 

@@ -10,8 +10,11 @@ import pandas as pd
 import pytest
 
 from quant_assets.signals import (
+    LONG,
     Features,
+    Reason,
     Setup,
+    Side,
     Strategy,
     StrategyError,
     Verdict,
@@ -88,6 +91,16 @@ def test_insufficient_history_reports_the_bars_and_the_minimum() -> None:
     short = features(unusable="insufficient_history", ltf_bars=300, htf_bars=12)
     row = run_strategy(told(), table_of([short])).iloc[0]
     assert (row["reason"], row["reason_value"], row["reason_bound"]) == ("insufficient_history", 12.0, 50.0)
+
+
+def test_enum_members_and_plain_strings_give_the_same_table() -> None:
+    markets = table_of([features()])
+    members = told(bias=LONG, reason="", setup=Setup(LONG, 100.0, 95.0, 110.0))
+    strings = told(bias="LONG", reason="", setup=Setup("LONG", 100.0, 95.0, 110.0))
+    pd.testing.assert_frame_equal(run_strategy(members, markets), run_strategy(strings, markets))
+    assert isinstance(judge(members, features()).action, Side)
+    waits = run_strategy(told(reason=Reason.NO_TREND), markets)
+    assert (waits["action"].item(), waits["reason"].item()) == ("WAIT", "no_trend")
 
 
 def test_row_without_a_setup_has_a_reason_and_no_prices() -> None:

@@ -141,7 +141,7 @@ def _refuse_stale_candles(features: pd.DataFrame, window: Window) -> None:
     """Raise Failure where no candle is as new as the window: a first feed of nothing but WAIT helps nobody."""
     found = stale_candles(features, window)
     if found is not None:
-        metadata = {"error": STALE_CANDLES, "as_of": found.as_of}
+        metadata = {"error": STALE_CANDLES.value, "as_of": found.as_of}
         raise dg.Failure(f"{found.message}; nothing was published", metadata=metadata, allow_retries=False)
 
 

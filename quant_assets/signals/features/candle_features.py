@@ -15,10 +15,10 @@ from quant_assets.common.windows import Window
 from quant_assets.signals.features import indicators
 from quant_assets.signals.features.bars import HTF, LTF, TIMEFRAME_MS, Bars, Floats, MarketBars, Truths
 from quant_assets.signals.features.indicators import highest, last, lowest, position_in_range, tails
-from quant_assets.signals.features.model import INSUFFICIENT_HISTORY, STALE_CANDLES
 from quant_assets.signals.features.pivots import highs
 from quant_assets.signals.features.tolerance import above, below
 from quant_assets.signals.features.trendline_features import line_columns
+from quant_assets.signals.reasons import INSUFFICIENT_HISTORY, STALE_CANDLES
 from quant_assets.signals.sides import LONG, NONE, SHORT
 
 MIN_BARS = 50

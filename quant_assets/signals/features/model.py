@@ -21,8 +21,6 @@ Number = float | None
 Count = int | None
 View = TypeVar("View", TrendLine, Trigger)
 
-INSUFFICIENT_HISTORY = "insufficient_history"
-STALE_CANDLES = "stale_candles"
 OI_Z_VALID = 1.5
 """Above this z-score open interest stands out."""
 
@@ -47,9 +45,9 @@ class Features(NamedTuple):
     ltf_closed_at_ms: Annotated[Count, "when the last LTF bar closed, epoch ms"] = None
     htf_closed_at_ms: Annotated[Count, "when the last HTF bar closed, epoch ms"] = None
 
-    trend_bias: Annotated[str, "htf_bias, or ltf_bias where HTF has fewer than 200 bars: LONG, SHORT, NONE"] = NONE
-    htf_bias: Annotated[str, "LONG: HTF close > EMA50 > EMA200; SHORT: <, <; NONE otherwise"] = NONE
-    ltf_bias: Annotated[str, "LONG: LTF close > EMA50 > EMA200; SHORT: <, <; NONE otherwise"] = NONE
+    trend_bias: Annotated[str, "htf_bias, or ltf_bias with fewer than 200 HTF bars: LONG, SHORT, NONE"] = NONE.value
+    htf_bias: Annotated[str, "LONG: HTF close > EMA50 > EMA200; SHORT: <, <; NONE otherwise"] = NONE.value
+    ltf_bias: Annotated[str, "LONG: LTF close > EMA50 > EMA200; SHORT: <, <; NONE otherwise"] = NONE.value
     htf_trend: Annotated[str, "UP or DOWN: last HTF close above that of 4 bars before, or not; empty: no bar"] = ""
 
     htf_close: Annotated[Number, "last HTF close"] = None
@@ -79,7 +77,7 @@ class Features(NamedTuple):
     obv_lead: Annotated[Number, "position of OBV in its 30-bar range minus that of the close, −1 to 1"] = None
     obv_imbalance: Annotated[str, "BULLISH: obv_lead > 0.25; BEARISH: < −0.25; NEUTRAL otherwise"] = "NEUTRAL"
     obv_slope: Annotated[Number, "least-squares slope of the last 14 LTF OBV values, volume per bar"] = None
-    divergence: Annotated[str, "BULLISH, BEARISH or NONE: LTF price against RSI over 60 bars"] = NONE
+    divergence: Annotated[str, "BULLISH, BEARISH or NONE: LTF price against RSI over 60 bars"] = "NONE"
 
     resistance_start_index: Annotated[Count, "HTF resistance of RSI: first pivot, index into the bars used"] = None
     resistance_start_rsi: Annotated[Number, "HTF resistance: RSI at its first pivot"] = None

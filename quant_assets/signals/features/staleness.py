@@ -10,7 +10,7 @@ import pandas as pd
 from quant_assets.common.windows import FIRST_WINDOW, Window
 from quant_assets.signals.features.bars import HTF
 from quant_assets.signals.features.candle_features import OLDEST_MS
-from quant_assets.signals.features.model import STALE_CANDLES
+from quant_assets.signals.reasons import STALE_CANDLES
 
 
 class StaleCandles(NamedTuple):

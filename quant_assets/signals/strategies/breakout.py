@@ -8,10 +8,12 @@ from typing import ClassVar
 from quant_assets.signals.features.model import Features
 from quant_assets.signals.features.tolerance import above, below
 from quant_assets.signals.features.triggers import Trigger
+from quant_assets.signals.reasons import Reason
 from quant_assets.signals.scores import OI_FLOW_MAX, OI_FLOW_READS, SENTIMENT_MAX, SENTIMENT_READS, oi_flow, sentiment
 from quant_assets.signals.setups import Setup, valid_setup
 from quant_assets.signals.sides import LONG, NONE, SIGN
-from quant_assets.signals.strategy import Limits, Reads, Refusal, Strategy, Verdict
+from quant_assets.signals.strategy import Limits, Reads, Strategy
+from quant_assets.signals.verdict import Refusal, Verdict
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class Breakout(Strategy):
             "sentiment": sentiment(features, bias),
         }
         if trigger is None:
-            return Verdict.of(bias, parts, "no_breakout", None)
+            return Verdict.of(bias, parts, Reason.NO_BREAKOUT, None)
         sl, tp = _stop_and_target(trigger, features.price)
         setup = valid_setup(bias, features.price, sl, tp)
         return Verdict.of(bias, parts, self._reason(trigger, features.price, sl, tp, setup), setup)
@@ -79,18 +81,18 @@ class Breakout(Strategy):
         if moved_away := refuse_moved_price(t, price, self.max_distance):
             return moved_away
         if _is_already_hit(t, sl, tp):
-            return "already_hit"
+            return Reason.ALREADY_HIT
         if setup is None:
-            return "no_valid_setup"
+            return Reason.NO_VALID_SETUP
         if too_close := self.refuse_close_stop(setup.entry, setup.sl):
             return too_close
-        return Refusal("poor_risk_reward", setup.rr, self.min_rr) if below(setup.rr, self.min_rr) else ""
+        return Refusal(Reason.POOR_RISK_REWARD, setup.rr, self.min_rr) if below(setup.rr, self.min_rr) else ""
 
 
 def refuse_moved_price(trigger: Trigger, price: float, max_distance: float) -> Refusal | None:
     """Return why P is too far from the breakout's close, or None. `max_distance` is a share of that close."""
     moved = abs(price / trigger.close - 1.0)
-    return Refusal("price_moved_away", moved * 100.0, max_distance * 100.0) if above(moved, max_distance) else None
+    return Refusal(Reason.PRICE_MOVED_AWAY, moved * 100.0, max_distance * 100.0) if above(moved, max_distance) else None
 
 
 def _geometry(t: Trigger) -> float:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 from quant_assets.signals.features.model import OI_Z_VALID, Features
 from quant_assets.signals.features.tolerance import below, within
 from quant_assets.signals.features.triggers import Trigger
+from quant_assets.signals.reasons import Reason
 from quant_assets.signals.scores import OI_FLOW_MAX, OI_FLOW_READS, SENTIMENT_MAX, SENTIMENT_READS, oi_flow, sentiment
 from quant_assets.signals.setups import Setup, valid_setup
 from quant_assets.signals.sides import LONG, NONE, SHORT, SIGN
 from quant_assets.signals.strategies.breakout import refuse_moved_price
-from quant_assets.signals.strategy import Limits, Reads, Refusal, Strategy, Verdict
+from quant_assets.signals.strategy import Limits, Reads, Strategy
+from quant_assets.signals.verdict import Refusal, Verdict
 
-ALLOWED = {LONG: (40.0, 80.0), SHORT: (20.0, 60.0)}
-"""Range of the last HTF RSI in which a breakout is followed."""
-BEST = {LONG: (50.0, 70.0), SHORT: (30.0, 50.0)}
+ALLOWED: Mapping[str, tuple[float, float]] = {LONG: (40.0, 80.0), SHORT: (20.0, 60.0)}
+"""Side → range of the last HTF RSI in which a setup is allowed, bounds included."""
+BEST: Mapping[str, tuple[float, float]] = {LONG: (50.0, 70.0), SHORT: (30.0, 50.0)}
+"""Side → range of the last HTF RSI with the most points."""
 SETUP_READS = ("trigger_side", "price", "htf_atr", "trigger_leg_high", "trigger_leg_low")
 
 
@@ -82,7 +85,7 @@ class BreakoutV2(Strategy):
             "risk_reward": _rr_score(setup),
             "sentiment": sentiment(features, bias),
         }
-        reason = "no_breakout" if trigger is None else next(self._refusals(features, trigger, setup, filters), "")
+        reason = Reason.NO_BREAKOUT if trigger is None else next(self._refusals(features, trigger, setup, filters), "")
         return Verdict.of(bias, parts, reason, setup, filters)
 
     def _refusals(
@@ -92,17 +95,17 @@ class BreakoutV2(Strategy):
         if moved_away := refuse_moved_price(trigger, f.price, self.max_distance):
             yield moved_away
         if filters["oi_zscore"] is False:
-            yield Refusal("oi_z_score_too_low", f.oi_z, OI_Z_VALID)
+            yield Refusal(Reason.OI_Z_SCORE_TOO_LOW, f.oi_z, OI_Z_VALID)
         if not filters["obv_slope"]:
-            yield "obv_against"
+            yield Reason.OBV_AGAINST
         lowest, highest = ALLOWED[trigger.side]
         if f.htf_rsi is None or not within(f.htf_rsi, lowest, highest):
-            yield Refusal("outside_range", f.htf_rsi, highest if f.htf_rsi and f.htf_rsi > highest else lowest)
+            yield Refusal(Reason.OUTSIDE_RANGE, f.htf_rsi, highest if f.htf_rsi and f.htf_rsi > highest else lowest)
         sl = self._stop(f, trigger)
         if sl is not None and (too_close := self.refuse_close_stop(f.price, sl)):
             yield too_close
         if setup is None or below(setup.rr, self.min_rr):
-            yield Refusal("poor_risk_reward", None if setup is None else setup.rr, self.min_rr)
+            yield Refusal(Reason.POOR_RISK_REWARD, None if setup is None else setup.rr, self.min_rr)
 
     def _stop(self, f: Features, t: Trigger) -> float | None:
         return None if f.htf_atr is None else f.price - SIGN[t.side] * self.stop_atr * f.htf_atr

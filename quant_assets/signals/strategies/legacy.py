@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from quant_assets.signals.features.model import Features
 from quant_assets.signals.features.tolerance import above
+from quant_assets.signals.reasons import Reason
 from quant_assets.signals.scores import (
     OI_FLOW_MAX,
     OI_FLOW_READS,
@@ -19,7 +20,8 @@ from quant_assets.signals.scores import (
 )
 from quant_assets.signals.setups import Setup, valid_setup
 from quant_assets.signals.sides import LONG, NONE, SIGN
-from quant_assets.signals.strategy import Limits, Reads, Refusal, Strategy, Verdict
+from quant_assets.signals.strategy import Limits, Reads, Strategy
+from quant_assets.signals.verdict import Refusal, Verdict
 
 AGREES = {"BULLISH": 1.0, "BEARISH": -1.0, "NEUTRAL": 0.0, "NONE": 0.0}
 """The sign of the side that an OBV imbalance or a divergence speaks for."""
@@ -76,11 +78,11 @@ class Legacy(Strategy):
 
     def _reason(self, bias: str, score: float, setup: Setup | None) -> str | Refusal:
         if bias == NONE:
-            return "no_trend"
+            return Reason.NO_TREND
         if score < self.threshold:
-            return Refusal("score_below_threshold", score, self.threshold)
+            return Refusal(Reason.SCORE_BELOW_THRESHOLD, score, self.threshold)
         if setup is None:
-            return "no_valid_setup"
+            return Reason.NO_VALID_SETUP
         return self.refuse_close_stop(setup.entry, setup.sl) or ""
 
     def _parts(self, f: Features, bias: str) -> dict[str, float]:
