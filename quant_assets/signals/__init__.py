@@ -6,7 +6,7 @@ window's end are never used.
 """
 
 from quant_assets.signals.analysis import Signal, analyse
-from quant_assets.signals.features.derivative_inputs import OLDEST_OI_SECONDS, DerivativeInputs, LookAheadError
+from quant_assets.signals.features.derivative_inputs import MAX_OI_AGE_SECONDS, DerivativeInputs, LookAheadError
 from quant_assets.signals.features.model import COLUMNS, Features
 from quant_assets.signals.features.staleness import stale_candles
 from quant_assets.signals.features.table import DTYPES, features_of, features_table, market_features, table_of
@@ -23,11 +23,15 @@ from quant_assets.signals.strategy import Limits, Reads, Strategy
 from quant_assets.signals.verdict import Refusal, Verdict
 from quant_assets.signals.watchlist import market_interest
 
+OLDEST_OI_SECONDS = MAX_OI_AGE_SECONDS
+"""Former name of MAX_OI_AGE_SECONDS."""
+
 __all__ = [
     "COLUMNS",
     "DTYPES",
     "INSUFFICIENT_HISTORY",
     "LONG",
+    "MAX_OI_AGE_SECONDS",
     "NONE",
     "OLDEST_OI_SECONDS",
     "PENALTY",

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from quant_assets.signals import DerivativeInputs, Features, LookAheadError, features_table, market_features
-from quant_assets.signals.features.derivative_inputs import merged_inputs
+from quant_assets.signals.features.derivative_inputs import merge_inputs
 from quant_assets.signals.features.table import features_of
 from quant_assets_tests.signals.factories import NO_TABLE, WINDOW, candles, market, walk
 
@@ -169,6 +169,6 @@ def test_simulated_row_marks_its_own_market_only() -> None:
     )
     unknown = {"closed_at_ms": math.nan, "funding_rate_pct": math.nan, "interval_hours": math.nan}
     funding = markets.assign(**unknown, simulated=[True, False])
-    merged = merged_inputs([("A", "Y"), ("A", "X"), ("B", "X")], symbol_map, {"funding_rate": funding})
+    merged = merge_inputs([("A", "Y"), ("A", "X"), ("B", "X")], symbol_map, {"funding_rate": funding})
     assert merged["simulated"].tolist() == [False, True, False]
     assert merged["display_symbol"].tolist() == ["Y", "X", ""]

@@ -11,7 +11,7 @@ import pytest
 
 from quant_assets.common.windows import Window
 from quant_assets.signals import COLUMNS, Features, market_features
-from quant_assets.signals.features.bars import HTF, NO_BARS
+from quant_assets.signals.features.bars import EMPTY_BARS, HTF
 from quant_assets_tests.signals.factories import WINDOW, bars, market, walk
 
 RISING = np.linspace(100, 200, 250)
@@ -227,6 +227,6 @@ def test_trigger_of_the_last_bar_has_no_prices_after_it() -> None:
 
 
 def test_market_without_4h_bars_has_15m_features() -> None:
-    found = market_features(replace(market(RISING, []), htf=NO_BARS), WINDOW)
+    found = market_features(replace(market(RISING, []), htf=EMPTY_BARS), WINDOW)
     assert (found.htf_rsi, found.htf_trend, found.resistance, found.trigger) == (None, "", None, None)
     assert found.ltf_rsi == 100.0

@@ -120,7 +120,7 @@ def test_plugin_with_an_invalid_entry_point_is_a_problem(install: Any) -> None:
 
 def test_plugin_that_is_no_strategy_is_a_problem(install: Any) -> None:
     install("plugin_number", "mine = 7")
-    assert "is no Strategy but int" in problems()
+    assert "is not a Strategy but int" in problems()
 
 
 @pytest.mark.parametrize(("name", "key"), [("Legacy", "mine"), ("Mine", "legacy")])
@@ -139,6 +139,21 @@ def test_invalid_key_is_a_problem(install: Any, key: str) -> None:
 def test_invalid_parts_are_a_problem(install: Any, parts: Any) -> None:
     install("plugin_parts", code(parts=parts))
     assert "parts" in problems()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "limits = {'a': (0.0,)}",
+        "limits = {'a': ('x', 'y')}",
+        "limits = [0.0, 1.0]",
+        "renamed_parameters = {'a': 1}",
+        "renamed_parameters = ('a', 'b')",
+    ],
+)
+def test_invalid_limits_or_renamed_parameters_are_a_problem(install: Any, line: str) -> None:
+    install("plugin_limits", code().replace("    name = ", f"    {line}\n    name = "))
+    assert f"has invalid {line.split(maxsplit=1)[0]}" in problems()
 
 
 def test_class_with_arguments_or_without_judge_is_a_problem(install: Any) -> None:

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from quant_assets.signals.features.indicators import tails
-from quant_assets.signals.features.pivots import highs
+from quant_assets.signals.features.pivots import pivot_highs
 from quant_assets.signals.features.trendlines import (
-    LOOK_BACK,
+    LOOKBACK_BARS,
     NO_LINE,
     Lines,
     draw_lines,
@@ -50,7 +50,7 @@ def peaks(points: dict[int, float], count: int = 120, level: float = 50.0) -> np
 
 
 def drawn(rsi: np.ndarray) -> tuple[np.ndarray, np.ndarray, Lines]:
-    recent, bars = tails([rsi], LOOK_BACK), np.array([len(rsi)])
+    recent, bars = tails([rsi], LOOKBACK_BARS), np.array([len(rsi)])
     return recent, bars, draw_lines(recent, bars)
 
 
@@ -86,7 +86,7 @@ def breakout(rsi: np.ndarray) -> Breakout | None:
 
 def pivots(values: np.ndarray, order: int) -> tuple[list[int], list[int]]:
     row = values[None, :]
-    return highs(row, order)[0].nonzero()[0].tolist(), highs(-row, order)[0].nonzero()[0].tolist()
+    return pivot_highs(row, order)[0].nonzero()[0].tolist(), pivot_highs(-row, order)[0].nonzero()[0].tolist()
 
 
 def ends(line: Line | None) -> tuple[int, int] | None:
@@ -160,7 +160,7 @@ def test_value_before_the_first_pivot_does_not_break_a_line() -> None:
 
 def test_lines_of_a_market_are_independent_of_other_markets() -> None:
     some = [peaks({60: 70, 80: 65}), peaks({40: 80, 60: 75, 80: 70, 95: 30, 108: 41}), peaks({10: 70}, 20)]
-    together = draw_lines(tails(some, LOOK_BACK), np.array([len(rsi) for rsi in some]))
+    together = draw_lines(tails(some, LOOKBACK_BARS), np.array([len(rsi) for rsi in some]))
     best = together.best(0, 6).reshape(2, 3)
     for market, rsi in enumerate(some):
         for side, place in enumerate(best[:, market].tolist()):

@@ -11,7 +11,7 @@ from quant_assets.derivatives.datasets import DATASETS, Dataset
 from quant_assets.derivatives.report import RefreshReport
 from quant_assets.orchestration.checks import WindowResult, window_check
 from quant_assets.orchestration.partitions import Tables
-from quant_assets.signals import OLDEST_OI_SECONDS
+from quant_assets.signals import MAX_OI_AGE_SECONDS
 
 COVERAGE_EXPECTED: Final = 0.9
 ZEROS_ALLOWED: Final = 0.5
@@ -97,7 +97,7 @@ def _results(
     median = {"median_age_seconds": float(ages.median())} if len(ages) else {}
     results = {
         "coverage": WindowResult(coverage >= COVERAGE_EXPECTED, {"coverage": coverage}),
-        "age": WindowResult(bool(len(ages)) and ages.median() <= OLDEST_OI_SECONDS, {"known": len(ages), **median}),
+        "age": WindowResult(bool(len(ages)) and ages.median() <= MAX_OI_AGE_SECONDS, {"known": len(ages), **median}),
     }
     if dataset == "open_interest":
         failed = any(account["failed"] for account in refreshed["datasets"].values())
