@@ -111,7 +111,7 @@ def is_pullback(depth: Fraction | None) -> bool:
 
 
 def position_in_range(values: Sequence[Fraction]) -> Fraction | None:
-    """Where the last value stands between the smallest (0) and the largest (1)."""
+    """Return where the last value is between the smallest (0) and the largest (1)."""
     low, high = min(values), max(values)
     return None if high == low else (values[-1] - low) / (high - low)
 

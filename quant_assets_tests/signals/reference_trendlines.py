@@ -36,9 +36,9 @@ class Trigger(NamedTuple):
 
 
 def greater(one: float, other: float) -> bool:
-    """Whether one RSI is strictly greater than another.
+    """Return whether an RSI is strictly greater than another.
 
-    While the closes stay the same RSI stands still, though its digits do not: what differs by less than 10⁻⁹ is equal.
+    RSI of unchanged closes is constant but for rounding, so values that differ by less than 10⁻⁹ are equal.
     """
     return one - other > 1e-9
 
@@ -61,7 +61,7 @@ def rsi_pivots(r: Sequence[float | None], n: int, kind: str) -> list[int]:
 
 
 def beyond_line(value: float, line: Line, index: int, kind: str) -> float:
-    """How far a value lies beyond a line: above a resistance, below a support."""
+    """Return how far a value is beyond a line: above a resistance, below a support."""
     return value - line.at(index) if kind == "resistance" else line.at(index) - value
 
 

@@ -140,7 +140,7 @@ def test_value_that_closed_after_the_window_is_an_error() -> None:
         ("Hyperliquid", None, 1.0, 0.08),
         ("Binance", None, None, 0.01),
     ],
-    ids=["hourly", "nobody says", "every 4 hours", "table of version 0.1, hourly", "table of version 0.1"],
+    ids=["hourly", "unknown interval", "every 4 hours", "table of version 0.1, hourly", "table of version 0.1"],
 )
 def test_funding_is_scaled_to_8_hours(
     exchange: str, stored: float | None, hours: float | None, rate_for_8_hours: float

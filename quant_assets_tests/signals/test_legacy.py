@@ -110,7 +110,7 @@ def test_parts_are_computed_while_waiting() -> None:
 
 
 def test_stop_too_close_comes_right_after_no_valid_setup() -> None:
-    near: dict[str, Any] = {"ltf_low_20": 99.8, "ltf_atr": 0.2}  # the stop lies at 99.7
+    near: dict[str, Any] = {"ltf_low_20": 99.8, "ltf_atr": 0.2}  # the stop is at 99.7
     assert found(**near).reason == "stop_too_close"
     assert found(strategy=Legacy(min_stop_pct=0.25), **near).action == "LONG"
     assert found(**near, is_pullback=False).reason == "score_below_threshold"

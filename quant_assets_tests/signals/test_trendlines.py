@@ -146,7 +146,7 @@ def test_pivots_of_a_line_are_at_least_ten_bars_apart(second: int, drawn: tuple[
 def test_value_more_than_1_above_breaks_a_line_and_exactly_1_does_not(
     height: float, drawn: tuple[int, int] | None
 ) -> None:
-    # the line stands at 55.75 at bar 117, which is too recent for a pivot
+    # the line is at 55.75 at bar 117, which is too recent for a pivot
     assert ends(resistance(peaks({60: 70, 80: 65, 117: height}))) == drawn
 
 
@@ -239,7 +239,7 @@ def test_break_exceeds_the_line_by_more_than_1(height: float, found: bool) -> No
 
 @pytest.mark.parametrize(("now", "found"), [(55.0, False), (55.4, True)])
 def test_rsi_must_still_be_beyond_the_line(now: float, found: bool) -> None:
-    # broken at bar 118; at the last bar the line stands at 55.25
+    # broken at bar 118; at the last bar the line is at 55.25
     assert (breakout(peaks({60: 70, 80: 65, 118: 58, 119: now})) is not None) is found
 
 
@@ -273,7 +273,7 @@ def test_broken_line_is_drawn_without_knowledge_of_the_break() -> None:
 
 
 def test_touches_of_a_broken_line_exclude_later_pivots() -> None:
-    rsi = peaks({40: 80, 60: 75, 80: 70, 112: 62}, 118)  # bar 112 lies on the line, and is known from bar 117 on
+    rsi = peaks({40: 80, 60: 75, 80: 70, 112: 62}, 118)  # bar 112 is on the line, and is known from bar 117 on
     rsi[117] = 66.0
     found = breakout(rsi)
     assert found is not None

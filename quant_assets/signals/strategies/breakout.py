@@ -1,4 +1,4 @@
-"""Breakout: the 4h RSI leaves a trendline behind."""
+"""Breakout: the 4h RSI breaks a trendline."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from quant_assets.signals.verdict import Refusal, Verdict
 
 @dataclass(frozen=True)
 class Breakout(Strategy):
-    """A broken RSI trendline on 4h, targeted by the size of the move along it."""
+    """Trade a broken 4h RSI trendline; the target is the price range along the line, extended."""
 
     name = "Breakout"
     key = "breakout"
@@ -62,7 +62,7 @@ class Breakout(Strategy):
     """Smallest reward / risk of a setup."""
 
     def judge(self, features: Features) -> Verdict:
-        """Score the line's geometry and the break's strength; a setup while the price is still near."""
+        """Score the geometry of the line and the strength of the break; a setup if no gate refuses it."""
         trigger = features.trigger
         bias = NONE if trigger is None else trigger.side
         parts = {
@@ -96,7 +96,7 @@ def refuse_moved_price(trigger: Trigger, price: float, max_distance: float) -> R
 
 
 def _geometry(t: Trigger) -> float:
-    """Score how far and how long the price moved along the line: 40 × (percent × bars / 500), at most 40."""
+    """Return the score of the line: 40 × (price change along it in percent × bars / 500), at most 40."""
     moved_pct = abs(t.end_close / t.start_close - 1.0) * 100.0
     return 40.0 * min(1.0, moved_pct * (t.end_index - t.start_index) / 500.0)
 
@@ -113,7 +113,7 @@ def _stop_and_target(t: Trigger, price: float) -> tuple[float, float]:
 
 
 def _is_already_hit(t: Trigger, sl: float, tp: float) -> bool:
-    """Whether an HTF bar after the breakout touched the stop or the target."""
+    """Return whether an HTF bar after the breakout touched the stop or the target."""
     if t.after_high is None or t.after_low is None:
         return False
     if t.side == LONG:

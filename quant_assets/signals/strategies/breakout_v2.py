@@ -1,4 +1,4 @@
-"""BreakoutV2: a broken RSI trendline that open interest, OBV and RSI confirm."""
+"""BreakoutV2: a broken 4h RSI trendline, confirmed by open interest, OBV and RSI."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ SETUP_READS = ("trigger_side", "price", "htf_atr", "trigger_leg_high", "trigger_
 
 @dataclass(frozen=True)
 class BreakoutV2(Strategy):
-    """A broken RSI trendline on 4h with confirmation, targeted by the leg out of it."""
+    """Trade a confirmed break of a 4h RSI trendline; the target is one leg beyond the leg after the line."""
 
     name = "BreakoutV2"
     key = "breakout_v2"
     description = (
-        "The breakout of a 4h RSI trendline, followed only where open interest is unusually high (or unknown), OBV "
-        "runs the same way, RSI has room left, and the target is twice as far as the stop."
+        "The breakout of a 4h RSI trendline, only if open interest is unusually high (or unknown), OBV has the same "
+        "direction, RSI is not overbought or oversold, and the target is twice as far as the stop."
     )
     strategy_type = "breakout"
     parts = ("range", "oi_flow", "obv", "breakout", "risk_reward", "sentiment")
@@ -69,7 +69,7 @@ class BreakoutV2(Strategy):
     """Distance of the stop from P, in ATR(14) of the last HTF bar."""
 
     def judge(self, features: Features) -> Verdict:
-        """Score the confirmations of a breakout; a setup where none of the gates refuses it."""
+        """Score the breakout and its confirmations; a setup if no gate refuses it."""
         trigger = features.trigger
         bias = NONE if trigger is None else trigger.side
         setup = None if trigger is None else self._setup(features, trigger)
@@ -91,7 +91,7 @@ class BreakoutV2(Strategy):
     def _refusals(
         self, f: Features, trigger: Trigger, setup: Setup | None, filters: dict[str, bool | None]
     ) -> Iterator[str | Refusal]:
-        """Give what each gate refuses, in the order of the gates."""
+        """Yield the refusals of the gates, in their order."""
         if moved_away := refuse_moved_price(trigger, f.price, self.max_distance):
             yield moved_away
         if filters["oi_zscore"] is False:
