@@ -17,7 +17,9 @@ from quant_assets.common.windows import Window
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
-_Columns = tuple[Ints, Floats, Floats, Floats, Floats]
+Columns = dict[str, Any]
+"""Name of a field → an array or list with one element per market."""
+_BarColumns = tuple[Ints, Floats, Floats, Floats, Floats]
 
 LTF = "15m"
 HTF = "4h"
@@ -99,7 +101,7 @@ def market_bars(table: pd.DataFrame, window: Window) -> list[MarketBars]:
     return [MarketBars(*key, cut.get((*key, LTF), EMPTY_BARS), cut.get((*key, HTF), EMPTY_BARS)) for key in markets]
 
 
-def _columns(table: pd.DataFrame) -> _Columns:
+def _columns(table: pd.DataFrame) -> _BarColumns:
     time_ms = np.ascontiguousarray(table["time_ms"].to_numpy(np.int64))
     high, low, close, volume = (
         np.ascontiguousarray(table[name].to_numpy(np.float64)) for name in ("high", "low", "close", "volume")
@@ -112,7 +114,7 @@ def _is_increasing(time_ms: Ints) -> Bools:
     return time_ms[1:] > time_ms[:-1]
 
 
-def _slice_bars(columns: _Columns, start: int, stop: int, timeframe: str, window: Window) -> Bars:
+def _slice_bars(columns: _BarColumns, start: int, stop: int, timeframe: str, window: Window) -> Bars:
     """Return the newest bars of rows start to stop that are closed by the window's end."""
     time_ms, *numbers = columns
     newest_opening = window.end_ms - TIMEFRAME_MS[timeframe]

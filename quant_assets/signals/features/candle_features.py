@@ -12,7 +12,7 @@ import numpy as np
 
 from quant_assets.common.windows import Window
 from quant_assets.signals.features import indicators
-from quant_assets.signals.features.bars import HTF, LTF, TIMEFRAME_MS, Bars, Bools, Floats, MarketBars
+from quant_assets.signals.features.bars import HTF, LTF, TIMEFRAME_MS, Bars, Bools, Columns, Floats, MarketBars
 from quant_assets.signals.features.indicators import highest, last, lowest, position_in_range, tails
 from quant_assets.signals.features.pivots import pivot_highs
 from quant_assets.signals.features.tolerance import above, below
@@ -38,9 +38,6 @@ DIVERGENCE_BARS = 60
 DIVERGENCE_ORDER = 2
 MIN_BAND_WIDTH = 1e-9
 """Minimum width of the Bollinger bands, share of P."""
-
-Columns = dict[str, Any]
-"""Name of a `Features` field → an array or list with one element per market."""
 
 
 def candle_features(markets: Sequence[MarketBars], window: Window) -> Columns:

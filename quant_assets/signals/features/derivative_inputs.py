@@ -11,6 +11,7 @@ import pandas as pd
 
 from quant_assets.common.windows import Window
 from quant_assets.derivatives.funding import funding_interval_hours
+from quant_assets.signals.features.bars import Columns
 
 NEUTRAL = "neutral"
 MAX_OI_AGE_SECONDS = 2 * 60 * 60
@@ -61,8 +62,6 @@ class DerivativeInputs:
 
 
 UNKNOWN = DerivativeInputs()
-Columns = dict[str, Any]
-"""Name of a field → an array with one element per market."""
 _CLOSED_AT = ("oi", "funding", "long_short", "liquidations")
 _PASSED_THROUGH = (
     *("simulated", "oi_status", "oi_symbol", "oi_exchange", "oi_unit"),

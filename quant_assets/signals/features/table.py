@@ -16,11 +16,10 @@ import pandas as pd
 
 from quant_assets.common.progress import Progress, silent
 from quant_assets.common.windows import Window
-from quant_assets.signals.features.bars import MarketBars, market_bars
+from quant_assets.signals.features.bars import Columns, MarketBars, market_bars
 from quant_assets.signals.features.candle_features import candle_features
 from quant_assets.signals.features.derivative_inputs import (
     UNKNOWN,
-    Columns,
     DerivativeInputs,
     derivative_features,
     merge_inputs,

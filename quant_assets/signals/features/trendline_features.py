@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields
-from typing import Any
 
 import numpy as np
 
-from quant_assets.signals.features.bars import Bars, Floats, Ints
+from quant_assets.signals.features.bars import Bars, Columns, Floats, Ints
 from quant_assets.signals.features.indicators import tails, wilder_averages
 from quant_assets.signals.features.trendlines import (
     LOOKBACK_BARS,
@@ -21,8 +20,6 @@ from quant_assets.signals.features.trendlines import (
 )
 from quant_assets.signals.features.triggers import Trigger, describe_trigger
 from quant_assets.signals.sides import LONG, SHORT
-
-Columns = dict[str, Any]
 
 
 def trendline_features(histories: Sequence[Bars], rsi: Sequence[Floats], atr: Sequence[Floats]) -> Columns:

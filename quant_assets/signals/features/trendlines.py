@@ -52,11 +52,6 @@ class TrendLine:
     at_last_bar: float
     reverse_price: float | None
 
-    @property
-    def equation(self) -> str:
-        """The line as a readable formula, with x the index of a bar."""
-        return line_equation(self.slope, self.intercept)
-
 
 @dataclass(frozen=True, slots=True)
 class Lines:
