@@ -14,8 +14,8 @@ from quant_assets.derivatives.funding import rate_for_8_hours
 from quant_assets.feed.reasons import Measured, measured, reason_summary
 from quant_assets.signals import PENALTY, SUMS
 from quant_assets.signals.features.bars import HTF, LTF
-from quant_assets.signals.features.candle_features import MIN_BARS, OBV_SLOPE_BARS, OLDEST_MS
-from quant_assets.signals.features.trendlines import REACH, TRIGGER_BARS
+from quant_assets.signals.features.candle_features import MAX_AGE_MS, MIN_BARS, OBV_SLOPE_BARS
+from quant_assets.signals.features.trendlines import LINE_TOLERANCE, TRIGGER_BARS
 from quant_assets.signals.strategies.breakout import Breakout
 from quant_assets.signals.strategies.breakout_v2 import ALLOWED, BEST, BreakoutV2
 from quant_assets.signals.strategies.legacy import Legacy
@@ -43,7 +43,7 @@ def _few_bars(found: Measured | None) -> str:
 
 
 def _stale_candles(_: Measured | None) -> str:
-    minutes, hours = OLDEST_MS[LTF] / 60_000, OLDEST_MS[HTF] / 3_600_000
+    minutes, hours = MAX_AGE_MS[LTF] / 60_000, MAX_AGE_MS[HTF] / 3_600_000
     return (
         f"The last candle is too old: on 15m by more than {minutes:g} minutes, or on 4h by more than {hours:g} hours."
     )
@@ -93,7 +93,7 @@ REASONS: Final[Mapping[str, Callable[[Measured | None], str]]] = {
     "no_valid_setup": _said("Entry, stop and target do not stand in order, so there is no trade to describe."),
     "stop_too_close": _close_stop,
     "no_breakout": _said(
-        f"None of the last {TRIGGER_BARS} bars on 4h took RSI more than {REACH:g} beyond a standing trendline."
+        f"None of the last {TRIGGER_BARS} bars on 4h took RSI more than {LINE_TOLERANCE:g} beyond a standing trendline."
     ),
     "price_moved_away": _moved_away,
     "already_hit": _said("RSI broke out, but a later 4h bar has touched the stop or the target already."),

@@ -13,10 +13,10 @@ from quant_assets.common.windows import Window
 from quant_assets.feed.contract import SCHEMA_VERSION
 from quant_assets.feed.signal import Json, conflicts, market_blocks, signal
 from quant_assets.markets.rules import nfc
-from quant_assets.signals import OLDEST_OI_SECONDS, Strategy, features_of
+from quant_assets.signals import MAX_OI_AGE_SECONDS, Strategy, features_of
 
 #: What is older counts as stale.
-FRESH_SECONDS: Final = OLDEST_OI_SECONDS
+FRESH_SECONDS: Final = MAX_OI_AGE_SECONDS
 #: A price of this age or more lacks the last bar of its window.
 OLD_PRICE_SECONDS: Final = 16 * 60
 _AGES: Final = {

@@ -1,34 +1,47 @@
 """Signals: indicators, trendlines, features, strategies.
 
-Candles and derivative inputs go in; `features_table` puts down what is known of each market at the end of a window, and
-`run_strategy` what a strategy says of it. `analyse` does both for one market. Everything is computed from bars that
-were closed by the window's end, and from nothing else.
+`features_table` computes the features of each market at the end of a window from candles and derivative inputs, and
+`run_strategy` a strategy's verdict on each market. `analyse` does both for one market. Bars that were not closed by the
+window's end are never used.
 """
 
 from quant_assets.signals.analysis import Signal, analyse
-from quant_assets.signals.features.derivative_inputs import OLDEST_OI_SECONDS, DerivativeInputs, LookAheadError
-from quant_assets.signals.features.model import COLUMNS, INSUFFICIENT_HISTORY, STALE_CANDLES, Features
+from quant_assets.signals.features.derivative_inputs import MAX_OI_AGE_SECONDS, DerivativeInputs, LookAheadError
+from quant_assets.signals.features.model import COLUMNS, Features
 from quant_assets.signals.features.staleness import stale_candles
 from quant_assets.signals.features.table import DTYPES, features_of, features_table, market_features, table_of
 from quant_assets.signals.features.trendlines import TrendLine, line_equation
 from quant_assets.signals.features.triggers import Trigger
 from quant_assets.signals.parameters import ParametersError, parameters_of, with_parameters
+from quant_assets.signals.reasons import INSUFFICIENT_HISTORY, STALE_CANDLES, STOP_TOO_CLOSE, STRATEGY_FAILED, Reason
 from quant_assets.signals.registry import Discovered, discover_strategies
+from quant_assets.signals.run import StrategyError, judge, run_strategy
 from quant_assets.signals.scores import PENALTY, SUMS, rounded
 from quant_assets.signals.setups import Setup, valid_setup
-from quant_assets.signals.sides import NONE
-from quant_assets.signals.strategy import Limits, Reads, Refusal, Strategy, StrategyError, Verdict, judge, run_strategy
+from quant_assets.signals.sides import LONG, NONE, SHORT, WAIT, Action, Side
+from quant_assets.signals.strategy import Limits, Reads, Strategy
+from quant_assets.signals.verdict import Refusal, Verdict
 from quant_assets.signals.watchlist import market_interest
+
+OLDEST_OI_SECONDS = MAX_OI_AGE_SECONDS
+"""Former name of MAX_OI_AGE_SECONDS."""
 
 __all__ = [
     "COLUMNS",
     "DTYPES",
     "INSUFFICIENT_HISTORY",
+    "LONG",
+    "MAX_OI_AGE_SECONDS",
     "NONE",
     "OLDEST_OI_SECONDS",
     "PENALTY",
+    "SHORT",
     "STALE_CANDLES",
+    "STOP_TOO_CLOSE",
+    "STRATEGY_FAILED",
     "SUMS",
+    "WAIT",
+    "Action",
     "DerivativeInputs",
     "Discovered",
     "Features",
@@ -36,8 +49,10 @@ __all__ = [
     "LookAheadError",
     "ParametersError",
     "Reads",
+    "Reason",
     "Refusal",
     "Setup",
+    "Side",
     "Signal",
     "Strategy",
     "StrategyError",

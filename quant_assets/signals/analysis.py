@@ -1,4 +1,4 @@
-"""One market, all strategies, no Dagster: the way in for a script that has candles in its hands."""
+"""Analysis of one market with all strategies, for scripts that have candles and no Dagster."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from quant_assets.signals.features.derivative_inputs import UNKNOWN, DerivativeI
 from quant_assets.signals.features.model import Features
 from quant_assets.signals.features.table import market_features
 from quant_assets.signals.registry import discover_strategies
-from quant_assets.signals.strategy import Strategy, Verdict, judge
+from quant_assets.signals.run import judge
+from quant_assets.signals.strategy import Strategy
+from quant_assets.signals.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """What one strategy says of one market, with everything it went by."""
+    """A strategy's verdict on one market, and the features that it is based on."""
 
     strategy: Strategy
     verdict: Verdict
@@ -35,16 +37,18 @@ def analyse(
     exchange: str = "",
     symbol: str = "",
 ) -> list[Signal]:
-    """Judge one market at the end of a window with each strategy given, or with all there are.
+    """Return the signal of each strategy on one market at the end of a window; all strategies by default.
 
-    `ltf` (15m) and `htf` (4h) have the columns time_ms (opening of the bar, epoch ms, rising), high, low, close and
-    volume; bars that are not closed by the window's end are passed over. `exchange` and `symbol` only name the market.
-    Raises ValueError where neither has a closed bar or the times do not rise, LookAheadError where a derivative value
-    closed after the window's end.
+    `ltf` (15m) and `htf` (4h) have the columns time_ms (opening of the bar, epoch ms, increasing), high, low, close and
+    volume; bars that are not closed by the window's end are ignored. `exchange` and `symbol` only name the market.
+    Raises ValueError if neither has a closed bar or times do not increase, LookAheadError if a derivative value closed
+    after the window's end.
     """
     market = MarketBars(exchange, symbol, bars_of(ltf, LTF, window), bars_of(htf, HTF, window))
     if len(market.ltf) + len(market.htf) == 0:
-        raise ValueError(f"no bar is closed by {window.end.isoformat()}")
+        raise ValueError(
+            f"No closed bar before {window.end.isoformat()}, the end of the window: pass older bars or a later window"
+        )
     features = market_features(market, window, derivatives)
     chosen = discover_strategies().strategies if strategies is None else strategies
     return [Signal(strategy, judge(strategy, features), features) for strategy in chosen]

@@ -1,4 +1,4 @@
-"""Which strategies there are."""
+"""Discovery of built-in strategies and plugins."""
 
 from __future__ import annotations
 
@@ -16,39 +16,39 @@ from quant_assets.signals import strategies
 from quant_assets.signals.scores import SUMS
 from quant_assets.signals.strategy import Strategy
 
-GROUP = "quant_assets.strategies"
-"""Entry points of this group load to a `Strategy`, as an instance or as a class that needs no argument."""
+ENTRY_POINT_GROUP = "quant_assets.strategies"
+"""Group of entry points that load a `Strategy`, as an instance or as a class without required arguments."""
 _KEY = re.compile(r"[a-z][a-z0-9_]*")
-_NOTHING = object()
-"""What a module of `strategies` holds that defines no strategy, but helps those that do."""
+_NO_STRATEGY = object()
+"""Marks a module of `strategies` that only has helpers and defines no strategy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Discovered:
-    """The strategies that can be run, sorted by key, and a line for each that cannot."""
+    """Valid strategies, sorted by key, and one message for each invalid one."""
 
     strategies: tuple[Strategy, ...]
     problems: tuple[str, ...]
 
 
 def discover_strategies() -> Discovered:
-    """Find every module in `quant_assets.signals.strategies` that defines `strategy`, and every plugin.
+    """Load every module of `quant_assets.signals.strategies` that defines `strategy`, and every plugin.
 
-    A plugin is an entry point of the group `quant_assets.strategies`. One that cannot be loaded, is no strategy, or
-    has a name or key that is taken (a built-in one has the first claim) is named among the problems and costs no other.
+    A plugin is an entry point of the group `quant_assets.strategies`. A plugin that cannot be loaded, is not a valid
+    strategy, or has the name or key of another strategy is reported in `problems` and does not affect the others.
     """
     found: list[Strategy] = []
     problems: list[str] = []
     for source, load in (*_built_in(), *_plugins()):
         try:
-            with redirect_stdout(sys.stderr):  # what a plugin prints must not end up in somebody's JSON
+            with redirect_stdout(sys.stderr):  # a plugin's prints must not mix with JSON on stdout
                 strategy = load()
-            problem = "" if strategy is _NOTHING else _why_refused(strategy, found)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - foreign code may fail in any way it likes
+            problem = "" if strategy is _NO_STRATEGY else _find_problem(strategy, found)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may raise anything
             problem = f"cannot be loaded: {type(error).__name__}: {error}"
         if problem:
             problems.append(f"{source} {problem}")
-        elif strategy is not _NOTHING:
+        elif strategy is not _NO_STRATEGY:
             found.append(strategy)
     return Discovered(tuple(sorted(found, key=lambda strategy: strategy.key)), tuple(problems))
 
@@ -58,13 +58,13 @@ def _built_in() -> Iterator[tuple[str, Callable[[], Any]]]:
         name = f"{strategies.__name__}.{module.name}"
 
         def load(name: str = name) -> Any:
-            return getattr(importlib.import_module(name), "strategy", _NOTHING)
+            return getattr(importlib.import_module(name), "strategy", _NO_STRATEGY)
 
         yield name, load
 
 
 def _plugins() -> Iterator[tuple[str, Callable[[], Any]]]:
-    for point in sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value)):
+    for point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda point: (point.name, point.value)):
 
         def load(point: Any = point) -> Any:
             loaded = point.load()
@@ -73,41 +73,45 @@ def _plugins() -> Iterator[tuple[str, Callable[[], Any]]]:
         yield f"plugin {point.name} ({point.value})", load
 
 
-def _why_refused(strategy: Any, found: list[Strategy]) -> str:
-    """Say why something is no strategy, or cannot stand beside those found; empty where it can."""
-    problem = _misdeclared(strategy) or _without_limits(strategy)
+def _find_problem(strategy: Any, found: list[Strategy]) -> str:
+    """Return why an object is not a valid strategy, or conflicts with those found; empty if it is valid."""
+    problem = _declaration_problem(strategy) or _mappings_problem(strategy)
     if problem:
         return problem
     if any(strategy.name == other.name or strategy.key == other.key for other in found):
-        return f"is called {strategy.name} ({strategy.key}), which is taken"
+        return f"has a name or key that is taken: {strategy.name} ({strategy.key})"
     return ""
 
 
-def _misdeclared(strategy: Any) -> str:
-    """Say what a strategy's declaration lacks; empty where it is whole."""
+def _declaration_problem(strategy: Any) -> str:
+    """Return what is wrong with a strategy's names, parts and filters; empty if nothing is."""
     if not isinstance(strategy, Strategy):
-        return f"is no Strategy but {type(strategy).__name__}"
+        return f"is not a Strategy but {type(strategy).__name__}"
     for attribute in ("name", "key", "description", "strategy_type"):
         value = getattr(strategy, attribute, None)
         if not isinstance(value, str) or not value:
-            return f"declares no {attribute}"
+            return f"does not declare {attribute}, a non-empty text"
     if not _KEY.fullmatch(strategy.key):
-        return f"has the key {strategy.key!r}; small letters, digits and underscores make one"
+        return f"has an invalid key {strategy.key!r}: expected lower-case letters, digits and underscores"
     for attribute in ("parts", "filters"):
         names = getattr(strategy, attribute, None)
         if not isinstance(names, tuple) or not all(isinstance(name, str) and _KEY.fullmatch(name) for name in names):
-            return f"declares {attribute} that are no tuple of names like money_flow"
+            return f"has invalid {attribute}: expected a tuple of names like money_flow"
         if len(set(names)) < len(names) or SUMS.intersection(names):
-            return f"declares one of its {attribute} twice, or calls one base or total, as the feed calls sums of parts"
+            return f"has invalid {attribute}: a name is repeated, or is base or total, which are reserved"
     return ""
 
 
-def _without_limits(strategy: Strategy) -> str:
-    """Say that a strategy's limits are none; empty where they are."""
-    limits = strategy.limits
-    if isinstance(limits, Mapping) and all(
+def _mappings_problem(strategy: Strategy) -> str:
+    """Return what is wrong with a strategy's limits and renamed parameters; empty if nothing is."""
+    limits, renamed = strategy.limits, strategy.renamed_parameters
+    if not isinstance(limits, Mapping) or not all(
         isinstance(pair, tuple) and len(pair) == 2 and all(isinstance(bound, int | float) for bound in pair)
         for pair in limits.values()
     ):
-        return ""
-    return 'declares limits that are no pairs of numbers, such as {"least_rsi": (0.0, 100.0)}'
+        return 'has invalid limits: expected pairs of numbers, e.g. {"min_rsi": (0.0, 100.0)}'
+    if not isinstance(renamed, Mapping) or not all(
+        isinstance(name, str) for names in renamed.items() for name in names
+    ):
+        return 'has invalid renamed_parameters: expected old and new names, e.g. {"least_rsi": "min_rsi"}'
+    return ""

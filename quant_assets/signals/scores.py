@@ -9,35 +9,34 @@ from quant_assets.signals.features.model import Features
 from quant_assets.signals.sides import SIGN
 
 DECIMALS = 6
-"""Scores are rounded to these before they are compared or shown."""
+"""Decimals to which scores are rounded before they are compared or shown."""
 PENALTY = "penalty"
-"""The part that counts against the score."""
+"""Name of the part that is subtracted from the score."""
 SUMS = frozenset({"base", "total"})
-"""What the feed calls sums of parts; no part has one of these names."""
+"""Names of sums of parts in the feed; reserved, no part may have one."""
 OI_FLOW_MAX, SENTIMENT_MAX = 20.0, 10.0
-"""Most points of the two scores."""
+"""Maximum points of the two scores."""
 OI_FLOW_READS = ("oi_z",)
 SENTIMENT_READS = ("funding_rate_pct", "funding_interval_hours", "long_short_ratio")
-"""Fields of the features that the two scores are made from."""
+"""Fields of the features that the two scores read."""
 
 
 def clip(value: float, lowest: float, highest: float) -> float:
-    """Bound a value from both sides."""
+    """Return the value, limited to the range from `lowest` to `highest`."""
     return min(max(value, lowest), highest)
 
 
 def oi_flow(features: Features) -> float:
-    """Score open interest, 0 to 20: 10 + z × 10/3, and 10, the middle, where there is no z-score."""
+    """Return the score of open interest, 0 to 20: 10 + z × 10/3, or 10 without a z-score."""
     if features.oi_z is None:
         return 10.0
     return clip(10.0 + features.oi_z * 10.0 / 3.0, 0.0, OI_FLOW_MAX)
 
 
 def sentiment(features: Features, bias: str) -> float:
-    """Score the crowd, 0 to 10, with 5 the middle: a side that pays funding or is crowded counts against itself.
+    """Return the score of sentiment, 0 to 10: below 5 if the side pays funding or most accounts are on it.
 
-    Funding counts for 8 hours, whatever interval it is charged in. An input that is unknown, or a ratio that is not
-    positive, leaves its term out.
+    Funding is scaled to 8 hours. An unknown input, or a ratio that is not positive, adds nothing to the neutral 5.
     """
     sign = SIGN[bias]
     score = 5.0
@@ -50,13 +49,13 @@ def sentiment(features: Features, bias: str) -> float:
 
 
 def rounded(points: float) -> float:
-    """Round to the decimals of a score; whole points, as most are, need no rounding."""
+    """Round to the decimals of a score; whole numbers are returned at once, as most points are."""
     points = float(points)
     return points if points.is_integer() else round(points, DECIMALS)
 
 
 def score_of(parts: Mapping[str, float]) -> float:
-    """Add up the parts, take the penalty off, bound to 0–100 and round."""
+    """Return the sum of the parts minus the penalty, clipped to 0–100 and rounded."""
     total = 0.0
     for name, points in parts.items():
         total += -points if name == PENALTY else points

@@ -1,4 +1,4 @@
-"""A setup: entry, stop and target of a trade that makes sense on paper."""
+"""A setup: entry, stop and target of a trade."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Setup:
 
     @property
     def rr(self) -> float:
-        """Reward / risk: the way to the target over the way to the stop."""
+        """Reward / risk: distance to the target over distance to the stop."""
         return (self.tp - self.entry) / (self.entry - self.sl)
 
 
 def valid_setup(side: str, entry: float, sl: float, tp: float) -> Setup | None:
-    """Return the setup, or None where the three prices make none."""
+    """Return the setup, or None if the prices are not in order."""
     is_valid = 0.0 < sl < entry < tp if side == LONG else 0.0 < tp < entry < sl
     return Setup(side, entry, sl, tp) if is_valid else None

@@ -24,7 +24,7 @@ from quant_assets_tests.bench.folders import simulated_folder
 from quant_assets_tests.bench.stages import parse
 from quant_assets_tests.bench.talib_alone import bare_indicators
 from quant_assets_tests.bench.timing import Times, run
-from quant_assets_tests.signals.hand_made import random_candles
+from quant_assets_tests.signals.factories import random_candles
 from quant_assets_tests.speed import assert_within, best_cpu_seconds
 
 MOMENT = parse_timestamp("2026-01-19T17:00:00Z")

@@ -13,7 +13,7 @@ from quant_assets.dashboard.words import REASONS, most_points, reason_words
 from quant_assets.feed.reasons import reason_summary
 from quant_assets.signals import discover_strategies, judge, with_parameters
 from quant_assets_tests.dashboard.serving import Site
-from quant_assets_tests.signals.hand_made import broken
+from quant_assets_tests.signals.factories import breakout_features
 
 
 def details(reason: str, value: float | None = None, bound: float | None = None) -> dict[str, Any]:
@@ -50,11 +50,11 @@ def test_market_without_a_timeframe_is_not_called_short_of_history() -> None:
 
 
 def test_sentence_follows_the_parameters_in_force(tmp_path: Path) -> None:
-    (tmp_path / "strategies.toml").write_text("[breakout]\nfarthest = 0.05\n[breakout_v2]\nleast_rr = 4.5\n")
+    (tmp_path / "strategies.toml").write_text("[breakout]\nmax_distance = 0.05\n[breakout_v2]\nmin_rr = 4.5\n")
     chosen = with_parameters(discover_strategies().strategies, tmp_path / "strategies.toml")
     by_key = {strategy.key: strategy for strategy in chosen}
-    moved = judge(by_key["breakout"], broken(price=106.0))
-    poor = judge(by_key["breakout_v2"], broken())
+    moved = judge(by_key["breakout"], breakout_features(price=106.0))
+    poor = judge(by_key["breakout_v2"], breakout_features())
     assert "at most 5 % count" in reason_words(details(moved.reason, moved.reason_value, moved.reason_bound))
     assert "at least 4.5 is needed" in reason_words(details(poor.reason, poor.reason_value, poor.reason_bound))
 

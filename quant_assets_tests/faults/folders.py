@@ -18,10 +18,10 @@ from quant_assets.common.windows import Window
 from quant_assets.feed import build_feed, feed_problems
 from quant_assets.signals import discover_strategies, features_table, run_strategy
 from quant_assets_tests.faults.chance import dice
-from quant_assets_tests.signals import made_markets, made_ticks, made_wedges
-from quant_assets_tests.signals.made_markets import Market
-from quant_assets_tests.signals.plain_inputs import Bar
-from quant_assets_tests.signals.side_by_side import EXCHANGE, derivatives, symbol_map
+from quant_assets_tests.signals import random_markets, tick_markets, wedge_markets
+from quant_assets_tests.signals.random_markets import Market
+from quant_assets_tests.signals.reference_comparison import EXCHANGE, derivatives, symbol_map
+from quant_assets_tests.signals.reference_inputs import Bar
 from quant_assets_tests.world import SAMPLE_CANDLES
 
 WINDOW = Window(datetime(2026, 1, 19, 17, 0, tzinfo=UTC))
@@ -33,7 +33,7 @@ NOBODY = 65534
 @cache
 def made(count: int) -> tuple[Market, ...]:
     """Make markets of every kind, in order of their symbols: walks and trends, wedges that break out, ticks."""
-    kinds = (made_markets.market, made_wedges.wedge_market, made_wedges.seesaw_market, made_ticks.tick_market)
+    kinds = (random_markets.market, wedge_markets.wedge_market, wedge_markets.seesaw_market, tick_markets.tick_market)
     markets = [kinds[seed % len(kinds)](seed, WINDOW.end_ms) for seed in range(count)]
     return tuple(sorted(markets, key=lambda market: market.symbol))
 

@@ -30,7 +30,7 @@ from quant_assets_tests.faults.folders import (
     signals_but_of,
     write_files,
 )
-from quant_assets_tests.signals.plain_inputs import LTF_MS, Bar
+from quant_assets_tests.signals.reference_inputs import LTF_MS, Bar
 
 MARKETS = made(16)
 FILES = files_of(MARKETS)

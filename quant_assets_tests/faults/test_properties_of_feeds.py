@@ -22,8 +22,8 @@ from quant_assets_tests.faults.folders import (
     real_files,
     write_files,
 )
-from quant_assets_tests.signals.made_wedges import wedge_market
-from quant_assets_tests.signals.plain_inputs import Bar
+from quant_assets_tests.signals.reference_inputs import Bar
+from quant_assets_tests.signals.wedge_markets import wedge_market
 from quant_assets_tests.world import cut_candles
 
 MARKETS = made(rounds(60, 600))

@@ -26,8 +26,8 @@ from quant_assets.signals.features.bars import HTF, LTF, MarketBars, bars_of
 from quant_assets.signals.strategies.breakout_v2 import BreakoutV2
 from quant_assets_tests.faults.chance import rounds
 from quant_assets_tests.faults.folders import WINDOW, feed_of, files_of, made, real_files, write_files
-from quant_assets_tests.signals.made_markets import Market
-from quant_assets_tests.signals.plain_inputs import Bar
+from quant_assets_tests.signals.random_markets import Market
+from quant_assets_tests.signals.reference_inputs import Bar
 
 MARKETS = made(rounds(60, 600))
 PRICES = ("open", "high", "low", "close")

@@ -23,7 +23,16 @@ MARKETS = markets(("BINANCE", "BTCUSDT"), ("KUCOIN", "XBTUSDTM"), ("MEXC", "PUMP
 WORDS = (
     *(key.encode() for key in ResolutionRules.model_fields),
     *(b"open_interest_minutes", b"oldest_minutes", b"windows_days", b"bars_days", b"runs_days", b"inf", b"nan", b"1e9"),
-    *(b"[legacy]\n", b"threshold = ", b"stop_atr", b"least_reward", b"[breakout]\n", b"farthest", b"least_rr"),
+    *(
+        b"[legacy]\n",
+        b"threshold = ",
+        b"stop_atr",
+        b"min_reward",
+        b"[breakout]\n",
+        b"farthest",
+        b"max_distance",
+        b"min_rr",
+    ),
     *(b' = ["USDT"]', b"[aliases]\n", b'[["A:B", "*:B"]]', b"[[[[[[[[", b'"""', b"1979-05-27T07:32:00Z", b"\\u0000"),
 )
 SEEDS = (
@@ -38,7 +47,7 @@ SEEDS = (
     b"runs_days = nan\n",
     b"oldest_minutes = inf\n",
     b"\xef\xbb\xbfwindows_days = 40\n",
-    b"[legacy]\nthreshold = 65\n[breakout]\nleast_rr = 1.5\n",
+    b"[legacy]\nthreshold = 65\n[breakout]\nmin_rr = 1.5\n",
     b"[legacy]\nthreshold = 100.1\n",
     b"[legacy]\nthreshold = true\n",
     b"quotes = " + b"[" * 2_000 + b"]" * 2_000,

@@ -1,4 +1,4 @@
-"""BreakoutV2 on features made by hand: a market at 100 that broke out at 100, ATR 2, leg 93 to 107 (see `broken`)."""
+"""BreakoutV2 on `breakout_features`: a market at 100 that broke out at 100, with an ATR of 2 and a leg of 93 to 107."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import pytest
 
 from quant_assets.signals import Setup, Verdict, judge
 from quant_assets.signals.strategies.breakout_v2 import BreakoutV2
-from quant_assets_tests.signals.hand_made import broken, features
+from quant_assets_tests.signals.factories import breakout_features, features
 
 
 def found(side: str = "LONG", **known: Any) -> Verdict:
-    return judge(BreakoutV2(), broken(side, **known))
+    return judge(BreakoutV2(), breakout_features(side, **known))
 
 
 def setup(side: str = "LONG", **known: Any) -> Setup:
@@ -21,29 +21,29 @@ def setup(side: str = "LONG", **known: Any) -> Setup:
     return verdict.setup
 
 
-def test_without_a_trigger_it_waits_and_only_derivatives_count() -> None:
+def test_without_a_trigger_it_waits_and_only_derivatives_score() -> None:
     verdict = judge(BreakoutV2(), features(htf_rsi=60.0, obv_slope=1.0, htf_atr=2.0, oi_z=3.0))
     assert (verdict.bias, verdict.reason, verdict.score) == ("NONE", "no_breakout", 25.0)
     assert {name for name, points in verdict.parts.items() if points} == {"oi_flow", "sentiment"}
 
 
-def test_a_long_has_its_stop_3_atr_away_and_its_target_a_leg_above_the_leg() -> None:
+def test_long_stop_is_3_atr_away_and_target_one_leg_above_the_leg() -> None:
     assert (setup().sl, setup().tp, setup().rr) == (94.0, 121.0, 3.5)
 
 
-def test_a_short_is_the_mirror_of_a_long() -> None:
+def test_short_is_the_mirror_of_long() -> None:
     assert (setup("SHORT").sl, setup("SHORT").tp, setup("SHORT").rr) == (106.0, 79.0, 3.5)
     assert found("SHORT").score == found().score
 
 
-def test_the_stop_goes_by_the_last_atr_not_by_that_of_the_break() -> None:
+def test_stop_uses_the_last_atr_not_that_of_the_break() -> None:
     assert setup(trigger_atr=50.0).sl == 94.0
 
 
 @pytest.mark.parametrize(
     ("z", "reason", "shown"), [(None, "", None), (1.5, "oi_z_score_too_low", False), (1.6, "", True)]
 )
-def test_open_interest_refuses_only_where_it_is_known(z: float | None, reason: str, shown: bool | None) -> None:
+def test_open_interest_gate_refuses_only_known_values(z: float | None, reason: str, shown: bool | None) -> None:
     verdict = found(oi_z=z)
     assert verdict.reason == reason
     assert verdict.filters["oi_zscore"] is shown
@@ -53,7 +53,7 @@ def test_open_interest_refuses_only_where_it_is_known(z: float | None, reason: s
     ("side", "slope", "aligned"),
     [("LONG", 1.0, True), ("LONG", 0.0, False), ("LONG", -1.0, False), ("SHORT", -1.0, True), ("SHORT", 0.0, False)],
 )
-def test_obv_must_run_with_the_break(side: str, slope: float, aligned: bool) -> None:
+def test_obv_slope_must_agree_with_the_break(side: str, slope: float, aligned: bool) -> None:
     verdict = found(side, obv_slope=slope)
     assert verdict.reason == ("" if aligned else "obv_against")
     assert verdict.parts["obv"] == (15.0 if aligned else 0.0)
@@ -79,7 +79,7 @@ def test_obv_must_run_with_the_break(side: str, slope: float, aligned: bool) -> 
         ("SHORT", 19.9, 0.0),
     ],
 )
-def test_rsi_has_a_range_with_bounds_that_belong_to_it(side: str, rsi: float, points: float) -> None:
+def test_rsi_range_includes_its_bounds(side: str, rsi: float, points: float) -> None:
     verdict = found(side, htf_rsi=rsi)
     assert verdict.parts["range"] == points
     assert verdict.reason == ("" if points else "outside_range")
@@ -89,18 +89,18 @@ def test_rsi_has_a_range_with_bounds_that_belong_to_it(side: str, rsi: float, po
     ("leg_high", "points", "reason"),
     [(107.0, 15.0, ""), (105.5, 15.0, ""), (105.4, 10.0, ""), (102.5, 10.0, ""), (102.4, 0.0, "poor_risk_reward")],
 )
-def test_an_rr_of_2_will_do_and_one_of_3_scores_full(leg_high: float, points: float, reason: str) -> None:
+def test_rr_of_2_is_accepted_and_rr_of_3_scores_the_maximum(leg_high: float, points: float, reason: str) -> None:
     # risk 6; reward 2 × high − 93 − 100
     verdict = found(trigger_leg_high=leg_high)
     assert (verdict.parts["risk_reward"], verdict.reason) == (points, reason)
 
 
 @pytest.mark.parametrize(("strength", "points"), [(5.0, 10.0), (10.0, 20.0), (30.0, 20.0)])
-def test_the_breakout_part_is_full_at_a_strength_of_10(strength: float, points: float) -> None:
+def test_breakout_part_reaches_its_maximum_at_a_strength_of_10(strength: float, points: float) -> None:
     assert found(trigger_strength=strength).parts["breakout"] == points
 
 
-def test_reasons_come_in_order() -> None:
+def test_gates_are_checked_in_order() -> None:
     bad: dict[str, Any] = {
         "price": 110.0,
         "oi_z": 0.0,
@@ -115,7 +115,7 @@ def test_reasons_come_in_order() -> None:
     assert reasons == ["price_moved_away", "oi_z_score_too_low", "obv_against", "outside_range", "poor_risk_reward"]
 
 
-def test_parts_are_computed_while_a_gate_refuses() -> None:
+def test_parts_are_computed_when_a_gate_refuses() -> None:
     verdict = found(price=102.0, obv_slope=-1.0)
     assert (verdict.action, verdict.setup) == ("WAIT", None)
     assert (verdict.parts["range"], verdict.parts["risk_reward"]) == (20.0, 15.0)
@@ -137,7 +137,7 @@ def test_stop_too_close_comes_right_before_poor_risk_reward() -> None:
         ({"trigger_leg_high": 95.0}, "poor_risk_reward", None, 2.0),
     ],
 )
-def test_reason_says_what_was_measured_and_the_bound(
+def test_reason_reports_the_value_and_the_threshold(
     known: dict[str, Any], reason: str, value: float | None, bound: float
 ) -> None:
     verdict = found(**known)

@@ -1,4 +1,4 @@
-"""What of the derivative tables reaches the features, and what must not."""
+"""Derivative tables become columns of the features."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from quant_assets.signals import DerivativeInputs, Features, LookAheadError, features_table, market_features
-from quant_assets.signals.features.derivative_inputs import merged_inputs
+from quant_assets.signals.features.derivative_inputs import merge_inputs
 from quant_assets.signals.features.table import features_of
-from quant_assets_tests.signals.hand_made import NO_TABLE, WINDOW, candles, market, walk
+from quant_assets_tests.signals.factories import NO_TABLE, WINDOW, candles, market, walk
 
 HOUR_MS = 3_600_000
 MARKET = market(walk(1, 60), walk(2, 60, "4h"))
@@ -64,32 +64,32 @@ def test_names_and_status_come_from_the_symbol_map() -> None:
     )
 
 
-def test_status_and_symbol_are_those_of_the_open_interest_table_where_it_has_the_market() -> None:
+def test_open_interest_table_overrides_status_and_symbol_of_the_map() -> None:
     found = merged(open_interest=open_interest())
     assert (found.oi_status, found.oi_symbol, found.oi_exchange) == ("resolved", "BTC.H", "Hyperliquid")
     assert (found.oi_value, found.oi_z, found.oi_points, found.oi_age_seconds) == (5.0, 2.0, 97, 0.0)
 
 
-def test_the_change_of_open_interest_is_unknown_in_a_table_of_an_earlier_version() -> None:
+def test_open_interest_change_is_unknown_in_an_older_table() -> None:
     assert merged(open_interest=open_interest(change_24h_pct=1.5)).oi_change_24h_pct == 1.5
     found = merged(open_interest=open_interest())
     assert (found.oi_value, found.oi_change_24h_pct) == (5.0, None)
 
 
-def test_a_market_that_nobody_knows_is_neutral_and_named_by_its_symbol() -> None:
+def test_unmapped_market_is_neutral_and_named_by_its_symbol() -> None:
     found = merged(NO_TABLE)
     assert (found.canonical_symbol, found.display_symbol, found.oi_status) == ("BTCUSDT", "BTCUSDT", "neutral")
     assert (found.oi_z, found.funding_rate_pct, found.oi_age_seconds, found.oi_points) == (None, None, None, 0)
 
 
-def test_an_empty_table_and_one_without_the_market_leave_values_unknown() -> None:
+def test_table_that_is_empty_or_lacks_the_market_leaves_values_unknown() -> None:
     elsewhere = open_interest().assign(symbol="ETHUSDT")
     for tables in ({"open_interest": NO_TABLE}, {"open_interest": elsewhere}, {}):
         found = merged(**tables)
         assert (found.oi_value, found.oi_status) == (None, "aggregated")
 
 
-def test_an_unknown_number_in_a_row_stays_unknown() -> None:
+def test_missing_number_in_a_row_stays_unknown() -> None:
     found = merged(open_interest=open_interest(z_score=float("nan"), closed_at_ms=float("nan")))
     assert (found.oi_z, found.oi_age_seconds) == (None, None)
 
@@ -109,20 +109,20 @@ def test_each_dataset_has_its_own_age() -> None:
 
 
 @pytest.mark.parametrize(("age_ms", "z"), [(2 * HOUR_MS, 2.0), (2 * HOUR_MS + 1, None)])
-def test_a_z_score_older_than_two_hours_is_not_used(age_ms: int, z: float | None) -> None:
+def test_z_score_older_than_two_hours_is_ignored(age_ms: int, z: float | None) -> None:
     assert known(oi_closed_at_ms=WINDOW.end_ms - age_ms).oi_z == z
 
 
-def test_a_z_score_of_unknown_age_is_not_used() -> None:
+def test_z_score_of_unknown_age_is_ignored() -> None:
     assert known(oi_closed_at_ms=None).oi_z is None
 
 
-def test_a_z_score_of_a_neutral_market_is_not_used() -> None:
+def test_z_score_of_a_neutral_market_is_ignored() -> None:
     assert known(oi_status="neutral").oi_z is None
     assert known(oi_status="aggregated").oi_z == 2.0
 
 
-def test_a_value_that_closed_after_the_window_is_an_error() -> None:
+def test_value_that_closed_after_the_window_is_an_error() -> None:
     late = WINDOW.end_ms + 1.0
     for name in ("oi", "funding", "long_short", "liquidations"):
         with pytest.raises(LookAheadError, match=name):
@@ -140,9 +140,9 @@ def test_a_value_that_closed_after_the_window_is_an_error() -> None:
         ("Hyperliquid", None, 1.0, 0.08),
         ("Binance", None, None, 0.01),
     ],
-    ids=["hourly", "nobody says", "every 4 hours", "table of version 0.1, hourly", "table of version 0.1"],
+    ids=["hourly", "unknown interval", "every 4 hours", "table of version 0.1, hourly", "table of version 0.1"],
 )
-def test_funding_is_counted_for_8_hours(
+def test_funding_is_scaled_to_8_hours(
     exchange: str, stored: float | None, hours: float | None, rate_for_8_hours: float
 ) -> None:
     rates = funding(source_exchange=exchange, interval_hours=stored)
@@ -151,12 +151,12 @@ def test_funding_is_counted_for_8_hours(
     assert found.funding_8h_pct == pytest.approx(rate_for_8_hours)
 
 
-def test_a_table_of_another_name_is_an_error() -> None:
+def test_unknown_table_name_is_an_error() -> None:
     with pytest.raises(KeyError, match="funding"):
         merged(funding=table(funding_rate_pct=0.01))
 
 
-def test_one_simulated_row_makes_its_market_simulated_and_no_other() -> None:
+def test_simulated_row_marks_its_own_market_only() -> None:
     markets = pd.DataFrame({"exchange": ["A", "A"], "symbol": ["X", "Y"]})
     symbol_map = markets.assign(
         canonical_symbol=["X", "Y"],
@@ -169,6 +169,6 @@ def test_one_simulated_row_makes_its_market_simulated_and_no_other() -> None:
     )
     unknown = {"closed_at_ms": math.nan, "funding_rate_pct": math.nan, "interval_hours": math.nan}
     funding = markets.assign(**unknown, simulated=[True, False])
-    merged = merged_inputs([("A", "Y"), ("A", "X"), ("B", "X")], symbol_map, {"funding_rate": funding})
+    merged = merge_inputs([("A", "Y"), ("A", "X"), ("B", "X")], symbol_map, {"funding_rate": funding})
     assert merged["simulated"].tolist() == [False, True, False]
     assert merged["display_symbol"].tolist() == ["Y", "X", ""]

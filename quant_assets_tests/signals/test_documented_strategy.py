@@ -1,4 +1,4 @@
-"""docs/strategies.md as its reader follows it: the example as a built-in, as a package, and on one market."""
+"""The example of docs/strategies.md works as a built-in, as a package, and on one market."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def run(
 
 
 def one_market(world: World, folder: Path) -> None:
-    """Put the market of the document into `candles`."""
+    """Copy the candles of the documented market into the folder `candles`."""
     (folder / "candles").mkdir()
     for timeframe in ("15m", "4h"):
         shutil.copy(world.candles / f"BINANCE_BTCUSDT_{timeframe}.json", folder / "candles")
@@ -48,7 +48,7 @@ def one_market(world: World, folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder into which pip has installed the package of the document."""
+    """Install the documented package with pip and return the target folder."""
     folder = tmp_path_factory.mktemp("package")
     package = folder / "source" / "my_strategies"
     package.mkdir(parents=True)
@@ -63,7 +63,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
-def test_the_example_as_a_built_in_passes_the_tests_of_the_strategies(tmp_path: Path) -> None:
+def test_documented_example_passes_the_strategy_tests_as_a_built_in(tmp_path: Path) -> None:
     ignored = shutil.ignore_patterns("__pycache__")
     for name in ("quant_assets", "quant_assets_tests"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
@@ -71,10 +71,10 @@ def test_the_example_as_a_built_in_passes_the_tests_of_the_strategies(tmp_path: 
     (tmp_path / "quant_assets" / "signals" / "strategies" / "strength.py").write_text(EXAMPLE)
     tests = [f"quant_assets_tests/signals/{name}" for name in TESTS]
     done = run([sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", *tests], tmp_path)
-    assert "test_what_a_strategy_declares_is_what_it_reads[strength] PASSED" in done.stdout
+    assert "test_strategy_reads_exactly_the_fields_it_declares[strength] PASSED" in done.stdout
 
 
-def test_the_example_passes_the_projects_linter(tmp_path: Path) -> None:
+def test_documented_example_passes_the_linter(tmp_path: Path) -> None:
     (tmp_path / "strength.py").write_text(EXAMPLE)
     config = ["--config", str(ROOT / "pyproject.toml")]
     ruff = Path(sys.executable).parent / "ruff"
@@ -82,7 +82,7 @@ def test_the_example_passes_the_projects_linter(tmp_path: Path) -> None:
     run([ruff, "format", "--check", *config, "strength.py"], tmp_path)
 
 
-def test_the_package_of_the_document_is_discovered(installed: Path, tmp_path: Path) -> None:
+def test_documented_package_is_discovered(installed: Path, tmp_path: Path) -> None:
     program = (
         "from quant_assets.signals import discover_strategies\n"
         "found = discover_strategies()\n"
@@ -92,7 +92,7 @@ def test_the_package_of_the_document_is_discovered(installed: Path, tmp_path: Pa
     assert done.stdout.strip() == "() ['breakout', 'breakout_v2', 'legacy', 'strength']"
 
 
-def test_the_command_for_one_market_shows_the_strategy_on_it(installed: Path, world: World, tmp_path: Path) -> None:
+def test_documented_command_scans_one_market_with_the_strategy(installed: Path, world: World, tmp_path: Path) -> None:
     (line,) = block("sh", "--strategy").splitlines()
     documented = line.split()
     one_market(world, tmp_path)
@@ -102,7 +102,7 @@ def test_the_command_for_one_market_shows_the_strategy_on_it(installed: Path, wo
     assert [(signal["strategy_name"], signal["symbol"]) for signal in feed["signals"]] == [("Strength", "BTCUSDT")]
 
 
-def test_the_lines_of_python_print_the_verdict_on_one_market(installed: Path, world: World, tmp_path: Path) -> None:
+def test_documented_script_prints_the_verdict_on_one_market(installed: Path, world: World, tmp_path: Path) -> None:
     one_market(world, tmp_path)
     program = block("python", "analyse(")
     done = run([sys.executable, "-c", program], tmp_path, {**os.environ, "PYTHONPATH": str(installed)})

@@ -1,4 +1,4 @@
-"""The features table: its rows, its dtypes, and the way back."""
+"""The features table: rows, dtypes, and conversion back to `Features`."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import pytest
 
 from quant_assets.signals import COLUMNS, features_of, features_table, table_of
 from quant_assets.signals.features.table import DTYPES
-from quant_assets_tests.signals.hand_made import (
+from quant_assets_tests.signals.factories import (
     NO_TABLE,
     WINDOW,
     as_bytes,
-    broken,
+    breakout_features,
     candles,
     features,
     market,
@@ -25,31 +25,36 @@ from quant_assets_tests.signals.hand_made import (
 )
 
 
-def test_a_row_for_each_market_sorted_by_exchange_and_symbol() -> None:
+def test_table_has_one_row_per_market_sorted_by_exchange_and_symbol() -> None:
     table = features_table(random_candles(5), NO_TABLE, {}, WINDOW)
     assert table["symbol"].tolist() == [f"M{seed:03d}USDT" for seed in range(5)]
     assert list(table) == list(COLUMNS)
 
 
-def test_columns_are_plain() -> None:
+def test_columns_have_plain_dtypes() -> None:
     table = features_table(random_candles(2), NO_TABLE, {}, WINDOW)
     assert {str(dtype) for dtype in table.dtypes} == {"float64", "int64", "str", "bool"}
     assert {name: str(dtype) for name, dtype in table.dtypes.items()} == DTYPES
 
 
-def test_no_market_gives_an_empty_table_with_the_same_dtypes() -> None:
+def test_no_markets_give_an_empty_table_with_the_same_dtypes() -> None:
     empty = features_table(NO_TABLE, NO_TABLE, {}, WINDOW)
     assert empty.empty
     assert {name: str(dtype) for name, dtype in empty.dtypes.items()} == DTYPES
 
 
-def test_features_come_back_from_the_table_exactly() -> None:
-    rows = [features(), broken(), broken("SHORT", trigger_after_low=None, oi_points=97), features(price=1 / 3)]
+def test_features_round_trip_through_the_table() -> None:
+    rows = [
+        features(),
+        breakout_features(),
+        breakout_features("SHORT", trigger_after_low=None, oi_points=97),
+        features(price=1 / 3),
+    ]
     assert features_of(table_of(rows)) == rows
 
 
 @pytest.mark.parametrize("source", [random_candles, real_candles])
-def test_features_come_back_through_parquet_exactly(source: Any) -> None:
+def test_features_round_trip_through_parquet(source: Any) -> None:
     table = features_table(source(), NO_TABLE, {}, WINDOW)
     file = io.BytesIO()
     table.to_parquet(file)
@@ -58,8 +63,8 @@ def test_features_come_back_through_parquet_exactly(source: Any) -> None:
     assert features_of(back) == features_of(table)
 
 
-def test_an_unknown_moment_is_nan_in_the_table_and_none_in_the_features() -> None:
-    table = table_of([features(), broken()])
+def test_unknown_time_is_nan_in_the_table_and_none_in_the_features() -> None:
+    table = table_of([features(), breakout_features()])
     assert np.isnan(table["trigger_time_ms"][0])
     first, second = features_of(table)
     assert first.trigger_time_ms is None
@@ -77,7 +82,7 @@ def test_progress_ends_with_all_markets_done() -> None:
     assert calls[-1] == ("features", 3, 3)
 
 
-def test_candles_with_plain_text_columns_do_as_well_as_categories() -> None:
+def test_text_columns_give_the_same_table_as_categories() -> None:
     table = candles(market(walk(1, 60), walk(2, 60, "4h")))
     plain = table.astype({"exchange": "str", "symbol": "str", "timeframe": "str"})
     assert as_bytes(features_table(plain, NO_TABLE, {}, WINDOW)) == as_bytes(
@@ -85,12 +90,12 @@ def test_candles_with_plain_text_columns_do_as_well_as_categories() -> None:
     )
 
 
-def test_a_table_without_a_column_that_has_no_default_is_an_error() -> None:
+def test_missing_column_without_a_default_is_an_error() -> None:
     with pytest.raises(KeyError, match="price"):
         features_of(table_of([features()]).drop(columns="price"))
 
 
-def test_a_column_that_an_earlier_version_did_not_store_takes_its_default() -> None:
+def test_column_missing_in_an_older_table_takes_its_default() -> None:
     table = table_of([features(funding_rate_pct=0.01, funding_interval_hours=1.0)])
     (found,) = features_of(table.drop(columns="funding_interval_hours"))
     assert (found.funding_rate_pct, found.funding_interval_hours) == (0.01, None)

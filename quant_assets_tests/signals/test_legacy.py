@@ -8,7 +8,7 @@ import pytest
 
 from quant_assets.signals import Features, Verdict, judge
 from quant_assets.signals.strategies.legacy import Legacy
-from quant_assets_tests.signals.hand_made import features
+from quant_assets_tests.signals.factories import features
 
 GOOD = features(
     trend_bias="LONG",
@@ -28,7 +28,7 @@ def found(f: Features = GOOD, strategy: Legacy | None = None, **known: Any) -> V
     return judge(strategy or Legacy(), f._replace(**known))
 
 
-def test_a_long_has_its_stop_half_an_atr_below_the_low_and_its_target_at_the_high() -> None:
+def test_long_stop_is_half_an_atr_below_the_low_and_target_at_the_high() -> None:
     verdict = found()
     assert (verdict.action, verdict.score, verdict.reason) == ("LONG", 85.0, "")
     assert verdict.setup is not None
@@ -36,7 +36,7 @@ def test_a_long_has_its_stop_half_an_atr_below_the_low_and_its_target_at_the_hig
     assert verdict.setup.rr == 5.0
 
 
-def test_a_short_is_the_mirror_of_a_long() -> None:
+def test_short_is_the_mirror_of_long() -> None:
     verdict = found(trend_bias="SHORT", obv_imbalance="BEARISH")
     assert verdict.setup is not None
     assert (verdict.action, verdict.score) == ("SHORT", 85.0)
@@ -44,7 +44,7 @@ def test_a_short_is_the_mirror_of_a_long() -> None:
 
 
 @pytest.mark.parametrize(("bias", "target"), [("LONG", 108.0), ("SHORT", 92.0)])
-def test_the_target_is_at_least_two_ways_to_the_stop_away(bias: str, target: float) -> None:
+def test_target_is_at_least_twice_as_far_as_the_stop(bias: str, target: float) -> None:
     imbalance = {"LONG": "BULLISH", "SHORT": "BEARISH"}[bias]
     setup = found(trend_bias=bias, obv_imbalance=imbalance, ltf_high_100=101.0, ltf_low_100=99.0).setup
     assert setup is not None
@@ -81,11 +81,11 @@ def test_parts(known: dict[str, Any], part: str, points: float) -> None:
     assert found(**known).parts[part] == points
 
 
-def test_the_penalty_is_taken_off_the_score() -> None:
+def test_penalty_is_subtracted_from_the_score() -> None:
     assert found(divergence="BEARISH").score == 75.0
 
 
-def test_reasons_come_in_order_of_trend_score_and_setup() -> None:
+def test_trend_score_and_setup_are_checked_in_order() -> None:
     bad: dict[str, Any] = {"ltf_low_20": 120.0, "is_pullback": False}
     assert found(trend_bias="NONE", **bad).reason == "no_trend"
     assert found(**bad).reason == "score_below_threshold"
@@ -93,11 +93,11 @@ def test_reasons_come_in_order_of_trend_score_and_setup() -> None:
 
 
 @pytest.mark.parametrize(("threshold", "action"), [(85.0, "LONG"), (85.1, "WAIT")])
-def test_the_threshold_belongs_to_it_and_can_be_set(threshold: float, action: str) -> None:
+def test_threshold_is_inclusive_and_configurable(threshold: float, action: str) -> None:
     assert found(strategy=Legacy(threshold=threshold)).action == action
 
 
-def test_a_score_that_rounds_to_the_threshold_reaches_it() -> None:
+def test_score_that_rounds_to_the_threshold_reaches_it() -> None:
     verdict = found(oi_z=-1e-8)  # the sum is 84.99999997
     assert (verdict.score, found(strategy=Legacy(threshold=85.0), oi_z=-1e-8).action) == (85.0, "LONG")
 
@@ -110,12 +110,12 @@ def test_parts_are_computed_while_waiting() -> None:
 
 
 def test_stop_too_close_comes_right_after_no_valid_setup() -> None:
-    near: dict[str, Any] = {"ltf_low_20": 99.8, "ltf_atr": 0.2}  # the stop lies at 99.7
+    near: dict[str, Any] = {"ltf_low_20": 99.8, "ltf_atr": 0.2}  # the stop is at 99.7
     assert found(**near).reason == "stop_too_close"
     assert found(strategy=Legacy(min_stop_pct=0.25), **near).action == "LONG"
     assert found(**near, is_pullback=False).reason == "score_below_threshold"
 
 
-def test_reason_of_a_low_score_says_the_score_and_the_threshold() -> None:
+def test_low_score_reports_the_score_and_the_threshold() -> None:
     verdict = found(is_pullback=False)
     assert (verdict.reason_value, verdict.reason_bound) == (verdict.score, 70.0)

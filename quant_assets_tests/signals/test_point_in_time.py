@@ -1,4 +1,4 @@
-"""Nothing that closed after the window's end reaches a signal: bars are cut, or changed, and every bit stays."""
+"""Bars that closed after the window's end do not change a single bit of a signal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from quant_assets.common.windows import Window
 from quant_assets.signals import discover_strategies, features_table, run_strategy
 from quant_assets.signals.features.bars import TIMEFRAME_MS
-from quant_assets_tests.signals.hand_made import NO_TABLE, WINDOW, as_bytes, random_candles, real_candles
+from quant_assets_tests.signals.factories import NO_TABLE, WINDOW, as_bytes, random_candles, real_candles
 
 SOURCES = pytest.mark.parametrize("source", [random_candles, real_candles])
 WINDOWS_AGO = [1, 7, 16, 50, 333]
@@ -31,7 +31,7 @@ def is_closed(bars: pd.DataFrame, window: Window) -> np.ndarray:
 
 @SOURCES
 @pytest.mark.parametrize("windows_ago", WINDOWS_AGO)
-def test_bars_cut_at_the_windows_end_give_the_same_tables_to_the_last_bit(
+def test_bars_after_the_window_change_no_bit_of_the_tables(
     source: Callable[[], pd.DataFrame], windows_ago: int
 ) -> None:
     window = Window(WINDOW.end - windows_ago * timedelta(minutes=15))
@@ -40,7 +40,7 @@ def test_bars_cut_at_the_windows_end_give_the_same_tables_to_the_last_bit(
 
 
 @SOURCES
-def test_bars_that_close_later_may_hold_anything(source: Callable[[], pd.DataFrame]) -> None:
+def test_content_of_bars_that_close_later_is_ignored(source: Callable[[], pd.DataFrame]) -> None:
     window = Window(WINDOW.end - timedelta(hours=9, minutes=15))
     bars = source()
     closed = is_closed(bars, window)
@@ -51,7 +51,7 @@ def test_bars_that_close_later_may_hold_anything(source: Callable[[], pd.DataFra
 
 
 @SOURCES
-def test_the_same_market_gives_the_same_row_whatever_stands_beside_it(source: Callable[[], pd.DataFrame]) -> None:
+def test_row_of_a_market_is_independent_of_other_markets(source: Callable[[], pd.DataFrame]) -> None:
     bars = source()
     together = features_table(bars, NO_TABLE, {}, WINDOW)
     for row in (0, len(together) // 2, len(together) - 1):
@@ -61,7 +61,7 @@ def test_the_same_market_gives_the_same_row_whatever_stands_beside_it(source: Ca
         assert as_bytes(found) == as_bytes(together.iloc[[row]].reset_index(drop=True))
 
 
-def test_bars_older_than_the_newest_1500_change_nothing() -> None:
+def test_bars_older_than_the_newest_1500_are_ignored() -> None:
     bars = random_candles(2, 1600, 1600)
     window_bars = bars.groupby(["exchange", "symbol", "timeframe"], observed=True).tail(1500)
     assert tables(bars, WINDOW) == tables(window_bars, WINDOW)

@@ -1,4 +1,4 @@
-"""What strategies say that they read is what they read: the lineage that Dagster shows is true."""
+"""The fields that strategies declare in `reads`, which Dagster shows as lineage, are the fields that they read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STRATEGIES = {strategy.key: strategy for strategy in discover_strategies().strat
 
 
 class Watched:
-    """Stands for the features of a market, and notes what is read of them."""
+    """Wrap the features of a market, and record which fields are read."""
 
     def __init__(self, features: Features, read: set[str]) -> None:
         self._features, self._read = features, read
@@ -33,7 +33,7 @@ class Watched:
 
 
 class WatchedTrigger:
-    """The same of the breakout that is part of the features."""
+    """Wrap the trigger of the features, and record which fields are read."""
 
     def __init__(self, trigger: Any, read: set[str]) -> None:
         self._trigger, self._read = trigger, read
@@ -46,7 +46,7 @@ class WatchedTrigger:
 
 
 def markets(seed: int, count: int) -> list[Features]:
-    """Markets of all kinds: random values for every field that a strategy may look at."""
+    """Return markets with random values for every field that a strategy may read."""
     rng = random.Random(seed)
 
     def one() -> Features:
@@ -87,7 +87,7 @@ def markets(seed: int, count: int) -> list[Features]:
 
 
 @pytest.mark.parametrize("key", sorted(STRATEGIES))
-def test_what_a_strategy_declares_is_what_it_reads(key: str) -> None:
+def test_strategy_reads_exactly_the_fields_it_declares(key: str) -> None:
     strategy: Strategy = STRATEGIES[key]
     read: set[str] = set()
     for market in markets(seed=7, count=400):
@@ -97,7 +97,7 @@ def test_what_a_strategy_declares_is_what_it_reads(key: str) -> None:
 
 
 @pytest.mark.parametrize("key", sorted(STRATEGIES))
-def test_every_part_and_gate_says_what_it_is_made_from(key: str) -> None:
+def test_every_part_and_gate_declares_its_fields(key: str) -> None:
     strategy = STRATEGIES[key]
     known = {*strategy.parts, *strategy.filters, "bias", "setup", "reason"}
     assert set(strategy.parts) | set(strategy.filters) | {"bias", "setup"} <= set(strategy.reads) <= known
@@ -105,8 +105,8 @@ def test_every_part_and_gate_says_what_it_is_made_from(key: str) -> None:
 
 
 @pytest.mark.parametrize("key", sorted(STRATEGIES))
-def test_a_part_changes_with_nothing_that_it_does_not_declare(key: str) -> None:
-    """Another market's values, in all but what a part declares, leave the part as it is."""
+def test_part_depends_only_on_the_fields_it_declares(key: str) -> None:
+    """Taking all other fields from another market leaves a part unchanged."""
     strategy = STRATEGIES[key]
     one, other = markets(seed=8, count=200), markets(seed=9, count=200)
     for part in strategy.parts:

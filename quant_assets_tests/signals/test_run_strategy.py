@@ -10,8 +10,11 @@ import pandas as pd
 import pytest
 
 from quant_assets.signals import (
+    LONG,
     Features,
+    Reason,
     Setup,
+    Side,
     Strategy,
     StrategyError,
     Verdict,
@@ -20,7 +23,7 @@ from quant_assets.signals import (
     run_strategy,
     table_of,
 )
-from quant_assets_tests.signals.hand_made import broken, features
+from quant_assets_tests.signals.factories import breakout_features, features
 
 BUILT_IN = discover_strategies().strategies
 ALL = pytest.mark.parametrize("strategy", BUILT_IN, ids=lambda strategy: strategy.key)
@@ -28,7 +31,7 @@ ALL = pytest.mark.parametrize("strategy", BUILT_IN, ids=lambda strategy: strateg
 
 @dataclass(frozen=True)
 class Simple(Strategy):
-    """Says what it is told to say."""
+    """A strategy that returns the verdict it was created with."""
 
     name = "Simple"
     key = "simple"
@@ -48,7 +51,7 @@ def told(**changes: Any) -> Simple:
     return Simple(replace(waits, **changes))
 
 
-def test_a_row_holds_the_verdict_in_plain_columns() -> None:
+def test_row_holds_the_verdict() -> None:
     setup = Setup("LONG", 100.0, 95.0, 110.0)
     strategy = told(bias="LONG", reason="", setup=setup, filters={"gate": True})
     table = run_strategy(strategy, table_of([features(), features(symbol="ETHUSDT")]))
@@ -84,13 +87,23 @@ def test_stop_too_close_is_refused_for_any_strategy(min_stop_pct: float, action:
         assert (row["reason_value"], row["reason_bound"]) == (pytest.approx(0.4), 0.5)
 
 
-def test_market_with_few_bars_says_how_many_and_how_many_are_needed() -> None:
+def test_insufficient_history_reports_the_bars_and_the_minimum() -> None:
     short = features(unusable="insufficient_history", ltf_bars=300, htf_bars=12)
     row = run_strategy(told(), table_of([short])).iloc[0]
     assert (row["reason"], row["reason_value"], row["reason_bound"]) == ("insufficient_history", 12.0, 50.0)
 
 
-def test_a_row_without_a_setup_has_a_reason_and_no_prices() -> None:
+def test_enum_members_and_plain_strings_give_the_same_table() -> None:
+    markets = table_of([features()])
+    members = told(bias=LONG, reason="", setup=Setup(LONG, 100.0, 95.0, 110.0))
+    strings = told(bias="LONG", reason="", setup=Setup("LONG", 100.0, 95.0, 110.0))
+    pd.testing.assert_frame_equal(run_strategy(members, markets), run_strategy(strings, markets))
+    assert isinstance(judge(members, features()).action, Side)
+    waits = run_strategy(told(reason=Reason.NO_TREND), markets)
+    assert (waits["action"].item(), waits["reason"].item()) == ("WAIT", "no_trend")
+
+
+def test_row_without_a_setup_has_a_reason_and_no_prices() -> None:
     row = run_strategy(told(), table_of([features()])).iloc[0]
     assert (row["action"], row["reason"], row["rr"], row["side"], row["filter_gate"]) == (
         "WAIT",
@@ -124,8 +137,8 @@ def test_score_and_parts_are_rounded_to_6_decimals() -> None:
 
 @ALL
 @pytest.mark.parametrize("unusable", ["insufficient_history", "stale_candles"])
-def test_a_market_that_cannot_be_judged_waits_with_nothing(strategy: Strategy, unusable: str) -> None:
-    market = broken(unusable=unusable, trend_bias="LONG", oi_z=3.0, funding_rate_pct=-1.0)
+def test_unusable_market_waits_with_a_score_of_0(strategy: Strategy, unusable: str) -> None:
+    market = breakout_features(unusable=unusable, trend_bias="LONG", oi_z=3.0, funding_rate_pct=-1.0)
     row = run_strategy(strategy, table_of([market])).iloc[0]
     assert (row["action"], row["bias"], row["score"], row["reason"]) == ("WAIT", "NONE", 0.0, unusable)
     assert all(row[f"part_{part}"] == 0.0 for part in strategy.parts)
@@ -144,6 +157,6 @@ def test_a_market_that_cannot_be_judged_waits_with_nothing(strategy: Strategy, u
         ({"score": float("nan")}, "finite"),
     ],
 )
-def test_a_verdict_that_breaks_its_declaration_is_named(changes: dict[str, Any], complaint: str) -> None:
+def test_verdict_that_breaks_its_declaration_is_an_error(changes: dict[str, Any], complaint: str) -> None:
     with pytest.raises(StrategyError, match=f"Simple on HYPERLIQUID BTCUSDT: .*{complaint}"):
         run_strategy(told(**changes), table_of([features()]))

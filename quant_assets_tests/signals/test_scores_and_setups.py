@@ -1,4 +1,4 @@
-"""The scores that strategies share, and what makes a setup."""
+"""Scores that strategies share, and validation of setups."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import pytest
 from quant_assets.signals.features.tolerance import above, below, within
 from quant_assets.signals.scores import oi_flow, score_of, sentiment
 from quant_assets.signals.setups import valid_setup
-from quant_assets_tests.signals.hand_made import features
+from quant_assets_tests.signals.factories import features
 
 
 @pytest.mark.parametrize(
     ("z", "score"), [(None, 10), (0.0, 10), (1.5, 15), (3.0, 20), (9.0, 20), (-1.5, 5), (-3.0, 0), (-9.0, 0)]
 )
-def test_oi_flow_is_10_in_the_middle_and_3_deviations_to_either_end(z: float | None, score: float) -> None:
+def test_oi_flow_is_10_at_z_0_and_reaches_its_bounds_at_z_3(z: float | None, score: float) -> None:
     assert oi_flow(features(oi_z=z)) == pytest.approx(score)
 
 
 @pytest.mark.parametrize(("z", "valid"), [(None, False), (1.5, False), (1.5 + 1e-15, False), (1.51, True)])
-def test_a_z_score_is_valid_above_1_5(z: float | None, valid: bool) -> None:
+def test_z_score_is_valid_above_1_5(z: float | None, valid: bool) -> None:
     assert features(oi_z=z).oi_z_is_valid is valid
 
 
@@ -41,35 +41,33 @@ def test_a_z_score_is_valid_above_1_5(z: float | None, valid: bool) -> None:
         ("LONG", None, -1.0, 5.0),
     ],
 )
-def test_a_crowded_side_counts_against_itself(
-    bias: str, funding: float | None, ratio: float | None, score: float
-) -> None:
+def test_crowded_side_scores_lower(bias: str, funding: float | None, ratio: float | None, score: float) -> None:
     known = features(funding_rate_pct=funding, long_short_ratio=ratio)
     assert sentiment(known, bias) == pytest.approx(score)
 
 
-def test_hourly_funding_counts_eight_times_its_rate() -> None:
+def test_hourly_funding_is_scaled_by_8() -> None:
     hourly = features(funding_rate_pct=0.005, funding_interval_hours=1.0)
     assert sentiment(hourly, "LONG") == pytest.approx(3.0)
     assert sentiment(hourly._replace(funding_interval_hours=8.0), "LONG") == pytest.approx(4.75)
     assert sentiment(hourly._replace(funding_interval_hours=None), "LONG") == pytest.approx(4.75)
 
 
-def test_sentiment_counts_what_is_known_also_where_the_status_is_neutral() -> None:
+def test_sentiment_uses_known_values_of_a_neutral_market() -> None:
     assert sentiment(features(oi_status="neutral", funding_rate_pct=-0.05), "LONG") == 7.5
 
 
-def test_a_score_is_the_sum_of_its_parts_less_the_penalty_within_0_and_100() -> None:
+def test_score_is_the_sum_of_parts_minus_penalty_clipped_to_0_and_100() -> None:
     assert score_of({"trend": 25.0, "timing": 5.0, "penalty": 10.0}) == 20.0
     assert score_of({"trend": 5.0, "penalty": 20.0}) == 0.0
     assert score_of({"trend": 90.0, "structure": 20.0}) == 100.0
 
 
-def test_a_score_is_rounded_to_6_decimals() -> None:
+def test_score_is_rounded_to_6_decimals() -> None:
     assert score_of({"trend": 69.9999996}) == 70.0
 
 
-def test_the_rr_of_a_setup_is_reward_over_risk_on_both_sides() -> None:
+def test_rr_is_reward_over_risk_on_both_sides() -> None:
     long, short = valid_setup("LONG", 100.0, 98.0, 106.0), valid_setup("SHORT", 100.0, 102.0, 94.0)
     assert long is not None
     assert short is not None
@@ -95,7 +93,7 @@ def test_prices_in_the_wrong_order_are_no_setup(side: str, sl: float, tp: float)
     assert valid_setup(side, 100.0, sl, tp) is None
 
 
-def test_rounding_decides_no_comparison() -> None:
+def test_comparisons_tolerate_rounding() -> None:
     assert not above(1.03 / 1.0 - 1.0, 0.03)
     assert not below(0.1 * 3, 0.3)
     assert within(0.7999999999999999, 0.3, 0.8)

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from quant_assets.signals.features import indicators
 from quant_assets.signals.features.trendlines import reverse_rsi_price
-from quant_assets_tests.signals.hand_made import walk
+from quant_assets_tests.signals.factories import walk
 
 WALK = walk(7, 400)
 HIGH, LOW, CLOSE, VOLUME = (pd.Series(part) for part in (WALK.high, WALK.low, WALK.close, WALK.volume))
@@ -49,90 +49,90 @@ def same(ours: np.ndarray, theirs: pd.Series) -> None:
     np.testing.assert_allclose(ours, theirs.to_numpy(), rtol=1e-9, atol=1e-9)
 
 
-def test_rsi_agrees_with_the_second_opinion() -> None:
+def test_rsi_agrees_with_pandas_ta() -> None:
     same(indicators.rsi(WALK.close), second.rsi(CLOSE, 14, talib=False))
 
 
-def test_atr_agrees_with_the_second_opinion() -> None:
+def test_atr_agrees_with_pandas_ta() -> None:
     same(indicators.atr(WALK.high, WALK.low, WALK.close), second.atr(HIGH, LOW, CLOSE, 14, talib=False))
 
 
-def test_adx_agrees_with_the_second_opinion() -> None:
+def test_adx_agrees_with_pandas_ta() -> None:
     same(indicators.adx(WALK.high, WALK.low, WALK.close), second.adx(HIGH, LOW, CLOSE, 14, talib=False)["ADX_14"])
 
 
 @pytest.mark.parametrize("length", [50, 200])
-def test_ema_agrees_with_the_second_opinion(length: int) -> None:
+def test_ema_agrees_with_pandas_ta(length: int) -> None:
     same(indicators.ema(WALK.close, length), second.ema(CLOSE, length, talib=False))
 
 
-def test_bands_agree_with_the_second_opinion() -> None:
+def test_bollinger_bands_agree_with_pandas_ta() -> None:
     theirs = second.bbands(CLOSE, 20, 2, talib=False).iloc[-1]
     assert bands(WALK.close) == pytest.approx((theirs["BBL_20_2.0"], theirs["BBU_20_2.0"]), rel=1e-9)
 
 
-def test_obv_agrees_with_the_second_opinion_but_for_a_constant() -> None:
+def test_obv_agrees_with_pandas_ta_up_to_a_constant() -> None:
     ours, theirs = indicators.obv(WALK.close, WALK.volume), second.obv(CLOSE, VOLUME, talib=False)
     same(np.diff(ours), theirs.diff()[1:])
     assert ours[0] == WALK.volume[0]
 
 
-def test_rsi_by_hand_is_the_share_of_rises() -> None:
+def test_rsi_is_the_share_of_rises() -> None:
     close = np.cumsum([100.0] + [2.0, -1.0] * 7)
     assert last(indicators.rsi(close)) == pytest.approx(100 * 14 / 21)
 
 
-def test_rsi_of_a_market_that_never_moved_is_0() -> None:
+def test_rsi_of_a_flat_market_is_0() -> None:
     assert last(indicators.rsi(np.full(60, 0.1))) == 0.0
 
 
 @pytest.mark.parametrize(("count", "known"), [(0, False), (14, False), (15, True)])
-def test_an_indicator_is_unknown_until_it_has_its_bars(count: int, known: bool) -> None:
+def test_indicator_is_nan_until_it_has_enough_bars(count: int, known: bool) -> None:
     assert (not math.isnan(last(indicators.rsi(WALK.close[:count])))) is known
 
 
-def test_indicators_do_not_depend_on_how_small_a_price_is() -> None:
+def test_indicators_are_independent_of_the_price_scale() -> None:
     tiny = WALK.close * 2.0**-60
     assert last(indicators.rsi(tiny)) == pytest.approx(last(indicators.rsi(WALK.close)), rel=1e-12)
 
 
-def test_bands_by_hand_are_two_population_deviations_from_the_mean() -> None:
+def test_bands_are_two_population_deviations_from_the_mean() -> None:
     assert bands(np.array([1.0, 3.0] * 10)) == pytest.approx((0.0, 4.0))
 
 
-def test_equal_closes_have_no_deviation_whatever_rounding_says() -> None:
+def test_equal_closes_have_no_deviation_despite_rounding() -> None:
     lower, upper = bands(np.full(20, 0.1))
     assert lower == upper
 
 
-def test_a_narrow_band_on_a_high_price_keeps_its_digits() -> None:
+def test_narrow_band_on_a_high_price_keeps_its_precision() -> None:
     close = 100_000.0 + np.array([-0.001, 0.001] * 10)
     lower, upper = bands(close)
     assert upper - lower == pytest.approx(0.004, rel=1e-6)
 
 
 @pytest.mark.parametrize(("volumes", "quiet"), [([0.1] * 20, False), ([0.1] * 19 + [0.0999], True), ([1, 2], False)])
-def test_below_the_mean_means_by_more_than_rounding(volumes: list[float], quiet: bool) -> None:
+def test_below_mean_tolerates_rounding(volumes: list[float], quiet: bool) -> None:
     assert indicators.below_mean(row(volumes)).tolist() == [quiet]
 
 
 @pytest.mark.parametrize(
     ("values", "slope"), [([1, 3, 5, 7], 2.0), ([5, 5, 5], 0.0), ([0, 1, 0], 0.0), ([4], math.nan), ([], math.nan)]
 )
-def test_slope_by_hand(values: list[float], slope: float) -> None:
+def test_slope_is_the_least_squares_slope(values: list[float], slope: float) -> None:
     assert indicators.slope(row(values))[0] == pytest.approx(slope, nan_ok=True, abs=0.0, rel=1e-15)
 
 
-def test_slope_of_equal_values_is_exactly_0_where_a_mean_would_round() -> None:
+def test_slope_of_equal_values_is_exactly_0() -> None:
     assert indicators.slope(row(np.full(14, 0.1))).tolist() == [0.0]
 
 
 @pytest.mark.parametrize(("values", "position"), [([0, 4, 1], 0.25), ([3, 3], math.nan), ([], math.nan)])
-def test_position_in_range_by_hand(values: list[float], position: float) -> None:
+def test_position_in_range_is_0_to_1_or_nan(values: list[float], position: float) -> None:
     assert indicators.position_in_range(row(values))[0] == pytest.approx(position, nan_ok=True)
 
 
-def test_wilder_averages_are_those_of_the_recursion() -> None:
+def test_wilder_averages_agree_with_the_recursion() -> None:
     change = np.diff(WALK.close)
     rises, falls = np.maximum(change, 0), np.maximum(-change, 0)
     expected = []
@@ -150,7 +150,7 @@ def test_wilder_averages_are_those_of_the_recursion() -> None:
 
 @given(seed=st.integers(0, 10**6), count=st.integers(15, 300), target=st.floats(0.5, 99.5))
 @settings(max_examples=100)
-def test_the_reverse_rsi_price_put_into_rsi_gives_its_target(seed: int, count: int, target: float) -> None:
+def test_rsi_at_the_reverse_price_is_the_target(seed: int, count: int, target: float) -> None:
     close = walk(seed, count).close
     price = reverse_price(close, target)
     if math.isnan(price):
@@ -159,16 +159,16 @@ def test_the_reverse_rsi_price_put_into_rsi_gives_its_target(seed: int, count: i
     assert math.isclose(rsi, target, abs_tol=1e-9)
 
 
-def test_the_reverse_rsi_price_by_hand() -> None:
+def test_reverse_rsi_price_of_a_known_case() -> None:
     close = np.cumsum([100.0] + [2.0, -1.0] * 7)  # averages: 1 up, 0.5 down; RSI 66.7; close 107
     assert reverse_price(close, 80.0) == pytest.approx(107 + 13 * (4 * 0.5 - 1))
     assert reverse_price(close, 50.0) == pytest.approx(107 - 13 * (1 - 0.5))
 
 
 @pytest.mark.parametrize("target", [-5.0, 0.0, 100.0, 120.0])
-def test_there_is_no_price_for_an_rsi_that_cannot_be(target: float) -> None:
+def test_reverse_price_of_an_impossible_rsi_is_nan(target: float) -> None:
     assert math.isnan(reverse_price(WALK.close, target))
 
 
-def test_there_is_no_price_below_0() -> None:
+def test_reverse_price_below_0_is_nan() -> None:
     assert math.isnan(reverse_price(np.cumsum([1.0] + [2.0, -1.0] * 7), 1.0))

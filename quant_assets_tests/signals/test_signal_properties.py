@@ -1,4 +1,4 @@
-"""What holds of every signal, on random and on real markets."""
+"""Properties of every signal, on random and on real markets."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from quant_assets.signals.features.bars import HTF, Bars, MarketBars
 from quant_assets.signals.strategies.breakout import Breakout
 from quant_assets.signals.strategies.breakout_v2 import BreakoutV2
 from quant_assets.signals.strategies.legacy import Legacy
-from quant_assets_tests.signals.hand_made import NO_TABLE, WINDOW, broken, market, real_candles, walk
+from quant_assets_tests.signals.factories import NO_TABLE, WINDOW, breakout_features, market, real_candles, walk
 
 STRATEGIES = discover_strategies().strategies
 
@@ -55,7 +55,7 @@ def upside_down(part: Bars, level: float) -> Bars:
 
 @given(WALKS)
 @MANY
-def test_stop_entry_and_target_stand_in_order(of: MarketBars) -> None:
+def test_stop_entry_and_target_are_in_order(of: MarketBars) -> None:
     for found, verdict in verdicts(of):
         setup = verdict.setup
         if setup is None:
@@ -79,7 +79,7 @@ def test_parts_add_up_to_the_score(of: MarketBars) -> None:
 
 @given(WALKS, st.sampled_from([1000.0, 1e-9]))
 @MANY
-def test_the_unit_of_the_price_changes_no_score(of: MarketBars, factor: float) -> None:
+def test_scores_are_independent_of_the_price_unit(of: MarketBars, factor: float) -> None:
     other = MarketBars(of.exchange, of.symbol, scaled(of.ltf, factor), scaled(of.htf, factor))
     for (_, one), (_, two) in zip(verdicts(of), verdicts(other), strict=True):
         assert (one.action, one.bias, one.reason) == (two.action, two.bias, two.reason)
@@ -95,13 +95,13 @@ def test_the_unit_of_the_price_changes_no_score(of: MarketBars, factor: float) -
     z=st.floats(-5.0, 5.0) | st.none(),
 )
 @MANY
-def test_a_broken_support_is_judged_as_the_mirror_of_a_broken_resistance(
+def test_broken_support_scores_like_a_mirrored_broken_resistance(
     atr: float, strength: float, low: float, high: float, z: float | None
 ) -> None:
     known = {"trigger_atr": atr, "htf_atr": atr, "trigger_strength": strength, "oi_z": z}
     top, bottom = 200.0 - low, 200.0 - high
-    long = broken("LONG", trigger_before_low=low, trigger_leg_low=low, trigger_leg_high=high, **known)
-    short = broken("SHORT", trigger_before_high=top, trigger_leg_high=top, trigger_leg_low=bottom, **known)
+    long = breakout_features("LONG", trigger_before_low=low, trigger_leg_low=low, trigger_leg_high=high, **known)
+    short = breakout_features("SHORT", trigger_before_high=top, trigger_leg_high=top, trigger_leg_low=bottom, **known)
     for strategy in (Breakout(), BreakoutV2()):
         one, two = judge(strategy, long), judge(strategy, short)
         assert (one.score, one.reason) == (two.score, two.reason)
@@ -111,8 +111,8 @@ def test_a_broken_support_is_judged_as_the_mirror_of_a_broken_resistance(
 
 @given(walks(1e-6, 1e-3, 0.02))
 @MANY
-def test_a_market_upside_down_is_judged_upside_down(of: MarketBars) -> None:
-    """Mirrored far above it, not so volatile that a stop lies below 0, without the one rule that goes by percent."""
+def test_mirrored_market_gets_mirrored_verdicts(of: MarketBars) -> None:
+    """The mirrored price stays far above 0, and `min_stop_pct`, which is relative to the price, is off."""
     level = 4.0 * max(of.ltf.high.max(), of.htf.high.max())
     other = MarketBars(of.exchange, of.symbol, upside_down(of.ltf, level), upside_down(of.htf, level))
     one, two = market_features(of, WINDOW), market_features(other, WINDOW)
@@ -135,14 +135,14 @@ def test_flat_markets_wait() -> None:
             assert (found.resistance, found.support, found.trigger) == (None, None, None)
 
 
-def test_a_market_that_stands_still_after_a_move_draws_no_new_lines() -> None:
-    """RSI of unchanged closes stays where it is but for rounding, which must make no pivots."""
+def test_flat_stretch_after_a_move_adds_no_trendlines() -> None:
+    """RSI of unchanged closes differs by rounding only, which must not create pivots."""
     moved = walk(3, 200, HTF, 0.02).close
     found = market_features(market(walk(3, 100), [*moved, *np.full(400, moved[-1])]), WINDOW)
     assert (found.resistance, found.support, found.trigger) == (None, None, None)
 
 
-def test_real_markets_all_get_a_verdict_in_bounds() -> None:
+def test_verdicts_on_real_markets_are_within_bounds() -> None:
     features = features_table(real_candles(), NO_TABLE, {}, WINDOW)
     assert len(features) > 300
     for strategy in STRATEGIES:
@@ -152,7 +152,7 @@ def test_real_markets_all_get_a_verdict_in_bounds() -> None:
         assert (table["action"] != "WAIT").any()
 
 
-def test_the_unit_of_the_price_changes_no_score_of_a_real_market() -> None:
+def test_scores_of_real_markets_are_independent_of_the_price_unit() -> None:
     bars = real_candles()
     other = bars.assign(**{name: bars[name] * 1000.0 for name in ("open", "high", "low", "close")})
     one, two = (features_table(each, NO_TABLE, {}, WINDOW) for each in (bars, other))

@@ -1,4 +1,4 @@
-"""Finding strategies, and surviving bad ones. Plugins are real installed packages' metadata, on a path of the test."""
+"""Discovery of strategies, valid and invalid. Plugins are package metadata in a temporary folder on `sys.path`."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def problems() -> str:
     return problem
 
 
-def test_the_built_in_strategies_are_found_in_order_of_their_keys() -> None:
+def test_built_in_strategies_are_sorted_by_key() -> None:
     found = discover_strategies()
     assert [(strategy.key, strategy.name) for strategy in found.strategies] == [
         ("breakout", "Breakout"),
@@ -71,12 +71,12 @@ def test_the_built_in_strategies_are_found_in_order_of_their_keys() -> None:
 
 
 @pytest.mark.parametrize("target", ["mine", "Mine"])
-def test_a_plugin_may_be_an_instance_or_a_class(install: Any, target: str) -> None:
+def test_plugin_may_be_an_instance_or_a_class(install: Any, target: str) -> None:
     install("plugin_good", code(), target)
     assert keys() == ["breakout", "breakout_v2", "legacy", "mine"]
 
 
-def test_a_new_strategy_is_one_new_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_new_strategy_is_one_new_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(strategies, "__path__", [*strategies.__path__, str(tmp_path)])
     (tmp_path / "one_new_file.py").write_text(code().replace("mine = Mine()", "strategy = Mine()"))
     (tmp_path / "one_that_helps.py").write_text("HELP = 1")
@@ -89,13 +89,13 @@ def test_a_new_strategy_is_one_new_file(tmp_path: Path, monkeypatch: pytest.Monk
     assert found.problems == ()
 
 
-def test_a_plugin_whose_declaration_fails_is_a_problem(install: Any) -> None:
+def test_plugin_whose_declaration_raises_is_a_problem(install: Any) -> None:
     text = code().replace("name = 'Mine'", "name = property(lambda self: 1 / 0)")
     install("plugin_lazy", text)
     assert "ZeroDivisionError" in problems()
 
 
-def test_a_plugin_that_cannot_be_imported_is_a_problem_and_costs_no_other(install: Any) -> None:
+def test_plugin_that_cannot_be_imported_leaves_the_others_working(install: Any) -> None:
     install("plugin_good", code())
     install("plugin_broken", "import no_such_module_anywhere")
     found = discover_strategies()
@@ -108,39 +108,54 @@ def test_a_plugin_that_cannot_be_imported_is_a_problem_and_costs_no_other(instal
 @pytest.mark.parametrize(
     "body", ["raise RuntimeError('boom')", "import sys; sys.exit(3)", "syntax error", "mine = undefined"]
 )
-def test_a_plugin_may_fail_in_any_way(install: Any, body: str) -> None:
+def test_plugin_that_fails_in_any_way_is_a_problem(install: Any, body: str) -> None:
     install("plugin_failing", body)
     assert "cannot be loaded" in problems()
 
 
-def test_a_plugin_without_what_its_entry_point_names_is_a_problem(install: Any) -> None:
+def test_plugin_with_an_invalid_entry_point_is_a_problem(install: Any) -> None:
     install("plugin_empty", "")
     assert "AttributeError" in problems()
 
 
-def test_a_plugin_that_is_no_strategy_is_a_problem(install: Any) -> None:
+def test_plugin_that_is_no_strategy_is_a_problem(install: Any) -> None:
     install("plugin_number", "mine = 7")
-    assert "is no Strategy but int" in problems()
+    assert "is not a Strategy but int" in problems()
 
 
 @pytest.mark.parametrize(("name", "key"), [("Legacy", "mine"), ("Mine", "legacy")])
-def test_a_name_or_key_that_is_taken_is_a_problem(install: Any, name: str, key: str) -> None:
+def test_duplicate_name_or_key_is_a_problem(install: Any, name: str, key: str) -> None:
     install("plugin_double", code(name, key))
     assert "taken" in problems()
 
 
 @pytest.mark.parametrize("key", ["", "With Spaces", "UPPER", "1st", "../x"])
-def test_a_key_that_makes_no_asset_name_is_a_problem(install: Any, key: str) -> None:
+def test_invalid_key_is_a_problem(install: Any, key: str) -> None:
     install("plugin_key", code(key=key))
     assert "key" in problems()
 
 
 @pytest.mark.parametrize("parts", [["one"], ("one", "one"), ("no good",), (1,)])
-def test_parts_that_make_no_columns_are_a_problem(install: Any, parts: Any) -> None:
+def test_invalid_parts_are_a_problem(install: Any, parts: Any) -> None:
     install("plugin_parts", code(parts=parts))
     assert "parts" in problems()
 
 
-def test_a_class_that_needs_arguments_or_cannot_judge_is_a_problem(install: Any) -> None:
+@pytest.mark.parametrize(
+    "line",
+    [
+        "limits = {'a': (0.0,)}",
+        "limits = {'a': ('x', 'y')}",
+        "limits = [0.0, 1.0]",
+        "renamed_parameters = {'a': 1}",
+        "renamed_parameters = ('a', 'b')",
+    ],
+)
+def test_invalid_limits_or_renamed_parameters_are_a_problem(install: Any, line: str) -> None:
+    install("plugin_limits", code().replace("    name = ", f"    {line}\n    name = "))
+    assert f"has invalid {line.split(maxsplit=1)[0]}" in problems()
+
+
+def test_class_with_arguments_or_without_judge_is_a_problem(install: Any) -> None:
     install("plugin_abstract", "from quant_assets.signals import Strategy\nclass mine(Strategy): ...")
     assert "cannot be loaded: TypeError" in problems()

@@ -1,11 +1,11 @@
-"""Which markets are worth the next calls."""
+"""Interest in markets: setup, watchlist and volume."""
 
 from __future__ import annotations
 
 import pytest
 
 from quant_assets.signals import Features, market_interest, table_of
-from quant_assets_tests.signals.hand_made import broken
+from quant_assets_tests.signals.factories import breakout_features
 
 QUIET = Features(
     exchange="A",
@@ -41,14 +41,14 @@ def test_a_market_close_to_a_setup_is_in_focus(changes: dict[str, object], focus
 @pytest.mark.parametrize(
     ("features", "setup", "focus"),
     [
-        (broken(), True, True),
-        (broken(unusable="stale_candles"), False, False),
+        (breakout_features(), True, True),
+        (breakout_features(unusable="stale_candles"), False, False),
         (QUIET._replace(resistance_at_last_bar=52.5), False, True),
         (QUIET, False, False),
     ],
     ids=["setup", "unusable", "near a setup", "quiet"],
 )
-def test_a_market_has_a_setup_where_a_strategy_has_one(features: Features, setup: bool, focus: bool) -> None:
+def test_market_has_a_setup_if_a_strategy_has_one(features: Features, setup: bool, focus: bool) -> None:
     interest = market_interest(table_of([features]))
     assert interest["setup"].tolist() == [setup]
     assert interest["focus"].tolist() == [focus]

@@ -11,7 +11,7 @@ from quant_assets.derivatives.datasets import DATASETS, Dataset
 from quant_assets.derivatives.report import RefreshReport, StopReason
 from quant_assets.orchestration.checks import WindowCheckResult, window_check_spec
 from quant_assets.orchestration.partitions import Tables
-from quant_assets.signals import OLDEST_OI_SECONDS
+from quant_assets.signals import MAX_OI_AGE_SECONDS
 
 MIN_COVERAGE: Final = 0.9
 MAX_ZERO_SHARE: Final = 0.5
@@ -98,7 +98,7 @@ def _results(
     results = {
         "coverage": WindowCheckResult(coverage >= MIN_COVERAGE, {"coverage": coverage}),
         "age": WindowCheckResult(
-            bool(len(ages)) and ages.median() <= OLDEST_OI_SECONDS, {"known": len(ages), **median}
+            bool(len(ages)) and ages.median() <= MAX_OI_AGE_SECONDS, {"known": len(ages), **median}
         ),
     }
     if dataset == "open_interest":

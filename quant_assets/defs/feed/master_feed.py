@@ -167,7 +167,7 @@ def _require_fresh_candles(features: pd.DataFrame, window: Window) -> None:
     """Raise dg.Failure if no candle is as new as the window, since all signals of a first feed would be WAIT."""
     found = stale_candles(features, window)
     if found is not None:
-        metadata = {"error": STALE_CANDLES, "as_of": found.as_of}
+        metadata = {"error": STALE_CANDLES.value, "as_of": found.as_of}
         raise dg.Failure(f"{found.message}; nothing was published", metadata=metadata, allow_retries=False)
 
 

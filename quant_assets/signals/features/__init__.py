@@ -1,1 +1,1 @@
-"""What is known of each market at the end of a window: indicators, trendlines, derivative inputs, their table."""
+"""Features of each market at the end of a window: indicators, trendlines, derivative inputs, and their table."""

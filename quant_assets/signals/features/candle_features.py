@@ -1,7 +1,6 @@
-"""From the bars of many markets to the columns of the features that follow from candles.
+"""Features from candles, as columns for many markets at once.
 
-TA-Lib is asked series by series; everything else is done for all markets at once, by columns. A column is an array with
-an element a market, NaN where the value is unknown.
+TA-Lib runs series by series; everything else runs on arrays with one element per market. NaN is unknown.
 """
 
 from __future__ import annotations
@@ -13,20 +12,20 @@ import numpy as np
 
 from quant_assets.common.windows import Window
 from quant_assets.signals.features import indicators
-from quant_assets.signals.features.bars import HTF, LTF, TIMEFRAME_MS, Bars, Floats, MarketBars, Truths
+from quant_assets.signals.features.bars import HTF, LTF, TIMEFRAME_MS, Bars, Bools, Columns, Floats, MarketBars
 from quant_assets.signals.features.indicators import highest, last, lowest, position_in_range, tails
-from quant_assets.signals.features.model import INSUFFICIENT_HISTORY, STALE_CANDLES
-from quant_assets.signals.features.pivots import highs
+from quant_assets.signals.features.pivots import pivot_highs
 from quant_assets.signals.features.tolerance import above, below
-from quant_assets.signals.features.trendline_features import line_columns
+from quant_assets.signals.features.trendline_features import trendline_features
+from quant_assets.signals.reasons import INSUFFICIENT_HISTORY, STALE_CANDLES
 from quant_assets.signals.sides import LONG, NONE, SHORT
 
 MIN_BARS = 50
-"""Closed bars that each timeframe needs before a market is judged."""
-OLDEST_MS = {LTF: 30 * 60 * 1000, HTF: 8 * 60 * 60 * 1000}
-"""How long before the window's end the last bar may have closed."""
-TREND_BARS = 200
-"""HTF bars that the trend needs; with fewer, it is that of the LTF."""
+"""Minimum number of closed bars on each timeframe; a market with fewer is unusable."""
+MAX_AGE_MS = {LTF: 30 * 60 * 1000, HTF: 8 * 60 * 60 * 1000}
+"""Maximum time from the close of the last bar to the window's end."""
+MIN_TREND_BARS = 200
+"""Minimum number of HTF bars for the HTF trend; with fewer, the LTF trend is used."""
 DAY_BARS = 96
 DAY_MS = 24 * 60 * 60 * 1000
 VOLUME_BARS = 20
@@ -37,29 +36,26 @@ OBV_SLOPE_BARS = 14
 OBV_LEAD = 0.25
 DIVERGENCE_BARS = 60
 DIVERGENCE_ORDER = 2
-NARROWEST_BANDS = 1e-9
-"""Share of P that the Bollinger bands must be apart by."""
-
-Columns = dict[str, Any]
-"""Names of `Features` fields, and an array or list with an element a market."""
+MIN_BAND_WIDTH = 1e-9
+"""Minimum width of the Bollinger bands, share of P."""
 
 
 def candle_features(markets: Sequence[MarketBars], window: Window) -> Columns:
-    """Return the columns of `Features` that follow from candles, one element a market.
+    """Return the columns of `Features` that follow from candles, one element per market.
 
-    Each market has at least one bar, and none that is not closed by the window's end.
+    Each market has at least one bar, and all its bars are closed by the window's end.
     """
     ltf, htf = [market.ltf for market in markets], [market.htf for market in markets]
-    slow, fast = _htf_columns(htf), _ltf_columns(ltf)
-    price = np.where(fast["ltf_bars"] > 0, last([bars.close for bars in ltf]), slow["htf_close"])
-    bias = np.where(slow["htf_bars"] >= TREND_BARS, slow["htf_bias"], fast["ltf_bias"])
+    htf_columns, ltf_columns = _htf_columns(htf), _ltf_columns(ltf)
+    price = np.where(ltf_columns["ltf_bars"] > 0, last([bars.close for bars in ltf]), htf_columns["htf_close"])
+    bias = np.where(htf_columns["htf_bars"] >= MIN_TREND_BARS, htf_columns["htf_bias"], ltf_columns["ltf_bias"])
     return {
         "price": price,
-        "unusable": _why_unusable(slow | fast, window),
+        "unusable": _unusable_reasons(htf_columns | ltf_columns, window),
         "trend_bias": bias,
-        **slow,
-        **fast,
-        **_place_in_trend(price, bias, fast),
+        **htf_columns,
+        **ltf_columns,
+        **_pullback_columns(price, bias, ltf_columns),
     }
 
 
@@ -74,7 +70,7 @@ def _htf_columns(histories: Sequence[Bars]) -> Columns:
         "htf_close": close,
         "htf_rsi": last(rsi),
         "htf_atr": last(atr),
-        **line_columns(histories, rsi, atr),
+        **trendline_features(histories, rsi, atr),
     }
 
 
@@ -91,7 +87,7 @@ def _ltf_columns(histories: Sequence[Bars]) -> Columns:
     return {
         **columns,
         "vol24h": np.array([prices @ volumes if len(prices) else np.nan for prices, volumes in day]),
-        "change_24h_pct": _change_of_a_day(histories),
+        "change_24h_pct": _change_24h_pct(histories),
         "ltf_rsi": last(rsi),
         "ltf_atr": last([indicators.atr(bars.high, bars.low, bars.close) for bars in histories]),
         "ltf_high_20": highest(high[:, -20:]),
@@ -112,8 +108,8 @@ def _ltf_columns(histories: Sequence[Bars]) -> Columns:
     }
 
 
-def _change_of_a_day(histories: Sequence[Bars]) -> Floats:
-    """Return the last close against that of the bar 24 hours before, in percent; NaN where that bar is missing."""
+def _change_24h_pct(histories: Sequence[Bars]) -> Floats:
+    """Return the change of the last close from that of the bar 24 hours before, percent; NaN without that bar."""
     opened = tails([bars.time_ms for bars in histories], DAY_BARS + 1)
     close = tails([bars.close for bars in histories], DAY_BARS + 1)
     before = highest(np.where(opened == opened[:, -1:] - DAY_MS, close, np.nan))
@@ -121,7 +117,7 @@ def _change_of_a_day(histories: Sequence[Bars]) -> Floats:
 
 
 def _shared_columns(name: str, timeframe: str, histories: Sequence[Bars]) -> Columns:
-    """Return what both timeframes tell of their bars."""
+    """Return the columns that exist for both timeframes."""
     close = last([bars.close for bars in histories])
     ema50 = last([indicators.ema(bars.close, 50) for bars in histories])
     ema200 = last([indicators.ema(bars.close, 200) for bars in histories])
@@ -137,24 +133,24 @@ def _shared_columns(name: str, timeframe: str, histories: Sequence[Bars]) -> Col
     }
 
 
-def _why_unusable(columns: Columns, window: Window) -> Any:
-    """Return why each market cannot be judged, empty where it can."""
+def _unusable_reasons(columns: Columns, window: Window) -> Any:
+    """Return why each market is unusable, empty for a usable market."""
     timeframes = (("ltf", LTF), ("htf", HTF))
     is_short = np.logical_or(*(columns[f"{name}_bars"] < MIN_BARS for name, _ in timeframes))
     is_stale = np.logical_or(
-        *(window.end_ms - columns[f"{name}_closed_at_ms"] > OLDEST_MS[timeframe] for name, timeframe in timeframes)
+        *(window.end_ms - columns[f"{name}_closed_at_ms"] > MAX_AGE_MS[timeframe] for name, timeframe in timeframes)
     )
     return np.where(is_short, INSUFFICIENT_HISTORY, np.where(is_stale, STALE_CANDLES, ""))
 
 
-def _place_in_trend(price: Floats, bias: Any, fast: Columns) -> Columns:
-    """Return how far P came back from the extreme on the side of the bias, and whether it ran too far there."""
+def _pullback_columns(price: Floats, bias: Any, ltf_columns: Columns) -> Columns:
+    """Return how far P came back from the extreme on the side of the bias, and whether P is overextended."""
     is_long, has_bias = bias == LONG, bias != NONE
-    top, bottom = fast["ltf_high_60"], fast["ltf_low_60"]
-    lower, upper = fast["ltf_band_lower"], fast["ltf_band_upper"]
+    top, bottom = ltf_columns["ltf_high_60"], ltf_columns["ltf_low_60"]
+    lower, upper = ltf_columns["ltf_band_lower"], ltf_columns["ltf_band_upper"]
     depth = indicators.ratio(np.where(is_long, top - price, price - bottom), top - bottom)
     depth[~has_bias] = np.nan
-    is_wide = upper - lower > NARROWEST_BANDS * price
+    is_wide = upper - lower > MIN_BAND_WIDTH * price
     is_beyond = np.where(is_long, above(price, upper), below(price, lower))
     return {
         "pullback_depth": depth,
@@ -170,14 +166,14 @@ def _divergence(close: Floats, rsi: Floats) -> Any:
     return np.where(is_bullish & ~is_bearish, "BULLISH", np.where(is_bearish & ~is_bullish, "BEARISH", NONE))
 
 
-def _diverges(close: Floats, rsi: Floats, middle: float) -> Truths:
-    """Whether price went on from top to top and RSI came back, having been beyond the middle at the earlier."""
+def _diverges(close: Floats, rsi: Floats, middle: float) -> Bools:
+    """Return whether price rose and RSI fell from the last top but one, where RSI was above the middle, to the last."""
     market = np.arange(len(close))
-    tops = np.where(highs(close, DIVERGENCE_ORDER), np.arange(close.shape[1]), -1)
+    tops = np.where(pivot_highs(close, DIVERGENCE_ORDER), np.arange(close.shape[1]), -1)
     later = tops.max(axis=1)
     tops[market, later] = -1
     earlier = tops.max(axis=1)
     rsi_earlier = rsi[market, earlier]
     went_on = close[market, later] > close[market, earlier]
-    diverges: Truths = (earlier >= 0) & went_on & (rsi[market, later] < rsi_earlier) & (rsi_earlier > middle)
+    diverges: Bools = (earlier >= 0) & went_on & (rsi[market, later] < rsi_earlier) & (rsi_earlier > middle)
     return diverges

@@ -1,4 +1,4 @@
-"""Derivative inputs of a market: what is known of open interest, funding, positions and liquidations."""
+"""Derivative inputs of a market: open interest, funding, long/short ratio and liquidations."""
 
 from __future__ import annotations
 
@@ -11,24 +11,25 @@ import pandas as pd
 
 from quant_assets.common.windows import Window
 from quant_assets.derivatives.funding import funding_interval_hours
+from quant_assets.signals.features.bars import Columns
 
 NEUTRAL = "neutral"
-OLDEST_OI_SECONDS = 2 * 60 * 60
-"""A last bar of open interest that closed longer ago gives no z-score."""
+MAX_OI_AGE_SECONDS = 2 * 60 * 60
+"""Maximum age of the last open-interest bar for a z-score."""
 Key = tuple[str, str]
 """Exchange and symbol."""
 
 
 class LookAheadError(ValueError):
-    """A derivative value closed after the window's end; a signal must not know it."""
+    """A derivative value closed after the window's end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DerivativeInputs:
-    """What is known of one market's derivatives; None is unknown, and so is everything by default.
+    """Derivatives of one market; None is unknown, and all values are unknown by default.
 
-    `*_closed_at_ms`: when the newest bar that a value is computed from closed, epoch ms. `oi_z_score` is that of the
-    last 30 bars, before the rules of age and status. Units as in `Features`.
+    `*_closed_at_ms` is the close of the newest bar that a value is computed from, epoch ms. `oi_z_score` is over the
+    last 30 bars; `derivative_features` drops it by age and status. Units as in `Features`.
     """
 
     canonical_symbol: str = ""
@@ -61,17 +62,15 @@ class DerivativeInputs:
 
 
 UNKNOWN = DerivativeInputs()
-Columns = dict[str, Any]
-"""Names of fields, and an array with an element a market."""
 _CLOSED_AT = ("oi", "funding", "long_short", "liquidations")
-_AS_THEY_ARE = (
+_PASSED_THROUGH = (
     *("simulated", "oi_status", "oi_symbol", "oi_exchange", "oi_unit"),
     *("oi_value", "oi_points", "oi_average", "oi_slope", "oi_change_24h_pct"),
     *("funding_rate_pct", "funding_interval_hours", "long_short_ratio", "longs_pct", "shorts_pct"),
     *("liquidated_longs_1h", "liquidated_shorts_1h", "liquidated_longs_24h", "liquidated_shorts_24h"),
     "liquidations_unit",
 )
-"""Fields that reach the features unchanged."""
+"""Fields that are copied to the features unchanged."""
 _SYMBOL_MAP_FIELDS = {
     "canonical_symbol": "canonical_symbol",
     "display_symbol": "display_symbol",
@@ -117,76 +116,78 @@ _TABLE_FIELDS = {
 """Derivative table → its columns → the fields that they fill."""
 
 
-def merged_inputs(markets: Sequence[Key], symbol_map: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) -> Columns:
-    """Merge the symbol map and the derivative tables into columns of `DerivativeInputs`, an element a market.
+def merge_inputs(markets: Sequence[Key], symbol_map: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) -> Columns:
+    """Merge the symbol map and the derivative tables into columns of `DerivativeInputs`, one element per market.
 
-    Status, symbol, exchange and unit of open interest are those of its own table where the market is in it, since
-    that table knows of stand-ins. A table may be missing or empty, and may lack a market; NaN leaves a field as it was.
-    A market is simulated where any of its rows says so; a table without that column was had from no emulator.
-    Raises KeyError for a table that is not one of the four, or a table with rows that lacks a column.
+    Status, symbol, exchange and unit of open interest come from the open-interest table if it has the market (it
+    includes stand-ins), else from the symbol map. A table may be missing or empty, or lack a market; NaN leaves a field
+    unchanged. A market is simulated if any of its rows is; a table without that column is not simulated.
+    Raises KeyError for an unknown table, or for a table with rows that lacks a column.
     """
     unknown = tables.keys() - _TABLE_FIELDS.keys()
     if unknown:
-        raise KeyError(f"no derivative table is called {', '.join(sorted(unknown))}")
+        raise KeyError(f"Unknown derivative tables: {', '.join(sorted(unknown))}; expected {', '.join(_TABLE_FIELDS)}")
     columns = _columns([UNKNOWN] * len(markets))
     named = {name: tables.get(name) for name in _TABLE_FIELDS}
     funding = named["funding_rate"]
     if funding is not None and "source_exchange" in funding and "interval_hours" not in funding:
-        # Written by version 0.1, whose tables did not have the interval.
+        # Tables of version 0.1 lack the interval.
         named["funding_rate"] = funding.assign(interval_hours=funding_interval_hours(funding["source_exchange"]))
     interest = named["open_interest"]
     if interest is not None and "change_24h_pct" not in interest:
-        named["open_interest"] = interest.assign(change_24h_pct=np.nan)  # written by an earlier version
+        named["open_interest"] = interest.assign(change_24h_pct=np.nan)  # tables of an earlier version lack it
     for table, filled in ((symbol_map, _SYMBOL_MAP_FIELDS), *zip(named.values(), _TABLE_FIELDS.values(), strict=True)):
         if table is None or table.empty:
             continue
         keys = zip(table["exchange"].tolist(), table["symbol"].tolist(), strict=True)
         row_of = {key: row for row, key in enumerate(keys)}
         rows = np.array([row_of.get(market, -1) for market in markets], dtype=np.int64)
-        (there,) = (rows >= 0).nonzero()
-        rows = rows[there]
+        (present,) = (rows >= 0).nonzero()
+        rows = rows[present]
         for column, field in filled.items():
             values = table[column].to_numpy()[rows]
             is_known = ~pd.isna(values)
-            columns[field][there[is_known]] = values[is_known]
+            columns[field][present[is_known]] = values[is_known]
         if "simulated" in table:
-            columns["simulated"][there] |= table["simulated"].to_numpy(dtype=bool)[rows]
+            columns["simulated"][present] |= table["simulated"].to_numpy(dtype=bool)[rows]
     return columns
 
 
-def inputs_of_one(inputs: DerivativeInputs) -> Columns:
+def single_market_inputs(inputs: DerivativeInputs) -> Columns:
     """Return one market's inputs as columns with a single element."""
     return _columns([inputs])
 
 
 def derivative_features(inputs: Columns, window: Window) -> Columns:
-    """Return the columns of `Features` that follow from derivatives, with ages and the z-score that may be used.
+    """Return the columns of `Features` that follow from derivatives, with ages and the usable z-score.
 
-    Raises LookAheadError where a value closed after the window's end.
+    Raises LookAheadError if a value closed after the window's end.
     """
     ages = {f"{name}_age_seconds": _ages(inputs, name, window) for name in _CLOSED_AT}
-    is_usable = (ages["oi_age_seconds"] <= OLDEST_OI_SECONDS) & (inputs["oi_status"] != NEUTRAL)
+    is_usable = (ages["oi_age_seconds"] <= MAX_OI_AGE_SECONDS) & (inputs["oi_status"] != NEUTRAL)
     return {
-        **{name: inputs[name] for name in _AS_THEY_ARE},
+        **{name: inputs[name] for name in _PASSED_THROUGH},
         "oi_z": np.where(is_usable, inputs["oi_z_score"], np.nan),
         **ages,
     }
 
 
 def _columns(inputs: Sequence[DerivativeInputs]) -> Columns:
-    """Turn objects into columns: texts as objects, truths as bool, numbers as float64 with NaN for what is unknown."""
+    """Convert objects to columns: texts as objects, booleans as bool, numbers as float64 with NaN for unknown."""
     kinds: dict[Any, Any] = {"str": object, "bool": np.bool_}
     return {
-        field.name: np.array([getattr(one, field.name) for one in inputs], dtype=kinds.get(field.type, np.float64))
+        field.name: np.array(
+            [getattr(market, field.name) for market in inputs], dtype=kinds.get(field.type, np.float64)
+        )
         for field in fields(DerivativeInputs)
     }
 
 
 def _ages(inputs: Columns, name: str, window: Window) -> Any:
-    """Return the seconds from the closing of the newest bar behind a value to the window's end."""
+    """Return the seconds from the close of the newest bar of a value to the window's end."""
     ages = (window.end_ms - inputs[f"{name}_closed_at_ms"]) / 1000
     (late,) = (ages < 0).nonzero()
     if len(late):
-        whose = inputs["display_symbol"][late[0]] or "a market"
-        raise LookAheadError(f"{name} of {whose} closed {-ages[late[0]]:.0f} s after the end of window {window.key}")
+        market = inputs["display_symbol"][late[0]] or "a market"
+        raise LookAheadError(f"{name} of {market} closed {-ages[late[0]]:.0f} s after the end of window {window.key}")
     return ages

@@ -1,9 +1,9 @@
-"""What is known of one market at the end of one window: the row that strategies and the feed read.
+"""Features of one market at the end of one window: the row that strategies and the feed read.
 
-A field is added here first; the table's columns, their descriptions and the check of a table against them follow.
+The columns of the features table, their descriptions and the schema check are derived from the fields of `Features`.
 
 "LTF" is 15m and "HTF" 4h; "last" is the last closed bar. Prices are in the market's quote currency, volumes as the
-candle files have them. None is "unknown", never 0.
+candle files have them. None is unknown, never 0.
 """
 
 from __future__ import annotations
@@ -21,35 +21,33 @@ Number = float | None
 Count = int | None
 View = TypeVar("View", TrendLine, Trigger)
 
-INSUFFICIENT_HISTORY = "insufficient_history"
-STALE_CANDLES = "stale_candles"
 OI_Z_VALID = 1.5
-"""Above this z-score open interest stands out."""
+"""Threshold above which a z-score of open interest is unusually high."""
 
 
 class Features(NamedTuple):
-    """One market at the end of one window; a tuple, since it is what a row of the table becomes, by the thousand."""
+    """One market at the end of one window; a tuple, since thousands are created from the rows of a table."""
 
     exchange: Annotated[str, "exchange, as the candle files name it"]
     symbol: Annotated[str, "symbol on that exchange, as the candle files name it"]
-    canonical_symbol: Annotated[str, "the asset, like BTC; the symbol itself where it is not in the symbol map"]
-    display_symbol: Annotated[str, "base and quote, for people; the symbol itself where not in the symbol map"]
-    window_end_ms: Annotated[int, "end of the window, epoch ms; nothing here closed later"]
+    canonical_symbol: Annotated[str, "the asset, like BTC; the symbol itself if not in the symbol map"]
+    display_symbol: Annotated[str, "base and quote for display; the symbol itself if not in the symbol map"]
+    window_end_ms: Annotated[int, "end of the window, epoch ms; no value here closed later"]
 
-    price: Annotated[float, "P: close of the last LTF bar, or of the last HTF bar where there is no LTF bar"]
-    unusable: Annotated[str, "why no signal may be drawn: insufficient_history, stale_candles, or empty"] = ""
+    price: Annotated[float, "P: close of the last LTF bar, or of the last HTF bar without LTF bars"]
+    unusable: Annotated[str, "why strategies do not run: insufficient_history, stale_candles, or empty"] = ""
     vol24h: Annotated[Number, "sum of close × volume over the last 96 LTF bars, or as many as there are"] = None
-    change_24h_pct: Annotated[Number, "last LTF close against the one 24 hours before, percent; unknown if missing"] = (
-        None
-    )
+    change_24h_pct: Annotated[
+        Number, "change of the last LTF close from that 24 hours before, percent; unknown if missing"
+    ] = None
     ltf_bars: Annotated[int, "LTF bars used, at most 1500"] = 0
     htf_bars: Annotated[int, "HTF bars used, at most 1500; the last has the index htf_bars − 1"] = 0
     ltf_closed_at_ms: Annotated[Count, "when the last LTF bar closed, epoch ms"] = None
     htf_closed_at_ms: Annotated[Count, "when the last HTF bar closed, epoch ms"] = None
 
-    trend_bias: Annotated[str, "htf_bias, or ltf_bias where HTF has fewer than 200 bars: LONG, SHORT, NONE"] = NONE
-    htf_bias: Annotated[str, "LONG: HTF close > EMA50 > EMA200; SHORT: <, <; NONE otherwise"] = NONE
-    ltf_bias: Annotated[str, "LONG: LTF close > EMA50 > EMA200; SHORT: <, <; NONE otherwise"] = NONE
+    trend_bias: Annotated[str, "htf_bias, or ltf_bias with fewer than 200 HTF bars: LONG, SHORT, NONE"] = NONE.value
+    htf_bias: Annotated[str, "LONG: HTF close > EMA50 > EMA200; SHORT: <, <; NONE otherwise"] = NONE.value
+    ltf_bias: Annotated[str, "LONG: LTF close > EMA50 > EMA200; SHORT: <, <; NONE otherwise"] = NONE.value
     htf_trend: Annotated[str, "UP or DOWN: last HTF close above that of 4 bars before, or not; empty: no bar"] = ""
 
     htf_close: Annotated[Number, "last HTF close"] = None
@@ -74,12 +72,12 @@ class Features(NamedTuple):
     ltf_band_upper: Annotated[Number, "upper Bollinger band (20, 2) of LTF closes, price"] = None
     is_overextended: Annotated[bool, "P is beyond the band on the side of trend_bias"] = False
     is_volume_quiet: Annotated[bool, "last LTF volume below the mean of the last 20, itself included"] = False
-    pullback_depth: Annotated[Number, "way back from the 60-bar extreme of trend_bias, share of the range"] = None
+    pullback_depth: Annotated[Number, "retracement from the 60-bar extreme of trend_bias, share of the range"] = None
     is_pullback: Annotated[bool, "pullback_depth is 0.3 to 0.8"] = False
     obv_lead: Annotated[Number, "position of OBV in its 30-bar range minus that of the close, −1 to 1"] = None
     obv_imbalance: Annotated[str, "BULLISH: obv_lead > 0.25; BEARISH: < −0.25; NEUTRAL otherwise"] = "NEUTRAL"
     obv_slope: Annotated[Number, "least-squares slope of the last 14 LTF OBV values, volume per bar"] = None
-    divergence: Annotated[str, "BULLISH, BEARISH or NONE: LTF price against RSI over 60 bars"] = NONE
+    divergence: Annotated[str, "BULLISH, BEARISH or NONE: LTF price against RSI over 60 bars"] = "NONE"
 
     resistance_start_index: Annotated[Count, "HTF resistance of RSI: first pivot, index into the bars used"] = None
     resistance_start_rsi: Annotated[Number, "HTF resistance: RSI at its first pivot"] = None
@@ -108,7 +106,7 @@ class Features(NamedTuple):
     trigger_side: Annotated[str, "breakout of an RSI trendline: LONG, SHORT, or empty without one"] = ""
     trigger_index: Annotated[Count, "s: the HTF bar that broke the line, index into the bars used"] = None
     trigger_time_ms: Annotated[Count, "opening of bar s, epoch ms"] = None
-    trigger_strength: Annotated[Number, "how far RSI went beyond the line at s, RSI points"] = None
+    trigger_strength: Annotated[Number, "distance of RSI beyond the line at s, RSI points"] = None
     trigger_start_index: Annotated[Count, "a: first pivot of the broken line, index into the bars used"] = None
     trigger_start_rsi: Annotated[Number, "RSI at a"] = None
     trigger_start_ms: Annotated[Count, "opening of bar a, epoch ms"] = None
@@ -129,10 +127,10 @@ class Features(NamedTuple):
     trigger_line_low: Annotated[Number, "lowest low of bars a to b"] = None
     trigger_leg_high: Annotated[Number, "highest high of bars b to s"] = None
     trigger_leg_low: Annotated[Number, "lowest low of bars b to s"] = None
-    trigger_after_high: Annotated[Number, "highest high of the HTF bars after s; unknown where s is the last"] = None
-    trigger_after_low: Annotated[Number, "lowest low of the HTF bars after s; unknown where s is the last"] = None
+    trigger_after_high: Annotated[Number, "highest high of the HTF bars after s; unknown if s is the last"] = None
+    trigger_after_low: Annotated[Number, "lowest low of the HTF bars after s; unknown if s is the last"] = None
 
-    simulated: Annotated[bool, "whether an emulator is behind the symbol map or any derivative input"] = False
+    simulated: Annotated[bool, "whether the symbol map or any derivative input comes from an emulator"] = False
     oi_status: Annotated[str, "source of open interest: resolved, aggregated (a stand-in) or neutral"] = "neutral"
     oi_symbol: Annotated[str, "Coinalyze symbol of open interest; empty without one"] = ""
     oi_exchange: Annotated[str, "name of the exchange that open interest is from; empty without one"] = ""
@@ -141,39 +139,39 @@ class Features(NamedTuple):
     oi_points: Annotated[int, "bars of open interest known over the last 24 hours"] = 0
     oi_average: Annotated[Number, "mean open interest over the last 24 hours, in oi_unit"] = None
     oi_slope: Annotated[Number, "least-squares slope of open interest over the 24 hours, oi_unit per bar"] = None
-    oi_change_24h_pct: Annotated[Number, "last open interest against that of 24 hours before, percent"] = None
-    oi_age_seconds: Annotated[Number, "window's end minus the closing of the last open-interest bar"] = None
-    oi_z: Annotated[Number, "z-score of the last open interest; unknown where too few, flat, old or neutral"] = None
+    oi_change_24h_pct: Annotated[Number, "change of open interest over 24 hours, percent"] = None
+    oi_age_seconds: Annotated[Number, "window's end minus the close of the last open-interest bar"] = None
+    oi_z: Annotated[Number, "z-score of the last open interest; unknown if too few, flat, old or neutral"] = None
     funding_rate_pct: Annotated[Number, "last known funding rate, percent for its interval"] = None
-    funding_interval_hours: Annotated[Number, "hours that the funding rate is for; unknown where nobody says"] = None
-    funding_age_seconds: Annotated[Number, "window's end minus the closing of the last funding bar"] = None
+    funding_interval_hours: Annotated[Number, "hours that the funding rate is for; unknown if not published"] = None
+    funding_age_seconds: Annotated[Number, "window's end minus the close of the last funding bar"] = None
     long_short_ratio: Annotated[Number, "last known ratio of long to short accounts"] = None
     longs_pct: Annotated[Number, "accounts that are long, percent"] = None
     shorts_pct: Annotated[Number, "accounts that are short, percent"] = None
-    long_short_age_seconds: Annotated[Number, "window's end minus the closing of the last ratio bar"] = None
+    long_short_age_seconds: Annotated[Number, "window's end minus the close of the last ratio bar"] = None
     liquidated_longs_1h: Annotated[Number, "longs liquidated over the last hour, in liquidations_unit"] = None
     liquidated_shorts_1h: Annotated[Number, "shorts liquidated over the last hour, in liquidations_unit"] = None
     liquidated_longs_24h: Annotated[Number, "longs liquidated over 24 hours, in liquidations_unit"] = None
     liquidated_shorts_24h: Annotated[Number, "shorts liquidated over 24 hours, in liquidations_unit"] = None
     liquidations_unit: Annotated[str, "unit of the liquidations: BASE_ASSET or QUOTE_ASSET; empty if none"] = ""
-    liquidations_age_seconds: Annotated[Number, "window's end minus the closing of the last liquidation bar"] = None
+    liquidations_age_seconds: Annotated[Number, "window's end minus the close of the last liquidation bar"] = None
 
     @property
     def price_age_seconds(self) -> float:
-        """Window's end minus the close of the bar that the price is of, seconds."""
+        """Window's end minus the close of the bar of `price`, seconds."""
         closed_at_ms = self.ltf_closed_at_ms if self.ltf_closed_at_ms is not None else self.htf_closed_at_ms
         return 0.0 if closed_at_ms is None else (self.window_end_ms - closed_at_ms) / 1000
 
     @property
     def funding_8h_pct(self) -> float | None:
-        """The funding rate for 8 hours, percent; an interval that nobody says is 8 hours. None: unknown."""
+        """The funding rate for 8 hours, percent; an unknown interval counts as 8 hours. None is unknown."""
         if self.funding_rate_pct is None:
             return None
         return rate_for_8_hours(self.funding_rate_pct, self.funding_interval_hours)
 
     @property
     def oi_z_is_valid(self) -> bool:
-        """Whether open interest stands out: a z-score above 1.5."""
+        """Whether open interest is unusually high: a z-score above 1.5."""
         return self.oi_z is not None and above(self.oi_z, OI_Z_VALID)
 
     @property
@@ -201,7 +199,7 @@ COLUMNS: dict[str, str] = {
 _NAMES = {kind: tuple(field.name for field in fields(kind)) for kind in (TrendLine, Trigger)}
 
 
-def _view(features: Features, kind: type[View], prefix: str, is_there: bool) -> View | None:
-    if not is_there:
+def _view(features: Features, kind: type[View], prefix: str, is_known: bool) -> View | None:
+    if not is_known:
         return None
     return kind(*(getattr(features, prefix + name) for name in _NAMES[kind]))

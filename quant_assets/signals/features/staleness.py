@@ -1,4 +1,4 @@
-"""Whether the candles of a window reach to it, and which moment they do reach to."""
+"""Detection of candles that are too old for a window."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import pandas as pd
 
 from quant_assets.common.windows import FIRST_WINDOW, Window
 from quant_assets.signals.features.bars import HTF
-from quant_assets.signals.features.candle_features import OLDEST_MS
-from quant_assets.signals.features.model import STALE_CANDLES
+from quant_assets.signals.features.candle_features import MAX_AGE_MS
+from quant_assets.signals.reasons import STALE_CANDLES
 
 
 class StaleCandles(NamedTuple):
-    """What to say of candles that do not reach to a window, and a moment (ISO 8601) that they do reach to, or ""."""
+    """A message about candles that are too old, and a time (ISO 8601) that they are fresh enough for, or ""."""
 
     message: str
     as_of: str
 
 
 def stale_candles(features: pd.DataFrame, window: Window) -> StaleCandles | None:
-    """Return what to say where no market of a features table can be judged since candles are stale; None else."""
+    """Return a message if all usable markets of a features table have stale candles, else None."""
     unusable = features["unusable"]
     if not (unusable == STALE_CANDLES).any() or (unusable == "").any():
         return None
@@ -34,8 +34,8 @@ def stale_candles(features: pd.DataFrame, window: Window) -> StaleCandles | None
 
 
 def _newest_close(stale: pd.DataFrame) -> datetime | None:
-    """Return the newest close of a 15m bar, of a market whose 4h bars reach to it where there is one."""
+    """Return the newest close of a 15m bar, preferably of a market whose 4h bars are fresh at that time."""
     closed_ms: pd.Series[Any] = stale["ltf_closed_at_ms"]
-    is_reached = stale["htf_closed_at_ms"] >= closed_ms - OLDEST_MS[HTF]
-    newest_ms = closed_ms[is_reached].max() if is_reached.any() else closed_ms.max()
+    is_htf_fresh = stale["htf_closed_at_ms"] >= closed_ms - MAX_AGE_MS[HTF]
+    newest_ms = closed_ms[is_htf_fresh].max() if is_htf_fresh.any() else closed_ms.max()
     return None if pd.isna(newest_ms) else datetime.fromtimestamp(newest_ms / 1000, UTC)

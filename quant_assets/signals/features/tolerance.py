@@ -1,36 +1,36 @@
-"""Comparisons that rounding must not decide.
+"""Comparisons that tolerate rounding errors, of numbers or element by element of arrays.
 
-They take numbers, or arrays element by element; what is NaN is neither above nor below.
+NaN is neither above nor below.
 """
 
 from __future__ import annotations
 
 from typing import Any, overload
 
-from quant_assets.signals.features.bars import Floats, Truths
+from quant_assets.signals.features.bars import Bools, Floats
 
-MARGIN = 1e-9
-"""Relative for prices and ratios; absolute, in RSI points, for RSI values (which run from 0 to 100)."""
+TOLERANCE = 1e-9
+"""Relative for prices and ratios; absolute for RSI, in RSI points."""
 
 
 @overload
 def above(value: float, bound: float) -> bool: ...
 @overload
-def above(value: Floats, bound: Floats | float) -> Truths: ...
+def above(value: Floats, bound: Floats | float) -> Bools: ...
 def above(value: Any, bound: Any) -> Any:
-    """Whether `value` is greater than `bound` by more than one part in 10⁹ of it."""
-    return value - bound > MARGIN * abs(bound)
+    """Return whether `value` is greater than `bound` by more than one part in 10⁹ of it."""
+    return value - bound > TOLERANCE * abs(bound)
 
 
 @overload
 def below(value: float, bound: float) -> bool: ...
 @overload
-def below(value: Floats, bound: Floats | float) -> Truths: ...
+def below(value: Floats, bound: Floats | float) -> Bools: ...
 def below(value: Any, bound: Any) -> Any:
-    """Whether `value` is smaller than `bound` by more than one part in 10⁹ of it."""
-    return bound - value > MARGIN * abs(bound)
+    """Return whether `value` is smaller than `bound` by more than one part in 10⁹ of it."""
+    return bound - value > TOLERANCE * abs(bound)
 
 
 def within(value: float, lowest: float, highest: float) -> bool:
-    """Whether `value` lies in the range; both bounds belong to it."""
+    """Return whether `value` is in the range, bounds included."""
     return not (below(value, lowest) or above(value, highest))

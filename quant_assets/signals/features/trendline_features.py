@@ -1,17 +1,16 @@
-"""The lines of RSI that stand, and the breakouts of those that did until lately, as columns of the features."""
+"""RSI trendlines and breakouts as columns of the features."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields
-from typing import Any
 
 import numpy as np
 
-from quant_assets.signals.features.bars import Bars, Floats, Ints
+from quant_assets.signals.features.bars import Bars, Columns, Floats, Ints
 from quant_assets.signals.features.indicators import tails, wilder_averages
 from quant_assets.signals.features.trendlines import (
-    LOOK_BACK,
+    LOOKBACK_BARS,
     NO_LINE,
     Lines,
     TrendLine,
@@ -22,44 +21,42 @@ from quant_assets.signals.features.trendlines import (
 from quant_assets.signals.features.triggers import Trigger, describe_trigger
 from quant_assets.signals.sides import LONG, SHORT
 
-Columns = dict[str, Any]
 
+def trendline_features(histories: Sequence[Bars], rsi: Sequence[Floats], atr: Sequence[Floats]) -> Columns:
+    """Return the columns `resistance_*`, `support_*` and `trigger_*` of `Features`, one element per market.
 
-def line_columns(histories: Sequence[Bars], rsi: Sequence[Floats], atr: Sequence[Floats]) -> Columns:
-    """Return the columns `resistance_*`, `support_*` and `trigger_*` of `Features`, an element a market.
-
-    `histories` has the HTF bars of each market, `rsi` and `atr` what follows from all of them; NaN is unknown.
+    `histories` are the HTF bars of each market, `rsi` and `atr` the indicators over all of them; NaN is unknown.
     """
-    recent, bars = tails(rsi, LOOK_BACK), np.array([len(history) for history in histories])
+    recent, bars = tails(rsi, LOOKBACK_BARS), np.array([len(history) for history in histories])
     lines = draw_lines(recent, bars)
     resistances, supports = lines.best(0, 2 * len(histories)).reshape(2, -1)
     averages = np.full((2, len(histories)), np.nan)
     (with_line,) = ((resistances != NO_LINE) | (supports != NO_LINE)).nonzero()
     averages[:, with_line] = wilder_averages([histories[market].close for market in with_line.tolist()])
     return {
-        **_lines_that_stand("resistance_", 1.0, lines, resistances, recent, histories, averages),
-        **_lines_that_stand("support_", -1.0, lines, supports, recent, histories, averages),
-        **_triggers(lines, recent, bars, histories, rsi, atr),
+        **_line_columns("resistance_", 1.0, lines, resistances, recent, histories, averages),
+        **_line_columns("support_", -1.0, lines, supports, recent, histories, averages),
+        **_trigger_columns(lines, recent, bars, histories, rsi, atr),
     }
 
 
-def _lines_that_stand(
+def _line_columns(
     prefix: str, sign: float, lines: Lines, best: Ints, recent: Floats, histories: Sequence[Bars], averages: Floats
 ) -> Columns:
-    """Return the columns of a `TrendLine` for the best line of each market; `sign` is −1.0 where it is a support."""
+    """Return the columns of a `TrendLine` for the best line of each market; `sign` is −1.0 for supports."""
     rises, falls = averages
     (market,) = (best != NO_LINE).nonzero()
     line = best[market]
     bars, start, end = lines.bars[line], lines.start[line], lines.end[line]
-    hidden = bars - LOOK_BACK
+    offset = bars - LOOKBACK_BARS
     owners = [histories[place] for place in market.tolist()]
     close = np.array([owner.close[-1] for owner in owners], dtype=np.float64)
     found = {
         "start_index": start,
-        "start_rsi": recent[market, start - hidden],
+        "start_rsi": recent[market, start - offset],
         "start_ms": [owner.time_ms[index] for owner, index in zip(owners, start.tolist(), strict=True)],
         "end_index": end,
-        "end_rsi": recent[market, end - hidden],
+        "end_rsi": recent[market, end - offset],
         "end_ms": [owner.time_ms[index] for owner, index in zip(owners, end.tolist(), strict=True)],
         "slope": sign * lines.slope[line],
         "intercept": sign * lines.intercept[line],
@@ -75,10 +72,10 @@ def _lines_that_stand(
     return columns
 
 
-def _triggers(
+def _trigger_columns(
     lines: Lines, recent: Floats, bars: Ints, histories: Sequence[Bars], rsi: Sequence[Floats], atr: Sequence[Floats]
 ) -> Columns:
-    """Return the columns of a `Trigger` for each market that broke out."""
+    """Return the columns of a `Trigger`, known for markets with a breakout."""
     names = [field.name for field in fields(Trigger)]
     columns: Columns = {"trigger_" + name: np.full(len(histories), np.nan) for name in names}
     columns["trigger_side"] = np.full(len(histories), "", dtype="<U5")

@@ -1,11 +1,11 @@
-"""RSI trendlines: which lines can be drawn, the best of them, and the bar that broke one.
+"""RSI trendlines: valid lines, the best line of each market, and breakouts.
 
-The RSI of n markets makes 2n *sides*: rows of the RSI for their resistances, and below them the same rows with the
-sign turned, whose resistances are the supports. So both are one piece of code and mirror each other to the last bit.
+The RSI of n markets makes 2n *sides*: rows of RSI for the resistances, followed by the same rows negated, whose
+resistances are the supports. So one piece of code handles both, and they mirror each other to the last bit.
 
-A line may be asked for as of any of the last four bars, since a breakout is judged against the line that stood before
-it. The work is shared: each line is drawn once, with how long ago it was broken; as of a bar it counts if its pivots
-were known by then and it was not broken yet.
+A breakout is measured against the best line before it, so the best line is needed as of each of the last four bars.
+Each line is computed once, with the number of bars since it was broken; it is valid as of a bar if its pivots were
+known and it was not yet broken.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ import numpy as np
 
 from quant_assets.signals.features.bars import Floats, Ints
 from quant_assets.signals.features.indicators import PERIOD
-from quant_assets.signals.features.pivots import highs
-from quant_assets.signals.features.tolerance import MARGIN
+from quant_assets.signals.features.pivots import pivot_highs
+from quant_assets.signals.features.tolerance import TOLERANCE
 
-ORDER = 5
-"""Values on either side of a pivot."""
-SPAN = 120
-"""Only pivots among the last so many bars are used."""
-MIN_DISTANCE = 10
-"""Bars between the two pivots of a line."""
-REACH = 1.0
-"""RSI points within which a pivot touches a line, and beyond which a value breaks it."""
+PIVOT_ORDER = 5
+"""Values on either side that a pivot must exceed."""
+PIVOT_BARS = 120
+"""Newest bars whose pivots are used."""
+MIN_PIVOT_DISTANCE = 10
+"""Minimum number of bars between the two pivots of a line."""
+LINE_TOLERANCE = 1.0
+"""RSI points up to which a pivot touches a line, and above which a value breaks it."""
 TRIGGER_BARS = 3
-"""A breakout is looked for at the last so many bars."""
-FIRST_TRIGGER = 50
-"""The first bar at which a breakout may be."""
-LOOK_BACK = SPAN + ORDER + TRIGGER_BARS
-"""Bars of RSI that lines are drawn on."""
+"""Newest bars at which a breakout is detected."""
+MIN_TRIGGER_INDEX = 50
+"""Index of the first bar at which a breakout is detected."""
+LOOKBACK_BARS = PIVOT_BARS + PIVOT_ORDER + TRIGGER_BARS
+"""Newest values of RSI that lines are computed from."""
 NO_LINE = -1
 
 
 @dataclass(frozen=True, slots=True)
 class TrendLine:
-    """A line as it is reported: the best as of the last bar; indices count the HTF bars used, oldest 0."""
+    """The best line of a market as of the last bar; indices count the HTF bars used, oldest 0."""
 
     start_index: int
     start_rsi: float
@@ -52,91 +52,86 @@ class TrendLine:
     at_last_bar: float
     reverse_price: float | None
 
-    @property
-    def equation(self) -> str:
-        """The line as a formula for people, with x the index of a bar."""
-        return line_equation(self.slope, self.intercept)
-
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """Every line of every side that is unbroken as of one of the last four bars: arrays with an element a line.
+    """All lines that are unbroken as of one of the last four bars: arrays with one element per line.
 
-    Heights and slopes are those of the side, whose sign is turned where it is of supports.
+    Heights and slopes are those of the side, which is negated for supports.
     """
 
     side: Ints
-    """Row of the side; the supports of market m have the row m + the number of markets."""
+    """Row of the side: m for resistances of market m, m + the number of markets for its supports."""
     bars: Ints
-    """Bars of the market, the last at index bars − 1."""
+    """Number of bars of the market."""
     start: Ints
     end: Ints
-    """Its two pivots, as indices into the HTF bars used."""
+    """Its two pivots `start` and `end`, as indices into the HTF bars used."""
     slope: Floats
     """Per bar."""
     intercept: Floats
     """At index 0."""
     broken_ago: Ints
-    """Bars from the one that broke it by more than 1.0 to the end: 1 is the last, 0 says that none has."""
+    """Bars since it was broken by more than LINE_TOLERANCE: 1 for the last bar, 0 for an unbroken line."""
     touches: Ints
-    """Of shape (4, lines): pivots from `start` on within 1.0 of it, known with the last 0, 1, 2, 3 bars left out."""
+    """Shape (4, lines): pivots from `start` on that touch it, known without the last 0, 1, 2, 3 bars."""
 
     def at(self, places: Ints, index: Ints) -> Floats:
-        """Return the heights of the lines at these places, each at the bar with its index."""
+        """Return the heights of the lines at `places`, each at its bar of `index`."""
         return self.intercept[places] + self.slope[places] * index
 
     def best(self, ago: int, sides: int) -> Ints:
-        """Return the best line of each of the sides with the last `ago` bars left out, as its place among the lines.
+        """Return the place of each side's best line without the last `ago` bars, NO_LINE if no line is valid.
 
-        Most touches first, then the most recent second pivot, then the longer line. NO_LINE where none is valid.
+        The best line has the most touches, then the most recent second pivot, then the greatest length.
         """
         count = self.bars - ago
-        valid = (self.start >= count - SPAN) & (self.end + ORDER < count) & (self.broken_ago <= ago)
+        valid = (self.start >= count - PIVOT_BARS) & (self.end + PIVOT_ORDER < count) & (self.broken_ago <= ago)
         (places,) = valid.nonzero()
         start, end = self.start[places], self.end[places]
-        places = places[np.lexsort((end - start, end, self.touches[ago, places]))]  # the best comes last, and stays
+        places = places[np.lexsort((end - start, end, self.touches[ago, places]))]
         found = np.full(sides, NO_LINE)
-        found[self.side[places]] = places
+        found[self.side[places]] = places  # the best is last and overwrites the others
         return found
 
 
 @dataclass(frozen=True, slots=True)
 class Breakouts:
-    """The newest bar of the last three at which RSI crossed the line before it: arrays with an element a market."""
+    """The newest breakout of each market within the last three bars: arrays with one element per market."""
 
     line: Ints
-    """The best line over the bars before, as its place among the lines; NO_LINE where there was no breakout."""
+    """Place of the broken line, the best line before the breakout; NO_LINE without a breakout."""
     ago: Ints
-    """Bars from the one that broke the line to the end; 1 is the last."""
+    """Bars since the breakout: 1 for the last bar."""
     strength: Floats
-    """How far RSI went beyond the line at that bar, RSI points."""
+    """Distance of RSI beyond the line at that bar, RSI points."""
 
 
 def draw_lines(rsi: Floats, bars: Ints) -> Lines:
-    """Draw the falling lines through two highs of each side that had held until three bars ago.
+    """Return the falling lines through two highs of each side that were unbroken three bars ago.
 
-    `rsi` has a market in each row, with its last LOOK_BACK values (NaN in front where there are fewer), `bars` is the
-    number of bars that each market has in all.
+    `rsi` has one row per market with its last LOOKBACK_BARS values, padded with NaN in front; `bars` is the total
+    number of bars of each market.
     """
     sides, bars = np.concatenate((rsi, -rsi)), np.tile(bars, 2)
-    row, column = highs(sides, ORDER, MARGIN).nonzero()
+    row, column = pivot_highs(sides, PIVOT_ORDER, TOLERANCE).nonzero()
     height = sides[row, column]
-    bar = column + (bars - LOOK_BACK)[row]
+    bar = column + (bars - LOOKBACK_BARS)[row]
 
-    starts = _unpassed(sides, row, column, height)
-    least_slope, least_slopes_late = _least_slopes(sides[row[starts]], column[starts], height[starts])
-    number, end = _later_pivots(starts, row)
+    starts = _starting_pivots(sides, row, column, height)
+    min_slope, min_slopes_late = _min_slopes(sides[row[starts]], column[starts], height[starts])
+    number, end = _pair_with_later_pivots(starts, row)
     start = starts[number]
     length = column[end] - column[start]
     slope = (height[end] - height[start]) / length
-    is_line = (length >= MIN_DISTANCE) & (height[start] - height[end] > MARGIN) & (slope >= least_slope[number])
+    is_line = (length >= MIN_PIVOT_DISTANCE) & (height[start] - height[end] > TOLERANCE) & (slope >= min_slope[number])
     number, start, end, slope = number[is_line], start[is_line], end[is_line], slope[is_line]
     intercept = height[start] - slope * bar[start]
-    is_broken = slope[:, None] < least_slopes_late[number]
+    is_broken = slope[:, None] < min_slopes_late[number]
 
-    line, point = _later_pivots(start, row)
-    touches = np.abs(height[point] - intercept[line] - slope[line] * bar[point]) <= REACH + MARGIN
-    known_ago = LOOK_BACK - column[point] - ORDER
+    line, point = _pair_with_later_pivots(start, row)
+    touches = np.abs(height[point] - intercept[line] - slope[line] * bar[point]) <= LINE_TOLERANCE + TOLERANCE
+    known_ago = LOOKBACK_BARS - column[point] - PIVOT_ORDER
     counted = [np.bincount(line[touches & (known_ago > ago)], minlength=len(start)) for ago in range(TRIGGER_BARS + 1)]
     return Lines(
         side=row[start],
@@ -151,35 +146,35 @@ def draw_lines(rsi: Floats, bars: Ints) -> Lines:
 
 
 def find_breakouts(rsi: Floats, bars: Ints, lines: Lines) -> Breakouts:
-    """Find where RSI broke the line before it and still stands beyond it; arguments as those of `draw_lines`.
+    """Return where RSI broke a line and is still beyond it; arguments as for `draw_lines`.
 
-    The newest bar of both sides is taken, and of two breaks at one bar the stronger.
+    The newest break of both sides is used, or the stronger of two at the same bar.
     """
     markets = len(bars)
     sides, bars = np.concatenate((rsi, -rsi)), np.tile(bars, 2)
     found = Breakouts(np.full(markets, NO_LINE), np.zeros(markets, np.int64), np.full(markets, np.nan))
     for ago in range(TRIGGER_BARS, 0, -1):
         best = lines.best(ago, len(sides))
-        (side,) = ((best != NO_LINE) & (bars - ago >= FIRST_TRIGGER)).nonzero()
+        (side,) = ((best != NO_LINE) & (bars - ago >= MIN_TRIGGER_INDEX)).nonzero()
         line = best[side]
         strength = sides[side, -ago] - lines.at(line, bars[side] - ago)
         still = sides[side, -1] - lines.at(line, bars[side] - 1)
-        (broken,) = ((strength > REACH + MARGIN) & (still > MARGIN)).nonzero()
-        broken = broken[np.lexsort((-side[broken], strength[broken]))]  # the stronger comes last, and stays
+        (broken,) = ((strength > LINE_TOLERANCE + TOLERANCE) & (still > TOLERANCE)).nonzero()
+        broken = broken[np.lexsort((-side[broken], strength[broken]))]  # the stronger is last and overwrites the other
         market = side[broken] % markets
         found.line[market], found.ago[market], found.strength[market] = line[broken], ago, strength[broken]
     return found
 
 
 def line_equation(slope: float, intercept: float) -> str:
-    """Write a line as a formula for people, with x the index of a bar, like `RSI = -0.25·x + 61.5`."""
+    """Return a line as a readable formula, with x the index of a bar, like `RSI = -0.25·x + 61.5`."""
     return f"RSI = {slope:.6g}·x {'-' if intercept < 0 else '+'} {abs(intercept):.6g}"
 
 
 def reverse_rsi_price(close: Floats, rises: Floats, falls: Floats, target: Floats) -> Floats:
-    """Return the close of the next bar at which RSI(14) would be `target`; NaN where no such price exists.
+    """Return the close of the next bar at which RSI(14) would be `target`, NaN if there is no such price.
 
-    With rises and falls Wilder's averages AvgU and AvgD after the last bar, which closed at `close`, and
+    `rises` and `falls` are Wilder's averages AvgU and AvgD after the last bar, which closed at `close`. With
     RS = target / (100 − target): x = 13 × (RS × AvgD − AvgU), and the price is close + x for a rise, close + x / RS
     for a fall.
     """
@@ -190,28 +185,28 @@ def reverse_rsi_price(close: Floats, rises: Floats, falls: Floats, target: Float
     return np.where(price > 0.0, price, np.nan)
 
 
-def _unpassed(sides: Floats, row: Ints, column: Ints, height: Floats) -> Ints:
-    """Return the pivots that no later value passed by more than 1.0 until three bars ago: no other starts a line."""
+def _starting_pivots(sides: Floats, row: Ints, column: Ints, height: Floats) -> Ints:
+    """Return the pivots that no value exceeded by more than LINE_TOLERANCE until three bars ago: lines start there."""
     newest_first = sides[:, -TRIGGER_BARS - 1 :: -1]
     highest_later = np.maximum.accumulate(newest_first, axis=1)[:, ::-1][row, column + 1]
-    (places,) = (highest_later - (height + (REACH + MARGIN)) < 0.0).nonzero()
+    (places,) = (highest_later - (height + (LINE_TOLERANCE + TOLERANCE)) < 0.0).nonzero()
     return places
 
 
-def _least_slopes(sides: Floats, column: Ints, height: Floats) -> tuple[Floats, Floats]:
-    """Return the least slope of a line from each pivot that had held until three bars ago, and at each bar since.
+def _min_slopes(sides: Floats, column: Ints, height: Floats) -> tuple[Floats, Floats]:
+    """Return the minimum slope of an unbroken line from each pivot as of three bars ago, and at each bar since.
 
-    A later value breaks every line that falls faster than the way from the pivot to the point 1.0 below that value.
-    `sides` has the pivot's side in each row.
+    A value breaks every line that is steeper than the line from the pivot to the point LINE_TOLERANCE below the value.
+    `sides` has the side of the pivot in each row.
     """
-    bars_later = np.arange(float(LOOK_BACK)) - column[:, None]
-    climb = sides - (height + (REACH + MARGIN))[:, None]
+    bars_later = np.arange(float(LOOKBACK_BARS)) - column[:, None]
+    climb = sides - (height + (LINE_TOLERANCE + TOLERANCE))[:, None]
     slopes = np.where(bars_later > 0.0, climb / np.maximum(bars_later, 1.0), -np.inf)
     return np.maximum.reduce(slopes[:, :-TRIGGER_BARS], axis=1), slopes[:, -TRIGGER_BARS:]
 
 
-def _later_pivots(pivots: Ints, row: Ints) -> tuple[Ints, Ints]:
-    """Pair each of the pivots with every later one of its side; returns its number, and the place of the later."""
+def _pair_with_later_pivots(pivots: Ints, row: Ints) -> tuple[Ints, Ints]:
+    """Pair each pivot with every later pivot of its side; return its number and the place of the later pivot."""
     count = np.searchsorted(row, row[pivots], side="right") - pivots - 1
     number = np.repeat(np.arange(len(pivots)), count)
     offset = np.arange(len(number)) - np.repeat(np.cumsum(count) - count, count)

@@ -1,4 +1,4 @@
-"""A breakout with the prices around it: what a setup is made of."""
+"""A breakout with the prices around it, from which setups are computed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from quant_assets.signals.features.trendlines import Lines
 from quant_assets.signals.sides import SIGN
 
 BARS_BEFORE = 5
-"""Bars before the breakout whose extremes hold its stop."""
+"""Bars before the breakout whose extremes determine the stop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +49,9 @@ class Trigger:
 def describe_trigger(
     lines: Lines, line: int, side: str, ago: int, strength: float, bars: Bars, rsi: Floats, atr: Floats
 ) -> Trigger:
-    """Put the prices to a breakout: of the bars before it, along its line, on the leg out of it, and after it.
+    """Return a breakout with the prices before it, along its line, on the leg after the line, and since.
 
-    The line at place `line` was broken `ago` bars before the end of `bars`, whose RSI and ATR are given too.
+    The line at place `line` was broken `ago` bars before the end of `bars`; `rsi` and `atr` are those of the bars.
     """
     start, end, index = int(lines.start[line]), int(lines.end[line]), len(bars) - ago
     sign = SIGN[side]
@@ -80,20 +80,20 @@ def describe_trigger(
         atr=float(atr[index]),
         start_close=float(bars.close[start]),
         end_close=float(bars.close[end]),
-        before_high=_most(bars.high[before]),
-        before_low=_least(bars.low[before]),
-        line_high=_most(bars.high[along]),
-        line_low=_least(bars.low[along]),
-        leg_high=_most(bars.high[leg]),
-        leg_low=_least(bars.low[leg]),
-        after_high=_most(bars.high[after]) if has_after else None,
-        after_low=_least(bars.low[after]) if has_after else None,
+        before_high=_max(bars.high[before]),
+        before_low=_min(bars.low[before]),
+        line_high=_max(bars.high[along]),
+        line_low=_min(bars.low[along]),
+        leg_high=_max(bars.high[leg]),
+        leg_low=_min(bars.low[leg]),
+        after_high=_max(bars.high[after]) if has_after else None,
+        after_low=_min(bars.low[after]) if has_after else None,
     )
 
 
-def _most(values: Floats) -> float:
+def _max(values: Floats) -> float:
     return float(np.maximum.reduce(values))
 
 
-def _least(values: Floats) -> float:
+def _min(values: Floats) -> float:
     return float(np.minimum.reduce(values))

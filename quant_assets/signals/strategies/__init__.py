@@ -1,1 +1,1 @@
-"""The built-in strategies, one file each; every module here defines `strategy`."""
+"""Built-in strategies, one module each; a module with a strategy defines the name `strategy`."""

@@ -1,35 +1,38 @@
-"""BreakoutV2: a broken RSI trendline that open interest, OBV and RSI confirm."""
+"""BreakoutV2: a broken 4h RSI trendline, confirmed by open interest, OBV and RSI."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 from quant_assets.signals.features.model import OI_Z_VALID, Features
 from quant_assets.signals.features.tolerance import below, within
 from quant_assets.signals.features.triggers import Trigger
+from quant_assets.signals.reasons import Reason
 from quant_assets.signals.scores import OI_FLOW_MAX, OI_FLOW_READS, SENTIMENT_MAX, SENTIMENT_READS, oi_flow, sentiment
 from quant_assets.signals.setups import Setup, valid_setup
 from quant_assets.signals.sides import LONG, NONE, SHORT, SIGN
 from quant_assets.signals.strategies.breakout import refuse_moved_price
-from quant_assets.signals.strategy import Limits, Reads, Refusal, Strategy, Verdict
+from quant_assets.signals.strategy import Limits, Reads, Strategy
+from quant_assets.signals.verdict import Refusal, Verdict
 
-ALLOWED = {LONG: (40.0, 80.0), SHORT: (20.0, 60.0)}
-"""Range of the last HTF RSI in which a breakout is followed."""
-BEST = {LONG: (50.0, 70.0), SHORT: (30.0, 50.0)}
+ALLOWED: Mapping[str, tuple[float, float]] = {LONG: (40.0, 80.0), SHORT: (20.0, 60.0)}
+"""Side → range of the last HTF RSI in which a setup is allowed, bounds included."""
+BEST: Mapping[str, tuple[float, float]] = {LONG: (50.0, 70.0), SHORT: (30.0, 50.0)}
+"""Side → range of the last HTF RSI with the most points."""
 SETUP_READS = ("trigger_side", "price", "htf_atr", "trigger_leg_high", "trigger_leg_low")
 
 
 @dataclass(frozen=True)
 class BreakoutV2(Strategy):
-    """A broken RSI trendline on 4h with confirmation, targeted by the leg out of it."""
+    """Trade a confirmed break of a 4h RSI trendline; the target is one leg beyond the leg after the line."""
 
     name = "BreakoutV2"
     key = "breakout_v2"
     description = (
-        "The breakout of a 4h RSI trendline, followed only where open interest is unusually high (or unknown), OBV "
-        "runs the same way, RSI has room left, and the target is twice as far as the stop."
+        "The breakout of a 4h RSI trendline, only if open interest is unusually high (or unknown), OBV has the same "
+        "direction, RSI is not overbought or oversold, and the target is twice as far as the stop."
     )
     strategy_type = "breakout"
     parts = ("range", "oi_flow", "obv", "breakout", "risk_reward", "sentiment")
@@ -42,7 +45,8 @@ class BreakoutV2(Strategy):
         "risk_reward": 15.0,
         "sentiment": SENTIMENT_MAX,
     }
-    limits: ClassVar[Limits] = {"farthest": (0.0, 1.0), "least_rr": (0.0, 100.0), "stop_atr": (0.1, 100.0)}
+    limits: ClassVar[Limits] = {"max_distance": (0.0, 1.0), "min_rr": (0.0, 100.0), "stop_atr": (0.1, 100.0)}
+    renamed_parameters: ClassVar = {"farthest": "max_distance", "least_rr": "min_rr"}
     reads: ClassVar[Reads] = {
         "bias": ("trigger_side",),
         "range": ("trigger_side", "htf_rsi"),
@@ -57,15 +61,15 @@ class BreakoutV2(Strategy):
         "reason": ("price", "trigger_close", "htf_rsi"),
     }
 
-    farthest: float = 0.03
-    """How far P may have moved from the breakout's close, as a share of it."""
-    least_rr: float = 2.0
-    """Least reward / risk."""
+    max_distance: float = 0.03
+    """Largest distance of P from the breakout's close, as a share of that close."""
+    min_rr: float = 2.0
+    """Smallest reward / risk of a setup."""
     stop_atr: float = 3.0
     """Distance of the stop from P, in ATR(14) of the last HTF bar."""
 
     def judge(self, features: Features) -> Verdict:
-        """Score the confirmations of a breakout; a setup where none of the gates refuses it."""
+        """Score the breakout and its confirmations; a setup if no gate refuses it."""
         trigger = features.trigger
         bias = NONE if trigger is None else trigger.side
         setup = None if trigger is None else self._setup(features, trigger)
@@ -81,27 +85,27 @@ class BreakoutV2(Strategy):
             "risk_reward": _rr_score(setup),
             "sentiment": sentiment(features, bias),
         }
-        reason = "no_breakout" if trigger is None else next(self._refusals(features, trigger, setup, filters), "")
+        reason = Reason.NO_BREAKOUT if trigger is None else next(self._refusals(features, trigger, setup, filters), "")
         return Verdict.of(bias, parts, reason, setup, filters)
 
     def _refusals(
         self, f: Features, trigger: Trigger, setup: Setup | None, filters: dict[str, bool | None]
     ) -> Iterator[str | Refusal]:
-        """Give what each gate refuses, in the order of the gates."""
-        if moved_away := refuse_moved_price(trigger, f.price, self.farthest):
+        """Yield the refusals of the gates, in their order."""
+        if moved_away := refuse_moved_price(trigger, f.price, self.max_distance):
             yield moved_away
         if filters["oi_zscore"] is False:
-            yield Refusal("oi_z_score_too_low", f.oi_z, OI_Z_VALID)
+            yield Refusal(Reason.OI_Z_SCORE_TOO_LOW, f.oi_z, OI_Z_VALID)
         if not filters["obv_slope"]:
-            yield "obv_against"
+            yield Reason.OBV_AGAINST
         lowest, highest = ALLOWED[trigger.side]
         if f.htf_rsi is None or not within(f.htf_rsi, lowest, highest):
-            yield Refusal("outside_range", f.htf_rsi, highest if f.htf_rsi and f.htf_rsi > highest else lowest)
+            yield Refusal(Reason.OUTSIDE_RANGE, f.htf_rsi, highest if f.htf_rsi and f.htf_rsi > highest else lowest)
         sl = self._stop(f, trigger)
         if sl is not None and (too_close := self.refuse_close_stop(f.price, sl)):
             yield too_close
-        if setup is None or below(setup.rr, self.least_rr):
-            yield Refusal("poor_risk_reward", None if setup is None else setup.rr, self.least_rr)
+        if setup is None or below(setup.rr, self.min_rr):
+            yield Refusal(Reason.POOR_RISK_REWARD, None if setup is None else setup.rr, self.min_rr)
 
     def _stop(self, f: Features, t: Trigger) -> float | None:
         return None if f.htf_atr is None else f.price - SIGN[t.side] * self.stop_atr * f.htf_atr

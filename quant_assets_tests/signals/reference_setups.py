@@ -1,4 +1,4 @@
-"""Entries, stops and targets of the three strategies for the plain reference."""
+"""Entries, stops and targets of the three strategies for the reference implementation."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from .plain_inputs import Bar, exact, known
-from .plain_measures import atr_of, last_atr
-from .plain_trendlines import Trigger
+from .reference_features import atr_of, last_atr
+from .reference_inputs import Bar, exact, known
+from .reference_trendlines import Trigger
 
 
 @dataclass(frozen=True)

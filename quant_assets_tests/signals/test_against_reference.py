@@ -1,4 +1,4 @@
-"""The engine says what the plain reference says, of made markets and of real candles."""
+"""The engine agrees with the reference implementation on generated markets and on real candles."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from typing import Any
 
 import pytest
 
-from quant_assets.common.windows import Window, parse_timestamp
+from quant_assets.common.windows import Window, parse_moment
+from quant_assets.signals import STRATEGY_FAILED, Reason
 
-from .made_markets import Market, inputs, market
-from .made_ticks import tick_market
-from .made_wedges import seesaw_market, wedge_market
-from .plain_inputs import Bar
-from .side_by_side import differences
+from .random_markets import Market, inputs, market
+from .reference_comparison import differences
+from .reference_inputs import Bar
+from .tick_markets import tick_market
+from .wedge_markets import seesaw_market, wedge_market
 
 WINDOWS = tuple(
-    Window(parse_timestamp(f"2026-01-{moment}")) for moment in ("19T17:00", "19T16:00", "19T19:45", "20T00:15")
+    Window(parse_moment(f"2026-01-{moment}")) for moment in ("19T17:00", "19T16:00", "19T19:45", "20T00:15")
 )
 KINDS: dict[str, tuple[Callable[[int, int], Market], tuple[int, ...]]] = {
     "walks": (market, (*range(1000), 1169, 1278, 1269, 1677, 3747)),
@@ -29,7 +30,7 @@ KINDS: dict[str, tuple[Callable[[int, int], Market], tuple[int, ...]]] = {
     "wedges": (wedge_market, (*range(700), 1794, 1863, 3330, 3755)),
     "seesaws": (seesaw_market, tuple(range(100))),
 }
-"""Kind of made market → what makes one, and the seeds; the window follows from the seed.
+"""Kind of generated market → its factory and seeds; the window follows from the seed.
 
 Picked walks: two that never move, two of Breakout LONG without a valid setup, one that diverges both ways. Picked
 ticks: price and RSI that go apart from the wrong half of RSI. Picked wedges: rr and RSI close to the bounds of gates.
@@ -69,7 +70,7 @@ REAL_MARKETS = 25
 
 @cache
 def compared(kind: str, number: int) -> tuple[list[str], list[dict[str, dict[str, Any]]]]:
-    """Compare the made markets of a kind that belong to one of the windows."""
+    """Compare the generated markets of a kind that belong to a window."""
     make, seeds = KINDS[kind]
     window = WINDOWS[number]
     some = [make(seed, window.end_ms) for seed in seeds if seed % len(WINDOWS) == number]
@@ -80,15 +81,19 @@ def everything_said() -> list[dict[str, dict[str, Any]]]:
     return [said for kind in KINDS for number in range(len(WINDOWS)) for said in compared(kind, number)[1]]
 
 
+def test_reasons_of_all_strategies_are_members_of_the_enum() -> None:
+    assert set[str]().union(*REASONS.values()) == {"", *Reason} - {STRATEGY_FAILED}
+
+
 @pytest.mark.parametrize("number", range(len(WINDOWS)), ids=[window.key for window in WINDOWS])
 @pytest.mark.parametrize("kind", KINDS)
-def test_engine_and_plain_reference_agree_on_made_markets(kind: str, number: int) -> None:
+def test_engine_agrees_with_the_reference_on_generated_markets(kind: str, number: int) -> None:
     found, _ = compared(kind, number)
     assert not found, f"{len(found)} differences:\n" + "\n".join(found[:50])
 
 
 @pytest.mark.parametrize("name", REASONS)
-def test_made_markets_reach_every_reason_of_every_strategy_on_both_sides(name: str) -> None:
+def test_generated_markets_reach_every_reason_on_both_sides(name: str) -> None:
     counts = Counter((said[name]["reason"], said[name]["bias"]) for said in everything_said())
     wanted = {
         (reason, side) for reason in REASONS[name] for side in (("NONE",) if reason in NO_SIDE else ("LONG", "SHORT"))
@@ -98,7 +103,7 @@ def test_made_markets_reach_every_reason_of_every_strategy_on_both_sides(name: s
     assert set(counts) == wanted, shown
 
 
-def test_made_markets_reach_every_kind_of_measure() -> None:
+def test_generated_markets_reach_every_kind_of_feature_value() -> None:
     counts: Counter[tuple[str, Any]] = Counter()
     for said in everything_said():
         values = said["values"]
@@ -153,17 +158,17 @@ def test_made_markets_reach_every_kind_of_measure() -> None:
 
 
 @pytest.mark.parametrize("moment", REAL_WINDOWS)
-def test_engine_and_plain_reference_agree_on_real_candles(moment: str) -> None:
+def test_engine_agrees_with_the_reference_on_real_candles(moment: str) -> None:
     if not CANDLES.is_dir():
         pytest.skip(f"no real candles: {CANDLES} is absent")
-    window = Window(parse_timestamp(moment))
+    window = Window(parse_moment(moment))
     found, said = differences(real_markets(window), window)
     assert not found, f"{len(found)} differences:\n" + "\n".join(found[:50])
     assert any(not some["values"]["unusable"] for some in said)
 
 
 def real_markets(window: Window) -> list[Market]:
-    """Take some markets from the candle files that can be read, with made derivative inputs."""
+    """Take some markets from the candle files that can be read, with generated derivative inputs."""
     pairs = [path for path in sorted(CANDLES.glob("*_15m.json")) if sibling(path).is_file()]
     chosen: list[Market] = []
     for number, path in enumerate(random.Random("real").sample(pairs, len(pairs))):
@@ -187,7 +192,7 @@ def moment_of(window: Window) -> str:
 
 
 def real_bars(path: Path) -> list[Bar]:
-    """Read a candle file: bars in order of time, each moment once."""
+    """Read the bars of a candle file, sorted by time without duplicates."""
     rows = {row["time"]: row for row in json.loads(path.read_text("utf-8"))}
     return [
         Bar(time, *(float(rows[time][key]) for key in ("open", "high", "low", "close", "volume")))

@@ -1,4 +1,4 @@
-"""The plain reference's own indicators against TA-Lib, so that the reference stands on tried ground."""
+"""Indicators of the reference implementation against TA-Lib."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import talib
 
-from . import plain_indicators as plain
-from .made_ticks import tick_market
-from .plain_trendlines import rsi_pivots
+from . import reference_indicators as reference
+from .reference_trendlines import rsi_pivots
+from .tick_markets import tick_market
 
 
 def _bars(seed: int, bars: int, price: float, flat: float) -> tuple[list[float], list[float], list[float], list[float]]:
@@ -29,7 +29,7 @@ def _bars(seed: int, bars: int, price: float, flat: float) -> tuple[list[float],
     return highs, lows, closes, volumes
 
 
-def _same(own: plain.Series, theirs: np.ndarray) -> None:
+def _same(own: reference.Series, theirs: np.ndarray) -> None:
     as_numbers = np.array([np.nan if v is None else v for v in own])
     np.testing.assert_allclose(as_numbers, theirs, rtol=1e-9, atol=1e-12)
 
@@ -38,26 +38,26 @@ CASES = [(1, 28, 100.0, 0.0), (2, 300, 0.5, 0.3), (3, 1500, 40_000.0, 0.0), (4, 
 
 
 @pytest.mark.parametrize(("seed", "bars", "price", "flat"), CASES)
-def test_plain_indicators_are_those_of_talib(seed: int, bars: int, price: float, flat: float) -> None:
+def test_reference_indicators_agree_with_talib(seed: int, bars: int, price: float, flat: float) -> None:
     highs, lows, closes, volumes = _bars(seed, bars, price, flat)
     high, low, close, volume = (np.array(v) for v in (highs, lows, closes, volumes))
-    _same(plain.rsi(closes, 14), talib.RSI(close, 14))
-    _same(plain.atr(highs, lows, closes, 14), talib.ATR(high, low, close, 14))
-    _same(plain.adx(highs, lows, closes, 14), talib.ADX(high, low, close, 14))
+    _same(reference.rsi(closes, 14), talib.RSI(close, 14))
+    _same(reference.atr(highs, lows, closes, 14), talib.ATR(high, low, close, 14))
+    _same(reference.adx(highs, lows, closes, 14), talib.ADX(high, low, close, 14))
     for period in (10, 50, 200):
-        _same(plain.ema(closes, period), talib.EMA(close, period))
-    exact_obv = plain.obv(closes, [Fraction(v) for v in volumes])
+        _same(reference.ema(closes, period), talib.EMA(close, period))
+    exact_obv = reference.obv(closes, [Fraction(v) for v in volumes])
     _same([float(v) for v in exact_obv], talib.OBV(close, volume))
 
 
 @pytest.mark.parametrize(("seed", "bars", "price", "flat"), [c for c in CASES if c[1] >= 20])
-def test_plain_bollinger_bands_are_those_of_talib(seed: int, bars: int, price: float, flat: float) -> None:
+def test_reference_bollinger_bands_agree_with_talib(seed: int, bars: int, price: float, flat: float) -> None:
     closes = _bars(seed, bars, price, flat)[2]
     upper, _, lower = talib.BBANDS(np.array(closes), 20, 2.0, 2.0)
-    assert plain.bollinger(closes, 20, 2.0) == pytest.approx((lower[-1], upper[-1]), rel=1e-9)
+    assert reference.bollinger(closes, 20, 2.0) == pytest.approx((lower[-1], upper[-1]), rel=1e-9)
 
 
-def test_rsi_pivots_are_those_of_exact_arithmetic_where_the_closes_often_stay_the_same() -> None:
+def test_reference_rsi_pivots_agree_with_exact_arithmetic_on_flat_stretches() -> None:
     found = 0
     for seed in range(60):
         closes = [bar.close for bar in tick_market(seed, 1_768_838_400_000).htf]
@@ -68,7 +68,7 @@ def test_rsi_pivots_are_those_of_exact_arithmetic_where_the_closes_often_stay_th
                 for i in range(max(14 + 5, len(closes) - 120), len(closes) - 5)
                 if all(sign * exact[i] > sign * exact[j] for j in range(i - 5, i + 6) if j != i)
             ]
-            assert rsi_pivots(plain.rsi(closes, 14), len(closes), kind) == pivots, seed
+            assert rsi_pivots(reference.rsi(closes, 14), len(closes), kind) == pivots, seed
             found += len(pivots)
     assert found > 100
 

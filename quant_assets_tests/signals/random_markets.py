@@ -1,18 +1,18 @@
-"""Markets made from seeded random walks, with everything that candles and derivatives do in the wild."""
+"""Markets from seeded random walks, with gaps, wicks, flat stretches, stale bars and missing derivatives."""
 
 from __future__ import annotations
 
 import random
 from dataclasses import dataclass
 
-from .plain_inputs import HTF_MS, LTF_MS, MINUTE_MS, Bar, Inputs
+from .reference_inputs import HTF_MS, LTF_MS, MINUTE_MS, Bar, Inputs
 
 HISTORIES = (50, 51, 55, 64, 90, 120, 150, 199, 200, 201, 260, 260, 320, 400, 700)
 
 
 @dataclass(frozen=True)
 class Market:
-    """One market as the plain reference takes it; some of its bars may close after the window's end."""
+    """Inputs of the reference for one market; some of its bars may close after the window's end."""
 
     symbol: str
     ltf: list[Bar]
@@ -21,12 +21,12 @@ class Market:
 
 
 def last_open_ms(length_ms: int, window_end_ms: int) -> int:
-    """When the last bar opened that is closed by the window's end."""
+    """Return the opening time of the last bar that is closed by the window's end."""
     return window_end_ms // length_ms * length_ms - length_ms
 
 
 def walk(rng: random.Random, count: int, price: float, length_ms: int, last_ms: int) -> list[Bar]:
-    """Bars of one timeframe, the last opening at `last_ms`, in stretches of different weather."""
+    """Return bars of one timeframe, the last opening at `last_ms`, with trends, ranges and flat stretches."""
     bars: list[Bar] = []
     volatility = 10 ** rng.uniform(-3.3, -1.4)
     digits = rng.choice((16, 16, 16, 5, 3))
@@ -52,10 +52,7 @@ def walk(rng: random.Random, count: int, price: float, length_ms: int, last_ms: 
 
 
 def rescaled(bars: list[Bar], factor: float) -> list[Bar]:
-    """Return the same bars in another unit of price, on prices of six digits again.
-
-    Scaled prices that were equal steps apart would be so but for their last bit, which is not how prices are quoted.
-    """
+    """Return the same bars in another unit of price, rounded to six digits as quoted prices are."""
 
     def price(old: float) -> float:
         return float(f"{old * factor:.6g}")
@@ -66,7 +63,7 @@ def rescaled(bars: list[Bar], factor: float) -> list[Bar]:
 
 
 def ltf_beside(rng: random.Random, htf: list[Bar], count: int, last_ms: int) -> list[Bar]:
-    """LTF bars that end at about the last HTF close."""
+    """Return LTF bars that end at about the last HTF close."""
     ltf = walk(rng, count, htf[-1].close, LTF_MS, last_ms)
     apart = rng.choice((0.0, 0.0, 0.003, 0.01, 0.03))
     return rescaled(ltf, htf[-1].close * (1.0 + rng.gauss(0.0, apart)) / ltf[-1].close)
@@ -91,7 +88,7 @@ def with_gaps(rng: random.Random, bars: list[Bar]) -> list[Bar]:
 
 
 def inputs(rng: random.Random, window_end_ms: int) -> Inputs:
-    """Derivative inputs: usually there, now and then missing, old, flat, too few or impossible."""
+    """Return derivative inputs: usually valid, sometimes missing, old, flat, too few or invalid."""
     count = rng.choice((0, 5, 13, 14, 29, 30, 31, 96, 96, 96, 96))
     level = 10 ** rng.uniform(0.0, 9.0)
     closes = [level]
@@ -119,10 +116,10 @@ def market(seed: int, window_end_ms: int) -> Market:
     """Make one market as of a window's end; the same seed makes the same market."""
     rng = random.Random(seed)
     ltf_last, htf_last = last_open_ms(LTF_MS, window_end_ms), last_open_ms(HTF_MS, window_end_ms)
-    weather = rng.random()
-    if weather < 0.06:
+    state = rng.random()
+    if state < 0.06:
         ltf_last -= rng.choice((4, 5, 8)) * LTF_MS
-    elif weather < 0.12:
+    elif state < 0.12:
         htf_last -= rng.choice((1, 2, 3)) * HTF_MS
     ltf_count, htf_count = rng.choice(HISTORIES), rng.choice(HISTORIES)
     if rng.random() < 0.04:
@@ -146,7 +143,7 @@ def market(seed: int, window_end_ms: int) -> Market:
 
 
 def open_bars(rng: random.Random, bars: list[Bar], length_ms: int, window_end_ms: int) -> list[Bar]:
-    """Bars that close after the window's end, with prices that would show in every result."""
+    """Return bars that close after the window's end, at prices that would change every result."""
     first = window_end_ms // length_ms * length_ms
     price = bars[-1].close * rng.choice((0.3, 3.0))
     return [Bar(first + i * length_ms, price, price * 1.5, price / 2.0, price, 1e7) for i in range(rng.randint(1, 3))]

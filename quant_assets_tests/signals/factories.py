@@ -1,4 +1,4 @@
-"""Markets made by hand, and the real ones where they are at hand."""
+"""Build bars, candles tables and features for tests, and read the real candles if there are any."""
 
 from __future__ import annotations
 
@@ -87,22 +87,22 @@ def random_candles(count: int = 12, ltf_bars: int = 400, htf_bars: int = 300) ->
 
 @cache
 def real_candles() -> pd.DataFrame:
-    """Read the real candles; a test that asks for them is skipped where there are none."""
+    """Read the real candles, or skip the test if there are none."""
     if not REAL_CANDLES.is_dir():
         pytest.skip(f"no real candles at {REAL_CANDLES}")
     return read_candles(REAL_CANDLES).bars
 
 
 def features(**known: Any) -> Features:
-    """Make features of a market of which only `known` is known."""
+    """Make features with the values of `known` and the defaults of the rest."""
     named = Features("HYPERLIQUID", "BTCUSDT", "BTC", "BTC/USDT", WINDOW.end_ms, 100.0)
     return named._replace(**known)
 
 
-def broken(side: str = "LONG", **known: Any) -> Features:
-    """Make features of a market at 100 that broke out at 100 two bars ago, with room both ways and ATR 2.
+def breakout_features(side: str = "LONG", **known: Any) -> Features:
+    """Make features of a market at 100 that broke out at 100 two bars ago, with an ATR of 2.
 
-    Each strategy has a setup in it: LONG has its stop at 95 and its target at 116.18 (Breakout); SHORT is the mirror.
+    Both breakout strategies have a setup: LONG has its stop at 95 and its target at 116.18 (Breakout); SHORT mirrored.
     """
     is_long = side == "LONG"
     found: dict[str, Any] = {
@@ -141,7 +141,7 @@ def broken(side: str = "LONG", **known: Any) -> Features:
 
 
 def as_bytes(table: pd.DataFrame) -> bytes:
-    """Write a table in Arrow's form, which keeps every bit of it."""
+    """Return a table as an Arrow stream, to compare tables bit by bit."""
     sink = io.BytesIO()
     written = pa.Table.from_pandas(table, preserve_index=False)
     with pa.ipc.new_stream(sink, written.schema) as stream:

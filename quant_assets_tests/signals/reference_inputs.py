@@ -1,4 +1,4 @@
-"""What the plain reference is given: the candles of one market, and what is known of its derivatives."""
+"""Inputs of the reference implementation: the candles and the derivatives of one market."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Bar(NamedTuple):
 
 @dataclass(frozen=True)
 class Inputs:
-    """What is known of the derivatives of one market; None is unknown.
+    """Derivatives of one market; None is unknown.
 
     `oi_closes` are the 15-minute closes of the last 24 hours, oldest first; `oi_closed_at_ms` is when the last closed.
-    `funding_pct` is for `funding_hours`, which are 8 where nobody says.
-    `liquidations` are longs_1h, shorts_1h, longs_24h, shorts_24h: they are shown, and no score depends on them.
+    `funding_pct` is for `funding_hours`, 8 if unknown.
+    `liquidations` are longs_1h, shorts_1h, longs_24h, shorts_24h: no score depends on them.
     """
 
     oi_closes: list[float] = field(default_factory=list)
@@ -43,9 +43,9 @@ class Inputs:
 
 
 def exact(number: float) -> Fraction:
-    """Return a number of a candle file as it is written there, in exact arithmetic.
+    """Return a number as it is written in a candle file, in exact arithmetic.
 
-    Prices stand on ticks, so that a depth of exactly 0.3 is no rarity, and must not be decided by rounding.
+    Prices are multiples of a tick, so a depth of exactly 0.3 is common, and rounding must not decide it.
     """
     return Fraction(repr(float(number)))
 

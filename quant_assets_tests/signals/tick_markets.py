@@ -1,4 +1,4 @@
-"""Markets on a coarse ladder of prices, where much is equal and the bounds of rules are met exactly."""
+"""Markets on coarse price ticks, where many values are equal and thresholds are met exactly."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import random
 from dataclasses import replace
 from decimal import Decimal
 
-from .made_markets import Market, inputs, last_open_ms
-from .plain_inputs import HTF_MS, LTF_MS, Bar
+from .random_markets import Market, inputs, last_open_ms
+from .reference_inputs import HTF_MS, LTF_MS, Bar
 
 
 def tick_walk(rng: random.Random, count: int, length_ms: int, last_ms: int) -> list[Bar]:
-    """Bars on a coarse ladder of prices, with one or two sizes of volume, so that much is equal and bounds are met."""
+    """Return bars on coarse ticks with few sizes of volume, so that values are equal and thresholds are met."""
     tick = rng.choice(("1", "0.5", "0.1", "0.01", "0.0003", "0.00000001"))
     level, lowest = rng.randint(10, 120), 5
     sizes = rng.choice((("1",), ("0.1",), ("0.1", "0.3"), ("12.7", "0"), ("1", "2", "5")))
@@ -29,7 +29,7 @@ def tick_walk(rng: random.Random, count: int, length_ms: int, last_ms: int) -> l
 
 
 def tick_market(seed: int, window_end_ms: int) -> Market:
-    """Make one market on a coarse ladder of prices; its open interest is now and then on two steps alone."""
+    """Make one market on coarse price ticks; its open interest sometimes has only two values."""
     rng = random.Random(f"ticks {seed}")
     htf = tick_walk(rng, rng.choice((60, 130, 199, 200, 260)), HTF_MS, last_open_ms(HTF_MS, window_end_ms))
     ltf = tick_walk(rng, rng.choice((60, 130, 200, 260)), LTF_MS, last_open_ms(LTF_MS, window_end_ms))
@@ -47,14 +47,14 @@ def tick_market(seed: int, window_end_ms: int) -> Market:
 
 
 def ltf_at(ltf: list[Bar], price: Decimal) -> list[Bar]:
-    """LTF bars with another last close."""
+    """Return LTF bars with another last close."""
     close = float(price)
     last = ltf[-1]
     return [*ltf[:-1], last._replace(high=max(last.high, close), low=min(last.low, close), close=close)]
 
 
 def htf_like(rng: random.Random, htf: list[Bar], window_end_ms: int) -> list[Bar]:
-    """LTF bars with the prices of the HTF bars, less the last few: P lies on the same ladder."""
+    """Return LTF bars with the prices of the HTF bars but the last few, so that P is on the same ticks."""
     some = htf[: len(htf) - rng.randint(0, 4)]
     first = window_end_ms - len(some) * LTF_MS
     return [bar._replace(time_ms=first + i * LTF_MS) for i, bar in enumerate(some)]

@@ -1,4 +1,4 @@
-"""What the plain reference measures on the candles and the derivatives of one market, rule by rule."""
+"""Features of one market for the reference implementation, one function for each rule."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from fractions import Fraction
 
-from . import plain_indicators as plain
-from .plain_inputs import HOUR_MS, Bar, Inputs, exact, known
+from . import reference_indicators as reference
+from .reference_inputs import HOUR_MS, Bar, Inputs, exact, known
 
 
 def clip(x: float, a: float, b: float) -> float:
@@ -31,10 +31,10 @@ def z_of_closes(closes: Sequence[float]) -> float | None:
     last = closes[-30:]
     if len(last) < 14:
         return None
-    deviation = plain.population_deviation(last)
+    deviation = reference.population_deviation(last)
     if deviation == 0.0:
         return None
-    return (last[-1] - plain.mean(last)) / deviation
+    return (last[-1] - reference.mean(last)) / deviation
 
 
 def oi_z(inputs: Inputs, window_end_ms: int) -> float | None:
@@ -77,7 +77,7 @@ def sentiment(bias: str, inputs: Inputs) -> float:
 
 def bias_of(closes: Sequence[float]) -> str:
     """Reads "close > EMA50 > EMA200 LONG, < < SHORT, else NONE"."""
-    fast, slow = known(plain.ema(closes, 50)[-1]), known(plain.ema(closes, 200)[-1])
+    fast, slow = known(reference.ema(closes, 50)[-1]), known(reference.ema(closes, 200)[-1])
     if closes[-1] > fast > slow:
         return "LONG"
     if closes[-1] < fast < slow:
@@ -111,14 +111,14 @@ def is_pullback(depth: Fraction | None) -> bool:
 
 
 def position_in_range(values: Sequence[Fraction]) -> Fraction | None:
-    """Where the last value stands between the smallest (0) and the largest (1)."""
+    """Return where the last value is between the smallest (0) and the largest (1)."""
     low, high = min(values), max(values)
     return None if high == low else (values[-1] - low) / (high - low)
 
 
 def exact_obv(ltf: Sequence[Bar]) -> list[Fraction]:
     """On-balance volume of the LTF bars."""
-    return plain.obv([bar.close for bar in ltf], [exact(bar.volume) for bar in ltf])
+    return reference.obv([bar.close for bar in ltf], [exact(bar.volume) for bar in ltf])
 
 
 def obv_imbalance(ltf: Sequence[Bar]) -> tuple[str, Fraction | None]:
@@ -194,9 +194,9 @@ def obv_slope(ltf: Sequence[Bar]) -> Fraction:
     return above / below
 
 
-def atr_of(bars: Sequence[Bar]) -> plain.Series:
+def atr_of(bars: Sequence[Bar]) -> reference.Series:
     """ATR(14) of bars."""
-    return plain.atr([bar.high for bar in bars], [bar.low for bar in bars], [bar.close for bar in bars], 14)
+    return reference.atr([bar.high for bar in bars], [bar.low for bar in bars], [bar.close for bar in bars], 14)
 
 
 def last_atr(bars: Sequence[Bar]) -> float:
@@ -206,4 +206,4 @@ def last_atr(bars: Sequence[Bar]) -> float:
 
 def adx_of(bars: Sequence[Bar]) -> float | None:
     """ADX(14) at the last bar."""
-    return plain.adx([bar.high for bar in bars], [bar.low for bar in bars], [bar.close for bar in bars], 14)[-1]
+    return reference.adx([bar.high for bar in bars], [bar.low for bar in bars], [bar.close for bar in bars], 14)[-1]

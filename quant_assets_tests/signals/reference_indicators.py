@@ -1,4 +1,4 @@
-"""Indicators by TA-Lib's definitions, written out in loops over lists, for the plain reference."""
+"""Indicators by TA-Lib's definitions, in loops over lists, for the reference implementation."""
 
 from __future__ import annotations
 

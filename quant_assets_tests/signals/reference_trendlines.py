@@ -1,12 +1,12 @@
-"""RSI trendlines and the breakout trigger for the plain reference, in loops over lists."""
+"""RSI trendlines and the breakout trigger for the reference implementation, in loops over lists."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from . import plain_indicators as plain
-from .plain_inputs import Bar, known
+from . import reference_indicators as reference
+from .reference_inputs import Bar, known
 
 
 class Line(NamedTuple):
@@ -36,9 +36,9 @@ class Trigger(NamedTuple):
 
 
 def greater(one: float, other: float) -> bool:
-    """Whether one RSI is strictly greater than another.
+    """Return whether an RSI is strictly greater than another.
 
-    While the closes stay the same RSI stands still, though its digits do not: what differs by less than 10⁻⁹ is equal.
+    RSI of unchanged closes is constant but for rounding, so values that differ by less than 10⁻⁹ are equal.
     """
     return one - other > 1e-9
 
@@ -61,7 +61,7 @@ def rsi_pivots(r: Sequence[float | None], n: int, kind: str) -> list[int]:
 
 
 def beyond_line(value: float, line: Line, index: int, kind: str) -> float:
-    """How far a value lies beyond a line: above a resistance, below a support."""
+    """Return how far a value is beyond a line: above a resistance, below a support."""
     return value - line.at(index) if kind == "resistance" else line.at(index) - value
 
 
@@ -101,7 +101,7 @@ def reverse_rsi_price(closes: Sequence[float], target: float) -> float | None:
     where T is not inside (0, 100), or the price not positive, there is none"."""
     if not 0.0 < target < 100.0:
         return None
-    ups, downs = plain.wilder_averages(closes, 14)
+    ups, downs = reference.wilder_averages(closes, 14)
     up, down = known(ups[-1]), known(downs[-1])
     rs = target / (100.0 - target)
     x = 13.0 * (rs * down - up)

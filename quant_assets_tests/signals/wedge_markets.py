@@ -1,16 +1,16 @@
-"""Markets whose 4h RSI runs between two lines and breaks out of them, since random walks seldom do."""
+"""Markets whose 4h RSI moves between two lines and breaks out of them, as random walks rarely do."""
 
 from __future__ import annotations
 
 import math
 import random
 
-from .made_markets import Market, inputs, last_open_ms, ltf_beside
-from .plain_inputs import HTF_MS, LTF_MS, Bar
+from .random_markets import Market, inputs, last_open_ms, ltf_beside
+from .reference_inputs import HTF_MS, LTF_MS, Bar
 
 
 def channel(rng: random.Random, count: int) -> list[float]:
-    """RSI that swings between a falling and a rising line, and mostly leaves them within the last bars."""
+    """Return RSI that swings between a falling and a rising line, and usually breaks out in the last bars."""
     top, bottom = rng.uniform(55.0, 80.0), rng.uniform(20.0, 45.0)
     top_slope, bottom_slope = -rng.uniform(0.0, 0.35), rng.uniform(0.0, 0.35)
     noise, phase, swing = rng.choice((0.0, 0.3, 1.0, 2.0)), rng.random(), rng.uniform(10.0, 16.0)
@@ -28,7 +28,7 @@ def channel(rng: random.Random, count: int) -> list[float]:
 
 
 def wedge(rng: random.Random, count: int) -> list[float]:
-    """RSI that swings less and less until the lines have crossed: it then stands beyond both of them."""
+    """Return RSI that swings less and less until the lines have crossed, and is then beyond both."""
     steep, swing, phase = rng.uniform(0.2, 0.5), rng.uniform(11.0, 14.0), rng.random()
     apex = count - 1 - rng.choice((0, 0, 1, 2)) - rng.uniform(0.5, 4.0)
     path = []
@@ -40,7 +40,7 @@ def wedge(rng: random.Random, count: int) -> list[float]:
 
 
 def closes_of(rng: random.Random, path: list[float]) -> list[float] | None:
-    """Closes whose RSI(14) is the path from index 14 on; None where they do not stay within reason."""
+    """Return closes whose RSI(14) follows the path from index 14 on, or None if they run out of bounds."""
     price = 10 ** rng.uniform(-6.0, 5.0)
     first = price
     closes = [price]
@@ -80,7 +80,7 @@ def wedge_market(seed: int, window_end_ms: int) -> Market:
 
 
 def seesaw_market(seed: int, window_end_ms: int) -> Market:
-    """Make a wedge market whose last 14 LTF bars go the same way back: their OBV has no slope, but for rounding."""
+    """Make a wedge market whose last 14 LTF bars retrace themselves: their OBV has a slope of 0 but for rounding."""
     rng = random.Random(f"seesaw {seed}")
     made = wedge_market(seed, window_end_ms)
     out = [rng.choice((-1, 0, 1)) for _ in range(6)]

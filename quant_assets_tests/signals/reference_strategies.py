@@ -1,4 +1,4 @@
-"""A slow and plain reading of the rules of features and strategies, for one market, to hold the engine against."""
+"""A slow and simple implementation of the rules, for one market, that the engine is compared with."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from . import plain_indicators as plain
-from .plain_inputs import HTF_MS, LTF_MS, Bar, Inputs, closed_bars, known, why_unusable
-from .plain_measures import (
+from . import reference_indicators as reference
+from .reference_features import (
     adx_of,
     change_of_a_day,
     clip,
@@ -26,8 +25,9 @@ from .plain_measures import (
     sentiment,
     volume_is_quiet,
 )
-from .plain_setups import Setup, breakout_setup, legacy_setup, price_moved_away, v2_setup, was_touched
-from .plain_trendlines import Trigger, best_line, breaks_at, find_trigger, line_values, rsi_pivots
+from .reference_inputs import HTF_MS, LTF_MS, Bar, Inputs, closed_bars, known, why_unusable
+from .reference_setups import Setup, breakout_setup, legacy_setup, price_moved_away, v2_setup, was_touched
+from .reference_trendlines import Trigger, best_line, breaks_at, find_trigger, line_values, rsi_pivots
 
 PARTS = {
     "Legacy": ("trend", "structure", "money_flow", "timing", "oi_flow", "sentiment", "penalty"),
@@ -193,7 +193,7 @@ def breakout_v2(
 def analyse(
     ltf_bars: Sequence[Bar], htf_bars: Sequence[Bar], window_end_ms: int, inputs: Inputs, threshold: float = 70.0
 ) -> dict[str, dict[str, Any]]:
-    """Return the verdict of each strategy by its name, and under "values" what they were made from."""
+    """Return the verdict of each strategy by its name, and the values behind them under "values"."""
     ltf = closed_bars(ltf_bars, LTF_MS, window_end_ms)
     htf = closed_bars(htf_bars, HTF_MS, window_end_ms)
     unusable = why_unusable(ltf, htf, window_end_ms)
@@ -203,8 +203,8 @@ def analyse(
         return out
     ltf_closes, htf_closes = [bar.close for bar in ltf], [bar.close for bar in htf]
     price = ltf_closes[-1]
-    r = plain.rsi(htf_closes, 14)
-    ltf_r = plain.rsi(ltf_closes, 14)
+    r = reference.rsi(htf_closes, 14)
+    ltf_r = reference.rsi(ltf_closes, 14)
     n = len(r)
     trigger = find_trigger(r)
     bias = legacy_bias(ltf, htf)
@@ -222,8 +222,8 @@ def analyse(
         "ltf_adx": adx_of(ltf),
         "htf_atr": last_atr(htf),
         "ltf_atr": last_atr(ltf),
-        "htf_ema50": plain.ema(htf_closes, 50)[-1],
-        "htf_ema200": plain.ema(htf_closes, 200)[-1],
+        "htf_ema50": reference.ema(htf_closes, 50)[-1],
+        "htf_ema200": reference.ema(htf_closes, 200)[-1],
         "htf_trend": "UP" if htf_closes[-1] > htf_closes[-5] else "DOWN",
         "vol24h": math.fsum(bar.close * bar.volume for bar in ltf[-96:]),
         "change_24h_pct": change_of_a_day(ltf),

@@ -1,4 +1,4 @@
-"""The engine on the plain reference's own inputs, and where the two differ."""
+"""Run the engine on the reference's inputs, and list where their results differ."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from quant_assets.common.windows import Window
 from quant_assets.derivatives.snapshot import open_interest_statistics
 from quant_assets.signals import Features, discover_strategies, features_of, features_table, run_strategy
 
-from . import plain_reference
-from .made_markets import Market
-from .plain_inputs import Bar
+from . import reference_strategies
+from .random_markets import Market
+from .reference_inputs import Bar
 
 EXCHANGE = "MADE"
 RELATIVE = 1e-9
@@ -33,7 +33,7 @@ LINE = {
     "at_last": "at_last_bar",
     "price": "reverse_price",
 }
-"""What the reference calls a line's values, and what the engine calls them."""
+"""Name of a line's value in the reference → its name in the features."""
 FEATURES = {
     "price": "price",
     "ltf_bars": "ltf_bars",
@@ -61,72 +61,76 @@ FEATURES = {
     "oi_z": "oi_z",
     "oi_z_score_valid": "oi_z_is_valid",
 }
-"""What the reference calls a value, and what the engine calls it."""
+"""Name of a value in the reference → its name in the features."""
 
 
 def differences(markets: Sequence[Market], window: Window) -> tuple[list[str], list[dict[str, dict[str, Any]]]]:
-    """Compare the engine with the reference; returns a line for each difference, and what the reference says."""
+    """Compare the engine with the reference; return a line for each difference, and the results of the reference."""
     markets = sorted(markets, key=lambda market: market.symbol)
-    plain = [plain_reference.analyse(market.ltf, market.htf, window.end_ms, market.inputs) for market in markets]
+    references = [
+        reference_strategies.analyse(market.ltf, market.htf, window.end_ms, market.inputs) for market in markets
+    ]
     table = features_table(candles(markets), symbol_map(markets), derivatives(markets, window), window)
     by_symbol = {features.symbol: features for features in features_of(table)}
-    strategies = [s for s in discover_strategies().strategies if s.name in plain_reference.PARTS]
-    assert len(strategies) == len(plain_reference.PARTS)
+    strategies = [s for s in discover_strategies().strategies if s.name in reference_strategies.PARTS]
+    assert len(strategies) == len(reference_strategies.PARTS)
     tables: dict[str, dict[Any, dict[Any, Any]]] = {
         s.name: run_strategy(s, table).set_index("symbol").to_dict("index") for s in strategies
     }
     lines = []
-    for market, said in zip(markets, plain, strict=True):
+    for market, reference in zip(markets, references, strict=True):
         where = f"{window.key} {market.symbol}"
         for name, rows in tables.items():
-            lines += [f"{where} {name} {line}" for line in in_verdict(said[name], rows[market.symbol])]
-        if not said["values"]["unusable"]:
-            lines += [f"{where} features {line}" for line in in_values(said["values"], by_symbol[market.symbol])]
-    return lines, plain
+            lines += [f"{where} {name} {line}" for line in verdict_differences(reference[name], rows[market.symbol])]
+        if not reference["values"]["unusable"]:
+            lines += [
+                f"{where} features {line}" for line in value_differences(reference["values"], by_symbol[market.symbol])
+            ]
+    return lines, references
 
 
-def in_verdict(said: dict[str, Any], row: dict[str, Any]) -> Iterator[str]:
-    """Compare one verdict."""
+def verdict_differences(reference: dict[str, Any], row: dict[str, Any]) -> Iterator[str]:
+    """Compare a verdict of the reference with a row of a signal table."""
     for key in ("strategy_name", "bias", "action", "reason", "side", "score", "entry", "sl", "tp", "rr"):
-        yield from _unlike(key, said[key], row[NAMES.get(key, key)])
+        yield from _difference(key, reference[key], row[NAMES.get(key, key)])
     for kind in ("part", "filter"):
-        assert [key for key in row if key.startswith(f"{kind}_")] == [f"{kind}_{key}" for key in said[f"{kind}s"]]
-        for key, value in said[f"{kind}s"].items():
-            yield from _unlike(key, value, row[f"{kind}_{key}"])
+        assert [key for key in row if key.startswith(f"{kind}_")] == [f"{kind}_{key}" for key in reference[f"{kind}s"]]
+        for key, value in reference[f"{kind}s"].items():
+            yield from _difference(key, value, row[f"{kind}_{key}"])
 
 
-def in_values(said: dict[str, Any], features: Features) -> Iterator[str]:
-    """Compare what the verdicts are made from."""
-    scales = {"obv_imbalance_value": 1.0, "pullback_depth": 1.0, "obv_slope": said["volume_20"]}
+def value_differences(reference: dict[str, Any], features: Features) -> Iterator[str]:
+    """Compare the values behind the verdicts with the features."""
+    scales = {"obv_imbalance_value": 1.0, "pullback_depth": 1.0, "obv_slope": reference["volume_20"]}
     for key, name in FEATURES.items():
-        yield from _unlike(key, said[key], getattr(features, name), scales.get(key, 0.0))
-    for prefix, line in (("resistance", said["resistance"]), ("support", said["support"])):
+        yield from _difference(key, reference[key], getattr(features, name), scales.get(key, 0.0))
+    for prefix, line in (("resistance", reference["resistance"]), ("support", reference["support"])):
         for key, name in LINE.items():
-            yield from _unlike(f"{prefix}.{key}", line and line[key], getattr(features, f"{prefix}_{name}"))
-    trigger, line = said["trigger"], said["trigger_line"]
-    yield from _unlike("trigger.side", trigger.side if trigger else "", features.trigger_side)
-    yield from _unlike("trigger.s", trigger and trigger.s, features.trigger_index)
-    yield from _unlike("trigger.strength", trigger and trigger.strength, features.trigger_strength)
+            yield from _difference(f"{prefix}.{key}", line and line[key], getattr(features, f"{prefix}_{name}"))
+    trigger, line = reference["trigger"], reference["trigger_line"]
+    yield from _difference("trigger.side", trigger.side if trigger else "", features.trigger_side)
+    yield from _difference("trigger.s", trigger and trigger.s, features.trigger_index)
+    yield from _difference("trigger.strength", trigger and trigger.strength, features.trigger_strength)
     for key, name in LINE.items():
         if key not in ("price", "touches"):
-            yield from _unlike(f"trigger.{key}", line and line[key], getattr(features, f"trigger_{name}"))
-    yield from _unlike("trigger.touches", trigger and trigger.line.touches, features.trigger_touches)
+            yield from _difference(f"trigger.{key}", line and line[key], getattr(features, f"trigger_{name}"))
+    yield from _difference("trigger.touches", trigger and trigger.line.touches, features.trigger_touches)
 
 
-def _unlike(key: str, plain: Any, engine: Any, scale: float = 0.0) -> Iterator[str]:
-    """Say so where the two are not the same: texts, truths and nothing exactly, numbers to one part in 10⁹.
+def _difference(key: str, expected: Any, actual: Any, scale: float = 0.0) -> Iterator[str]:
+    """Yield a line if the values differ: numbers by more than one part in 10⁹, anything else at all.
 
-    `scale` is the size of what a difference was taken of; of that, too, one part in 10⁹ is nothing.
+    `scale` is the size of the numbers that the value is a difference of; one part in 10⁹ of that is tolerated too.
     """
-    if isinstance(engine, float) and math.isnan(engine):
-        engine = None
-    both_numbers = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in (plain, engine))
+    if isinstance(actual, float) and math.isnan(actual):
+        actual = None
+    both_numbers = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in (expected, actual))
     if both_numbers:
-        same = math.isclose(plain, engine, rel_tol=RELATIVE, abs_tol=RELATIVE * scale)
+        same = math.isclose(expected, actual, rel_tol=RELATIVE, abs_tol=RELATIVE * scale)
     else:
-        same = plain == engine and type(plain) is type(engine)
+        same = expected == actual and type(expected) is type(actual)
     if not same:
-        yield f"{key}: plain {plain!r}, engine {engine!r}"
+        yield f"{key}: expected {expected!r}, actual {actual!r}"
 
 
 def candles(markets: Sequence[Market]) -> pd.DataFrame:
@@ -146,7 +150,7 @@ def candles(markets: Sequence[Market]) -> pd.DataFrame:
 
 
 def symbol_map(markets: Sequence[Market]) -> pd.DataFrame:
-    """Return as much of a symbol map as signals read."""
+    """Return the columns of a symbol map that signals read."""
     return pd.DataFrame(
         {
             "exchange": EXCHANGE,

@@ -1,0 +1,125 @@
+"""Running a strategy on one market or on a features table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from quant_assets.signals.features.candle_features import MIN_BARS
+from quant_assets.signals.features.model import Features
+from quant_assets.signals.features.table import features_of
+from quant_assets.signals.reasons import INSUFFICIENT_HISTORY, STRATEGY_FAILED
+from quant_assets.signals.scores import rounded
+from quant_assets.signals.sides import NONE, SIGN
+from quant_assets.signals.strategy import Strategy
+from quant_assets.signals.verdict import Refusal, Verdict
+
+_TEXTS = {"exchange", "symbol", "strategy_name", "bias", "action", "reason", "side"}
+
+
+class StrategyError(ValueError):
+    """A verdict that does not match its strategy's declaration; the message names the difference."""
+
+
+def judge(strategy: Strategy, features: Features) -> Verdict:
+    """Return a strategy's verdict on one market, with score and parts rounded.
+
+    An unusable market gets WAIT, NONE, 0 and its reason without a call of the strategy. A setup whose stop is too
+    close is dropped, even if the strategy does not check that itself.
+    Raises StrategyError if the verdict does not match the strategy's declaration.
+    """
+    if features.unusable:
+        return _waiting_verdict(strategy, _why_unusable(features))
+    found = strategy.judge(features)
+    problem = _find_problem(strategy, found)
+    if problem:
+        raise StrategyError(f"{strategy.name} on {features.exchange} {features.symbol}: {problem}")
+    parts = {name: rounded(found.parts[name]) for name in strategy.parts}
+    setup, why = found.setup, Refusal(found.reason, found.reason_value, found.reason_bound)
+    if setup is not None and (refusal := strategy.refuse_close_stop(setup.entry, setup.sl)):
+        setup, why = None, refusal
+    return Verdict(found.bias, rounded(found.score), parts, why.reason, setup, found.filters, why.value, why.bound)
+
+
+def run_strategy(
+    strategy: Strategy, features: pd.DataFrame, on_failure: Callable[[str], None] | None = None
+) -> pd.DataFrame:
+    """Return the signal table of a strategy: one row per row of the features table, in its order.
+
+    Columns: exchange, symbol, strategy_name, bias (LONG, SHORT, NONE), action (LONG, SHORT, WAIT), score (0 to 100),
+    reason (empty with a setup), reason_value and reason_bound (the value that missed a threshold and that threshold,
+    NaN if the reason is no threshold), entry, stop_loss, take_profit (prices, NaN without a setup), rr (0 without),
+    side (empty without), `part_<name>` for each declared part, `filter_<name>` (True, False, None) for each declared
+    filter.
+    If a strategy raises on a market, or its verdict does not match its declaration, the market waits with the reason
+    `strategy_failed`, and `on_failure` is called with a message. Without `on_failure` the exception is raised.
+    """
+    verdicts = [_judge_or_wait(strategy, market, on_failure) for market in features_of(features)]
+    setups = [found.setup for found in verdicts]
+    columns: dict[str, Any] = {
+        "exchange": features["exchange"].to_numpy(),
+        "symbol": features["symbol"].to_numpy(),
+        "strategy_name": [strategy.name] * len(verdicts),
+        "bias": [str(found.bias) for found in verdicts],  # str: a table holds plain strings, no members of enums
+        "action": [str(found.action) for found in verdicts],
+        "score": [found.score for found in verdicts],
+        "reason": [str(found.reason) for found in verdicts],
+        "reason_value": [found.reason_value for found in verdicts],
+        "reason_bound": [found.reason_bound for found in verdicts],
+        "entry": [setup.entry if setup else math.nan for setup in setups],
+        "stop_loss": [setup.sl if setup else math.nan for setup in setups],
+        "take_profit": [setup.tp if setup else math.nan for setup in setups],
+        "rr": [setup.rr if setup else 0.0 for setup in setups],
+        "side": [str(setup.side) if setup else "" for setup in setups],
+    }
+    for name in strategy.parts:
+        columns[f"part_{name}"] = [found.parts[name] for found in verdicts]
+    columns = {
+        name: pd.array(values, dtype="str") if name in _TEXTS else np.array(values, dtype=np.float64)
+        for name, values in columns.items()
+    }
+    for name in strategy.filters:
+        columns[f"filter_{name}"] = np.array([found.filters[name] for found in verdicts], dtype=object)
+    return pd.DataFrame(columns, copy=False)
+
+
+def _judge_or_wait(strategy: Strategy, market: Features, on_failure: Callable[[str], None] | None) -> Verdict:
+    if on_failure is None:
+        return judge(strategy, market)
+    try:
+        return judge(strategy, market)
+    except Exception as error:  # noqa: BLE001 - a plugin may raise anything, and must not affect other strategies
+        on_failure(f"{strategy.name} failed on {market.exchange} {market.symbol}: {type(error).__name__}: {error}")
+        return _waiting_verdict(strategy, Refusal(STRATEGY_FAILED))
+
+
+def _waiting_verdict(strategy: Strategy, why: Refusal) -> Verdict:
+    """Return the verdict on a market that the strategy did not judge."""
+    parts = dict.fromkeys(strategy.parts, 0.0)
+    filters = dict.fromkeys(strategy.filters)
+    return Verdict(NONE, 0.0, parts, why.reason, filters=filters, reason_value=why.value, reason_bound=why.bound)
+
+
+def _why_unusable(features: Features) -> Refusal:
+    if features.unusable == INSUFFICIENT_HISTORY:
+        return Refusal(INSUFFICIENT_HISTORY, float(min(features.ltf_bars, features.htf_bars)), float(MIN_BARS))
+    return Refusal(features.unusable)
+
+
+def _find_problem(strategy: Strategy, found: Verdict) -> str:
+    """Return how a verdict differs from its strategy's declaration, or an empty text."""
+    if found.parts.keys() != set(strategy.parts):
+        return f"its verdict has the parts {sorted(found.parts)}, declared are {sorted(strategy.parts)}"
+    if found.filters.keys() != set(strategy.filters):
+        return f"its verdict has the filters {sorted(found.filters)}, declared are {sorted(strategy.filters)}"
+    if found.bias not in SIGN:
+        return f"its bias is {found.bias!r}, not LONG, SHORT or NONE"
+    if bool(found.reason) == (found.setup is not None):
+        return "its verdict has both a setup and a reason to wait" if found.setup else "it waits without a reason"
+    if not all(map(math.isfinite, (found.score, *found.parts.values()))):
+        return "its score or a part of it is not a finite number"
+    return ""
