@@ -119,8 +119,7 @@ def read_strategies(names: str) -> list[str]:
 
 def check_folder(folder: Path, timeframes: Sequence[str] = ()) -> None:
     """End the program where a folder holds no candle file of one of the timeframes; none given means 15m and 4h."""
-    from quant_assets.candles import CandleFolderError, check_candle_folder  # noqa: PLC0415
-    from quant_assets.candles.candle_folder import STEP_MS  # noqa: PLC0415
+    from quant_assets.candles import STEP_MS, CandleFolderError, check_candle_folder  # noqa: PLC0415
 
     if not is_utf8(str(folder)):
         refuse(f"{folder} is no UTF-8, which the records of a scan need; rename the folder, or link to it")
@@ -136,7 +135,7 @@ def read_selection(folder: Path, settings: Settings, exchange: str, symbol: str)
     Ends the program where no candle file is of that exchange with that text in its symbol. A display symbol counts in
     each way that a market list may decide for.
     """
-    from quant_assets.candles.candle_folder import markets_named  # noqa: PLC0415
+    from quant_assets.candles import list_markets  # noqa: PLC0415
     from quant_assets.markets import rules_from, symbol_readings  # noqa: PLC0415
     from quant_assets.markets.rules import nfc  # noqa: PLC0415
 
@@ -144,7 +143,7 @@ def read_selection(folder: Path, settings: Settings, exchange: str, symbol: str)
     if not exchange and not symbol:
         return "", ""
     rules = rules_from(settings.rules_path)
-    markets = markets_named(folder)
+    markets = list_markets(folder)
     there = [market for market in markets if not exchange or market[0].casefold() == exchange.casefold()]
     names = {name for _, name in there}
     names |= {reading.display for venue, name in there for reading in symbol_readings(name, venue, rules)}

@@ -13,7 +13,9 @@ from quant_assets.markets.market_list import (
     market_list_table,
     refuse_shrunken_list,
 )
-from quant_assets.markets.names import (
+from quant_assets.markets.resolution import resolve_markets
+from quant_assets.markets.rules import ResolutionRules, RulesError, load_rules, rules_from
+from quant_assets.markets.symbols import (
     CandleNameError,
     FileName,
     LocalSymbol,
@@ -22,8 +24,6 @@ from quant_assets.markets.names import (
     parse_symbol,
     symbol_readings,
 )
-from quant_assets.markets.resolution import resolve_markets
-from quant_assets.markets.rules import ResolutionRules, RulesError, load_rules, rules_from
 
 __all__ = [
     "DATASETS",

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from quant_assets.markets.datasets import Dataset
-from quant_assets.markets.names import parse_base, without_separators
 from quant_assets.markets.rules import ResolutionRules, nfc
+from quant_assets.markets.symbols import parse_base, without_separators
 
 _QUOTE_ORDER = {"USDT": 1, "USDC": 2, "USD": 3}
 _OTHER_QUOTE = 4

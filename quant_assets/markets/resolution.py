@@ -12,8 +12,8 @@ import pandas as pd
 from quant_assets.markets.candidates import Candidate, Candidates, Wanted, best_named
 from quant_assets.markets.datasets import DATASETS, Dataset
 from quant_assets.markets.market_list import epoch_ms
-from quant_assets.markets.names import LocalSymbol, parse_symbol
 from quant_assets.markets.rules import ResolutionRules, nfc
+from quant_assets.markets.symbols import LocalSymbol, parse_symbol
 
 RESOLVED = "resolved"
 AGGREGATED = "aggregated"

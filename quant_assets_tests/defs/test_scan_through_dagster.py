@@ -276,7 +276,7 @@ def test_one_broken_file_never_costs_another(tmp_path: Path) -> None:
             "OKX_龙虾-USDT_15m.json",
         }
         shutil.rmtree(world.candles)
-        with pytest.raises(ScanFailed, match="there is no folder"):
+        with pytest.raises(ScanFailed, match="Folder not found"):
             world.scan("gone")
 
 

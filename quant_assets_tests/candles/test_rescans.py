@@ -8,7 +8,7 @@ import numpy as np
 import orjson
 import pytest
 
-from quant_assets.candles import CandleTables, candle_file, read_candles
+from quant_assets.candles import CandleTables, bar_parsing, read_candles
 
 MARKETS = 1_100
 CHANGED = 30
@@ -56,9 +56,9 @@ NUMBERS = [0.1, 1e-9, 5e-324, 1e18, 123456789.123456789, 9007199254740993, 0, 1,
 def test_plain_bars_are_read_to_the_same_bits_as_any_others(number: float) -> None:
     bar = {"time": FIRST_MS, "open": number, "high": number, "low": number, "close": number, "volume": number}
     written = orjson.dumps([bar, {**bar, "more": "text"}])
-    plain = candle_file._plain_columns(written)
+    plain = bar_parsing._parse_fast(written)
     assert plain is not None
-    np.testing.assert_array_equal(plain, candle_file._columns_of_any(written))
+    np.testing.assert_array_equal(plain, bar_parsing._parse_any(written))
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_plain_bars_are_read_to_the_same_bits_as_any_others(number: float) -> No
     ],
 )
 def test_bars_that_are_not_plain_are_left_to_a_closer_look(other: bytes) -> None:
-    assert candle_file._plain_columns(other) is None
+    assert bar_parsing._parse_fast(other) is None
 
 
 def test_a_folder_that_lost_a_file_is_told_without_parsing_the_others(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from quant_assets.markets import (
     parse_symbol,
     symbol_readings,
 )
-from quant_assets.markets.names import TIMEFRAMES
+from quant_assets.markets.symbols import TIMEFRAMES
 from quant_assets_tests.speed import assert_within
 
 

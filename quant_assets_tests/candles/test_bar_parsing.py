@@ -11,7 +11,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from quant_assets.candles.candle_file import FIELDS, CandleFileError, FileBars, parse_bars
+from quant_assets.candles.bar_cleaning import FIELDS, FileBars
+from quant_assets.candles.bar_parsing import parse_bars
+from quant_assets.candles.candle_file import CandleFileError
 from quant_assets_tests.candles.candle_folder import QUARTER_MS, START_MS, bars
 
 

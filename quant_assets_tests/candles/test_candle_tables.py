@@ -15,8 +15,8 @@ import pandas as pd
 import pytest
 
 from quant_assets.candles import CandleFolderError, check_candle_folder, read_candles, source_is_simulated
-from quant_assets.candles.candle_file import SIZE_LIMIT_BYTES
-from quant_assets.candles.candle_folder import FILE_DTYPES
+from quant_assets.candles.candle_file import MAX_FILE_BYTES
+from quant_assets.candles.candle_tables import FILE_DTYPES
 from quant_assets_tests.candles.candle_folder import START_MS, bars, file_row, write
 
 GOOD = "BINANCE_BTCUSDT_15m.json"
@@ -139,7 +139,7 @@ def test_a_corrupt_file_never_costs_another(tmp_path: Path, content: Any, reason
 
 def test_a_file_above_the_limit_is_refused_by_its_size_before_it_is_read(tmp_path: Path) -> None:
     with (tmp_path / BAD).open("wb") as file:
-        file.truncate(SIZE_LIMIT_BYTES + 1)
+        file.truncate(MAX_FILE_BYTES + 1)
     assert "more than the limit of 67,108,864" in skipped_reason(tmp_path)
 
 
@@ -247,12 +247,12 @@ def test_progress_is_told_from_the_first_file_to_the_last(tmp_path: Path) -> Non
 
 
 def test_a_missing_folder_is_refused_with_advice(tmp_path: Path) -> None:
-    with pytest.raises(CandleFolderError, match="there is no folder"):
+    with pytest.raises(CandleFolderError, match="Folder not found"):
         read_candles(tmp_path / "nothing")
 
 
 def test_a_file_in_the_place_of_the_folder_is_refused_with_advice(tmp_path: Path) -> None:
-    with pytest.raises(CandleFolderError, match="is no folder"):
+    with pytest.raises(CandleFolderError, match="Not a folder"):
         read_candles(write(tmp_path, GOOD, bars()))
 
 
@@ -267,7 +267,7 @@ def test_a_folder_without_a_candle_file_is_refused_with_advice(tmp_path: Path, n
     for name in names:
         write(tmp_path, name, b"")
     for look in (read_candles, check_candle_folder):
-        with pytest.raises(CandleFolderError, match=r"no candle file; .* BINANCE_BTCUSDT_15m\.json"):
+        with pytest.raises(CandleFolderError, match=r"No candle files in .* BINANCE_BTCUSDT_15m\.json"):
             look(tmp_path)
 
 
