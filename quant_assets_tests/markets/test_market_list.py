@@ -84,7 +84,8 @@ def test_an_answer_that_has_lost_at_most_half_is_taken(answer: list[str]) -> Non
 
 @pytest.mark.parametrize("answer", [LAST[:4], [*LAST[:4], *(f"new{number}" for number in range(20))]])
 def test_an_answer_that_has_lost_more_than_half_is_refused_with_the_numbers(answer: list[str]) -> None:
-    with pytest.raises(MarketListRefused, match=rf"/exchanges gave {len(answer)} rows and has lost 6 of the last 10"):
+    expected = f"/exchanges returned {len(answer)} rows and has lost 6 of the last 10"
+    with pytest.raises(MarketListRefused, match=expected):
         refuse_shrunken_list("/exchanges", answer, LAST)
 
 

@@ -65,7 +65,7 @@ def test_synonyms_that_run_in_a_circle_end() -> None:
         ("aliases = 3", "aliases"),
         ("aliases = {XBT = 3}", "aliases.XBT"),
         ("never_match = [['MEXC:PUMP', 'PUMP']]", "'PUMP' is not of the form EXCHANGE:ASSET"),
-        ("quotes = ", "no TOML"),
+        ("quotes = ", "not TOML"),
     ],
 )
 def test_a_wrong_file_is_refused_by_its_name_and_key(tmp_path: Path, text: str, complaint: str) -> None:
