@@ -121,10 +121,6 @@ class CoinalyzeClient:
         """Ask for every futures market. One call."""
         return self._list("future-markets", read_markets, deadline)
 
-    def spot_markets(self, *, deadline: float | None = None) -> Answer[Market]:
-        """Ask for every spot market. One call."""
-        return self._list("spot-markets", read_markets, deadline)
-
     def current(
         self,
         endpoint: str,

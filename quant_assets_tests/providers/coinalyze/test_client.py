@@ -68,7 +68,6 @@ def test_the_market_lists_and_current_values_come_typed(make_client: MakeClient,
         assert {exchange.name for exchange in client.exchanges().rows} >= {"Binance", "Gate.io"}
         markets = client.future_markets().rows
         assert {market.symbol for market in markets} == set(universe.listings)
-        assert client.spot_markets().broken == 0
         values = client.current("funding-rate", [markets[0].symbol]).rows
         assert values[0].symbol == markets[0].symbol
         assert values[0].update > 1_000_000_000_000
