@@ -102,7 +102,7 @@ def emulator(
             port,
             calls_per_minute,
             candles,
-            keep_candles=None if folder is None else folder / "candles",
+            update_candles=None if folder is None else folder / "candles",
             on_ready=tell,
             on_error=lambda error: say(f"{error}; tried again at the next quarter hour"),
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from quant_assets.emulator import Emulator, candles
+from quant_assets.emulator import Emulator, simulate_candles
 from quant_assets.emulator.history import INTERVALS
 
 BTC = "BTCUSDT_PERP.A"
@@ -152,7 +152,7 @@ def test_amounts_of_the_quote_are_dollars_already(history, universe):
 def test_candles_of_the_api_are_those_of_the_market(history, universe, clock):
     (scanned,) = [one for one in universe.scanned if (one.exchange, one.symbol) == ("BINANCE", "1000BONKUSDT")]
     points = history("/ohlcv-history", "1000BONKUSDT_PERP.A")
-    bars = candles(universe.seed, scanned.market, 900, points[0]["t"], clock.seconds, clock.moment.timestamp())
+    bars = simulate_candles(universe.seed, scanned.market, 900, points[0]["t"], clock.seconds, clock.moment.timestamp())
     for name in "tohlcv":
         assert [point[name] for point in points] == getattr(bars, name).tolist()
 

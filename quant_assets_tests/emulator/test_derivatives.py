@@ -5,18 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from quant_assets.emulator import SimulatedMarket, candles
-from quant_assets.emulator.derived import DATASETS, Nature, derive
+from quant_assets.emulator import SimulatedMarket, simulate_candles
+from quant_assets.emulator.derivatives import DATASETS, ContractProfile, derive_datasets
 
 NOW = 1_768_842_000
-CANDLES = candles(7, SimulatedMarket("BINANCE", "SOL", 138.0, 0.0042, 3e7), 900, NOW - 2000 * 900, NOW)
-NATURE = Nature(key=99, open_interest=8e6, decimals=2)
-WHOLE = derive(CANDLES, NATURE)
+CANDLES = simulate_candles(7, SimulatedMarket("BINANCE", "SOL", 138.0, 0.0042, 3e7), 900, NOW - 2000 * 900, NOW)
+NATURE = ContractProfile(key=99, open_interest=8e6, decimals=2)
+WHOLE = derive_datasets(CANDLES, NATURE)
 
 
 @pytest.mark.parametrize("cut", [1, 2, 300, 1500])
 def test_a_bar_depends_on_bars_up_to_itself_alone(cut):
-    early = derive(type(CANDLES)(*(values[:cut] for values in CANDLES)), NATURE)
+    early = derive_datasets(type(CANDLES)(*(values[:cut] for values in CANDLES)), NATURE)
     for dataset in DATASETS:
         times = early[dataset]["t"]
         for name, values in early[dataset].items():
@@ -24,7 +24,7 @@ def test_a_bar_depends_on_bars_up_to_itself_alone(cut):
 
 
 def test_contracts_differ_by_their_key():
-    other = derive(CANDLES, Nature(key=100, open_interest=8e6, decimals=2))
+    other = derive_datasets(CANDLES, ContractProfile(key=100, open_interest=8e6, decimals=2))
     assert not np.array_equal(other["open_interest"]["c"], WHOLE["open_interest"]["c"])
 
 
@@ -34,7 +34,7 @@ def interest_of(returns):
     opens = np.r_[100.0, closes[:-1]]
     highs, lows = np.maximum(opens, closes), np.minimum(opens, closes)
     bars = type(CANDLES)(CANDLES.t[: len(returns)], opens, highs, lows, closes, np.ones(len(returns)))
-    return derive(bars, NATURE)["open_interest"]["c"]
+    return derive_datasets(bars, NATURE)["open_interest"]["c"]
 
 
 QUIET = np.random.default_rng(5).normal(0.0, 0.002, 900)
@@ -90,17 +90,17 @@ def test_longs_are_liquidated_on_drops_and_shorts_on_rises():
 
 
 def test_amounts_in_the_quote_are_those_of_the_base_at_the_price():
-    dollars = derive(CANDLES, Nature(key=99, open_interest=8e6, in_quote=True, decimals=2))
+    dollars = derive_datasets(CANDLES, ContractProfile(key=99, open_interest=8e6, in_quote=True, decimals=2))
     assert dollars["open_interest"]["c"] == pytest.approx(WHOLE["open_interest"]["c"] * CANDLES.c)
 
 
 def test_a_flat_market_has_no_liquidations_and_finite_data():
     flat = np.full(400, 1.0)
-    data = derive(type(CANDLES)(CANDLES.t[:400], flat, flat, flat, flat, flat), NATURE)
+    data = derive_datasets(type(CANDLES)(CANDLES.t[:400], flat, flat, flat, flat, flat), NATURE)
     assert len(data["liquidations"]["t"]) == 0
     assert all(np.isfinite(values).all() for bars in data.values() for values in bars.values())
 
 
 def test_no_candles_give_no_data():
-    none = derive(type(CANDLES)(*(values[:0] for values in CANDLES)), NATURE)
+    none = derive_datasets(type(CANDLES)(*(values[:0] for values in CANDLES)), NATURE)
     assert {len(bars["t"]) for bars in none.values()} == {0}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from quant_assets.emulator import Emulator, plain_universe
-from quant_assets.emulator.budget import Budget
+from quant_assets.emulator.rate_limit import RateLimiter
 
 
 def ask_for(get, count, endpoint="/open-interest"):
@@ -71,13 +71,13 @@ def test_nothing_on_a_success_tells_what_is_left(get):
 
 
 def test_the_wait_is_for_the_moment_when_enough_has_left_the_window():
-    budget = Budget(40)
+    limiter = RateLimiter(40)
     for moment, calls in ((0, 10), (10_000_000, 10), (20_000_000, 20)):
-        assert budget.take(calls, moment) == 0
-    assert budget.take(10, 30_000_000) == 30_000_000
-    assert budget.take(11, 30_000_000) == 40_000_000
-    assert budget.take(20, 30_000_000) == 40_000_000
-    assert budget.take(21, 30_000_000) == 50_000_000
+        assert limiter.acquire(calls, moment) == 0
+    assert limiter.acquire(10, 30_000_000) == 30_000_000
+    assert limiter.acquire(11, 30_000_000) == 40_000_000
+    assert limiter.acquire(20, 30_000_000) == 40_000_000
+    assert limiter.acquire(21, 30_000_000) == 50_000_000
 
 
 def test_a_microsecond_is_rounded_up_to_a_millisecond(get, clock):
