@@ -15,7 +15,7 @@ WHOLE = derive_datasets(CANDLES, NATURE)
 
 
 @pytest.mark.parametrize("cut", [1, 2, 300, 1500])
-def test_a_bar_depends_on_bars_up_to_itself_alone(cut):
+def test_bar_depends_only_on_bars_up_to_itself(cut):
     early = derive_datasets(type(CANDLES)(*(values[:cut] for values in CANDLES)), NATURE)
     for dataset in DATASETS:
         times = early[dataset]["t"]
@@ -40,7 +40,7 @@ def interest_of(returns):
 QUIET = np.random.default_rng(5).normal(0.0, 0.002, 900)
 
 
-def test_open_interest_drops_where_the_price_jumps():
+def test_open_interest_drops_at_price_jumps():
     jumpy = QUIET.copy()
     jumpy[700] = -0.03
     effect = np.log(interest_of(jumpy) / interest_of(QUIET))
@@ -48,20 +48,20 @@ def test_open_interest_drops_where_the_price_jumps():
     assert effect[700] < -0.03
 
 
-def test_open_interest_builds_in_a_trend():
+def test_open_interest_builds_up_in_a_trend():
     trending = QUIET.copy()
     trending[700:] += 0.001
     effect = np.log(interest_of(trending) / interest_of(QUIET))
     assert effect[-100:].mean() > 0.02
 
 
-def test_open_interest_opens_where_it_closed_and_moves_as_much_as_real_ones():
+def test_open_interest_opens_at_previous_close_and_moves_like_real_data():
     bars = WHOLE["open_interest"]
     assert np.array_equal(bars["o"][1:], bars["c"][:-1])
     assert 0.001 < np.diff(np.log(bars["c"])).std() < 0.01
 
 
-def test_funding_follows_momentum_and_rests_at_the_interest_part():
+def test_funding_follows_momentum_and_defaults_to_the_interest_part():
     rates = WHOLE["funding_rate"]["c"]
     momentum = np.log(CANDLES.c[192:] / CANDLES.c[:-192])
     assert np.corrcoef(rates[192:], momentum)[0, 1] > 0.2
@@ -69,13 +69,13 @@ def test_funding_follows_momentum_and_rests_at_the_interest_part():
     assert np.abs(rates).max() < 2
 
 
-def test_longs_and_shorts_add_up_to_a_hundred_and_make_the_ratio():
+def test_longs_and_shorts_add_up_to_100_and_give_the_ratio():
     ratio = WHOLE["long_short_ratio"]
     assert np.array_equal(np.round(ratio["l"] + ratio["s"], 9), np.full(len(ratio["t"]), 100.0))
     assert np.array_equal(np.round(ratio["l"] / ratio["s"], 4), ratio["r"])
 
 
-def test_the_ratio_leans_the_way_the_crowd_goes():
+def test_ratio_follows_the_trend():
     momentum = np.log(CANDLES.c[96:] / CANDLES.c[:-96])
     assert np.corrcoef(WHOLE["long_short_ratio"]["r"][96:], momentum)[0, 1] > 0.3
 
@@ -89,7 +89,7 @@ def test_longs_are_liquidated_on_drops_and_shorts_on_rises():
     assert (liquidations["s"] > liquidations["l"])[~falling].mean() > 0.95
 
 
-def test_amounts_in_the_quote_are_those_of_the_base_at_the_price():
+def test_quote_amounts_are_base_amounts_times_price():
     dollars = derive_datasets(CANDLES, ContractProfile(key=99, open_interest=8e6, in_quote=True, decimals=2))
     assert dollars["open_interest"]["c"] == pytest.approx(WHOLE["open_interest"]["c"] * CANDLES.c)
 
