@@ -1,21 +1,24 @@
-"""Candles: the folder of candle files, and the tables of their bars."""
+"""Read a folder of candle files into tables."""
 
 from quant_assets.candles.candle_file import CandleFileError
 from quant_assets.candles.candle_folder import (
     STEP_MS,
     CandleFolderError,
-    CandleTables,
+    FileStatus,
     check_candle_folder,
-    read_candles,
+    list_markets,
     source_is_simulated,
 )
+from quant_assets.candles.candle_tables import CandleTables, read_candles
 
 __all__ = [
     "STEP_MS",
     "CandleFileError",
     "CandleFolderError",
     "CandleTables",
+    "FileStatus",
     "check_candle_folder",
+    "list_markets",
     "read_candles",
     "source_is_simulated",
 ]

@@ -84,7 +84,7 @@ def parse_selection(folder: Path, settings: Settings, exchange: str, symbol: str
 
     The text of --symbol may be part of a file's symbol, or of a display symbol that it may get.
     """
-    from quant_assets.candles.candle_folder import markets_named  # noqa: PLC0415
+    from quant_assets.candles import list_markets  # noqa: PLC0415
     from quant_assets.markets import rules_from, symbol_readings  # noqa: PLC0415
     from quant_assets.markets.rules import nfc  # noqa: PLC0415
 
@@ -92,7 +92,7 @@ def parse_selection(folder: Path, settings: Settings, exchange: str, symbol: str
     if not exchange and not symbol:
         return "", ""
     rules = rules_from(settings.rules_path)
-    markets = markets_named(folder)
+    markets = list_markets(folder)
     on_exchange = [market for market in markets if not exchange or market[0].casefold() == exchange.casefold()]
     names = {name for _, name in on_exchange}
     names |= {reading.display for venue, name in on_exchange for reading in symbol_readings(name, venue, rules)}

@@ -61,7 +61,7 @@ def emulator(
             port,
             calls_per_minute,
             candles,
-            keep_candles=None if folder is None else folder / "candles",
+            update_candles=None if folder is None else folder / "candles",
             on_ready=announce,
             on_error=lambda error: echo_err(f"{error}; the next attempt is at the next quarter hour"),
         )

@@ -1,7 +1,7 @@
-"""A local Coinalyze over real HTTP, and a simulated market to feed it; for the demo and the tests alone."""
+"""Serve a local Coinalyze over real HTTP with simulated or recorded data, for the demo and the tests."""
 
 from quant_assets.emulator.candle_files import MARKER, write_candle_files
-from quant_assets.emulator.candle_keeper import CandleKeeper
+from quant_assets.emulator.candle_updater import CandleUpdater
 from quant_assets.emulator.catalogue import REAL_ROWS
 from quant_assets.emulator.faults import Faults
 from quant_assets.emulator.recorded_universe import universe_of_candles
@@ -14,7 +14,7 @@ from quant_assets.emulator.server import (
     Emulator,
     system_clock,
 )
-from quant_assets.emulator.simulated import Candles, SimulatedMarket, candles
+from quant_assets.emulator.simulated_market import Candles, SimulatedMarket, simulate_candles
 from quant_assets.emulator.simulated_universe import (
     DEFAULT_SEED,
     ScannedMarket,
@@ -32,7 +32,7 @@ __all__ = [
     "REAL_ROWS",
     "Accepted",
     "Accounting",
-    "CandleKeeper",
+    "CandleUpdater",
     "Candles",
     "Emulator",
     "Faults",
@@ -42,9 +42,9 @@ __all__ = [
     "SimulatedMarket",
     "SimulatedUniverse",
     "Universe",
-    "candles",
     "plain_universe",
     "run_emulator",
+    "simulate_candles",
     "simulated_universe",
     "system_clock",
     "universe_of_candles",

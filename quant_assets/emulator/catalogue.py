@@ -1,4 +1,4 @@
-"""What exists on the simulated market: assets, contracts as exchanges name them, and the markets that are scanned."""
+"""List the assets, contracts and scanned markets of the simulated market."""
 
 from __future__ import annotations
 
@@ -39,16 +39,18 @@ REAL_ROWS: tuple[MarketRow, ...] = (
     MarketRow("KAITO.H", "H", "KAITO", "KAITO", "USD"),
     MarketRow("龙虾USDT_PERP.A", "A", "龙虾USDT", "龙虾", "USDT", has_long_short_ratio_data=True),
 )
-"""Rows of the real market list, as the documentation of the API gives them."""
+"""Rows of the real market list, as in the API's documentation."""
 
 REAL_ASSETS = frozenset({"BTC", "PUMP", "PUMPBTC", "PEPE", "KAITO", "龙虾"})
-"""Assets of which REAL_ROWS holds every perpetual there is."""
+"""Assets whose perpetuals are all in REAL_ROWS."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """An asset of the simulated market: price in dollars, volatility of 15 minutes, quote volume of 15 minutes,
-    codes of the exchanges that list it, and whether those with multiplied contracts have one of it.
+    """An asset of the simulated market.
+
+    Price in dollars, volatility and quote volume of 15 minutes, codes of the exchanges that list it, and the
+    multiplier of its contracts on exchanges that use multipliers.
     """
 
     price: float
@@ -117,13 +119,13 @@ ASSETS: dict[str, Asset] = {
     "USELESS": Asset(0.0621, 0.0078, 1e5, ""),
     "WBTC": Asset(90_900.0, 0.0016, 5e4, ""),
 }
-"""Assets by name; those without an exchange are either in REAL_ROWS or have no perpetual anywhere."""
+"""Assets by name; those without an exchange are in REAL_ROWS or have no perpetual."""
 
-ODD_ROWS: tuple[MarketRow, ...] = (
-    # dated futures, one still running and one long settled
+EDGE_CASE_ROWS: tuple[MarketRow, ...] = (
+    # dated futures, one still trading and one settled
     MarketRow("BTCUSDT_260925.A", "A", "BTCUSDT_260925", "BTC", "USDT", False, expire_at=1_790_323_200_000),
     MarketRow("ETHUSD_250926.A", "A", "ETHUSD_250926", "ETH", "USD", False, "COIN", 1_758_873_600_000, "QUOTE_ASSET"),
-    # perpetuals that were delisted, in place of which another contract lives
+    # delisted perpetuals of assets that have another contract
     MarketRow("AITOUSDT_PERP.A", "A", "AITOUSDT", "AITO", "USDT", expire_at=1_757_000_000_000),
     MarketRow("USELESSUSDT.6", "6", "USELESSUSDT", "USELESS", "USDT", expire_at=1_764_500_000_000),
     MarketRow("MOODENGUSDT_PERP.A", "A", "MOODENGUSDT", "MOODENG", "USDT", expire_at=1_766_000_000_000),
@@ -140,15 +142,15 @@ ODD_ROWS: tuple[MarketRow, ...] = (
     # an old contract without candles or buy and sell counts
     MarketRow("ATOMUSD.7", "7", "ATOMUSD", "ATOM", "USD", has_ohlcv_data=False, has_buy_sell_data=False),
 )
-"""Rows for every quirk of the list that the real ones above do not show."""
+"""Rows for every edge case of the list that is not in REAL_ROWS."""
 
-IN_QUOTE = frozenset({"XRPUSDT_PERP.A", "TRUMPUSDT_PERP.A", "MUSDT_PERP.A"})
-"""Perpetuals margined in a stablecoin whose amounts are in the quote asset all the same."""
+QUOTE_DENOMINATED = frozenset({"XRPUSDT_PERP.A", "TRUMPUSDT_PERP.A", "MUSDT_PERP.A"})
+"""Stablecoin-margined perpetuals whose amounts are in the quote asset."""
 
-EMPTY_INTEREST = frozenset({"YZY.H", "USUAL.H", "IP.H"})
-"""Contracts on Hyperliquid whose open-interest history is empty."""
+EMPTY_OPEN_INTEREST = frozenset({"YZY.H", "USUAL.H", "IP.H"})
+"""Hyperliquid contracts with an empty open-interest history."""
 
-SCANNED: dict[str, str] = {
+SCANNED_SYMBOLS: dict[str, str] = {
     "BINANCE": "BTCUSDT BTCUSD ETHUSDT SOLUSDT XRPUSDT BNBUSDT ADAUSDT LINKUSDT ATOMUSDT 1INCHUSDT 1000BONKUSDT "
     "1000PEPEUSDT 1000XUSDT PUMPBTCUSDT ENAUSDT ZECUSDT TRUMPUSDT FILUSDT",
     "BYBIT": "BTCUSDT BTCPERP BTCUSD ETHUSDT PUMPFUNUSDT 10000000AIDOGEUSDT 10000SATSUSDT DOODUSDT SUIUSDT WIFUSDT",
@@ -161,4 +163,4 @@ SCANNED: dict[str, str] = {
     "MEXC": "BTCUSDT PUMPUSDT 龙虾USDT 114514USDT IBMONUSDT USELESSUSDT WBTCUSDT VIRTUALUSDT ASTERUSDT ONDOUSDT",
     "BITGET": "INJUSDT APTUSDT",
 }
-"""Local symbols that are scanned, by the exchange as candle files name it."""
+"""Scanned local symbols by exchange, as candle files name it."""

@@ -1,6 +1,6 @@
-"""How exchanges name contracts.
+"""Name contracts as exchanges do.
 
-The rules are the few that the emulator's own names need; they are no resolution of symbols.
+These rules cover the emulator's own names only; `quant_assets.markets` resolves symbols in general.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ CODES_BY_VENUE = {"BINANCE": "A", "BYBIT": "6", "OKX": "3", "HYPERLIQUID": "H", 
 
 VENUES_BY_CODE = {code: venue for venue, code in CODES_BY_VENUE.items()}
 
-_MULTIPLIED = frozenset("A6HS")  # exchanges that bundle cheap coins; the others trade them one by one
+_MULTIPLIED = frozenset("A6HS")  # exchanges whose contracts of cheap coins have a multiplier
 _QUOTE = re.compile(r"(?P<base>.+?)[-_]?(?:USDT|USDC|USD)$")
 _ZEROS = re.compile(r"(?P<many>10{3,7})(?P<rest>\D.*)$")
 
 
 def contract_row(code: str, asset: str, multiplier: int = 1, *, in_quote: bool = False) -> MarketRow:
-    """Return the row of the perpetual of an asset on an exchange, named as that exchange names it."""
+    """Return the market list row of an asset's perpetual, with the names that the exchange uses."""
     base = multiplied_base(code, asset, multiplier)
     symbol, on_exchange, quote = {
         "A": (f"{base}USDT_PERP.A", f"{base}USDT", "USDT"),
@@ -48,7 +48,7 @@ def contract_row(code: str, asset: str, multiplier: int = 1, *, in_quote: bool =
 
 
 def multiplied_base(code: str, asset: str, multiplier: int) -> str:
-    """Return the base as the exchange writes it: 1000BONK, 1MBABYDOGE, kBONK on Hyperliquid, else the asset."""
+    """Return the base as the exchange writes it: 1000BONK, 1MBABYDOGE, kBONK on Hyperliquid."""
     if multiplier == 1 or code not in _MULTIPLIED:
         return asset
     if multiplier == 1000 and code == "H":
@@ -57,7 +57,7 @@ def multiplied_base(code: str, asset: str, multiplier: int) -> str:
 
 
 def asset_of_base(base: str, *, on_hyperliquid: bool = False) -> tuple[str, int]:
-    """Return the asset of a base and how many units of it one unit of the base is."""
+    """Return asset and multiplier of a base: 1000BONK → BONK, 1000."""
     zeros = _ZEROS.match(base)
     if zeros:
         asset, multiplier = zeros["rest"], int(zeros["many"])
@@ -71,7 +71,7 @@ def asset_of_base(base: str, *, on_hyperliquid: bool = False) -> tuple[str, int]
 
 
 def asset_of_local_symbol(venue: str, symbol: str) -> tuple[str, int]:
-    """Return asset and multiplier of a local symbol of a candle file, like `KUCOIN`, `XBTUSDTM` → BTC, 1."""
+    """Return asset and multiplier of a candle file's symbol: KUCOIN, XBTUSDTM → BTC, 1."""
     plain = re.sub(r"[-_](?:PERPETUAL|PERP|SWAP)$", "", symbol)
     if venue == "KUCOIN":
         plain = re.sub(r"(?<=USDT|USDC)M$|(?<=USD)M$", "", plain)

@@ -1,23 +1,23 @@
-"""Faults that the emulator commits on purpose."""
+"""Choose the faults that the emulator injects."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from quant_assets.emulator.hashing import share_of
+from quant_assets.emulator.noise import hash_fraction
 
 KINDS = ("server_error", "cut", "closed", "slow")
 
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """Which share of the requests fails, and how; by default none.
+    """Which share of the requests fails, and how; none by default.
 
-    `server_error` answers 500, 502 or 503; `cut` promises more bytes than it sends and closes; `closed` closes
-    without an answer; `slow` answers after `delay_seconds`. The shares are of 1 and add up to 1 at most. `script`
-    names what befalls the first requests, one after the other ("" for nothing), before the shares take over.
-    Which request suffers follows from the seed and the request's number alone, counted from when the faults were
-    set. Raises ValueError for shares or names that make no sense.
+    `server_error` responds with 500, 502 or 503; `cut` announces more bytes than it sends, and closes; `closed`
+    closes without a response; `slow` responds after `delay_seconds`. Shares are fractions that add up to at most 1.
+    `script` names the faults of the first requests in order ("" for none); the shares apply to the rest. The choice
+    depends only on the seed and the request's number since the faults were set. Raises ValueError for invalid shares
+    or names.
     """
 
     seed: int = 0
@@ -29,19 +29,19 @@ class Faults:
     script: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse shares that are none, and kinds that are not known."""
+        """Validate shares and script."""
         shares = (self.server_error, self.cut, self.closed, self.slow)
         if min(shares) < 0 or sum(shares) > 1:
-            raise ValueError(f"the shares of faults lie in 0 … 1 and add up to 1 at most, not {shares}")
+            raise ValueError(f"Invalid shares {shares}: expected numbers from 0 to 1 that add up to at most 1")
         unknown = set(self.script) - {"", *KINDS}
         if unknown:
-            raise ValueError(f"unknown faults {sorted(unknown)}; known are {', '.join(KINDS)}")
+            raise ValueError(f"Unknown faults {sorted(unknown)}: expected {', '.join(KINDS)}")
 
     def of_request(self, number: int) -> str:
-        """Return the kind of fault that befalls request `number` (from 0), "" for none."""
+        """Return the fault of request `number` (from 0), "" for none."""
         if number < len(self.script):
             return self.script[number]
-        draw = share_of("fault", self.seed, number)
+        draw = hash_fraction("fault", self.seed, number)
         for kind in KINDS:
             draw -= float(getattr(self, kind))
             if draw < 0:
@@ -50,4 +50,4 @@ class Faults:
 
     def status_of_request(self, number: int) -> int:
         """Return the status of a server error."""
-        return (500, 502, 503)[int(share_of("status", self.seed, number) * 3)]
+        return (500, 502, 503)[int(hash_fraction("status", self.seed, number) * 3)]

@@ -1,12 +1,12 @@
-"""Points of a history as the API gives them, out of complete 15-minute bars."""
+"""Build the points of the history endpoints from 15-minute bars."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from quant_assets.emulator.derived import FUNDING_DECIMALS, Bars
-from quant_assets.emulator.hashing import Floats
-from quant_assets.emulator.simulated import BAR_SECONDS
+from quant_assets.emulator.derivatives import FUNDING_DECIMALS, Bars
+from quant_assets.emulator.noise import Floats
+from quant_assets.emulator.simulated_market import BAR_SECONDS
 from quant_assets.emulator.universe import Listing
 
 INTERVALS = {
@@ -22,17 +22,17 @@ INTERVALS = {
     "daily": 86400,
 }
 RETENTION_POINTS = 2000
-"""Newest points of an intraday series that are still served; daily series are kept in full."""
+"""How many of the newest points of an intraday series are served; daily series are served in full."""
 
 _SUMMED = {"liquidations": ("l", "s"), "ohlcv": ("v", "bv", "tx", "btx")}
 
 Point = dict[str, float | int]
 
 
-def points(
+def history_points(
     listing: Listing, dataset: str, interval: str, start: int, stop: int, now: float, *, usd: bool = False
 ) -> list[Point]:
-    """Return the points that open in [start, stop], both inclusive, as they stand at `now` (UNIX seconds)."""
+    """Return the points that open in [start, stop], both inclusive, as known at `now` (UNIX seconds)."""
     seconds = INTERVALS[interval]
     ends = listing.source.ends
     newest_moment = now if ends is None else min(now, ends)
@@ -44,27 +44,27 @@ def points(
     last = min(stop // seconds * seconds, newest)
     if last < first:
         return []
-    bars = _known_bars(listing, dataset, first // BAR_SECONDS * BAR_SECONDS, last + seconds, now)
+    bars = _bars_until(listing, dataset, first // BAR_SECONDS * BAR_SECONDS, last + seconds, now)
     if usd and dataset in ("open_interest", "liquidations") and not listing.in_quote:
-        bars = _in_dollars(listing, bars, now)
+        bars = _to_dollars(listing, bars, now)
     if seconds > BAR_SECONDS:
-        bars = _joined(bars, dataset, seconds, listing.source.decimals)
+        bars = _merge_bars(bars, dataset, seconds, listing.source.decimals)
     elif seconds < BAR_SECONDS:
-        bars = _split(bars, dataset, seconds, min(now, newest_moment))
+        bars = _split_bars(bars, dataset, seconds, min(now, newest_moment))
     left, right = np.searchsorted(bars["t"], [first, last + 1])
     return _as_points({name: values[left:right] for name, values in bars.items()})
 
 
 def current_value(listing: Listing, dataset: str, now: float, *, usd: bool = False) -> tuple[float, int] | None:
-    """Return the value that stands at `now` and the moment it is from, in ms; None where there is none."""
+    """Return the value at `now` and its time in epoch ms, None if there is none."""
     ends = listing.source.ends
     moment = now if ends is None else min(now, ends)
-    last = points(listing, dataset, "15min", int(moment) - 4 * BAR_SECONDS, int(moment), now, usd=usd)
+    last = history_points(listing, dataset, "15min", int(moment) - 4 * BAR_SECONDS, int(moment), now, usd=usd)
     return (last[-1]["c"], int(moment * 1000)) if last else None
 
 
-def _known_bars(listing: Listing, dataset: str, start: int, stop: int, now: float) -> Bars:
-    """15-minute bars from `start` up to `now`, the last of them perhaps still in progress."""
+def _bars_until(listing: Listing, dataset: str, start: int, stop: int, now: float) -> Bars:
+    """Return the 15-minute bars from `start` up to `now`; the last one may be in progress."""
     bars = listing.source.bars(dataset, start, min(stop, int(np.ceil(now))))
     if not len(bars["t"]) or bars["t"][-1] + BAR_SECONDS <= now:
         return bars
@@ -75,14 +75,14 @@ def _known_bars(listing: Listing, dataset: str, start: int, stop: int, now: floa
         for name, values in zip(candle._fields, candle, strict=True):
             begun[name][-1] = values[0]
     share = (now - opened) / BAR_SECONDS
-    _cut_short(begun, dataset, share, listing.source.decimals, prices=candle is None)
+    _scale_bar_in_progress(begun, dataset, share, listing.source.decimals, prices=candle is None)
     if dataset == "liquidations" and not (begun["l"][-1] or begun["s"][-1]):
         return {name: values[:-1] for name, values in begun.items()}
     return begun
 
 
-def _cut_short(bars: Bars, dataset: str, share: float, decimals: int, *, prices: bool) -> None:
-    """Leave of the last bar what a share of its time would have shown; it grows into the whole one."""
+def _scale_bar_in_progress(bars: Bars, dataset: str, share: float, decimals: int, *, prices: bool) -> None:
+    """Scale the last bar down to the share of its time that has passed."""
     summed = _SUMMED.get(dataset, ())
     for name in summed:
         if prices or name != "v":
@@ -101,41 +101,41 @@ def _cut_short(bars: Bars, dataset: str, share: float, decimals: int, *, prices:
         bars["c"][-1], bars["h"][-1], bars["l"][-1] = close, max(opened, close, high), min(opened, close, low)
 
 
-def _in_dollars(listing: Listing, bars: Bars, now: float) -> Bars:
+def _to_dollars(listing: Listing, bars: Bars, now: float) -> Bars:
     if not len(bars["t"]):
         return bars
-    prices = _known_bars(listing, "ohlcv", int(bars["t"][0]), int(bars["t"][-1]) + BAR_SECONDS, now)
+    prices = _bars_until(listing, "ohlcv", int(bars["t"][0]), int(bars["t"][-1]) + BAR_SECONDS, now)
     at = np.clip(np.searchsorted(prices["t"], bars["t"], side="right") - 1, 0, None)
     price: Floats = prices["c"][at]
     return {name: values if name == "t" else np.round(values * price, 2) for name, values in bars.items()}
 
 
-def _joined(bars: Bars, dataset: str, seconds: int, decimals: int) -> Bars:
-    """Join 15-minute bars into longer ones: sums, or first, highest, lowest and last, or the last alone."""
+def _merge_bars(bars: Bars, dataset: str, seconds: int, decimals: int) -> Bars:
+    """Merge 15-minute bars into longer ones: sums of amounts, OHLC of prices, else the last value."""
     if not len(bars["t"]):
         return bars
     group = bars["t"] // seconds
     starts = np.flatnonzero(np.r_[True, group[1:] != group[:-1]])
     ends = np.r_[starts[1:], len(group)] - 1
-    joined: Bars = {}
+    merged: Bars = {}
     for name, values in bars.items():
         if name == "t":
-            joined[name] = group[starts] * seconds
+            merged[name] = group[starts] * seconds
         elif name in _SUMMED.get(dataset, ()):
-            joined[name] = np.round(np.add.reduceat(values, starts), max(decimals, 3))
+            merged[name] = np.round(np.add.reduceat(values, starts), max(decimals, 3))
         elif name == "o":
-            joined[name] = values[starts]
+            merged[name] = values[starts]
         elif name == "h":
-            joined[name] = np.maximum.reduceat(values, starts)
+            merged[name] = np.maximum.reduceat(values, starts)
         elif name == "l" and "o" in bars:
-            joined[name] = np.minimum.reduceat(values, starts)
+            merged[name] = np.minimum.reduceat(values, starts)
         else:
-            joined[name] = values[ends]
-    return joined
+            merged[name] = values[ends]
+    return merged
 
 
-def _split(bars: Bars, dataset: str, seconds: int, now: float) -> Bars:
-    """Split 15-minute bars evenly: prices along a straight line, sums into equal shares."""
+def _split_bars(bars: Bars, dataset: str, seconds: int, now: float) -> Bars:
+    """Split 15-minute bars into shorter ones: prices along a straight line, amounts in equal shares."""
     pieces = BAR_SECONDS // seconds
     count = len(bars["t"])
     step = np.tile(np.arange(pieces), count)
@@ -154,12 +154,12 @@ def _split(bars: Bars, dataset: str, seconds: int, now: float) -> Bars:
 
 def _as_points(bars: Bars) -> list[Point]:
     names = tuple(bars)
-    columns = [bars["t"].tolist(), *(plain_numbers(bars[name]) for name in names[1:])]
+    columns = [bars["t"].tolist(), *(to_json_numbers(bars[name]) for name in names[1:])]
     return [dict(zip(names, row)) for row in zip(*columns, strict=True)]  # noqa: B905 - the hot line
 
 
-def plain_numbers(values: Floats) -> list[float | int]:
-    """Return the values as JSON shows them: whole ones as integers."""
+def to_json_numbers(values: Floats) -> list[float | int]:
+    """Return the values as JSON numbers: whole ones as integers."""
     whole = values.astype(np.int64)
     if np.array_equal(whole, values):
         integers: list[float | int] = whole.tolist()

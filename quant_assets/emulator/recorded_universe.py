@@ -1,4 +1,4 @@
-"""A universe for recorded candles: contracts for the assets that a folder has files of."""
+"""Build a universe of contracts from a folder of recorded candles."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import orjson
 
 from quant_assets.emulator.catalogue import REAL_ASSETS, REAL_ROWS
 from quant_assets.emulator.contracts import asset_of_base, asset_of_local_symbol, contract_row
-from quant_assets.emulator.derived import Nature
-from quant_assets.emulator.hashing import key_of, share_of
-from quant_assets.emulator.simulated import BAR_SECONDS, Candles
+from quant_assets.emulator.derivatives import ContractProfile
+from quant_assets.emulator.noise import hash_fraction, hash_key
+from quant_assets.emulator.simulated_market import BAR_SECONDS, Candles
 from quant_assets.emulator.simulated_universe import DEFAULT_SEED, interest_pct, round_to_digits
 from quant_assets.emulator.sources import RecordedSource
 from quant_assets.emulator.universe import Listing, MarketRow, Universe
@@ -23,21 +23,21 @@ _FIELDS = ("open", "high", "low", "close", "volume")
 
 
 class _Recording:
-    """Candles of one file, and how many units of the asset one unit of it is."""
+    """Candles of one file, and the multiplier of its contract."""
 
     def __init__(self, venue: str, multiplier: int, candles: Candles) -> None:
         self.venue, self.multiplier, self.candles = venue, multiplier, candles
 
 
 def universe_of_candles(folder: Path, seed: int = DEFAULT_SEED) -> Universe:
-    """Return a universe whose contracts have the candles of `folder` (EXCHANGE_SYMBOL_15m.json) for their data.
+    """Return a universe with data from the candles in `folder` (EXCHANGE_SYMBOL_15m.json).
 
-    Which exchange lists an asset follows from hashes: about eight in ten are on Binance, half on Bybit, some on
-    OKX, Gate.io or Hyperliquid alone, some nowhere. All the data end where the files end. Files that cannot be
-    read are passed over. Raises FileNotFoundError where there is no such folder.
+    Hashes decide which exchanges list an asset: about eight in ten are on Binance, half on Bybit, some only on OKX,
+    Gate.io or Hyperliquid, some nowhere. The data end where the files end. Unreadable files are skipped. Raises
+    FileNotFoundError for a missing folder.
     """
     if not folder.is_dir():
-        raise FileNotFoundError(f"no folder {folder}")
+        raise FileNotFoundError(f"Folder not found: {folder}")
     recordings: dict[str, dict[str, _Recording]] = {}
     for path in sorted(folder.glob(f"[!.]*{_SUFFIX}")):
         venue, _, symbol = path.name.removesuffix(_SUFFIX).partition("_")
@@ -48,7 +48,7 @@ def universe_of_candles(folder: Path, seed: int = DEFAULT_SEED) -> Universe:
             if venue not in kept or len(kept[venue].candles.t) < len(candles.t):
                 kept[venue] = _Recording(venue, multiplier, candles)
     return Universe.of(
-        Listing.of(row, _source(seed, row, by_venue), empty_interest=_empty_interest(seed, row))
+        Listing.of(row, _source(seed, row, by_venue), empty_open_interest=_has_empty_open_interest(seed, row))
         for asset, by_venue in recordings.items()
         for row in _rows_of(seed, asset, by_venue)
     )
@@ -61,16 +61,18 @@ def _rows_of(seed: int, asset: str, by_venue: Mapping[str, _Recording]) -> Itera
     longest = max(by_venue.values(), key=lambda recording: len(recording.candles.t))
     cheap = longest.candles.c[0] / longest.multiplier < 1e-4
     multiplier = 1000 if cheap else 1
-    draw = share_of(seed, "where", asset)
+    draw = hash_fraction(seed, "where", asset)
     if draw < 0.80:
         yield contract_row("A", asset, multiplier)
         codes = [("6", 0.55), ("3", 0.35), ("Y", 0.40)]
         yield from (
-            contract_row(code, asset, multiplier) for code, part in codes if share_of(seed, "on", code, asset) < part
+            contract_row(code, asset, multiplier)
+            for code, part in codes
+            if hash_fraction(seed, "on", code, asset) < part
         )
     elif draw < 0.90:
-        yield contract_row("36Y"[key_of(seed, "only", asset) % 3], asset, multiplier)
-    if "HYPERLIQUID" in by_venue and share_of(seed, "on", "H", asset) < 0.92:
+        yield contract_row("36Y"[hash_key(seed, "only", asset) % 3], asset, multiplier)
+    if "HYPERLIQUID" in by_venue and hash_fraction(seed, "on", "H", asset) < 0.92:
         yield contract_row("H", asset, by_venue["HYPERLIQUID"].multiplier)
 
 
@@ -78,12 +80,12 @@ def _asset_of(row: MarketRow) -> str:
     return asset_of_base(row.base_asset, on_hyperliquid=row.exchange == "H")[0]
 
 
-def _empty_interest(seed: int, row: MarketRow) -> bool:
-    return row.exchange == "H" and share_of(seed, "empty", row.symbol) < 0.12
+def _has_empty_open_interest(seed: int, row: MarketRow) -> bool:
+    return row.exchange == "H" and hash_fraction(seed, "empty", row.symbol) < 0.12
 
 
 def _source(seed: int, row: MarketRow, by_venue: Mapping[str, _Recording]) -> RecordedSource:
-    """Take the candles of the same exchange, else the longest, and bring them to the row's multiplier."""
+    """Return the candles of the same exchange, else the longest ones, scaled to the row's multiplier."""
     recording = by_venue.get("HYPERLIQUID") if row.exchange == "H" else None
     if recording is None:
         recording = max(by_venue.values(), key=lambda candidate: len(candidate.candles.t))
@@ -95,19 +97,19 @@ def _source(seed: int, row: MarketRow, by_venue: Mapping[str, _Recording]) -> Re
     price = float(scaled.c[0])
     in_quote = row.oi_lq_vol_denominated_in == "QUOTE_ASSET"
     turnover = float(np.mean(scaled.v[:50] * scaled.c[:50])) + 1000.0
-    dollars = turnover * (30.0 + 60.0 * share_of(seed, "open interest", row.symbol))
-    nature = Nature(
-        key_of(seed, "contract", row.symbol),
+    dollars = turnover * (30.0 + 60.0 * hash_fraction(seed, "open interest", row.symbol))
+    profile = ContractProfile(
+        hash_key(seed, "contract", row.symbol),
         round_to_digits(dollars / price),
         in_quote,
         0 if in_quote else int(np.clip(np.floor(np.log10(price)) + 1, 0, 3)),
         interest_pct(row.exchange, seed, row.symbol),
     )
-    return RecordedSource(scaled, nature)
+    return RecordedSource(scaled, profile)
 
 
 def _read(path: Path) -> Candles | None:
-    """Read a candle file; None where it is no list of candles, or none of them is whole."""
+    """Return the valid candles of a file, None if there are none."""
     try:
         content = orjson.loads(path.read_bytes())
     except (OSError, orjson.JSONDecodeError):
@@ -125,7 +127,7 @@ def _read(path: Path) -> Candles | None:
 
 
 def _values(bar: Any) -> tuple[int, list[float]] | None:
-    """Return the open in seconds and the five numbers of a bar that stands on a quarter hour and is sound."""
+    """Return the open in seconds and the five values of a bar, None for an invalid or unaligned bar."""
     if not isinstance(bar, dict):
         return None
     time, numbers = bar.get("time"), [bar.get(name) for name in _FIELDS]

@@ -1,4 +1,4 @@
-"""The emulator: a local Coinalyze over real HTTP."""
+"""Run the emulator: a local Coinalyze over real HTTP, with a rate limit and injected faults."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from threading import Event, Lock, Thread
 from types import TracebackType
 from typing import Self
 
-from quant_assets.emulator.answers import Answer, Refusal, Request, answer_to, parse_request
-from quant_assets.emulator.budget import Budget
+from quant_assets.emulator.api import Request, RequestError, Response, parse_request, respond
 from quant_assets.emulator.faults import Faults
+from quant_assets.emulator.http_server import LoopbackServer, RequestHandler
+from quant_assets.emulator.rate_limit import RateLimiter
 from quant_assets.emulator.universe import Universe
-from quant_assets.emulator.wire import Exchange, LoopbackServer
 
 DEFAULT_CALLS_PER_MINUTE = 40
 DEFAULT_KEY = "emulator"
 
 
 def system_clock() -> datetime:
-    """Return the present moment in UTC."""
+    """Return the current time in UTC."""
     return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A request that was let through and counted; a fault may have befallen its answer all the same."""
+    """A request that passed the rate limit and was counted; a fault may have spoiled its response."""
 
     moment: datetime
     endpoint: str
@@ -36,11 +36,11 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Accounting:
-    """What has been asked of an emulator so far.
+    """Counts of the requests that an emulator received.
 
-    `calls` counts symbols (a list counts 1) and `requests` the requests of what was let through, `by_endpoint` the
-    latter by path (`/open-interest-history`); `rate_limited` the answers 429, `refused` those with 400, 401, 404;
-    `faults` what was done to answers on purpose, by kind. Calls spent by others are not in it.
+    `calls` and `requests` count what passed the rate limit: symbols (a list counts 1), and requests. `by_endpoint`
+    counts those requests by path (`/open-interest-history`), `rate_limited` the responses 429, `refused` those with
+    400, 401 or 404, and `faults` the injected faults by kind. Calls spent by other clients are not included.
     """
 
     calls: int
@@ -53,12 +53,12 @@ class Accounting:
 
 
 class Emulator:
-    """A local Coinalyze on 127.0.0.1, from `start` to `stop` or within a `with` block.
+    """A local Coinalyze on 127.0.0.1, running from `start` to `stop` or within a `with` block.
 
-    `universe` is what it serves, `clock` the one clock of its data and of its limit (timezone-aware), `faults` what
-    goes wrong on purpose; these, and `calls_per_minute`, may be changed while it runs. Port 0 takes any free one.
-    A request is checked in this order: path, key, parameters, limit, faults; what the limit let through is counted,
-    even if a fault then spoils its answer.
+    `universe` is what it serves, `clock` the clock of its data and its rate limit (timezone-aware), `faults` the
+    faults to inject; these, and `calls_per_minute`, may be changed while it runs. Port 0 takes any free port.
+    A request is checked in this order: path, key, parameters, rate limit, faults. A request that passes the rate
+    limit is counted, even if a fault then spoils its response.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Emulator:
         self.universe = universe
         self.key = key
         self.clock = clock
-        self._budget = Budget(calls_per_minute)
+        self._limiter = RateLimiter(calls_per_minute)
         self._lock = Lock()
         self._faults, self._number = faults or Faults(), 0
         self._accepted: list[Accepted] = []
@@ -85,21 +85,21 @@ class Emulator:
 
     @property
     def url(self) -> str:
-        """The base URL, like `http://127.0.0.1:40123/v1`."""
+        """Return the base URL, like `http://127.0.0.1:40123/v1`."""
         return f"http://127.0.0.1:{self._server.port}/v1"
 
     @property
     def calls_per_minute(self) -> int:
-        """The limit of the key; 60 seconds slide."""
-        return self._budget.calls_per_minute
+        """Return the rate limit of the key, in a sliding window of 60 seconds."""
+        return self._limiter.calls_per_minute
 
     @calls_per_minute.setter
     def calls_per_minute(self, calls: int) -> None:
-        self._budget.calls_per_minute = calls
+        self._limiter.calls_per_minute = calls
 
     @property
     def faults(self) -> Faults:
-        """What goes wrong on purpose; setting it starts the numbering of requests anew."""
+        """Return the faults to inject; setting them restarts the numbering of requests."""
         return self._faults
 
     @faults.setter
@@ -109,7 +109,7 @@ class Emulator:
 
     @property
     def accounting(self) -> Accounting:
-        """A snapshot of what has been asked so far."""
+        """Return the counts so far."""
         with self._lock:
             accepted, counted = tuple(self._accepted), Counter(self._counted)
         return Accounting(
@@ -123,17 +123,17 @@ class Emulator:
         )
 
     def spend(self, calls: int) -> None:
-        """Spend calls of the key as a stranger would who uses it too."""
-        self._budget.spend(calls, _microseconds(self.clock()))
+        """Spend calls as another client of the same key does."""
+        self._limiter.spend(calls, _microseconds(self.clock()))
 
     def start(self) -> Self:
-        """Serve in threads of its own; returns at once, ready to be asked."""
+        """Start serving in background threads; return as soon as requests are accepted."""
         self._thread = Thread(target=self._server.serve_forever, args=(0.02,), name="emulator", daemon=True)
         self._thread.start()
         return self
 
     def stop(self) -> None:
-        """Close the port and every connection; a stopped emulator stays stopped."""
+        """Close the port and every connection; a stopped emulator cannot be started again."""
         self._stopped.set()
         if self._thread is not None:
             self._server.shutdown()
@@ -142,8 +142,8 @@ class Emulator:
         self._server.close()
 
     def wait(self) -> None:
-        """Block until somebody stops it."""
-        # In turns: a signal that comes in the moment before a wait would be heard after it, and so never.
+        """Block until `stop` is called."""
+        # With a timeout, because a signal just before an endless wait would never be handled.
         while not self._stopped.wait(0.5):
             pass
 
@@ -157,18 +157,18 @@ class Emulator:
         """Stop."""
         self.stop()
 
-    def _handle(self, exchange: Exchange) -> None:
-        """Answer one request."""
+    def _handle(self, handler: RequestHandler) -> None:
+        """Handle one request."""
         moment = self.clock()
         try:
-            request = parse_request(exchange.target, exchange.header("api_key"), self.key)
-            wait = self._budget.take(request.calls, _microseconds(moment))
+            request = parse_request(handler.target, handler.header("api_key"), self.key)
+            wait = self._limiter.acquire(request.calls, _microseconds(moment))
             if wait:
-                raise Refusal(429, "Too Many Requests", {"Retry-After": _seconds_rounded_up(wait)})
-        except Refusal as refusal:
+                raise RequestError(429, "Too Many Requests", {"Retry-After": _seconds_rounded_up(wait)})
+        except RequestError as error:
             with self._lock:
-                self._counted[str(refusal.status)] += 1
-            exchange.send(Answer.of_refusal(refusal))
+                self._counted[str(error.status)] += 1
+            handler.send(Response.of_error(error))
             return
         with self._lock:
             number, faults = self._number, self._faults
@@ -177,29 +177,29 @@ class Emulator:
             fault = faults.of_request(number)
             if fault:
                 self._counted[fault] += 1
-        self._answer(exchange, request, moment, fault, faults, number)
+        self._respond(handler, request, moment, fault, faults, number)
 
-    def _answer(
-        self, exchange: Exchange, request: Request, moment: datetime, fault: str, faults: Faults, number: int
+    def _respond(
+        self, handler: RequestHandler, request: Request, moment: datetime, fault: str, faults: Faults, number: int
     ) -> None:
         if fault == "closed":
-            exchange.close()
+            handler.close()
         elif fault == "server_error":
-            exchange.send(Answer.of_server_error(faults.status_of_request(number)))
+            handler.send(Response.of_server_error(faults.status_of_request(number)))
         else:
             if fault == "slow":
                 self._stopped.wait(faults.delay_seconds)
-            answer = answer_to(request, self.universe, moment.timestamp())
-            exchange.send(answer, cut=fault == "cut")
+            response = respond(request, self.universe, moment.timestamp())
+            handler.send(response, cut=fault == "cut")
 
 
 def _microseconds(moment: datetime) -> int:
-    """Epoch microseconds, exactly."""
+    """Return exact epoch microseconds."""
     since = moment - datetime.fromtimestamp(0, UTC)
     return (since.days * 86400 + since.seconds) * 1_000_000 + since.microseconds
 
 
 def _seconds_rounded_up(microseconds: int) -> str:
-    """Seconds with three decimals, never less than the wait itself."""
+    """Return seconds with three decimals, rounded up."""
     milliseconds = -(-microseconds // 1000)
     return f"{milliseconds // 1000}.{milliseconds % 1000:03d}"

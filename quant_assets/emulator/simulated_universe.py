@@ -1,4 +1,4 @@
-"""The simulated universe: every contract of the catalogue, with data from the simulated market."""
+"""Build the simulated universe: every contract of the catalogue, with data of the simulated market."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from math import floor, log10
 
 from quant_assets.emulator import catalogue
 from quant_assets.emulator.contracts import VENUES_BY_CODE, asset_of_base, asset_of_local_symbol, contract_row
-from quant_assets.emulator.derived import Nature
-from quant_assets.emulator.hashing import key_of, share_of
-from quant_assets.emulator.simulated import BAR_SECONDS, SimulatedMarket
+from quant_assets.emulator.derivatives import ContractProfile
+from quant_assets.emulator.noise import hash_fraction, hash_key
+from quant_assets.emulator.simulated_market import BAR_SECONDS, SimulatedMarket
 from quant_assets.emulator.sources import SimulatedSource
 from quant_assets.emulator.universe import Listing, MarketRow, Universe
 
 DEFAULT_SEED = 7
 _OLDEST = int(datetime(2025, 3, 1, tzinfo=UTC).timestamp())
-_AGES_SECONDS = 180 * 86400  # contracts began at some time in this span after the oldest
+_AGES_SECONDS = 180 * 86400  # contracts start within this span after the oldest
 _TURNOVER_BY_CODE = {"A": 1.0, "6": 0.5, "3": 0.3, "H": 0.25, "Y": 0.12}
 _INTEREST_PCT = {"H": 0.00125, "K": 0.001, "C": 0.001}
 
 
 @dataclass(frozen=True, slots=True)
 class ScannedMarket:
-    """A market that candle files are written for, as they name it."""
+    """A market with candle files, and its exchange and symbol as the file names have them."""
 
     exchange: str
     symbol: str
@@ -33,7 +33,7 @@ class ScannedMarket:
 
 @dataclass(frozen=True)
 class SimulatedUniverse(Universe):
-    """A universe on the simulated market, with the markets of it that are scanned and the seed of it all."""
+    """A universe on the simulated market, with its scanned markets and its seed."""
 
     seed: int = DEFAULT_SEED
     scanned: tuple[ScannedMarket, ...] = ()
@@ -42,14 +42,15 @@ class SimulatedUniverse(Universe):
 def simulated_universe(seed: int = DEFAULT_SEED) -> SimulatedUniverse:
     """Return the universe of the demo: 73 scanned markets on eight exchanges and some 170 contracts.
 
-    It holds every quirk that is known of the market list: see catalogue.py.
+    It has every known edge case of the market list: see catalogue.py.
     """
     listings = Universe.of(
-        Listing.of(row, _source(seed, row), empty_interest=row.symbol in catalogue.EMPTY_INTEREST) for row in _rows()
+        Listing.of(row, _source(seed, row), empty_open_interest=row.symbol in catalogue.EMPTY_OPEN_INTEREST)
+        for row in _rows()
     ).listings
     scanned = tuple(
         ScannedMarket(exchange, symbol, _market(exchange, *asset_of_local_symbol(exchange, symbol)))
-        for exchange, symbols in catalogue.SCANNED.items()
+        for exchange, symbols in catalogue.SCANNED_SYMBOLS.items()
         for symbol in symbols.split()
     )
     return SimulatedUniverse(listings, seed=seed, scanned=scanned)
@@ -60,10 +61,10 @@ def _rows() -> Iterator[MarketRow]:
     for name, asset in catalogue.ASSETS.items():
         for code in asset.listed_on:
             row = contract_row(code, name, asset.multiplied)
-            if row.symbol in catalogue.IN_QUOTE:
+            if row.symbol in catalogue.QUOTE_DENOMINATED:
                 row = contract_row(code, name, asset.multiplied, in_quote=True)
             yield row
-    yield from catalogue.ODD_ROWS
+    yield from catalogue.EDGE_CASE_ROWS
 
 
 def _market(venue: str, asset_name: str, multiplier: int) -> SimulatedMarket:
@@ -75,32 +76,32 @@ def _market(venue: str, asset_name: str, multiplier: int) -> SimulatedMarket:
 
 
 def _beta(asset: str) -> float:
-    """Return an asset's part in the common factor: bitcoin's is 0.8, gold and stocks have next to none."""
+    """Return an asset's exposure to the common factor: 0.8 for bitcoin, almost none for gold and stocks."""
     fixed = {"BTC": 0.8, "WBTC": 0.8, "XAUT": 0.05, "IBMON": 0.1}
-    return fixed.get(asset, 0.7 + 0.9 * share_of("beta", asset))
+    return fixed.get(asset, 0.7 + 0.9 * hash_fraction("beta", asset))
 
 
 def _source(seed: int, row: MarketRow) -> SimulatedSource:
     asset, multiplier = asset_of_base(row.base_asset, on_hyperliquid=row.exchange == "H")
     market = _market(VENUES_BY_CODE.get(row.exchange, row.exchange), asset, multiplier)
     in_quote = row.oi_lq_vol_denominated_in == "QUOTE_ASSET"
-    dollars = market.turnover * (25.0 + 40.0 * share_of(seed, "open interest", row.symbol))
-    nature = Nature(
-        key_of(seed, "contract", row.symbol),
+    dollars = market.turnover * (25.0 + 40.0 * hash_fraction(seed, "open interest", row.symbol))
+    profile = ContractProfile(
+        hash_key(seed, "contract", row.symbol),
         round_to_digits(dollars / market.level),
         in_quote,
         0 if in_quote else market.amount_decimals,
         interest_pct(row.exchange, seed, row.symbol),
     )
-    began = _OLDEST + int(share_of("began", row.symbol) * _AGES_SECONDS)
+    began = _OLDEST + int(hash_fraction("began", row.symbol) * _AGES_SECONDS)
     ends = None if row.expire_at is None else row.expire_at // 1000
     begins = min(began, (ends or began + 1) - 90 * 86400) // BAR_SECONDS * BAR_SECONDS
-    return SimulatedSource(seed, market, nature, begins, ends)
+    return SimulatedSource(seed, market, profile, begins, ends)
 
 
 def interest_pct(code: str, seed: int, symbol: str) -> float:
-    """Return the interest part of a funding rate in percent, by the exchange's custom."""
-    return _INTEREST_PCT.get(code, 0.01 if share_of(seed, "interest", symbol) < 0.5 else 0.005)
+    """Return the interest part of a funding rate in percent, as usual on the exchange."""
+    return _INTEREST_PCT.get(code, 0.01 if hash_fraction(seed, "interest", symbol) < 0.5 else 0.005)
 
 
 def round_to_digits(value: float, digits: int = 6) -> float:

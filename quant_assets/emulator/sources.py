@@ -1,4 +1,4 @@
-"""Where the data of one contract come from."""
+"""Provide the bars of one contract: simulated, recorded, or from formulas."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from typing import Protocol
 
 import numpy as np
 
-from quant_assets.emulator.derived import (
+from quant_assets.emulator.derivatives import (
     FUNDING_DECIMALS,
-    WARM_UP,
+    WARM_UP_BARS,
     Bars,
-    Nature,
-    derive,
-    last_bars,
+    ContractProfile,
+    derive_datasets,
+    slice_datasets,
 )
-from quant_assets.emulator.hashing import Floats, Integers, key_of, uniform
-from quant_assets.emulator.simulated import BAR_SECONDS, Candles, SimulatedMarket, candles
+from quant_assets.emulator.noise import Floats, Integers, hash_key, uniform
+from quant_assets.emulator.simulated_market import BAR_SECONDS, Candles, SimulatedMarket, simulate_candles
 
-BLOCK = 768
-"""Bars of a simulated market that are derived at once and kept, aligned in time."""
+BLOCK_BARS = 768
+"""How many bars of a simulated market are derived and cached together."""
 
-_KEPT_BLOCKS = 4
+_MAX_CACHED_BLOCKS = 4
 
 
 class Source(Protocol):
-    """Gives the bars of one contract.
+    """A source of the bars of one contract.
 
-    `begins` is the open of its oldest bar, `ends` the close of its newest one (None: it never ends), both UNIX
-    seconds; `decimals` those of an amount.
+    `begins` is the open of its oldest bar, `ends` the close of its newest one (None for no end), both UNIX seconds;
+    `decimals` are those of an amount.
     """
 
     @property
@@ -43,37 +43,37 @@ class Source(Protocol):
     def decimals(self) -> int: ...  # noqa: D102
 
     def bars(self, dataset: str, start: int, stop: int) -> Bars:
-        """Return the bars of a dataset that open in [start, stop), as if all of them were complete."""
+        """Return the bars of a dataset that open in [start, stop), all as if complete."""
 
     def bar_in_progress(self, start: int, now: float) -> Candles | None:
-        """Return the candle that opened at `start` as it stands at `now`; None where only its end is known."""
+        """Return the candle that opened at `start` as of `now`, None if only complete bars are known."""
 
 
 @dataclass(frozen=True)
 class SimulatedSource:
-    """A contract on a simulated market, from `begins` on and without an end unless it is delisted at `ends`."""
+    """A contract on a simulated market, from `begins` until it is delisted at `ends` (None: never)."""
 
     seed: int
     market: SimulatedMarket
-    nature: Nature
+    profile: ContractProfile
     begins: int
     ends: int | None = None
     _blocks: OrderedDict[int, Mapping[str, Bars]] = field(default_factory=OrderedDict, repr=False, compare=False)
 
     @property
     def decimals(self) -> int:
-        """Decimals of an amount."""
-        return self.nature.decimals
+        """Return the decimals of an amount."""
+        return self.profile.decimals
 
     def bars(self, dataset: str, start: int, stop: int) -> Bars:
         """See Source."""
         start = max(start, self.begins)
         stop = stop if self.ends is None else min(stop, self.ends)
         if stop <= start:
-            return _none_of(self._block(self.begins // (BLOCK * BAR_SECONDS))[dataset])
-        length = BLOCK * BAR_SECONDS
+            return _no_bars(self._block(self.begins // (BLOCK_BARS * BAR_SECONDS))[dataset])
+        length = BLOCK_BARS * BAR_SECONDS
         parts = [
-            _between(self._block(number)[dataset], start, stop)
+            _slice_bars(self._block(number)[dataset], start, stop)
             for number in range(start // length, (stop - 1) // length + 1)
         ]
         if len(parts) == 1:
@@ -82,43 +82,43 @@ class SimulatedSource:
 
     def bar_in_progress(self, start: int, now: float) -> Candles | None:
         """See Source."""
-        return candles(self.seed, self.market, BAR_SECONDS, start, start + 1, now)
+        return simulate_candles(self.seed, self.market, BAR_SECONDS, start, start + 1, now)
 
     def _block(self, number: int) -> Mapping[str, Bars]:
-        kept = self._blocks.get(number)
-        if kept is None:
-            start, stop = number * BLOCK * BAR_SECONDS, (number + 1) * BLOCK * BAR_SECONDS
-            path = candles(self.seed, self.market, BAR_SECONDS, start - WARM_UP * BAR_SECONDS, stop)
-            kept = self._blocks[number] = last_bars(derive(path, self.nature), start, stop)
-            while len(self._blocks) > _KEPT_BLOCKS:
+        cached = self._blocks.get(number)
+        if cached is None:
+            start, stop = number * BLOCK_BARS * BAR_SECONDS, (number + 1) * BLOCK_BARS * BAR_SECONDS
+            path = simulate_candles(self.seed, self.market, BAR_SECONDS, start - WARM_UP_BARS * BAR_SECONDS, stop)
+            cached = self._blocks[number] = slice_datasets(derive_datasets(path, self.profile), start, stop)
+            while len(self._blocks) > _MAX_CACHED_BLOCKS:
                 self._blocks.popitem(last=False)
-        return kept
+        return cached
 
 
 class RecordedSource:
-    """A contract whose candles were recorded: its data begin and end with them."""
+    """A contract with recorded candles; its data begin and end with them."""
 
-    def __init__(self, recorded: Candles, nature: Nature) -> None:
-        self._recorded, self._nature = recorded, nature
+    def __init__(self, recorded: Candles, profile: ContractProfile) -> None:
+        self._recorded, self._profile = recorded, profile
         self._derived: Mapping[str, Bars] | None = None
         self.begins = int(recorded.t[0])
         self.ends: int | None = int(recorded.t[-1]) + BAR_SECONDS
-        self.decimals = nature.decimals
+        self.decimals = profile.decimals
 
     def bars(self, dataset: str, start: int, stop: int) -> Bars:
         """See Source."""
         if self._derived is None:
-            self._derived = derive(self._recorded, self._nature)
-        return _between(self._derived[dataset], start, stop)
+            self._derived = derive_datasets(self._recorded, self._profile)
+        return _slice_bars(self._derived[dataset], start, stop)
 
     def bar_in_progress(self, start: int, now: float) -> Candles | None:  # noqa: ARG002
-        """See Source: of a recorded bar only its end is known."""
+        """Return None: only complete bars were recorded."""
         return None
 
 
 @dataclass(frozen=True, slots=True)
 class PlainSource:
-    """A contract out of formulas alone: waves and hashes, nothing kept, cheap to ask by the thousand."""
+    """A contract with data from formulas: nothing is cached, and thousands of contracts are cheap."""
 
     key: int
     level: float = 1.0
@@ -129,8 +129,8 @@ class PlainSource:
 
     @classmethod
     def of(cls, seed: int, symbol: str) -> PlainSource:
-        """Make the source that follows from a seed and a symbol."""
-        key = key_of(seed, "plain", symbol)
+        """Return the source of a seed and a symbol."""
+        key = hash_key(seed, "plain", symbol)
         return cls(key, level=0.1 + key % 1000, open_interest=1e5 + key % 10_000_000)
 
     def bars(self, dataset: str, start: int, stop: int) -> Bars:
@@ -157,12 +157,12 @@ class PlainSource:
         return self._ohlc(t, 0.01 + 0.02 * self._wave(index, 11), FUNDING_DECIMALS)
 
     def bar_in_progress(self, start: int, now: float) -> Candles | None:  # noqa: ARG002
-        """See Source: of a formula only the end of a bar is known."""
+        """Return None: the formulas give complete bars only."""
         return None
 
-    def _wave(self, index: Integers, lane: int) -> Floats:
+    def _wave(self, index: Integers, noise_offset: int) -> Floats:
         slow = np.sin(2 * np.pi * ((index + self.key % 301) % 301) / 301.0)
-        return np.asarray(0.7 * slow + 0.1 * (2.0 * uniform(self.key + lane, index) - 1.0))
+        return np.asarray(0.7 * slow + 0.1 * (2.0 * uniform(self.key + noise_offset, index) - 1.0))
 
     @staticmethod
     def _ohlc(t: Integers, ends: Floats, decimals: int) -> Bars:
@@ -170,10 +170,10 @@ class PlainSource:
         return {"t": t, "o": opens, "h": np.maximum(opens, closes), "l": np.minimum(opens, closes), "c": closes}
 
 
-def _between(bars: Bars, start: int, stop: int) -> Bars:
+def _slice_bars(bars: Bars, start: int, stop: int) -> Bars:
     left, right = np.searchsorted(bars["t"], [start, stop])
     return {name: values[left:right] for name, values in bars.items()}
 
 
-def _none_of(bars: Bars) -> Bars:
+def _no_bars(bars: Bars) -> Bars:
     return {name: values[:0] for name, values in bars.items()}

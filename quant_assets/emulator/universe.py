@@ -1,4 +1,4 @@
-"""The market list, and what is served for each of its rows."""
+"""Define a universe: the market list, and the data of each of its contracts."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ EXCHANGES: tuple[tuple[str, str], ...] = (
     ("Luno", "J"),
     ("Aster", "S"),
 )
-"""Names and codes of the exchanges that Coinalyze covers; MEXC, KuCoin and Bitget are not among them."""
+"""Names and codes of the exchanges that Coinalyze covers; MEXC, KuCoin and Bitget are not covered."""
 
-SERVED = ("open_interest", "funding_rate", "predicted_funding_rate", "liquidations", "ohlcv")
-"""Datasets that a contract has by default; long/short ratios are the exception."""
+DEFAULT_DATASETS = ("open_interest", "funding_rate", "predicted_funding_rate", "liquidations", "ohlcv")
+"""Datasets that every contract has by default; only some have long/short ratios."""
 
 
 @dataclass(frozen=True, slots=True)
 class MarketRow:
-    """One row of `/future-markets`, field by field; `has_long_short_ratio_data` None leaves the key out."""
+    """One row of `/future-markets`; `has_long_short_ratio_data` None omits the key."""
 
     symbol: str
     exchange: str
@@ -61,14 +61,14 @@ class MarketRow:
     has_buy_sell_data: bool = True
 
     def body(self) -> dict[str, Any]:
-        """Return the row as the API shows it."""
+        """Return the row as in the API's response."""
         names = [name for name in self.__slots__ if getattr(self, name) is not None or name == "expire_at"]
         return {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A row with its data: a dataset not among `datasets` is left out of answers, one in `empty` has no points."""
+    """A row with its data; responses omit datasets not in `datasets`, and have no points for those in `empty`."""
 
     row: MarketRow
     source: Source
@@ -77,20 +77,20 @@ class Listing:
 
     @property
     def in_quote(self) -> bool:
-        """Whether open interest and liquidations are amounts of the quote asset."""
+        """Tell whether open interest and liquidations are amounts of the quote asset."""
         return self.row.oi_lq_vol_denominated_in == "QUOTE_ASSET"
 
     @classmethod
-    def of(cls, row: MarketRow, source: Source, *, empty_interest: bool = False) -> Listing:
-        """Make the listing that follows from the row: no funding of dated futures, no liquidations on Hyperliquid."""
-        datasets = set(SERVED)
+    def of(cls, row: MarketRow, source: Source, *, empty_open_interest: bool = False) -> Listing:
+        """Return the listing of a row: dated futures have no funding, Hyperliquid has no liquidations."""
+        datasets = set(DEFAULT_DATASETS)
         if row.has_long_short_ratio_data:
             datasets.add("long_short_ratio")
         if not row.is_perpetual:
             datasets -= {"funding_rate", "predicted_funding_rate"}
         if row.exchange == "H":
             datasets.discard("liquidations")
-        return cls(row, source, frozenset(datasets), frozenset({"open_interest"} if empty_interest else ()))
+        return cls(row, source, frozenset(datasets), frozenset({"open_interest"} if empty_open_interest else ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ class SpotRow:
     has_buy_sell_data: bool = True
 
     def body(self) -> dict[str, Any]:
-        """Return the row as the API shows it."""
+        """Return the row as in the API's response."""
         return {name: getattr(self, name) for name in self.__slots__}
 
 
@@ -118,7 +118,7 @@ SPOT_ROWS = (
 
 @dataclass(frozen=True)
 class Universe:
-    """What an emulator serves: exchanges, and listings by symbol in the order of the market list."""
+    """What an emulator serves: exchanges, spot rows, and listings by symbol in market list order."""
 
     listings: Mapping[str, Listing]
     exchanges: tuple[tuple[str, str], ...] = EXCHANGES
@@ -126,7 +126,7 @@ class Universe:
 
     @classmethod
     def of(cls, listings: Iterable[Listing]) -> Universe:
-        """Make a universe of listings; of two with one symbol the first stays."""
+        """Return a universe of these listings; the first listing of a symbol wins."""
         by_symbol: dict[str, Listing] = {}
         for listing in listings:
             by_symbol.setdefault(listing.row.symbol, listing)
@@ -134,7 +134,7 @@ class Universe:
 
     @property
     def rows(self) -> tuple[MarketRow, ...]:
-        """The rows of the market list."""
+        """Return the rows of the market list."""
         return tuple(listing.row for listing in self.listings.values())
 
     def with_empty(self, dataset: str, symbols: Collection[str]) -> Universe:
@@ -145,15 +145,15 @@ class Universe:
         return replace(self, listings={**self.listings, **changed})
 
     def without(self, symbols: Collection[str]) -> Universe:
-        """Return this universe without the symbols: neither in the list nor in any answer."""
-        left = {symbol: listing for symbol, listing in self.listings.items() if symbol not in symbols}
-        return replace(self, listings=left)
+        """Return this universe without the symbols, in the list and in all other responses."""
+        remaining = {symbol: listing for symbol, listing in self.listings.items() if symbol not in symbols}
+        return replace(self, listings=remaining)
 
 
 def plain_universe(count: int, seed: int = 0) -> Universe:
     """Return `count` plain perpetuals on Binance, `S0001USDT_PERP.A` and on, each with every dataset.
 
-    Their data are formulas, cheap to serve by the thousand.
+    Their data come from formulas, so that thousands are cheap to serve.
     """
     listings = []
     for number in range(1, count + 1):

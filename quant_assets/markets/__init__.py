@@ -1,8 +1,7 @@
-"""Markets: candle files, local symbols, and which Coinalyze symbol serves each market.
+"""Parse exchange symbols, and choose the Coinalyze symbol for each market and dataset.
 
-A market is an exchange and its local symbol. `read_candles` finds the markets of a folder, `parse_symbol` takes a
-symbol apart, `resolve_markets` gives each market its source for each dataset. Nothing here fetches anything,
-reads a clock, or knows of Dagster, so that a script can adopt one piece.
+A market is an exchange and its local symbol. `parse_symbol` splits a symbol into its parts, `resolve_markets` chooses
+each market's source for each dataset. Nothing here fetches anything, reads a clock or imports Dagster.
 """
 
 from quant_assets.markets.datasets import DATASETS, Dataset
@@ -15,7 +14,11 @@ from quant_assets.markets.market_list import (
     refuse_shrunken_list,
     refuse_shrunken_market_list,
 )
-from quant_assets.markets.names import (
+from quant_assets.markets.resolution import resolve_markets
+from quant_assets.markets.rules import ResolutionRules, RulesError, load_rules, rules_from
+from quant_assets.markets.selection import select_markets
+from quant_assets.markets.status import MarketStatus
+from quant_assets.markets.symbols import (
     CandleNameError,
     FileName,
     LocalSymbol,
@@ -24,9 +27,6 @@ from quant_assets.markets.names import (
     parse_symbol,
     symbol_readings,
 )
-from quant_assets.markets.resolution import resolve_markets
-from quant_assets.markets.rules import ResolutionRules, RulesError, load_rules, rules_from
-from quant_assets.markets.selection import select_markets
 
 __all__ = [
     "DATASETS",
@@ -37,6 +37,7 @@ __all__ = [
     "FileName",
     "LocalSymbol",
     "MarketListRefused",
+    "MarketStatus",
     "ResolutionRules",
     "RulesError",
     "list_of_provider",

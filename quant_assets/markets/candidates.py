@@ -1,4 +1,4 @@
-"""The perpetuals of a market list, read once and indexed for choosing among them."""
+"""Index the perpetuals of a market list by asset and by name."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import numpy as np
 import pandas as pd
 
 from quant_assets.markets.datasets import Dataset
-from quant_assets.markets.names import parse_base, without_separators
 from quant_assets.markets.rules import ResolutionRules, nfc
+from quant_assets.markets.symbols import parse_base, without_separators
 
 _QUOTE_ORDER = {"USDT": 1, "USDC": 2, "USD": 3}
 _OTHER_QUOTE = 4
 
 
 class Candidate(NamedTuple):
-    """A perpetual that is not delisted; `venue` is the exchange's key, `asset` its base read by the rules."""
+    """A perpetual that is not delisted; `venue` is the exchange's key, `asset` comes from its base by the rules."""
 
     symbol: str
     code: str
@@ -34,14 +34,14 @@ class Candidate(NamedTuple):
     has_liquidations: bool
 
     def publishes(self, dataset: Dataset) -> bool:
-        """Tell whether the market is said to have a dataset at all."""
+        """Tell whether the market list and the rules say that the market has a dataset."""
         if dataset == "long_short_ratio":
             return self.has_long_short_ratio
         return self.has_liquidations or dataset != "liquidations"
 
 
-class Wanted(NamedTuple):
-    """What a market looks for: an asset, and what makes one candidate closer than another."""
+class Query(NamedTuple):
+    """What to look for: candidates of an asset, those with the same quote and multiplier first."""
 
     asset: str
     quote: str
@@ -49,7 +49,10 @@ class Wanted(NamedTuple):
 
 
 class Candidates:
-    """The candidates of a market list at a moment; `table` has the columns of the coinalyze_markets table."""
+    """The perpetuals of a market list that are listed at a time.
+
+    `table` has the columns of the coinalyze_markets table; `now_ms` is in epoch ms.
+    """
 
     def __init__(self, table: pd.DataFrame, now_ms: int, rules: ResolutionRules) -> None:
         self._rules = rules
@@ -62,7 +65,7 @@ class Candidates:
             venue = rules.exchange_key(name)
             self._codes[code] = venue
             self._venues.setdefault(venue, name)
-        for candidate in _read(table, now_ms, rules):
+        for candidate in _listed_perpetuals(table, now_ms, rules):
             self._by_asset[candidate.asset].append(candidate)
             if candidate.on_exchange:
                 self._by_name[candidate.venue, candidate.on_exchange].append(candidate)
@@ -70,8 +73,8 @@ class Candidates:
                 self._by_loose_name[candidate.venue, loose].append(candidate)
         references = [self.venue_of(reference) for reference in rules.reference_exchanges]
         self._reference_rank = {venue: rank for rank, venue in reversed(list(enumerate(references)))}
-        self._ranked: dict[Wanted, list[Candidate]] = {}
-        self._by_reference: dict[Wanted, list[Candidate]] = {}
+        self._ranked: dict[Query, list[Candidate]] = {}
+        self._by_reference: dict[Query, list[Candidate]] = {}
 
     @property
     def assets(self) -> Collection[str]:
@@ -79,69 +82,71 @@ class Candidates:
         return self._by_asset.keys()
 
     def knows(self, venue: str) -> bool:
-        """Tell whether the list has any row of the exchange with this key."""
+        """Tell whether the list has an exchange with this key, delisted markets included."""
         return venue in self._venues
 
     def venue_of(self, name_or_code: str) -> str:
-        """Return the key of the exchange that a name or a code means."""
+        """Return the key of the exchange with this name or code."""
         return self._codes.get(name_or_code) or self._rules.exchange_key(name_or_code)
 
     def named(self, venue: str, raw: str) -> list[Candidate]:
-        """Return what the exchange itself calls `raw`: exactly, else without separators and case."""
+        """Return the candidates that the exchange calls `raw`: exactly, else without separators and case."""
         return self._by_name.get((venue, raw)) or self._by_loose_name.get((venue, _loose(raw)), [])
 
-    def ranked(self, wanted: Wanted) -> list[Candidate]:
-        """Return all candidates of the asset, in the order of those on one exchange.
+    def ranked(self, query: Query) -> list[Candidate]:
+        """Return all candidates of the asset, the best match first, without regard to their exchange.
 
-        Stablecoin-margined first; then quote equal to the wanted one, USDT, USDC, USD, any other; then the same
-        multiplier; then the symbol in UTF-8 byte order.
+        Sorted by margin (stablecoin first); quote (the same one, USDT, USDC, USD, any other); multiplier (the same
+        one first); symbol in UTF-8 byte order.
         """
-        found = self._ranked.get(wanted)
+        found = self._ranked.get(query)
         if found is None:
-            found = sorted(self._by_asset.get(wanted.asset, []), key=lambda candidate: _order(candidate, wanted))
-            self._ranked[wanted] = found
+            found = sorted(self._by_asset.get(query.asset, []), key=lambda candidate: _order(candidate, query))
+            self._ranked[query] = found
         return found
 
-    def by_reference(self, wanted: Wanted) -> list[Candidate]:
-        """Return all candidates of the asset: stablecoin-margined ones first, then by exchange as configured.
+    def by_reference(self, query: Query) -> list[Candidate]:
+        """Return all candidates of the asset, those of reference exchanges first.
 
-        Exchanges that are not configured follow by code; on one exchange the order is that of `ranked`.
+        Sorted by margin (stablecoin first); exchange (references in their configured order, then the others by
+        code); then as in `ranked`.
         """
-        found = self._by_reference.get(wanted)
+        found = self._by_reference.get(query)
         if found is None:
             others = len(self._reference_rank) + len(self._rules.reference_exchanges)
             found = sorted(
-                self.ranked(wanted),
+                self.ranked(query),
                 key=lambda candidate: (
                     not candidate.stable,
                     self._reference_rank.get(candidate.venue, others),
                     candidate.code if candidate.venue not in self._reference_rank else "",
                 ),
             )
-            self._by_reference[wanted] = found
+            self._by_reference[query] = found
         return found
 
 
-def best_named(found: list[Candidate], quote: str, multiplier: int) -> list[Candidate]:
-    """Sort candidates that share a name on their exchange in the order of `Candidates.ranked`."""
-    return sorted(found, key=lambda candidate: _order(candidate, Wanted(candidate.asset, quote, multiplier)))
+def rank_by_match(found: list[Candidate], quote: str, multiplier: int) -> list[Candidate]:
+    """Return the candidates in the order of `Candidates.ranked`, each compared with its own asset."""
+    return sorted(found, key=lambda candidate: _order(candidate, Query(candidate.asset, quote, multiplier)))
 
 
-def _order(candidate: Candidate, wanted: Wanted) -> tuple[bool, int, bool, str]:
+def _order(candidate: Candidate, query: Query) -> tuple[bool, int, bool, str]:
     quote = candidate.quote
-    rank = 0 if quote == wanted.quote else _QUOTE_ORDER.get(quote, _OTHER_QUOTE)
-    return (not candidate.stable, rank, candidate.multiplier != wanted.multiplier, candidate.symbol)
+    rank = 0 if quote == query.quote else _QUOTE_ORDER.get(quote, _OTHER_QUOTE)
+    return (not candidate.stable, rank, candidate.multiplier != query.multiplier, candidate.symbol)
 
 
 def _loose(name: str) -> str:
+    """Return a name without separators and case."""
     return without_separators(name).casefold()
 
 
-def _read(table: pd.DataFrame, now_ms: int, rules: ResolutionRules) -> list[Candidate]:
+def _listed_perpetuals(table: pd.DataFrame, now_ms: int, rules: ResolutionRules) -> list[Candidate]:
     expire_at = table["expire_at_ms"].to_numpy(dtype=np.float64)
-    alive = table["is_perpetual"].to_numpy(dtype=bool) & ~(expire_at <= now_ms)
-    rows = table[alive]
-    silent = {rules.exchange_key(name) for name in rules.without_liquidations}
+    listed = table["is_perpetual"].to_numpy(dtype=bool) & ~(expire_at <= now_ms)
+    rows = table[listed]
+    without_liquidations = {rules.exchange_key(name) for name in rules.without_liquidations}
     candidates = []
     for symbol, code, name, on_exchange, base, quote, margined, unit, has_ratio in zip(
         rows["symbol"].tolist(),
@@ -170,7 +175,7 @@ def _read(table: pd.DataFrame, now_ms: int, rules: ResolutionRules) -> list[Cand
                 stable=margined == "STABLE",
                 unit=unit,
                 has_long_short_ratio=has_ratio,
-                has_liquidations=venue not in silent,
+                has_liquidations=venue not in without_liquidations,
             )
         )
     return candidates

@@ -1,4 +1,4 @@
-"""The names of the four derivative datasets, in the order in which they are shown."""
+"""Name the four derivative datasets, in the order in which they are shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The provider's market list as a table, and whether a new answer may take the place of the last one."""
+"""Turn the provider's market list into a table, and reject responses that lost most of it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_LIST_AGE: Final = timedelta(hours=24)
 DROPPED = "dropped_rows"
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
-_TEXTS = (
+_TEXT_COLUMNS = (
     "symbol",
     "exchange",
     "exchange_name",
@@ -26,36 +26,36 @@ _TEXTS = (
     "margined",
     "oi_lq_vol_denominated_in",
 )
-_FLAGS = ("is_perpetual", "has_long_short_ratio_data", "has_ohlcv_data", "has_buy_sell_data")
+_FLAG_COLUMNS = ("is_perpetual", "has_long_short_ratio_data", "has_ohlcv_data", "has_buy_sell_data")
 _COLUMNS = (
     *("symbol", "exchange", "exchange_name", "symbol_on_exchange", "base_asset", "quote_asset", "is_perpetual"),
     *("margined", "expire_at_ms", "oi_lq_vol_denominated_in", "has_long_short_ratio_data", "has_ohlcv_data"),
     *("has_buy_sell_data", "fetched_at_ms"),
 )
-#: What a stored list tells of the answer that it came with.
-_OF_THE_ANSWER = ("exchange_codes", "provider", "simulated")
+#: Columns that a stored list has beside those of `market_list_table`.
+_STORED_COLUMNS = ("exchange_codes", "provider", "simulated")
 
 
 class MarketListRefused(ValueError):
-    """An answer to a list request that must not replace the last one; the message gives the numbers."""
+    """A list response that must not replace the last one; the message gives the numbers."""
 
 
 def refuse_shrunken_list(endpoint: str, answer: Collection[str], last: Collection[str]) -> None:
-    """Raise MarketListRefused where an answer is empty, or has lost more than half of the last one.
+    """Raise MarketListRefused for a response that is empty, or has lost more than half of the last one.
 
-    `answer` and `last` are what identifies the rows: the symbols of `/future-markets`, the codes of
-    `/exchanges`. `last` is empty where there is no last answer. Lost is what was there and is no more, so an
-    answer of the same length that holds entirely different rows is refused too.
+    `answer` and `last` identify the rows: the symbols of `/future-markets`, the codes of `/exchanges`. `last` is
+    empty where there is no previous response. A row is lost if it was in the last response and is not in this one,
+    so that a response of the same length with entirely different rows is refused too.
     """
     known = set(last)
     if not answer:
-        had = f"; the last answer had {len(known)}" if known else ""
-        raise MarketListRefused(f"{endpoint} gave an empty list{had}; what was known is kept")
+        had = f"; the last one had {len(known)} rows" if known else ""
+        raise MarketListRefused(f"{endpoint} returned an empty list{had}; the stored list is kept")
     lost = len(known.difference(answer))
     if 2 * lost > len(known):
         raise MarketListRefused(
-            f"{endpoint} gave {len(answer)} rows and has lost {lost} of the last {len(known)}, "
-            "more than half; what was known is kept"
+            f"{endpoint} returned {len(answer)} rows and has lost {lost} of the last {len(known)}, "
+            "more than half; the stored list is kept"
         )
 
 
@@ -78,13 +78,12 @@ def _perpetuals(market_list: pd.DataFrame) -> set[str]:
 
 
 def list_of_provider(table: pd.DataFrame | None, provider: str) -> pd.DataFrame | None:
-    """Return a stored market list if this provider gave it; another's, an emulator's above all, says nothing here.
+    """Return a stored market list if it came from this provider, else None.
 
     `table` has columns exchange_codes (JSON: the codes of `/exchanges`), provider and simulated beside those of
-    `market_list_table`; None, an empty table and one of another shape, as another version of this program may have
-    left, are no list.
+    `market_list_table`. Also returns None for None, an empty table, and a table of another version of this program.
     """
-    if table is None or table.empty or not {*_COLUMNS, *_OF_THE_ANSWER}.issubset(table.columns):
+    if table is None or table.empty or not {*_COLUMNS, *_STORED_COLUMNS}.issubset(table.columns):
         return None
     if (table["provider"] != provider).any():
         return None
@@ -94,16 +93,16 @@ def list_of_provider(table: pd.DataFrame | None, provider: str) -> pd.DataFrame 
 def market_list_table(
     exchanges: Iterable[tuple[str, str]], rows: Iterable[Mapping[str, Any]], fetched_at: datetime
 ) -> pd.DataFrame:
-    """Join the rows of `/future-markets` with the (code, name) pairs of `/exchanges`.
+    """Return the rows of `/future-markets` joined with the (code, name) pairs of `/exchanges`.
 
     Columns, sorted by symbol in UTF-8 byte order: symbol, exchange (code), exchange_name (the code where no name
     is known), symbol_on_exchange, base_asset, quote_asset, margined ("STABLE" or "COIN"),
     oi_lq_vol_denominated_in: text, "" where missing; is_perpetual, has_long_short_ratio_data, has_ohlcv_data,
     has_buy_sell_data: bool, a missing one means no; expire_at_ms: float64, NaN = never; fetched_at_ms: int64.
 
-    A row without symbol, exchange or base_asset is left out, and so is one that comes again. A symbol that is given to
-    different markets is left out whole, since nobody knows whose numbers it would bring. `table.attrs["dropped_rows"]`
-    counts them. Raises ValueError for a `fetched_at` without a time zone.
+    Drops rows without symbol, exchange or base_asset, repeated rows, and all rows of a symbol that is listed for
+    different markets, because its data could be of either. `table.attrs["dropped_rows"]` counts them. Raises
+    ValueError for a `fetched_at` without a time zone.
     """
     fetched_at_ms = epoch_ms(fetched_at)
     names = dict(exchanges)
@@ -112,12 +111,12 @@ def market_list_table(
     for row in listed:
         if (record := _record(row, names)) is not None:
             found.setdefault(record["symbol"], []).append(record)
-    # Of rows that come again, the least by its text: not the first, since no order is to decide anything.
+    # Of repeated rows keep the smallest by repr, so that the order of the response changes nothing.
     ordered = [min(found[symbol], key=repr) for symbol in sorted(found) if _is_one_market(found[symbol])]
     columns: dict[str, pd.Series[Any]] = {
-        name: pd.Series([record[name] for record in ordered], dtype="str") for name in _TEXTS
+        name: pd.Series([record[name] for record in ordered], dtype="str") for name in _TEXT_COLUMNS
     }
-    columns |= {name: pd.Series([record[name] for record in ordered], dtype="bool") for name in _FLAGS}
+    columns |= {name: pd.Series([record[name] for record in ordered], dtype="bool") for name in _FLAG_COLUMNS}
     columns["expire_at_ms"] = pd.Series([record["expire_at"] for record in ordered], dtype="float64")
     columns["fetched_at_ms"] = pd.Series([fetched_at_ms] * len(ordered), dtype="int64")
     table = pd.DataFrame({name: columns[name] for name in _COLUMNS})
@@ -126,20 +125,21 @@ def market_list_table(
 
 
 def epoch_ms(moment: datetime) -> int:
-    """Return a timezone-aware moment in epoch milliseconds; raises ValueError for a naive one."""
+    """Return a timezone-aware time in epoch ms; raise ValueError for a naive one."""
     if moment.tzinfo is None:
         raise ValueError(f"{moment.isoformat()} has no time zone")
     return round(moment.timestamp() * 1000)
 
 
 def _record(row: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any] | None:
+    """Return the cleaned fields of a row, None for a row that identifies no market."""
     if not isinstance(row, Mapping):
         return None
-    record: dict[str, Any] = {name: _text(row.get(name)) for name in _TEXTS}
+    record: dict[str, Any] = {name: _text(row.get(name)) for name in _TEXT_COLUMNS}
     if not (record["symbol"] and record["exchange"] and record["base_asset"]):
         return None
     record["exchange_name"] = names.get(record["exchange"], record["exchange"])
-    record |= {name: row.get(name) is True for name in _FLAGS}
+    record |= {name: row.get(name) is True for name in _FLAG_COLUMNS}
     expire_at = row.get("expire_at")
     dated = isinstance(expire_at, int | float) and not isinstance(expire_at, bool)
     record["expire_at"] = float(expire_at) if dated and expire_at is not None else float("nan")
@@ -147,10 +147,10 @@ def _record(row: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any] 
 
 
 def _is_one_market(records: Sequence[Mapping[str, Any]]) -> bool:
-    """Tell whether rows of one symbol are about the same market."""
-    return len({tuple(record[name] for name in (*_TEXTS, "is_perpetual")) for record in records}) == 1
+    """Tell whether rows of one symbol describe the same market."""
+    return len({tuple(record[name] for name in (*_TEXT_COLUMNS, "is_perpetual")) for record in records}) == 1
 
 
 def _text(value: object) -> str:
-    """Return the text that a table can hold: no lone surrogates, which have no UTF-8."""
+    """Return the value if it is a string that UTF-8 can encode, else an empty string."""
     return value if isinstance(value, str) and not _SURROGATES.search(value) else ""

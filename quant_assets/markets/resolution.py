@@ -1,4 +1,4 @@
-"""Which Coinalyze symbol serves a market, for each dataset."""
+"""Choose the Coinalyze symbol for each market and dataset."""
 
 from __future__ import annotations
 
@@ -9,15 +9,12 @@ from typing import Any
 
 import pandas as pd
 
-from quant_assets.markets.candidates import Candidate, Candidates, Wanted, best_named
+from quant_assets.markets.candidates import Candidate, Candidates, Query, rank_by_match
 from quant_assets.markets.datasets import DATASETS, Dataset
 from quant_assets.markets.market_list import epoch_ms
-from quant_assets.markets.names import LocalSymbol, parse_symbol
 from quant_assets.markets.rules import ResolutionRules, nfc
-
-RESOLVED = "resolved"
-AGGREGATED = "aggregated"
-NEUTRAL = "neutral"
+from quant_assets.markets.status import MarketStatus
+from quant_assets.markets.symbols import LocalSymbol, parse_symbol
 
 NO_LIST = "no market list has been had yet"
 
@@ -30,13 +27,13 @@ _NOTHING_EMPTY: Mapping[str, Collection[str]] = {}
 
 
 @dataclass(frozen=True, slots=True)
-class _Choice:
-    """What the tiers give: a market or none, the status and reason that follow, and what was looked for."""
+class _Match:
+    """The candidate for a market or None, the status and reason that follow, and the query that found it."""
 
     candidate: Candidate | None
-    status: str
+    status: MarketStatus
     reason: str
-    wanted: Wanted
+    query: Query
 
 
 def resolve_markets(
@@ -47,23 +44,23 @@ def resolve_markets(
     rules: ResolutionRules = _DEFAULT_RULES,
     empty: Mapping[str, Collection[str]] = _NOTHING_EMPTY,
 ) -> pd.DataFrame:
-    """Resolve every market; return one row for each, sorted by exchange and symbol.
+    """Return the symbol map: one row for each market, sorted by exchange and symbol.
 
     Args:
         markets: columns exchange and symbol, as candle files name them; a repeated pair counts once.
-        market_list: the coinalyze_markets table, or None where none was ever had (all are neutral then).
-        now: what has expired by then is delisted; timezone-aware.
+        market_list: the coinalyze_markets table; None or empty makes all markets neutral.
+        now: markets that expire by then count as delisted; timezone-aware.
         rules: see ResolutionRules.
-        empty: for each dataset, Coinalyze symbols that came back empty; the next best market stands in.
+        empty: for each dataset, Coinalyze symbols that came back empty; the next best market replaces them.
 
     Columns: exchange, symbol, base, quote, multiplier (of the local symbol, int64), canonical_symbol (the asset),
-    display_symbol, status and reason ("" when resolved), which speak of open interest; and for each dataset D
+    display_symbol, status and reason ("" when resolved), both of open interest; and for each dataset D
     D_symbol ("" = none), D_exchange (name of the source, "" = none), D_status (resolved on the market's own exchange,
     aggregated, neutral; for open interest the market's status), D_multiplier (int64, 0 = none), D_unit
     (BASE_ASSET, QUOTE_ASSET, "" = none); market_list_at_ms (float64, NaN = no list).
 
-    Where a market is found by its name on its exchange, the asset is that of the list's row. Where open interest
-    came back empty everywhere the status is neutral, while the other datasets keep their sources.
+    A market that is found by its name on its exchange gets the asset of the list's row. If open interest came back
+    empty everywhere, the status is neutral and the other datasets keep their sources.
     Raises ValueError for a `now` without a time zone.
     """
     now_ms = epoch_ms(now)
@@ -91,21 +88,23 @@ class _Resolver:
     def row(self, exchange: str, local: LocalSymbol) -> dict[str, Any]:
         """Return the market's row of the symbol map."""
         venue = self._rules.exchange_key(exchange)
-        choice = self._choose(exchange, venue, local)
-        if choice.candidate is None:
-            return _neutral_row(exchange, local, choice.reason)
-        sources = {dataset: self._source(dataset, choice.candidate, venue, choice.wanted) for dataset in DATASETS}
-        status, reason = _status(choice, sources["open_interest"])
-        row = _row(exchange, local, choice.wanted.asset, status, reason, sources)
+        match = self._match(exchange, venue, local)
+        if match.candidate is None:
+            return _neutral_row(exchange, local, match.reason)
+        sources = {dataset: self._source(dataset, match.candidate, venue, match.query) for dataset in DATASETS}
+        status, reason = _status(match, sources["open_interest"])
+        row = _row(exchange, local, match.query.asset, status, reason, sources)
         for dataset, source in sources.items():
             if dataset != "open_interest" and source is not None:
-                row[f"{dataset}_status"] = RESOLVED if source.venue == venue else AGGREGATED
+                own = source.venue == venue
+                row[f"{dataset}_status"] = (MarketStatus.RESOLVED if own else MarketStatus.AGGREGATED).value
         return row
 
-    def _choose(self, exchange: str, venue: str, local: LocalSymbol) -> _Choice:
-        wanted = Wanted(local.asset, local.quote, local.multiplier)
-        if (there := self._best_on(venue, venue, local)) is not None:
-            return _Choice(there, RESOLVED, "", wanted._replace(asset=there.asset))
+    def _match(self, exchange: str, venue: str, local: LocalSymbol) -> _Match:
+        """Return the match of the first tier: own exchange, configured stand-in, reference exchanges, none."""
+        query = Query(local.asset, local.quote, local.multiplier)
+        if (found := self._best_on_exchange(venue, venue, local)) is not None:
+            return _Match(found, MarketStatus.RESOLVED, "", query._replace(asset=found.asset))
         knows = self._candidates.knows(venue)
         why = f"{exchange} has no perpetual of {local.asset}" if knows else f"the market list has no {exchange}"
         stand_in = self._rules.stand_in_keys.get(venue)
@@ -113,32 +112,33 @@ class _Resolver:
             source = self._candidates.venue_of(stand_in)
             if not self._candidates.knows(source):
                 why = f"{why}, nor its configured stand-in {stand_in}"
-            there = self._best_on(source, venue, local)
-            if there is not None:
-                reason = f"{why}; {there.exchange_name} is configured to stand in"
-                return _Choice(there, AGGREGATED, reason, wanted._replace(asset=there.asset))
-        for candidate in self._candidates.by_reference(wanted):
-            if self._may_serve(candidate, venue, wanted.asset):
-                return _Choice(candidate, AGGREGATED, f"{why}; taken from {candidate.exchange_name}", wanted)
-        return _Choice(None, NEUTRAL, f"no perpetual of {local.asset} on any exchange of the market list", wanted)
+            found = self._best_on_exchange(source, venue, local)
+            if found is not None:
+                reason = f"{why}; {found.exchange_name} is configured to stand in"
+                return _Match(found, MarketStatus.AGGREGATED, reason, query._replace(asset=found.asset))
+        for candidate in self._candidates.by_reference(query):
+            if self._may_serve(candidate, venue, query.asset):
+                return _Match(candidate, MarketStatus.AGGREGATED, f"{why}; taken from {candidate.exchange_name}", query)
+        reason = f"no perpetual of {local.asset} on any exchange of the market list"
+        return _Match(None, MarketStatus.NEUTRAL, reason, query)
 
-    def _best_on(self, source: str, venue: str, local: LocalSymbol) -> Candidate | None:
-        """Return what the exchange `source` has for a symbol of the exchange `venue`: by name, else by asset."""
-        named = best_named(self._candidates.named(source, local.raw), local.quote, local.multiplier)
-        of_asset = self._candidates.ranked(Wanted(local.asset, local.quote, local.multiplier))
-        there = [*named, *(candidate for candidate in of_asset if candidate.venue == source)]
-        return next((candidate for candidate in there if self._may_serve(candidate, venue, local.asset)), None)
+    def _best_on_exchange(self, source: str, venue: str, local: LocalSymbol) -> Candidate | None:
+        """Return the best candidate on the exchange `source` for a symbol of `venue`: by name, else by asset."""
+        named = rank_by_match(self._candidates.named(source, local.raw), local.quote, local.multiplier)
+        of_asset = self._candidates.ranked(Query(local.asset, local.quote, local.multiplier))
+        found = [*named, *(candidate for candidate in of_asset if candidate.venue == source)]
+        return next((candidate for candidate in found if self._may_serve(candidate, venue, local.asset)), None)
 
-    def _source(self, dataset: Dataset, chosen: Candidate, venue: str, wanted: Wanted) -> Candidate | None:
-        """Return the market that serves a dataset: the chosen one, another of its exchange, or a reference."""
+    def _source(self, dataset: Dataset, chosen: Candidate, venue: str, query: Query) -> Candidate | None:
+        """Return the candidate that provides a dataset: the match, another of its exchange, or a reference."""
         empty = self._empty[dataset]
         if chosen.publishes(dataset) and chosen.symbol not in empty:
             return chosen
-        neighbours = (other for other in self._candidates.ranked(wanted) if other.venue == chosen.venue)
-        for candidates in (neighbours, self._candidates.by_reference(wanted)):
+        neighbours = (other for other in self._candidates.ranked(query) if other.venue == chosen.venue)
+        for candidates in (neighbours, self._candidates.by_reference(query)):
             for other in candidates:
                 serves = other.publishes(dataset) and other.symbol not in empty
-                if serves and self._may_serve(other, venue, wanted.asset):
+                if serves and self._may_serve(other, venue, query.asset):
                     return other
         return None
 
@@ -146,26 +146,26 @@ class _Resolver:
         return self._rules.may_match((venue, asset), (candidate.venue, candidate.asset))
 
 
-def _status(choice: _Choice, source: Candidate | None) -> tuple[str, str]:
-    """Return status and reason, which speak of open interest: the tier's, unless its market came back empty."""
-    if source is choice.candidate:
-        return choice.status, choice.reason
-    empty = f"open interest of {choice.candidate.symbol if choice.candidate else ''} came back empty"
+def _status(match: _Match, source: Candidate | None) -> tuple[MarketStatus, str]:
+    """Return status and reason of open interest: those of the match, unless its open interest came back empty."""
+    if source is match.candidate:
+        return match.status, match.reason
+    empty = f"open interest of {match.candidate.symbol if match.candidate else ''} came back empty"
     if source is None:
-        return NEUTRAL, f"{empty}, and nothing else has it"
+        return MarketStatus.NEUTRAL, f"{empty}, and nothing else has it"
     reason = f"{empty}; taken from {source.symbol} on {source.exchange_name}"
-    return AGGREGATED, f"{choice.reason}; {reason}" if choice.reason else reason
+    return MarketStatus.AGGREGATED, f"{match.reason}; {reason}" if match.reason else reason
 
 
 def _neutral_row(exchange: str, local: LocalSymbol, reason: str) -> dict[str, Any]:
-    return _row(exchange, local, local.asset, NEUTRAL, reason, dict.fromkeys(DATASETS))
+    return _row(exchange, local, local.asset, MarketStatus.NEUTRAL, reason, dict.fromkeys(DATASETS))
 
 
 def _row(
     exchange: str,
     local: LocalSymbol,
     asset: str,
-    status: str,
+    status: MarketStatus,
     reason: str,
     sources: Mapping[Dataset, Candidate | None],
 ) -> dict[str, Any]:
@@ -177,13 +177,13 @@ def _row(
         "multiplier": local.multiplier,
         "canonical_symbol": asset,
         "display_symbol": local.display,
-        "status": status,
+        "status": status.value,
         "reason": reason,
     }
     for dataset, source in sources.items():
         row[f"{dataset}_symbol"] = source.symbol if source else ""
         row[f"{dataset}_exchange"] = source.exchange_name if source else ""
-        row[f"{dataset}_status"] = status if dataset == "open_interest" else NEUTRAL
+        row[f"{dataset}_status"] = (status if dataset == "open_interest" else MarketStatus.NEUTRAL).value
         row[f"{dataset}_multiplier"] = source.multiplier if source else 0
         row[f"{dataset}_unit"] = source.unit if source else ""
     return row

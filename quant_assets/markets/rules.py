@@ -1,4 +1,4 @@
-"""What a person may configure about reading and resolving symbols, and the defaults."""
+"""Load the user's rules for parsing and resolving symbols."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import unicodedata
 from collections.abc import Mapping
 from functools import cached_property, lru_cache
+from itertools import product
 from pathlib import Path
 from typing import Annotated
 
@@ -35,22 +36,22 @@ _SYNONYMS = {
 
 
 class RulesError(ValueError):
-    """A rules file that cannot be used; the message names the file, the key and what is wrong with it."""
+    """An invalid rules file; the message names the file, the key and what is wrong."""
 
 
 class ResolutionRules(BaseModel):
-    """How symbols are read and which market may serve which.
+    """Rules for parsing symbols and matching markets.
 
     Exchange names are compared without case, spaces and punctuation; assets with case. Attributes:
         quotes: the known quotes.
         aliases: ticker → asset, for whole bases on every exchange.
-        exchange_aliases: exchange name → ticker → asset; asked before `aliases`.
-        never_match: pairs of "EXCHANGE:ASSET" that name different coins and never serve one another, either
-            way round; `*` for an exchange means every exchange but that of the other end.
+        exchange_aliases: exchange name → ticker → asset; takes precedence over `aliases`.
+        never_match: pairs of "EXCHANGE:ASSET" that name different coins and are never matched, in either
+            direction; `*` as the exchange means every exchange but that of the other end.
         synonyms: other name → name of an exchange as the provider writes it.
-        reference_exchanges: names (or codes) in the order in which they stand in; all others follow by code.
-        stand_ins: exchange name → name or code of the exchange to use where it has no market itself.
-        without_liquidations: exchanges that are known to publish no liquidations.
+        reference_exchanges: names (or codes) of fallback exchanges in order; all others follow by code.
+        stand_ins: exchange name → name or code of the exchange to use if it has no market itself.
+        without_liquidations: exchanges that publish no liquidations.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -66,7 +67,7 @@ class ResolutionRules(BaseModel):
 
     @field_validator("never_match")
     @classmethod
-    def _ends_name_an_exchange(cls, pairs: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    def _check_pairs(cls, pairs: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
         for end in (end for pair in pairs for end in pair):
             exchange, _, asset = end.partition(":")
             if not exchange or not asset:
@@ -75,23 +76,23 @@ class ResolutionRules(BaseModel):
 
     @cached_property
     def quotes_longest_first(self) -> tuple[str, ...]:
-        """The known quotes in the order in which they are tried."""
+        """Return the known quotes in the order in which they are tried."""
         return tuple(sorted(map(nfc, self.quotes), key=lambda quote: (-len(quote), quote)))
 
     @cached_property
     def synonym_keys(self) -> dict[str, str]:
-        """The synonyms, both sides as bare keys."""
-        return {_bare(name): _bare(target) for name, target in self.synonyms.items()}
+        """Return the synonyms, both sides as normalized names."""
+        return {_normalize(name): _normalize(target) for name, target in self.synonyms.items()}
 
     @cached_property
     def never_match_keys(self) -> frozenset[tuple[tuple[str, str], tuple[str, str]]]:
-        """The pairs that never match, both ways round, as ((exchange key or "*", asset), the same)."""
+        """Return the pairs that never match, in both directions, as ((exchange key or "*", asset), the same)."""
         ends = [(self._end(left), self._end(right)) for left, right in self.never_match]
         return frozenset(ends) | {(right, left) for left, right in ends}
 
     @cached_property
     def alias_keys(self) -> dict[str, dict[str, str]]:
-        """Exchange key → ticker → asset."""
+        """Return exchange key → ticker → asset."""
         return {
             self.exchange_key(exchange): {nfc(ticker): nfc(asset) for ticker, asset in aliases.items()}
             for exchange, aliases in self.exchange_aliases.items()
@@ -99,13 +100,13 @@ class ResolutionRules(BaseModel):
 
     @cached_property
     def stand_in_keys(self) -> dict[str, str]:
-        """Exchange key → name or code of its stand-in, as configured."""
+        """Return exchange key → name or code of its stand-in, as configured."""
         return {self.exchange_key(exchange): target for exchange, target in self.stand_ins.items()}
 
     def exchange_key(self, name: str) -> str:
-        """Return what names of one exchange have in common: no case, spaces or punctuation, synonyms followed."""
-        key = _bare(name)
-        for _ in range(len(self.synonym_keys)):  # a synonym of a synonym; never longer than the table
+        """Return the key of an exchange name: without case, spaces and punctuation, synonyms followed."""
+        key = _normalize(name)
+        for _ in range(len(self.synonym_keys)):  # a synonym may lead to a synonym; the limit ends a cycle
             target = self.synonym_keys.get(key, key)
             if target == key:
                 break
@@ -113,21 +114,21 @@ class ResolutionRules(BaseModel):
         return key
 
     def alias(self, base: str, exchange_key: str) -> str:
-        """Return the asset that a whole base names on an exchange; most name themselves."""
+        """Return the asset of a base on an exchange: its alias, or the base itself."""
         of_exchange = self.alias_keys.get(exchange_key)
         if of_exchange is not None and base in of_exchange:
             return of_exchange[base]
         return self.aliases.get(base, base)
 
-    def may_match(self, one: tuple[str, str], other: tuple[str, str]) -> bool:
-        """Tell whether two (exchange key, asset) may be the same coin, as far as `never_match` knows."""
+    def may_match(self, left: tuple[str, str], right: tuple[str, str]) -> bool:
+        """Tell whether `never_match` allows two (exchange key, asset) pairs to match."""
         if not self.never_match_keys:
             return True
-        ones, others = [one], [other]
-        if one[0] != other[0]:
-            ones.append((ANY_EXCHANGE, one[1]))
-            others.append((ANY_EXCHANGE, other[1]))
-        return not any((left, right) in self.never_match_keys for left in ones for right in others)
+        lefts, rights = [left], [right]
+        if left[0] != right[0]:
+            lefts.append((ANY_EXCHANGE, left[1]))
+            rights.append((ANY_EXCHANGE, right[1]))
+        return not any(pair in self.never_match_keys for pair in product(lefts, rights))
 
     def _end(self, text: str) -> tuple[str, str]:
         exchange, _, asset = text.partition(":")
@@ -137,8 +138,8 @@ class ResolutionRules(BaseModel):
 def load_rules(path: Path) -> ResolutionRules:
     """Read rules from a TOML file whose keys are the attributes of ResolutionRules.
 
-    `aliases` and `synonyms` add to the defaults (`XBT = "XBT"` takes one back); every other key replaces its
-    default. Raises RulesError for a file that cannot be read, is no TOML, or holds an unknown or wrong key.
+    `aliases` and `synonyms` add to the defaults (`XBT = "XBT"` removes one); every other key replaces its default.
+    Raises RulesError for a file that cannot be read, is not TOML, or has an unknown key or invalid value.
     """
     given = read_config(path, RulesError)
     defaults = ResolutionRules()
@@ -149,15 +150,15 @@ def load_rules(path: Path) -> ResolutionRules:
 
 
 def rules_from(path: Path) -> ResolutionRules:
-    """Read the user's rules as `load_rules` does; the defaults where there is no such file."""
+    """Read rules as `load_rules` does; return the defaults if there is no such file."""
     return load_rules(path) if os.path.lexists(path) else ResolutionRules()
 
 
 def nfc(text: str) -> str:
-    """Return text in Unicode NFC, the form in which names are compared."""
+    """Return text in Unicode NFC, in which names are compared."""
     return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 @lru_cache(maxsize=4096)
-def _bare(name: str) -> str:
+def _normalize(name: str) -> str:
     return "".join(letter for letter in nfc(nfc(name).casefold()) if letter.isalnum())

@@ -34,7 +34,7 @@ def test_forming_bar_is_held_back(tmp_path: Path, into_the_bar_ms: int, held_bac
     assert row["last_ms"] == START_MS + (4 - held_back) * STEP_MS
 
 
-def test_bars_of_a_file_that_is_older_than_them_are_held_back_together(tmp_path: Path) -> None:
+def test_all_bars_that_end_after_the_file_was_written_are_held_back(tmp_path: Path) -> None:
     tables = written(tmp_path, START_MS + STEP_MS, bars(5))
     assert (file_row(tables, FILE)["held_back"], len(tables.bars)) == (4, 1)
 
@@ -47,7 +47,7 @@ def test_forming_4h_bar_is_held_back(tmp_path: Path) -> None:
     assert file_row(written(tmp_path, first_ms + 3 * step_ms - 60_000, rows, name), name)["held_back"] == 1
 
 
-def test_file_of_nothing_but_a_forming_bar_is_skipped_alone(tmp_path: Path) -> None:
+def test_file_with_only_a_forming_bar_is_skipped(tmp_path: Path) -> None:
     written(tmp_path, START_MS + 10 * STEP_MS, bars(5), "MEXC_ETHUSDT_15m.json")
     tables = written(tmp_path, START_MS + 45_000, bars(1))
     row = file_row(tables, FILE)
@@ -61,7 +61,7 @@ def test_gap_before_a_held_back_bar_is_not_counted(tmp_path: Path) -> None:
     assert (file_row(tables, FILE)["gaps"], file_row(tables, FILE)["held_back"]) == (0, 1)
 
 
-def test_bar_is_final_when_the_file_comes_again(tmp_path: Path) -> None:
+def test_held_back_bar_is_final_when_the_file_is_rewritten(tmp_path: Path) -> None:
     forming = bars(5)
     forming[-1] = {**forming[-1], "high": 900.0, "close": 900.0}
     first = written(tmp_path, START_MS + 4 * STEP_MS + 45_000, forming)

@@ -277,7 +277,7 @@ def test_broken_file_does_not_affect_others(tmp_path: Path) -> None:
             "OKX_龙虾-USDT_15m.json",
         }
         shutil.rmtree(world.candles)
-        with pytest.raises(ScanFailed, match="there is no folder"):
+        with pytest.raises(ScanFailed, match="Folder not found"):
             world.scan("gone")
 
 

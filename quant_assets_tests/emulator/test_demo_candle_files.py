@@ -25,7 +25,7 @@ def bars_of(folder, name):
     return orjson.loads((folder / name).read_bytes())
 
 
-def test_every_scanned_market_has_both_files_and_the_folder_its_marker(folder, universe):
+def test_every_scanned_market_has_both_files_and_the_folder_has_the_marker(folder, universe):
     names = {path.name for path in folder.iterdir()}
     assert ".simulated" in names
     for one in universe.scanned:
@@ -33,7 +33,7 @@ def test_every_scanned_market_has_both_files_and_the_folder_its_marker(folder, u
     assert len(names) == 2 * len(universe.scanned) + 1
 
 
-def test_a_bar_has_the_fields_of_a_scanners_file(folder):
+def test_bar_has_the_fields_of_a_scraped_file(folder):
     bars = bars_of(folder, "BINANCE_BTCUSDT_15m.json")
     assert list(bars[0]) == ["time", "open", "high", "low", "close", "volume"]
     times = [bar["time"] for bar in bars]
@@ -52,7 +52,7 @@ def test_most_markets_have_a_long_history_up_to_the_bar_in_progress(folder, univ
     assert len(long) > 60
 
 
-def test_some_have_little_history_some_are_stale_one_has_a_hole(folder):
+def test_some_files_are_short_stale_or_have_a_gap(folder):
     assert len(bars_of(folder, "KUCOIN_4USDTM_15m.json")) < 50
     assert len(bars_of(folder, "MEXC_114514USDT_4h.json")) < 50
     newest = bars_of(folder, "HYPERLIQUID_YZYUSDT_15m.json")[-1]["time"] / 1000
@@ -61,12 +61,12 @@ def test_some_have_little_history_some_are_stale_one_has_a_hole(folder):
     assert [later - earlier for earlier, later in pairwise(times)].count(900_000 * 8) == 1
 
 
-def test_one_file_is_cut_in_the_middle(folder):
+def test_one_file_is_truncated(folder):
     with pytest.raises(orjson.JSONDecodeError):
         bars_of(folder, "KUCOIN_DASHUSDTM_15m.json")
 
 
-def test_a_later_moment_only_adds_to_what_was_closed(universe):
+def test_later_files_keep_all_closed_bars(universe):
     one = universe.scanned[0]
     early, late = (
         {bar["time"]: bar for bar in orjson.loads(candle_file(universe.seed, one, "15m", moment))}
@@ -79,7 +79,7 @@ def test_a_later_moment_only_adds_to_what_was_closed(universe):
     assert late[opened] != early[opened]
 
 
-def test_progress_is_told_for_each_market(universe, tmp_path):
+def test_progress_is_reported_for_each_market(universe, tmp_path):
     told = []
 
     def note(stage, done, total, note=""):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from quant_assets.emulator import Emulator, candles
+from quant_assets.emulator import Emulator, simulate_candles
 from quant_assets.emulator.history import INTERVALS
 
 BTC = "BTCUSDT_PERP.A"
@@ -20,7 +20,7 @@ FIELDS = {
 
 
 @pytest.mark.parametrize("endpoint", FIELDS)
-def test_points_have_their_fields_and_ascend(history, endpoint):
+def test_points_have_their_fields_in_ascending_order(history, endpoint):
     points = history(endpoint, BTC)
     assert {frozenset(point) for point in points} == {frozenset(FIELDS[endpoint])}
     times = [point["t"] for point in points]
@@ -35,7 +35,7 @@ def test_both_bounds_are_inclusive(history, clock):
     assert history("/open-interest-history", BTC, from_=last + 1, to=last + 899) == []
 
 
-def test_unknown_symbols_and_those_without_the_dataset_are_left_out(get, clock):
+def test_unknown_symbols_and_those_without_the_dataset_are_omitted(get, clock):
     span = {"interval": "15min", "from_": clock.seconds - 3600, "to": clock.seconds}
     symbols = f"NOTHING.A,{BTC},BTC.H,BTCUSDT_PERP.3"
     ratios = get("/long-short-ratio-history", symbols=symbols, **span)
@@ -45,13 +45,13 @@ def test_unknown_symbols_and_those_without_the_dataset_are_left_out(get, clock):
     assert get("/long-short-ratio-history", symbols="BTC.H", **span).json() == []
 
 
-def test_a_known_symbol_may_have_an_empty_history(history, get):
+def test_known_symbol_can_have_an_empty_history(history, get):
     assert history("/open-interest-history", "YZY.H") == []
     assert history("/funding-rate-history", "YZY.H")
     assert get("/open-interest", symbols="YZY.H").json()[0]["value"] > 0
 
 
-def test_liquidations_are_sparse_and_never_of_nothing(history, universe):
+def test_liquidations_are_sparse_and_never_zero(history, universe):
     for symbol in (BTC, "SOLUSDT_PERP.A", "ZECUSDT.6"):
         points = history("/liquidation-history", symbol)
         assert 0 < len(points) < 60
@@ -59,7 +59,7 @@ def test_liquidations_are_sparse_and_never_of_nothing(history, universe):
 
 
 @pytest.mark.parametrize("interval", INTERVALS)
-def test_each_interval_stands_on_its_own_grid_and_reaches_the_present(history, clock, interval):
+def test_each_interval_is_aligned_to_its_grid_and_reaches_now(history, clock, interval):
     seconds = INTERVALS[interval]
     points = history("/ohlcv-history", BTC, interval=interval, from_=clock.seconds - 5 * seconds)
     times = [point["t"] for point in points]
@@ -69,7 +69,7 @@ def test_each_interval_stands_on_its_own_grid_and_reaches_the_present(history, c
         assert point["l"] <= min(point["o"], point["c"]) <= max(point["o"], point["c"]) <= point["h"]
 
 
-def test_longer_bars_are_made_of_the_quarter_hours(history, clock):
+def test_longer_bars_are_merged_from_15_minute_bars(history, clock):
     four_hours = clock.seconds // 14_400 * 14_400 - 14_400
     span = {"from_": four_hours, "to": four_hours + 14_399}
     for endpoint in ("/ohlcv-history", "/open-interest-history"):
@@ -85,20 +85,20 @@ def test_longer_bars_are_made_of_the_quarter_hours(history, clock):
 
 
 @pytest.mark.parametrize("interval", [name for name in INTERVALS if name not in ("daily", "12hour", "6hour")])
-def test_intraday_histories_keep_the_newest_two_thousand_points(history, clock, interval):
+def test_intraday_histories_have_the_newest_2000_points(history, clock, interval):
     points = history("/funding-rate-history", BTC, interval=interval, from_=0)
     assert len(points) == 2000
     assert points[-1]["t"] == clock.seconds // INTERVALS[interval] * INTERVALS[interval]
 
 
-def test_daily_histories_are_kept_in_full(history, universe):
+def test_daily_histories_are_complete(history, universe):
     points = history("/open-interest-history", BTC, interval="daily", from_=0)
     assert points[0]["t"] == universe.listings[BTC].source.begins // DAY * DAY
     assert len(points) > 150
 
 
 @pytest.mark.parametrize("endpoint", ["/open-interest-history", "/ohlcv-history", "/long-short-ratio-history"])
-def test_a_bar_in_progress_ends_in_another_value_than_it_shows(history, clock, endpoint):
+def test_bar_in_progress_differs_from_its_final_value(history, clock, endpoint):
     opened = clock.seconds // 900 * 900
     span = {"from_": opened, "to": opened}
     (begun,) = history(endpoint, BTC, **span)
@@ -116,16 +116,16 @@ def test_a_bar_in_progress_ends_in_another_value_than_it_shows(history, clock, e
         assert begun["o"] == whole["o"]
 
 
-def test_a_bar_that_has_only_just_opened_is_not_there_yet(history, clock):
+def test_bar_that_opens_now_is_not_served_yet(history, clock):
     clock.move(900 - clock.moment.timestamp() % 900)
     assert history("/open-interest-history", BTC)[-1]["t"] == clock.seconds - 900
 
 
-def test_nothing_of_the_future_is_served(history, clock):
+def test_no_future_data_are_served(history, clock):
     assert history("/open-interest-history", BTC, to=clock.seconds + DAY)[-1]["t"] <= clock.seconds
 
 
-def test_the_value_of_now_is_the_close_so_far_and_its_update_is_in_milliseconds(get, history, clock):
+def test_current_value_is_the_close_so_far_with_update_in_milliseconds(get, history, clock):
     (now,) = get("/open-interest", symbols=BTC).json()
     assert now["symbol"] == BTC
     assert now["value"] == history("/open-interest-history", BTC)[-1]["c"]
@@ -135,29 +135,29 @@ def test_the_value_of_now_is_the_close_so_far_and_its_update_is_in_milliseconds(
         assert rate["value"] == history(endpoint + "-history", BTC)[-1]["c"]
 
 
-def test_amounts_of_the_base_become_dollars_at_the_bars_price(history):
+def test_base_amounts_convert_to_dollars_at_the_bar_price(history):
     prices = {point["t"]: point["c"] for point in history("/ohlcv-history", BTC)}
     plain = history("/open-interest-history", BTC)
     dollars = history("/open-interest-history", BTC, convert_to_usd="true")
     assert [point["c"] for point in dollars] == pytest.approx([point["c"] * prices[point["t"]] for point in plain])
 
 
-def test_amounts_of_the_quote_are_dollars_already(history, universe):
+def test_quote_amounts_are_already_dollars(history, universe):
     symbol = "TRUMPUSDT_PERP.A"
     assert universe.listings[symbol].in_quote
     plain = history("/open-interest-history", symbol)
     assert plain == history("/open-interest-history", symbol, convert_to_usd="true")
 
 
-def test_candles_of_the_api_are_those_of_the_market(history, universe, clock):
+def test_ohlcv_history_is_that_of_the_market(history, universe, clock):
     (scanned,) = [one for one in universe.scanned if (one.exchange, one.symbol) == ("BINANCE", "1000BONKUSDT")]
     points = history("/ohlcv-history", "1000BONKUSDT_PERP.A")
-    bars = candles(universe.seed, scanned.market, 900, points[0]["t"], clock.seconds, clock.moment.timestamp())
+    bars = simulate_candles(universe.seed, scanned.market, 900, points[0]["t"], clock.seconds, clock.moment.timestamp())
     for name in "tohlcv":
         assert [point[name] for point in points] == getattr(bars, name).tolist()
 
 
-def test_a_delisted_contract_has_a_past_but_no_present(get, history, universe):
+def test_delisted_contract_has_history_but_no_current_value(get, history, universe):
     expired = universe.listings["AITOUSDT_PERP.A"].row.expire_at // 1000
     past = history("/open-interest-history", "AITOUSDT_PERP.A", interval="daily", from_=0)
     assert past
@@ -166,7 +166,7 @@ def test_a_delisted_contract_has_a_past_but_no_present(get, history, universe):
     assert history("/open-interest-history", "AITOUSDT_PERP.A") == []
 
 
-def test_the_same_question_has_the_same_answer_whatever_the_range(history, clock, emulator: Emulator):
+def test_points_do_not_depend_on_the_requested_range(history, clock, emulator: Emulator):
     emulator.calls_per_minute = 1000
     week = history("/open-interest-history", "SOL.H", from_=clock.seconds - 7 * DAY)
     for shift in range(0, 7 * DAY, 20_000):

@@ -13,7 +13,7 @@ from quant_assets_tests.speed import assert_within
 
 @pytest.mark.speed
 @pytest.mark.parametrize("endpoint", ["/open-interest-history", "/liquidation-history"])
-def test_twenty_symbols_of_a_day_and_a_half_take_milliseconds(clock, endpoint):
+def test_history_of_20_symbols_takes_milliseconds(clock, endpoint):
     universe = plain_universe(400)
     symbols = list(universe.listings)
     span = {"interval": "15min", "from": clock.seconds - 144 * 900, "to": clock.seconds}
@@ -28,7 +28,7 @@ def test_twenty_symbols_of_a_day_and_a_half_take_milliseconds(clock, endpoint):
         assert_within(20 * 0.05, ask)
 
 
-def test_many_threads_cannot_spend_more_than_the_limit(clock):
+def test_threads_together_cannot_exceed_the_limit(clock):
     with Emulator(plain_universe(1), calls_per_minute=40, clock=clock) as emulator:
 
         def ask(_):
@@ -41,7 +41,7 @@ def test_many_threads_cannot_spend_more_than_the_limit(clock):
         assert (emulator.accounting.calls, emulator.accounting.rate_limited) == (40, 60)
 
 
-def test_a_list_of_five_thousand_rows_is_served_whole(clock):
+def test_list_of_5000_rows_is_served(clock):
     with Emulator(plain_universe(5_000), clock=clock) as emulator:
         answer = requests.get(emulator.url + "/future-markets", headers={"api_key": emulator.key}, timeout=5)
     assert len({row["symbol"] for row in answer.json()}) == 5_000

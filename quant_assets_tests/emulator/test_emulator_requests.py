@@ -13,14 +13,14 @@ from quant_assets.emulator import Emulator
 HISTORY = {"symbols": "BTCUSDT_PERP.A", "interval": "15min", "from_": 1_768_840_000, "to": 1_768_842_000}
 
 
-def test_the_exchanges_have_names_and_codes_and_miss_mexc_and_kucoin(get):
+def test_exchanges_have_names_and_codes_without_mexc_and_kucoin(get):
     exchanges = {row["code"]: row["name"] for row in get("/exchanges").json()}
     assert 26 <= len(exchanges) <= 28
     assert (exchanges["A"], exchanges["6"], exchanges["Y"]) == ("Binance", "Bybit", "Gate.io")
     assert not {"MEXC", "KuCoin", "Bitget"} & set(exchanges.values())
 
 
-def test_a_row_of_the_market_list_has_the_fields_of_the_api(get):
+def test_market_list_row_has_the_fields_of_the_api(get):
     row = get("/future-markets").json()[0]
     assert row == {
         "symbol": "BTCUSDT_PERP.A",
@@ -43,7 +43,7 @@ def test_spot_markets_are_listed(get):
 
 
 @pytest.mark.parametrize("headers", [{}, {"api_key": "wrong"}])
-def test_a_missing_or_wrong_key_is_401(emulator: Emulator, headers):
+def test_missing_or_wrong_key_gives_401(emulator: Emulator, headers):
     answer = requests.get(emulator.url + "/exchanges", headers=headers, timeout=5)
     assert answer.status_code == 401
     assert answer.json()["message"]
@@ -70,7 +70,7 @@ def test_a_key_in_the_query_works_too(emulator: Emulator):
         {"convert_to_usd": "yes"},
     ],
 )
-def test_a_bad_parameter_is_400_and_costs_nothing(get, emulator: Emulator, change):
+def test_invalid_parameter_gives_400_and_costs_no_call(get, emulator: Emulator, change):
     answer = get("/open-interest-history", **HISTORY | change)
     assert answer.status_code == 400
     assert answer.json()["message"]
@@ -83,17 +83,17 @@ def test_twenty_symbols_are_served(get):
 
 
 @pytest.mark.parametrize("path", ["/open-interests", "", "/../exchanges"])
-def test_an_unknown_path_is_404(get, path):
+def test_unknown_path_gives_404(get, path):
     assert get(path).status_code == 404
 
 
-def test_another_method_is_refused_as_json(emulator: Emulator):
+def test_other_methods_are_refused_as_json(emulator: Emulator):
     answer = requests.post(emulator.url + "/exchanges", headers={"api_key": "right"}, timeout=5)
     assert answer.status_code == 501
     assert answer.json()["message"]
 
 
-def test_every_answer_says_that_it_is_simulated(get, emulator: Emulator):
+def test_every_response_is_marked_simulated(get, emulator: Emulator):
     emulator.spend(40)
     answers = [get("/nowhere"), get("/exchanges"), requests.get(emulator.url + "/exchanges", timeout=5)]
     emulator.calls_per_minute = 100
@@ -102,25 +102,25 @@ def test_every_answer_says_that_it_is_simulated(get, emulator: Emulator):
     assert {answer.headers["X-Simulated"] for answer in answers} == {"true"}
 
 
-def test_names_outside_ascii_arrive(get):
+def test_symbols_outside_ascii_are_served(get):
     (series,) = get("/open-interest-history", **HISTORY | {"symbols": "龙虾USDT_PERP.A"}).json()
     assert series["symbol"] == "龙虾USDT_PERP.A"
     assert series["history"]
 
 
-def test_one_connection_serves_many_requests_without_delay(get, clock):
+def test_many_requests_on_one_connection_are_fast(get, clock):
     answers = [get("/exchanges") for _ in range(30)]
     assert sum(answer.elapsed.total_seconds() for answer in answers) < 0.6
 
 
-def test_it_listens_on_loopback_alone(emulator: Emulator):
+def test_listens_on_loopback_only(emulator: Emulator):
     port = urlsplit(emulator.url).port
     assert emulator.url == f"http://127.0.0.1:{port}/v1"
     with pytest.raises((ConnectionError, TimeoutError)):
         socket.create_connection(("127.0.0.2", port), timeout=1)
 
 
-def test_a_stopped_emulator_answers_nobody_on_open_connections_either(universe):
+def test_stopped_emulator_closes_open_connections(universe):
     emulator = Emulator(universe, key="right").start()
     with requests.Session() as session:
         session.headers["api_key"] = "right"

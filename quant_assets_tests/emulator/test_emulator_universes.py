@@ -23,7 +23,7 @@ def assets_with_perpetuals(universe: Universe) -> set[str]:
     return {asset_of_base(row.base_asset, on_hyperliquid=row.exchange == "H")[0] for row in perpetuals(universe)}
 
 
-def test_the_rows_of_the_documentation_are_in_it_word_for_word(universe):
+def test_rows_of_the_api_documentation_are_included(universe):
     assert universe.rows[: len(REAL_ROWS)] == REAL_ROWS
     assert len(REAL_ROWS) == 20
 
@@ -58,7 +58,7 @@ def test_many_markets_on_many_exchanges_are_scanned(universe):
         ("KUCOIN", "MUSDTM"),
     ],
 )
-def test_the_odd_names_are_among_the_scanned(universe, exchange, symbol):
+def test_unusual_symbols_are_scanned(universe, exchange, symbol):
     assert (exchange, symbol) in {(one.exchange, one.symbol) for one in universe.scanned}
 
 
@@ -83,11 +83,11 @@ QUIRKS = {
 
 
 @pytest.mark.parametrize("quirk", QUIRKS)
-def test_every_quirk_of_the_list_is_present(universe, quirk):
+def test_every_edge_case_of_the_list_is_present(universe, quirk):
     assert any(map(QUIRKS[quirk], universe.rows))
 
 
-def test_some_scanned_markets_have_a_contract_nowhere_and_some_only_elsewhere(universe):
+def test_some_scanned_markets_have_no_contract_or_only_on_another_exchange(universe):
     listed = assets_with_perpetuals(universe)
     nowhere = {one.symbol for one in universe.scanned if one.market.asset not in listed}
     assert {"AITOUSDT", "114514USDT", "IBMONUSDT"} <= nowhere
@@ -99,7 +99,7 @@ def test_unlisted_exchanges_have_no_rows(universe):
     assert {row.exchange for row in universe.rows} <= codes
 
 
-def test_the_same_seed_gives_the_same_universe_and_another_seed_other_data():
+def test_same_seed_gives_same_universe_and_other_seed_other_data():
     def last(seed):
         source = simulated_universe(seed).listings["SOL.H"].source
         return source.bars("open_interest", 1_768_842_000, 1_768_842_900)["c"].tolist()
@@ -108,14 +108,14 @@ def test_the_same_seed_gives_the_same_universe_and_another_seed_other_data():
     assert last(7) != last(8)
 
 
-def test_a_universe_can_lose_rows_and_histories(universe):
+def test_universe_without_rows_and_histories(universe):
     changed = universe.without({"BTC.H"}).with_empty("funding_rate", {"SOL.H"})
     assert "BTC.H" not in changed.listings
     assert "funding_rate" in changed.listings["SOL.H"].empty
     assert "BTC.H" in universe.listings
 
 
-def test_local_names_give_up_their_assets():
+def test_assets_are_parsed_from_local_symbols():
     names = {
         ("KUCOIN", "XBTUSDTM"): ("BTC", 1),
         ("KUCOIN", "ATOMUSDTM"): ("ATOM", 1),
@@ -134,7 +134,7 @@ def test_local_names_give_up_their_assets():
     assert {name: asset_of_local_symbol(*name) for name in names} == names
 
 
-def test_thousands_of_plain_markets_have_every_dataset():
+def test_plain_universe_of_thousands_has_every_dataset():
     universe = plain_universe(2_000)
     assert len(universe.listings) == 2_000
     listing = universe.listings["S0777USDT_PERP.A"]
@@ -173,7 +173,7 @@ def folder(tmp_path: pathlib.Path) -> pathlib.Path:
     return tmp_path
 
 
-def test_recorded_candles_give_a_list_with_all_three_statuses(folder):
+def test_recorded_candles_give_markets_of_all_three_statuses(folder):
     universe = universe_of_candles(folder)
     listed = assets_with_perpetuals(universe)
     assert {row.exchange for row in universe.rows} >= set("A63HY")
@@ -183,7 +183,7 @@ def test_recorded_candles_give_a_list_with_all_three_statuses(folder):
     assert {"CUT", "LIST"} <= missing
 
 
-def test_recorded_data_end_where_the_files_end(folder, clock):
+def test_recorded_data_end_with_the_files(folder, clock):
     universe = universe_of_candles(folder)
     with Emulator(universe, key="right", clock=clock, faults=Faults()) as emulator:
         assert emulator.universe is universe
@@ -191,7 +191,7 @@ def test_recorded_data_end_where_the_files_end(folder, clock):
     assert ends == {NOW_MS // 1000}
 
 
-def test_a_row_of_recorded_candles_has_the_price_of_its_own_unit(folder):
+def test_recorded_row_has_the_price_of_its_multiplier(folder):
     listings = universe_of_candles(folder).listings
     bonk = [listing for listing in listings.values() if listing.row.base_asset.endswith("BONK")]
     prices = {
@@ -203,13 +203,13 @@ def test_a_row_of_recorded_candles_has_the_price_of_its_own_unit(folder):
         assert price == pytest.approx(0.0094 if base != "BONK" else 0.0000094)
 
 
-def test_a_folder_that_is_not_there_is_said_so(tmp_path):
+def test_missing_folder_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError):
         universe_of_candles(tmp_path / "nowhere")
 
 
 @pytest.mark.skipif(not SAMPLE.is_dir(), reason="the sample market data are not here")
-def test_the_sample_candles_give_a_universe():
+def test_sample_candles_give_a_universe():
     universe = universe_of_candles(SAMPLE)
     codes = [row.exchange for row in universe.rows]
     assert len(universe.rows) > 400

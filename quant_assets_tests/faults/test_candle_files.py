@@ -18,7 +18,7 @@ import orjson
 import pytest
 
 from quant_assets.candles import read_candles
-from quant_assets.candles.candle_file import SIZE_LIMIT_BYTES
+from quant_assets.candles.candle_file import MAX_FILE_BYTES
 from quant_assets_tests.faults.chance import dice, rounds
 from quant_assets_tests.faults.folders import (
     bound_by_permissions,
@@ -190,7 +190,7 @@ ENTRIES: dict[str, tuple[Harm, str]] = {
     "a link out of the folder": (lambda path: path.symlink_to("/etc/passwd"), "leaves the folder"),
     "a gigabyte": (sparse(1 << 30), "more than the limit"),
     "a terabyte": (sparse(1 << 40), "more than the limit"),
-    "a byte above the limit": (sparse(SIZE_LIMIT_BYTES + 1), "more than the limit"),
+    "a byte above the limit": (sparse(MAX_FILE_BYTES + 1), "more than the limit"),
 }
 
 

@@ -196,7 +196,7 @@ def test_bytes_of_two_states_of_a_file_are_never_taken_for_one(tmp_path: Path, m
         return first + read(descriptor, size - 500)
 
     monkeypatch.setattr(candle_file.os, "read", torn)
-    with pytest.raises(candle_file.CandleFileUnread):
+    with pytest.raises(candle_file.CandleFileUnreadable):
         candle_file.read_content(str(path))
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from quant_assets.candles.candle_file import FIELDS, CandleFileError, FileBars, parse_bars
+from quant_assets.candles.bar_cleaning import FIELDS, FileBars
+from quant_assets.candles.bar_parsing import parse_bars
+from quant_assets.candles.candle_file import CandleFileError
 
 STEP_MS = 900_000
 BAR = b'{"time":1768752000000,"open":10,"high":12.5,"low":9,"close":11,"volume":3}'

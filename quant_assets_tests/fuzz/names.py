@@ -12,7 +12,7 @@ import unicodedata
 import pandas as pd
 
 from quant_assets.markets import CandleNameError, parse_base, parse_file_name, parse_symbol, resolve_markets
-from quant_assets.markets.names import TIMEFRAMES
+from quant_assets.markets.symbols import TIMEFRAMES
 from quant_assets_tests.markets.sample_list import NOW, ROWS, table
 
 LIST = table(ROWS)

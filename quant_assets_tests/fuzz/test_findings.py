@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from quant_assets.candles import CandleFileError
-from quant_assets.candles.candle_file import parse_bars
+from quant_assets.candles.bar_parsing import parse_bars
 from quant_assets.derivatives.policy import PolicyError, load_policy
 from quant_assets.markets import RulesError, load_rules, parse_symbol
 from quant_assets.providers.coinalyze.models import read_markets

@@ -43,7 +43,7 @@ pairs = st.lists(
 
 @settings(max_examples=60)
 @given(pairs, lists, st.randoms(use_true_random=False))
-def test_the_order_of_markets_and_of_list_rows_changes_nothing(
+def test_order_of_markets_and_list_rows_changes_nothing(
     wanted: list[tuple[str, str]], given_rows: list[dict[str, Any]], shuffle: random.Random
 ) -> None:
     first = resolve_markets(markets(*wanted), table(given_rows), now=NOW)
@@ -54,9 +54,7 @@ def test_the_order_of_markets_and_of_list_rows_changes_nothing(
 
 @settings(max_examples=60)
 @given(pairs, lists)
-def test_every_market_has_one_row_that_agrees_with_itself(
-    wanted: list[tuple[str, str]], given_rows: list[dict[str, Any]]
-) -> None:
+def test_every_market_has_one_consistent_row(wanted: list[tuple[str, str]], given_rows: list[dict[str, Any]]) -> None:
     found = resolve_markets(markets(*wanted), table(given_rows), now=NOW)
     assert len(found) == len(set(zip(found["exchange"], found["symbol"], strict=True)))
     assert len(found) <= len(set(wanted))
@@ -75,7 +73,7 @@ def test_every_market_has_one_row_that_agrees_with_itself(
 
 @settings(max_examples=30)
 @given(pairs, lists)
-def test_markets_are_resolved_each_for_itself(wanted: list[tuple[str, str]], given_rows: list[dict[str, Any]]) -> None:
+def test_each_market_is_resolved_independently(wanted: list[tuple[str, str]], given_rows: list[dict[str, Any]]) -> None:
     together = resolve_markets(markets(*wanted), table(given_rows), now=NOW)
     alone = [resolve_markets(markets(pair), table(given_rows), now=NOW) for pair in sorted(set(wanted))]
     if alone:
@@ -85,7 +83,7 @@ def test_markets_are_resolved_each_for_itself(wanted: list[tuple[str, str]], giv
 
 @pytest.mark.speed
 @pytest.mark.parametrize(("count", "seconds"), [(1_100, 0.25), (5_000, 1.0)])
-def test_many_markets_are_resolved_quickly_against_a_full_list(count: int, seconds: float) -> None:
+def test_resolving_many_markets_against_a_full_list_is_fast(count: int, seconds: float) -> None:
     chosen = random.Random(1)
     assets = [f"COIN{number}" for number in range(700)]
     listed = [

@@ -15,7 +15,7 @@ def resolve(exchange: str, symbol: str, rows: Any = ROWS, **options: Any) -> pd.
     return resolve_markets(markets((exchange, symbol)), table(rows), now=NOW, **options).iloc[0]
 
 
-def test_the_datasets_come_in_their_order() -> None:
+def test_datasets_have_a_fixed_order() -> None:
     assert DATASETS == ("open_interest", "funding_rate", "long_short_ratio", "liquidations")
 
 
@@ -25,12 +25,12 @@ def test_each_dataset_names_its_own_source_exchange() -> None:
     assert [found[f"{dataset}_exchange"] for dataset in DATASETS] == [*["Hyperliquid"] * 2, *["Binance"] * 2]
 
 
-def test_a_missing_long_short_flag_means_no() -> None:
+def test_missing_long_short_flag_means_false() -> None:
     rows = [row("BTCUSDT.6", "BTCUSDT", "BTC", "USDT", long_short=None)]
     assert resolve("BYBIT", "BTCUSDT", rows)["long_short_ratio_symbol"] == ""
 
 
-def test_long_short_data_come_from_the_same_exchange_before_any_reference_even_coin_margined() -> None:
+def test_long_short_ratio_prefers_the_same_exchange_even_coin_margined() -> None:
     rows = [
         row("chosen.6", "BTCUSDT", "BTC", "USDT"),
         row("neighbour.6", "BTCUSD", "BTC", "USD", "COIN", long_short=True),
@@ -40,7 +40,7 @@ def test_long_short_data_come_from_the_same_exchange_before_any_reference_even_c
     assert resolve("BYBIT", "BTCUSDT", [rows[0], rows[2]])["long_short_ratio_symbol"] == "reference.A"
 
 
-def test_for_an_aggregated_market_the_same_exchange_is_that_of_its_source() -> None:
+def test_aggregated_market_looks_for_datasets_on_its_source_exchange_first() -> None:
     rows = [
         row("chosen.6", "", "BTC", "USDT"),
         row("neighbour.6", "", "BTC", "USDC", long_short=True),
@@ -50,13 +50,13 @@ def test_for_an_aggregated_market_the_same_exchange_is_that_of_its_source() -> N
     assert (found["open_interest_symbol"], found["long_short_ratio_symbol"]) == ("chosen.6", "neighbour.6")
 
 
-def test_liquidations_are_taken_elsewhere_where_an_exchange_publishes_none() -> None:
+def test_liquidations_come_from_elsewhere_if_the_exchange_publishes_none() -> None:
     found = resolve("HYPERLIQUID", "kPEPEUSDT")
     assert found["liquidations_symbol"] == "1000PEPEUSDT_PERP.A"
     assert resolve("OKX", "PEPE-USDT-SWAP")["liquidations_symbol"] == "PEPEUSDT_PERP.3"
 
 
-def test_where_nothing_has_a_dataset_it_stays_empty_and_the_status_stands() -> None:
+def test_dataset_without_any_source_stays_empty_and_status_is_unchanged() -> None:
     found = resolve("HYPERLIQUID", "KAITO")
     for part, nothing in (("symbol", ""), ("exchange", ""), ("multiplier", 0), ("unit", "")):
         assert found[f"long_short_ratio_{part}"] == nothing
@@ -71,7 +71,7 @@ def test_exchanges_without_liquidations_are_configurable() -> None:
 
 
 @pytest.mark.parametrize("dataset", ["funding_rate", "long_short_ratio", "liquidations"])
-def test_a_dataset_that_came_back_empty_is_taken_from_the_next_best_and_the_status_stands(dataset: str) -> None:
+def test_empty_dataset_is_taken_from_the_next_best_market_without_changing_status(dataset: str) -> None:
     found = resolve("BINANCE", "BTCUSDT", empty={dataset: {"BTCUSDT_PERP.A"}})
     others = [name for name in DATASETS if name != dataset]
     assert found[f"{dataset}_symbol"] == "BTCUSDC_PERP.A"
@@ -79,7 +79,7 @@ def test_a_dataset_that_came_back_empty_is_taken_from_the_next_best_and_the_stat
     assert (found["status"], found["reason"]) == ("resolved", "")
 
 
-def test_open_interest_that_came_back_empty_makes_the_market_aggregated_and_says_why() -> None:
+def test_empty_open_interest_makes_the_market_aggregated_with_a_reason() -> None:
     found = resolve("HYPERLIQUID", "BTCUSDT", empty={"open_interest": ["BTC.H"]})
     assert (found["open_interest_symbol"], found["status"]) == ("BTCUSDT_PERP.A", "aggregated")
     assert found["funding_rate_symbol"] == "BTC.H"
@@ -87,17 +87,17 @@ def test_open_interest_that_came_back_empty_makes_the_market_aggregated_and_says
     assert "BTCUSDT_PERP.A" in found["reason"]
 
 
-def test_open_interest_is_aggregated_also_where_another_market_of_the_same_exchange_stands_in() -> None:
+def test_open_interest_from_another_market_of_the_same_exchange_is_aggregated() -> None:
     found = resolve("BYBIT", "BTCPERP", empty={"open_interest": ["BTCPERP.6"]})
     assert (found["open_interest_symbol"], found["status"]) == ("BTCUSDT.6", "aggregated")
 
 
-def test_stand_ins_that_came_back_empty_are_passed_over_too() -> None:
+def test_empty_stand_ins_are_skipped_too() -> None:
     empty = {"open_interest": ["kPEPE.H", "1000PEPEUSDT_PERP.A"]}
     assert resolve("HYPERLIQUID", "kPEPEUSDT", empty=empty)["open_interest_symbol"] == "PEPEUSDT_PERP.3"
 
 
-def test_open_interest_that_is_empty_everywhere_is_neutral_while_the_other_datasets_stay() -> None:
+def test_open_interest_empty_everywhere_is_neutral_and_other_datasets_stay() -> None:
     found = resolve("HYPERLIQUID", "KAITO", empty={"open_interest": ["KAITO.H"]})
     assert (found["open_interest_symbol"], found["status"]) == ("", "neutral")
     assert "KAITO.H came back empty" in found["reason"]

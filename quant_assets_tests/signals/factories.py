@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from quant_assets.candles.candle_folder import read_candles
+from quant_assets.candles import read_candles
 from quant_assets.common.windows import Window
 from quant_assets.signals import Features
 from quant_assets.signals.features.bars import HTF, LTF, TIMEFRAME_MS, Bars, MarketBars

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from quant_assets.common.windows import Window, parse_moment
+from quant_assets.common.windows import Window, parse_timestamp
 from quant_assets.signals import STRATEGY_FAILED, Reason
 
 from .random_markets import Market, inputs, market
@@ -22,7 +22,7 @@ from .tick_markets import tick_market
 from .wedge_markets import seesaw_market, wedge_market
 
 WINDOWS = tuple(
-    Window(parse_moment(f"2026-01-{moment}")) for moment in ("19T17:00", "19T16:00", "19T19:45", "20T00:15")
+    Window(parse_timestamp(f"2026-01-{moment}")) for moment in ("19T17:00", "19T16:00", "19T19:45", "20T00:15")
 )
 KINDS: dict[str, tuple[Callable[[int, int], Market], tuple[int, ...]]] = {
     "walks": (market, (*range(1000), 1169, 1278, 1269, 1677, 3747)),
@@ -161,7 +161,7 @@ def test_generated_markets_reach_every_kind_of_feature_value() -> None:
 def test_engine_agrees_with_the_reference_on_real_candles(moment: str) -> None:
     if not CANDLES.is_dir():
         pytest.skip(f"no real candles: {CANDLES} is absent")
-    window = Window(parse_moment(moment))
+    window = Window(parse_timestamp(moment))
     found, said = differences(real_markets(window), window)
     assert not found, f"{len(found)} differences:\n" + "\n".join(found[:50])
     assert any(not some["values"]["unusable"] for some in said)

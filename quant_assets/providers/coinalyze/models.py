@@ -34,7 +34,7 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Market:
-    """A row of `/future-markets` or `/spot-markets`. `expire_at` is epoch ms, None for never."""
+    """A row of `/future-markets`. `expire_at` is epoch ms, None for never."""
 
     symbol: str
     exchange: str

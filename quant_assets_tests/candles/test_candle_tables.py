@@ -15,8 +15,8 @@ import pandas as pd
 import pytest
 
 from quant_assets.candles import CandleFolderError, check_candle_folder, read_candles, source_is_simulated
-from quant_assets.candles.candle_file import SIZE_LIMIT_BYTES
-from quant_assets.candles.candle_folder import FILE_DTYPES
+from quant_assets.candles.candle_file import MAX_FILE_BYTES
+from quant_assets.candles.candle_tables import FILE_DTYPES
 from quant_assets_tests.candles.candle_folder import START_MS, bars, file_row, write
 
 GOOD = "BINANCE_BTCUSDT_15m.json"
@@ -52,7 +52,7 @@ def skipped_reason(folder: Path, name: str = BAD) -> str:
     return str(found["reason"])
 
 
-def test_the_tables_have_the_columns_types_and_order_that_others_rely_on(tmp_path: Path) -> None:
+def test_tables_have_the_documented_columns_types_and_order(tmp_path: Path) -> None:
     write(tmp_path, "OKX_BTC-USDT-SWAP_15m.json", bars(3))
     write(tmp_path, "BINANCE_ZUSDT_4h.json", bars(2, 4 * 3_600_000))
     write(tmp_path, "BINANCE_ZUSDT_15m.json", bars(3)[::-1])
@@ -70,7 +70,7 @@ def test_the_tables_have_the_columns_types_and_order_that_others_rely_on(tmp_pat
     assert tables.files["file"].tolist() == sorted(tables.files["file"])
 
 
-def test_a_read_file_tells_its_bars_and_its_first_and_last_time(tmp_path: Path) -> None:
+def test_files_table_has_bar_counts_times_and_identity(tmp_path: Path) -> None:
     path = write(tmp_path, "GATE_PUMP_USDT_15m.json", [*bars(5), *bars(1)])
     found = file_row(read_candles(tmp_path), path.name)
     assert (found["exchange"], found["symbol"], found["timeframe"]) == ("GATE", "PUMP_USDT", "15m")
@@ -103,12 +103,12 @@ def test_hidden_entries_are_not_listed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "a b.json", "BINANCE_BTCUSDT_3m.json", "x" * 200])
-def test_a_name_of_another_form_is_skipped_with_the_reason(tmp_path: Path, name: str) -> None:
+def test_file_with_invalid_name_is_skipped_with_the_reason(tmp_path: Path, name: str) -> None:
     write(tmp_path, name, bars())
     assert "name" in (reason := skipped_reason(tmp_path, name)) or "timeframe" in reason
 
 
-def test_a_name_that_is_not_utf8_is_skipped_and_shown_escaped(tmp_path: Path) -> None:
+def test_file_name_that_is_not_utf8_is_skipped_and_escaped(tmp_path: Path) -> None:
     try:
         with open(os.fsencode(tmp_path) + b"/MEXC_\xff_15m.json", "wb"):
             pass
@@ -132,35 +132,35 @@ def test_odd_symbols_are_read(tmp_path: Path, symbol: str) -> None:
         (bars(3)[::-1][:1], "grid of 240 minutes"),
     ],
 )
-def test_a_corrupt_file_never_costs_another(tmp_path: Path, content: Any, reason: str) -> None:
+def test_corrupt_file_does_not_affect_others(tmp_path: Path, content: Any, reason: str) -> None:
     write(tmp_path, "MEXC_BADUSDT_4h.json", content)
     assert reason in skipped_reason(tmp_path, "MEXC_BADUSDT_4h.json")
 
 
-def test_a_file_above_the_limit_is_refused_by_its_size_before_it_is_read(tmp_path: Path) -> None:
+def test_file_above_size_limit_is_skipped_before_it_is_read(tmp_path: Path) -> None:
     with (tmp_path / BAD).open("wb") as file:
-        file.truncate(SIZE_LIMIT_BYTES + 1)
+        file.truncate(MAX_FILE_BYTES + 1)
     assert "more than the limit of 67,108,864" in skipped_reason(tmp_path)
 
 
-def test_a_pipe_is_skipped_and_never_waited_for(tmp_path: Path) -> None:
+def test_pipe_is_skipped_without_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / BAD)
     assert skipped_reason(tmp_path) == "not a regular file"
 
 
-def test_a_socket_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_socket_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # a socket's path must be short
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(BAD)
         assert skipped_reason(tmp_path) == "not a regular file"
 
 
-def test_a_folder_with_a_files_name_is_skipped(tmp_path: Path) -> None:
+def test_folder_with_a_file_name_is_skipped(tmp_path: Path) -> None:
     (tmp_path / BAD).mkdir()
     assert skipped_reason(tmp_path) == "a folder, not a file"
 
 
-def test_a_file_without_permission_is_skipped_and_read_once_it_may_be(plain_folder: Path) -> None:
+def test_unreadable_file_is_skipped_and_read_once_permitted(plain_folder: Path) -> None:
     path = write(plain_folder, BAD, bars())
     path.chmod(0)
     assert "Permission denied" in skipped_reason(plain_folder)
@@ -169,7 +169,7 @@ def test_a_file_without_permission_is_skipped_and_read_once_it_may_be(plain_fold
     assert file_row(read_candles(plain_folder, refused), BAD)["status"] == "read"
 
 
-def test_a_link_that_leaves_the_folder_is_skipped(tmp_path: Path) -> None:
+def test_link_that_leaves_the_folder_is_skipped(tmp_path: Path) -> None:
     folder = tmp_path / "candles"
     folder.mkdir()
     target = write(tmp_path, "outside.json", bars())
@@ -178,12 +178,12 @@ def test_a_link_that_leaves_the_folder_is_skipped(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("target", ["nowhere.json", BAD])
-def test_a_link_to_nothing_or_to_itself_is_skipped(tmp_path: Path, target: str) -> None:
+def test_broken_or_cyclic_link_is_skipped(tmp_path: Path, target: str) -> None:
     (tmp_path / BAD).symlink_to(tmp_path / target)
     assert "cannot be read" in skipped_reason(tmp_path)
 
 
-def test_a_link_inside_the_folder_is_read_also_where_the_folder_is_a_link(tmp_path: Path) -> None:
+def test_link_inside_the_folder_is_read_even_if_the_folder_is_a_link(tmp_path: Path) -> None:
     folder = tmp_path / "candles"
     folder.mkdir()
     write(folder, GOOD, bars())
@@ -192,7 +192,7 @@ def test_a_link_inside_the_folder_is_read_also_where_the_folder_is_a_link(tmp_pa
     assert read_candles(tmp_path / "link").files["status"].tolist() == ["read", "read"]
 
 
-def test_of_two_names_for_one_market_and_timeframe_the_first_wins(tmp_path: Path) -> None:
+def test_first_of_two_files_for_one_market_and_timeframe_wins(tmp_path: Path) -> None:
     composed = "MEXC_CAF\u00c9_15m.json"
     decomposed = unicodedata.normalize("NFD", composed)
     write(tmp_path, composed, bars(2))
@@ -207,7 +207,7 @@ def test_of_two_names_for_one_market_and_timeframe_the_first_wins(tmp_path: Path
     assert file_row(read_candles(tmp_path, tables), second)["status"] == "read"
 
 
-def test_a_file_that_changes_while_it_is_read_is_skipped_and_read_the_next_time(
+def test_file_that_changes_during_read_is_skipped_and_read_next_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write(tmp_path, BAD, bars())
@@ -227,7 +227,7 @@ def test_a_file_that_changes_while_it_is_read_is_skipped_and_read_the_next_time(
     assert file_row(read_candles(tmp_path, before), BAD)["bars"] == 6
 
 
-def test_a_file_that_vanishes_after_it_was_listed_is_skipped(tmp_path: Path) -> None:
+def test_file_removed_after_listing_is_skipped(tmp_path: Path) -> None:
     write(tmp_path, GOOD, bars())
     gone = write(tmp_path, BAD, bars())
     tables = read_candles(tmp_path, progress=lambda stage, done, total, note="": gone.unlink(missing_ok=True))
@@ -236,7 +236,7 @@ def test_a_file_that_vanishes_after_it_was_listed_is_skipped(tmp_path: Path) -> 
     assert file_row(tables, GOOD)["status"] == "read"
 
 
-def test_progress_is_told_from_the_first_file_to_the_last(tmp_path: Path) -> None:
+def test_progress_is_reported_from_first_to_last_file(tmp_path: Path) -> None:
     for number in range(70):
         write(tmp_path, f"X_C{number}_15m.json", bars(1))
     heard: list[tuple[str, int, int]] = []
@@ -246,32 +246,32 @@ def test_progress_is_told_from_the_first_file_to_the_last(tmp_path: Path) -> Non
     assert len(heard) > 3
 
 
-def test_a_missing_folder_is_refused_with_advice(tmp_path: Path) -> None:
-    with pytest.raises(CandleFolderError, match="there is no folder"):
+def test_missing_folder_is_refused_with_advice(tmp_path: Path) -> None:
+    with pytest.raises(CandleFolderError, match="Folder not found"):
         read_candles(tmp_path / "nothing")
 
 
-def test_a_file_in_the_place_of_the_folder_is_refused_with_advice(tmp_path: Path) -> None:
-    with pytest.raises(CandleFolderError, match="is no folder"):
+def test_file_instead_of_folder_is_refused_with_advice(tmp_path: Path) -> None:
+    with pytest.raises(CandleFolderError, match="Not a folder"):
         read_candles(write(tmp_path, GOOD, bars()))
 
 
-def test_a_folder_that_may_not_be_listed_is_refused(plain_folder: Path) -> None:
+def test_unlistable_folder_is_refused(plain_folder: Path) -> None:
     plain_folder.chmod(0)
     with pytest.raises(CandleFolderError, match="cannot be listed: Permission denied"):
         read_candles(plain_folder)
 
 
 @pytest.mark.parametrize("names", [[], ["readme.txt", "feed.json"]])
-def test_a_folder_without_a_candle_file_is_refused_with_advice(tmp_path: Path, names: list[str]) -> None:
+def test_folder_without_candle_files_is_refused_with_advice(tmp_path: Path, names: list[str]) -> None:
     for name in names:
         write(tmp_path, name, b"")
     for look in (read_candles, check_candle_folder):
-        with pytest.raises(CandleFolderError, match=r"no candle file; .* BINANCE_BTCUSDT_15m\.json"):
+        with pytest.raises(CandleFolderError, match=r"No candle files in .* BINANCE_BTCUSDT_15m\.json"):
             look(tmp_path)
 
 
-def test_a_folder_can_be_checked_by_its_names_alone(tmp_path: Path) -> None:
+def test_folder_check_reads_no_files(tmp_path: Path) -> None:
     for timeframe in ("15m", "4h"):
         write(tmp_path, f"BINANCE_BTCUSDT_{timeframe}.json", b"not looked at")
     check_candle_folder(tmp_path)
@@ -285,7 +285,7 @@ def test_a_folder_can_be_checked_by_its_names_alone(tmp_path: Path) -> None:
         (["1h", "1d"], "15m or 4h", "OKX_BTC-USDT_15m.json and OKX_BTC-USDT_4h.json"),
     ],
 )
-def test_a_folder_without_a_timeframe_is_refused_with_what_is_missing(
+def test_folder_without_a_timeframe_is_refused_with_what_is_missing(
     tmp_path: Path, there: list[str], missing: str, expected: str
 ) -> None:
     for timeframe in there:
@@ -295,12 +295,12 @@ def test_a_folder_without_a_timeframe_is_refused_with_what_is_missing(
     assert str(caught.value) == f"{tmp_path} has no {missing} candle file; each market needs one, such as {expected}"
 
 
-def test_a_folder_is_checked_for_the_timeframes_that_are_asked_for(tmp_path: Path) -> None:
+def test_folder_check_covers_only_the_given_timeframes(tmp_path: Path) -> None:
     write(tmp_path, GOOD, b"not looked at")
     check_candle_folder(tmp_path, ["15m"])
 
 
-def test_a_hidden_mark_tells_that_a_folder_is_simulated(tmp_path: Path) -> None:
+def test_hidden_marker_marks_a_folder_as_simulated(tmp_path: Path) -> None:
     assert not source_is_simulated(tmp_path)
     write(tmp_path, ".simulated", b"")
     assert source_is_simulated(tmp_path)

@@ -1,8 +1,8 @@
-"""A simulated market: prices and volumes as a pure function of a seed, a market and time.
+"""Simulate prices and volumes as a pure function of a seed, a market and time.
 
-The path has a node every 225 s. It is a random walk by midpoint displacement (Lévy's construction) over a
-lattice of 85 days, with a volatility that has moods, a factor shared by all assets, trends of days and weeks, and
-jumps that fade. Every node follows from hashes alone: the same bar is the same whatever range is asked for.
+The price path has a node every 225 s. It is a random walk by midpoint displacement (Lévy's construction) over a
+lattice of 85 days, with volatility regimes, a factor shared by all assets, trends of days and weeks, and jumps that
+decay. Every node is computed from hashes, so that a bar does not depend on the requested range.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from typing import NamedTuple
 
 import numpy as np
 
-from quant_assets.emulator.hashing import Floats, Integers, key_of, normal, share_of, smooth, uniform
+from quant_assets.emulator.noise import Floats, Integers, hash_fraction, hash_key, normal, uniform, value_noise
 
 NODE_SECONDS = 225
 BAR_SECONDS = 900
 NODES_PER_BAR = BAR_SECONDS // NODE_SECONDS
-_LATTICE = 1 << 15  # nodes between the points that nothing but a hash decides: 85 days
-_MOODY = 256  # nodes: displacements finer than this breathe with the volatility's moods
+_LATTICE = 1 << 15  # nodes between two lattice points: 85 days
+_REGIME_SPACING = 256  # nodes: finer displacements are scaled by the volatility regime
 _JUMP_SLOT = 576  # nodes, 1.5 days: at most one jump in each
-_JUMP_MEMORY = 8  # slots until a jump has faded altogether
+_JUMP_MEMORY = 8  # slots until a jump has decayed completely
 _SHARED_VOLATILITY = 0.0018
 
 
 @dataclass(frozen=True, slots=True)
 class SimulatedMarket:
-    """What the candles of one market follow from, besides the seed and time.
+    """Parameters of one market.
 
-    `venue` and `asset` name it: markets of one asset share their path, up to a small basis by venue. `level` is
-    the price it hovers about, `volatility` the deviation of a 15-minute log return, `turnover` the typical quote
-    volume of 15 minutes, `beta` its part in the factor that all assets share.
+    Markets of one `asset` share their path, up to a small basis by `venue`. `level` is the typical price,
+    `volatility` the deviation of a 15-minute log return, `turnover` the typical quote volume of 15 minutes, `beta`
+    the exposure to the factor that all assets share.
     """
 
     venue: str
@@ -44,12 +44,12 @@ class SimulatedMarket:
 
     @property
     def decimals(self) -> int:
-        """Decimals of a price: five significant digits at the level."""
+        """Return the decimals of a price: five significant digits at the level."""
         return max(0, 4 - floor(log10(self.level)))
 
     @property
     def amount_decimals(self) -> int:
-        """Decimals of an amount of the base asset: more for a dear one."""
+        """Return the decimals of an amount of the base asset: more for an expensive one."""
         return min(3, max(0, floor(log10(self.level)) + 1))
 
 
@@ -64,7 +64,7 @@ class Candles(NamedTuple):
     v: Floats
 
 
-def candles(
+def simulate_candles(
     seed: int,
     market: SimulatedMarket,
     timeframe_seconds: int,
@@ -74,12 +74,12 @@ def candles(
 ) -> Candles:
     """Return the bars that open in [start, end), UNIX seconds, of a timeframe that is a multiple of 15 minutes.
 
-    With `until`, only what has happened by that moment: bars that open later are absent, and the one in progress
-    ends there. Longer bars are made of the 15-minute ones, so that they agree to the last digit.
+    With `until`, return only what has happened by then: no bars that open later, and a last bar in progress. Longer
+    bars are merged from 15-minute bars, so that they agree to the last digit.
     Raises ValueError for a timeframe that 15 minutes do not divide.
     """
     if timeframe_seconds <= 0 or timeframe_seconds % BAR_SECONDS:
-        raise ValueError(f"a simulated bar lasts a multiple of {BAR_SECONDS} s, not {timeframe_seconds}")
+        raise ValueError(f"Invalid timeframe {timeframe_seconds} s: expected a multiple of {BAR_SECONDS} s")
     first = -(-start // timeframe_seconds) * timeframe_seconds
     stop = -(-end // timeframe_seconds) * timeframe_seconds
     if until is not None:
@@ -87,16 +87,16 @@ def candles(
     if stop <= first:
         none = np.zeros(0)
         return Candles(np.zeros(0, np.int64), none, none, none, none, none)
-    quarter = _quarter_bars(seed, market, first, stop, until)
+    quarter = _fifteen_minute_bars(seed, market, first, stop, until)
     return quarter if timeframe_seconds == BAR_SECONDS else aggregate_candles(quarter, timeframe_seconds)
 
 
 def aggregate_candles(bars: Candles, timeframe_seconds: int) -> Candles:
-    """Join bars, ascending and not empty, into longer ones; the first and the last may be incomplete."""
+    """Merge bars, ascending and not empty, into longer ones; the first and the last may be incomplete."""
     group = bars.t // timeframe_seconds
     starts = np.flatnonzero(np.r_[True, group[1:] != group[:-1]])
     ends = np.r_[starts[1:], len(group)] - 1
-    volume_decimals = 6  # sums of decimal volumes carry binary dust below this
+    volume_decimals = 6  # removes binary rounding errors of the sums
     return Candles(
         group[starts] * timeframe_seconds,
         bars.o[starts],
@@ -107,12 +107,12 @@ def aggregate_candles(bars: Candles, timeframe_seconds: int) -> Candles:
     )
 
 
-def _quarter_bars(seed: int, market: SimulatedMarket, first: int, stop: int, until: float | None) -> Candles:
-    """Cut the path from `first` to `stop`, both on quarter hours, into 15-minute bars."""
+def _fifteen_minute_bars(seed: int, market: SimulatedMarket, first: int, stop: int, until: float | None) -> Candles:
+    """Return the 15-minute bars of the path from `first` to `stop`, both multiples of 15 minutes."""
     nodes = np.arange(first // NODE_SECONDS, stop // NODE_SECONDS + 1, dtype=np.int64)
     path, heat = _asset_path(seed, market.asset, market.volatility, market.beta, int(nodes[0]), int(nodes[-1]))
-    venue = key_of(seed, "venue", market.venue, market.asset)
-    logs = log(market.level) + path + 0.0004 * smooth(venue, nodes, 16)
+    venue = hash_key(seed, "venue", market.venue, market.asset)
+    logs = log(market.level) + path + 0.0004 * value_noise(venue, nodes, 16)
     steps = nodes[:-1]
     share = np.ones(len(steps))
     if until is not None:
@@ -145,11 +145,11 @@ def _quarter_bars(seed: int, market: SimulatedMarket, first: int, stop: int, unt
 
 
 def _turnover(venue: int, market: SimulatedMarket, steps: Integers, moves: Floats, heat: Floats) -> Floats:
-    """Quote volume of each step: more when prices move, after jumps, by day, and with whoever accumulates."""
+    """Return the quote volume of each step: higher with moves, after jumps, by day and in accumulation phases."""
     unit = market.volatility / sqrt(NODES_PER_BAR)
     day = 1.0 + 0.35 * np.sin(2 * np.pi * (steps % 384) / 384.0 - 1.0)
-    mood = np.exp(0.45 * normal(venue + 3, steps) + 0.5 * smooth(venue + 4, steps, 768))
-    lean = 0.45 * np.tanh(1.5 * smooth(venue + 5, steps, 300)) * np.sign(moves)
+    mood = np.exp(0.45 * normal(venue + 3, steps) + 0.5 * value_noise(venue + 4, steps, 768))
+    lean = 0.45 * np.tanh(1.5 * value_noise(venue + 5, steps, 300)) * np.sign(moves)
     rush = 0.45 + 0.7 * np.minimum(np.abs(moves) / unit, 6.0)
     turnover = market.turnover / NODES_PER_BAR * day * mood * (1.0 + lean) * rush * (1.0 + heat)
     return np.asarray(turnover, dtype=np.float64)
@@ -157,11 +157,11 @@ def _turnover(venue: int, market: SimulatedMarket, steps: Integers, moves: Float
 
 @lru_cache(maxsize=24)
 def _asset_path(seed: int, asset: str, volatility: float, beta: float, first: int, last: int) -> tuple[Floats, Floats]:
-    """Log price at the nodes first … last, about 0, and the heat that jumps leave behind (0 = calm)."""
+    """Return the log price at the nodes first … last, around 0, and the activity after jumps (0 = calm)."""
     nodes = np.arange(first, last + 1, dtype=np.int64)
-    key = key_of(seed, "asset", asset)
+    key = hash_key(seed, "asset", asset)
     path = _walk(key, first, last, volatility) + beta * _shared_path(seed, first, last)
-    path += volatility * (12.0 * smooth(key + 6, nodes, 2688) + 5.0 * smooth(key + 7, nodes, 900))
+    path += volatility * (12.0 * value_noise(key + 6, nodes, 2688) + 5.0 * value_noise(key + 7, nodes, 900))
     jumps, heat = _jumps(seed, asset, volatility, nodes)
     path += jumps
     path += 0.5 * volatility * heat / (1.0 + heat) * normal(key + 8, nodes)
@@ -171,13 +171,13 @@ def _asset_path(seed: int, asset: str, volatility: float, beta: float, first: in
 
 @lru_cache(maxsize=24)
 def _shared_path(seed: int, first: int, last: int) -> Floats:
-    path = _walk(key_of(seed, "the whole market"), first, last, _SHARED_VOLATILITY)
+    path = _walk(hash_key(seed, "the whole market"), first, last, _SHARED_VOLATILITY)
     path.flags.writeable = False
     return path
 
 
 def _walk(key: int, first: int, last: int, volatility: float) -> Floats:
-    """Random walk at the nodes first … last by midpoint displacement, bounded by its lattice of 85 days."""
+    """Return a random walk at the nodes first … last by midpoint displacement between lattice points."""
     deviation = volatility / sqrt(NODES_PER_BAR)
     spacing = _LATTICE
     low, high = first // spacing, max(-(-last // spacing), first // spacing + 1)
@@ -186,8 +186,8 @@ def _walk(key: int, first: int, last: int, volatility: float) -> Floats:
         half = spacing // 2
         middle = np.arange(2 * low + 1, 2 * high, 2, dtype=np.int64)
         displacement = deviation * sqrt(spacing) / 2 * normal(key + spacing, middle)
-        if spacing <= _MOODY:
-            displacement *= _mood(key, middle * half)
+        if spacing <= _REGIME_SPACING:
+            displacement *= _volatility_regime(key, middle * half)
         finer = np.empty(2 * len(values) - 1)
         finer[0::2] = values
         finer[1::2] = (values[:-1] + values[1:]) / 2 + displacement
@@ -197,18 +197,18 @@ def _walk(key: int, first: int, last: int, volatility: float) -> Floats:
     return values[: last - first + 1].copy()
 
 
-def _mood(key: int, nodes: Integers) -> Floats:
-    return np.asarray(np.exp(0.4 * smooth(key + 9, nodes, 2304) + 0.3 * smooth(key + 10, nodes, 384)))
+def _volatility_regime(key: int, nodes: Integers) -> Floats:
+    return np.asarray(np.exp(0.4 * value_noise(key + 9, nodes, 2304) + 0.3 * value_noise(key + 10, nodes, 384)))
 
 
 def _jumps(seed: int, asset: str, volatility: float, nodes: Integers) -> tuple[Floats, Floats]:
-    """Jumps of the log price that fade within 12 days, and their heat, which fades within one."""
+    """Return the jumps of the log price, which decay within 12 days, and the activity after them, within one."""
     first, last = int(nodes[0]), int(nodes[-1])
     offset, heat = np.zeros(len(nodes)), np.zeros(len(nodes))
     for slot in range(first // _JUMP_SLOT - _JUMP_MEMORY, last // _JUMP_SLOT + 1):
-        if share_of(seed, "jump", asset, slot) > 0.22:
+        if hash_fraction(seed, "jump", asset, slot) > 0.22:
             continue
-        draw = [share_of(seed, "jump", asset, slot, part) for part in ("when", "size", "side", "memory")]
+        draw = [hash_fraction(seed, "jump", asset, slot, part) for part in ("when", "size", "side", "memory")]
         begins = slot * _JUMP_SLOT + int(draw[0] * _JUMP_SLOT)
         lasts = int(_JUMP_SLOT * (1.0 + draw[3] * (_JUMP_MEMORY - 2)))
         left, right = max(begins - first, 0), min(begins + lasts - first, len(nodes))

@@ -1,4 +1,4 @@
-"""Reading names: a candle file's name, and a local symbol or a list row's base."""
+"""Parse the names of candle files, exchange symbols, and the base assets of a market list."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _DEFAULT_RULES = ResolutionRules()
 
 
 class CandleNameError(ValueError):
-    """A file name that names no market and timeframe; the message says why."""
+    """A file name without a market and timeframe; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileName:
-    """What a candle file's name says; all three in NFC, none of them empty."""
+    """The parts of a candle file's name, in NFC and never empty."""
 
     exchange: str
     symbol: str
@@ -34,13 +34,13 @@ class FileName:
 
 @dataclass(frozen=True, slots=True)
 class LocalSymbol:
-    """A symbol as an exchange writes it, taken apart.
+    """The parts of a symbol as an exchange writes it.
 
     Attributes:
         raw: the symbol as given, in NFC.
-        base, quote: the parts as written; the quote is empty where no known one ends the symbol.
+        base, quote: the parts as written; the quote is empty if the symbol ends in no known quote.
         multiplier: how many units of the asset one unit of the base is (1000 for 1000BONK).
-        asset: the base without its multiplier, aliases followed (BTC for XBT).
+        asset: the base without its multiplier, aliases applied (BTC for XBT).
         display: the asset with its multiplier in front and the quote behind (BTCUSDT, 1000BONKUSDT).
     """
 
@@ -53,9 +53,9 @@ class LocalSymbol:
 
 
 def parse_file_name(name: str) -> FileName:
-    """Read `EXCHANGE_SYMBOL_TIMEFRAME.json`; the symbol may hold anything, underscores included.
+    """Parse `EXCHANGE_SYMBOL_TIMEFRAME.json`; the symbol may contain anything, underscores included.
 
-    Raises CandleNameError, whose message is the reason, for a name of another form.
+    Raises CandleNameError for a name of another form.
     """
     stem = nfc(name).removesuffix(".json")
     if stem == nfc(name):
@@ -74,40 +74,40 @@ def parse_file_name(name: str) -> FileName:
 def parse_symbol(
     raw: str, exchange: str, rules: ResolutionRules = _DEFAULT_RULES, *, perpetuals: Container[str] = ()
 ) -> LocalSymbol:
-    """Take a local symbol of an exchange apart; any text has a result, and nothing is raised.
+    """Parse a local symbol of an exchange; every text has a result, and nothing is raised.
 
-    `perpetuals` are the assets that the market list has a perpetual of. Of several readings (see `symbol_readings`)
-    the first whose asset is among them is taken, and the first of all where none is.
+    `perpetuals` are the assets that have a perpetual in the market list. Returns the first of `symbol_readings` whose
+    asset is among them, else the first reading.
     """
     readings = symbol_readings(raw, exchange, rules)
-    longest = next(readings)
-    if longest.asset in perpetuals:
-        return longest
-    return next((reading for reading in readings if reading.asset in perpetuals), longest)
+    first = next(readings)
+    if first.asset in perpetuals:
+        return first
+    return next((reading for reading in readings if reading.asset in perpetuals), first)
 
 
 def symbol_readings(raw: str, exchange: str, rules: ResolutionRules = _DEFAULT_RULES) -> Iterator[LocalSymbol]:
-    """Give every way to take a local symbol apart, the longest quote first; there is one at least.
+    """Yield every way to parse a local symbol, the longest quote first; at least one.
 
-    Steps: a trailing PERPETUAL, PERP or SWAP behind a separator goes, then the separators; KuCoin's M behind a
-    quote; each known quote that leaves a base, that behind a separator alone where one stood in front of a known
-    quote; aliases, multiplier, aliases again.
+    Steps: remove a trailing PERPETUAL, PERP or SWAP behind a separator, then all separators, then KuCoin's M behind
+    a quote; try each known quote that leaves a base, only those behind a separator if there are any; apply aliases,
+    split off the multiplier, apply aliases again.
     """
     raw = nfc(raw)
     venue = rules.exchange_key(exchange)
-    joined, breaks = _join(raw)
+    joined, separators_at = _join(raw)
     if venue == _KUCOIN and joined.endswith("M") and _quotes(joined[:-1], (), rules):
         joined = joined[:-1]
-    for quote in _quotes(joined, breaks, rules) or [""]:
-        base = nfc(joined.removesuffix(quote))  # letters that a separator kept apart may be one now
-        multiplier, asset = _multiplied(base, venue, rules)
+    for quote in _quotes(joined, separators_at, rules) or [""]:
+        base = nfc(joined.removesuffix(quote))  # joined letters may compose to one
+        multiplier, asset = _split_multiplier(base, venue, rules)
         display = f"{multiplier if multiplier > 1 else ''}{asset}{quote}"
         yield LocalSymbol(raw, base, quote, multiplier, asset, display)
 
 
 def parse_base(base: str, exchange: str, rules: ResolutionRules = _DEFAULT_RULES) -> tuple[int, str]:
-    """Read the `base_asset` of a list row on an exchange: (multiplier, asset), as for a local symbol's base."""
-    return _multiplied(nfc(base), rules.exchange_key(exchange), rules)
+    """Return (multiplier, asset) of a market list's `base_asset`, parsed as the base of a local symbol is."""
+    return _split_multiplier(nfc(base), rules.exchange_key(exchange), rules)
 
 
 def without_separators(text: str) -> str:
@@ -116,36 +116,37 @@ def without_separators(text: str) -> str:
 
 
 def _join(raw: str) -> tuple[str, tuple[int, ...]]:
-    """Drop suffix and separators; also say at which places of the result separators stood."""
+    """Remove suffix and separators; also return the places in the result where separators were."""
     kept = _SUFFIX.sub("", raw)
-    if not kept.strip(_SEPARATORS):  # the suffix is all there is
+    if not kept.strip(_SEPARATORS):  # nothing but the suffix
         kept = raw
     joined = without_separators(kept)
     if not joined:
         return raw, ()
     if len(joined) == len(kept):
         return joined, ()
-    breaks: list[int] = []
+    separators_at: list[int] = []
     place = 0
     for letter in kept:
         if letter in _SEPARATORS:
-            breaks.append(place)
+            separators_at.append(place)
         else:
             place += 1
-    return joined, tuple(breaks)
+    return joined, tuple(separators_at)
 
 
-def _quotes(joined: str, breaks: tuple[int, ...], rules: ResolutionRules) -> list[str]:
-    """Return the known quotes that may end a symbol, longest first; a separator in front of one decides."""
+def _quotes(joined: str, separators_at: tuple[int, ...], rules: ResolutionRules) -> list[str]:
+    """Return the known quotes that may end a symbol, longest first; those behind a separator take precedence."""
     size = len(joined)
     ends = [quote for quote in rules.quotes_longest_first if joined.endswith(quote) and len(quote) < size]
-    if breaks:
-        whole = [quote for quote in ends if not any(size - len(quote) < place < size for place in breaks)]
-        ends = [quote for quote in whole if size - len(quote) in breaks] or whole
+    if separators_at:
+        whole = [quote for quote in ends if not any(size - len(quote) < place < size for place in separators_at)]
+        ends = [quote for quote in whole if size - len(quote) in separators_at] or whole
     return ends
 
 
-def _multiplied(base: str, venue: str, rules: ResolutionRules) -> tuple[int, str]:
+def _split_multiplier(base: str, venue: str, rules: ResolutionRules) -> tuple[int, str]:
+    """Return (multiplier, asset) of a base: 1000BONK → (1000, BONK)."""
     base = rules.alias(base, venue)
     if found := _ZEROS.fullmatch(base):
         return int(found[1]), rules.alias(found[2], venue)

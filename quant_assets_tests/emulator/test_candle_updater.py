@@ -12,7 +12,7 @@ from threading import Event, active_count
 import orjson
 import pytest
 
-from quant_assets.emulator import MARKER, CandleKeeper, SimulatedUniverse, write_candle_files
+from quant_assets.emulator import MARKER, CandleUpdater, SimulatedUniverse, write_candle_files
 from quant_assets.emulator.candle_files import candle_file
 
 #: Half a second before a bar is written that has closed five seconds ago.
@@ -47,31 +47,31 @@ def written_at(universe: SimulatedUniverse, folder: Path, moment: datetime) -> N
     os.utime(folder / MARKER, (moment.timestamp(), moment.timestamp()))
 
 
-def test_a_quarter_hour_brings_the_next_bar(some: SimulatedUniverse, tmp_path: Path) -> None:
+def test_next_bar_is_written_after_15_minutes(some: SimulatedUniverse, tmp_path: Path) -> None:
     written_at(some, tmp_path, BEFORE - timedelta(minutes=10))
     opened = newest(tmp_path)
-    with CandleKeeper(some, tmp_path, clock=running_from(BEFORE)):
+    with CandleUpdater(some, tmp_path, clock=running_from(BEFORE)):
         assert eventually(lambda: newest(tmp_path) == opened + 900_000)
 
 
-def test_files_of_an_earlier_quarter_hour_are_rewritten_at_once(some: SimulatedUniverse, tmp_path: Path) -> None:
+def test_files_without_the_last_bar_are_rewritten_at_once(some: SimulatedUniverse, tmp_path: Path) -> None:
     written_at(some, tmp_path, BEFORE - timedelta(hours=2))
     now = BEFORE + timedelta(minutes=5)
-    with CandleKeeper(some, tmp_path, clock=running_from(now)):
+    with CandleUpdater(some, tmp_path, clock=running_from(now)):
         assert eventually(lambda: newest(tmp_path) == int(now.timestamp()) // 900 * 900_000)
 
 
-def test_closed_bars_are_those_of_the_demo(some: SimulatedUniverse, tmp_path: Path) -> None:
+def test_closed_bars_are_the_same_as_in_the_demo(some: SimulatedUniverse, tmp_path: Path) -> None:
     written_at(some, tmp_path, BEFORE - timedelta(hours=2))
     now = BEFORE + timedelta(minutes=5)
-    with CandleKeeper(some, tmp_path, clock=running_from(now)):
+    with CandleUpdater(some, tmp_path, clock=running_from(now)):
         assert eventually(lambda: newest(tmp_path) == int(now.timestamp()) // 900 * 900_000)
     closed = orjson.loads((tmp_path / "BINANCE_BTCUSDT_15m.json").read_bytes())[:-1]
     demo = orjson.loads(candle_file(some.seed, some.scanned[0], "15m", now.timestamp()))[:-1]
     assert closed == demo
 
 
-def test_fresh_files_are_left_as_they_are(some: SimulatedUniverse, tmp_path: Path) -> None:
+def test_fresh_files_are_not_rewritten(some: SimulatedUniverse, tmp_path: Path) -> None:
     now, looked = BEFORE + timedelta(minutes=5), Event()
     written_at(some, tmp_path, now)
     before = {path.name: path.stat().st_ino for path in tmp_path.iterdir()}
@@ -81,12 +81,12 @@ def test_fresh_files_are_left_as_they_are(some: SimulatedUniverse, tmp_path: Pat
         looked.set()
         return running()
 
-    with CandleKeeper(some, tmp_path, clock=clock):
+    with CandleUpdater(some, tmp_path, clock=clock):
         assert looked.wait(20)
     assert {path.name: path.stat().st_ino for path in tmp_path.iterdir()} == before
 
 
-def test_a_folder_without_the_marker_is_left_alone(some: SimulatedUniverse, tmp_path: Path) -> None:
+def test_folder_without_the_marker_is_left_unchanged(some: SimulatedUniverse, tmp_path: Path) -> None:
     written_at(some, tmp_path, BEFORE - timedelta(hours=2))
     (tmp_path / MARKER).unlink()
     opened, looked = newest(tmp_path), Event()
@@ -96,16 +96,16 @@ def test_a_folder_without_the_marker_is_left_alone(some: SimulatedUniverse, tmp_
         looked.set()
         return running()
 
-    with CandleKeeper(some, tmp_path, clock=clock):
+    with CandleUpdater(some, tmp_path, clock=clock):
         assert looked.wait(20)
     assert newest(tmp_path) == opened
 
 
-def test_it_ends_in_the_middle_of_writing_and_leaves_whole_files(universe: SimulatedUniverse, tmp_path: Path) -> None:
+def test_stopping_while_writing_leaves_complete_files(universe: SimulatedUniverse, tmp_path: Path) -> None:
     written_at(universe, tmp_path, BEFORE - timedelta(hours=2))
     first = tmp_path / "BINANCE_BTCUSDT_15m.json"
     before, threads = first.stat().st_ino, active_count()
-    with CandleKeeper(universe, tmp_path, clock=running_from(BEFORE + timedelta(minutes=5))):
+    with CandleUpdater(universe, tmp_path, clock=running_from(BEFORE + timedelta(minutes=5))):
         assert eventually(lambda: first.stat().st_ino != before)
     assert active_count() == threads
     last = universe.scanned[-1]
@@ -113,12 +113,12 @@ def test_it_ends_in_the_middle_of_writing_and_leaves_whole_files(universe: Simul
     assert path.read_bytes() == candle_file(universe.seed, last, "4h", (BEFORE - timedelta(hours=2)).timestamp())
 
 
-def test_files_that_cannot_be_written_are_told_of(some: SimulatedUniverse, tmp_path: Path) -> None:
+def test_write_errors_are_reported(some: SimulatedUniverse, tmp_path: Path) -> None:
     written_at(some, tmp_path, BEFORE - timedelta(hours=2))
     in_the_way = tmp_path / "BINANCE_BTCUSDT_15m.json"
     in_the_way.unlink()
     in_the_way.mkdir()
     told: list[OSError] = []
-    with CandleKeeper(some, tmp_path, clock=running_from(BEFORE), on_error=told.append):
+    with CandleUpdater(some, tmp_path, clock=running_from(BEFORE), on_error=told.append):
         assert eventually(lambda: bool(told))
     assert "BINANCE_BTCUSDT_15m.json" in str(told[0])

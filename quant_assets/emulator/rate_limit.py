@@ -1,4 +1,4 @@
-"""The rate limit of a key: calls in a sliding window of 60 seconds."""
+"""Limit the calls of a key in a sliding window of 60 seconds."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from threading import Lock
 WINDOW_MICROSECONDS = 60_000_000
 
 
-class Budget:
-    """Calls of the last 60 seconds; moments are integer microseconds, so that nothing is rounded."""
+class RateLimiter:
+    """Count the calls of the last 60 seconds; times are integer microseconds, so that nothing is rounded."""
 
     def __init__(self, calls_per_minute: int) -> None:
         self.calls_per_minute = calls_per_minute
         self._spent: deque[tuple[int, int]] = deque()
         self._lock = Lock()
 
-    def take(self, calls: int, now: int) -> int:
-        """Spend `calls` at `now` and return 0, or spend nothing and return the microseconds until they would fit.
+    def acquire(self, calls: int, now: int) -> int:
+        """Spend `calls` at `now` and return 0, or spend nothing and return the microseconds to wait.
 
-        More calls than the limit never fit: the answer is then always a whole window.
+        Returns a whole window for more calls than the limit, which never fit.
         """
         with self._lock:
             while self._spent and self._spent[0][0] + WINDOW_MICROSECONDS <= now:
@@ -28,13 +28,13 @@ class Budget:
             if excess <= 0:
                 self._spent.append((now, calls))
                 return 0
-            for moment, cost in self._spent:
+            for spent_at, cost in self._spent:
                 excess -= cost
                 if excess <= 0:
-                    return moment + WINDOW_MICROSECONDS - now
+                    return spent_at + WINDOW_MICROSECONDS - now
             return WINDOW_MICROSECONDS
 
     def spend(self, calls: int, now: int) -> None:
-        """Spend `calls` as another user of the same key would, without asking whether they fit."""
+        """Spend `calls` as another client of the same key does, whether they fit or not."""
         with self._lock:
             self._spent.append((now, calls))

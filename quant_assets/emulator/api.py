@@ -1,4 +1,4 @@
-"""What the API answers: endpoints, parameters, refusals and bodies."""
+"""Parse the requests of the Coinalyze API and build the responses."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import orjson
 
-from quant_assets.emulator.history import INTERVALS, current_value, points
+from quant_assets.emulator.history import INTERVALS, current_value, history_points
 from quant_assets.emulator.universe import Listing, Universe
 
 SYMBOLS_PER_REQUEST = 20
@@ -37,8 +37,8 @@ HISTORIES = {
 _CONVERTIBLE = ("open_interest", "liquidations")
 
 
-class Refusal(Exception):
-    """A request that is not served, with the status and the headers of its answer."""
+class RequestError(Exception):
+    """An invalid request, with the status and headers of its response."""
 
     def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
@@ -47,7 +47,7 @@ class Refusal(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request whose key and parameters are right; moments are UNIX seconds, both inclusive."""
+    """A valid request; `start` and `stop` are UNIX seconds, both inclusive."""
 
     endpoint: str
     symbols: tuple[str, ...] = ()
@@ -58,13 +58,13 @@ class Request:
 
     @property
     def calls(self) -> int:
-        """What the request costs: each symbol counts, a list counts 1."""
+        """Return the cost of the request in calls: one for each symbol, one for a list."""
         return max(1, len(self.symbols))
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """Status, body and headers of an answer."""
+class Response:
+    """Status, body and headers of a response."""
 
     status: int
     body: bytes
@@ -72,13 +72,13 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of_refusal(cls, refusal: Refusal) -> Answer:
-        """Say what was wrong, as JSON."""
-        return cls(refusal.status, orjson.dumps({"message": refusal.message}), headers=refusal.headers)
+    def of_error(cls, error: RequestError) -> Response:
+        """Return the response to an invalid request, as JSON."""
+        return cls(error.status, orjson.dumps({"message": error.message}), headers=error.headers)
 
     @classmethod
-    def of_server_error(cls, status: int) -> Answer:
-        """Fail as the provider does (JSON), or as the gateway in front of it does (HTML)."""
+    def of_server_error(cls, status: int) -> Response:
+        """Return a server error as the provider sends it (JSON, 500) or the gateway in front of it (HTML)."""
         phrase = HTTPStatus(status).phrase
         if status == HTTPStatus.INTERNAL_SERVER_ERROR:
             return cls(status, orjson.dumps({"message": phrase}))
@@ -87,38 +87,38 @@ class Answer:
 
 
 def parse_request(target: str, header_key: str | None, key: str) -> Request:
-    """Read the target of a GET request; raises Refusal with 404, 401 or 400, in this order."""
+    """Parse the target of a GET request; raise RequestError with 404, 401 or 400, checked in this order."""
     parts = urlsplit(target)
     endpoint = parts.path.removeprefix(_PREFIX).rstrip("/")
     known = endpoint in LISTS or endpoint in CURRENT or endpoint in HISTORIES
     if not known or not parts.path.startswith(_PREFIX + "/"):
-        raise Refusal(404, f"Cannot GET {parts.path}")
+        raise RequestError(404, f"Cannot GET {parts.path}")
     given = {name: values[-1] for name, values in parse_qs(parts.query, keep_blank_values=True).items()}
     if (header_key or given.get("api_key")) != key:
-        raise Refusal(401, "Invalid or missing API key")
+        raise RequestError(401, "Invalid or missing API key")
     if endpoint in LISTS:
         return Request(endpoint)
     symbols = tuple(given.get("symbols", "").split(","))
     if not all(symbols):
-        raise Refusal(400, "symbols is required: comma separated, none of them empty")
+        raise RequestError(400, "symbols is required: comma separated, none of them empty")
     if len(symbols) > SYMBOLS_PER_REQUEST:
-        raise Refusal(400, f"at most {SYMBOLS_PER_REQUEST} symbols in a request, not {len(symbols)}")
+        raise RequestError(400, f"at most {SYMBOLS_PER_REQUEST} symbols in a request, not {len(symbols)}")
     usd = _flag(given, "convert_to_usd")
     if endpoint in CURRENT:
         return Request(endpoint, symbols, usd=usd)
     interval = given.get("interval", "")
     if interval not in INTERVALS:
-        raise Refusal(400, f"interval must be one of {' '.join(INTERVALS)}")
+        raise RequestError(400, f"interval must be one of {' '.join(INTERVALS)}")
     start, stop = _seconds(given, "from"), _seconds(given, "to")
     if start > stop:
-        raise Refusal(400, "from must not be after to")
+        raise RequestError(400, "from must not be after to")
     return Request(endpoint, symbols, interval, start, stop, usd)
 
 
-def answer_to(request: Request, universe: Universe, now: float) -> Answer:
-    """Answer a request from a universe as it stands at `now` (UNIX seconds)."""
+def respond(request: Request, universe: Universe, now: float) -> Response:
+    """Return the response to a request at `now` (UNIX seconds)."""
     if request.endpoint in LISTS:
-        return Answer(200, orjson.dumps(LISTS[request.endpoint](universe)))
+        return Response(200, orjson.dumps(LISTS[request.endpoint](universe)))
     dataset = CURRENT.get(request.endpoint) or HISTORIES[request.endpoint]
     usd = request.usd and dataset in _CONVERTIBLE
     body: list[dict[str, Any]] = []
@@ -131,13 +131,13 @@ def answer_to(request: Request, universe: Universe, now: float) -> Answer:
         elif dataset in listing.empty:
             body.append({"symbol": symbol, "history": []})
         else:
-            history = points(listing, dataset, request.interval, request.start, request.stop, now, usd=usd)
+            history = history_points(listing, dataset, request.interval, request.start, request.stop, now, usd=usd)
             body.append({"symbol": symbol, "history": history})
-    return Answer(200, orjson.dumps(body))
+    return Response(200, orjson.dumps(body))
 
 
 def _current(listing: Listing, dataset: str, now: float, usd: bool) -> list[dict[str, Any]]:
-    """Return the current value as a list of one, or of none where the contract is no longer traded."""
+    """Return a list with the current value, empty if the contract is no longer traded."""
     expires = listing.row.expire_at
     if expires is not None and expires <= now * 1000:
         return []
@@ -150,12 +150,12 @@ def _current(listing: Listing, dataset: str, now: float, usd: bool) -> list[dict
 def _flag(given: Mapping[str, str], name: str) -> bool:
     text = given.get(name, "false")
     if text not in ("true", "false"):
-        raise Refusal(400, f"{name} must be true or false")
+        raise RequestError(400, f"{name} must be true or false")
     return text == "true"
 
 
 def _seconds(given: Mapping[str, str], name: str) -> int:
     text = given.get(name, "")
     if not (text.isascii() and text.isdigit() and len(text) <= 11):
-        raise Refusal(400, f"{name} is required, in UNIX seconds")
+        raise RequestError(400, f"{name} is required, in UNIX seconds")
     return int(text)

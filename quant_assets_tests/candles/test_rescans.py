@@ -8,7 +8,7 @@ import numpy as np
 import orjson
 import pytest
 
-from quant_assets.candles import CandleTables, candle_file, read_candles
+from quant_assets.candles import CandleTables, bar_parsing, read_candles
 
 MARKETS = 1_100
 CHANGED = 30
@@ -29,7 +29,7 @@ def read(folder: Path, known: CandleTables | None = None) -> tuple[CandleTables,
     return tables, int(notes[-1].split(" files parsed")[0])
 
 
-def test_a_rescan_after_30_of_1100_markets_changed_parses_only_their_files(tmp_path: Path) -> None:
+def test_rescan_after_30_of_1100_markets_changed_parses_only_their_files(tmp_path: Path) -> None:
     files = [
         tmp_path / f"BINANCE_S{number:04d}USDT_{timeframe}.json"
         for number in range(MARKETS)
@@ -53,12 +53,12 @@ NUMBERS = [0.1, 1e-9, 5e-324, 1e18, 123456789.123456789, 9007199254740993, 0, 1,
 
 
 @pytest.mark.parametrize("number", NUMBERS)
-def test_plain_bars_are_read_to_the_same_bits_as_any_others(number: float) -> None:
+def test_fast_parser_gives_the_same_bits_as_the_full_parser(number: float) -> None:
     bar = {"time": FIRST_MS, "open": number, "high": number, "low": number, "close": number, "volume": number}
     written = orjson.dumps([bar, {**bar, "more": "text"}])
-    plain = candle_file._plain_columns(written)
+    plain = bar_parsing._parse_fast(written)
     assert plain is not None
-    np.testing.assert_array_equal(plain, candle_file._columns_of_any(written))
+    np.testing.assert_array_equal(plain, bar_parsing._parse_any(written))
 
 
 @pytest.mark.parametrize(
@@ -76,11 +76,11 @@ def test_plain_bars_are_read_to_the_same_bits_as_any_others(number: float) -> No
         b"",
     ],
 )
-def test_bars_that_are_not_plain_are_left_to_a_closer_look(other: bytes) -> None:
-    assert candle_file._plain_columns(other) is None
+def test_fast_parser_rejects_unusual_bars(other: bytes) -> None:
+    assert bar_parsing._parse_fast(other) is None
 
 
-def test_a_folder_that_lost_a_file_is_told_without_parsing_the_others(tmp_path: Path) -> None:
+def test_removed_file_is_noticed_without_parsing_the_others(tmp_path: Path) -> None:
     for symbol in "ABC":
         (tmp_path / f"BINANCE_{symbol}USDT_15m.json").write_bytes(content(3))
     before, _ = read(tmp_path)

@@ -11,7 +11,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from quant_assets.candles.candle_file import FIELDS, CandleFileError, FileBars, parse_bars
+from quant_assets.candles.bar_cleaning import FIELDS, FileBars
+from quant_assets.candles.bar_parsing import parse_bars
+from quant_assets.candles.candle_file import CandleFileError
 from quant_assets_tests.candles.candle_folder import QUARTER_MS, START_MS, bars
 
 
@@ -31,27 +33,27 @@ def times(found: FileBars) -> list[int]:
     return [(int(time) - START_MS) // QUARTER_MS for time in found.columns[0]]
 
 
-def test_an_array_of_bars_is_read_as_it_is() -> None:
+def test_array_of_bars_is_parsed() -> None:
     found = parse(bars())
     assert found.columns.tolist() == [[bar[field] for bar in bars()] for field in FIELDS]
     assert (found.dropped, found.note, found.gaps) == (0, "", 0)
 
 
-def test_an_object_that_holds_the_array_under_data_is_read_the_same() -> None:
+def test_object_with_bars_under_data_is_parsed() -> None:
     assert np.array_equal(parse({"data": bars(), "symbol": "x"}).columns, parse(bars()).columns)
 
 
-def test_numbers_may_be_texts() -> None:
+def test_numbers_may_be_strings() -> None:
     texts = [{field: str(value) for field, value in bar.items()} for bar in bars()]
     assert np.array_equal(parse(texts).columns, parse(bars()).columns)
 
 
-def test_other_fields_and_other_orders_of_fields_are_no_matter() -> None:
+def test_extra_fields_and_field_order_are_ignored() -> None:
     found = parse([{"trades": None, **dict(reversed(bar.items())), "closed": True} for bar in bars()])
     assert np.array_equal(found.columns, parse(bars()).columns)
 
 
-def test_a_price_or_volume_of_exactly_one_or_none_is_a_number() -> None:
+def test_price_of_one_and_volume_of_zero_are_valid() -> None:
     found = parse(changed(2, open=1, high=1, low=1, close=1, volume=0))
     assert found.columns[1:, 2].tolist() == [1, 1, 1, 1, 0]
 
@@ -105,7 +107,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("content", "reason"), [case[1:] for case in REFUSED], ids=[case[0] for case in REFUSED])
-def test_a_corrupt_file_is_refused_as_a_whole_with_one_line_of_reason(content: Any, reason: str) -> None:
+def test_corrupt_file_is_refused_with_a_one_line_reason(content: Any, reason: str) -> None:
     with pytest.raises(CandleFileError, match=f"^{reason}") as refusal:
         parse(content)
     assert "\n" not in str(refusal.value)
@@ -133,13 +135,13 @@ def test_every_field_is_required(missing: str) -> None:
         ({"low": 20, "high": 5}, "open, high, low and close in contradiction"),
     ],
 )
-def test_a_broken_bar_is_left_out_alone_and_counted(fields: dict[str, Any], note: str) -> None:
+def test_invalid_bar_is_dropped_alone_and_counted(fields: dict[str, Any], note: str) -> None:
     found = parse(changed(2, **fields))
     assert times(found) == [0, 1, 3, 4]
     assert (found.dropped, found.note, found.gaps) == (1, f"left out 1 bar with {note}", 1)
 
 
-def test_of_bars_with_one_time_the_last_wins() -> None:
+def test_last_of_bars_with_the_same_time_wins() -> None:
     found = parse([*bars(), {**bars()[1], "volume": 7}])
     assert times(found) == [0, 1, 2, 3, 4]
     assert found.columns[5, 1] == 7
@@ -147,13 +149,13 @@ def test_of_bars_with_one_time_the_last_wins() -> None:
     assert "left out 1 bar followed by another of the same time" in found.note
 
 
-def test_a_broken_bar_does_not_take_the_place_of_a_sound_one_of_the_same_time() -> None:
+def test_invalid_bar_does_not_replace_a_valid_one_of_the_same_time() -> None:
     found = parse([*bars(), {**bars()[4], "low": -1}])
     assert found.columns[3, 4] == 13.5
     assert (found.dropped, len(times(found))) == (1, 5)
 
 
-def test_bars_out_of_order_are_put_in_order_and_noted() -> None:
+def test_unsorted_bars_are_sorted_and_noted() -> None:
     found = parse(bars()[::-1])
     assert np.array_equal(found.columns, parse(bars()).columns)
     assert (found.dropped, found.note) == (0, "put in order of time")
@@ -169,7 +171,7 @@ faults = st.sampled_from([{}, {"low": 0}, {"volume": -1}, {"high": 1}, {"time": 
 
 
 @given(st.lists(faults, min_size=3, max_size=12), st.integers(1, 12))
-def test_later_bars_never_change_which_earlier_ones_are_kept(given: list[dict[str, Any]], cut: int) -> None:
+def test_later_bars_never_change_which_earlier_bars_are_kept(given: list[dict[str, Any]], cut: int) -> None:
     found = [{**bar, **fault} for bar, fault in zip(bars(len(given)), given, strict=True)]
     end = START_MS + cut * QUARTER_MS
     try:
@@ -188,7 +190,7 @@ json_values = st.recursive(
 @given(json_values.map(lambda value: json.dumps(value).encode()) | st.binary())
 @example(b'{"data": {"data": []}}')
 @example(b'[{"time": 1e999}]')
-def test_any_bytes_are_read_or_refused(content: bytes) -> None:
+def test_any_bytes_are_parsed_or_refused(content: bytes) -> None:
     try:
         found = parse(content)
     except CandleFileError:
@@ -197,19 +199,19 @@ def test_any_bytes_are_read_or_refused(content: bytes) -> None:
 
 
 @pytest.mark.parametrize("text", ["1_000", "١٢", " 12", "12\n", "0x10", "1e", ""])
-def test_texts_that_only_python_takes_for_numbers_are_refused(text: str) -> None:
+def test_strings_that_only_python_parses_as_numbers_are_refused(text: str) -> None:
     bar = {"time": "1768838400000", "open": "1", "high": "1e6", "low": "1", "close": "2.5", "volume": text}
     with pytest.raises(CandleFileError, match="volume"):
         parse_bars(orjson.dumps([bar]), 900_000)
 
 
 @pytest.mark.parametrize("field", ["high", "volume"])
-def test_numbers_beyond_anything_that_is_traded_are_refused(field: str) -> None:
+def test_numbers_above_the_maximum_are_refused(field: str) -> None:
     bar = {"time": 1768838400000, "open": 1, "high": 2, "low": 1, "close": 2, "volume": 3} | {field: 1e300}
     with pytest.raises(CandleFileError, match=f"{field} is 1e\\+300"):
         parse_bars(orjson.dumps([bar]), 900_000)
 
 
-def test_a_byte_order_mark_is_passed_over() -> None:
+def test_byte_order_mark_is_ignored() -> None:
     bar = {"time": 1768838400000, "open": 1, "high": 2, "low": 1, "close": 2, "volume": 3}
     assert parse_bars(b"\xef\xbb\xbf" + orjson.dumps([bar]), 900_000).columns.shape[1] == 1

@@ -20,7 +20,7 @@ from quant_assets.storage.origins import record_origin
 from quant_assets_tests.servers import running
 
 
-def test_it_tells_its_address_and_ends_on_an_interrupt():
+def test_prints_its_url_and_ends_on_interrupt():
     asked = []
 
     def ask_and_interrupt(url):
@@ -31,7 +31,7 @@ def test_it_tells_its_address_and_ends_on_an_interrupt():
     assert asked == [200]
 
 
-def test_a_folder_that_is_not_there_is_said_before_anything_is_served(tmp_path):
+def test_missing_folder_is_reported_before_serving(tmp_path):
     with pytest.raises(FileNotFoundError):
         run_emulator(candles=tmp_path / "nowhere")
 
@@ -61,7 +61,7 @@ def read_line(stream: IO[str] | None) -> str:
 
 
 @pytest.mark.parametrize("inside", [False, True], ids=["data folder", "demo folder"])
-def test_the_emulator_lets_the_demo_go_on_and_names_its_folder(
+def test_emulator_updates_the_demo_candles_and_prints_the_folder(
     universe: SimulatedUniverse, tmp_path: Path, inside: bool
 ) -> None:
     folder = demo_in(tmp_path, universe)
@@ -81,7 +81,7 @@ def test_the_emulator_lets_the_demo_go_on_and_names_its_folder(
 
 
 @pytest.mark.parametrize("why", ["no demo", "another origin", "real candles", "candles of its own"])
-def test_the_emulator_touches_no_other_candles(universe: SimulatedUniverse, tmp_path: Path, why: str) -> None:
+def test_emulator_changes_no_other_candles(universe: SimulatedUniverse, tmp_path: Path, why: str) -> None:
     options = []
     if why != "no demo":
         folder = demo_in(tmp_path, universe, "api.coinalyze.net" if why == "another origin" else "loopback")

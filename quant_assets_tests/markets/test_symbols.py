@@ -17,7 +17,7 @@ from quant_assets.markets import (
     parse_symbol,
     symbol_readings,
 )
-from quant_assets.markets.names import TIMEFRAMES
+from quant_assets.markets.symbols import TIMEFRAMES
 from quant_assets_tests.speed import assert_within
 
 
@@ -36,12 +36,12 @@ from quant_assets_tests.speed import assert_within
         (f"X_{'Y' * 500}_15m.json", ("X", "Y" * 500, "15m")),
     ],
 )
-def test_a_file_name_is_read_from_both_ends(name: str, parts: tuple[str, str, str]) -> None:
+def test_file_name_is_parsed_from_both_ends(name: str, parts: tuple[str, str, str]) -> None:
     assert parse_file_name(name) == FileName(*parts)
 
 
 @pytest.mark.parametrize("timeframe", TIMEFRAMES)
-def test_each_known_timeframe_is_read(timeframe: str) -> None:
+def test_each_known_timeframe_is_parsed(timeframe: str) -> None:
     assert parse_file_name(f"A_B_{timeframe}.json").timeframe == timeframe
 
 
@@ -60,7 +60,7 @@ def test_each_known_timeframe_is_read(timeframe: str) -> None:
         (".json", "fewer than two underscores"),
     ],
 )
-def test_a_name_of_another_form_is_refused_with_the_reason(name: str, reason: str) -> None:
+def test_invalid_file_name_is_refused_with_the_reason(name: str, reason: str) -> None:
     with pytest.raises(CandleNameError, match=reason):
         parse_file_name(name)
 
@@ -128,7 +128,7 @@ SYMBOLS = [
 
 
 @pytest.mark.parametrize(("exchange", "raw", "base", "quote", "multiplier", "asset", "display"), SYMBOLS)
-def test_a_local_symbol_is_taken_apart(
+def test_local_symbol_is_parsed(
     exchange: str, raw: str, base: str, quote: str, multiplier: int, asset: str, display: str
 ) -> None:
     found = parse_symbol(raw, exchange)
@@ -156,7 +156,7 @@ def test_a_local_symbol_is_taken_apart(
         ("X", "BTCUSDT", {"ETH"}, "BTC", "USDT"),
     ],
 )
-def test_of_several_quotes_the_longest_whose_base_has_a_perpetual_is_taken(
+def test_longest_quote_whose_base_has_a_perpetual_is_chosen(
     exchange: str, raw: str, perpetuals: set[str], base: str, quote: str
 ) -> None:
     found = parse_symbol(raw, exchange, perpetuals=perpetuals)
@@ -193,7 +193,7 @@ ASSETS = ["DO", "DOT", "F", "FD", "A", "AB", "BTC", "XBT", "1000DOT", "BUSD"]
     st.sets(st.sampled_from(ASSETS)),
 )
 @example("DO", "", "TUSD", "", {"DOT"})
-def test_the_quote_is_that_of_a_plain_reading_of_the_rule(
+def test_quote_matches_a_plain_implementation_of_the_rule(
     base: str, separator: str, quote: str, suffix: str, perpetuals: set[str]
 ) -> None:
     raw = f"{base}{separator}{quote}{suffix}"
@@ -201,25 +201,25 @@ def test_the_quote_is_that_of_a_plain_reading_of_the_rule(
     assert found.quote == plain_quote(raw, perpetuals, ResolutionRules())
 
 
-def test_the_readings_of_a_symbol_are_given_longest_quote_first() -> None:
+def test_symbol_readings_come_longest_quote_first() -> None:
     assert [reading.display for reading in symbol_readings("XBTUSD", "X")] == ["XBTUSD", "BTCUSD"]
     assert [reading.quote for reading in symbol_readings("DOT-USD", "X")] == ["USD"]
     assert [reading.quote for reading in symbol_readings("BTCPERP", "X")] == [""]
 
 
-def test_the_base_of_a_list_row_is_read_by_the_same_steps() -> None:
+def test_base_of_a_list_row_is_parsed_by_the_same_steps() -> None:
     assert parse_base("kPEPE", "Hyperliquid") == (1000, "PEPE")
     assert parse_base("1000PEPE", "Binance") == (1000, "PEPE")
     assert parse_base("PEPE", "OKX") == (1, "PEPE")
     assert parse_base("XBT", "BitMEX") == (1, "BTC")
 
 
-def test_aliases_are_read_once_more_behind_the_multiplier_be_there_one_or_not() -> None:
+def test_aliases_apply_again_after_the_multiplier() -> None:
     rules = ResolutionRules(aliases={"A": "B", "B": "C"})
     assert (parse_symbol("AUSDT", "X", rules).asset, parse_symbol("1000AUSDT", "X", rules).asset) == ("C", "B")
 
 
-def test_quotes_and_aliases_are_configurable_also_per_exchange() -> None:
+def test_quotes_and_aliases_are_configurable_per_exchange() -> None:
     rules = ResolutionRules(quotes=("U",), exchange_aliases={"MEXC": {"XBT": "OTHER"}})
     assert parse_symbol("XBTU", "MEXC", rules).asset == "OTHER"
     assert parse_symbol("XBTU", "OKX", rules).asset == "BTC"
@@ -229,7 +229,7 @@ def test_quotes_and_aliases_are_configurable_also_per_exchange() -> None:
 @given(st.text(), st.sampled_from(["KUCOIN", "HYPERLIQUID", "OKX", ""]) | st.text())
 @example("\ud800-USDT", "OKX")
 @example("/_--PERP", "KUCOIN")
-def test_any_text_is_a_symbol(raw: str, exchange: str) -> None:
+def test_any_text_can_be_parsed_as_a_symbol(raw: str, exchange: str) -> None:
     found = parse_symbol(raw, exchange)
     assert found.raw == unicodedata.normalize("NFC", raw)
     assert bool(found.base) == bool(raw)
@@ -246,7 +246,7 @@ def test_any_symbol_survives_a_file_name(symbol: str, timeframe: str) -> None:
 
 
 @pytest.mark.speed
-def test_five_thousand_symbols_and_the_bases_of_a_full_list_are_read_quickly() -> None:
+def test_parsing_5000_symbols_and_a_full_list_is_fast() -> None:
     def read() -> None:
         for number in range(5_000):
             parse_symbol(f"COIN{number}-USDT-SWAP", "OKX")

@@ -1,4 +1,4 @@
-"""Candle files that go on: those of the simulated market, rewritten after each quarter hour while a program runs."""
+"""Rewrite the simulated candle files after each 15-minute bar while a program runs."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from quant_assets.emulator.candle_files import MARKER, write_candle_files
 from quant_assets.emulator.server import system_clock
 from quant_assets.emulator.simulated_universe import SimulatedUniverse
 
-QUARTER_SECONDS: Final = 900
-#: A bar is written so long after it has closed, as by a scanner that fetches it.
+BAR_SECONDS: Final = 900
+#: Delay between a bar's close and its writing, as with a real scraper.
 DELAY_SECONDS: Final = 5
-#: The clock is looked at again after so long: a machine that slept, or a clock that was set, is noticed.
+#: The clock is read at least this often, in case the machine slept or the clock was set.
 MAX_WAIT_SECONDS: Final = 30.0
 
 
 class _Stopped(Exception):
-    """The program ends in the middle of writing."""
+    """The updater was stopped while it was writing."""
 
 
-class CandleKeeper:
-    """Keeps a folder of simulated candle files up to date, in a thread, within a `with` block.
+class CandleUpdater:
+    """Keep a folder of simulated candle files up to date in a thread, within a `with` block.
 
-    Files that were written before the last quarter hour are rewritten at once. A folder that lost its marker file is
-    left alone. `on_error` is told of files that cannot be written; it is tried again at the next quarter hour.
+    Files that lack the last closed bar are rewritten at once. A folder without the marker file is left unchanged.
+    `on_error` receives write errors; the next try is after the next bar.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class CandleKeeper:
         self._clock = clock
         self._on_error = on_error
         self._stopped = Event()
-        self._thread = Thread(target=self._keep, name="candle keeper", daemon=True)
+        self._thread = Thread(target=self._run, name="candle updater", daemon=True)
 
     def __enter__(self) -> Self:
         """Start."""
@@ -54,22 +54,22 @@ class CandleKeeper:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop, after the file in hand."""
+        """Stop after the file that is being written."""
         self._stopped.set()
         self._thread.join()
 
-    def _keep(self) -> None:
-        written = self._last_written()
+    def _run(self) -> None:
+        written = self._written_at()
         while not self._stopped.is_set():
             now = self._clock().timestamp() - DELAY_SECONDS
-            due = now // QUARTER_SECONDS * QUARTER_SECONDS
+            due = now // BAR_SECONDS * BAR_SECONDS
             if written < due:
                 self._write()
                 written = due
-            self._stopped.wait(min(due + QUARTER_SECONDS - now, MAX_WAIT_SECONDS))
+            self._stopped.wait(min(due + BAR_SECONDS - now, MAX_WAIT_SECONDS))
 
-    def _last_written(self) -> float:
-        """Return when the files were written (UNIX seconds), 0 where that cannot be said."""
+    def _written_at(self) -> float:
+        """Return when the files were last written (UNIX seconds), 0 if unknown."""
         try:
             return (self._folder / MARKER).stat().st_mtime
         except OSError:

@@ -24,7 +24,7 @@ def same_size_and_time(path: Path, content: bytes) -> None:
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
-def test_an_untouched_file_is_not_parsed_again(tmp_path: Path) -> None:
+def test_unchanged_file_is_not_parsed_again(tmp_path: Path) -> None:
     path = write(tmp_path, GOOD, bars())
     other = write(tmp_path, "MEXC_ETHUSDT_15m.json", bars(3))
     before = read_candles(tmp_path)
@@ -38,7 +38,7 @@ def test_an_untouched_file_is_not_parsed_again(tmp_path: Path) -> None:
     assert (len(old), file_row(after, other.name)["bars"]) == (5, 4)
 
 
-def test_an_untouched_file_that_was_skipped_is_not_parsed_again(tmp_path: Path) -> None:
+def test_unchanged_skipped_file_is_not_parsed_again(tmp_path: Path) -> None:
     write(tmp_path, GOOD, bars())
     content = b'{"data": 3}'
     path = write(tmp_path, BAD, content)
@@ -47,7 +47,7 @@ def test_an_untouched_file_that_was_skipped_is_not_parsed_again(tmp_path: Path) 
     assert file_row(read_candles(tmp_path, before), BAD).equals(file_row(before, BAD))
 
 
-def test_a_folder_in_which_nothing_changed_gives_the_same_tables_again(tmp_path: Path) -> None:
+def test_unchanged_folder_returns_the_same_tables(tmp_path: Path) -> None:
     write(tmp_path, GOOD, bars())
     write(tmp_path, BAD, b"[")
     before = read_candles(tmp_path)
@@ -55,7 +55,7 @@ def test_a_folder_in_which_nothing_changed_gives_the_same_tables_again(tmp_path:
 
 
 @pytest.mark.parametrize("change", ["content", "time", "inode"])
-def test_a_file_that_differs_in_one_respect_is_parsed_again(tmp_path: Path, change: str) -> None:
+def test_file_with_one_changed_attribute_is_parsed_again(tmp_path: Path, change: str) -> None:
     path = write(tmp_path, GOOD, bars())
     before = read_candles(tmp_path)
     if change == "content":
@@ -74,7 +74,7 @@ def test_a_file_that_differs_in_one_respect_is_parsed_again(tmp_path: Path, chan
     assert not after.bars.equals(before.bars)
 
 
-def test_files_that_came_and_went_since_the_last_read_are_followed(tmp_path: Path) -> None:
+def test_added_and_removed_files_are_noticed(tmp_path: Path) -> None:
     names = [f"X_{letter}_15m.json" for letter in "ACE"]
     for count, name in enumerate(names, 1):
         write(tmp_path, name, bars(count))
@@ -88,7 +88,7 @@ def test_files_that_came_and_went_since_the_last_read_are_followed(tmp_path: Pat
     assert after.files["bars"].tolist() == [1, 4, 3, 2]
 
 
-def test_tables_that_do_not_fit_one_another_are_not_relied_on(tmp_path: Path) -> None:
+def test_inconsistent_previous_tables_are_ignored(tmp_path: Path) -> None:
     write(tmp_path, "X_A_15m.json", bars(2))
     write(tmp_path, "X_B_15m.json", bars(2))
     whole = read_candles(tmp_path)

@@ -1,4 +1,4 @@
-"""HTTP on loopback: connections, the bytes of an answer, and how they are spoiled on purpose."""
+"""Serve HTTP on loopback, with responses that can be cut or dropped on purpose."""
 
 from __future__ import annotations
 
@@ -12,78 +12,78 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock
 from typing import Any, Protocol
 
-from quant_assets.emulator.answers import Answer, Refusal
+from quant_assets.emulator.api import RequestError, Response
 
 
-class Exchange(Protocol):
-    """One request, and the way to answer it."""
+class RequestHandler(Protocol):
+    """One request, and the methods to respond to it."""
 
     @property
-    def target(self) -> str: ...  # noqa: D102 - path and query as they came
+    def target(self) -> str: ...  # noqa: D102 - path and query as received
 
     def header(self, name: str) -> str | None:
         """Return a header of the request."""
 
-    def send(self, answer: Answer, *, cut: bool = False) -> None:
-        """Send the answer; `cut` sends half of the body that was promised and closes."""
+    def send(self, response: Response, *, cut: bool = False) -> None:
+        """Send the response; with `cut`, send half of the announced body and close the connection."""
 
     def close(self) -> None:
-        """Close the connection without an answer."""
+        """Close the connection without a response."""
 
 
 class LoopbackServer(ThreadingHTTPServer):
-    """Serves 127.0.0.1 alone, a thread for each connection."""
+    """An HTTP server on 127.0.0.1 with a thread for each connection."""
 
     daemon_threads = True
     block_on_close = False
     request_queue_size = 128
 
-    def __init__(self, port: int, handle: Callable[[Exchange], None], now: Callable[[], float]) -> None:
-        self.handle_exchange = handle
+    def __init__(self, port: int, handle: Callable[[RequestHandler], None], now: Callable[[], float]) -> None:
+        self.on_request = handle
         self.now = now
         self._connections: set[socket.socket] = set()
-        self._guard = Lock()
+        self._lock = Lock()
         super().__init__(("127.0.0.1", port), _Handler)
 
     @property
     def port(self) -> int:
-        """The port that was taken."""
+        """Return the port in use."""
         return int(self.server_address[1])
 
     def server_bind(self) -> None:
-        """Bind without asking a name server for the host's name, as HTTPServer would."""
+        """Bind without the DNS lookup that HTTPServer does."""
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = "127.0.0.1", self.port
 
     def close(self) -> None:
         """Close the port and every open connection."""
         self.server_close()
-        with self._guard:
+        with self._lock:
             connections = tuple(self._connections)
         for connection in connections:
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Remember the connection, so that it can be closed."""
-        with self._guard:
+        """Register the connection, so that `close` can shut it down."""
+        with self._lock:
             self._connections.add(request)
         super().process_request(request, client_address)
 
     def shutdown_request(self, request: Any) -> None:
-        """Forget the connection."""
-        with self._guard:
+        """Unregister the connection."""
+        with self._lock:
             self._connections.discard(request)
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Keep quiet about a client that went away."""
+        """Ignore clients that disconnected."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Reads GET requests of one connection; one write for each answer, and no waiting for full packets."""
+    """Handle the GET requests of one connection; each response is a single write, sent at once."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -99,30 +99,30 @@ class _Handler(BaseHTTPRequestHandler):
         return self.headers.get(name)
 
     def do_GET(self) -> None:
-        self.server.handle_exchange(self)
+        self.server.on_request(self)
 
-    def send(self, answer: Answer, *, cut: bool = False) -> None:
-        phrase = HTTPStatus(answer.status).phrase
+    def send(self, response: Response, *, cut: bool = False) -> None:
+        phrase = HTTPStatus(response.status).phrase
         lines = [
-            f"HTTP/1.1 {answer.status} {phrase}",
+            f"HTTP/1.1 {response.status} {phrase}",
             f"Date: {self.date_time_string(self.server.now())}",
-            f"Content-Type: {answer.content_type}; charset=utf-8",
-            f"Content-Length: {len(answer.body)}",
+            f"Content-Type: {response.content_type}; charset=utf-8",
+            f"Content-Length: {len(response.body)}",
             "X-Simulated: true",
-            *(f"{name}: {value}" for name, value in answer.headers.items()),
+            *(f"{name}: {value}" for name, value in response.headers.items()),
         ]
         if cut:
             self.close_connection = True
-        body = answer.body[: len(answer.body) // 2] if cut else answer.body
+        body = response.body[: len(response.body) // 2] if cut else response.body
         self.wfile.write("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
 
     def close(self) -> None:
         self.close_connection = True
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002
-        """Refuse what is no GET request, as JSON."""
+        """Respond to other methods than GET and to malformed requests, as JSON."""
         self.close_connection = True
-        self.send(Answer.of_refusal(Refusal(code, message or HTTPStatus(code).phrase)))
+        self.send(Response.of_error(RequestError(code, message or HTTPStatus(code).phrase)))
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
-        """Keep quiet."""
+        """Log nothing."""

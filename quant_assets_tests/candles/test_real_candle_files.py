@@ -20,24 +20,24 @@ def tables() -> CandleTables:
     return read_candles(FOLDER)
 
 
-def test_all_real_files_are_read_but_the_two_that_were_cut_off(tables: CandleTables) -> None:
+def test_all_real_files_are_read_except_two_truncated_ones(tables: CandleTables) -> None:
     assert len(tables.files) == 635
     skipped = tables.files[tables.files["status"] != "read"]
     assert skipped["file"].tolist() == ["KUCOIN_CAKEUSDTM_15m.json", "KUCOIN_CAKEUSDTM_4h.json"]
     assert set(skipped["reason"]) == {"cut off: unexpected end of data at byte 20480"}
 
 
-def test_no_real_bar_is_left_out(tables: CandleTables) -> None:
+def test_no_real_bar_is_dropped(tables: CandleTables) -> None:
     assert tables.files["dropped"].sum() == 0
     assert tables.files["bars"].sum() == len(tables.bars) == 351_628
 
 
-def test_real_files_that_have_not_changed_are_not_read_again(tables: CandleTables) -> None:
+def test_unchanged_real_files_are_not_read_again(tables: CandleTables) -> None:
     assert read_candles(FOLDER, tables) is tables
 
 
 @pytest.mark.speed
-def test_reading_takes_little_more_than_their_json_alone() -> None:
+def test_reading_takes_little_longer_than_parsing_json() -> None:
     contents = [path.read_bytes() for path in FOLDER.glob("*.json") if "CAKE" not in path.name]
     bare = best_cpu_seconds(lambda: [orjson.loads(content) for content in contents])
     assert best_cpu_seconds(lambda: read_candles(FOLDER)) < 2.5 * bare  # at most twice; the rest is for a busy machine

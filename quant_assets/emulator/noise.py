@@ -1,6 +1,6 @@
-"""Noise without state: numbers that follow from a key and an index alone.
+"""Generate deterministic noise from a key and an index, without state.
 
-Every function is elementwise in its index, so that a value never depends on which range was asked for.
+Every function is elementwise in its index, so that a value does not depend on the requested range.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ _MIX_2 = np.uint64(0x94D049BB133111EB)
 _MASK_64 = 0xFFFFFFFFFFFFFFFF
 
 
-def key_of(*parts: str | int) -> int:
-    """Return a 64-bit key of the parts; the same parts give the same key on every machine."""
+def hash_key(*parts: str | int) -> int:
+    """Return a 64-bit hash of the parts, the same on every machine."""
     text = "\x1f".join(str(part) for part in parts)
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
-def share_of(*parts: str | int) -> float:
-    """Return a number in [0, 1) that follows from the parts."""
-    return (key_of(*parts) >> 11) / (1 << 53)
+def hash_fraction(*parts: str | int) -> float:
+    """Return the hash of the parts as a number in [0, 1)."""
+    return (hash_key(*parts) >> 11) / (1 << 53)
 
 
 def splitmix(key: int, index: Integers) -> NDArray[np.uint64]:
@@ -44,9 +44,9 @@ def uniform(key: int, index: Integers) -> Floats:
 
 
 def normal(key: int, index: Integers) -> Floats:
-    """Return one number for each index, nearly normal, mean 0 and deviation 1, never beyond ±3.47.
+    """Return one nearly normal number for each index: mean 0, deviation 1, within ±3.47.
 
-    The sum of four 16-bit uniforms: exact arithmetic, so no machine rounds it differently.
+    It is the sum of four 16-bit uniforms, exact on every machine.
     """
     bits = splitmix(key, index)
     total = np.zeros(bits.shape, dtype=np.float64)
@@ -55,10 +55,10 @@ def normal(key: int, index: Integers) -> Floats:
     return np.asarray((total * 2.0**-16 - 2.0) * 3.0**0.5, dtype=np.float64)
 
 
-def smooth(key: int, index: Integers, period: int) -> Floats:
-    """Return value noise: normal numbers on a lattice of `period`, joined by smooth curves.
+def value_noise(key: int, index: Integers, period: int) -> Floats:
+    """Return value noise: normal numbers on a lattice of `period`, interpolated smoothly.
 
-    `index` ascends and is not empty.
+    `index` is ascending and not empty.
     """
     cell, inside = np.divmod(index, period)
     first = int(cell[0])

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from quant_assets.emulator import Emulator, plain_universe
-from quant_assets.emulator.budget import Budget
+from quant_assets.emulator.rate_limit import RateLimiter
 
 
 def ask_for(get, count, endpoint="/open-interest"):
     return get(endpoint, symbols=",".join(["BTCUSDT_PERP.A"] * count))
 
 
-def test_each_symbol_counts_as_a_call_and_a_list_as_one(get, emulator: Emulator):
+def test_each_symbol_and_each_list_counts_as_one_call(get, emulator: Emulator):
     ask_for(get, 20)
     ask_for(get, 19, "/funding-rate")
     get("/exchanges")
@@ -23,12 +23,12 @@ def test_each_symbol_counts_as_a_call_and_a_list_as_one(get, emulator: Emulator)
     assert get("/exchanges").status_code == 429
 
 
-def test_an_unknown_symbol_costs_a_call_like_any_other(get, emulator: Emulator):
+def test_unknown_symbol_costs_a_call(get, emulator: Emulator):
     assert get("/open-interest", symbols="NOTHING.A,NEITHER.6").json() == []
     assert emulator.accounting.calls == 2
 
 
-def test_retry_after_is_decimal_and_says_exactly_when_the_request_fits(get, clock):
+def test_retry_after_is_decimal_and_exact(get, clock):
     ask_for(get, 20)
     clock.move(2.634)
     ask_for(get, 20)
@@ -41,7 +41,7 @@ def test_retry_after_is_decimal_and_says_exactly_when_the_request_fits(get, cloc
     assert ask_for(get, 20).status_code == 200
 
 
-def test_a_refused_request_is_not_counted(get, clock, emulator: Emulator):
+def test_rate_limited_request_is_not_counted(get, clock, emulator: Emulator):
     ask_for(get, 20)
     ask_for(get, 20)
     for _ in range(3):
@@ -51,36 +51,36 @@ def test_a_refused_request_is_not_counted(get, clock, emulator: Emulator):
     assert (emulator.accounting.calls, emulator.accounting.rate_limited) == (80, 4)
 
 
-def test_a_small_request_fits_where_a_large_one_does_not(get):
+def test_small_request_fits_when_a_large_one_does_not(get):
     ask_for(get, 20)
     ask_for(get, 19)
     assert ask_for(get, 2).status_code == 429
     assert ask_for(get, 1).status_code == 200
 
 
-def test_a_stranger_spends_the_same_budget(get, clock, emulator: Emulator):
+def test_other_clients_of_the_key_spend_the_same_limit(get, clock, emulator: Emulator):
     emulator.spend(30)
     refused = ask_for(get, 11)
     assert (refused.status_code, refused.headers["Retry-After"]) == (429, "60.000")
     assert emulator.accounting.calls == 0
 
 
-def test_nothing_on_a_success_tells_what_is_left(get):
+def test_successful_response_has_no_rate_limit_headers(get):
     told = [name for name in get("/exchanges").headers if "limit" in name.lower() or "retry" in name.lower()]
     assert told == []
 
 
-def test_the_wait_is_for_the_moment_when_enough_has_left_the_window():
-    budget = Budget(40)
+def test_wait_ends_when_enough_calls_have_left_the_window():
+    limiter = RateLimiter(40)
     for moment, calls in ((0, 10), (10_000_000, 10), (20_000_000, 20)):
-        assert budget.take(calls, moment) == 0
-    assert budget.take(10, 30_000_000) == 30_000_000
-    assert budget.take(11, 30_000_000) == 40_000_000
-    assert budget.take(20, 30_000_000) == 40_000_000
-    assert budget.take(21, 30_000_000) == 50_000_000
+        assert limiter.acquire(calls, moment) == 0
+    assert limiter.acquire(10, 30_000_000) == 30_000_000
+    assert limiter.acquire(11, 30_000_000) == 40_000_000
+    assert limiter.acquire(20, 30_000_000) == 40_000_000
+    assert limiter.acquire(21, 30_000_000) == 50_000_000
 
 
-def test_a_microsecond_is_rounded_up_to_a_millisecond(get, clock):
+def test_retry_after_is_rounded_up_to_a_millisecond(get, clock):
     ask_for(get, 20)
     ask_for(get, 20)
     clock.move(0.000_001)
@@ -90,13 +90,13 @@ def test_a_microsecond_is_rounded_up_to_a_millisecond(get, clock):
 
 
 @pytest.mark.parametrize("calls", [1, 2_400])
-def test_the_limit_can_be_changed_while_it_runs(get, emulator: Emulator, calls):
+def test_rate_limit_can_be_changed_while_running(get, emulator: Emulator, calls):
     emulator.calls_per_minute = calls
     answers = [get("/exchanges").status_code for _ in range(3)]
     assert answers == ([200, 429, 429] if calls == 1 else [200, 200, 200])
 
 
-def test_what_is_served_can_be_changed_while_it_runs(get, emulator: Emulator):
+def test_universe_can_be_changed_while_running(get, emulator: Emulator):
     emulator.universe = plain_universe(3)
     symbols = [row["symbol"] for row in get("/future-markets").json()]
     assert symbols == ["S0001USDT_PERP.A", "S0002USDT_PERP.A", "S0003USDT_PERP.A"]

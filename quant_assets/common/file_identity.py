@@ -1,0 +1,22 @@
+"""The identity of a file's state, to notice that a file has changed."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+_INODE_MASK = 2**63 - 1  # inodes are unsigned; a table's int64 is signed
+
+
+@dataclass(frozen=True, slots=True)
+class FileIdentity:
+    """Size, modification time and inode of a file: two equal identities mean an unchanged file."""
+
+    size: int
+    modified_ns: int
+    inode: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> FileIdentity:
+        """Return the identity in the result of `os.stat`."""
+        return cls(status.st_size, status.st_mtime_ns, status.st_ino & _INODE_MASK)
