@@ -180,8 +180,8 @@ def _row(signal: Json) -> Row:
     details = signal["details"]
     reason = reason_summary(details) or None
     rr = formatting.number(signal["rr"]) if setup else None
-    # `get` reads keys that feeds of version 1.0 lack.
     oi_age = interest["age_seconds"] if interest["value"] is not None else None
+    # Feeds of version 1.0 lack the keys that are read with `get`.
     change, volume = details.get("change_24h_pct"), details["vol24h"] or None
     keys = {"entry": "entry", "stop": "stop_loss", "target": "take_profit", "price": "price"}
     full = {name: formatting.price(signal[key], decimals) for name, key in keys.items()}
