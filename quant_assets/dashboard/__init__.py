@@ -1,6 +1,6 @@
-"""The dashboard: a page for people and a read-only API for programs, over the feed and the windows that are stored.
+"""The dashboard: a web page and a read-only JSON API over the stored feeds.
 
-Feeds are read in documents.py, narrowed in query.py, turned into rows and words for the page in rows.py, words.py and
-figures.py, into series for a chart in charts.py; answers.py, api.py, pages.py, events.py and server.py speak HTTP.
-Nothing here writes, fetches or computes a signal, and nothing knows how a feed came about.
+feed_repository.py reads feeds, query.py filters them; rows.py, detail.py, explanations.py and formatting.py prepare
+the page's texts, market_data.py and charts.py its charts. responses.py, routes.py, api.py, pages.py, events.py and
+server.py handle HTTP.
 """

@@ -1,6 +1,6 @@
-"""The series of one market's chart: candles, RSI with its trendlines by time, open interest, liquidations.
+"""The series of one market's charts: candles, RSI with trendlines, open interest, liquidations.
 
-A bar stands at the moment it opened, and so does the bar that is still forming, to which lines are projected.
+The time of a bar is its opening, also for the forming bar, to which trendlines are projected.
 """
 
 from __future__ import annotations
@@ -14,36 +14,42 @@ import pandas as pd
 
 from quant_assets.common.settings import Settings
 from quant_assets.common.windows import Window
-from quant_assets.dashboard.documents import Document, Json
-from quant_assets.dashboard.history import DerivativeBars, Source, derivative_bars, market_table, sources, store_path
+from quant_assets.dashboard.feed_repository import FeedDocument, Json
+from quant_assets.dashboard.market_data import (
+    DerivativeBars,
+    Source,
+    dataset_sources,
+    read_derivative_bars,
+    read_market_table,
+    store_path,
+)
 from quant_assets.signals.features.bars import HTF, LTF, TIMEFRAME_MS, Bars, Floats, bars_of
 from quant_assets.signals.features.indicators import ema, rsi
 from quant_assets.storage.lake import Lake
 
-#: Bars that are drawn: of 4h as many as a trendline may reach back, of 15m two days.
-SHOWN: Final = {HTF: 150, LTF: 192}
+#: Bars on the chart: on 4h as many as a trendline may reach back, on 15m two days.
+CHART_BARS: Final = {HTF: 150, LTF: 192}
 DERIVATIVE_HOURS: Final = 48
-#: Averages that are drawn, in bars of 4h.
-AVERAGES: Final = (50, 200)
+#: Periods of the moving averages, in bars of 4h.
+EMA_PERIODS: Final = (50, 200)
 
 
-def chart(document: Document, signals: Sequence[Json], settings: Settings) -> Json:
-    """Return what the charts of one market show; `signals` are the feed's signals of it, at least one.
+def market_chart(document: FeedDocument, signals: Sequence[Json], settings: Settings) -> Json:
+    """Return the series of a market's charts; `signals` are the feed's signals of the market, at least one.
 
-    Lists are empty where nothing is stored of what they would hold; a number that is unknown is None.
+    A list is empty if nothing is stored for it; an unknown number is None.
     """
     window, lake = document.window, Lake(settings.lake_dir)
     exchange, symbol = signals[0]["exchange"], signals[0]["symbol"]
     table = _candles(lake, exchange, symbol)
     htf, htf_open = _bars(table, HTF, window)
     ltf, ltf_open = _bars(table, LTF, window)
-    values = rsi(htf.close)
-    known = sources(lake, window, exchange, symbol)
+    sources = dataset_sources(lake, window, exchange, symbol)
     store = store_path(settings)
 
     def bars(dataset: Any) -> DerivativeBars:
-        source = known.get(dataset)
-        return derivative_bars(store, dataset, source.symbol if source else "", window, DERIVATIVE_HOURS)
+        source = sources.get(dataset)
+        return read_derivative_bars(store, dataset, source.symbol if source else "", window, DERIVATIVE_HOURS)
 
     interest, liquidations = bars("open_interest"), bars("liquidations")
     return {
@@ -58,29 +64,29 @@ def chart(document: Document, signals: Sequence[Json], settings: Settings) -> Js
         "averages": {
             "timeframe": HTF,
             "time": _tail(htf.time_ms, HTF),
-            **{f"ema{bars}": _tail(ema(htf.close, bars), HTF) for bars in AVERAGES},
+            **{f"ema{period}": _tail(ema(htf.close, period), HTF) for period in EMA_PERIODS},
         },
-        "rsi": {"timeframe": HTF, "time": _tail(htf.time_ms, HTF), "value": _tail(values, HTF)},
+        "rsi": {"timeframe": HTF, "time": _tail(htf.time_ms, HTF), "value": _tail(rsi(htf.close), HTF)},
         "lines": _lines(signals, htf),
         "open_interest": {
-            **_source(known.get("open_interest"), window),
+            **_source(sources.get("open_interest"), window),
             "time": interest.times_ms,
             "value": interest.columns["close"],
         },
         "liquidations": {
-            **_source(known.get("liquidations"), window),
+            **_source(sources.get("liquidations"), window),
             "time": liquidations.times_ms,
             "longs": liquidations.columns["longs"],
             "shorts": liquidations.columns["shorts"],
             "known_through": liquidations.through_ms,
         },
-        "funding_rate": _source(known.get("funding_rate"), window),
-        "long_short_ratio": _source(known.get("long_short_ratio"), window),
+        "funding_rate": _source(sources.get("funding_rate"), window),
+        "long_short_ratio": _source(sources.get("long_short_ratio"), window),
     }
 
 
 def _candles(lake: Lake, exchange: str, symbol: str) -> pd.DataFrame:
-    table = market_table(lake.path(["candles"]), exchange, symbol)
+    table = read_market_table(lake.path(["candles"]), exchange, symbol)
     if table is None:
         return pd.DataFrame(columns=["timeframe", "time_ms", "open", "high", "low", "close", "volume"])
     frame: pd.DataFrame = table.to_pandas()
@@ -88,7 +94,7 @@ def _candles(lake: Lake, exchange: str, symbol: str) -> pd.DataFrame:
 
 
 def _bars(table: pd.DataFrame, timeframe: str, window: Window) -> tuple[Bars, Floats]:
-    """Return the closed bars as signals see them, and the price that each opened at."""
+    """Return the closed bars as the features use them, and their opening prices."""
     part = table[table["timeframe"] == timeframe]
     bars = bars_of(part, timeframe, window)
     first = int(part["time_ms"].searchsorted(bars.time_ms[0])) if len(bars) else 0
@@ -96,9 +102,9 @@ def _bars(table: pd.DataFrame, timeframe: str, window: Window) -> tuple[Bars, Fl
 
 
 def _forming(table: pd.DataFrame, htf: Bars, window: Window) -> Json | None:
-    """Return the 4h bar that is forming at the window's end, of the 15m bars in it that have closed by then.
+    """Return the 4h bar that is forming at the window's end, built from its closed 15m bars.
 
-    None where a 4h bar closes just then, or no 15m bar is known since.
+    None if a 4h bar closes at the window's end, or no 15m bar of it is known.
     """
     if not len(htf):
         return None
@@ -121,10 +127,10 @@ def _forming(table: pd.DataFrame, htf: Bars, window: Window) -> Json | None:
     }
 
 
-def _candle_lists(bars: Bars, opened: Floats, timeframe: str) -> Json:
+def _candle_lists(bars: Bars, opening: Floats, timeframe: str) -> Json:
     return {
         "time": _tail(bars.time_ms, timeframe),
-        "open": _tail(opened, timeframe),
+        "open": _tail(opening, timeframe),
         "high": _tail(bars.high, timeframe),
         "low": _tail(bars.low, timeframe),
         "close": _tail(bars.close, timeframe),
@@ -133,11 +139,11 @@ def _candle_lists(bars: Bars, opened: Floats, timeframe: str) -> Json:
 
 
 def _tail(values: Any, timeframe: str) -> list[Any]:
-    return [None if value != value else value for value in values[-SHOWN[timeframe] :].tolist()]  # noqa: PLR0124 - NaN
+    return [None if value != value else value for value in values[-CHART_BARS[timeframe] :].tolist()]  # noqa: PLR0124 - NaN
 
 
 def _lines(signals: Sequence[Json], bars: Bars) -> list[Json]:
-    """Return the current lines of the market, and the line that each strategy's breakout broke."""
+    """Return the market's current trendlines, and the lines that breakouts broke with the strategies that used them."""
     lines = [
         _line(
             kind,
@@ -170,14 +176,14 @@ def _lines(signals: Sequence[Json], bars: Bars) -> list[Json]:
 
 
 def _line(kind: str, bars: Bars, first: Json, second: Json, slope: float, more: Mapping[str, Any]) -> Json:
-    """Return a line between its pivots, and from there to the bar that is forming.
+    """Return a trendline: solid between its pivots, projected from there to the forming bar.
 
-    A line is straight by bars, and bars may be missing: its points are the bars themselves, as far as they are known.
+    The slope is per bar, and bars may be missing, so the points are those of the known bars.
     """
     step = TIMEFRAME_MS[HTF]
     times = bars.time_ms[bars.time_ms >= first["time"]].tolist()
     if not times or times[0] != first["time"] or second["time"] not in times:
-        times = [first["time"], second["time"]]  # the candles have gone since; the pivots are still known
+        times = [first["time"], second["time"]]  # the candles are no longer stored, the pivots are known from the feed
         bars_between = max(round((second["value"] - first["value"]) / slope), 1) if slope else 1
         indices: list[int] = [0, bars_between]
     else:
@@ -199,7 +205,7 @@ def _line(kind: str, bars: Bars, first: Json, second: Json, slope: float, more: 
 
 
 def _corner_indices(times: Sequence[int], start: int, stop: int) -> list[int]:
-    """Return the ends of a stretch and, between them, only the bars at which time jumps: lines bend nowhere else."""
+    """Return start and stop, and the bars between them at which time jumps, where the line bends on the time axis."""
     steps = [later - earlier for earlier, later in pairwise(times)]
     bends = [index for index in range(start + 1, stop) if steps[index - 1] != steps[index]]
     return list(dict.fromkeys([start, *bends, stop]))
@@ -214,7 +220,7 @@ def _at(values: Sequence[float], indices: Sequence[int]) -> list[float]:
 
 
 def _source(source: Source | None, window: Window) -> Json:
-    """Return where a dataset comes from; all of it None where the window left no table."""
+    """Return the source of a dataset; every value is None if the window has no table."""
     if source is None:
         return dict.fromkeys(("status", "coinalyze_symbol", "reference_exchange", "unit", "age_seconds"))
     closed = source.closed_at_ms

@@ -1,4 +1,4 @@
-"""The stream of server-sent events that says when a new feed is out."""
+"""The stream of server-sent events that announces new feeds."""
 
 from __future__ import annotations
 
@@ -12,26 +12,29 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from quant_assets.dashboard.answers import problem as problem_answer
-from quant_assets.dashboard.desk import AppContext
-from quant_assets.dashboard.documents import Document, FeedProblem, version_of
+from quant_assets.dashboard.app_context import AppContext
+from quant_assets.dashboard.feed_repository import FeedDocument, FeedError, file_version
+from quant_assets.dashboard.responses import error_json
 from quant_assets.dashboard.routes import route
 
-#: How often the file is looked at; a look is one system call.
-LOOK_SECONDS: Final = 0.5
-#: A line so often keeps proxies from closing a quiet stream, and finds out who has gone.
+#: How often the feed's file is checked; a check is one system call.
+POLL_SECONDS: Final = 0.5
+#: A heartbeat keeps proxies from closing a quiet stream, and detects clients that have disconnected.
 HEARTBEAT_SECONDS: Final = 15.0
 MAX_LISTENERS: Final = 100
 
 
-class Watcher:
-    """Looks at the feed's file and keeps the last event; `prepare` is run in a thread before a feed is told of."""
+class FeedWatcher:
+    """Polls the feed's file and sends an event to every listener when it changes.
 
-    def __init__(self, desk: AppContext, prepare: Callable[[Document], None]) -> None:
-        self._desk = desk
+    `prepare` runs in a thread before a feed is announced.
+    """
+
+    def __init__(self, context: AppContext, prepare: Callable[[FeedDocument], None]) -> None:
+        self._context = context
         self._prepare = prepare
         self._event = b""
-        self._seen: object = ()
+        self._version: object = ()
         self._changed = asyncio.Event()
         self._is_closed = False
         self.listeners = 0
@@ -39,19 +42,19 @@ class Watcher:
     async def run(self) -> None:
         """Watch until cancelled."""
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            await self.look()
+            await asyncio.sleep(POLL_SECONDS)
+            await self.check()
 
-    async def look(self) -> None:
-        """Look once, and tell what changed."""
-        version = version_of(self._desk.settings.feed_path)
-        if version == self._seen:
+    async def check(self) -> None:
+        """Check the file once, and send an event if it changed."""
+        version = file_version(self._context.settings.feed_path)
+        if version == self._version:
             return
-        self._seen = version
+        self._version = version
         try:
             event = await anyio.to_thread.run_sync(self._describe)
-        except Exception:  # a fault over one feed must not end the watch for the next
-            logging.getLogger(__name__).exception("the feed is out, but telling of it failed")
+        except Exception:  # a fault with one feed must not stop the watch for the next
+            logging.getLogger(__name__).exception("Cannot announce the new feed")
             return
         if event != self._event:
             self._event = event
@@ -63,7 +66,7 @@ class Watcher:
         self._wake()
 
     async def stream(self) -> AsyncIterator[bytes]:
-        """Give the present state, and each later one when it comes."""
+        """Yield the present event, then each later one."""
         self.listeners += 1
         try:
             yield b"retry: 2000\n\n"
@@ -81,18 +84,19 @@ class Watcher:
             self.listeners -= 1
 
     def _describe(self) -> bytes:
-        """Return the event that tells the present state of the feed."""
-        found = self._desk.current()
-        if isinstance(found, FeedProblem):
-            return b"event: problem\ndata: %b\n\n" % orjson.dumps({"code": found.code, "message": str(found)})
-        self._prepare(found)
-        told = {
-            "window": found.feed["window"],
-            "last_updated": found.feed["last_updated"],
-            "signals": found.feed["stats"]["signals"],
-            "etag": found.etag,
+        """Return the event for the feed as it is now."""
+        try:
+            document = self._context.feeds.read()
+        except FeedError as error:
+            return b"event: problem\ndata: %b\n\n" % orjson.dumps({"code": error.code, "message": str(error)})
+        self._prepare(document)
+        data = {
+            "window": document.feed["window"],
+            "last_updated": document.feed["last_updated"],
+            "signals": document.feed["stats"]["signals"],
+            "etag": document.etag,
         }
-        return b"event: feed\nid: %b\ndata: %b\n\n" % (found.etag.encode(), orjson.dumps(told))
+        return b"event: feed\nid: %b\ndata: %b\n\n" % (document.etag.encode(), orjson.dumps(data))
 
     def _wake(self) -> None:
         self._changed.set()
@@ -100,10 +104,10 @@ class Watcher:
 
 
 async def events(request: Request) -> Response:
-    """Tell when a new feed is out, as server-sent events."""
-    watcher: Watcher = request.app.state.watcher
+    """Stream an event for each new feed."""
+    watcher: FeedWatcher = request.app.state.watcher
     if watcher.listeners >= MAX_LISTENERS:
-        return problem_answer("too_many", f"{MAX_LISTENERS} streams are open already", 503)
+        return error_json("too_many", f"{MAX_LISTENERS} streams are open already, which is the limit", 503)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     if request.method == "HEAD":
         return Response(headers=headers, media_type="text/event-stream")

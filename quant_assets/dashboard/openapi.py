@@ -1,7 +1,4 @@
-"""The description of the API for machines, OpenAPI 3.1.
-
-Filters and the feed describe themselves (query.py, the feed's schema), so that nothing is said twice.
-"""
+"""The OpenAPI 3.1 document of the API, derived from the filters in query.py and the feed's schema."""
 
 from __future__ import annotations
 
@@ -29,7 +26,7 @@ _SCHEMAS: Final[dict[str, Json]] = {
 }
 
 
-def description() -> Json:
+def openapi_document() -> Json:
     """Return the OpenAPI document."""
     return {
         "openapi": "3.1.0",
@@ -37,8 +34,8 @@ def description() -> Json:
             "title": "quant_assets dashboard",
             "version": SCHEMA_VERSION,
             "description": (
-                "Read-only. Every answer but health and the stream has an ETag: send it as If-None-Match, and what is "
-                "unchanged comes back as 304. A value that looks like a path is a 404, a body is a 413."
+                "Read-only. Every response except health and events has an ETag: send it as If-None-Match to get 304 "
+                "if nothing changed. A value that looks like a file path gives 404, a request body 413."
             ),
         },
         "paths": {
@@ -50,47 +47,47 @@ def description() -> Json:
                     "The windows whose feeds are stored, newest first",
                     {
                         "200": _json("The windows.", {"$ref": "#/components/schemas/Windows"}),
-                        **_unchanged(),
-                        **_takes_nothing(),
+                        **_not_modified(),
+                        **_no_parameters(),
                     },
                 )
             },
             "/api/health": {
                 "get": _operation(
                     "health",
-                    "The feed's age, its coverage, and the last run",
+                    "Age and coverage of the feed, and the last run",
                     {
                         "200": _json("The feed is fresh.", {"$ref": "#/components/schemas/Health"}),
                         "503": _json(
                             "The feed is older than two windows, or cannot be shown.",
                             {"$ref": "#/components/schemas/Health"},
                         ),
-                        **_takes_nothing(),
+                        **_no_parameters(),
                     },
                 )
             },
             "/api/events": {
                 "get": _operation(
                     "events",
-                    "Server-sent events: `feed` when a new feed is out, `problem` when it cannot be shown",
+                    "Server-sent events: `feed` for each new feed, `problem` if the feed cannot be shown",
                     {
                         "200": {
-                            "description": "A stream; its first event tells the present state.",
+                            "description": "A stream; the first event is the present state.",
                             "content": {"text/event-stream": {"schema": {"type": "string"}}},
                         },
                         "503": _error("Too many streams are open."),
-                        **_takes_nothing(),
+                        **_no_parameters(),
                     },
                 )
             },
             "/api/openapi.json": {
                 "get": _operation(
                     "openapi",
-                    "This description",
+                    "This document",
                     {
                         "200": _json("An OpenAPI 3.1 document.", {"type": "object"}),
-                        **_unchanged(),
-                        **_takes_nothing(),
+                        **_not_modified(),
+                        **_no_parameters(),
                     },
                 )
             },
@@ -112,22 +109,22 @@ def _results() -> Json:
         {
             "name": name,
             "in": "query",
-            "description": f"The same as {meant}, for pages that exist.",
+            "description": f"Alias of {meant}, for existing consumers.",
             "schema": _SCHEMAS["string"],
         }
         for name, meant in OTHER_NAMES.items()
     ]
-    answers = {
+    responses = {
         "200": _json(
-            "The feed as it is on disk; with filters, the narrowed feed with `selection`.",
+            "The feed as on disk; with filters, the filtered feed with `selection`.",
             {"anyOf": [{"$ref": "#/components/schemas/Feed"}, {"$ref": "#/components/schemas/NarrowedFeed"}]},
         ),
-        **_unchanged(),
-        "400": _error("A parameter that there is not, or a value that it cannot have."),
-        "404": _error("No feed of that window is stored, or a value looks like a path."),
-        "503": _error("The feed is missing, empty, half written, a bare list, or of another schema version."),
+        **_not_modified(),
+        "400": _error("An unknown parameter or an invalid value."),
+        "404": _error("No feed of that window is stored, or a value looks like a file path."),
+        "503": _error("The feed is missing, empty, incomplete, invalid, or of an unsupported schema version."),
     }
-    return {**_operation("results", "The feed, whole or narrowed", answers), "parameters": parameters}
+    return {**_operation("results", "The feed, whole or filtered", responses), "parameters": parameters}
 
 
 def _market() -> Json:
@@ -138,15 +135,17 @@ def _market() -> Json:
         ),
         _WINDOW,
     ]
-    answers = {
+    responses = {
         "200": _json("Signals and series, cut at the window's end.", {"$ref": "#/components/schemas/Chart"}),
-        **_unchanged(),
-        "400": _error("A parameter that there is not."),
-        "404": _error("The feed has no such market, no feed of that window is stored, or a value looks like a path."),
+        **_not_modified(),
+        "400": _error("An unknown parameter."),
+        "404": _error(
+            "The feed does not have this market, no feed of that window is stored, or a value looks like a file path."
+        ),
         "503": _error("The feed cannot be shown."),
     }
     return {
-        **_operation("market", "One market with candles, RSI and lines for a chart", answers),
+        **_operation("market", "One market with candles, RSI and lines for a chart", responses),
         "parameters": parameters,
     }
 
@@ -163,21 +162,21 @@ def _error(text: str) -> Json:
     return _json(text, {"$ref": "#/components/schemas/Error"})
 
 
-def _unchanged() -> Json:
-    return {"304": {"description": "Unchanged since the ETag in If-None-Match."}}
+def _not_modified() -> Json:
+    return {"304": {"description": "Not modified since the ETag in If-None-Match."}}
 
 
-def _takes_nothing() -> Json:
-    return {"400": _error("There are no parameters here."), "404": _error("A value looks like a path.")}
+def _no_parameters() -> Json:
+    return {"400": _error("This address takes no parameters."), "404": _error("A value looks like a file path.")}
 
 
 def _components() -> Json:
     schema = feed_schema()
-    parts = {name: _moved(part) for name, part in schema["$defs"].items()}
-    feed = _moved({key: value for key, value in schema.items() if key not in ("$schema", "$defs")})
-    narrowed = {
+    definitions = {name: _rewrite_refs(part) for name, part in schema["$defs"].items()}
+    feed = _rewrite_refs({key: value for key, value in schema.items() if key not in ("$schema", "$defs")})
+    filtered = {
         **feed,
-        "title": "narrowed master_feed",
+        "title": "filtered master_feed",
         "properties": {
             **feed["properties"],
             "signals": {"type": "array", "items": {"type": "object"}},
@@ -186,9 +185,9 @@ def _components() -> Json:
         "required": [*feed["required"], "selection"],
     }
     return {
-        **parts,
+        **definitions,
         "Feed": feed,
-        "NarrowedFeed": narrowed,
+        "NarrowedFeed": filtered,
         "Chart": _chart(),
         "Windows": _object(
             windows={"type": "array", "items": _object(window={"type": "string"}, results={"type": "string"})}
@@ -212,14 +211,14 @@ def _chart() -> Json:
     forming = {
         **_object(
             timeframe={"const": "4h"},
-            time={"type": "integer", "description": "its opening, epoch ms"},
-            through={"type": "integer", "description": "close of the last 15m bar in it, epoch ms"},
-            bars={"type": "integer", "description": "how many closed 15m bars it is made of", "minimum": 1},
+            time={"type": "integer", "description": "opening time, epoch ms"},
+            through={"type": "integer", "description": "close of its last 15m bar, epoch ms"},
+            bars={"type": "integer", "description": "number of closed 15m bars in it", "minimum": 1},
             **{name: {"type": "number"} for name in ("open", "high", "low", "close", "volume")},
         ),
-        "description": "the 4h bar that is forming at the window's end; null where one closes just then",
+        "description": "the 4h bar forming at the window's end; null if a 4h bar closes at that time",
     }
-    stretch = _object(time=_TIMES, value=_NUMBERS)
+    segment = _object(time=_TIMES, value=_NUMBERS)
     pivot = _object(time={"type": "integer"}, value={"type": "number"})
     source = {
         "status": {"type": ["string", "null"]},
@@ -231,12 +230,16 @@ def _chart() -> Json:
     line = _object(
         kind={"enum": ["resistance", "support", "broken"]},
         pivots={"type": "array", "items": pivot, "minItems": 2, "maxItems": 2},
-        slope={"type": "number", "description": "RSI points a bar of 4h"},
-        solid={**stretch, "description": "between the pivots"},
-        projected={**stretch, "description": "from the second pivot to the bar that is forming"},
+        slope={"type": "number", "description": "RSI points per 4h bar"},
+        solid={**segment, "description": "between the pivots"},
+        projected={**segment, "description": "from the second pivot to the forming bar"},
         touches={"type": ["integer", "null"]},
         reverse_rsi_price={"type": ["number", "null"]},
-        strategies={"type": "array", "items": {"type": "string"}, "description": "whose breakout broke it"},
+        strategies={
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "strategies whose breakout broke the line",
+        },
     )
     return _object(
         window={"type": "string"},
@@ -260,15 +263,15 @@ def _chart() -> Json:
 
 
 def _object(**properties: Any) -> Json:
-    """Describe an object all of whose keys are there."""
+    """Return the schema of an object whose keys are all required."""
     return {"type": "object", "properties": properties, "required": list(properties)}
 
 
-def _moved(value: Any) -> Any:
-    """Point references at where the feed's definitions stand in this document."""
+def _rewrite_refs(value: Any) -> Any:
+    """Rewrite references to the feed schema's definitions as references into this document."""
     if isinstance(value, dict):
         return {
-            key: part.replace("#/$defs/", "#/components/schemas/") if key == "$ref" else _moved(part)
+            key: part.replace("#/$defs/", "#/components/schemas/") if key == "$ref" else _rewrite_refs(part)
             for key, part in value.items()
         }
-    return [_moved(part) for part in value] if isinstance(value, list) else value
+    return [_rewrite_refs(part) for part in value] if isinstance(value, list) else value

@@ -1,4 +1,4 @@
-"""The page: HTML from templates, its rows for the script, and the files that it is made of."""
+"""The HTML pages, the rows for the page's script, and the static files."""
 
 from __future__ import annotations
 
@@ -7,139 +7,135 @@ from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 from typing import Final
-from weakref import WeakKeyDictionary
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from quant_assets.dashboard.answers import HTML, Answer, send
-from quant_assets.dashboard.api import desk_of, signals_of
-from quant_assets.dashboard.desk import STALE_SECONDS, AppContext
-from quant_assets.dashboard.detail import detail
-from quant_assets.dashboard.documents import Document, FeedProblem, Json
-from quant_assets.dashboard.query import Filters, read_filters
-from quant_assets.dashboard.routes import given, route
+from quant_assets.dashboard.api import signals_of, whole_feed
+from quant_assets.dashboard.app_context import STALE_SECONDS, AppContext, context_of
+from quant_assets.dashboard.detail import signal_detail
+from quant_assets.dashboard.feed_repository import FeedDocument, FeedError, Json
+from quant_assets.dashboard.query import Filters, parse_filters
+from quant_assets.dashboard.responses import HTML, CachedResponse, send
+from quant_assets.dashboard.routes import parameters_of, route
 from quant_assets.dashboard.rows import (
-    BLANK,
+    BLANK_ROW,
     DESCENDING,
     SORT_TITLES,
     SORTS,
-    Row,
-    matching,
-    ordered,
     row_id,
-    rows_of,
+    search_rows,
+    sort_rows,
     summary,
 )
 
-#: Rows that come with the page; the script fetches all of them and takes over.
-ROWS_WITH_THE_PAGE: Final = 60
-#: Windows that the page offers; /api/windows lists all.
-WINDOWS_OFFERED: Final = 96
+#: Rows in the HTML itself; the script fetches all rows and takes over.
+INITIAL_ROWS: Final = 60
+#: Windows to choose from on the page; /api/windows lists all.
+MAX_WINDOWS: Final = 96
 MEDIA_TYPES: Final = {
     "css": "text/css; charset=utf-8",
     "js": "text/javascript; charset=utf-8",
     "svg": "image/svg+xml",
 }
 PLOTLY: Final = "plotly.min.js"
-#: What a page's address may say: the filters that it shares with the API, and a state of its own.
+#: Parameters of the page's address: the filters that it shares with the API, and its own state.
 FILTERS: Final = ("strategy", "exchange", "action", "status", "min_score", "window")
-STATE: Final = ("q", "sort", "dir", "open")
-FOREVER: Final = "public, max-age=31536000, immutable"
-_ROWS: Final[WeakKeyDictionary[Document, list[Row]]] = WeakKeyDictionary()
+PAGE_STATE: Final = ("q", "sort", "dir", "open")
+CACHE_FOREVER: Final = "public, max-age=31536000, immutable"
 
 
 async def page(request: Request) -> Response:
-    """Give the page in the state that its address names."""
-    desk = desk_of(request)
-    asked = given(request)
-    state = {name: asked.get(name, "") for name in STATE}
-    filters = read_filters([(name, asked[name]) for name in FILTERS if name in asked])
+    """Return the page in the state that its address describes."""
+    context = context_of(request)
+    parameters = parameters_of(request)
+    state = {name: parameters.get(name, "") for name in PAGE_STATE}
+    filters = parse_filters([(name, parameters[name]) for name in FILTERS if name in parameters])
     try:
-        document = await desk.document(filters.window)
-    except FeedProblem as problem:
-        return problem_page(request, problem.code, str(problem), problem.status)
-    is_stale = desk.is_stale(document)
-    windows = tuple(desk.shelf.windows()[:WINDOWS_OFFERED])
+        document = await context.document(filters.window)
+    except FeedError as error:
+        return error_page(request, error.code, str(error), error.status)
+    is_stale = context.is_stale(document)
+    windows = tuple(context.feeds.windows()[:MAX_WINDOWS])
     key = ("page", document.etag, filters, tuple(state.values()), is_stale, windows)
     return send(
-        request, await desk.answer(key, lambda: _page(desk, document, filters, state, windows, is_stale=is_stale))
+        request, await context.response(key, lambda: _page(context, document, filters, state, windows, is_stale))
     )
 
 
 async def rows(request: Request) -> Response:
-    """Give every row of a window to the script of the page."""
-    desk = desk_of(request)
-    document = await desk.document(given(request).get("window", ""))
-    return send(request, await desk.answer(("rows", document.etag), lambda: _rows(document)))
+    """Return all rows of a window for the page's script."""
+    context = context_of(request)
+    document = await context.document(parameters_of(request).get("window", ""))
+    return send(request, await context.response(("rows", document.etag), lambda: _rows(context, document)))
 
 
 async def details(request: Request) -> Response:
-    """Give what opens under a row, as a piece of HTML."""
-    desk = desk_of(request)
-    document = await desk.document(given(request).get("window", ""))
+    """Return the detail panel of a row as an HTML fragment."""
+    context = context_of(request)
+    document = await context.document(parameters_of(request).get("window", ""))
     signals = signals_of(document, request)
-    strategy = given(request).get("strategy", "")
+    strategy = parameters_of(request).get("strategy", "")
     key = ("detail", document.etag, signals[0]["exchange"], signals[0]["symbol"], strategy)
 
-    def make() -> Answer:
-        told = detail(document, signals, strategy, desk.settings)
-        return Answer(_templates().get_template("detail.html").render(detail=told).encode(), HTML)
+    def make() -> CachedResponse:
+        detail = signal_detail(document, signals, strategy, context.settings)
+        return CachedResponse(_templates().get_template("detail.html").render(detail=detail).encode(), HTML)
 
-    return send(request, await desk.answer(key, make))
+    return send(request, await context.response(key, make))
 
 
 async def static(request: Request) -> Response:
-    """Give a file that the page is made of; its address changes when it does, so a browser may keep it."""
+    """Return a static file; its address has a version, so that browsers may cache it."""
     name, version = request.path_params["name"], request.path_params["version"]
     if name == PLOTLY:
-        found = await desk_of(request).answer(PLOTLY, _plotly)
-    elif name in files():
-        found = files()[name]
+        file = await context_of(request).response(PLOTLY, _plotly)
+    elif name in static_files():
+        file = static_files()[name]
     else:
         raise HTTPException(404)
-    return send(request, found, cache_control=FOREVER if version == static_version() else None)
+    return send(request, file, cache_control=CACHE_FOREVER if version == static_version() else None)
 
 
-def prepare(desk: AppContext, document: Document) -> None:
-    """Make what the next visitor will ask for, so that a new feed is on screen at once."""
-    desk.cache.made(("rows", document.etag), lambda: _rows(document))
-    desk.cache.made(("whole", document.etag), lambda: Answer(document.content, etag=document.etag))
+def warm_cache(context: AppContext, document: FeedDocument) -> None:
+    """Build the responses that every visitor requests, so that a new feed is shown at once."""
+    context.cache.get_or_make(("rows", document.etag), lambda: _rows(context, document))
+    context.cache.get_or_make(("whole", document.etag), lambda: whole_feed(document))
 
 
-def problem_page(request: Request, code: str, message: str, status: int) -> Response:
-    """Say on a page what is the matter."""
-    waits = status == 503
-    html = _templates().get_template("problem.html").render(code=code, message=message, status=status, waits=waits)
-    return send(request, Answer(html.encode(), HTML, cache_control="no-store"), status)
+def error_page(request: Request, code: str, message: str, status: int) -> Response:
+    """Return a page that explains an error; with status 503 it reloads when there is a valid feed."""
+    html = (
+        _templates().get_template("error.html").render(code=code, message=message, status=status, reloads=status == 503)
+    )
+    return send(request, CachedResponse(html.encode(), HTML, cache_control="no-store"), status)
 
 
 @cache
 def static_version() -> str:
-    """Return what changes when one of the page's own files does."""
-    together = hashlib.blake2b(digest_size=6)
-    for name, found in sorted(files().items()):
-        together.update(name.encode() + found.body)
-    return together.hexdigest()
+    """Return a hash over all static files."""
+    digest = hashlib.blake2b(digest_size=6)
+    for name, file in sorted(static_files().items()):
+        digest.update(name.encode() + file.body)
+    return digest.hexdigest()
 
 
 @cache
-def files() -> dict[str, Answer]:
-    """Return the page's own files by name."""
+def static_files() -> dict[str, CachedResponse]:
+    """Return the page's own static files by name."""
     folder = resources.files("quant_assets.dashboard").joinpath("static")
-    found = {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
     return {
-        name: Answer(content, MEDIA_TYPES[name.rpartition(".")[2]])
-        for name, content in found.items()
-        if name.rpartition(".")[2] in MEDIA_TYPES
+        file.name: CachedResponse(file.read_bytes(), MEDIA_TYPES[suffix])
+        for file in folder.iterdir()
+        if file.is_file() and (suffix := file.name.rpartition(".")[2]) in MEDIA_TYPES
     }
 
 
-def _plotly() -> Answer:
+def _plotly() -> CachedResponse:
     script = resources.files("plotly").joinpath("package_data").joinpath(PLOTLY)
-    return Answer(script.read_bytes(), MEDIA_TYPES["js"])
+    return CachedResponse(script.read_bytes(), MEDIA_TYPES["js"])
 
 
 @cache
@@ -156,39 +152,32 @@ def _templates() -> Environment:
     return environment
 
 
-def _rows(document: Document) -> Answer:
-    return Answer.of({"etag": document.etag, "summary": summary(document.feed), "rows": _rows_of(document)})
-
-
-def _rows_of(document: Document) -> list[Row]:
-    """Return the rows of a feed, which are made once for as long as the feed is in memory."""
-    found = _ROWS.get(document)
-    if found is None:
-        found = _ROWS[document] = rows_of(document.feed["signals"])
-    return found
+def _rows(context: AppContext, document: FeedDocument) -> CachedResponse:
+    return CachedResponse.from_json(
+        {"etag": document.etag, "summary": summary(document.feed), "rows": context.rows(document)}
+    )
 
 
 def _page(
-    desk: AppContext,
-    document: Document,
+    context: AppContext,
+    document: FeedDocument,
     filters: Filters,
     state: Mapping[str, str],
     windows: tuple[str, ...],
-    *,
     is_stale: bool,
-) -> Answer:
-    pairs = zip(document.feed["signals"], _rows_of(document), strict=True)
-    passed = [row for signal, row in pairs if filters.accepts(signal)]
-    found = ordered(matching(passed, state["q"]), state["sort"], state["dir"])
-    opened, told = _opened(document, state["open"]), None
+) -> CachedResponse:
+    pairs = zip(document.feed["signals"], context.rows(document), strict=True)
+    found = search_rows([row for signal, row in pairs if filters.matches(signal)], state["q"])
+    found = sort_rows(found, state["sort"], state["dir"])
+    opened, detail = _opened_market(document, state["open"]), None
     if opened is not None:
-        told = detail(document, opened[0], opened[1], desk.settings)
+        detail = signal_detail(document, opened[0], opened[1], context.settings)
     html = (
         _templates()
         .get_template("page.html")
         .render(
-            rows=found[:ROWS_WITH_THE_PAGE],
-            blank=BLANK,
+            rows=found[:INITIAL_ROWS],
+            blank=BLANK_ROW,
             count=len(found),
             summary=summary(document.feed),
             filters=filters,
@@ -198,27 +187,27 @@ def _page(
             sorts=SORTS,
             sort_titles=SORT_TITLES,
             descending=DESCENDING,
-            detail=told,
+            detail=detail,
             is_stale=is_stale,
             stale_seconds=STALE_SECONDS,
         )
     )
-    return Answer(html.encode(), HTML)
+    return CachedResponse(html.encode(), HTML)
 
 
-def _opened(document: Document, wanted: str) -> tuple[list[Json], str] | None:
-    """Return the signals of the market that is open, and the strategy that was clicked."""
-    if not wanted:
+def _opened_market(document: FeedDocument, opened_id: str) -> tuple[list[Json], str] | None:
+    """Return the signals of the open row's market, and the row's strategy; None if no such row is open."""
+    if not opened_id:
         return None
     for signals in document.markets.values():
         for signal in signals:
-            if row_id(signal) == wanted:
+            if row_id(signal) == opened_id:
                 return signals, signal["strategy_name"]
     return None
 
 
 ROUTES = [
-    route("/", page, (*FILTERS, *STATE)),
+    route("/", page, (*FILTERS, *PAGE_STATE)),
     route("/rows", rows, ("window",)),
     route("/detail/{exchange}/{symbol:path}", details, ("window", "strategy")),
     route("/static/{version}/{name}", static),

@@ -1,41 +1,43 @@
-"""Which signals are asked for: the filters of a request, checked, and the feed narrowed to them."""
+"""The filters of a request: reading and checking them, and filtering a feed by them."""
 
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from quant_assets.feed import feed_schema, has_symbol
+from quant_assets.feed.selection import selection_stats
 
 Json = dict[str, Any]
 
-#: What looks like a path is nothing that is here, whatever the parameter: `..` as a step, or steps from a root.
+#: Values that look like a file path: `..` as a step, a root with further steps, a drive, or a NUL.
 _PATH_LIKE: Final = re.compile(
     r"(^|[/\\])\.\.([/\\]|$)|^[/\\][^/\\]*[/\\]|^~[^/\\]*[/\\]|^([a-z]:|file:)[/\\]|\x00", re.IGNORECASE
 )
-MAX_VALUE: Final = 200
-#: Of these a request may name several: separated by commas, or given again.
+MAX_VALUE_LENGTH: Final = 200
+#: Parameters that accept several values: separated by commas, or repeated.
 _LISTS: Final = frozenset({"strategy", "exchange", "action", "status", "fields"})
-#: Other name of a filter -> the filter, for pages that exist.
+#: Alias of a filter -> the filter, for existing consumers.
 OTHER_NAMES: Final = {"source": "exchange"}
 
 
 class QueryError(ValueError):
-    """A request that cannot be understood; the message names the parameter and says what would do."""
+    """An invalid request; the message names the parameter and what is expected."""
 
-    status = 400
-    code = "bad_request"
+    def __init__(self, message: str, status: int = 400, code: str = "bad_request") -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
 
 
 class PathLikeError(QueryError):
-    """A value that looks like a path in a file system: nothing here is found by one."""
+    """A value that looks like a file path, answered like an unknown address."""
 
-    status = 404
-    code = "not_found"
+    def __init__(self) -> None:
+        super().__init__("address not found", status=404, code="not_found")
 
 
 def _items(value: object) -> object:
@@ -56,7 +58,7 @@ Status = Annotated[Literal["resolved", "aggregated", "neutral"], BeforeValidator
 
 
 class Filters(BaseModel):
-    """What a request narrows the feed to; a filter that is not given lets everything through."""
+    """The filters of a request; an empty filter matches every signal."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -66,21 +68,25 @@ class Filters(BaseModel):
         default=(), description="LONG, SHORT or WAIT, separated by commas."
     )
     status: Annotated[tuple[Status, ...], BeforeValidator(_items)] = Field(
-        default=(), description="Where open interest comes from: resolved, aggregated or neutral."
+        default=(), description="Status of the open interest: resolved, aggregated or neutral, separated by commas."
     )
-    min_score: float | None = Field(default=None, ge=0, le=100, allow_inf_nan=False, description="Least score.")
+    min_score: float | None = Field(
+        default=None, ge=0, le=100, allow_inf_nan=False, description="Minimum score, 0 to 100."
+    )
     symbol: str = Field(default="", description="Text that the symbol contains; case does not matter.")
-    limit: int | None = Field(default=None, ge=1, le=100_000, description="At most so many signals, best first.")
-    fields: Texts = Field(default=(), description="Keys of a signal to give, separated by commas.")
-    window: str = Field(default="", description="Key of an older window, like 2026-01-19-16:45; none for the newest.")
+    limit: int | None = Field(default=None, ge=1, le=100_000, description="Maximum number of signals, best first.")
+    fields: Texts = Field(default=(), description="Keys of a signal to return, separated by commas.")
+    window: str = Field(
+        default="", description="Key of an older window, like 2026-01-19-16:45; leave out for the newest."
+    )
 
     @property
-    def narrows(self) -> bool:
-        """Whether anything but the window is asked for."""
+    def has_filters(self) -> bool:
+        """Whether any filter but the window is set."""
         return any(getattr(self, name) not in ((), "", None) for name in type(self).model_fields if name != "window")
 
-    def accepts(self, signal: Mapping[str, Any]) -> bool:
-        """Whether a signal passes every filter."""
+    def matches(self, signal: Mapping[str, Any]) -> bool:
+        """Return whether a signal passes every filter."""
         return (
             (not self.strategy or signal["strategy_name"].casefold() in {name.casefold() for name in self.strategy})
             and (not self.exchange or signal["exchange"].casefold() in {name.casefold() for name in self.exchange})
@@ -91,48 +97,50 @@ class Filters(BaseModel):
         )
 
 
-def read_filters(parameters: Iterable[tuple[str, str]]) -> Filters:
-    """Read the parameters of a request. Raises QueryError, PathLikeError for what looks like a path."""
-    given = gathered(parameters)
+def parse_filters(parameters: Iterable[tuple[str, str]]) -> Filters:
+    """Return the filters of a request. Raises QueryError for invalid ones, PathLikeError for file paths."""
+    merged = merge_parameters(parameters)
     try:
-        filters = Filters.model_validate(given)
+        filters = Filters.model_validate(merged)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         name = str(first["loc"][0])
         if first["type"] == "extra_forbidden":
-            known = ", ".join(Filters.model_fields)
-            raise QueryError(f"there is no parameter {name:.40}; known are {known}") from None
-        raise QueryError(f"{name}: {first['msg'][:1].lower()}{first['msg'][1:]}") from None
+            raise QueryError(f"unknown parameter {name:.40}: expected {', '.join(Filters.model_fields)}") from None
+        raise QueryError(f"invalid {name}: {first['msg'][:1].lower()}{first['msg'][1:]}") from None
     unknown = [name for name in filters.fields if name not in signal_keys()]
     if unknown:
-        raise QueryError(f"fields: a signal has no key {unknown[0]:.40}; it has {', '.join(signal_keys())}")
+        raise QueryError(f"invalid fields: unknown key {unknown[0]:.40}, expected {', '.join(signal_keys())}")
     return filters
 
 
-def gathered(parameters: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Return each parameter once, those that may name several joined by commas. Raises QueryError."""
-    given: dict[str, str] = {}
+def merge_parameters(parameters: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return each parameter once, repeated lists joined by commas. Raises QueryError.
+
+    Empty filters are left out; other empty parameters are kept.
+    """
+    merged: dict[str, str] = {}
     pairs = list(parameters)
     for pair in pairs:
         for text in pair:
-            refuse_path_like(text)
-    for written, value in pairs:
-        name = OTHER_NAMES.get(written, written)
-        if len(value) > MAX_VALUE:
-            raise QueryError(f"{name:.40}: longer than {MAX_VALUE} letters")
-        if name in given and name not in _LISTS:
-            raise QueryError(f"{name:.40}: given twice")
+            reject_path_like(text)
+    for alias, value in pairs:
+        name = OTHER_NAMES.get(alias, alias)
+        if len(value) > MAX_VALUE_LENGTH:
+            raise QueryError(f"invalid {name:.40}: longer than {MAX_VALUE_LENGTH} characters")
+        if name in merged and name not in _LISTS:
+            raise QueryError(f"invalid {name:.40}: given twice")
         if value.strip():
-            given[name] = f"{given[name]},{value}" if name in given else value
+            merged[name] = f"{merged[name]},{value}" if name in merged else value
         elif name not in Filters.model_fields:
-            given.setdefault(name, value)
-    return given
+            merged.setdefault(name, value)
+    return merged
 
 
-def refuse_path_like(value: str) -> None:
-    """Raise PathLikeError for what looks like a path in a file system."""
+def reject_path_like(value: str) -> None:
+    """Raise PathLikeError if a value looks like a file path."""
     if _PATH_LIKE.search(value):
-        raise PathLikeError("there is nothing of that name")
+        raise PathLikeError
 
 
 def signal_keys() -> tuple[str, ...]:
@@ -140,29 +148,15 @@ def signal_keys() -> tuple[str, ...]:
     return tuple(feed_schema()["$defs"]["signal"]["properties"])
 
 
-def narrowed(feed: Mapping[str, Any], filters: Filters) -> Json:
-    """Return the feed with the signals that pass the filters.
+def filter_feed(feed: Mapping[str, Any], filters: Filters) -> Json:
+    """Return the feed with only the signals that pass the filters.
 
-    The counts of `stats` follow the signals that are given; `selection` says how many passed before `limit`.
-    What speaks of the whole scan (api, freshness, skipped) stays.
+    The counts in `stats` are those of the returned signals; `selection` has the number of matches before `limit`.
+    What describes the whole scan (api, freshness, skipped) is unchanged.
     """
-    passed = [signal for signal in feed["signals"] if filters.accepts(signal)]
-    given = passed[: filters.limit] if filters.limit is not None else passed
-    markets = {(signal["exchange"], signal["symbol"]): signal["oi_metadata"]["status"] for signal in given}
-    strategies = {signal["strategy_name"] for signal in given}
-    stats = {
-        **feed["stats"],
-        "markets": len(markets),
-        "signals": len(given),
-        "strategies": [name for name in feed["stats"]["strategies"] if name in strategies],
-        "resolution": _counts(markets.values(), feed["stats"]["resolution"]),
-        "actions": _counts((signal["action"] for signal in given), feed["stats"]["actions"]),
-    }
+    matched = [signal for signal in feed["signals"] if filters.matches(signal)]
+    given = matched[: filters.limit] if filters.limit is not None else matched
+    stats = selection_stats(feed, given, {signal["strategy_name"] for signal in given})
     if filters.fields:
         given = [{name: signal[name] for name in filters.fields if name in signal} for signal in given]
-    return {**feed, "stats": stats, "selection": {"matched": len(passed), "given": len(given)}, "signals": given}
-
-
-def _counts(values: Iterable[str], names: Iterable[str]) -> dict[str, int]:
-    counted = Counter(values)
-    return {name: counted[name] for name in names}
+    return {**feed, "stats": stats, "selection": {"matched": len(matched), "given": len(given)}, "signals": given}

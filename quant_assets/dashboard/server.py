@@ -1,4 +1,4 @@
-"""The server: every address, the limits on what may be asked, and running it."""
+"""The web application with all routes and request limits, and the server that runs it."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from quant_assets.common.settings import LOOPBACK_HOSTS, Settings
 from quant_assets.dashboard import api, events, pages
-from quant_assets.dashboard.answers import problem
-from quant_assets.dashboard.desk import AppContext, now_utc
-from quant_assets.dashboard.documents import FeedProblem
-from quant_assets.dashboard.events import Watcher
+from quant_assets.dashboard.app_context import AppContext, now_utc
+from quant_assets.dashboard.events import FeedWatcher
+from quant_assets.dashboard.feed_repository import FeedError
 from quant_assets.dashboard.query import QueryError
+from quant_assets.dashboard.responses import error_json
 
-#: Request line and headers together; a browser's are a tenth of it.
+#: Limit for request line and headers together; browsers send a tenth of it.
 MAX_HEADER_BYTES: Final = 16_384
 MAX_CONNECTIONS: Final = 500
 METHODS: Final = "GET, HEAD"
 HEADERS: Final = {
-    # Nothing but what this server gives: no inline script, no inline style, no other origin, in no frame.
+    # Only this server's own files: no inline script or style, no other origin, no frame.
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
         "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -46,11 +46,10 @@ HEADERS: Final = {
 }
 
 
-class ReadsOnly:
-    """Lets plain reads through: GET and HEAD without a body, addressed to a name that this server goes by.
+class ReadOnlyMiddleware:
+    """Accept only GET and HEAD requests without a body, for the host names in `hosts` (empty: any).
 
-    `hosts` are these names; empty lets any through. A page elsewhere could otherwise point a name of its own at
-    loopback and read what is here.
+    The check of the host name stops DNS rebinding: another site's page that points its own name at loopback.
     """
 
     def __init__(self, app: ASGIApp, hosts: Collection[str] = ()) -> None:
@@ -58,7 +57,7 @@ class ReadsOnly:
         self._hosts = frozenset(hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuse or pass on, and put the headers on whatever is answered."""
+        """Reject or pass on a request, and add the security headers to the response."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -68,30 +67,32 @@ class ReadsOnly:
                 MutableHeaders(scope=message).update(HEADERS)
             await send(message)
 
-        refusal = self._refusal(scope["method"], Headers(scope=scope))
-        await (refusal or self._app)(scope, receive, send_with_headers)
+        rejection = self._rejection(scope["method"], Headers(scope=scope))
+        await (rejection or self._app)(scope, receive, send_with_headers)
 
-    def _refusal(self, method: str, headers: Headers) -> Response | None:
+    def _rejection(self, method: str, headers: Headers) -> Response | None:
         if headers.get("content-length", "0").strip() not in ("", "0") or "transfer-encoding" in headers:
-            return _closing(problem("no_body_here", "a request has no body here", 413))
+            return _closing(error_json("no_body_here", "requests with a body are not accepted", 413))
         if method not in ("GET", "HEAD"):
-            refusal = problem("read_only", f"this is read-only: {METHODS}", 405)
-            refusal.headers["Allow"] = METHODS
-            return _closing(refusal)
+            rejection = error_json("read_only", f"method not allowed: use {METHODS}", 405)
+            rejection.headers["Allow"] = METHODS
+            return _closing(rejection)
         if self._hosts and _host_name(headers.get("host", "")) not in self._hosts:
-            return problem("other_host", "this server does not go by that name", 421)
+            return error_json(
+                "other_host", "unknown host name: use the name or address that the server listens on", 421
+            )
         return None
 
 
 def create_app(
     settings: Settings, *, clock: Callable[[], datetime] = now_utc, hosts: Collection[str] = LOOPBACK_HOSTS
 ) -> Starlette:
-    """Return the application over the feeds of a data folder."""
-    desk = AppContext(settings, clock)
+    """Return the application for the feeds of a data folder."""
+    context = AppContext(settings, clock)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        await app.state.watcher.look()  # the first visitor does not wait for the feed to be read
+        await app.state.watcher.check()  # so that the first visitor does not wait until the feed is read
         watching = asyncio.create_task(app.state.watcher.run())
         yield
         watching.cancel()
@@ -100,27 +101,27 @@ def create_app(
 
     app = Starlette(
         routes=[*api.ROUTES, *events.ROUTES, *pages.ROUTES],
-        middleware=[Middleware(ReadsOnly, hosts=hosts)],
+        middleware=[Middleware(ReadOnlyMiddleware, hosts=hosts)],
         lifespan=lifespan,
         exception_handlers={
-            FeedProblem: _on_problem,
-            QueryError: _on_problem,
-            HTTPException: _on_http,
+            FeedError: _on_expected_error,
+            QueryError: _on_expected_error,
+            HTTPException: _on_http_error,
             Exception: _on_crash,
         },
     )
-    app.state.desk = desk
-    app.state.watcher = Watcher(desk, lambda document: pages.prepare(desk, document))
+    app.state.context = context
+    app.state.watcher = FeedWatcher(context, lambda document: pages.warm_cache(context, document))
     return app
 
 
 class Server(uvicorn.Server):
-    """Ends the streams when it is told to stop, since it waits for every answer to be complete."""
+    """A uvicorn server that closes the event streams on shutdown, since uvicorn waits for open responses."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop, streams first."""
+        """Close the streams, then shut down."""
         app = self.config.loaded_app
-        for _ in range(10):  # uvicorn wraps the application it is given
+        for _ in range(10):  # uvicorn wraps the application
             if isinstance(app, Starlette):
                 app.state.watcher.close()
                 break
@@ -129,9 +130,9 @@ class Server(uvicorn.Server):
 
 
 def make_server(app: Starlette) -> Server:
-    """Return a server for the application, with the limits on what a request may be.
+    """Return a server for the application, with limits on connections and headers.
 
-    h11 is asked for by name: it bounds the headers, which httptools does not.
+    It uses h11 because that limits the size of the headers, which httptools does not.
     """
     return Server(
         uvicorn.Config(
@@ -150,7 +151,7 @@ def make_server(app: Starlette) -> Server:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that listens there; raises OSError where that cannot be."""
+    """Return a socket that listens on an address. Raises OSError if the address cannot be used."""
     family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     listener = socket.socket(family, kind, protocol)
     try:
@@ -164,7 +165,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine alone."""
+    """Return whether a host name or address is loopback."""
     try:
         return host in LOOPBACK_HOSTS or ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -181,23 +182,23 @@ def _host_name(header: str) -> str:
     return name.strip("[]").lower()
 
 
-def _on_problem(request: Request, error: Exception) -> Response:
-    assert isinstance(error, FeedProblem | QueryError)  # noqa: S101 - for the type checker: registered for these
-    return _said(request, error.code, str(error), error.status)
+def _on_expected_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, FeedError | QueryError)  # noqa: S101 - for the type checker: registered for these
+    return _error_response(request, error.code, str(error), error.status)
 
 
-def _on_http(request: Request, error: Exception) -> Response:
+def _on_http_error(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
-    return _said(request, "not_found" if status == 404 else "refused", "there is nothing of that name", status)
+    return _error_response(request, "not_found" if status == 404 else "refused", "address not found", status)
 
 
 def _on_crash(request: Request, error: Exception) -> Response:  # noqa: ARG001 - uvicorn logs it
-    response = _said(request, "fault", "a fault of this program; its terminal says more", 500)
-    response.headers.update(HEADERS)  # this answer alone is given outside of ReadsOnly
+    response = _error_response(request, "fault", "internal error: see the output of quant-assets serve", 500)
+    response.headers.update(HEADERS)  # Starlette sends this response outside of ReadOnlyMiddleware
     return response
 
 
-def _said(request: Request, code: str, message: str, status: int) -> Response:
+def _error_response(request: Request, code: str, message: str, status: int) -> Response:
     if request.url.path.startswith("/api/"):
-        return problem(code, message, status)
-    return pages.problem_page(request, code, message, status)
+        return error_json(code, message, status)
+    return pages.error_page(request, code, message, status)

@@ -1,11 +1,9 @@
-"""The master feed: its contract and its writer.
+"""The master feed: building it from tables, validating it against its schema, and publishing it."""
 
-The feed is built from tables, held against its schema, and replaced whole.
-"""
-
-from quant_assets.feed.build import build_feed, has_symbol, select_signals
+from quant_assets.feed.build import build_feed
 from quant_assets.feed.contract import feed_problems, feed_schema
 from quant_assets.feed.publish import Publication, StoredFeed, publish
+from quant_assets.feed.selection import has_symbol, select_signals
 
 __all__ = [
     "Publication",

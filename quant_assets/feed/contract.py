@@ -1,4 +1,4 @@
-"""The contract of the feed: its JSON Schema, and holding a feed against it."""
+"""The contract of the feed: its JSON Schema, and validating a feed against it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,8 @@ import orjson
 
 from quant_assets.common.windows import Window, WindowError
 
-MAX_PROBLEMS = 20
-
-
-#: Versions of the feed that can be read, the present one first, and the file of each one's schema.
+MAX_PROBLEMS: Final = 20
+#: Supported versions of the feed, the current one first, with the file of their schema.
 SCHEMA_FILES: Final = {"2.0": "master_feed.schema.json", "1.0": "master_feed.1.0.schema.json"}
 SCHEMA_VERSION: Final = next(iter(SCHEMA_FILES))
 
@@ -30,10 +28,10 @@ def feed_schema(version: str = SCHEMA_VERSION) -> dict[str, Any]:
 
 
 def feed_problems(content: bytes) -> list[str]:
-    """Return how a feed breaks the contract of its version, at most 20 lines; empty where it does not.
+    """Return the violations of a feed's contract, at most 20 lines; empty if it is valid.
 
-    Held are the schema, the absence of NaN and Infinity (no JSON), that window and as_of are the same moment, the
-    counts, exactly one signal for every market and strategy, and the order of the signals.
+    Checks the schema of the feed's version, that there is no NaN or Infinity, that `as_of` is the end of the window,
+    the counts, that there is exactly one signal per market and strategy, and the order of the signals.
     """
     try:
         feed = orjson.loads(content)
@@ -43,7 +41,7 @@ def feed_problems(content: bytes) -> list[str]:
         f"{'/'.join(str(step) for step in violation.instance_path)}: {violation.message[:200]}"
         for violation in islice(_validator(_version_of(feed)).iter_errors(feed), MAX_PROBLEMS)
     ]
-    return problems or _miscounted(feed)
+    return problems or _consistency_problems(feed)
 
 
 @cache
@@ -52,29 +50,29 @@ def _validator(version: str) -> Any:
 
 
 def _version_of(feed: Any) -> str:
-    """Return the version of a feed, the present one where it says none that is known."""
+    """Return the version of a feed, or the current one if its version is missing or unknown."""
     version = feed.get("schema_version") if isinstance(feed, dict) else None
     return version if isinstance(version, str) and version in SCHEMA_FILES else SCHEMA_VERSION
 
 
-def _end_of(window: str) -> str:
-    """Return the end of the window of this key, as a feed gives it; "" where it is no window's."""
+def _window_end(window: str) -> str:
+    """Return the end of a window as a feed's `as_of` writes it; "" if the key is invalid."""
     try:
         return Window.of_key(window).end.strftime("%Y-%m-%dT%H:%M:%SZ")
     except WindowError:
         return ""
 
 
-def _miscounted(feed: dict[str, Any]) -> list[str]:
+def _consistency_problems(feed: dict[str, Any]) -> list[str]:
     stats, signals = feed["stats"], feed["signals"]
-    problems = [] if feed["as_of"] == _end_of(feed["window"]) else ["as_of: not the end of the window"]
+    problems = [] if feed["as_of"] == _window_end(feed["window"]) else ["as_of: not the end of the window"]
     markets = {(signal["exchange"], signal["symbol"]) for signal in signals}
     pairs = {(signal["exchange"], signal["symbol"], signal["strategy_name"]) for signal in signals}
     expected = stats["markets"] * len(stats["strategies"])
     if len(signals) != expected or len(pairs) != expected:
-        problems.append(f"signals: {len(signals)}, not one for each of {stats['markets']} markets and strategy")
+        problems.append(f"signals: {len(signals)}, expected {expected}: one per market and strategy")
     if len(markets) != stats["markets"] and stats["strategies"]:
-        problems.append(f"stats/markets: {stats['markets']}, but signals of {len(markets)}")
+        problems.append(f"stats/markets: {stats['markets']}, but the signals are of {len(markets)} markets")
     if stats["signals"] != len(signals) or sum(stats["actions"].values()) != len(signals):
         problems.append("stats: the counts do not add up to the number of signals")
     if sum(stats["resolution"].values()) != stats["markets"]:

@@ -1,4 +1,4 @@
-"""Putting the feed where consumers read it: the file is replaced whole, and never by a worse feed."""
+"""Publishing the feed: its file is replaced atomically, and never by an older feed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from quant_assets.common.windows import Window, WindowError
 
 
 class Publication(StrEnum):
-    """What became of a feed that was to be published: it is the feed now, or why another one stays."""
+    """The outcome of publishing: published, or the reason why the existing feed was kept."""
 
     PUBLISHED = "published"
     NEWER_WINDOW = "newer_window"
@@ -24,9 +24,9 @@ class Publication(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StoredFeed:
-    """A feed's bytes, and what they say of themselves.
+    """A feed's bytes, with its window and times.
 
-    `newest_close_ms` is when the newest bar that it was made from had closed, None where it does not say;
+    `newest_close_ms` is the close of the newest bar that the feed was made from, None if the feed does not have it;
     `published_at_ms` is when the first feed of its window was written.
     """
 
@@ -37,42 +37,42 @@ class StoredFeed:
 
     @classmethod
     def of(cls, content: bytes) -> StoredFeed | None:
-        """Read a feed of any version; None where it is no feed that names its window."""
+        """Parse a feed of any version; return None if it is not a feed with a window."""
         try:
             feed = orjson.loads(content)
             window = Window.of_key(feed["window"])
         except (orjson.JSONDecodeError, TypeError, KeyError, WindowError):
             return None
-        # A feed of version 1.0 was first written when it was written last, as far as anybody knows.
-        first_ms = feed.get("published_at_ms", feed.get("last_updated"))
-        return cls(content, window, feed.get("stats", {}).get("candles", {}).get("newest_close_ms"), first_ms)
+        # Version 1.0 has no published_at_ms.
+        published_at_ms = feed.get("published_at_ms", feed.get("last_updated"))
+        return cls(content, window, feed.get("stats", {}).get("candles", {}).get("newest_close_ms"), published_at_ms)
 
     def has_newer_candles(self, other: StoredFeed) -> bool:
-        """Whether this feed is of the same window as the other, and made from newer candles."""
+        """Return whether this feed is of the same window as the other, and made from newer candles."""
         if self.window != other.window or self.newest_close_ms is None:
             return False
         return other.newest_close_ms is None or other.newest_close_ms < self.newest_close_ms
 
 
 def publish(feed: StoredFeed, path: Path, now: datetime) -> Publication:
-    """Make a feed the one at `path`, unless a better one is there.
+    """Write a feed to `path`, unless the feed there is newer.
 
-    Better is one of a newer window, or of the same window from newer candles. A feed there of a window that has not
-    ended `now` is none to respect.
+    Newer means of a later window, or of the same window and made from newer candles. An existing feed whose window
+    has not ended by `now` is replaced.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{path}.lock"):
-        standing = stored_feed(path)
-        if standing is not None and feed.window.end < standing.window.end <= now:
+        existing = stored_feed(path)
+        if existing is not None and feed.window.end < existing.window.end <= now:
             return Publication.NEWER_WINDOW
-        if standing is not None and standing.has_newer_candles(feed):
+        if existing is not None and existing.has_newer_candles(feed):
             return Publication.NEWER_CANDLES
         replace_file(path, feed.content)
         return Publication.PUBLISHED
 
 
 def stored_feed(path: Path) -> StoredFeed | None:
-    """Return the feed at `path`; None where there is no feed, or none that tells its window."""
+    """Return the feed at `path`; None if there is no file, or it is not a feed with a window."""
     try:
         return StoredFeed.of(path.read_bytes()) if path.is_file() else None
     except FileNotFoundError:

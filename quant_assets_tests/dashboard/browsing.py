@@ -1,16 +1,13 @@
-"""What tests of the page do with it: visit, wait, and read what is drawn."""
+"""Helpers for tests of the page in a browser: visit it, wait, and read what it shows."""
 
 from __future__ import annotations
 
 from playwright.sync_api import Page, expect
 
 from quant_assets.dashboard.rows import Row, rows_of
-from quant_assets_tests.dashboard.serving import (
-    PATIENCE,
-    Site,
-)
+from quant_assets_tests.dashboard.serving import TIMEOUT_SECONDS, Site
 
-expect.set_options(timeout=PATIENCE * 1000)
+expect.set_options(timeout=TIMEOUT_SECONDS * 1000)
 
 
 def visit(page: Page, site: Site, address: str = "/") -> Page:
@@ -28,18 +25,18 @@ def rows(site: Site) -> list[Row]:
     return rows_of(site.feed["signals"])
 
 
-def opened(page: Page, name: str) -> None:
-    """Wait until a row's panel with all of its charts is there."""
-    page.wait_for_function("name => document.querySelector('#detail').dataset.drawn === name", arg=name)
+def wait_for_row(page: Page, row_id: str) -> None:
+    """Wait until the panel of a row shows all its charts."""
+    page.wait_for_function("name => document.querySelector('#detail').dataset.drawn === name", arg=row_id)
 
 
-def first_ids(expected: list[Row], page: Page) -> None:
-    """Hold what is drawn against what is expected, as far as it is drawn."""
-    there = ids(page)
-    assert there == [row.id for row in expected][: len(there)]
-    assert len(there) >= min(len(expected), 20)
+def assert_first_ids(expected: list[Row], page: Page) -> None:
+    """Assert that the drawn rows are the first of the expected ones."""
+    drawn = ids(page)
+    assert drawn == [row.id for row in expected][: len(drawn)]
+    assert len(drawn) >= min(len(expected), 20)
 
 
-def focused(page: Page) -> str | None:
+def focused_id(page: Page) -> str | None:
     name: str | None = page.evaluate("document.activeElement.closest('tr')?.dataset.id ?? null")
     return name

@@ -1,4 +1,4 @@
-"""Feeds of two windows, scanned once, and a dashboard over them."""
+"""Fixtures: a data folder with the feeds of two windows, and dashboards that serve it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from playwright.sync_api import Browser, BrowserContext, Page
 
 from quant_assets.common.settings import Settings
 from quant_assets.common.windows import LENGTH, Window
-from quant_assets_tests.dashboard.serving import PATIENCE, Site, copied, serving, with_setups
+from quant_assets_tests.dashboard.serving import TIMEOUT_SECONDS, Site, copy_data, serving, with_setups
 from quant_assets_tests.world import World
 
 
 @pytest.fixture(scope="session")
 def scanned(world: World) -> Settings:
-    """A data folder as two scans left it: the newest window and the one before."""
+    """A data folder after two scans: of the newest window and the one before."""
     world.scan("dashboard", window=Window(world.window.end - LENGTH))
     world.scan("dashboard")
     return world.settings("dashboard")
@@ -26,53 +26,53 @@ def scanned(world: World) -> Settings:
 
 @pytest.fixture(scope="module")
 def site(scanned: Settings) -> Iterator[Site]:
-    """A dashboard over feeds that no test changes."""
+    """A dashboard for feeds that no test changes."""
     with serving(scanned) as served:
         yield served
 
 
 @pytest.fixture
 def own_site(scanned: Settings, tmp_path: Path) -> Iterator[Site]:
-    """A dashboard over a copy, for a test that changes the feed."""
-    with serving(copied(scanned, tmp_path / "data")) as served:
+    """A dashboard for a copy of the data, for tests that change the feed."""
+    with serving(copy_data(scanned, tmp_path / "data")) as served:
         yield served
 
 
 @pytest.fixture(scope="module")
-def shown(scanned: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A dashboard over a feed that has a LONG and a SHORT at any hour."""
-    with serving(copied(scanned, tmp_path_factory.mktemp("shown") / "data")) as site:
+def setups_site(scanned: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A dashboard for a feed that always has a LONG and a SHORT."""
+    with serving(copy_data(scanned, tmp_path_factory.mktemp("shown") / "data")) as site:
         site.write(orjson.dumps(with_setups(site.feed)))
         yield site
 
 
 @pytest.fixture
-def excused() -> list[str]:
-    """What a test lets the console say: it appends a piece of the message, and why."""
+def allowed_errors() -> list[str]:
+    """Parts of console errors that a test expects; it appends them with the reason."""
     return []
 
 
 @pytest.fixture
-def browser(browser: Browser, excused: list[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Browser]:
-    """Chromium, in none of whose windows an error may stand in the console, go uncaught, or be shown by a dialog."""
+def browser(browser: Browser, allowed_errors: list[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Browser]:
+    """Chromium; the test fails on a console error, an uncaught error or a dialog."""
     faults: list[str] = []
-    plain = browser.new_context
+    new_context = browser.new_context
 
     def watched(**options: Any) -> BrowserContext:
-        context = plain(**options)
+        context = new_context(**options)
         context.on("weberror", lambda fault: faults.append(str(fault.error)))
-        context.on("console", lambda said: faults.append(said.text) if said.type == "error" else None)
+        context.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
         context.on("dialog", lambda dialog: faults.append(f"dialog: {dialog.message}") or dialog.dismiss())
         return context
 
     monkeypatch.setattr(browser, "new_context", watched)
     yield browser
-    assert [fault for fault in faults if not any(piece in fault for piece in excused)] == []
+    assert [fault for fault in faults if not any(piece in fault for piece in allowed_errors)] == []
 
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    """A window of 1280 by 800."""
+    """A page of 1280 by 800 pixels."""
     with browser.new_context(viewport={"width": 1280, "height": 800}, color_scheme="light") as context:
-        context.set_default_timeout(PATIENCE * 1000)
+        context.set_default_timeout(TIMEOUT_SECONDS * 1000)
         yield context.new_page()

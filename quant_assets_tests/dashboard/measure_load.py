@@ -1,10 +1,10 @@
-"""How the dashboard stands 200 requests a second: a mix of tables, charts and conditional requests, driven by wrk.
+"""Measure the dashboard under 200 requests per second: a mix of tables, charts and conditional requests, sent by wrk.
 
     python -m quant_assets_tests.dashboard.measure_load [--seconds 60] [--markets 1100]
 
-Scans a small simulated market, multiplies it to a full feed, serves it in a process of its own, and lets wrk ask: a
-third for tables of 100 signals, a third for charts of 50 markets, a third with If-None-Match. First at a pace of about
-200 requests a second, then as fast as it goes. Needs wrk, which Debian has as a package.
+Scans a small simulated market, multiplies it to a full feed, and serves it in a separate process. wrk sends a third of
+the requests for tables of 100 signals, a third for charts of 50 markets, and a third with If-None-Match: first at about
+200 requests per second, then without a limit. Needs wrk, which Debian has as a package.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ import orjson
 import requests
 
 from quant_assets.common.files import replace_file
-from quant_assets_tests.dashboard.serving import enlarged
+from quant_assets_tests.dashboard.serving import multiply_markets
 from quant_assets_tests.world import World, small_world
 
 CONNECTIONS = 10
-#: wrk has no pace of its own: ten connections, each of which waits so long before it asks, come to a little over 200.
-PACE_MS = 45
+#: Delay before each request; with ten connections it gives a little over 200 requests per second.
+REQUEST_DELAY_MS = 45
 
 SCRIPT = """
 local tables, charts, etags = {tables}, {charts}, {etags}
@@ -67,28 +67,28 @@ def lua(items: list[str]) -> str:
 
 
 def run_wrk(url: str, script: Path, seconds: int, process: int) -> tuple[str, list[float]]:
-    """Run wrk and give what it says, with the server's memory at each second."""
+    """Run wrk and return its output, with the server's resident memory in MB at each second."""
     wrk = shutil.which("wrk")
     assert wrk, "wrk is not installed"
-    asking = subprocess.Popen(
+    process_of_wrk = subprocess.Popen(
         [wrk, "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency", "-s", str(script), url],
         stdout=subprocess.PIPE,
         text=True,
     )
     memory = []
-    while asking.poll() is None:
+    while process_of_wrk.poll() is None:
         memory.append(resident_mb(process))
         time.sleep(1)
-    assert asking.stdout is not None
-    return asking.stdout.read(), memory
+    assert process_of_wrk.stdout is not None
+    return process_of_wrk.stdout.read(), memory
 
 
 def measure(world: World, seconds: int, markets: int) -> None:
-    """Serve a full feed and print what each round came to."""
+    """Serve a full feed and print the results of each round."""
     world.scan("load")
     path = world.settings("load").feed_path
     small = orjson.loads(path.read_bytes())
-    content = orjson.dumps(enlarged(small, markets))
+    content = orjson.dumps(multiply_markets(small, markets))
     replace_file(path, content)
     process = subprocess.Popen(
         [sys.executable, "-m", "quant_assets", "serve", "--port", "0"],
@@ -108,17 +108,19 @@ def measure(world: World, seconds: int, markets: int) -> None:
         size = len(requests.get(url + tables[0], timeout=30).content)
         print(f"feed {len(content) / 1e6:.1f} MB, {markets * 3} signals; a table of 100 is {size / 1e3:.0f} kB plain")
         for title, length, delay in (
-            ("about 200 a second", seconds, f"function delay() return {PACE_MS} end"),
-            ("as fast as it goes", max(seconds // 4, 5), ""),
+            ("about 200 per second", seconds, f"function delay() return {REQUEST_DELAY_MS} end"),
+            ("without a limit", max(seconds // 4, 5), ""),
         ):
             script = world.folder / "load.lua"
             script.write_text(
                 SCRIPT.format(tables=lua(tables), charts=lua(charts), etags=lua(etags), delay=delay), encoding="utf-8"
             )
-            said, memory = run_wrk(url, script, length, process.pid)
-            print(f"\n== {title}, {length} s ==\n{said}")
-            told = ", ".join(f"{memory[at]:.0f} MB after {at} s" for at in range(0, len(memory), max(length // 6, 1)))
-            print(f"resident: {told}")
+            output, memory = run_wrk(url, script, length, process.pid)
+            print(f"\n== {title}, {length} s ==\n{output}")
+            samples = ", ".join(
+                f"{memory[at]:.0f} MB after {at} s" for at in range(0, len(memory), max(length // 6, 1))
+            )
+            print(f"resident: {samples}")
     finally:
         process.terminate()
         process.wait()

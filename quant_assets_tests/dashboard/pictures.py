@@ -1,9 +1,9 @@
-"""Take the pictures of the dashboard that the documents show.
+"""Take the screenshots of the dashboard for the documentation.
 
     python -m quant_assets_tests.dashboard.pictures [FOLDER]
 
 Scans the demo's simulated market in a temporary folder, serves it, and takes screenshots with Chromium, which Debian
-has as a package. The market is seeded: pictures differ by the time of day alone.
+has as a package. The market is seeded, so that pictures differ only by the time of day.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from urllib.parse import quote
 from playwright.sync_api import Browser
 
 from quant_assets.dashboard.rows import row_id
-from quant_assets_tests.dashboard.serving import PATIENCE, Json, Site, serving
+from quant_assets_tests.dashboard.serving import TIMEOUT_SECONDS, Json, Site, serving
 from quant_assets_tests.programs import chromium
 from quant_assets_tests.world import small_world
 
@@ -29,7 +29,7 @@ MAX_BYTES: Final = 250_000
 
 @dataclass(frozen=True)
 class Picture:
-    """One screenshot: its file, the window in CSS pixels, light or dark, whether a row is open, and its scale."""
+    """One screenshot: file name, size in CSS pixels, colour scheme, whether a row is open, and scale."""
 
     name: str
     width: int
@@ -47,8 +47,8 @@ PICTURES: Final = (
 )
 
 
-def telling_row(feed: Json) -> str:
-    """Return the id of the row with most to show: a breakout with its broken line, of both sides if there is one."""
+def best_row(feed: Json) -> str:
+    """Return the id of the row that shows most: preferably a breakout with its broken line and a conflict."""
     signals = feed["signals"]
     best = max(signals, key=lambda s: ("trendline" in (s["setup"] or {}), s["conflict"] is not None, s["score"]))
     return row_id(best)
@@ -56,13 +56,13 @@ def telling_row(feed: Json) -> str:
 
 def take(browser: Browser, site: Site, picture: Picture, folder: Path) -> int:
     """Take one picture and return its size in bytes."""
-    row = telling_row(site.feed)
+    row = best_row(site.feed)
     with browser.new_context(
         viewport={"width": picture.width, "height": picture.height},
         color_scheme=picture.scheme,
         device_scale_factor=picture.scale,
     ) as context:
-        context.set_default_timeout(PATIENCE * 1000)
+        context.set_default_timeout(TIMEOUT_SECONDS * 1000)
         page = context.new_page()
         page.goto(site.url + (f"/?open={quote(row)}" if picture.has_open_row else "/"))
         page.wait_for_selector("html[data-ready]")
@@ -73,7 +73,7 @@ def take(browser: Browser, site: Site, picture: Picture, folder: Path) -> int:
 
 
 def main() -> None:
-    """Read the arguments, take every picture, and fail where one is too large for the documents."""
+    """Read the arguments, take every picture, and fail if one is too large."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="?", type=Path, default=DOCS)
     target: Path = parser.parse_args().folder

@@ -1,4 +1,4 @@
-"""The dashboard as it runs: a real server on a free port, feeds that a real scan wrote, and requests over HTTP."""
+"""A real dashboard server on a free port for tests, and helpers that change its feed."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from quant_assets.common.windows import Window
 from quant_assets.dashboard.server import create_app, listen, make_server
 from quant_assets.feed import feed_problems
 
-#: Everybody who waits for something waits at most so long.
-PATIENCE = 15.0
+#: Timeout of everything that tests wait for.
+TIMEOUT_SECONDS = 15.0
 HOSTILE_SYMBOL = "<img src=x onerror=alert(1)>USDT"
 HOSTILE_STRATEGY = 'Bob\'s "best" </script><b>'
 
@@ -31,14 +31,14 @@ Json = dict[str, Any]
 
 @dataclass
 class Site:
-    """A dashboard that is being served."""
+    """A running dashboard."""
 
     url: str
     settings: Settings
     app: Any
 
     def get(self, path: str, **more: Any) -> requests.Response:
-        return requests.get(self.url + path, timeout=PATIENCE, **more)
+        return requests.get(self.url + path, timeout=TIMEOUT_SECONDS, **more)
 
     @property
     def feed(self) -> Json:
@@ -46,13 +46,13 @@ class Site:
         return feed
 
     def write(self, content: bytes) -> None:
-        """Put something where the feed is, whole."""
+        """Replace the feed's file atomically."""
         replace_file(self.settings.feed_path, content)
 
 
 @contextmanager
 def serving(settings: Settings, clock: Callable[[], datetime] | None = None) -> Iterator[Site]:
-    """Serve a data folder while the block runs; the clock stands a minute after the feed's window by itself."""
+    """Serve a data folder while the block runs; by default the time is one minute after the feed's window."""
     moment = datetime.now(UTC)
     if clock is None:
         feed = orjson.loads(settings.feed_path.read_bytes())
@@ -66,19 +66,19 @@ def serving(settings: Settings, clock: Callable[[], datetime] | None = None) -> 
         yield Site(f"http://127.0.0.1:{listener.getsockname()[1]}", settings, app)
     finally:
         server.should_exit = True
-        thread.join(PATIENCE)
+        thread.join(TIMEOUT_SECONDS)
         listener.close()
         assert not thread.is_alive(), "the server did not stop"
 
 
-def copied(settings: Settings, folder: Path) -> Settings:
-    """Copy a data folder, so that a test may change it."""
+def copy_data(settings: Settings, folder: Path) -> Settings:
+    """Copy a data folder, so that a test can change it."""
     shutil.copytree(settings.data_dir, folder, ignore=shutil.ignore_patterns("dagster", "*.lock"))
     return settings.model_copy(update={"data_dir": folder})
 
 
-def renamed(feed: Json) -> Json:
-    """Give a market and a strategy of a feed names that would do harm as HTML."""
+def with_hostile_names(feed: Json) -> Json:
+    """Return a feed with one market and one strategy renamed to names that contain HTML."""
     changed = copy.deepcopy(feed)
     market = next(s for s in changed["signals"] if s["action"] == "WAIT")
     key = (market["exchange"], market["symbol"])
@@ -87,13 +87,13 @@ def renamed(feed: Json) -> Json:
             signal["symbol"] = signal["display_symbol"] = HOSTILE_SYMBOL
         if signal["strategy_name"] == "Legacy":
             signal["strategy_name"] = signal["strategy"] = HOSTILE_STRATEGY
-    return sound(changed)
+    return sort_and_count(changed)
 
 
 def with_setups(feed: Json) -> Json:
-    """Give a feed a LONG that broke one of its own trendlines, a SHORT, and one open interest that is five hours old.
+    """Return a feed with a SHORT that broke a trendline, a LONG, and an open interest that is five hours old.
 
-    What a simulated market has to offer depends on the hour; tests of what is shown want one of each at any.
+    The signals of the simulated market depend on the hour; tests need each of these at any hour.
     """
     changed = copy.deepcopy(feed)
     lines = next(s for s in changed["signals"] if s["strategy_name"] == "Breakout" and "support" in _lines(s))
@@ -117,7 +117,7 @@ def with_setups(feed: Json) -> Json:
     for signal in changed["signals"]:
         if (signal["exchange"], signal["symbol"]) == (old["exchange"], old["symbol"]):
             signal["oi_metadata"]["age_seconds"] = 5 * 3600.0
-    return sound(changed)
+    return sort_and_count(changed)
 
 
 def _lines(signal: Json) -> Json:
@@ -133,8 +133,8 @@ def _give_setup(signal: Json, side: str) -> None:
     signal["details"]["reason"] = None
 
 
-def enlarged(feed: Json, markets: int) -> Json:
-    """Multiply the markets of a feed."""
+def multiply_markets(feed: Json, markets: int) -> Json:
+    """Return a feed with this number of markets, copied from those of the given feed."""
     changed = {**feed, "stats": copy.deepcopy(feed["stats"])}
     names = sorted({(s["exchange"], s["symbol"]) for s in feed["signals"]})
     by_name: dict[tuple[str, str], list[Json]] = {name: [] for name in names}
@@ -150,11 +150,11 @@ def enlarged(feed: Json, markets: int) -> Json:
             for s in by_name[exchange, symbol]
         ]
     changed["signals"] = signals
-    return sound(changed)
+    return sort_and_count(changed)
 
 
-def sound(feed: Json) -> Json:
-    """Put signals in order and count them, so that a feed that was changed keeps its contract."""
+def sort_and_count(feed: Json) -> Json:
+    """Sort the signals and update the counts, so that a changed feed is valid."""
     signals = feed["signals"]
     signals.sort(key=lambda s: (s["action"] == "WAIT", -s["score"], s["exchange"], s["symbol"], s["strategy_name"]))
     markets = {(s["exchange"], s["symbol"]): s["oi_metadata"]["status"] for s in signals}

@@ -1,4 +1,4 @@
-"""axe-core over the page: nothing serious, in the table and in an open row, light and dark, wide and narrow."""
+"""Accessibility of the page, checked with axe-core."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser
 
 from quant_assets.dashboard.rows import rows_of
-from quant_assets_tests.dashboard.serving import PATIENCE, Site
+from quant_assets_tests.dashboard.serving import TIMEOUT_SECONDS, Site
 
 
 @pytest.mark.parametrize(
@@ -23,30 +23,30 @@ from quant_assets_tests.dashboard.serving import PATIENCE, Site
         ("detail", 390, "dark"),
     ],
 )
-def test_axe_finds_no_serious_fault(browser: Browser, shown: Site, view: str, width: int, scheme: str) -> None:
+def test_page_has_no_serious_axe_violation(
+    browser: Browser, setups_site: Site, view: str, width: int, scheme: str
+) -> None:
     name = next(
-        row.id for row in rows_of(shown.feed["signals"]) if row.strategy == "Breakout" and row.action == "SHORT"
+        row.id for row in rows_of(setups_site.feed["signals"]) if row.strategy == "Breakout" and row.action == "SHORT"
     )
     with browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme, bypass_csp=True) as context:  # type: ignore[arg-type]
         page = context.new_page()
-        page.goto(shown.url + (f"/?open={quote(name)}" if view == "detail" else "/"))
+        page.goto(setups_site.url + (f"/?open={quote(name)}" if view == "detail" else "/"))
         page.wait_for_selector("html[data-ready]")
         if view == "detail":
-            page.wait_for_selector("#detail[data-drawn]", timeout=PATIENCE * 1000)
+            page.wait_for_selector("#detail[data-drawn]", timeout=TIMEOUT_SECONDS * 1000)
         found = Axe().run(page).response["violations"]
-    told = [
+    serious = [
         f"{fault['id']} ({fault['impact']}): {node['html'][:200]} {node.get('failureSummary', '')[:300]}"
         for fault in found
         for node in fault["nodes"]
         if fault["impact"] in ("serious", "critical")
     ]
-    assert told == []
+    assert serious == []
 
 
-def test_axe_finds_no_serious_fault_where_the_feed_is_missing(
-    browser: Browser, own_site: Site, excused: list[str]
-) -> None:
-    excused.append("status of 503")  # the page itself, as Chromium reports an answer that is no 200
+def test_error_page_has_no_serious_axe_violation(browser: Browser, own_site: Site, allowed_errors: list[str]) -> None:
+    allowed_errors.append("status of 503")  # the page itself, as Chromium reports any response but 200
     own_site.settings.feed_path.unlink()
     with browser.new_context(bypass_csp=True) as context:
         page = context.new_page()

@@ -1,4 +1,4 @@
-"""The API over HTTP: the feed as it is, narrowed, one market, windows, health, and what an unchanged feed costs."""
+"""The JSON API: the feed, filters, one market, windows, health, and conditional requests."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from quant_assets.common.windows import LENGTH, Window
 from quant_assets.signals.features.bars import bars_of
 from quant_assets.signals.features.indicators import rsi
 from quant_assets.storage.lake import Lake
-from quant_assets_tests.dashboard.serving import Json, Site, serving, sound, with_setups
+from quant_assets_tests.dashboard.serving import Json, Site, serving, sort_and_count, with_setups
 
 
-def test_results_are_the_bytes_of_the_feed(site: Site) -> None:
+def test_results_are_the_bytes_of_the_feed_file(site: Site) -> None:
     answer = site.get("/api/results")
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "application/json"
     assert answer.content == site.settings.feed_path.read_bytes()
 
 
-def test_the_usual_jq_line_works(site: Site) -> None:
+def test_documented_jq_command_works_on_results(site: Site) -> None:
     expected = {"timestamp": site.feed["last_updated"], "signals": len(site.feed["signals"])}
     content = site.get("/api/results").content
-    told = json.loads(content)
-    assert {"timestamp": told["last_updated"], "signals": len(told["signals"])} == expected
+    data = json.loads(content)
+    assert {"timestamp": data["last_updated"], "signals": len(data["signals"])} == expected
     jq = shutil.which("jq")
     if jq is not None:
         line = "{timestamp: .last_updated, signals: (.signals|length)}"
@@ -62,34 +62,34 @@ def test_the_usual_jq_line_works(site: Site) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )  # fmt: skip
-def test_a_filter_keeps_what_it_says_in_the_feeds_order(site: Site, query: str, keeps: object) -> None:
+def test_filter_keeps_matching_signals_in_the_feeds_order(site: Site, query: str, keeps: object) -> None:
     feed = site.feed
     expected = [s for s in feed["signals"] if keeps(s)]  # type: ignore[operator]
-    told = site.get(f"/api/results?{query}").json()
-    assert told["signals"] == expected
+    data = site.get(f"/api/results?{query}").json()
+    assert data["signals"] == expected
     if query != "strategy=":
-        assert told["selection"] == {"matched": len(expected), "given": len(expected)}
-        assert told["stats"]["signals"] == len(expected)
-        assert sum(told["stats"]["actions"].values()) == len(expected)
-        assert sum(told["stats"]["resolution"].values()) == told["stats"]["markets"]
-    assert told["stats"]["api"] == feed["stats"]["api"]
+        assert data["selection"] == {"matched": len(expected), "given": len(expected)}
+        assert data["stats"]["signals"] == len(expected)
+        assert sum(data["stats"]["actions"].values()) == len(expected)
+        assert sum(data["stats"]["resolution"].values()) == data["stats"]["markets"]
+    assert data["stats"]["api"] == feed["stats"]["api"]
 
 
-def test_limit_gives_the_best_and_says_how_many_there_are(site: Site) -> None:
-    told = site.get("/api/results?limit=5").json()
-    assert told["signals"] == site.feed["signals"][:5]
-    assert told["selection"] == {"matched": len(site.feed["signals"]), "given": 5}
+def test_limit_returns_the_best_signals_and_the_number_of_matches(site: Site) -> None:
+    data = site.get("/api/results?limit=5").json()
+    assert data["signals"] == site.feed["signals"][:5]
+    assert data["selection"] == {"matched": len(site.feed["signals"]), "given": 5}
 
 
-def test_fields_gives_these_keys_and_no_others(site: Site) -> None:
-    told = site.get("/api/results?fields=symbol,score,oi_metadata&limit=3").json()
-    assert [set(signal) for signal in told["signals"]] == [{"symbol", "score", "oi_metadata"}] * 3
+def test_fields_returns_only_the_given_keys(site: Site) -> None:
+    data = site.get("/api/results?fields=symbol,score,oi_metadata&limit=3").json()
+    assert [set(signal) for signal in data["signals"]] == [{"symbol", "score", "oi_metadata"}] * 3
 
 
 @pytest.mark.parametrize(
     ("query", "says"),
     [
-        ("frobnicate=1", "known are strategy"),
+        ("frobnicate=1", "expected strategy"),
         ("action=BUY", "action"),
         ("status=unknown", "status"),
         ("min_score=much", "min_score"),
@@ -102,29 +102,29 @@ def test_fields_gives_these_keys_and_no_others(site: Site) -> None:
         ("symbol=" + "x" * 300, "longer"),
     ],
 )
-def test_a_parameter_that_cannot_be_is_a_400_that_says_so(site: Site, query: str, says: str) -> None:
+def test_invalid_parameter_is_a_400_that_names_it(site: Site, query: str, says: str) -> None:
     answer = site.get(f"/api/results?{query}")
     assert answer.status_code == 400
     assert says in answer.json()["error"]["message"]
 
 
-def test_an_older_window_is_given_by_its_key(site: Site) -> None:
+def test_window_parameter_returns_an_older_feed(site: Site) -> None:
     listed = [entry["window"] for entry in site.get("/api/windows").json()["windows"]]
     assert len(listed) == 2
     assert listed == sorted(listed, reverse=True)
     older = listed[1]
-    told = site.get("/api/results", params={"window": older}).json()
-    assert told["window"] == older != site.feed["window"]
+    data = site.get("/api/results", params={"window": older}).json()
+    assert data["window"] == older != site.feed["window"]
     assert site.get("/api/windows").json()["windows"][1]["results"] == f"/api/results?window={older}"
 
 
 @pytest.mark.parametrize("window", ["2019-01-01-00:00", "2026-1-19-16:45", "yesterday", "2026-01-19-16:46", "*"])
-def test_a_window_that_is_not_stored_is_a_404(site: Site, window: str) -> None:
+def test_unknown_window_is_a_404(site: Site, window: str) -> None:
     for path in ("/api/results", "/", "/rows"):
         assert site.get(path, params={"window": window}).status_code == 404
 
 
-def test_an_unchanged_feed_costs_a_304(site: Site) -> None:
+def test_matching_etag_is_answered_with_304(site: Site) -> None:
     for path in ("/api/results", "/api/results?limit=10", "/", "/rows", "/api/windows", "/api/openapi.json"):
         first = site.get(path)
         assert first.headers["etag"].startswith('W/"')
@@ -135,7 +135,7 @@ def test_an_unchanged_feed_costs_a_304(site: Site) -> None:
         assert site.get(path, headers={"If-None-Match": '"other"'}).status_code == 200
 
 
-def test_a_changed_feed_has_another_etag(own_site: Site) -> None:
+def test_changed_feed_has_a_new_etag(own_site: Site) -> None:
     first = own_site.get("/api/results").headers["etag"]
     own_site.write(orjson.dumps({**own_site.feed, "last_updated": own_site.feed["last_updated"] + 1}))
     answer = own_site.get("/api/results", headers={"If-None-Match": first})
@@ -143,7 +143,7 @@ def test_a_changed_feed_has_another_etag(own_site: Site) -> None:
     assert answer.json() == own_site.feed
 
 
-def test_answers_are_gzipped_for_who_takes_it(site: Site) -> None:
+def test_responses_are_gzipped_if_the_client_accepts_it(site: Site) -> None:
     plain = site.get("/api/results", headers={"Accept-Encoding": "identity"})
     assert "content-encoding" not in plain.headers
     refused = site.get("/api/results", headers={"Accept-Encoding": "gzip;q=0"})
@@ -159,20 +159,20 @@ def test_answers_are_gzipped_for_who_takes_it(site: Site) -> None:
 @pytest.mark.parametrize(
     "path", ["/", "/api/results", "/api/windows", "/api/health", "/api/openapi.json", "/api/events"]
 )
-def test_head_is_get_without_a_body(site: Site, path: str) -> None:
+def test_head_returns_no_body(site: Site, path: str) -> None:
     answer = requests.head(site.url + path, timeout=10)
     assert answer.status_code == 200
     assert answer.content == b""
 
 
-def test_a_market_comes_with_candles_rsi_and_lines_cut_at_the_windows_end(site: Site) -> None:
+def test_market_series_are_cut_at_the_end_of_the_window(site: Site) -> None:
     window = Window.of_key(site.feed["window"])
     signal = next(s for s in site.feed["signals"] if s["observability"]["rsi_visuals"])
-    told = site.get(f"/api/signals/{signal['exchange']}/{signal['symbol']}").json()
+    data = site.get(f"/api/signals/{signal['exchange']}/{signal['symbol']}").json()
     market = (signal["exchange"], signal["symbol"])
-    assert told["signals"] == [s for s in site.feed["signals"] if (s["exchange"], s["symbol"]) == market]
+    assert data["signals"] == [s for s in site.feed["signals"] if (s["exchange"], s["symbol"]) == market]
     for timeframe, step in (("4h", 14_400_000), ("15m", 900_000)):
-        candles = told["candles"][timeframe]
+        candles = data["candles"][timeframe]
         assert len({len(values) for values in candles.values()}) == 1
         assert candles["time"] == sorted(candles["time"])
         assert window.end_ms - 2 * step < candles["time"][-1] + step <= window.end_ms
@@ -182,14 +182,14 @@ def test_a_market_comes_with_candles_rsi_and_lines_cut_at_the_windows_end(site: 
     assert table is not None
     mine = table[(table["exchange"] == signal["exchange"]) & (table["symbol"] == signal["symbol"])]
     bars = bars_of(mine[mine["timeframe"] == "4h"], "4h", window)
-    shown = rsi(bars.close)[-len(told["rsi"]["value"]) :].tolist()
-    # A market with little history has bars that no RSI is known of.
-    assert told["rsi"]["value"] == pytest.approx([None if math.isnan(value) else value for value in shown])
-    assert told["rsi"]["value"][-1] == pytest.approx(signal["observability"]["score_composition"]["rsi"])
+    shown = rsi(bars.close)[-len(data["rsi"]["value"]) :].tolist()
+    # A market with little history has bars without RSI.
+    assert data["rsi"]["value"] == pytest.approx([None if math.isnan(value) else value for value in shown])
+    assert data["rsi"]["value"][-1] == pytest.approx(signal["observability"]["score_composition"]["rsi"])
 
 
 def closed_by(site: Site, signal: Json, timeframe: str, end_ms: int) -> list[Json]:
-    """Return the bars of a market in the lake that had closed by then, oldest first."""
+    """Return the bars of a market in the lake that had closed by `end_ms`, oldest first."""
     table = Lake(site.settings.lake_dir).read(["candles"])
     assert table is not None
     step = {"4h": 14_400_000, "15m": 900_000}[timeframe]
@@ -198,22 +198,22 @@ def closed_by(site: Site, signal: Json, timeframe: str, end_ms: int) -> list[Jso
     return [bar for bar in bars if bar["time_ms"] + step <= end_ms]
 
 
-def test_the_forming_4h_bar_is_made_of_the_closed_15m_bars_since_the_last_4h_close(site: Site) -> None:
+def test_forming_4h_bar_is_built_from_its_closed_15m_bars(site: Site) -> None:
     signals = [s for s in site.feed["signals"] if s["strategy_name"] == "Legacy" and not s["details"]["reason_bound"]]
     made = 0
-    for key in [told["window"] for told in site.get("/api/windows").json()["windows"]]:
+    for key in [data["window"] for data in site.get("/api/windows").json()["windows"]]:
         end_ms = Window.of_key(key).end_ms
         opens = end_ms // 14_400_000 * 14_400_000
         for signal in signals[:6]:
             address = f"/api/signals/{signal['exchange']}/{signal['symbol']}"
-            told = site.get(address, params={"window": key}).json()
+            data = site.get(address, params={"window": key}).json()
             bars = [bar for bar in closed_by(site, signal, "15m", end_ms) if bar["time_ms"] >= opens]
-            assert told["candles"]["4h"]["time"][-1] < opens
+            assert data["candles"]["4h"]["time"][-1] < opens
             if not bars:
-                assert told["forming"] is None
+                assert data["forming"] is None
                 continue
             made += 1
-            assert told["forming"] == {
+            assert data["forming"] == {
                 "timeframe": "4h",
                 "time": opens,
                 "through": bars[-1]["time_ms"] + 900_000,
@@ -224,28 +224,28 @@ def test_the_forming_4h_bar_is_made_of_the_closed_15m_bars_since_the_last_4h_clo
                 "close": bars[-1]["close"],
                 "volume": pytest.approx(sum(bar["volume"] for bar in bars)),
             }
-            assert told["forming"]["through"] <= end_ms
+            assert data["forming"]["through"] <= end_ms
             if key == site.feed["window"]:
-                assert told["forming"]["close"] == signal["price"]
-    assert made, "one of two windows in a row ends between two 4h closes"
+                assert data["forming"]["close"] == signal["price"]
+    assert made, "at least one of two consecutive windows ends between two 4h closes"
 
 
-def test_averages_are_those_of_the_features(site: Site) -> None:
+def test_moving_averages_match_the_features(site: Site) -> None:
     signal = next(s for s in site.feed["signals"] if "ema200" in s["observability"]["score_composition"])
-    told = site.get(f"/api/signals/{signal['exchange']}/{signal['symbol']}").json()
-    assert told["averages"]["time"] == told["candles"]["4h"]["time"]
+    data = site.get(f"/api/signals/{signal['exchange']}/{signal['symbol']}").json()
+    assert data["averages"]["time"] == data["candles"]["4h"]["time"]
     for name in ("ema50", "ema200"):
-        assert told["averages"][name][-1] == signal["observability"]["score_composition"][name]
+        assert data["averages"][name][-1] == signal["observability"]["score_composition"][name]
 
 
-def test_lines_run_through_the_feeds_pivots_to_the_bar_that_is_forming(site: Site) -> None:
+def test_trendlines_run_through_the_feeds_pivots_to_the_forming_bar(site: Site) -> None:
     found = 0
     for signal in site.feed["signals"]:
         visuals = signal["observability"]["rsi_visuals"]
         if signal["strategy_name"] != "Legacy" or not visuals:
             continue
-        told = site.get(f"/api/signals/{signal['exchange']}/{signal['symbol']}").json()
-        lines = {line["kind"]: line for line in told["lines"]}
+        data = site.get(f"/api/signals/{signal['exchange']}/{signal['symbol']}").json()
+        lines = {line["kind"]: line for line in data["lines"]}
         for kind, line in visuals.items():
             drawn = lines[kind]
             pivots = [{"time": line[p]["time"], "value": line[p]["value"]} for p in ("pivot_1", "pivot_2")]
@@ -255,18 +255,18 @@ def test_lines_run_through_the_feeds_pivots_to_the_bar_that_is_forming(site: Sit
                 [p["value"] for p in pivots]
             )
             bars = signal["observability"]["candle_index"] + 1
-            assert drawn["projected"]["time"][-1] == told["candles"]["4h"]["time"][-1] + 14_400_000
+            assert drawn["projected"]["time"][-1] == data["candles"]["4h"]["time"][-1] + 14_400_000
             assert drawn["projected"]["value"][-1] == pytest.approx(line["intercept"] + line["slope"] * bars)
             assert drawn["projected"]["value"][-1] - line["slope"] == pytest.approx(line["current_value"])
             found += 1
     assert found > 5
 
 
-def test_a_breakouts_broken_line_is_there_for_the_strategy_that_followed_it(own_site: Site) -> None:
+def test_broken_line_lists_the_strategy_that_used_the_breakout(own_site: Site) -> None:
     own_site.write(orjson.dumps(with_setups(own_site.feed)))
     signal = next(s for s in own_site.feed["signals"] if s["setup"] and "trendline" in s["setup"])
-    told = own_site.get(f"/api/signals/{signal['exchange']}/{signal['symbol']}").json()
-    line = next(line for line in told["lines"] if line["kind"] == "broken")
+    data = own_site.get(f"/api/signals/{signal['exchange']}/{signal['symbol']}").json()
+    line = next(line for line in data["lines"] if line["kind"] == "broken")
     broken = signal["setup"]["trendline"]
     assert signal["strategy_name"] in line["strategies"]
     assert line["pivots"][0] == {"time": broken["start_time"], "value": broken["start_rsi"]}
@@ -274,15 +274,15 @@ def test_a_breakouts_broken_line_is_there_for_the_strategy_that_followed_it(own_
     assert line["projected"]["value"][-1] - broken["m"] == pytest.approx(broken["current_projected_rsi"])
 
 
-def test_open_interest_and_liquidations_are_the_stored_bars_of_the_window(site: Site) -> None:
+def test_open_interest_and_liquidation_series_match_the_feed(site: Site) -> None:
     window = Window.of_key(site.feed["window"])
     signal = next(
         s
         for s in site.feed["signals"]
         if s["oi_metadata"]["value"] is not None and s["derivatives"]["liquidations"] is not None
     )
-    told = site.get(f"/api/signals/{signal['exchange']}/{signal['symbol']}").json()
-    interest, liquidations = told["open_interest"], told["liquidations"]
+    data = site.get(f"/api/signals/{signal['exchange']}/{signal['symbol']}").json()
+    interest, liquidations = data["open_interest"], data["liquidations"]
     assert interest["coinalyze_symbol"] == signal["oi_metadata"]["coinalyze_symbol"]
     assert interest["value"][-1] == signal["oi_metadata"]["value"]
     assert interest["time"][-1] + 900_000 <= window.end_ms
@@ -293,31 +293,31 @@ def test_open_interest_and_liquidations_are_the_stored_bars_of_the_window(site: 
     assert liquidations["known_through"] == window.end_ms
 
 
-def test_what_is_unknown_is_empty_or_null_and_never_0(site: Site) -> None:
+def test_unknown_series_are_empty_and_unknown_numbers_null(site: Site) -> None:
     signal = next(s for s in site.feed["signals"] if s["oi_metadata"]["value"] is None)
     interest = site.get(f"/api/signals/{signal['exchange']}/{signal['symbol']}").json()["open_interest"]
     assert interest["time"] == interest["value"] == []
     assert interest["age_seconds"] is None
 
 
-def test_a_market_that_is_not_there_is_a_404(site: Site) -> None:
+def test_unknown_market_is_a_404(site: Site) -> None:
     answer = site.get("/api/signals/BINANCE/NOSUCHUSDT")
     assert answer.status_code == 404
     assert answer.json()["error"]["code"] == "no_such_market"
 
 
-def test_a_symbol_may_hold_a_slash_and_whatever_else(own_site: Site) -> None:
+def test_symbol_with_special_characters_is_found(own_site: Site) -> None:
     feed = own_site.feed
     exchange, symbol = feed["signals"][0]["exchange"], feed["signals"][0]["symbol"]
     for signal in feed["signals"]:
         if (signal["exchange"], signal["symbol"]) == (exchange, symbol):
             signal["symbol"] = "A/B:C?d=e#f%2e&é"
-    own_site.write(orjson.dumps(sound(feed)))
-    told = own_site.get(f"/api/signals/{exchange}/{quote('A/B:C?d=e#f%2e&é', safe='')}")
-    assert told.json()["symbol"] == "A/B:C?d=e#f%2e&é"
+    own_site.write(orjson.dumps(sort_and_count(feed)))
+    data = own_site.get(f"/api/signals/{exchange}/{quote('A/B:C?d=e#f%2e&é', safe='')}")
+    assert data.json()["symbol"] == "A/B:C?d=e#f%2e&é"
 
 
-def test_windows_that_come_later_are_listed(own_site: Site) -> None:
+def test_windows_stored_later_are_listed(own_site: Site) -> None:
     assert len(own_site.get("/api/windows").json()["windows"]) == 2
     folder = own_site.settings.lake_dir / "master_feed"
     (folder / "2026-01-19-1645.json.gz").write_bytes(b"{}")
@@ -326,27 +326,27 @@ def test_windows_that_come_later_are_listed(own_site: Site) -> None:
     assert [entry["window"] for entry in own_site.get("/api/windows").json()["windows"]][2:] == ["2026-01-19-16:45"]
 
 
-def test_an_older_windows_market_is_cut_at_that_windows_end(site: Site) -> None:
+def test_market_of_an_older_window_is_cut_at_its_end(site: Site) -> None:
     older = site.get("/api/windows").json()["windows"][1]["window"]
     signal = site.feed["signals"][0]
-    told = site.get(f"/api/signals/{signal['exchange']}/{signal['symbol']}", params={"window": older}).json()
-    assert told["window"] == older
-    assert told["candles"]["15m"]["time"][-1] + 900_000 <= Window.of_key(older).end_ms
+    data = site.get(f"/api/signals/{signal['exchange']}/{signal['symbol']}", params={"window": older}).json()
+    assert data["window"] == older
+    assert data["candles"]["15m"]["time"][-1] + 900_000 <= Window.of_key(older).end_ms
 
 
-def test_health_tells_age_coverage_and_the_last_run(site: Site) -> None:
+def test_health_has_age_coverage_and_the_last_run(site: Site) -> None:
     answer = site.get("/api/health")
-    told, stats = answer.json(), site.feed["stats"]
+    data, stats = answer.json(), site.feed["stats"]
     assert answer.status_code == 200
-    assert told["status"] == "ok"
-    assert told["feed"]["age_seconds"] == 60
-    assert told["coverage"]["resolution"] == stats["resolution"]
-    assert told["last_run"]["api"] == stats["api"]
+    assert data["status"] == "ok"
+    assert data["feed"]["age_seconds"] == 60
+    assert data["coverage"]["resolution"] == stats["resolution"]
+    assert data["last_run"]["api"] == stats["api"]
     assert answer.headers["cache-control"] == "no-store"
 
 
 @pytest.mark.parametrize(("late", "status"), [(timedelta(0), 200), (timedelta(seconds=1), 503)])
-def test_health_is_503_when_the_feed_is_older_than_two_windows(scanned: Settings, late: timedelta, status: int) -> None:
+def test_health_is_503_if_the_feed_is_older_than_two_windows(scanned: Settings, late: timedelta, status: int) -> None:
     end = Window.of_key(orjson.loads(scanned.feed_path.read_bytes())["window"]).end
     with serving(scanned, clock=lambda: end + 2 * LENGTH + late) as late_site:
         answer = late_site.get("/api/health")

@@ -1,4 +1,4 @@
-"""A feed that cannot be shown: the page says what is the matter, the API answers clearly, and nothing crashes."""
+"""Feeds that cannot be shown: page and API explain the error."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ import orjson
 import pytest
 
 from quant_assets.common.settings import Settings
-from quant_assets_tests.dashboard.serving import Site, copied, serving
+from quant_assets_tests.dashboard.serving import Site, copy_data, serving
 
 BAD = {
     "missing": (None, "no feed yet"),
     "empty": (b"", "empty file"),
-    "half_written": (b'{"signals": [{"symbol": "BTC', "no whole JSON"),
+    "half_written": (b'{"signals": [{"symbol": "BTC', "not valid JSON"),
     "bare_list": (b'[{"symbol": "BTCUSDT"}, {}]', "bare list of 2 signals"),
     "other_schema": (b'{"schema_version": "0.9", "signals": []}', "'0.9'"),
-    "no_schema": (b'{"signals": []}', "without a schema version"),
-    "no_object": (b'"feed"', "without a schema version"),
-    "invalid": (b'{"schema_version": "1.0", "signals": [{}]}', "breaks its contract"),
-    "not_text": (b"\xff\xfe\x00", "no whole JSON"),
+    "no_schema": (b'{"signals": []}', "no schema version"),
+    "no_object": (b'"feed"', "no schema version"),
+    "invalid": (b'{"schema_version": "1.0", "signals": [{}]}', "does not match its schema"),
+    "not_text": (b"\xff\xfe\x00", "not valid JSON"),
 }
 
 
 @pytest.fixture(scope="module")
 def changing_site(scanned: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A dashboard over a copy, in which each test puts something else where the feed is."""
-    with serving(copied(scanned, tmp_path_factory.mktemp("changing") / "data")) as site:
+    """A dashboard for a copy of the data; each test writes another feed."""
+    with serving(copy_data(scanned, tmp_path_factory.mktemp("changing") / "data")) as site:
         yield site
 
 
 @pytest.mark.parametrize("kind", BAD)
-def test_the_api_says_what_is_the_matter(changing_site: Site, kind: str) -> None:
+def test_api_explains_why_a_feed_cannot_be_shown(changing_site: Site, kind: str) -> None:
     content, says = BAD[kind]
     _put(changing_site, content)
     for path in ("/api/results", "/api/results?limit=1", "/api/signals/BINANCE/BTCUSDT", "/rows"):
@@ -52,7 +52,7 @@ def test_the_api_says_what_is_the_matter(changing_site: Site, kind: str) -> None
 
 
 @pytest.mark.parametrize("kind", BAD)
-def test_the_page_says_what_is_the_matter(changing_site: Site, kind: str) -> None:
+def test_page_explains_why_a_feed_cannot_be_shown(changing_site: Site, kind: str) -> None:
     content, says = BAD[kind]
     _put(changing_site, content)
     answer = changing_site.get("/")
@@ -61,7 +61,7 @@ def test_the_page_says_what_is_the_matter(changing_site: Site, kind: str) -> Non
     assert says.replace("'", "&#39;") in answer.text
 
 
-def test_a_sound_feed_after_a_bad_one_is_shown(own_site: Site) -> None:
+def test_valid_feed_after_an_invalid_one_is_shown(own_site: Site) -> None:
     good = own_site.settings.feed_path.read_bytes()
     _put(own_site, b"")
     assert own_site.get("/api/results").status_code == 503
@@ -74,7 +74,7 @@ def test_a_sound_feed_after_a_bad_one_is_shown(own_site: Site) -> None:
     [{"window": "2026-01-19-12:31"}, {"as_of": "2026-13-01T00:00:00Z"}, {"last_updated": 10**17}, {"last_updated": -1}],
     ids=repr,
 )
-def test_a_feed_of_a_time_that_there_is_none_of_is_told_of(own_site: Site, change: dict[str, object]) -> None:
+def test_feed_with_an_impossible_time_is_invalid(own_site: Site, change: dict[str, object]) -> None:
     own_site.write(orjson.dumps({**own_site.feed, **change}))
     for path in ("/", "/rows", "/api/results", "/api/health"):
         assert own_site.get(path).status_code == 503
@@ -82,9 +82,7 @@ def test_a_feed_of_a_time_that_there_is_none_of_is_told_of(own_site: Site, chang
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["pipe", "folder"])
-def test_what_is_no_file_at_the_feeds_place_is_told_of_and_never_waited_for(
-    own_site: Site, make: Callable[[Path], None]
-) -> None:
+def test_pipe_or_folder_in_place_of_the_feed_is_an_error(own_site: Site, make: Callable[[Path], None]) -> None:
     path = own_site.settings.feed_path
     good = path.read_bytes()
     path.unlink()
@@ -96,14 +94,14 @@ def test_what_is_no_file_at_the_feeds_place_is_told_of_and_never_waited_for(
     assert own_site.get("/api/results").content == good
 
 
-def test_older_windows_are_shown_though_the_newest_feed_is_bad(own_site: Site) -> None:
+def test_older_windows_are_shown_if_the_newest_feed_is_invalid(own_site: Site) -> None:
     window = own_site.get("/api/windows").json()["windows"][0]["window"]
     _put(own_site, b"[]")
     assert own_site.get("/api/results", params={"window": window}).json()["window"] == window
     assert own_site.get("/", params={"window": window}).status_code == 200
 
 
-def test_a_stored_window_that_is_damaged_or_misplaced_is_named(own_site: Site) -> None:
+def test_damaged_or_misplaced_window_is_an_error(own_site: Site) -> None:
     folder = own_site.settings.lake_dir / "master_feed"
     newest, older = sorted(folder.glob("*.json.gz"), reverse=True)
     keys = [entry["window"] for entry in own_site.get("/api/windows").json()["windows"]]
@@ -116,7 +114,7 @@ def test_a_stored_window_that_is_damaged_or_misplaced_is_named(own_site: Site) -
     assert own_site.get("/api/results", params={"window": keys[1]}).json()["error"]["code"] == "half_written"
 
 
-def test_a_feed_without_signals_is_an_empty_table(own_site: Site) -> None:
+def test_feed_without_signals_is_an_empty_table(own_site: Site) -> None:
     feed = own_site.feed
     feed["signals"] = []
     feed["stats"].update(markets=0, signals=0, strategies=[])
@@ -128,32 +126,30 @@ def test_a_feed_without_signals_is_an_empty_table(own_site: Site) -> None:
     assert own_site.get("/api/health").json()["coverage"]["served_share"] is None
 
 
-def test_charts_are_empty_where_lake_and_store_are_gone_or_damaged(own_site: Site) -> None:
+def test_charts_are_empty_if_lake_and_store_are_damaged(own_site: Site) -> None:
     signal = own_site.feed["signals"][0]
     address = f"/api/signals/{signal['exchange']}/{signal['symbol']}"
     assert own_site.get(address).json()["candles"]["4h"]["time"] != []
-    (own_site.settings.lake_dir / "candles.parquet").write_bytes(b"no table")
+    (own_site.settings.lake_dir / "candles.parquet").write_bytes(b"not a table")
     store = own_site.settings.store_dir / "derivatives.sqlite"
     for left in store.parent.glob("derivatives.sqlite*"):
         left.unlink()
-    store.write_bytes(b"no database, though it is long enough to be taken for one" * 100)
-    told = own_site.get(address).json()
-    assert told["candles"]["4h"]["time"] == told["open_interest"]["time"] == told["liquidations"]["time"] == []
-    assert told["signals"][0] == signal
-    for line in told["lines"]:
+    store.write_bytes(b"not a database, but long enough to be opened as one" * 100)
+    data = own_site.get(address).json()
+    assert data["candles"]["4h"]["time"] == data["open_interest"]["time"] == data["liquidations"]["time"] == []
+    assert data["signals"][0] == signal
+    for line in data["lines"]:
         assert [line["solid"]["time"][0], line["solid"]["time"][-1]] == [pivot["time"] for pivot in line["pivots"]]
     assert own_site.get(f"/detail/{signal['exchange']}/{signal['symbol']}").status_code == 200
 
 
-def test_a_data_folder_with_nothing_in_it_is_served_too(
-    own_site: Site, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_empty_data_folder_is_served_and_stays_empty(own_site: Site, tmp_path_factory: pytest.TempPathFactory) -> None:
     empty = own_site.settings.model_copy(update={"data_dir": tmp_path_factory.mktemp("nothing")})
-    with serving(empty, clock=own_site.app.state.desk.clock) as bare:
+    with serving(empty, clock=own_site.app.state.context.clock) as bare:
         assert bare.get("/").status_code == 503
         assert bare.get("/api/windows").json() == {"windows": []}
         assert bare.get("/api/health").json()["problem"]["code"] == "missing"
-        assert list(empty.data_dir.iterdir()) == [], "a reader writes nothing"
+        assert list(empty.data_dir.iterdir()) == [], "the dashboard must not write"
 
 
 def _put(site: Site, content: bytes | None) -> None:

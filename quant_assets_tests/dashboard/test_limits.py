@@ -1,4 +1,4 @@
-"""What is refused: bodies, long headers, other methods, other hosts, and whatever looks like a path."""
+"""Requests that are rejected: bodies, long headers, other methods, other hosts, and file paths."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from quant_assets.dashboard.server import is_loopback, listen
-from quant_assets_tests.dashboard.serving import PATIENCE, Site
+from quant_assets_tests.dashboard.serving import TIMEOUT_SECONDS, Site
 
 TEN_MEGABYTES = 10_000_000
 PATHS = (
@@ -26,9 +26,9 @@ PATHS = (
 
 
 def raw(site: Site, head: bytes, rest: bytes = b"") -> bytes:
-    """Send bytes as they are and return what comes back; empty where the connection is cut instead."""
+    """Send raw bytes and return the response; empty if the server closes the connection instead."""
     host, port = site.url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=PATIENCE) as connection:
+    with socket.create_connection((host, int(port)), timeout=TIMEOUT_SECONDS) as connection:
         answer = b""
         with suppress(BrokenPipeError, ConnectionResetError):
             connection.sendall(head + rest)
@@ -38,27 +38,27 @@ def raw(site: Site, head: bytes, rest: bytes = b"") -> bytes:
         return answer
 
 
-def test_a_body_of_10_mb_is_refused_before_it_is_sent(site: Site) -> None:
+def test_large_body_is_rejected_before_it_is_sent(site: Site) -> None:
     head = b"POST /api/results HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n"
     answer = raw(site, head % TEN_MEGABYTES)
     assert answer.startswith(b"HTTP/1.1 413 ")
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_body_of_10_mb_is_refused(site: Site, method: str) -> None:
+def test_large_body_is_rejected(site: Site, method: str) -> None:
     head = f"{method} /api/results HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {TEN_MEGABYTES}\r\n\r\n".encode()
     answer = raw(site, head, b"x" * TEN_MEGABYTES)
     assert answer == b"" or answer.startswith(b"HTTP/1.1 413 ")
     assert site.get("/api/windows").status_code == 200
 
 
-def test_a_body_in_chunks_is_refused(site: Site) -> None:
+def test_chunked_body_is_rejected(site: Site) -> None:
     head = b"GET /api/results HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n"
     assert raw(site, head, b"4\r\nabcd\r\n0\r\n\r\n").startswith(b"HTTP/1.1 413 ")
 
 
 @pytest.mark.parametrize("where", ["header", "address"])
-def test_a_header_of_10_mb_is_refused(site: Site, where: str) -> None:
+def test_large_header_is_rejected(site: Site, where: str) -> None:
     long = b"x" * TEN_MEGABYTES
     head = (
         b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Long: " + long + b"\r\n\r\n"
@@ -71,8 +71,8 @@ def test_a_header_of_10_mb_is_refused(site: Site, where: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
-def test_nothing_but_reading_is_allowed(site: Site, method: str) -> None:
-    answer = requests.request(method, f"{site.url}/api/results", timeout=PATIENCE)
+def test_methods_other_than_get_and_head_are_405(site: Site, method: str) -> None:
+    answer = requests.request(method, f"{site.url}/api/results", timeout=TIMEOUT_SECONDS)
     assert answer.status_code == 405
     assert answer.headers["allow"] == "GET, HEAD"
 
@@ -81,7 +81,7 @@ def test_nothing_but_reading_is_allowed(site: Site, method: str) -> None:
 @pytest.mark.parametrize(
     "name", ["strategy", "exchange", "action", "status", "min_score", "symbol", "limit", "fields", "window"]
 )
-def test_a_path_in_any_parameter_of_the_api_is_a_404(site: Site, name: str, path: str) -> None:
+def test_path_in_a_parameter_of_the_api_is_a_404(site: Site, name: str, path: str) -> None:
     answer = site.get("/api/results", params={name: path})
     assert answer.status_code == 404
     assert "passwd" not in answer.text
@@ -91,12 +91,12 @@ def test_a_path_in_any_parameter_of_the_api_is_a_404(site: Site, name: str, path
 @pytest.mark.parametrize(
     "name", ["q", "strategy", "exchange", "action", "status", "min_score", "window", "sort", "dir", "open"]
 )
-def test_a_path_in_any_parameter_of_the_page_is_a_404(site: Site, name: str, path: str) -> None:
+def test_path_in_a_parameter_of_the_page_is_a_404(site: Site, name: str, path: str) -> None:
     assert site.get("/", params={name: path}).status_code == 404
 
 
 def addresses(site: Site) -> list[str]:
-    """Return an address of each route of the server that answers 200, so that a new one cannot be forgotten."""
+    """Return an address of each route that gives 200, so that new routes are tested too."""
     signal = site.feed["signals"][0]
     parts = {
         "exchange": signal["exchange"],
@@ -107,7 +107,7 @@ def addresses(site: Site) -> list[str]:
     return [re.sub(r"{(\w+)(:path)?}", lambda found: parts[found[1]], route.path) for route in site.app.routes]
 
 
-def test_a_path_in_any_parameter_of_any_route_is_a_404(site: Site) -> None:
+def test_path_in_a_parameter_of_any_route_is_a_404(site: Site) -> None:
     for address in addresses(site):
         for path in PATHS:
             for name in ("x", "window", "strategy"):
@@ -117,7 +117,7 @@ def test_a_path_in_any_parameter_of_any_route_is_a_404(site: Site) -> None:
             assert answer.status_code == 404, address
 
 
-def test_a_parameter_that_a_route_does_not_have_is_refused_by_every_route(site: Site) -> None:
+def test_every_route_rejects_unknown_parameters(site: Site) -> None:
     for address in addresses(site):
         for value in ("1", ""):
             with site.get(address, params={"no_such": value}, stream=True) as answer:
@@ -131,13 +131,13 @@ def test_a_parameter_that_a_route_does_not_have_is_refused_by_every_route(site: 
 
 
 @pytest.mark.parametrize("text", ["/usd", "BTC/USDT", "~", "1..2", "C:"])
-def test_a_slash_alone_is_no_path(site: Site, text: str) -> None:
+def test_single_slash_is_not_a_path(site: Site, text: str) -> None:
     assert site.get("/", params={"q": text}).status_code == 200
     assert site.get("/api/results", params={"symbol": text}).status_code == 200
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_path_in_an_address_is_a_404(site: Site, path: str) -> None:
+def test_path_in_an_address_is_a_404(site: Site, path: str) -> None:
     escaped = quote(path, safe="")
     addresses = [
         f"/api/signals/{escaped}/BTCUSDT",
@@ -152,13 +152,13 @@ def test_a_path_in_an_address_is_a_404(site: Site, path: str) -> None:
         assert status.startswith(b"HTTP/1.1 404 "), address
 
 
-def test_a_name_of_somebody_else_that_points_here_is_refused(site: Site) -> None:
+def test_foreign_host_name_is_rejected(site: Site) -> None:
     assert site.get("/api/results", headers={"Host": "evil.example"}).status_code == 421
     assert site.get("/api/results", headers={"Host": "localhost:3000"}).status_code == 200
     assert site.get("/api/results", headers={"Host": "[::1]:3000"}).status_code == 200
 
 
-def test_every_answer_forbids_inline_script_and_frames(site: Site) -> None:
+def test_every_response_forbids_inline_scripts_and_frames(site: Site) -> None:
     for path in ("/", "/api/results", "/no/such", "/api/no/such"):
         headers = site.get(path).headers
         policy = headers["content-security-policy"]
@@ -170,7 +170,7 @@ def test_every_answer_forbids_inline_script_and_frames(site: Site) -> None:
     assert " style=" not in site.get("/").text
 
 
-def test_static_files_may_be_kept_as_long_as_their_address_stands(site: Site) -> None:
+def test_static_files_are_cached_by_their_version(site: Site) -> None:
     page = site.get("/").text
     address = page.split('<link rel="stylesheet" href="')[1].split('"')[0]
     assert "immutable" in site.get(address).headers["cache-control"]
@@ -179,12 +179,12 @@ def test_static_files_may_be_kept_as_long_as_their_address_stands(site: Site) ->
     assert older.headers["cache-control"] == "no-cache"
 
 
-def test_a_fault_is_a_500_without_its_insides(own_site: Site) -> None:
-    own_site.app.state.desk = None
+def test_internal_error_is_a_500_without_details(own_site: Site) -> None:
+    own_site.app.state.context = None
     for path in ("/api/results", "/"):
         answer = own_site.get(path)
         assert answer.status_code == 500
-        assert "fault of this program" in answer.text
+        assert "internal error" in answer.text
         assert "NoneType" not in answer.text
         assert answer.headers["x-content-type-options"] == "nosniff"
 
@@ -193,10 +193,10 @@ def test_a_fault_is_a_500_without_its_insides(own_site: Site) -> None:
     ("host", "expected"),
     [("127.0.0.1", True), ("localhost", True), ("::1", True), ("127.9.9.9", True), ("0.0.0.0", False), ("desk", False)],
 )
-def test_loopback_is_told_from_the_rest(host: str, expected: bool) -> None:
+def test_loopback_addresses_are_recognized(host: str, expected: bool) -> None:
     assert is_loopback(host) is expected
 
 
-def test_a_port_in_use_is_an_error_of_the_system() -> None:
+def test_port_in_use_raises_oserror() -> None:
     with listen("127.0.0.1", 0) as taken, pytest.raises(OSError, match="in use"):
         listen("127.0.0.1", taken.getsockname()[1])

@@ -1,4 +1,4 @@
-"""Feeds of schema version 1.0, which a folder keeps of windows before an upgrade, are shown as before."""
+"""Feeds of schema version 1.0, which stay in the data folder after an upgrade, are shown."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Json = dict[str, Any]
 
 
 def as_version_1(feed: Json) -> Json:
-    """Write a feed as version 0.1 of the program wrote it."""
+    """Convert a feed to schema version 1.0, as version 0.1 of the program wrote it."""
     old = copy.deepcopy(feed)
     old["schema_version"] = "1.0"
     del old["published_at_ms"], old["stats"]["candles"]
@@ -45,40 +45,42 @@ def as_version_1(feed: Json) -> Json:
 
 
 @pytest.fixture
-def old_site(own_site: Site) -> Site:
+def version_1_site(own_site: Site) -> Site:
     content = orjson.dumps(as_version_1(own_site.feed))
     assert feed_problems(content) == []
     own_site.write(content)
     return own_site
 
 
-def test_page_rows_and_details_of_an_old_feed_are_shown(old_site: Site) -> None:
-    assert old_site.get("/").status_code == 200
-    rows = old_site.get("/rows").json()["rows"]
-    assert len(rows) == len(old_site.feed["signals"])
-    for signal in old_site.feed["signals"][:: len(rows) // 12]:
-        opened = old_site.get(f"/detail/{signal['exchange']}/{signal['symbol']}?strategy={signal['strategy_name']}")
+def test_page_rows_and_details_of_a_version_1_feed_are_shown(version_1_site: Site) -> None:
+    assert version_1_site.get("/").status_code == 200
+    rows = version_1_site.get("/rows").json()["rows"]
+    assert len(rows) == len(version_1_site.feed["signals"])
+    for signal in version_1_site.feed["signals"][:: len(rows) // 12]:
+        opened = version_1_site.get(
+            f"/detail/{signal['exchange']}/{signal['symbol']}?strategy={signal['strategy_name']}"
+        )
         assert opened.status_code == 200
         assert signal["display_symbol"] in opened.text
-        assert old_site.get(f"/api/signals/{signal['exchange']}/{signal['symbol']}").status_code == 200
+        assert version_1_site.get(f"/api/signals/{signal['exchange']}/{signal['symbol']}").status_code == 200
 
 
-def test_what_an_old_feed_does_not_say_is_unknown(old_site: Site) -> None:
-    for row in old_site.get("/rows").json()["rows"]:
-        assert (row["conflict"], row["change_text"], row["price_old"]) == (None, None, None)
+def test_fields_missing_in_a_version_1_feed_are_unknown(version_1_site: Site) -> None:
+    for row in version_1_site.get("/rows").json()["rows"]:
+        assert (row["conflict"], row["change_text"], row["price_age"]) == (None, None, None)
         assert row["oi_change"] in ("–", "")
         assert row["funding_text"] is None or "h" not in row["funding_text"]
 
 
-def test_api_gives_an_old_feed_as_it_is(old_site: Site) -> None:
-    assert old_site.get("/api/results").json() == old_site.feed
-    narrowed = old_site.get("/api/results?strategy=Legacy").json()
-    assert narrowed["schema_version"] == "1.0"
-    assert narrowed["signals"] == [s for s in old_site.feed["signals"] if s["strategy_name"] == "Legacy"]
-    assert old_site.get("/api/health").json()["feed"]["window"] == old_site.feed["window"]
+def test_api_returns_a_version_1_feed_unchanged(version_1_site: Site) -> None:
+    assert version_1_site.get("/api/results").json() == version_1_site.feed
+    filtered = version_1_site.get("/api/results?strategy=Legacy").json()
+    assert filtered["schema_version"] == "1.0"
+    assert filtered["signals"] == [s for s in version_1_site.feed["signals"] if s["strategy_name"] == "Legacy"]
+    assert version_1_site.get("/api/health").json()["feed"]["window"] == version_1_site.feed["window"]
 
 
-def test_source_is_another_name_of_exchange(own_site: Site) -> None:
+def test_source_is_an_alias_of_exchange(own_site: Site) -> None:
     by_source = own_site.get("/api/results?source=MEXC").json()
     assert by_source == own_site.get("/api/results?exchange=MEXC").json()
     assert {signal["exchange"] for signal in by_source["signals"]} == {"MEXC"}

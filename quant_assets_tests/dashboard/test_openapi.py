@@ -1,4 +1,4 @@
-"""The description of the API holds: for every address that it names, what comes is what it says."""
+"""The OpenAPI document matches what the API returns."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from quant_assets_tests.dashboard.serving import Site
 
 @pytest.fixture(scope="module")
 def described(site: Site) -> dict[str, Any]:
-    told: dict[str, Any] = site.get("/api/openapi.json").json()
-    return told
+    data: dict[str, Any] = site.get("/api/openapi.json").json()
+    return data
 
 
-def answer_problems(described: dict[str, Any], path: str, status: int, answer: object) -> list[str]:
+def schema_problems(described: dict[str, Any], path: str, status: int, answer: object) -> list[str]:
     schema = described["paths"][path]["get"]["responses"][str(status)]["content"]["application/json"]["schema"]
     whole = {**schema, "components": described["components"]}
     return [error.message for error in jsonschema_rs.Draft202012Validator(whole).iter_errors(answer)]
 
 
-def test_it_describes_every_address_of_the_api_and_no_other(site: Site, described: dict[str, Any]) -> None:
+def test_openapi_describes_exactly_the_routes_of_the_api(site: Site, described: dict[str, Any]) -> None:
     served = {route.path.replace(":path", "") for route in site.app.routes if route.path.startswith("/api/")}
     assert set(described["paths"]) == served
     assert described["openapi"].startswith("3.1")
 
 
-def test_it_names_every_filter_and_every_part_of_a_path(described: dict[str, Any]) -> None:
+def test_openapi_lists_every_filter_and_path_parameter(described: dict[str, Any]) -> None:
     given = described["paths"]["/api/results"]["get"]["parameters"]
     assert [parameter["name"] for parameter in given] == [*Filters.model_fields, *OTHER_NAMES]
     assert all(parameter["description"] for parameter in given)
@@ -38,7 +38,7 @@ def test_it_names_every_filter_and_every_part_of_a_path(described: dict[str, Any
         assert in_path == {part.strip("{}") for part in path.split("/") if part.startswith("{")}
 
 
-def test_every_reference_leads_somewhere(described: dict[str, Any]) -> None:
+def test_every_openapi_reference_resolves(described: dict[str, Any]) -> None:
     def references(value: Any) -> list[str]:
         if isinstance(value, dict):
             own = [value["$ref"]] if isinstance(value.get("$ref"), str) else []
@@ -51,7 +51,7 @@ def test_every_reference_leads_somewhere(described: dict[str, Any]) -> None:
             found = found[step]
 
 
-def test_answers_are_as_described(site: Site, described: dict[str, Any]) -> None:
+def test_responses_match_their_openapi_schema(site: Site, described: dict[str, Any]) -> None:
     signal = site.feed["signals"][0]
     market = "/api/signals/{exchange}/{symbol}"
     asked = [
@@ -68,12 +68,12 @@ def test_answers_are_as_described(site: Site, described: dict[str, Any]) -> None
     for path, address, status in asked:
         answer = site.get(address)
         assert answer.status_code == status
-        assert answer_problems(described, path, status, answer.json()) == []
+        assert schema_problems(described, path, status, answer.json()) == []
 
 
-def test_a_bad_feeds_answers_are_as_described(own_site: Site) -> None:
+def test_error_responses_match_their_openapi_schema(own_site: Site) -> None:
     described = own_site.get("/api/openapi.json").json()
     own_site.write(b"")
     for path in ("/api/results", "/api/health"):
         answer = own_site.get(path)
-        assert answer_problems(described, path, 503, answer.json()) == []
+        assert schema_problems(described, path, 503, answer.json()) == []

@@ -1,4 +1,4 @@
-"""The page in Chromium: open, filter, sort, search, share an address, use it by keyboard, on a phone, in the dark."""
+"""The page in Chromium: filters, sorting, search, keyboard, themes and phones."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import orjson
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from quant_assets.dashboard.rows import SORT_FIELDS, ordered, row_id, rows_of
-from quant_assets_tests.dashboard.browsing import first_ids, focused, ids, opened, rows, visit
+from quant_assets.dashboard.rows import SORT_FIELDS, row_id, rows_of, sort_rows
+from quant_assets_tests.dashboard.browsing import assert_first_ids, focused_id, ids, rows, visit, wait_for_row
 from quant_assets_tests.dashboard.serving import Site, with_setups
 
 
-def test_the_page_opens_with_the_feeds_order_and_every_column(page: Page, shown: Site) -> None:
-    visit(page, shown)
-    first_ids(rows(shown), page)
-    expect(page.locator("[data-count]")).to_have_text(f"{len(rows(shown))} of {len(rows(shown))}")
+def test_page_shows_all_columns_in_the_feeds_order(page: Page, setups_site: Site) -> None:
+    visit(page, setups_site)
+    assert_first_ids(rows(setups_site), page)
+    expect(page.locator("[data-count]")).to_have_text(f"{len(rows(setups_site))} of {len(rows(setups_site))}")
     expect(page.locator("[data-live]")).to_have_attribute("data-live", "on")
-    row = rows(shown)[0]
+    row = rows(setups_site)[0]
     line = page.locator(f'tr[data-id="{row.id}"]')
     for name, text in (
         ("action", row.action),
@@ -44,13 +44,13 @@ def test_the_page_opens_with_the_feeds_order_and_every_column(page: Page, shown:
     assert line.locator(".bar rect").count() == len(row.bar)
 
 
-def test_a_waiting_row_says_its_bias_beside_its_reason(page: Page, shown: Site) -> None:
-    biased = [row for row in rows(shown) if row.action == "WAIT" and row.bias != "NONE"]
-    without = [row for row in rows(shown) if row.action == "WAIT" and row.bias == "NONE"]
+def test_waiting_row_shows_bias_and_reason(page: Page, setups_site: Site) -> None:
+    biased = [row for row in rows(setups_site) if row.action == "WAIT" and row.bias != "NONE"]
+    without = [row for row in rows(setups_site) if row.action == "WAIT" and row.bias == "NONE"]
     for row in (biased[0], without[0]):
-        # As it comes from the server, and as the script fills it after the table was turned round.
+        # As the server renders it, and as the script fills it after sorting.
         for address in (f"/?q={row.symbol}", f"/?q={row.symbol}&sort=price&dir=desc"):
-            visit(page, shown, address)
+            visit(page, setups_site, address)
             cell = page.locator(f'tr[data-id="{row.id}"] td.why')
             expect(cell).to_have_text(f"{row.bias} {row.reason}")
             expect(cell.locator(f'[data-bias="{row.bias}"]')).to_be_visible()
@@ -62,80 +62,82 @@ def test_a_waiting_row_says_its_bias_beside_its_reason(page: Page, shown: Site) 
             page.set_viewport_size({"width": 1280, "height": 800})
 
 
-def test_a_conflict_is_marked_named_and_linked(page: Page, own_site: Site) -> None:
+def test_conflict_is_marked_and_linked(page: Page, own_site: Site) -> None:
     feed = with_setups(own_site.feed)
     for signal in feed["signals"]:
         signal["conflict"] = None
     long, short = (next(s for s in feed["signals"] if s["action"] == side) for side in ("LONG", "SHORT"))
-    for one, other in ((long, short), (short, long)):
+    for signal, other in ((long, short), (short, long)):
         named = {name: other[name] for name in ("exchange", "symbol", "strategy_name")}
-        one["conflict"] = [{**named, "side": other["action"]}]
+        signal["conflict"] = [{**named, "side": other["action"]}]
     own_site.write(orjson.dumps(feed))
     marked = [row for row in rows(own_site) if row.conflict]
     assert {row.id for row in marked} == {row_id(long), row_id(short)}
     visit(page, own_site)
-    sign = page.locator(f'tr[data-id="{row_id(long)}"]').get_by_role("img", name="Setups of the other side")
+    sign = page.locator(f'tr[data-id="{row_id(long)}"]').get_by_role("img", name="Opposite setups")
     expect(sign).to_have_attribute("title", re.compile(f"SHORT {re.escape(short['symbol'])} on {short['exchange']}"))
     expect(page.locator("main .conflict:visible")).to_have_count(2)
     page.locator(f'tr[data-id="{row_id(long)}"]').click()
-    opened(page, row_id(long))
+    wait_for_row(page, row_id(long))
     page.locator(".against a").click()
-    opened(page, row_id(short))
+    wait_for_row(page, row_id(short))
     expect(page.locator(".against a")).to_have_attribute("data-open", row_id(long))
 
 
-def test_a_filter_narrows_and_stands_in_the_address(page: Page, shown: Site) -> None:
-    visit(page, shown)
+def test_filters_are_kept_in_the_address(page: Page, setups_site: Site) -> None:
+    visit(page, setups_site)
     page.locator("label.toggle", has_text="LONG").click()
-    chosen = [row for row in rows(shown) if row.action == "LONG"]
-    expect(page.locator("[data-count]")).to_have_text(f"{len(chosen)} of {len(rows(shown))}")
+    chosen = [row for row in rows(setups_site) if row.action == "LONG"]
+    expect(page.locator("[data-count]")).to_have_text(f"{len(chosen)} of {len(rows(setups_site))}")
     page.select_option("select[name=strategy]", "Legacy")
     page.fill("input[name=min_score]", "10")
     chosen = [row for row in chosen if row.strategy == "Legacy" and row.score >= 10]
-    expect(page.locator("[data-count]")).to_have_text(f"{len(chosen)} of {len(rows(shown))}")
+    expect(page.locator("[data-count]")).to_have_text(f"{len(chosen)} of {len(rows(setups_site))}")
     assert ids(page) == [row.id for row in chosen]
-    assert page.url == f"{shown.url}/?action=LONG&strategy=Legacy&min_score=10"
+    assert page.url == f"{setups_site.url}/?action=LONG&strategy=Legacy&min_score=10"
     page.go_back()
     expect(page.locator("select[name=strategy]")).to_have_value("")
     page.reload()
     page.wait_for_selector("html[data-ready]")
     assert page.locator("label.toggle", has_text="LONG").locator("input").is_checked()
     page.get_by_role("link", name="Clear").click()
-    expect(page.locator("[data-count]")).to_have_text(f"{len(rows(shown))} of {len(rows(shown))}")
+    expect(page.locator("[data-count]")).to_have_text(f"{len(rows(setups_site))} of {len(rows(setups_site))}")
 
 
 @pytest.mark.parametrize("name", ["exchange", "status"])
-def test_exchange_and_status_narrow_too(page: Page, shown: Site, name: str) -> None:
-    visit(page, shown)
-    value = getattr(rows(shown)[5], "exchange" if name == "exchange" else "oi")
+def test_exchange_and_status_filter_rows(page: Page, setups_site: Site, name: str) -> None:
+    visit(page, setups_site)
+    value = getattr(rows(setups_site)[5], "exchange" if name == "exchange" else "oi")
     page.select_option(f"select[name={name}]", value)
-    first_ids([row for row in rows(shown) if getattr(row, "exchange" if name == "exchange" else "oi") == value], page)
+    assert_first_ids(
+        [row for row in rows(setups_site) if getattr(row, "exchange" if name == "exchange" else "oi") == value], page
+    )
 
 
-def test_a_click_on_a_head_sorts_and_another_turns_it_round(page: Page, shown: Site) -> None:
-    visit(page, shown)
+def test_click_on_a_column_head_sorts_and_reverses(page: Page, setups_site: Site) -> None:
+    visit(page, setups_site)
     head = page.locator("th[data-sort=price]")
     head.click()
     expect(head).to_have_attribute("aria-sort", "descending")
-    first_ids(sorted(rows(shown), key=lambda row: -row.price), page)
+    assert_first_ids(sorted(rows(setups_site), key=lambda row: -row.price), page)
     head.click()
     expect(head).to_have_attribute("aria-sort", "ascending")
-    first_ids(sorted(rows(shown), key=lambda row: row.price), page)
+    assert_first_ids(sorted(rows(setups_site), key=lambda row: row.price), page)
     assert page.url.endswith("/?sort=price&dir=asc")
     head.click()
     expect(head).not_to_have_attribute("aria-sort", re.compile(".*"))
-    first_ids(rows(shown), page)
+    assert_first_ids(rows(setups_site), page)
 
 
 @pytest.mark.parametrize("sort", ["oi", "ls", "entry", "funding", "change"])
-def test_unknown_is_last_in_either_direction_and_never_0(page: Page, shown: Site, sort: str) -> None:
+def test_unknown_values_come_last_in_either_direction(page: Page, setups_site: Site, sort: str) -> None:
     key = SORT_FIELDS.get(sort, sort)
     cell = {"oi": "oi_value"}.get(sort, sort)
-    assert any(getattr(row, key) is None for row in rows(shown))
+    assert any(getattr(row, key) is None for row in rows(setups_site))
     for direction in ("asc", "desc"):
-        expected = ordered(rows(shown), sort, direction)
-        visit(page, shown, f"/?sort={sort}&dir={direction}")
-        first_ids(expected, page)
+        expected = sort_rows(rows(setups_site), sort, direction)
+        visit(page, setups_site, f"/?sort={sort}&dir={direction}")
+        assert_first_ids(expected, page)
         page.keyboard.press("End")
         last = page.locator(f'tr[data-id="{expected[-1].id}"]')
         expect(last).to_be_visible()
@@ -144,52 +146,52 @@ def test_unknown_is_last_in_either_direction_and_never_0(page: Page, shown: Site
         assert last.locator(f'[data-c="{cell}"]').text_content() == ("unknown" if sort != "entry" else "–")
 
 
-def test_the_search_finds_words_anywhere_and_says_how_many(page: Page, shown: Site) -> None:
-    visit(page, shown)
+def test_search_finds_words_and_shows_the_count(page: Page, setups_site: Site) -> None:
+    visit(page, setups_site)
     page.keyboard.press("/")
     page.keyboard.type("btc legacy")
-    chosen = [row for row in rows(shown) if "BTC" in row.market and row.strategy == "Legacy"]
-    expect(page.locator("[data-count]")).to_have_text(f"{len(chosen)} of {len(rows(shown))}")
-    first_ids(chosen, page)
+    chosen = [row for row in rows(setups_site) if "BTC" in row.market and row.strategy == "Legacy"]
+    expect(page.locator("[data-count]")).to_have_text(f"{len(chosen)} of {len(rows(setups_site))}")
+    assert_first_ids(chosen, page)
     page.keyboard.type(" no such thing")
     expect(page.get_by_text("No signal passes these filters.")).to_be_visible()
     page.keyboard.press("Escape")
-    expect(page.locator("[data-count]")).to_have_text(f"{len(rows(shown))} of {len(rows(shown))}")
+    expect(page.locator("[data-count]")).to_have_text(f"{len(rows(setups_site))} of {len(rows(setups_site))}")
 
 
-def test_an_older_window_is_chosen_and_said(page: Page, shown: Site) -> None:
-    visit(page, shown)
-    older = shown.get("/api/windows").json()["windows"][1]["window"]
+def test_older_window_can_be_chosen(page: Page, setups_site: Site) -> None:
+    visit(page, setups_site)
+    older = setups_site.get("/api/windows").json()["windows"][1]["window"]
     page.select_option("select[name=window]", older)
     page.wait_for_url(f"**/?window={older.replace(':', '%3A')}")
     page.wait_for_selector("html[data-ready]")
     expect(page.locator(".badge")).to_have_text("older window")
     assert older in (page.locator("select[name=window]").input_value())
-    first_ids(rows_of(shown.get("/api/results", params={"window": older}).json()["signals"]), page)
+    assert_first_ids(rows_of(setups_site.get("/api/results", params={"window": older}).json()["signals"]), page)
 
 
-def test_the_page_is_used_by_keyboard_alone(page: Page, shown: Site) -> None:
-    visit(page, shown)
-    names = [row.id for row in rows(shown)]
+def test_page_works_by_keyboard_alone(page: Page, setups_site: Site) -> None:
+    visit(page, setups_site)
+    names = [row.id for row in rows(setups_site)]
     page.keyboard.press("j")
     page.keyboard.press("j")
-    assert focused(page) == names[1]
+    assert focused_id(page) == names[1]
     page.keyboard.press("ArrowDown")
     page.keyboard.press("k")
-    assert focused(page) == names[1]
+    assert focused_id(page) == names[1]
     page.keyboard.press("Enter")
-    opened(page, names[1])
+    wait_for_row(page, names[1])
     assert page.evaluate("document.activeElement.id") == "detail-title"
     page.keyboard.press("j")
-    opened(page, names[2])
+    wait_for_row(page, names[2])
     page.keyboard.press("Escape")
     expect(page.locator("#detail")).to_be_hidden()
-    assert focused(page) == names[2]
+    assert focused_id(page) == names[2]
     page.keyboard.press("End")
-    assert focused(page) == names[-1]
+    assert focused_id(page) == names[-1]
     assert page.locator(f'tr[data-id="{names[-1]}"]').is_visible()
     page.keyboard.press("Home")
-    assert focused(page) == names[0]
+    assert focused_id(page) == names[0]
     page.keyboard.press("?")
     expect(page.locator("#help")).to_be_visible()
     page.keyboard.press("Escape")
@@ -197,11 +199,11 @@ def test_the_page_is_used_by_keyboard_alone(page: Page, shown: Site) -> None:
     page.keyboard.press("/")
     page.keyboard.type("usdt")
     page.keyboard.press("ArrowDown")
-    assert focused(page) == next(row.id for row in rows(shown) if "USDT" in row.market)
+    assert focused_id(page) == next(row.id for row in rows(setups_site) if "USDT" in row.market)
 
 
-def test_tab_reaches_filters_heads_and_one_row(page: Page, shown: Site) -> None:
-    visit(page, shown)
+def test_tab_reaches_filters_column_heads_and_one_row(page: Page, setups_site: Site) -> None:
+    visit(page, setups_site)
     reached = []
     for _ in range(40):
         page.keyboard.press("Tab")
@@ -211,18 +213,18 @@ def test_tab_reaches_filters_heads_and_one_row(page: Page, shown: Site) -> None:
                 " || e.id || e.tagName)(document.activeElement)"
             )
         )
-        if reached[-1] == rows(shown)[0].id:
+        if reached[-1] == rows(setups_site)[0].id:
             break
-    assert {"window", "theme", "help", "q", "action", "strategy", "min_score", "score", rows(shown)[0].id} <= set(
+    assert {"window", "theme", "help", "q", "action", "strategy", "min_score", "score", rows(setups_site)[0].id} <= set(
         reached
     )
     page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.closest('footer') !== null"), "the other rows are reached by arrows"
+    assert page.evaluate("document.activeElement.closest('footer') !== null"), "arrow keys reach the other rows"
 
 
-def test_light_and_dark_follow_the_system_and_a_button(page: Page, shown: Site) -> None:
+def test_theme_follows_the_system_and_the_button(page: Page, setups_site: Site) -> None:
     colour = "getComputedStyle(document.body).backgroundColor"
-    visit(page, shown)
+    visit(page, setups_site)
     light = page.evaluate(colour)
     page.emulate_media(color_scheme="dark")
     page.wait_for_function(f"() => {colour} !== '{light}'")
@@ -234,9 +236,9 @@ def test_light_and_dark_follow_the_system_and_a_button(page: Page, shown: Site) 
     assert page.evaluate(colour) != light
 
 
-def test_on_a_phone_nothing_is_cut_off(browser: Browser, shown: Site) -> None:
+def test_page_fits_on_a_phone(browser: Browser, setups_site: Site) -> None:
     with browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True) as context:
-        page = visit(context.new_page(), shown)
+        page = visit(context.new_page(), setups_site)
         width = "document.documentElement.scrollWidth"
         assert page.evaluate(width) == 390
         assert page.evaluate("document.querySelector('main table').offsetWidth") <= 390
@@ -244,6 +246,6 @@ def test_on_a_phone_nothing_is_cut_off(browser: Browser, shown: Site) -> None:
         page.select_option("select[name=strategy]", "Breakout")
         page.get_by_role("button", name="Filters").tap()
         page.locator("main tbody tr[data-id]").first.tap()
-        opened(page, ids(page)[0])
+        wait_for_row(page, ids(page)[0])
         assert page.evaluate(width) == 390
         assert page.evaluate("document.querySelector('#detail').offsetWidth") == 390

@@ -1,4 +1,4 @@
-"""An open row in Chromium: its charts and their trendlines, its score in words, and names that would do harm."""
+"""An open row in Chromium: its charts, trendlines and score explanation, and hostile names."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from playwright.sync_api import Browser, Page, expect
 from quant_assets.common.windows import Window
 from quant_assets.signals import SUMS
 from quant_assets.storage.lake import Lake
-from quant_assets_tests.dashboard.browsing import ids, opened, rows, visit
+from quant_assets_tests.dashboard.browsing import ids, rows, visit, wait_for_row
 from quant_assets_tests.dashboard.serving import (
     HOSTILE_STRATEGY,
     HOSTILE_SYMBOL,
     Site,
-    renamed,
+    with_hostile_names,
 )
 
 
 def traces(page: Page, plot: str) -> dict[str, dict[str, Any]]:
-    """Return what plotly has drawn, by name; the charts are on the page, not only in its data."""
+    """Return the traces of a visible chart, by name."""
     assert page.locator(f'[data-plot="{plot}"] svg.main-svg').first.is_visible()
     found = page.evaluate(
         'plot => document.querySelector(`[data-plot="${plot}"]`).data.map(t => ({name: t.name, x: t.x, y: t.y}))', plot
@@ -36,12 +36,12 @@ def ms(text: str) -> int:
     return round(datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(UTC).timestamp() * 1000)
 
 
-def test_a_row_opens_with_trendlines_that_end_where_the_feed_says(page: Page, shown: Site) -> None:
-    signal = next(s for s in shown.feed["signals"] if s["observability"]["rsi_visuals"])
+def test_trendlines_on_the_chart_match_the_feed(page: Page, setups_site: Site) -> None:
+    signal = next(s for s in setups_site.feed["signals"] if s["observability"]["rsi_visuals"])
     name = f"{signal['exchange']}/{signal['symbol']}/{signal['strategy_name']}"
-    visit(page, shown, f"/?q={quote(signal['symbol'])}")
+    visit(page, setups_site, f"/?q={quote(signal['symbol'])}")
     page.locator(f'tr[data-id="{name}"]').click()
-    opened(page, name)
+    wait_for_row(page, name)
     drawn = traces(page, "rsi")
     for kind, line in signal["observability"]["rsi_visuals"].items():
         solid, projected, pivots = (drawn[f"{kind}{part}"] for part in ("", ", projected", ", pivots"))
@@ -52,22 +52,22 @@ def test_a_row_opens_with_trendlines_that_end_where_the_feed_says(page: Page, sh
         assert ms(projected["x"][0]) == times[1]
         assert ms(projected["x"][-1]) == ms(drawn["RSI"]["x"][-1]) + 14_400_000
         assert projected["y"][-1] == pytest.approx(line["current_value"] + line["slope"])
-        # The ends lie on the RSI itself, which has the same moments.
+        # The ends are points of the RSI.
         by_time = dict(zip(map(ms, drawn["RSI"]["x"]), drawn["RSI"]["y"], strict=True))
         assert [by_time[time] for time in times] == pytest.approx(values)
-        told = page.locator(f'tr[data-line="{kind}"]').text_content() or ""
-        assert datetime.fromtimestamp(times[0] / 1000, UTC).strftime("%Y-%m-%d %H:%M") in told
-        assert f"{values[0]:.1f}" in told
+        data = page.locator(f'tr[data-line="{kind}"]').text_content() or ""
+        assert datetime.fromtimestamp(times[0] / 1000, UTC).strftime("%Y-%m-%d %H:%M") in data
+        assert f"{values[0]:.1f}" in data
 
 
-def test_a_setup_is_drawn_with_the_line_that_was_broken_and_its_levels(page: Page, shown: Site) -> None:
-    signal = next(s for s in shown.feed["signals"] if s["setup"] and "trendline" in s["setup"])
+def test_setup_chart_has_its_levels_and_the_broken_line(page: Page, setups_site: Site) -> None:
+    signal = next(s for s in setups_site.feed["signals"] if s["setup"] and "trendline" in s["setup"])
     name = f"{signal['exchange']}/{signal['symbol']}/{signal['strategy_name']}"
-    visit(page, shown)
+    visit(page, setups_site)
     page.locator(f'tr[data-id="{name}"]').click()
-    opened(page, name)
+    wait_for_row(page, name)
     assert ms(traces(page, "rsi")["broken"]["x"][0]) == signal["setup"]["trendline"]["start_time"]
-    page.get_by_role("button", name="4h").click()  # levels that lie close are shown on 15m first
+    page.get_by_role("button", name="4h").click()  # close levels open on 15m
     page.wait_for_function("() => document.querySelector('[data-plot=price]').data[0].name === '4h'")
     assert set(traces(page, "price")) <= {"4h", "forming", "forming, named", "EMA 50", "EMA 200"}
     assert {"open interest", "longs liquidated"} & set(traces(page, "derivatives")) or page.locator(
@@ -78,18 +78,18 @@ def test_a_setup_is_drawn_with_the_line_that_was_broken_and_its_levels(page: Pag
 
 
 def between_4h_closes(site: Site) -> str:
-    """Return a window that ends between two 4h closes; one of two in a row does."""
-    keys = [told["window"] for told in site.get("/api/windows").json()["windows"]]
+    """Return a window that ends between two 4h closes; one of two consecutive windows does."""
+    keys = [data["window"] for data in site.get("/api/windows").json()["windows"]]
     return next(key for key in keys if Window.of_key(key).end_ms % 14_400_000)
 
 
-def test_the_4h_chart_ends_with_the_forming_bar_hollow_and_named(page: Page, shown: Site) -> None:
-    window = between_4h_closes(shown)
-    signals = shown.get("/api/results", params={"window": window}).json()["signals"]
+def test_4h_chart_ends_with_the_hollow_forming_bar(page: Page, setups_site: Site) -> None:
+    window = between_4h_closes(setups_site)
+    signals = setups_site.get("/api/results", params={"window": window}).json()["signals"]
     signal = next(s for s in signals if s["price_age_seconds"] == 0 and s["htf"]["ema200"])
     name = f"{signal['exchange']}/{signal['symbol']}/{signal['strategy_name']}"
-    visit(page, shown, f"/?window={quote(window)}&open={quote(name)}")
-    opened(page, name)
+    visit(page, setups_site, f"/?window={quote(window)}&open={quote(name)}")
+    wait_for_row(page, name)
     page.get_by_role("button", name="4h").click()
     page.wait_for_function("() => document.querySelector('[data-plot=price]').data[0].name === '4h'")
     closed, forming = page.evaluate("document.querySelector('[data-plot=price]').data.slice(0, 2)")
@@ -129,7 +129,7 @@ OVERLAPS = """() => {
 
 
 @pytest.mark.parametrize("missing", ["", "open_interest", "liquidations"])
-def test_what_the_derivatives_chart_says_lies_on_no_axis(page: Page, own_site: Site, missing: str) -> None:
+def test_derivatives_chart_notes_do_not_overlap_the_axes(page: Page, own_site: Site, missing: str) -> None:
     feed = own_site.feed
     signal = next(
         s
@@ -140,17 +140,17 @@ def test_what_the_derivatives_chart_says_lies_on_no_axis(page: Page, own_site: S
         Lake(own_site.settings.lake_dir).path([missing], feed["window"]).unlink()
     name = f"{signal['exchange']}/{signal['symbol']}/{signal['strategy_name']}"
     visit(page, own_site, f"/?open={quote(name)}")
-    opened(page, name)
+    wait_for_row(page, name)
     if missing:
         expect(page.locator("[data-plot=derivatives]")).to_contain_text(f"{missing.replace('_', ' ')}: unknown")
     assert page.evaluate(OVERLAPS) == []
 
 
-def test_an_open_row_explains_its_score_line_by_line(page: Page, shown: Site) -> None:
-    signal = next(s for s in shown.feed["signals"] if s["action"] == "WAIT" and s["strategy_name"] == "Legacy")
+def test_open_row_explains_each_part_of_its_score(page: Page, setups_site: Site) -> None:
+    signal = next(s for s in setups_site.feed["signals"] if s["action"] == "WAIT" and s["strategy_name"] == "Legacy")
     name = f"{signal['exchange']}/{signal['symbol']}/Legacy"
-    visit(page, shown, f"/?open={quote(name)}")
-    opened(page, name)
+    visit(page, setups_site, f"/?open={quote(name)}")
+    wait_for_row(page, name)
     for part, points in signal["details"]["score_breakdown"].items():
         if part not in SUMS:
             line = page.locator(f'tr[data-part="{part}"]')
@@ -161,44 +161,44 @@ def test_an_open_row_explains_its_score_line_by_line(page: Page, shown: Site) ->
     expect(page.locator("table.data")).to_contain_text(signal["oi_metadata"]["status"])
 
 
-def test_15_minutes_are_a_click_away(page: Page, shown: Site) -> None:
-    name = rows(shown)[0].id
-    visit(page, shown, f"/?open={quote(name)}")
-    opened(page, name)
+def test_15m_button_switches_the_timeframe(page: Page, setups_site: Site) -> None:
+    name = rows(setups_site)[0].id
+    visit(page, setups_site, f"/?open={quote(name)}")
+    wait_for_row(page, name)
     page.get_by_role("button", name="15m").click()
     page.wait_for_function("() => document.querySelector('[data-plot=price]').data[0].name === '15m'")
     expect(page.get_by_role("button", name="15m")).to_have_attribute("aria-pressed", "true")
 
 
-def test_plotly_is_fetched_when_a_row_is_opened_and_not_before(page: Page, shown: Site) -> None:
+def test_plotly_is_loaded_when_the_first_row_is_opened(page: Page, setups_site: Site) -> None:
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
-    visit(page, shown)
+    visit(page, setups_site)
     assert not [url for url in asked if "plotly.min.js" in url]
     page.locator("main tbody tr[data-id]").first.click()
-    opened(page, rows(shown)[0].id)
+    wait_for_row(page, rows(setups_site)[0].id)
     assert len([url for url in asked if "plotly.min.js" in url]) == 1
-    assert all(url.startswith((shown.url, "data:", "blob:")) for url in asked), "something came from elsewhere"
+    assert all(url.startswith((setups_site.url, "data:", "blob:")) for url in asked), "a request went to another server"
 
 
-def test_a_shared_address_shows_the_same(page: Page, shown: Site, browser: Browser) -> None:
-    visit(page, shown)
+def test_shared_address_shows_the_same_page(page: Page, setups_site: Site, browser: Browser) -> None:
+    visit(page, setups_site)
     page.select_option("select[name=strategy]", "Breakout")
     page.locator("th[data-sort=market]").click()
     page.locator("main tbody tr[data-id]").nth(2).click()
     name = ids(page)[2]
-    opened(page, name)
+    wait_for_row(page, name)
     with browser.new_context() as elsewhere:
         other = elsewhere.new_page()
-        visit(other, shown, page.url.removeprefix(shown.url))
-        opened(other, name)
+        visit(other, setups_site, page.url.removeprefix(setups_site.url))
+        wait_for_row(other, name)
         assert ids(other)[:10] == ids(page)[:10]
         assert other.locator("#detail-title").text_content() == page.locator("#detail-title").text_content()
         expect(other.locator("select[name=strategy]")).to_have_value("Breakout")
 
 
-def test_back_closes_what_was_opened(page: Page, shown: Site) -> None:
-    visit(page, shown)
+def test_back_button_closes_the_open_row(page: Page, setups_site: Site) -> None:
+    visit(page, setups_site)
     page.locator("main tbody tr[data-id]").first.click()
     expect(page.locator("#detail")).to_be_visible()
     page.go_back()
@@ -207,8 +207,8 @@ def test_back_closes_what_was_opened(page: Page, shown: Site) -> None:
     expect(page.locator("#detail")).to_be_visible()
 
 
-def test_names_that_would_do_harm_appear_as_text(page: Page, own_site: Site) -> None:
-    own_site.write(orjson.dumps(renamed(own_site.feed)))
+def test_hostile_names_appear_as_text(page: Page, own_site: Site) -> None:
+    own_site.write(orjson.dumps(with_hostile_names(own_site.feed)))
     visit(page, own_site)
     page.fill("input[name=q]", "<img")
     link = page.locator("main tbody tr[data-id] a").first
@@ -219,19 +219,19 @@ def test_names_that_would_do_harm_appear_as_text(page: Page, own_site: Site) -> 
     expect(line.locator("td.strategy")).to_have_text(HOSTILE_STRATEGY)
     name = ids(page)[0]
     line.click()
-    opened(page, name)
+    wait_for_row(page, name)
     expect(page.locator("#detail-title .name")).to_have_text(HOSTILE_SYMBOL)
     expect(page.locator(".strategies a[aria-current]")).to_contain_text(HOSTILE_STRATEGY)
     assert page.locator("img").count() == 0
     page.reload()
     page.wait_for_selector("html[data-ready]")
-    opened(page, name)
+    wait_for_row(page, name)
     assert page.locator("img").count() == 0
 
 
-def test_stale_and_unknown_and_simulated_are_marked(page: Page, shown: Site) -> None:
-    row = next(row for row in rows(shown) if row.oi_stale)
-    visit(page, shown, f"/?q={row.symbol}&exchange={row.exchange}")
+def test_stale_and_simulated_data_are_marked(page: Page, setups_site: Site) -> None:
+    row = next(row for row in rows(setups_site) if row.oi_stale)
+    visit(page, setups_site, f"/?q={row.symbol}&exchange={row.exchange}")
     expect(page.locator(".age.stale").first).to_have_text("5 h")
     expect(page.get_by_role("note")).to_contain_text("Simulated data")
     page.locator("main tbody tr[data-id]").first.click()

@@ -1,4 +1,4 @@
-"""The page as the server gives it, before any script: rows, their order, what is unknown, hostile names."""
+"""The page as the server renders it, without script: rows, sorting, unknown values, hostile names."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from urllib.parse import quote
 import orjson
 import pytest
 
+from quant_assets.dashboard.explanations import REASONS, explain_reason, explain_score, max_points_of
 from quant_assets.dashboard.query import Filters
 from quant_assets.dashboard.rows import SORT_FIELDS, SORTS, Row, rows_of, summary
-from quant_assets.dashboard.words import REASONS, explained, most_points, reason_words
 from quant_assets.signals import SUMS, discover_strategies
-from quant_assets_tests.dashboard.serving import HOSTILE_STRATEGY, HOSTILE_SYMBOL, Json, Site, renamed
+from quant_assets_tests.dashboard.serving import HOSTILE_STRATEGY, HOSTILE_SYMBOL, Json, Site, with_hostile_names
 
 
 def rows_in(html: str) -> list[str]:
@@ -23,12 +23,12 @@ def body_of(html: str) -> str:
     return html.partition("<tbody>")[2].partition("</tbody>")[0]
 
 
-def test_the_first_rows_come_with_the_page_in_the_feeds_order(site: Site) -> None:
+def test_first_rows_are_in_the_html_in_the_feeds_order(site: Site) -> None:
     expected = [row.id for row in rows_of(site.feed["signals"])]
     assert rows_in(site.get("/").text) == expected[:60]
 
 
-def test_an_address_with_filters_search_and_order_is_served_so(site: Site) -> None:
+def test_server_applies_filters_search_and_sort_of_the_address(site: Site) -> None:
     html = site.get("/?strategy=Legacy&sort=price&dir=asc&q=usd").text
     rows = [row for row in rows_of(site.feed["signals"]) if row.strategy == "Legacy" and "usd" in row.market.lower()]
     assert rows_in(html) == [row.id for row in sorted(rows, key=lambda row: row.price)]
@@ -38,16 +38,16 @@ def test_an_address_with_filters_search_and_order_is_served_so(site: Site) -> No
 
 @pytest.mark.parametrize("sort", SORTS)
 @pytest.mark.parametrize("direction", ["asc", "desc"])
-def test_unknown_comes_last_whichever_way_it_is_sorted(shown: Site, sort: str, direction: str) -> None:
-    by_id = {row.id: row for row in rows_of(shown.feed["signals"])}
-    html = shown.get(f"/?sort={sort}&dir={direction}").text
+def test_server_sorts_unknown_values_last(setups_site: Site, sort: str, direction: str) -> None:
+    by_id = {row.id: row for row in rows_of(setups_site.feed["signals"])}
+    html = setups_site.get(f"/?sort={sort}&dir={direction}").text
     values = [getattr(by_id[name], SORT_FIELDS.get(sort, sort)) for name in rows_in(html)]
     known = [value for value in values if value is not None]
     assert values[: len(known)] == known
     assert known == sorted(known, reverse=direction == "desc")
 
 
-def test_what_is_unknown_is_none_in_a_row_and_a_word_on_the_page(site: Site) -> None:
+def test_unknown_is_none_in_a_row_and_a_word_on_the_page(site: Site) -> None:
     signal = next(s for s in site.feed["signals"] if s["oi_metadata"]["value"] is None and s["setup"] is None)
     (row,) = rows_of(
         [{**signal, "derivatives": {"funding_rate": None, "long_short_ratio": None, "liquidations": None}}]
@@ -58,13 +58,13 @@ def test_what_is_unknown_is_none_in_a_row_and_a_word_on_the_page(site: Site) -> 
     assert '<span class="unknown">unknown</span>' in body_of(html)
 
 
-def test_what_is_stale_is_marked(shown: Site) -> None:
-    stale = [row for row in rows_of(shown.feed["signals"]) if row.oi_stale]
+def test_stale_open_interest_is_marked(setups_site: Site) -> None:
+    stale = [row for row in rows_of(setups_site.feed["signals"]) if row.oi_stale]
     assert {row.oi_text for row in stale} == {"5 h"}
-    assert '<span class="age stale" data-c="oi_age">5 h</span>' in shown.get(f"/?q={stale[0].symbol}").text
+    assert '<span class="age stale" data-c="oi_age">5 h</span>' in setups_site.get(f"/?q={stale[0].symbol}").text
 
 
-def test_figures_above_the_table_are_the_feeds(site: Site) -> None:
+def test_statistics_above_the_table_match_the_feed(site: Site) -> None:
     texts, stats = summary(site.feed)["texts"], site.feed["stats"]
     assert texts["resolved"] == str(stats["resolution"]["resolved"])
     assert texts["calls"] == f"{stats['api']['calls']:,}"
@@ -73,8 +73,8 @@ def test_figures_above_the_table_are_the_feeds(site: Site) -> None:
         assert f'<b data-figure="{name}">{texts[name]}</b>' in html
 
 
-def changed(signal: Json, **blocks: Json) -> Row:
-    """Return the row of a signal of which these keys of its blocks are others."""
+def changed_row(signal: Json, **blocks: Json) -> Row:
+    """Return the row of a signal after changing keys of its blocks."""
     (row,) = rows_of([{**signal, **{name: {**signal[name], **keys} for name, keys in blocks.items()}}])
     return row
 
@@ -89,61 +89,61 @@ def changed(signal: Json, **blocks: Json) -> Row:
         (None, None, None, ""),
     ],
 )
-def test_funding_says_its_interval_and_is_sorted_by_its_size_for_8_hours(
+def test_funding_shows_its_interval_and_sorts_by_size_for_8_hours(
     site: Site, funding: Json | None, text: str | None, size: float | None, title: str
 ) -> None:
     known = None if funding is None else {**funding, "age_seconds": 0.0}
-    row = changed(site.feed["signals"][0], derivatives={"funding_rate": known})
+    row = changed_row(site.feed["signals"][0], derivatives={"funding_rate": known})
     assert (row.funding_text, row.funding_title) == (text, title)
     assert row.funding_size == pytest.approx(size)
 
 
-def test_open_interest_tells_value_change_z_score_status_and_age(site: Site) -> None:
+def test_open_interest_cell_has_value_change_z_score_and_age(site: Site) -> None:
     known = {"status": "aggregated", "value": 4_600_000.0, "unit": "BASE_ASSET", "age_seconds": 720.0}
-    row = changed(site.feed["signals"][0], oi_metadata={**known, "change_24h_pct": -1.234, "z_score": 0.31})
+    row = changed_row(site.feed["signals"][0], oi_metadata={**known, "change_24h_pct": -1.234, "z_score": 0.31})
     assert (row.oi, row.oi_value, row.oi_change, row.oi_z, row.oi_text) == (
         *("aggregated", "4.60M", "−1.23 %", "z +0.31", "12 min"),
     )
     assert "4.60M of the base asset, −1.23 % in 24 hours, z-score +0.31, 12 min old" in row.oi_title
-    row = changed(site.feed["signals"][0], oi_metadata={**known, "change_24h_pct": None, "z_score": None})
+    row = changed_row(site.feed["signals"][0], oi_metadata={**known, "change_24h_pct": None, "z_score": None})
     assert (row.oi_change, row.oi_z) == ("–", "z –")
-    row = changed(site.feed["signals"][0], oi_metadata={**known, "value": None})
+    row = changed_row(site.feed["signals"][0], oi_metadata={**known, "value": None})
     assert (row.oi_value, row.oi_change, row.oi_z, row.oi_age, row.oi_text) == (None, "", "", None, "")
 
 
-def test_volume_and_change_of_24_hours_are_shown_and_unknown_where_they_are(site: Site) -> None:
-    row = changed(site.feed["signals"][0], details={"vol24h": 12_345_678.0, "change_24h_pct": 12.345})
+def test_volume_and_change_are_shown_or_unknown(site: Site) -> None:
+    row = changed_row(site.feed["signals"][0], details={"vol24h": 12_345_678.0, "change_24h_pct": 12.345})
     assert (row.volume_text, row.change_text) == ("12.3M", "+12.3 %")
-    row = changed(site.feed["signals"][0], details={"vol24h": 0.0, "change_24h_pct": None})
+    row = changed_row(site.feed["signals"][0], details={"vol24h": 0.0, "change_24h_pct": None})
     assert (row.volume, row.volume_text, row.change, row.change_text) == (None,) * 4
 
 
-def test_the_price_tells_its_age_from_16_minutes_on(own_site: Site) -> None:
+def test_price_tooltip_has_the_age_from_16_minutes_on(own_site: Site) -> None:
     feed = own_site.feed
     first, second = feed["signals"][:2]
     first["price_age_seconds"], second["price_age_seconds"] = 960.0, 900.0
     own_site.write(orjson.dumps(feed))
     rows = rows_of(feed["signals"])
-    assert (rows[0].price_old, rows[1].price_old) == ("16 min", None)
+    assert (rows[0].price_age, rows[1].price_age) == ("16 min old at the window's end", None)
     assert f'title="{rows[0].full.get("price", rows[0].price_text)}, 16 min old at the window' in body_of(
         own_site.get("/").text
     ).replace("&#39;", "'")
 
 
-def test_simulated_data_say_so(own_site: Site) -> None:
+def test_simulated_data_show_a_banner(own_site: Site) -> None:
     assert "data-simulated>" in own_site.get("/").text
     own_site.write(orjson.dumps({**own_site.feed, "simulated": False}))
     assert "data-simulated hidden>" in own_site.get("/").text
 
 
-def test_coinalyze_is_named_and_linked(site: Site) -> None:
+def test_coinalyze_is_credited_with_a_link(site: Site) -> None:
     signal = site.feed["signals"][0]
     for path in ("/", f"/detail/{signal['exchange']}/{signal['symbol']}"):
         assert '<a href="https://coinalyze.net/" rel="noopener">Coinalyze</a>' in site.get(path).text
 
 
-def test_names_that_would_do_harm_are_text(own_site: Site) -> None:
-    own_site.write(orjson.dumps(renamed(own_site.feed)))
+def test_hostile_names_are_escaped(own_site: Site) -> None:
+    own_site.write(orjson.dumps(with_hostile_names(own_site.feed)))
     market = next(s for s in own_site.feed["signals"] if s["symbol"] == HOSTILE_SYMBOL)
     opened = own_site.get(f"/detail/{market['exchange']}/{quote(HOSTILE_SYMBOL, safe='')}")
     for html in (own_site.get("/").text, own_site.get("/?q=img").text, opened.text):
@@ -151,12 +151,12 @@ def test_names_that_would_do_harm_are_text(own_site: Site) -> None:
         assert "<b>Bob" not in html
         assert "</script><b>" not in html
     assert "&lt;img src=x onerror=alert(1)&gt;USDT" in opened.text
-    told = own_site.get("/api/results", params={"strategy": HOSTILE_STRATEGY}).json()
-    assert {signal["strategy_name"] for signal in told["signals"]} == {HOSTILE_STRATEGY}
-    assert told["selection"]["matched"] == own_site.feed["stats"]["markets"]
+    data = own_site.get("/api/results", params={"strategy": HOSTILE_STRATEGY}).json()
+    assert {signal["strategy_name"] for signal in data["signals"]} == {HOSTILE_STRATEGY}
+    assert data["selection"]["matched"] == own_site.feed["stats"]["markets"]
 
 
-def test_a_row_opens_from_its_address(site: Site) -> None:
+def test_open_parameter_opens_a_row(site: Site) -> None:
     row = rows_of(site.feed["signals"])[0]
     html = site.get("/", params={"open": row.id}).text
     assert 'id="detail-title"' in html
@@ -164,37 +164,39 @@ def test_a_row_opens_from_its_address(site: Site) -> None:
     assert "<aside" in site.get("/?open=no/such/row").text
 
 
-def test_every_part_and_reason_of_our_strategies_has_words(site: Site) -> None:
+def test_built_in_parts_and_reasons_are_explained(site: Site) -> None:
     for strategy in discover_strategies().strategies:
-        assert all(most_points(part) for part in strategy.parts)
+        assert all(max_points_of(part) for part in strategy.parts)
     for signal in site.feed["signals"]:
-        parts = explained(signal)
+        parts = explain_score(signal)
         assert [part.name for part in parts] == [n for n in signal["details"]["score_breakdown"] if n not in SUMS]
-        assert all(part.words and part.most is not None and part.points <= part.most for part in parts)
+        assert all(
+            part.explanation and part.max_points is not None and part.points <= part.max_points for part in parts
+        )
         reason = signal["details"]["reason"]
         assert reason is None or reason in REASONS
 
 
-def test_a_foreign_strategys_parts_and_reasons_are_shown_by_name(site: Site) -> None:
+def test_third_party_parts_and_reasons_are_shown_by_name(site: Site) -> None:
     signal = site.feed["signals"][0]
-    foreign = {**signal, "details": {**signal["details"], "score_breakdown": {"moon_phase": 12.0, "total": 12.0}}}
-    (part,) = explained(foreign)
-    assert (part.title, part.most, part.words) == ("moon phase", None, "")
-    assert reason_words({"reason": "new_moon"}) == "new moon"
+    third_party = {**signal, "details": {**signal["details"], "score_breakdown": {"moon_phase": 12.0, "total": 12.0}}}
+    (part,) = explain_score(third_party)
+    assert (part.title, part.max_points, part.explanation) == ("moon phase", None, "")
+    assert explain_reason({"reason": "new_moon"}) == "new moon"
     bounded = {"reason": "new_moon", "reason_value": 0.25, "reason_bound": 0.5}
-    assert reason_words(bounded) == "new moon: 0.25 < 0.5"
-    (row,) = rows_of([foreign])
+    assert explain_reason(bounded) == "new moon: 0.25 < 0.5"
+    (row,) = rows_of([third_party])
     assert row.bar == ((part.colour, 0.0, 12.0),) == (("p0", 0.0, 12.0),)
 
 
-def test_a_penalty_lies_over_the_end_of_the_bar(site: Site) -> None:
+def test_penalty_covers_the_end_of_the_bar(site: Site) -> None:
     signal = site.feed["signals"][0]
     parts = {"trend": 25.0, "structure": 20.0, "penalty": 10.0, "total": 35.0}
     (row,) = rows_of([{**signal, "details": {**signal["details"], "score_breakdown": parts}}])
     assert row.bar == (("trend", 0.0, 25.0), ("structure", 25.0, 20.0), ("penalty", 35.0, 10.0))
 
 
-def test_a_row_has_a_text_for_each_number(site: Site) -> None:
+def test_row_has_a_text_for_each_number(site: Site) -> None:
     for row in rows_of(site.feed["signals"]):
         assert isinstance(row, Row)
         for name in ("rr", "entry", "stop", "target", "ls", "volume", "change", "price"):
@@ -202,7 +204,7 @@ def test_a_row_has_a_text_for_each_number(site: Site) -> None:
         assert (row.funding_size is None) == (row.funding_text is None)
 
 
-def test_filters_let_everything_through_by_themselves() -> None:
-    assert not Filters().narrows
-    assert not Filters(window="2026-01-19-16:45").narrows
-    assert Filters(limit=1).narrows
+def test_empty_filters_are_inactive() -> None:
+    assert not Filters().has_filters
+    assert not Filters(window="2026-01-19-16:45").has_filters
+    assert Filters(limit=1).has_filters

@@ -1,4 +1,4 @@
-"""The pictures of the documents: each is taken, and small enough to be kept with the source."""
+"""The screenshots of the documentation: each is taken, and small enough for the repository."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @pytest.mark.parametrize("picture", PICTURES, ids=lambda picture: picture.name)
-def test_a_picture_of_the_page_is_taken_and_kept_small(
-    browser: Browser, shown: Site, tmp_path: Path, picture: Picture
+def test_each_screenshot_is_taken_and_small(
+    browser: Browser, setups_site: Site, tmp_path: Path, picture: Picture
 ) -> None:
-    size = take(browser, shown, picture, tmp_path)
+    size = take(browser, setups_site, picture, tmp_path)
     assert (tmp_path / picture.name).read_bytes().startswith(PNG)
     assert size <= MAX_BYTES
     assert (DOCS / picture.name).stat().st_size <= MAX_BYTES

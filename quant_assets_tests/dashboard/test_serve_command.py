@@ -1,4 +1,4 @@
-"""`quant-assets serve` as a person runs it: a real process, its address, its exit codes, its end."""
+"""`quant-assets serve` as a process: its address, exit codes and shutdown."""
 
 from __future__ import annotations
 
@@ -16,56 +16,56 @@ import pytest
 import requests
 
 from quant_assets.common.settings import Settings
-from quant_assets_tests.dashboard.serving import PATIENCE
+from quant_assets_tests.dashboard.serving import TIMEOUT_SECONDS
 from quant_assets_tests.servers import running
 from quant_assets_tests.world import World
 
 
 @contextmanager
 def started(world: World, cwd: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Start the command and give its process and the address that it prints."""
+    """Start the command and yield its process and the printed address."""
     with running("serve", world.environment("dashboard"), cwd, *arguments) as (process, line):
         yield process, line.strip().removeprefix("dashboard: ")
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
-def test_it_serves_on_loopback_until_it_is_told_to_stop(
+def test_serves_on_loopback_until_a_signal(
     world: World, scanned: Settings, tmp_path: Path, ending: signal.Signals
 ) -> None:
     with started(world, tmp_path) as (process, url):
         assert url.startswith("http://127.0.0.1:")
-        assert requests.get(f"{url}/api/results", timeout=PATIENCE).content == scanned.feed_path.read_bytes()
-        with requests.get(f"{url}/api/events", stream=True, timeout=PATIENCE) as stream:
+        assert requests.get(f"{url}/api/results", timeout=TIMEOUT_SECONDS).content == scanned.feed_path.read_bytes()
+        with requests.get(f"{url}/api/events", stream=True, timeout=TIMEOUT_SECONDS) as stream:
             assert next(stream.iter_lines())
             process.send_signal(ending)
-            began = time.monotonic()
-            assert process.wait(PATIENCE) == (130 if ending == signal.SIGINT else 0)
-            assert time.monotonic() - began < 5
+            start = time.monotonic()
+            assert process.wait(TIMEOUT_SECONDS) == (130 if ending == signal.SIGINT else 0)
+            assert time.monotonic() - start < 5
         assert process.stderr is not None
         assert process.stderr.read().strip() == "stopped"
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("after_seconds", [0.0, 0.01, 0.05])
-def test_it_stops_cleanly_also_while_it_starts(
+def test_signal_during_startup_stops_cleanly(
     world: World, tmp_path: Path, ending: signal.Signals, after_seconds: float
 ) -> None:
     with started(world, tmp_path) as (process, _):
         time.sleep(after_seconds)
         process.send_signal(ending)
-        _, said = process.communicate(timeout=PATIENCE)
-        assert (process.returncode, said.strip()) == (130 if ending == signal.SIGINT else 0, "stopped")
+        _, stderr = process.communicate(timeout=TIMEOUT_SECONDS)
+        assert (process.returncode, stderr.strip()) == (130 if ending == signal.SIGINT else 0, "stopped")
 
 
-def test_another_host_than_loopback_is_warned_of(world: World, scanned: Settings, tmp_path: Path) -> None:
+def test_host_other_than_loopback_prints_a_warning(world: World, scanned: Settings, tmp_path: Path) -> None:
     with started(world, tmp_path, "--host", "0.0.0.0") as (process, url):
         assert process.stderr is not None
         assert "there is no password" in process.stderr.readline()
-        assert requests.get(f"{url}/api/windows", headers={"Host": "desk"}, timeout=PATIENCE).status_code == 200
+        assert requests.get(f"{url}/api/windows", headers={"Host": "desk"}, timeout=TIMEOUT_SECONDS).status_code == 200
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "no.such.host.invalid"])
-def test_an_address_that_cannot_be_used_is_exit_2_and_says_so(world: World, tmp_path: Path, host: str) -> None:
+def test_unusable_address_is_exit_2(world: World, tmp_path: Path, host: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         done = subprocess.run(
@@ -92,7 +92,7 @@ def test_help_does_not_load_the_server() -> None:
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
 
 
-def test_the_unit_of_systemd_starts_what_is_tested_here(world: World, scanned: Settings, tmp_path: Path) -> None:
+def test_systemd_unit_starts_the_tested_command(world: World, scanned: Settings, tmp_path: Path) -> None:
     unit = configparser.ConfigParser(interpolation=None)
     unit.read(Path(__file__).parents[2] / "docs" / "deploy" / "quant-assets-dashboard.service")
     program, command, *arguments = unit["Service"]["ExecStart"].split()
@@ -100,4 +100,4 @@ def test_the_unit_of_systemd_starts_what_is_tested_here(world: World, scanned: S
     assert arguments[-2:] == ["--port", "3000"]
     with started(world, tmp_path, *arguments[:-2]) as (_, url):
         assert url.startswith("http://127.0.0.1:")
-        assert requests.get(f"{url}/api/results", timeout=PATIENCE).content == scanned.feed_path.read_bytes()
+        assert requests.get(f"{url}/api/results", timeout=TIMEOUT_SECONDS).content == scanned.feed_path.read_bytes()

@@ -1,4 +1,4 @@
-"""Consumers that exist read the feed as its documentation says: a table page, a forward test, a page of charts."""
+"""What existing consumers rely on in the feed: types, finite numbers, sources and conflicts."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from quant_assets.common.windows import Window, parse_timestamp
-from quant_assets.feed.signal import conflicts
+from quant_assets.feed.conflicts import mark_conflicts
 from quant_assets_tests.world import SAMPLE_CANDLES, World
 
 Json = dict[str, Any]
 NUMBER, TEXT, TRUTH, OBJECT = (int, float), str, bool, dict
 
-#: Required keys of a signal, by path, and what they hold: numbers are finite and never null.
+#: Required keys of a signal, by path, and their types.
 REQUIRED: dict[str, Any] = {
     **dict.fromkeys(("strategy_name", "strategy", "symbol", "display_symbol", "canonical_symbol"), TEXT),
     **dict.fromkeys(("exchange", "source", "exchange_tag", "bias", "action"), TEXT),
@@ -67,7 +67,7 @@ def numbers_in(value: Any, path: str = "") -> Iterator[tuple[str, float]]:
         yield path, value
 
 
-def test_every_required_key_is_there_with_its_type(feed: Json) -> None:
+def test_required_keys_have_their_type(feed: Json) -> None:
     assert [name for name in TOP if name not in feed] == []
     for signal in feed["signals"]:
         for path, kind in REQUIRED.items():
@@ -81,7 +81,7 @@ def test_every_number_is_finite(feed: Json) -> None:
         assert [path for path, value in numbers_in(signal) if not math.isfinite(value)] == []
 
 
-def test_side_of_the_trade_is_the_bias_of_htf(feed: Json) -> None:
+def test_htf_bias_is_the_side_of_the_trade(feed: Json) -> None:
     setups = [signal for signal in feed["signals"] if signal["action"] != "WAIT"]
     assert setups
     assert all(signal["htf"]["bias"] == signal["action"] == signal["setup"]["side"] for signal in setups)
@@ -89,8 +89,8 @@ def test_side_of_the_trade_is_the_bias_of_htf(feed: Json) -> None:
     assert any(signal["htf"]["ema_bias"] != signal["htf"]["bias"] for signal in feed["signals"])
 
 
-def test_every_number_of_the_score_can_be_formatted_once_its_key_is_there(feed: Json) -> None:
-    """As `value !== undefined && value.toFixed(2)` does, which a null breaks."""
+def test_score_composition_has_no_null(feed: Json) -> None:
+    """Consumers run `value !== undefined && value.toFixed(2)`, which fails on null."""
     for signal in feed["signals"]:
         composition = dict(signal["observability"]["score_composition"])
         gates = composition.pop("filters_passed")
@@ -101,13 +101,13 @@ def test_every_number_of_the_score_can_be_formatted_once_its_key_is_there(feed: 
             assert (f"{part}_score" in composition) == (part in strategy_parts)
 
 
-def test_source_is_one_of_three_that_candles_can_be_drawn_of(feed: Json) -> None:
+def test_source_is_one_of_three_candle_sources(feed: Json) -> None:
     for signal in feed["signals"]:
         exchange = signal["exchange"]
         assert signal["source"] == (exchange if exchange in {"HYPERLIQUID", "MEXC", "KUCOIN"} else "MEXC")
 
 
-def test_setups_of_both_sides_on_one_asset_name_each_other(feed: Json) -> None:
+def test_opposite_setups_on_one_asset_are_conflicts(feed: Json) -> None:
     setups = [signal for signal in feed["signals"] if signal["action"] != "WAIT"]
     for signal in feed["signals"]:
         others = [
@@ -120,7 +120,7 @@ def test_setups_of_both_sides_on_one_asset_name_each_other(feed: Json) -> None:
         assert signal["conflict"] == (others or None)
 
 
-def test_funding_has_its_interval_and_every_value_its_provider(feed: Json) -> None:
+def test_derivative_values_have_a_provider_and_funding_an_interval(feed: Json) -> None:
     hourly = 0
     for signal in feed["signals"]:
         derivatives = signal["derivatives"]
@@ -132,7 +132,7 @@ def test_funding_has_its_interval_and_every_value_its_provider(feed: Json) -> No
     assert not feed["stats"]["freshness"]["funding_rate"]["fresh"] or hourly
 
 
-def test_conflicting_setups_are_marked_whatever_the_market_does() -> None:
+def test_conflicts_list_the_opposite_setups_on_the_same_asset() -> None:
     signals: list[Json] = [
         {"canonical_symbol": asset, "exchange": exchange, "symbol": asset, "strategy_name": "X", "action": side}
         | {"setup": None if side == "WAIT" else {}, "conflict": None}
@@ -141,6 +141,6 @@ def test_conflicting_setups_are_marked_whatever_the_market_does() -> None:
             ("ETH", "A", "SHORT"),
         )
     ]
-    conflicts(signals)
+    mark_conflicts(signals)
     named = [[other["exchange"] for other in signal["conflict"] or []] for signal in signals]
     assert named == [["B"], ["A", "C"], ["B"], [], []]

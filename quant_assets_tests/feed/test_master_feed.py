@@ -1,4 +1,4 @@
-"""The master feed: what its consumers rely on, held on a feed of a real scan."""
+"""The contract of the master feed, on the feed of a real scan."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def feed(content: bytes) -> Feed:
     return orjson.loads(content)  # type: ignore[no-any-return]
 
 
-def test_a_feed_of_a_scan_keeps_the_contract(content: bytes) -> None:
+def test_feed_of_a_scan_is_valid(content: bytes) -> None:
     assert feed_problems(content) == []
 
 
@@ -65,7 +65,7 @@ def _lost(feed: Feed) -> None:
     feed["signals"].pop()
 
 
-BREACHES: dict[str, Callable[[Feed], None]] = {
+VIOLATIONS: dict[str, Callable[[Feed], None]] = {
     "a required number is null": _set("signals.0.price", None),
     "a required number is text": _set("signals.0.score", "85"),
     "a score above 100": _set("signals.0.score", 101),
@@ -76,31 +76,31 @@ BREACHES: dict[str, Callable[[Feed], None]] = {
     "no timestamp": _without("signals.0.timestamp"),
     "no simulated": _without("simulated"),
     "another schema version": _set("schema_version", "9.9"),
-    "a window that is none": _set("window", "today"),
-    "a window of another moment": _set("window", "2026-01-19-16:31"),
-    "a month that is none": _set("as_of", "2026-13-01T00:00:00Z"),
+    "an invalid window": _set("window", "today"),
+    "a window that does not match as_of": _set("window", "2026-01-19-16:31"),
+    "an invalid month": _set("as_of", "2026-13-01T00:00:00Z"),
     "a number for unknown funding": _set("signals.0.derivatives.funding_rate", 0),
     "an extra key": _set("signals.0.note", "hello"),
     "a setup while waiting": _set("signals.50.setup", {"side": "LONG", "entry": 2.0, "sl": 1.0, "tp": 3.0, "rr": 1.0}),
     "counts that do not add up": _set("stats.actions.LONG", 999),
     "a signal twice": _doubled,
-    "a signal lost": _lost,
+    "a missing signal": _lost,
     "the wrong order": _reversed,
 }
 
 
-@pytest.mark.parametrize("breach", BREACHES.values(), ids=BREACHES.keys())
-def test_a_breach_of_the_contract_is_found(feed: Feed, breach: Callable[[Feed], None]) -> None:
-    breach(feed)
+@pytest.mark.parametrize("violate", VIOLATIONS.values(), ids=VIOLATIONS.keys())
+def test_contract_violation_is_found(feed: Feed, violate: Callable[[Feed], None]) -> None:
+    violate(feed)
     assert feed_problems(orjson.dumps(feed))
 
 
 @pytest.mark.parametrize("text", [b"NaN", b"Infinity", b"{", b"", b"[]"])
-def test_what_is_no_json_object_is_no_feed(text: bytes) -> None:
+def test_invalid_json_is_not_a_feed(text: bytes) -> None:
     assert feed_problems(text)
 
 
-def test_every_required_number_of_the_contract_is_in_the_schema() -> None:
+def test_schema_requires_the_documented_keys() -> None:
     signal = feed_schema()["$defs"]["signal"]
     marked = (
         "strategy_name strategy symbol display_symbol canonical_symbol exchange source exchange_tag price score "
@@ -111,12 +111,12 @@ def test_every_required_number_of_the_contract_is_in_the_schema() -> None:
     assert {"entry", "stop_loss", "take_profit"} <= set(signal["properties"])
 
 
-def test_setups_come_first_and_then_the_score_decides(feed: Feed) -> None:
+def test_setups_come_first_then_the_highest_score(feed: Feed) -> None:
     keys = [(signal["action"] == "WAIT", -signal["score"]) for signal in feed["signals"]]
     assert keys == sorted(keys)
 
 
-def test_unknown_is_null_in_derivatives_and_nought_only_where_old_consumers_read_it(feed: Feed) -> None:
+def test_unknown_ratio_is_null_in_derivatives_and_0_in_details(feed: Feed) -> None:
     unknown = [s for s in feed["signals"] if s["derivatives"]["long_short_ratio"] is None]
     known = [s for s in feed["signals"] if s["derivatives"]["long_short_ratio"] is not None]
     assert unknown
@@ -128,7 +128,7 @@ def test_unknown_is_null_in_derivatives_and_nought_only_where_old_consumers_read
     )
 
 
-def test_changes_of_24_hours_are_numbers_or_null_and_in_no_score(feed: Feed) -> None:
+def test_24h_changes_are_numbers_or_null(feed: Feed) -> None:
     for block in ("details", "oi_metadata"):
         changes = {signal[block]["change_24h_pct"] for signal in feed["signals"]}
         assert len(changes) > 10, block
@@ -136,7 +136,7 @@ def test_changes_of_24_hours_are_numbers_or_null_and_in_no_score(feed: Feed) -> 
     assert all(s["oi_metadata"]["change_24h_pct"] is None for s in feed["signals"] if s["oi_metadata"]["value"] is None)
 
 
-def test_parts_of_the_score_add_up_to_it(feed: Feed) -> None:
+def test_score_parts_add_up_to_the_total(feed: Feed) -> None:
     for signal in feed["signals"]:
         parts = dict(signal["details"]["score_breakdown"])
         total, base, penalty = parts.pop("total"), parts.pop("base"), parts.pop("penalty", 0.0)
@@ -147,10 +147,10 @@ def test_parts_of_the_score_add_up_to_it(feed: Feed) -> None:
         assert signal["score"] == signal["total_score"] == signal["details"]["total"]
 
 
-def test_the_usual_checks_of_consumers_work_as_they_stand(content: bytes, feed: Feed) -> None:
+def test_documented_jq_command_works_on_the_feed(content: bytes, feed: Feed) -> None:
     if shutil.which("jq") is None:
         assert {"timestamp": feed["last_updated"], "signals": len(feed["signals"])}["signals"] > 0
-        pytest.skip("no jq on this machine; the same was asked of the parsed feed")
+        pytest.skip("jq is not installed; checked the parsed feed instead")
     counted = subprocess.run(
         ["jq", "-c", "{timestamp: .last_updated, signals: (.signals | length)}"],
         input=content,
@@ -161,7 +161,7 @@ def test_the_usual_checks_of_consumers_work_as_they_stand(content: bytes, feed: 
     assert orjson.loads(counted.stdout)["signals"] == feed["stats"]["signals"]
 
 
-def test_a_selection_keeps_the_contract_and_counts_itself(feed: Feed) -> None:
+def test_selected_feed_is_valid_with_its_own_counts(feed: Feed) -> None:
     before = copy.deepcopy(feed)
     chosen = select_signals(feed, strategies=["breakout"], exchange="mexc")
     assert feed == before

@@ -1,4 +1,4 @@
-"""Publishing: whole or not at all, and never backwards."""
+"""Publishing is atomic and never replaces a newer feed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def feed_of(window: Window, note: str = "", newest_close_ms: int | None = None) 
     return found
 
 
-def test_a_newer_window_replaces_an_older_and_the_same_window_itself(tmp_path: Path) -> None:
+def test_newer_or_same_window_replaces_the_feed(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "feed.json"
     newer = feed_of(Window(WINDOW.end + LENGTH))
     for feed in (feed_of(WINDOW), feed_of(WINDOW, "again"), newer):
@@ -41,7 +41,7 @@ def test_a_newer_window_replaces_an_older_and_the_same_window_itself(tmp_path: P
     assert path.read_bytes() == newer.content
 
 
-def test_an_older_window_leaves_the_feed_as_it_is(tmp_path: Path) -> None:
+def test_older_window_does_not_replace_the_feed(tmp_path: Path) -> None:
     path = tmp_path / "feed.json"
     publish(feed_of(WINDOW), path, NOW)
     assert publish(feed_of(Window(WINDOW.end - LENGTH)), path, NOW) is Publication.NEWER_WINDOW
@@ -49,7 +49,7 @@ def test_an_older_window_leaves_the_feed_as_it_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("there", "comes", "became"),
+    ("existing", "new", "outcome"),
     [
         (900, 900, Publication.PUBLISHED),
         (900, 1800, Publication.PUBLISHED),
@@ -58,47 +58,47 @@ def test_an_older_window_leaves_the_feed_as_it_is(tmp_path: Path) -> None:
         (None, 900, Publication.PUBLISHED),
     ],
 )
-def test_older_candles_do_not_replace_a_feed_of_the_same_window(
-    tmp_path: Path, there: int | None, comes: int | None, became: Publication
+def test_older_candles_do_not_replace_the_same_window(
+    tmp_path: Path, existing: int | None, new: int | None, outcome: Publication
 ) -> None:
     path = tmp_path / "feed.json"
-    publish(feed_of(WINDOW, newest_close_ms=there), path, NOW)
-    assert publish(feed_of(WINDOW, "again", comes), path, NOW) is became
-    assert (b"again" in path.read_bytes()) is (became is Publication.PUBLISHED)
+    publish(feed_of(WINDOW, newest_close_ms=existing), path, NOW)
+    assert publish(feed_of(WINDOW, "again", new), path, NOW) is outcome
+    assert (b"again" in path.read_bytes()) is (outcome is Publication.PUBLISHED)
 
 
-def test_older_candles_of_a_newer_window_replace_the_feed(tmp_path: Path) -> None:
+def test_newer_window_replaces_the_feed_despite_older_candles(tmp_path: Path) -> None:
     path = tmp_path / "feed.json"
     publish(feed_of(WINDOW, newest_close_ms=1800), path, NOW)
     assert publish(feed_of(Window(WINDOW.end + LENGTH), "", 900), path, NOW) is Publication.PUBLISHED
 
 
-def test_a_feed_of_the_future_is_replaced(tmp_path: Path) -> None:
+def test_feed_of_a_future_window_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "feed.json"
     path.write_bytes(b'{"window": "2099-01-01-00:00"}')
     assert publish(feed_of(WINDOW), path, NOW) is Publication.PUBLISHED
 
 
 @pytest.mark.parametrize(
-    "there", [b'{"window": "9999-12-31-23:45"}', b"", b"[]", b'{"window": "yester', b"null", b'{"window": 7}']
+    "content", [b'{"window": "9999-12-31-23:45"}', b"", b"[]", b'{"window": "yester', b"null", b'{"window": 7}']
 )
-def test_what_is_no_feed_is_replaced(tmp_path: Path, there: bytes) -> None:
+def test_invalid_feed_file_is_replaced(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "feed.json"
-    path.write_bytes(there)
+    path.write_bytes(content)
     assert publish(feed_of(WINDOW), path, NOW) is Publication.PUBLISHED
     assert path.read_bytes() == feed_of(WINDOW).content
 
 
-def test_a_write_that_fails_leaves_the_old_file_and_no_rubbish(tmp_path: Path) -> None:
+def test_failed_write_keeps_the_old_file_and_leaves_no_temp_file(tmp_path: Path) -> None:
     path = tmp_path / "feed.json"
     replace_file(path, b"old")
     with pytest.raises(TypeError):
-        replace_file(path, "no bytes")  # type: ignore[arg-type]
+        replace_file(path, "not bytes")  # type: ignore[arg-type]
     assert path.read_bytes() == b"old"
     assert [file.name for file in tmp_path.iterdir()] == ["feed.json"]
 
 
-def test_a_reader_never_sees_half_a_file_even_when_the_writer_is_killed(tmp_path: Path) -> None:
+def test_killed_writer_never_leaves_a_partial_file(tmp_path: Path) -> None:
     path = tmp_path / "feed.json"
     replace_file(path, b"x" * 3_000_000)
     program = (
@@ -107,8 +107,8 @@ def test_a_reader_never_sees_half_a_file_even_when_the_writer_is_killed(tmp_path
     )
     for attempt in range(3):
         writer = subprocess.Popen([sys.executable, "-c", program])
-        latest = time.monotonic() + 0.5 + 0.037 * attempt
-        while time.monotonic() < latest:
+        deadline = time.monotonic() + 0.5 + 0.037 * attempt
+        while time.monotonic() < deadline:
             content = path.read_bytes()
             assert len(content) == 3_000_000
             assert content.count(content[:1]) == 3_000_000
@@ -118,7 +118,7 @@ def test_a_reader_never_sees_half_a_file_even_when_the_writer_is_killed(tmp_path
         assert content.count(content[:1]) == len(content) == 3_000_000
 
 
-def test_whoever_is_reading_keeps_the_feed_table_or_document_that_was_there(tmp_path: Path) -> None:
+def test_open_readers_keep_the_replaced_content(tmp_path: Path) -> None:
     lake = Lake(tmp_path / "lake")
 
     def write(number: int) -> None:

@@ -1,7 +1,7 @@
-// The page: its state, which is its address, and who is told when it changes.
+// The page: its state, which is kept in the address, and the handlers of its controls.
 import { Detail } from "./detail.js";
-import { countAges, listen } from "./live.js";
-import { Table, chosenRows, orderedRows } from "./table.js";
+import { countAges, listen, windowQuery } from "./live.js";
+import { Table, filterRows, sortRows } from "./table.js";
 
 const FILTERS = ["q", "action", "strategy", "exchange", "status", "min_score"];
 const NAMES = [...FILTERS, "sort", "dir", "window", "open"];
@@ -10,45 +10,45 @@ const form = document.getElementById("filters");
 const help = document.getElementById("help");
 const find = (selector) => document.querySelector(selector);
 
-let state = read();
+let state = readAddress();
 let rows = [];
-let known = "";
+let etag = "";
 let total = find("[data-figure=signals]")?.textContent ?? "";
 
-const table = new Table(find("[data-scroller]"), (id) => address({ ...state, open: id }), (id) => change({ open: id }));
+const table = new Table(find("[data-scroller]"), (id) => addressOf({ ...state, open: id }), (id) => change({ open: id }));
 const detail = new Detail(find("[data-detail]"), (id) => change({ open: id }, id === "" ? "push" : "replace"));
 const recount = countAges();
 
-function read() {
-  const given = new URLSearchParams(location.search);
-  return Object.fromEntries(NAMES.map((name) => [name, LISTS.has(name) ? given.getAll(name).filter(Boolean).join(",") : given.get(name) ?? ""]));
+function readAddress() {
+  const parameters = new URLSearchParams(location.search);
+  return Object.fromEntries(NAMES.map((name) => [name, LISTS.has(name) ? parameters.getAll(name).filter(Boolean).join(",") : parameters.get(name) ?? ""]));
 }
 
-function address(of) {
-  const given = new URLSearchParams();
-  for (const name of NAMES) if (of[name] !== "" && (name !== "dir" || of.sort)) given.set(name, of[name]);
-  const text = given.toString().replaceAll("%2C", ",").replaceAll("%2F", "/");
+function addressOf(state) {
+  const parameters = new URLSearchParams();
+  for (const name of NAMES) if (state[name] !== "" && (name !== "dir" || state.sort)) parameters.set(name, state[name]);
+  const text = parameters.toString().replaceAll("%2C", ",").replaceAll("%2F", "/");
   return text ? `/?${text}` : "/";
 }
 
-// Change the state: `push` makes a step to go back to, `replace` none.
+// Change the state and the address; `push` adds an entry to the browser's history, `replace` does not.
 function change(changes, how = "push") {
   const before = state;
   state = { ...state, ...changes };
-  const target = address(state);
-  if (target !== address(before)) history[`${how}State`](null, "", target);
+  const target = addressOf(state);
+  if (target !== addressOf(before)) history[`${how}State`](null, "", target);
   show(before);
 }
 
-function show(before, hold = false) {
-  const narrower = (name) => state[name] !== before[name];
-  if ([...FILTERS, "sort", "dir"].some(narrower)) list(hold);
-  if (narrower("open")) openOrClose(before.open);
+function show(before) {
+  const changed = (name) => state[name] !== before[name];
+  if ([...FILTERS, "sort", "dir"].some(changed)) list();
+  if (changed("open")) openOrClose(before.open);
 }
 
-function list(hold = false) {
-  const found = orderedRows(chosenRows(rows, state), state.sort, state.dir);
-  table.show(found, hold);
+function list(keepPosition = false) {
+  const found = sortRows(filterRows(rows, state), state.sort, state.dir);
+  table.show(found, keepPosition);
   find("[data-count]").textContent = `${found.length.toLocaleString("en")} of ${total}`;
   find("[data-nothing]").hidden = found.length > 0;
   form.classList.toggle("narrowed", FILTERS.some((name) => state[name] !== ""));
@@ -56,7 +56,7 @@ function list(hold = false) {
     const isSorted = head.dataset.sort === state.sort;
     if (isSorted) head.setAttribute("aria-sort", state.dir === "desc" ? "descending" : "ascending");
     else head.removeAttribute("aria-sort");
-    head.firstElementChild.href = address({ ...state, ...nextSort(head) });
+    head.firstElementChild.href = addressOf({ ...state, ...nextSort(head) });
   }
 }
 
@@ -75,37 +75,36 @@ function openOrClose(before) {
     (table.link(table.selected) ?? find("[data-scroller]")).focus({ preventScroll: true });
   } else {
     table.mark(state.open, true);
-    detail.open(opened(), state.window, before === "");
+    detail.open(openRow(), state.window, before === "");
   }
 }
 
-// Put the state into the controls, after going back or following an address.
-function controls() {
+// Show the state in the controls, e.g. after going back.
+function updateControls() {
   for (const name of ["q", "strategy", "exchange", "status", "min_score"]) {
     const control = form.elements[name];
     if (document.activeElement === control) continue;
-    const option = [...(control.options ?? [])].find((one) => one.value.toLowerCase() === state[name].toLowerCase());
+    const option = [...(control.options ?? [])].find((choice) => choice.value.toLowerCase() === state[name].toLowerCase());
     control.value = option ? option.value : state[name];
   }
-  const actions = state.action.split(",");
-  for (const box of form.querySelectorAll("[name=action]")) box.checked = actions.includes(box.value);
+  const checked = state.action.split(",");
+  for (const box of form.querySelectorAll("[name=action]")) box.checked = checked.includes(box.value);
 }
 
 async function load(first) {
-  const given = state.window ? `?window=${encodeURIComponent(state.window)}` : "";
-  const answer = await fetch(`/rows${given}`);
-  const told = await answer.json();
-  if (!answer.ok) return trouble(told.error?.message);
-  trouble("");
-  const isNew = !first && known !== told.etag;
-  known = told.etag;
-  rows = told.rows;
-  total = told.summary.texts.signals;
-  summarize(told.summary);
+  const response = await fetch(`/rows${windowQuery(state.window)}`);
+  if (!response.ok) return;
+  const feed = await response.json();
+  showError("");
+  const isNew = !first && etag !== feed.etag;
+  etag = feed.etag;
+  rows = feed.rows;
+  total = feed.summary.texts.signals;
+  summarize(feed.summary);
   list(!first);
   if (isNew) {
-    say(`New feed: ${told.summary.texts.signals} signals, window to ${told.summary.as_of.slice(11, 16)} UTC`);
-    if (state.open) detail.open(opened(), state.window, false, true);
+    announce(`New feed: ${feed.summary.texts.signals} signals, window until ${feed.summary.as_of.slice(11, 16)} UTC`);
+    if (state.open) detail.open(openRow(), state.window, false, true);
   }
 }
 
@@ -120,27 +119,27 @@ function summarize(summary) {
   find("[data-stale-after]").dataset.asOfMs = summary.as_of_ms;
   find("[data-simulated]").hidden = !summary.simulated;
   summary.shares.forEach(([kind, left, width]) => {
-    const piece = find(`.s-${kind}`);
-    piece?.setAttribute("x", left);
-    piece?.setAttribute("width", width);
+    const segment = find(`.s-${kind}`);
+    segment?.setAttribute("x", left);
+    segment?.setAttribute("width", width);
   });
   for (const [name, values] of [["strategy", summary.strategies], ["exchange", summary.exchanges]]) {
     const select = form.elements[name];
     if (values.join("\n") === [...select.options].slice(1).map((option) => option.value).join("\n")) continue;
     select.replaceChildren(select.options[0], ...values.map((value) => new Option(value, value)));
   }
-  controls();
+  updateControls();
   recount();
 }
 
-function opened() { return rows.find((row) => row.id === state.open); }
+function openRow() { return rows.find((row) => row.id === state.open); }
 
-function say(text) { find("[data-said]").textContent = text; }
+function announce(text) { find("[data-announcement]").textContent = text; }
 
-function trouble(text) {
-  const banner = find("[data-trouble]");
-  banner.hidden = !text;
-  banner.textContent = text ? `${text}. What is shown is the last feed that was sound.` : "";
+function showError(message) {
+  const banner = find("[data-error]");
+  banner.hidden = !message;
+  banner.textContent = message ? `${message[0].toUpperCase()}${message.slice(1)}. The page shows the last valid feed.` : "";
 }
 
 form.addEventListener("submit", (event) => event.preventDefault());
@@ -158,7 +157,7 @@ form.addEventListener("input", (event) => {
   }
 });
 find("select[name=window]").addEventListener("change", (event) => {
-  location.assign(address({ ...state, window: event.target.value, open: "" }));
+  location.assign(addressOf({ ...state, window: event.target.value, open: "" }));
 });
 
 find("thead").addEventListener("click", (event) => {
@@ -168,43 +167,43 @@ find("thead").addEventListener("click", (event) => {
   change(nextSort(head));
 });
 
-const deeds = {
+const actions = {
   theme: () => {
     const theme = document.documentElement.dataset.theme === "dark" ? "light" : "dark";
     document.documentElement.dataset.theme = theme;
-    try { localStorage.setItem("theme", theme); } catch { /* private windows keep nothing */ }
+    try { localStorage.setItem("theme", theme); } catch { /* storage may be disabled */ }
     dispatchEvent(new Event("themechange"));
   },
   help: () => help.showModal(),
   close: () => change({ open: "" }),
-  clear: () => { change(Object.fromEntries(FILTERS.map((name) => [name, ""]))); controls(); },
+  clear: () => { change(Object.fromEntries(FILTERS.map((name) => [name, ""]))); updateControls(); },
   filters: () => {
     const isShown = find("#choices").classList.toggle("shown");
     find("[data-do=filters]").setAttribute("aria-expanded", isShown);
   },
 };
 document.addEventListener("click", (event) => {
-  const deed = event.target.closest("[data-do]")?.dataset.do;
-  if (!deed) return;
+  const action = event.target.closest("[data-do]")?.dataset.do;
+  if (!action) return;
   event.preventDefault();
-  deeds[deed]();
+  actions[action]();
 });
 
-const screen = () => Math.max(Math.floor(find("[data-scroller]").clientHeight / table.height) - 2, 1);
+const pageRows = () => Math.max(Math.floor(find("[data-scroller]").clientHeight / table.height) - 2, 1);
 const keys = {
   j: () => table.index + 1, ArrowDown: () => table.index + 1,
   k: () => table.index - 1, ArrowUp: () => table.index - 1,
   g: () => 0, Home: () => 0,
   G: () => table.rows.length - 1, End: () => table.rows.length - 1,
-  PageDown: () => table.index + screen(), PageUp: () => table.index - screen(),
+  PageDown: () => table.index + pageRows(), PageUp: () => table.index - pageRows(),
 };
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || help.open) return;
   const typing = event.target.matches("input:not([type=checkbox]), select, textarea");
   if (event.key === "Escape") {
-    if (event.target.name === "q" && state.q) { change({ q: "" }, "replace"); controls(); form.elements.q.value = ""; }
+    if (event.target.name === "q" && state.q) { change({ q: "" }, "replace"); updateControls(); form.elements.q.value = ""; }
     else if (typing) event.target.blur();
-    else if (state.open) deeds.close();
+    else if (state.open) actions.close();
     return;
   }
   if (event.target.name === "q" && ["ArrowDown", "Enter"].includes(event.key)) {
@@ -215,11 +214,11 @@ document.addEventListener("keydown", (event) => {
   if (typing) return;
   const inDetail = detail.node.contains(event.target);
   if (event.key === "/") { event.preventDefault(); form.elements.q.focus(); form.elements.q.select(); }
-  else if (event.key === "?") deeds.help();
-  else if (event.key === "t") deeds.theme();
+  else if (event.key === "?") actions.help();
+  else if (event.key === "t") actions.theme();
   else if (keys[event.key] && !(inDetail && event.key.length > 1)) {
     event.preventDefault();
-    // With a row open, the next one takes its place, and the focus stays in the panel.
+    // With the panel open, show the next row in it and keep the focus there.
     const id = table.go(keys[event.key](), !state.open);
     if (state.open && id) change({ open: id }, "replace");
   } else if (event.key === "Enter" && event.target === document.body && table.index >= 0) change({ open: table.selected });
@@ -227,20 +226,20 @@ document.addEventListener("keydown", (event) => {
 
 addEventListener("popstate", () => {
   const before = state;
-  state = read();
+  state = readAddress();
   if (state.window !== before.window) return location.reload();
-  controls();
+  updateControls();
   show(before);
 });
 
 await load(true);
-if (state.open) { table.mark(state.open, true); detail.adopt(opened(), state.window); }
+if (state.open) { table.mark(state.open, true); detail.adopt(openRow(), state.window); }
 document.documentElement.dataset.ready = "yes";
 listen({
-  onFeed: ({ etag }) => {
+  onFeed: (event) => {
     if (state.window) return;
-    if (etag !== known) load(false);
-    else trouble("");
+    if (event.etag !== etag) load(false);
+    else showError("");
   },
-  onProblem: ({ message }) => { if (!state.window) trouble(message[0].toUpperCase() + message.slice(1)); },
+  onProblem: ({ message }) => { if (!state.window) showError(message); },
 });

@@ -1,9 +1,9 @@
-// The charts of one market: price with entry, stop and target; RSI with its trendlines by time; open interest and
-// liquidations. What is not known is not drawn, and said.
+// The charts of one market: price with entry, stop and target; RSI with its trendlines; open interest and liquidations.
+// Where data are missing, a text says so.
 
 let plotly;
 
-function library() {
+function loadPlotly() {
   plotly ??= new Promise((resolve, reject) => {
     const script = document.createElement("script");
     script.src = document.body.dataset.plotly;
@@ -14,19 +14,19 @@ function library() {
   return plotly;
 }
 
-export function forget(root) {
+export function purgeCharts(root) {
   if (!window.Plotly) return;
   for (const node of root.querySelectorAll(".js-plotly-plot")) window.Plotly.purge(node);
 }
 
 const HOUR = 3_600_000;
-const STEP = { "4h": 4 * HOUR, "15m": HOUR / 4 };
-const HOURS = { tickformat: "%H:%M\n%b %-d" };
-const PLAIN = { l: 8, r: 72, t: 6, b: 22 };
-const DEEP = { l: 8, r: 72, t: 6, b: 36 }; // room for two lines below
-const LEGENDARY = { ...PLAIN, t: 24 }; // room for the legend above
-const NARROW = 0.08; // of what is visible: closer levels cannot be read
-const LABEL = 18; // pixels from one label to the next
+const BAR_MS = { "4h": 4 * HOUR, "15m": HOUR / 4 };
+const HOUR_TICKS = { tickformat: "%H:%M\n%b %-d" };
+const MARGIN = { l: 8, r: 72, t: 6, b: 22 };
+const TWO_LINE_MARGIN = { l: 8, r: 72, t: 6, b: 36 }; // for two lines of tick labels
+const LEGEND_MARGIN = { ...MARGIN, t: 24 };
+const MIN_LEVEL_SHARE = 0.08; // of the visible range; closer levels cannot be told apart
+const LABEL_HEIGHT = 18; // pixels
 const LEGEND = { orientation: "h", x: 0, xanchor: "left", y: 1, yanchor: "bottom", itemclick: false, itemdoubleclick: false, font: { size: 11 } };
 const CONFIG = { displayModeBar: false, responsive: true, showTips: false };
 
@@ -36,11 +36,11 @@ function colours() {
   return Object.fromEntries(names.map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
 }
 
-function frame(c, more) {
+function baseLayout(c, more) {
   const axis = { gridcolor: c.grid, linecolor: c["strong-line"], zeroline: false, tickfont: { color: c.soft, size: 11 }, fixedrange: true };
   const { yaxis, yaxis2, xaxis, ...rest } = more;
   return {
-    margin: PLAIN, paper_bgcolor: c.surface, plot_bgcolor: c.surface, showlegend: false, hovermode: "x unified",
+    margin: MARGIN, paper_bgcolor: c.surface, plot_bgcolor: c.surface, showlegend: false, hovermode: "x unified",
     font: { color: c.ink, size: 11, family: getComputedStyle(document.body).fontFamily },
     hoverlabel: { bgcolor: c.surface, bordercolor: c["strong-line"], font: { color: c.ink } },
     dragmode: false,
@@ -54,7 +54,7 @@ function frame(c, more) {
 const date = (milliseconds) => new Date(milliseconds).toISOString();
 const dates = (list) => list.map(date);
 
-function instead(node, text) {
+function showText(node, text) {
   if (window.Plotly && node.classList.contains("js-plotly-plot")) window.Plotly.purge(node);
   node.classList.add("empty");
   node.textContent = text;
@@ -68,27 +68,27 @@ async function plot(Plotly, node, label, traces, layout) {
   await Plotly.react(node, traces, layout, CONFIG);
 }
 
-// The candles that a row begins with: of 15m where 4h would draw entry, stop and target as one line.
-export function firstFrame(series, row) {
+// The timeframe that a row opens with: 15m if entry, stop and target are too close together on 4h.
+export function defaultTimeframe(series, row) {
   const signal = signalOf(series, row);
   const { high, low } = series.candles["4h"];
   if (signal.entry === null || !high.length || !series.candles["15m"].time.length) return "4h";
   const span = Math.max(...high, signal.take_profit, signal.stop_loss) - Math.min(...low, signal.take_profit, signal.stop_loss);
-  return Math.abs(signal.take_profit - signal.stop_loss) < NARROW * span ? "15m" : "4h";
+  return Math.abs(signal.take_profit - signal.stop_loss) < MIN_LEVEL_SHARE * span ? "15m" : "4h";
 }
 
 function signalOf(series, row) {
-  return series.signals.find((one) => one.strategy_name === row.strategy) ?? series.signals[0];
+  return series.signals.find((signal) => signal.strategy_name === row.strategy) ?? series.signals[0];
 }
 
 export async function drawCharts(root, series, row, timeframe) {
-  const Plotly = await library();
+  const Plotly = await loadPlotly();
   const signal = signalOf(series, row);
   const place = (name) => root.querySelector(`[data-plot="${name}"]`);
   if (!place("price")) return;
   const c = colours();
   const htf = series.candles["4h"].time;
-  const range = htf.length ? [date(htf[0]), date(htf.at(-1) + 2 * STEP["4h"])] : undefined;
+  const range = htf.length ? [date(htf[0]), date(htf.at(-1) + 2 * BAR_MS["4h"])] : undefined;
   await drawPrice(Plotly, place("price"), series, signal, timeframe, range, c);
   await drawRsi(Plotly, place("rsi"), series, signal, range, c);
   await drawDerivatives(Plotly, place("derivatives"), series, c);
@@ -97,10 +97,10 @@ export async function drawCharts(root, series, row, timeframe) {
 
 async function drawPrice(Plotly, node, series, signal, timeframe, range, c) {
   const candles = series.candles[timeframe];
-  if (!candles.time.length) return instead(node, `No ${timeframe} candles of this market are stored for this window.`);
+  if (!candles.time.length) return showText(node, `No ${timeframe} candles of this market are stored for this window.`);
   const levels = [["entry", signal.entry, c.accent], ["stop", signal.stop_loss, c.short], ["target", signal.take_profit, c.long]];
   const known = levels.filter(([, price]) => price !== null);
-  const shown = timeframe === "4h" ? range : [date(candles.time[0]), date(candles.time.at(-1) + 4 * STEP["15m"])];
+  const shown = timeframe === "4h" ? range : [date(candles.time[0]), date(candles.time.at(-1) + 4 * BAR_MS["15m"])];
   const paint = (colour) => ({ line: { color: colour, width: 1 }, fillcolor: colour });
   const trace = {
     type: "candlestick", name: timeframe, x: dates(candles.time), open: candles.open, high: candles.high, low: candles.low,
@@ -112,45 +112,44 @@ async function drawPrice(Plotly, node, series, signal, timeframe, range, c) {
     if (forming) traces.push(...formingBar(forming, c));
     const averages = series.averages;
     for (const [name, values, colour] of [["EMA 50", averages.ema50, c.k3], ["EMA 200", averages.ema200, c.k6]]) {
-      if (values.some((one) => one !== null)) traces.push({ type: "scatter", mode: "lines", name, x: dates(averages.time), y: values, line: { color: colour, width: 1 }, hovertemplate: "%{y:.6~g}" });
+      if (values.some((value) => value !== null)) traces.push({ type: "scatter", mode: "lines", name, x: dates(averages.time), y: values, line: { color: colour, width: 1 }, hovertemplate: "%{y:.6~g}" });
     }
   }
   const prices = [...candles.low, ...candles.high, ...(forming ? [forming.low, forming.high] : []), ...known.map(([, price]) => price)];
-  const least = Math.min(...prices), most = Math.max(...prices), edge = (most - least) * 0.05 || most * 0.01;
-  const margin = timeframe === "15m" ? DEEP : LEGENDARY;
-  const shifts = spread(known.map(([, price]) => price), [least - edge, most + edge], node.clientHeight - margin.t - margin.b);
-  const written = (price) => price.toLocaleString("en", { maximumSignificantDigits: 6 });
-  const layout = frame(c, {
+  const min = Math.min(...prices), max = Math.max(...prices), edge = (max - min) * 0.05 || max * 0.01;
+  const margin = timeframe === "15m" ? TWO_LINE_MARGIN : LEGEND_MARGIN;
+  const shifts = spread(known.map(([, price]) => price), [min - edge, max + edge], node.clientHeight - margin.t - margin.b);
+  const formatted = (price) => price.toLocaleString("en", { maximumSignificantDigits: 6 });
+  const layout = baseLayout(c, {
     margin,
     showlegend: timeframe === "4h", legend: LEGEND,
-    xaxis: { range: shown, ...(timeframe === "15m" && HOURS) },
-    yaxis: { range: [least - edge, most + edge], tickformat: tickFormat(most - least), hoverformat: ".6~g" },
+    xaxis: { range: shown, ...(timeframe === "15m" && HOUR_TICKS) },
+    yaxis: { range: [min - edge, max + edge], tickformat: tickFormat(max - min), hoverformat: ".6~g" },
     shapes: known.map(([name, price, colour]) => ({ type: "line", name, xref: "paper", x0: 0, x1: 1, y0: price, y1: price, line: { color: colour, width: 1.5, dash: name === "entry" ? "solid" : "dash" } })),
-    annotations: known.map(([name, price, colour], index) => ({ text: `${name} ${written(price)}`, xref: "paper", x: 0.004, xanchor: "left", y: price, yshift: shifts[index], yanchor: "middle", showarrow: false, font: { color: colour, size: 11 }, bgcolor: c.surface })),
+    annotations: known.map(([name, price, colour], index) => ({ text: `${name} ${formatted(price)}`, xref: "paper", x: 0.004, xanchor: "left", y: price, yshift: shifts[index], yanchor: "middle", showarrow: false, font: { color: colour, size: 11 }, bgcolor: c.surface })),
   });
-  const told = known.map(([name, price]) => `${name} ${written(price)}`).join(", ");
-  await plot(Plotly, node, `Price, ${timeframe} candles${forming ? ", the last of them forming" : ""}${told ? `: ${told}` : ""}`, traces, layout);
+  const levelTexts = known.map(([name, price]) => `${name} ${formatted(price)}`).join(", ");
+  await plot(Plotly, node, `Price, ${timeframe} candles${forming ? ", the last one forming" : ""}${levelTexts ? `: ${levelTexts}` : ""}`, traces, layout);
 }
 
-// The bar that is not closed yet: hollow, and named in the hover by a point that is not seen, since plotly gives a candle
-// no words of its own there.
+// The forming 4h bar: hollow, with an invisible point for its hover text, since plotly has none for candles.
 function formingBar(forming, c) {
   const paint = (colour) => ({ line: { color: colour, width: 1 }, fillcolor: "rgba(0, 0, 0, 0)" });
   const x = [date(forming.time)];
-  const made = `forming: ${forming.bars} of 16 bars of 15m, to ${date(forming.through).slice(11, 16)} UTC`;
+  const hover = `forming: ${forming.bars} of 16 15m bars, until ${date(forming.through).slice(11, 16)} UTC`;
   return [
     { type: "candlestick", name: "forming", x, open: [forming.open], high: [forming.high], low: [forming.low], close: [forming.close], increasing: paint(c.long), decreasing: paint(c.short), hoverinfo: "x+y" },
-    { type: "scatter", mode: "markers", name: "forming, named", x, y: [forming.close], marker: { opacity: 0 }, showlegend: false, hovertemplate: `${made}<extra></extra>` },
+    { type: "scatter", mode: "markers", name: "forming, named", x, y: [forming.close], marker: { opacity: 0 }, showlegend: false, hovertemplate: `${hover}<extra></extra>` },
   ];
 }
 
-// How many pixels each label is moved up so that none covers another; the middle one stays if there is room.
-function spread(prices, [least, most], height) {
-  const labels = prices.map((price, index) => ({ index, own: ((price - least) / (most - least)) * height })).sort((a, b) => a.own - b.own);
+// Return by how many pixels to move each label up so that none overlap; the middle label stays if there is room.
+function spread(prices, [min, max], height) {
+  const labels = prices.map((price, index) => ({ index, own: ((price - min) / (max - min)) * height })).sort((a, b) => a.own - b.own);
   for (const label of labels) label.at = label.own;
   const middle = Math.floor(labels.length / 2);
-  const up = (from) => { for (let i = from; i < labels.length; i++) labels[i].at = Math.max(labels[i].at, i ? labels[i - 1].at + LABEL : LABEL / 2); };
-  const down = (from) => { for (let i = from; i >= 0; i--) labels[i].at = Math.min(labels[i].at, labels[i + 1] ? labels[i + 1].at - LABEL : height - LABEL / 2); };
+  const up = (from) => { for (let i = from; i < labels.length; i++) labels[i].at = Math.max(labels[i].at, i ? labels[i - 1].at + LABEL_HEIGHT : LABEL_HEIGHT / 2); };
+  const down = (from) => { for (let i = from; i >= 0; i--) labels[i].at = Math.min(labels[i].at, labels[i + 1] ? labels[i + 1].at - LABEL_HEIGHT : height - LABEL_HEIGHT / 2); };
   up(middle + 1);
   down(middle - 1);
   down(labels.length - 1);
@@ -166,7 +165,7 @@ function tickFormat(span) {
 
 async function drawRsi(Plotly, node, series, signal, range, c) {
   const { time, value } = series.rsi;
-  if (!value.some((one) => one !== null)) return instead(node, "RSI is unknown: there are too few 4h candles.");
+  if (!value.some((point) => point !== null)) return showText(node, "RSI is unknown: too few 4h candles.");
   const colour = { resistance: c.short, support: c.long, broken: c.k2 };
   const traces = [{ type: "scatter", mode: "lines", name: "RSI", x: dates(time), y: value, line: { color: c.ink, width: 1.4 }, hovertemplate: "%{y:.1f}" }];
   const lines = series.lines.filter((line) => line.kind !== "broken" || line.strategies.includes(signal.strategy_name));
@@ -178,26 +177,26 @@ async function drawRsi(Plotly, node, series, signal, range, c) {
     traces.push({ ...points, mode: "markers", name: `${line.kind}, pivots`, x: dates(line.pivots.map((p) => p.time)), y: line.pivots.map((p) => p.value), marker: { color: c.surface, size: 8, line: { color: colour[line.kind], width: 2 } }, hoverinfo: "skip", hovertemplate: null });
   }
   const level = (y) => ({ type: "line", xref: "paper", x0: 0, x1: 1, y0: y, y1: y, line: { color: c["strong-line"], width: 1, dash: "dot" } });
-  const now = time.at(-1) + STEP["4h"];
+  const now = time.at(-1) + BAR_MS["4h"];
   const present = { type: "line", yref: "paper", y0: 0, y1: 1, x0: date(now), x1: date(now), line: { color: c["strong-line"], width: 1 } };
-  const values = [...value.filter((one) => one !== null), ...lines.flatMap((line) => [...line.solid.value, ...line.projected.value])];
-  const layout = frame(c, {
+  const values = [...value.filter((point) => point !== null), ...lines.flatMap((line) => [...line.solid.value, ...line.projected.value])];
+  const layout = baseLayout(c, {
     xaxis: { range },
     yaxis: { range: [Math.max(Math.min(25, ...values) - 4, -20), Math.min(Math.max(75, ...values) + 4, 120)], tickvals: [30, 50, 70] },
     shapes: [level(30), level(70), present],
   });
-  const told = lines.map((line) => `${line.kind} from ${line.pivots[0].value.toFixed(1)} on ${date(line.pivots[0].time).slice(0, 16)} over ${line.pivots[1].value.toFixed(1)} on ${date(line.pivots[1].time).slice(0, 16)} to ${line.projected.value.at(-1).toFixed(1)} now`);
-  await plot(Plotly, node, `RSI on 4h, last ${value.at(-1)?.toFixed(1) ?? "unknown"}; ${told.join("; ") || "no trendline stands"}`, traces, layout);
+  const lineTexts = lines.map((line) => `${line.kind} from ${line.pivots[0].value.toFixed(1)} on ${date(line.pivots[0].time).slice(0, 16)} over ${line.pivots[1].value.toFixed(1)} on ${date(line.pivots[1].time).slice(0, 16)} to ${line.projected.value.at(-1).toFixed(1)} now`);
+  await plot(Plotly, node, `RSI on 4h, last ${value.at(-1)?.toFixed(1) ?? "unknown"}; ${lineTexts.join("; ") || "no trendline"}`, traces, layout);
 }
 
 async function drawDerivatives(Plotly, node, series, c) {
   const interest = series.open_interest, liquidations = series.liquidations;
   if (!interest.time.length && !liquidations.time.length) {
-    return instead(node, "Neither open interest nor liquidations of this market are stored: unknown.");
+    return showText(node, "Unknown: neither open interest nor liquidations of this market are stored.");
   }
-  const half = STEP["15m"];
+  const step = BAR_MS["15m"];
   const bars = (name, values, colour) => ({
-    type: "bar", name, x: dates(liquidations.time), y: values, marker: { color: colour }, yaxis: "y2", width: half * 0.8, hovertemplate: "%{y:.3s}",
+    type: "bar", name, x: dates(liquidations.time), y: values, marker: { color: colour }, yaxis: "y2", width: step * 0.8, hovertemplate: "%{y:.3s}",
   });
   const traces = [];
   if (interest.time.length) traces.push({ type: "scatter", mode: "lines", name: "open interest", x: dates(interest.time), y: interest.value, line: { color: c.k4, width: 1.6 }, hovertemplate: "%{y:.4s}" });
@@ -205,18 +204,18 @@ async function drawDerivatives(Plotly, node, series, c) {
   const ends = [...interest.time, ...liquidations.time];
   const note = (text, y) => ({ text, xref: "paper", yref: "paper", x: 0.004, xanchor: "left", y, yanchor: "bottom", showarrow: false, font: { color: c.soft, size: 11 } });
   const unit = (source) => ({ BASE_ASSET: ", base", QUOTE_ASSET: ", quote", USD: ", USD" })[source.unit] ?? "";
-  const told = [
+  const notes = [
     interest.time.length ? `open interest${unit(interest)}` : "open interest: unknown",
     liquidations.time.length ? `liquidations${unit(liquidations)}: longs red, shorts green` : liquidations.known_through === null ? "liquidations: unknown" : "liquidations: none in these hours",
   ];
-  // Where there is one of the two, it has the whole height, and what the other has to say stands beside its name.
+  // If only one of the two is known, it takes the whole height, and one line has both notes.
   const both = interest.time.length > 0 && liquidations.time.length > 0;
-  const layout = frame(c, {
-    barmode: "stack", margin: { ...DEEP, t: 20 },
-    xaxis: { range: [date(Math.min(...ends)), date(Math.max(...ends) + half)], anchor: liquidations.time.length ? "y2" : "y", ...HOURS },
+  const layout = baseLayout(c, {
+    barmode: "stack", margin: { ...TWO_LINE_MARGIN, t: 20 },
+    xaxis: { range: [date(Math.min(...ends)), date(Math.max(...ends) + step)], anchor: liquidations.time.length ? "y2" : "y", ...HOUR_TICKS },
     yaxis: { domain: both ? [0.48, 1] : [0, 1], exponentformat: "B", nticks: 4 },
     yaxis2: { domain: both ? [0, 0.33] : [0, 1], exponentformat: "B", nticks: 3, rangemode: "tozero" },
-    annotations: both ? [note(told[0], 1), note(told[1], 0.34)] : [note(told.join(" · "), 1)],
+    annotations: both ? [note(notes[0], 1), note(notes[1], 0.34)] : [note(notes.join(" · "), 1)],
   });
-  await plot(Plotly, node, "Open interest and liquidations, 15 minutes a bar", traces, layout);
+  await plot(Plotly, node, "Open interest and liquidations, 15-minute bars", traces, layout);
 }

@@ -1,7 +1,7 @@
-// What moves by itself: ages that are counted, and the stream that says when a new feed is out.
+// Live updates: ages that count up, and the stream of new feeds.
 
-export function ago(milliseconds) {
-  const seconds = Math.max(Math.floor(milliseconds / 1000), 0);
+function ago(ageMs) {
+  const seconds = Math.max(Math.floor(ageMs / 1000), 0);
   if (seconds < 60) return `${seconds} s ago`;
   if (seconds < 7200) return `${Math.floor(seconds / 60)} min ago`;
   return seconds < 172800 ? `${Math.floor(seconds / 3600)} h ago` : `${Math.floor(seconds / 86400)} d ago`;
@@ -27,10 +27,12 @@ export function listen({ onFeed, onProblem }) {
   const dot = document.querySelector("[data-live]");
   const show = (state, title) => { dot.dataset.live = state; dot.title = title; };
   const source = new EventSource("/api/events");
-  source.addEventListener("open", () => show("on", "connected: a new feed appears by itself"));
-  source.addEventListener("error", () => show("off", "not connected; trying again"));
+  source.addEventListener("open", () => show("on", "connected: new feeds appear automatically"));
+  source.addEventListener("error", () => show("off", "not connected, retrying"));
   source.addEventListener("feed", (event) => onFeed(JSON.parse(event.data)));
   source.addEventListener("problem", (event) => onProblem(JSON.parse(event.data)));
   addEventListener("pagehide", () => source.close());
   addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 }
+
+export function windowQuery(window) { return window ? `?window=${encodeURIComponent(window)}` : ""; }

@@ -1,30 +1,30 @@
-// The table: filters, order, and as many rows as the screen shows. The rows themselves come from the server with the
-// text of their cells; nothing is put in but by textContent and attributes.
+// The table: filtering, sorting, and drawing the visible rows. The server sends the text of each cell; it is inserted
+// with textContent and attributes only.
 
-const EXTRA = 12; // rows drawn above and below the screen
+const EXTRA_ROWS = 12; // drawn above and below the visible ones
 const SORT_FIELDS = { oi: "oi_age", funding: "funding_size" }; // as in rows.py
 const SVG = "http://www.w3.org/2000/svg";
 
-export function chosenRows(rows, state) {
+export function filterRows(rows, state) {
   const words = state.q.toLowerCase().split(/\s+/).filter(Boolean);
   const actions = new Set(state.action.split(",").filter(Boolean));
   const list = (text) => new Set(text.toLowerCase().split(",").filter(Boolean));
   const strategies = list(state.strategy), exchanges = list(state.exchange), statuses = list(state.status);
-  const least = state.min_score === "" ? -Infinity : Number(state.min_score);
+  const minScore = state.min_score === "" ? -Infinity : Number(state.min_score);
   return rows.filter((row) =>
     (!actions.size || actions.has(row.action)) &&
     (!strategies.size || strategies.has(row.strategy.toLowerCase())) &&
     (!exchanges.size || exchanges.has(row.exchange.toLowerCase())) &&
     (!statuses.size || statuses.has(row.oi)) &&
-    row.score >= least &&
-    words.every((word) => textOf(row).includes(word)));
+    row.score >= minScore &&
+    words.every((word) => searchText(row).includes(word)));
 }
 
-export function orderedRows(rows, sort, dir) {
+export function sortRows(rows, sort, dir) {
   if (!sort) return rows;
   const key = SORT_FIELDS[sort] ?? sort;
   const sign = dir === "desc" ? -1 : 1;
-  // Unknown is neither much nor little: last in either direction.
+  // Unknown values come last in either direction.
   return rows.toSorted((a, b) => {
     const left = a[key], right = b[key];
     if (left === null || right === null) return (left === null) - (right === null);
@@ -32,23 +32,23 @@ export function orderedRows(rows, sort, dir) {
   });
 }
 
-function textOf(row) {
-  row.text ??= [row.market, row.symbol, row.exchange, row.tag, row.strategy, row.action, row.reason ?? ""].join(" ").toLowerCase();
-  return row.text;
+function searchText(row) {
+  row.searchText ??= [row.market, row.symbol, row.exchange, row.tag, row.strategy, row.action, row.reason ?? ""].join(" ").toLowerCase();
+  return row.searchText;
 }
 
 export class Table {
-  constructor(scroller, address, open) {
+  constructor(scroller, addressOf, open) {
     this.scroller = scroller;
     this.table = scroller.querySelector("table");
     this.body = this.table.tBodies[0];
-    this.model = document.getElementById("row").content.firstElementChild;
-    this.address = address;
+    this.template = document.getElementById("row").content.firstElementChild;
+    this.addressOf = addressOf;
     this.rows = [];
     this.drawn = new Map();
     this.selected = "";
-    this.above = this.space();
-    this.below = this.space();
+    this.above = this.spacer();
+    this.below = this.spacer();
     this.queued = false;
     scroller.addEventListener("scroll", () => this.queue(), { passive: true });
     new ResizeObserver(() => this.queue()).observe(scroller);
@@ -67,16 +67,16 @@ export class Table {
   get height() { return parseFloat(getComputedStyle(document.documentElement).getPropertyValue("--row")); }
   get index() { return this.rows.findIndex((row) => row.id === this.selected); }
 
-  // Show these rows. With `hold`, what is on screen stays where it is, though rows come and go above it.
-  show(rows, hold = false) {
+  // Show these rows. With `keepPosition`, the top row on screen stays in place although rows above it change.
+  show(rows, keepPosition = false) {
     const height = this.height, top = this.scroller.scrollTop;
     const index = Math.floor(top / height);
-    const held = hold && top > 0 ? this.rows[index]?.id : undefined;
+    const anchor = keepPosition && top > 0 ? this.rows[index]?.id : undefined;
     this.rows = rows;
     this.table.setAttribute("aria-rowcount", rows.length + 1);
-    if (!hold) this.scroller.scrollTop = 0;
+    if (!keepPosition) this.scroller.scrollTop = 0;
     this.draw();
-    const now = held === undefined ? -1 : rows.findIndex((row) => row.id === held);
+    const now = anchor === undefined ? -1 : rows.findIndex((row) => row.id === anchor);
     if (now >= 0 && now !== index) {
       this.scroller.scrollTop = now * height + (top - index * height);
       this.draw();
@@ -91,33 +91,33 @@ export class Table {
 
   draw() {
     const height = this.height;
-    const first = Math.max(Math.floor(this.scroller.scrollTop / height) - EXTRA, 0);
-    const last = Math.min(Math.ceil((this.scroller.scrollTop + this.scroller.clientHeight) / height) + EXTRA, this.rows.length);
+    const first = Math.max(Math.floor(this.scroller.scrollTop / height) - EXTRA_ROWS, 0);
+    const last = Math.min(Math.ceil((this.scroller.scrollTop + this.scroller.clientHeight) / height) + EXTRA_ROWS, this.rows.length);
     const focused = this.body.contains(document.activeElement) ? document.activeElement.closest("tr")?.dataset.id : null;
     const before = this.drawn;
     this.drawn = new Map();
     for (let index = first; index < last; index++) {
       const row = this.rows[index];
-      const drawn = before.get(row.id) ?? this.body.querySelector(`tr[data-id="${CSS.escape(row.id)}"]`) ?? this.model.cloneNode(true);
-      if (drawn.row !== row) fill(drawn, row, this.address(row.id));
+      const drawn = before.get(row.id) ?? this.body.querySelector(`tr[data-id="${CSS.escape(row.id)}"]`) ?? this.template.cloneNode(true);
+      if (drawn.row !== row) fillRow(drawn, row, this.addressOf(row.id));
       drawn.setAttribute("aria-rowindex", index + 2);
       this.drawn.set(row.id, drawn);
     }
-    const wanted = new Set([this.above, ...this.drawn.values(), this.below]);
-    for (const node of [...this.body.children]) if (!wanted.has(node)) node.remove();
-    // Rows that stay are not taken out, so that the focus stays in them.
+    const nodes = new Set([this.above, ...this.drawn.values(), this.below]);
+    for (const node of [...this.body.children]) if (!nodes.has(node)) node.remove();
+    // Rows that stay are not removed, so that they keep the focus.
     let place = this.body.firstChild;
-    for (const node of wanted) {
+    for (const node of nodes) {
       if (node === place) place = place.nextSibling;
       else this.body.insertBefore(node, place);
     }
-    stretch(this.above, first * height);
-    stretch(this.below, (this.rows.length - last) * height);
+    setHeight(this.above, first * height);
+    setHeight(this.below, (this.rows.length - last) * height);
     this.mark(this.selected, false);
     if (focused && !this.body.contains(document.activeElement)) this.link(focused)?.focus({ preventScroll: true });
   }
 
-  // Select a row by its place, bring it on screen, and put the focus into it.
+  // Select a row by its index, scroll to it, and focus it.
   go(index, focus = true) {
     if (!this.rows.length) return null;
     const row = this.rows[Math.min(Math.max(index, 0), this.rows.length - 1)];
@@ -148,21 +148,21 @@ export class Table {
 
   link(id) { return this.drawn.get(id)?.querySelector("a"); }
 
-  space() {
+  spacer() {
     const row = document.createElement("tr");
-    row.className = "space";
+    row.className = "spacer";
     row.setAttribute("aria-hidden", "true");
     row.append(document.createElement("td"));
     return row;
   }
 }
 
-function stretch(row, height) {
+function setHeight(row, height) {
   row.hidden = height <= 0;
   row.firstChild.style.height = `${height}px`;
 }
 
-function fill(node, row, address) {
+function fillRow(node, row, address) {
   node.row = row;
   node.dataset.id = row.id;
   node.dataset.action = row.action;
@@ -180,18 +180,18 @@ function fill(node, row, address) {
   Object.assign(put("market", row.market), { href: address, title: row.market });
   put("tag", row.tag).title = row.exchange;
   put("sub", row.strategy);
-  put("say", row.say);
+  put("phone_note", row.phone_note);
   put("strategy", row.strategy).title = row.strategy;
   put("score", row.score_text);
   put("parts", row.parts).closest("td").title = row.parts;
   const bar = node.querySelector(".bar");
   bar.replaceChildren(...row.bar.map(([kind, left, width]) => {
-    const piece = document.createElementNS(SVG, "rect");
-    piece.setAttribute("class", `k-${kind}`);
-    piece.setAttribute("x", left);
-    piece.setAttribute("width", width);
-    piece.setAttribute("height", 8);
-    return piece;
+    const segment = document.createElementNS(SVG, "rect");
+    segment.setAttribute("class", `k-${kind}`);
+    segment.setAttribute("x", left);
+    segment.setAttribute("width", width);
+    segment.setAttribute("height", 8);
+    return segment;
   }));
   put("bias", row.bias).dataset.bias = row.bias;
   put("side", row.action === "WAIT" ? row.bias : "").dataset.bias = row.bias;
@@ -208,9 +208,9 @@ function fill(node, row, address) {
   }
   for (const name of ["volume", "change"]) put(name, row[`${name}_text`]);
   const price = put("price", row.price_text);
-  price.classList.toggle("stale", row.price_old !== null);
+  price.classList.toggle("stale", row.price_age !== null);
   for (const name of ["entry", "stop", "target", "price"]) {
-    for (const one of ["title", "aria-label"]) attribute(cells[name], one, row.full[name]);
+    for (const label of ["title", "aria-label"]) attribute(cells[name], label, row.full[name]);
   }
-  if (row.price_old !== null) price.title = `${row.full.price ?? row.price_text}, ${row.price_old} old at the window's end`;
+  if (row.price_age !== null) price.title = `${row.full.price ?? row.price_text}, ${row.price_age}`;
 }

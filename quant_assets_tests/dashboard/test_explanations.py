@@ -1,4 +1,4 @@
-"""Sentences that state a bound say the number and the bound by which the window was judged."""
+"""Explanations of reasons contain the measured value and the limit."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 import orjson
 import pytest
 
+from quant_assets.dashboard.explanations import REASONS, explain_reason, max_points_of
 from quant_assets.dashboard.rows import rows_of
-from quant_assets.dashboard.words import REASONS, most_points, reason_words
 from quant_assets.feed.reasons import reason_summary
 from quant_assets.signals import discover_strategies, judge, with_parameters
 from quant_assets_tests.dashboard.serving import Site
@@ -32,46 +32,49 @@ def details(reason: str, value: float | None = None, bound: float | None = None)
         ("insufficient_history", 12.0, 50.0, "insufficient history: 12 < 50"),
     ],
 )
-def test_reason_says_its_number_and_its_bound(reason: str, value: float, bound: float, summary: str) -> None:
+def test_explanation_has_the_value_and_the_limit(reason: str, value: float, bound: float, summary: str) -> None:
     assert reason_summary(details(reason, value, bound)) == summary
-    words = reason_words(details(reason, value, bound))
+    words = explain_reason(details(reason, value, bound))
     assert f"{value:g}" in words
     assert f"{bound:g}" in words
 
 
 @pytest.mark.parametrize("reason", REASONS)
-def test_reason_of_an_old_feed_has_words_without_numbers(reason: str) -> None:
-    assert reason_words({"reason": reason})
+def test_reason_of_a_version_1_feed_is_explained_without_numbers(reason: str) -> None:
+    assert explain_reason({"reason": reason})
     assert reason_summary({"reason": reason}) == reason.replace("_", " ")
 
 
-def test_market_without_a_timeframe_is_not_called_short_of_history() -> None:
-    assert "no closed bar on 15m, or none on 4h" in reason_words(details("insufficient_history", 0.0, 50.0))
+def test_market_without_a_timeframe_has_its_own_explanation() -> None:
+    assert "no closed bar on 15m, or none on 4h" in explain_reason(details("insufficient_history", 0.0, 50.0))
 
 
-def test_sentence_follows_the_parameters_in_force(tmp_path: Path) -> None:
+def test_explanation_follows_configured_parameters(tmp_path: Path) -> None:
     (tmp_path / "strategies.toml").write_text("[breakout]\nmax_distance = 0.05\n[breakout_v2]\nmin_rr = 4.5\n")
     chosen = with_parameters(discover_strategies().strategies, tmp_path / "strategies.toml")
     by_key = {strategy.key: strategy for strategy in chosen}
     moved = judge(by_key["breakout"], breakout_features(price=106.0))
     poor = judge(by_key["breakout_v2"], breakout_features())
-    assert "at most 5 % count" in reason_words(details(moved.reason, moved.reason_value, moved.reason_bound))
-    assert "at least 4.5 is needed" in reason_words(details(poor.reason, poor.reason_value, poor.reason_bound))
+    assert "the limit is 5 %" in explain_reason(details(moved.reason, moved.reason_value, moved.reason_bound))
+    assert "at least 4.5 is needed" in explain_reason(details(poor.reason, poor.reason_value, poor.reason_bound))
 
 
-def test_maxima_of_parts_are_those_that_the_strategies_declare() -> None:
+def test_max_points_match_the_strategies() -> None:
     for strategy in discover_strategies().strategies:
         assert set(strategy.max_points) == set(strategy.parts)
-        assert all(most_points(part) == points for part, points in strategy.max_points.items())
+        assert all(max_points_of(part) == points for part, points in strategy.max_points.items())
 
 
-@pytest.mark.parametrize(("age_seconds", "mark"), [(0.0, None), (900.0, None), (960.0, "16 min"), (1800.0, "30 min")])
-def test_price_is_marked_from_16_minutes_on(site: Site, age_seconds: float, mark: str | None) -> None:
+@pytest.mark.parametrize(
+    ("age_seconds", "text"),
+    [(0.0, None), (900.0, None), (960.0, "16 min old at the window's end"), (1800.0, "30 min old at the window's end")],
+)
+def test_price_age_is_shown_from_16_minutes_on(site: Site, age_seconds: float, text: str | None) -> None:
     (row,) = rows_of([{**site.feed["signals"][0], "price_age_seconds": age_seconds}])
-    assert row.price_old == mark
+    assert row.price_age == text
 
 
-def test_old_price_is_marked_on_the_page(own_site: Site) -> None:
+def test_old_price_is_marked_in_the_html(own_site: Site) -> None:
     feed = own_site.feed
     feed["signals"][0]["price_age_seconds"] = 1800.0
     own_site.write(orjson.dumps(feed))

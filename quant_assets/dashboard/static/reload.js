@@ -1,4 +1,4 @@
-// The page that says what is the matter: shows the feed as soon as there is a sound one.
+// The error page: shows the feed as soon as there is a valid one.
 const source = new EventSource("/api/events");
 source.addEventListener("feed", () => { source.close(); location.reload(); });
 source.addEventListener("problem", (event) => {

@@ -1,0 +1,75 @@
+"""What all endpoints share: the feeds, the rows and responses made from them, and the clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from datetime import UTC, datetime
+from typing import Final
+from weakref import WeakKeyDictionary
+
+import anyio
+import anyio.to_thread
+from starlette.requests import Request
+
+from quant_assets.common.settings import Settings
+from quant_assets.common.windows import LENGTH
+from quant_assets.dashboard.feed_repository import FeedDocument, FeedRepository
+from quant_assets.dashboard.responses import CachedResponse, ResponseCache
+from quant_assets.dashboard.rows import Row, rows_of
+
+#: Threads that read feeds and build responses; more would compete for the same processor, each with a feed in memory.
+MAX_WORKERS: Final = 2
+#: A feed whose window ended longer ago is stale.
+STALE_SECONDS: Final = 2 * LENGTH.total_seconds()
+
+
+def now_utc() -> datetime:
+    """Return the present time."""
+    return datetime.now(UTC)
+
+
+class AppContext:
+    """The shared state of one server; `clock` returns the present time, timezone-aware."""
+
+    def __init__(self, settings: Settings, clock: Callable[[], datetime] = now_utc) -> None:
+        self.settings = settings
+        self.feeds = FeedRepository(settings)
+        self.cache = ResponseCache()
+        self.clock = clock
+        self._rows: WeakKeyDictionary[FeedDocument, list[Row]] = WeakKeyDictionary()
+        self._workers = anyio.CapacityLimiter(MAX_WORKERS)
+
+    async def document(self, window: str = "") -> FeedDocument:
+        """Return the feed of a window, "" for the newest. Raises FeedError."""
+        cached = self.feeds.cached(window)
+        if cached is not None:
+            return cached
+        return await anyio.to_thread.run_sync(self.feeds.read, window, limiter=self._workers)
+
+    async def response(self, key: Hashable, make: Callable[[], CachedResponse]) -> CachedResponse:
+        """Return the cached response, or make it in a thread."""
+        cached = self.cache.get(key)
+        if cached is not None:
+            return cached
+        return await anyio.to_thread.run_sync(self.cache.get_or_make, key, make, limiter=self._workers)
+
+    def rows(self, document: FeedDocument) -> list[Row]:
+        """Return the table rows of a feed; they are built once while the feed is in memory."""
+        found = self._rows.get(document)
+        if found is None:
+            found = self._rows[document] = rows_of(document.feed["signals"])
+        return found
+
+    def age_seconds(self, document: FeedDocument) -> float:
+        """Return how long ago the window of a feed ended."""
+        return (self.clock() - document.window.end).total_seconds()
+
+    def is_stale(self, document: FeedDocument) -> bool:
+        """Return whether a feed is older than two windows."""
+        return self.age_seconds(document) > STALE_SECONDS
+
+
+def context_of(request: Request) -> AppContext:
+    """Return the context of the server that received a request."""
+    context: AppContext = request.app.state.context
+    return context

@@ -1,0 +1,195 @@
+"""Reading feeds from disk: each file is parsed and checked once, and again only when it changed."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from quant_assets.common.settings import Settings
+from quant_assets.common.windows import Window, WindowError
+from quant_assets.feed import feed_problems
+from quant_assets.feed.contract import SCHEMA_FILES
+from quant_assets.storage.lake import DOCUMENT_SUFFIX, Lake, LakeError
+
+Json = dict[str, Any]
+#: Modification time in nanoseconds, size and inode of a file.
+FileVersion = tuple[int, int, int]
+Market = tuple[str, str]
+
+#: Feeds of older windows that stay in memory beside the newest.
+MAX_OLDER_FEEDS: Final = 2
+
+
+class FeedError(Exception):
+    """A feed that cannot be shown; `code` is for programs, the message for people, `status` for HTTP."""
+
+    def __init__(self, code: str, message: str, status: int = 503) -> None:
+        super().__init__(message)
+        self.code = code
+        self.status = status
+
+
+@dataclass(frozen=True, eq=False)
+class FeedDocument:
+    """One feed: its bytes as on disk, the parsed JSON, and an ETag of the bytes."""
+
+    content: bytes
+    feed: Json
+    etag: str
+
+    @property
+    def window(self) -> Window:
+        """The window of the feed."""
+        return Window.of_key(self.feed["window"])
+
+    @cached_property
+    def markets(self) -> dict[Market, list[Json]]:
+        """The signals of each market, by exchange and symbol."""
+        markets: dict[Market, list[Json]] = {}
+        for signal in self.feed["signals"]:
+            markets.setdefault((signal["exchange"], signal["symbol"]), []).append(signal)
+        return markets
+
+
+class FeedRepository:
+    """The feeds of a data folder. Thread-safe; each file is read by one thread."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._lake = Lake(settings.lake_dir)
+        self._lock = threading.Lock()
+        self._cache: OrderedDict[str, tuple[FileVersion, FeedDocument | FeedError]] = OrderedDict()
+        self._windows: tuple[FileVersion | None, list[str]] = (None, [])
+
+    def path(self, window: str) -> Path:
+        """Return the file of a window's feed, "" for the newest. Raises FeedError if `window` is not a key."""
+        if not window:
+            return self.settings.feed_path
+        if not _is_key(window):
+            raise FeedError("no_such_window", "a window key looks like 2026-01-19-16:45; /api/windows lists them", 404)
+        return self._lake.path(["master_feed"], window, DOCUMENT_SUFFIX)
+
+    def cached(self, window: str) -> FeedDocument | None:
+        """Return the feed from memory, or None if it was not read yet or its file changed. Costs one system call.
+
+        Raises the FeedError that reading the same file raised before.
+        """
+        entry = self._cache.get(window)
+        if entry is None or entry[0] != file_version(self.path(window)):
+            return None
+        if isinstance(entry[1], FeedError):
+            raise entry[1].with_traceback(None)
+        return entry[1]
+
+    def read(self, window: str = "") -> FeedDocument:
+        """Return the feed of a window, "" for the newest. Raises FeedError."""
+        path = self.path(window)
+        with self._lock:
+            cached = self.cached(window)
+            if cached is not None:
+                return cached
+            version = file_version(path)
+            try:
+                found: FeedDocument | FeedError = _parse_document(self._content(window), window)
+            except FeedError as error:
+                found = error
+            if version is not None:
+                self._remember(window, version, found)
+        if isinstance(found, FeedError):
+            raise found
+        return found
+
+    def windows(self) -> list[str]:
+        """Return the keys of the windows whose feeds are stored, newest first."""
+        folder = self._lake.root / "master_feed"
+        version = file_version(folder)  # a folder's version changes when a file is added or removed
+        if version is None:
+            return []
+        if self._windows[0] != version:
+            stems = (
+                path.name.removesuffix(DOCUMENT_SUFFIX) for path in folder.glob(f"????-??-??-????{DOCUMENT_SUFFIX}")
+            )
+            keys = (f"{stem[:-2]}:{stem[-2:]}" for stem in stems)
+            self._windows = (version, sorted((key for key in keys if _is_key(key)), reverse=True))
+        return self._windows[1]
+
+    def _content(self, window: str) -> bytes:
+        """Return the bytes of a feed. Raises FeedError if there are none."""
+        path = self.path(window)
+        if path.exists() and not path.is_file():  # reading a pipe would never end
+            raise FeedError("unreadable", f"the feed cannot be read: {path.name} is not a file")
+        try:
+            content = (
+                self._lake.read_document(["master_feed"], window) if window else self.settings.feed_path.read_bytes()
+            )
+        except FileNotFoundError:
+            raise FeedError("missing", "there is no feed yet: run quant-assets scan DIR") from None
+        except OSError as error:
+            raise FeedError("unreadable", f"the feed cannot be read: {error.strerror}") from None
+        except LakeError:
+            raise FeedError("half_written", "the stored feed of this window is damaged: materialize it again") from None
+        if content is None:
+            raise FeedError("no_such_window", f"no feed of the window {window} is stored", 404)
+        return content
+
+    def _remember(self, window: str, version: FileVersion, found: FeedDocument | FeedError) -> None:
+        self._cache[window] = (version, found)
+        self._cache.move_to_end(window)
+        older = [key for key in self._cache if key]
+        for key in older[: max(len(older) - MAX_OLDER_FEEDS, 0)]:
+            del self._cache[key]
+
+
+def file_version(path: Path) -> FileVersion | None:
+    """Return a value that changes when the file does; None if there is no file."""
+    try:
+        state = path.stat()
+    except OSError:
+        return None
+    return state.st_mtime_ns, state.st_size, state.st_ino
+
+
+def _is_key(text: str) -> bool:
+    try:
+        return Window.of_key(text).key == text
+    except WindowError:
+        return False
+
+
+def _parse_document(content: bytes, window: str) -> FeedDocument:
+    feed = _parse_feed(content)
+    if window and feed["window"] != window:
+        raise FeedError("invalid", "the feed is of another window than its file name says")
+    return FeedDocument(content, feed, hashlib.blake2b(content, digest_size=8).hexdigest())
+
+
+def _parse_feed(content: bytes) -> Json:
+    """Return the parsed feed. Raises FeedError if it is not a valid feed of a supported version."""
+    if not content.strip():
+        raise FeedError("empty", "the feed is an empty file: run a new scan")
+    try:
+        feed = orjson.loads(content)
+    except orjson.JSONDecodeError as error:
+        raise FeedError(
+            "half_written",
+            f"the feed is not valid JSON ({error}): it is incomplete, or another program wrote it; run a new scan",
+        ) from None
+    if isinstance(feed, list):
+        raise FeedError("bare_list", f"the feed is a bare list of {len(feed)} signals, an old format: run a new scan")
+    version = feed.get("schema_version") if isinstance(feed, dict) else None
+    if not isinstance(version, str) or version not in SCHEMA_FILES:
+        found = f"schema version {version!r:.40}" if version is not None else "no schema version"
+        supported = " and ".join(SCHEMA_FILES)
+        raise FeedError("other_schema", f"the feed has {found}, this dashboard reads {supported}: run a new scan")
+    problems = feed_problems(content)
+    if problems:
+        raise FeedError("invalid", f"the feed does not match its schema: {problems[0]:.300}")
+    checked: Json = feed
+    return checked
