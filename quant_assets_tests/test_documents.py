@@ -15,7 +15,7 @@ LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_every_test_that_a_document_names_is_there(document: Path) -> None:
+def test_tests_named_in_documents_exist(document: Path) -> None:
     for file, name in NAMED.findall(document.read_text(encoding="utf-8")):
         path = file.removeprefix("quant_assets_tests/")
         found = [candidate for candidate in (TESTS / path, TESTS / "faults" / path) if candidate.is_file()]
@@ -24,12 +24,12 @@ def test_every_test_that_a_document_names_is_there(document: Path) -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_every_file_that_a_document_links_to_is_there(document: Path) -> None:
+def test_files_linked_in_documents_exist(document: Path) -> None:
     for link in LINK.findall(document.read_text(encoding="utf-8")):
         assert (document.parent / link).exists(), f"{document.name}: {link}"
 
 
-def test_reliability_names_a_test_for_each_of_its_promises() -> None:
+def test_reliability_names_a_test_for_each_promise() -> None:
     text = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
     tables = [block for block in text.split("\n\n") if block.startswith("| promise |")]
     rows = [row for table in tables for row in table.splitlines()[2:]]

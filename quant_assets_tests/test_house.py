@@ -189,7 +189,7 @@ def test_every_module_of_defs_builds_its_definitions() -> None:
     assert {name for name, module in modules.items() if not hasattr(module, "build")} == kept_for_users
 
 
-def test_the_domain_can_be_used_where_dagster_is_not_installed() -> None:
+def test_domain_packages_work_without_dagster() -> None:
     program = (
         "import sys; sys.modules['dagster'] = None\n"
         "import quant_assets.providers.coinalyze, quant_assets.candles, quant_assets.markets, "
@@ -199,7 +199,7 @@ def test_the_domain_can_be_used_where_dagster_is_not_installed() -> None:
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
 
 
-def test_no_file_of_the_project_names_a_package_registry_or_a_machine() -> None:
+def test_no_file_names_a_package_registry_or_a_machine() -> None:
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     if listed.returncode:
         pytest.skip("not a git checkout")

@@ -108,7 +108,7 @@ BESIDE: Mapping[str, Change] = {
 
 
 @pytest.mark.parametrize("kind", BESIDE)
-def test_what_comes_beside_the_truth_is_counted_and_changes_nothing(sweep: Sweep, clean: Stored, kind: str) -> None:
+def test_invalid_extra_data_is_counted_and_changes_nothing(sweep: Sweep, clean: Stored, kind: str) -> None:
     counted: list[int] = []
     sweep.gate.spoil = changing(BESIDE[kind], counted, dice(kind))
     _, report = sweep.refresh()
@@ -139,9 +139,7 @@ WRONG = dice("values").sample(list(VALUES), rounds(4, len(VALUES)))
 
 
 @pytest.mark.parametrize("kind", [*WRONG, "no field", "negative"])
-def test_a_bar_with_a_wrong_value_is_left_out_alone_and_mended_by_the_next_request(
-    sweep: Sweep, clean: Stored, kind: str
-) -> None:
+def test_bar_with_an_invalid_value_is_skipped_and_fetched_again_later(sweep: Sweep, clean: Stored, kind: str) -> None:
     random = dice(f"value {kind}")
     # A rate may be negative, an amount may not.
     dataset = random.choice([name for name in SPECS if name != "funding_rate" or kind != "negative"])
@@ -172,9 +170,7 @@ HISTORIES: list[Any] = [None, {}, "[]", 0, [[1, 2]], [{"t": "then"}]]
 
 
 @pytest.mark.parametrize("history", dice("rows").sample(HISTORIES, rounds(3, len(HISTORIES))), ids=repr)
-def test_a_symbol_whose_row_is_broken_costs_no_other_and_nothing_is_guessed_for_it(
-    sweep: Sweep, clean: Stored, history: Any
-) -> None:
+def test_invalid_row_affects_only_its_own_symbol(sweep: Sweep, clean: Stored, history: Any) -> None:
     random = dice(f"row {history!r}")
     dataset = random.choice(list(SPECS))
     victims: list[str] = []
@@ -194,7 +190,7 @@ def test_a_symbol_whose_row_is_broken_costs_no_other_and_nothing_is_guessed_for_
     assert set(symbol_map[f"{dataset}_symbol"]) == set(sweep.provider.emulator.universe.listings)
 
 
-def test_an_answer_that_is_broken_whole_never_makes_a_market_look_empty(sweep: Sweep) -> None:
+def test_wholly_invalid_answer_never_marks_a_market_as_empty(sweep: Sweep) -> None:
     sweep.gate.spoil = changing(lambda rows, _: sum(bool(row.pop("history")) for row in rows), [], dice("whole"))
     for _ in range(3):
         symbol_map, report = sweep.refresh()

@@ -25,7 +25,7 @@ def befalls(trouble: Trouble, hit: Callable[[int], bool]) -> Spoil:
 
 
 @pytest.mark.parametrize("kind", TROUBLES)
-def test_a_trouble_that_passes_costs_one_more_request_and_no_data(sweep: Sweep, clean: Stored, kind: str) -> None:
+def test_transient_error_costs_one_retry_and_no_data(sweep: Sweep, clean: Stored, kind: str) -> None:
     begins = dice(f"passing {kind}").randrange(REQUESTS - 1)  # the last may have no point that could be spoilt
     struck: list[int] = []
 
@@ -51,9 +51,7 @@ LASTING = [kind for kind in TROUBLES if kind != "no answer in time"]
 
 
 @pytest.mark.parametrize("kind", dice("lasting").sample(LASTING, rounds(5, len(LASTING))))
-def test_a_trouble_that_lasts_ends_the_refresh_and_costs_nothing_of_what_was_fetched(
-    sweep: Sweep, clean: Stored, kind: str
-) -> None:
+def test_lasting_error_ends_the_refresh_and_keeps_what_was_fetched(sweep: Sweep, clean: Stored, kind: str) -> None:
     begins = dice(f"lasting {kind}").randrange(REQUESTS - IN_A_ROW)
     sweep.gate.spoil = befalls(TROUBLES[kind], lambda arrived: arrived >= begins)
     _, report = sweep.refresh()
@@ -69,9 +67,7 @@ def test_a_trouble_that_lasts_ends_the_refresh_and_costs_nothing_of_what_was_fet
     assert sweep.stored() == clean
 
 
-def test_a_provider_that_goes_away_in_the_middle_is_asked_for_the_rest_when_it_is_back(
-    sweep: Sweep, clean: Stored
-) -> None:
+def test_provider_that_goes_down_is_asked_for_the_rest_once_it_is_back(sweep: Sweep, clean: Stored) -> None:
     last = dice("goes away").randrange(1, REQUESTS - IN_A_ROW)
 
     def go_away(asked: Asked, answer: Canned) -> Canned:
@@ -91,7 +87,7 @@ def test_a_provider_that_goes_away_in_the_middle_is_asked_for_the_rest_when_it_i
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9/v1", "https://coinalyze.invalid/v1"], ids=["refused", "no name"])
-def test_a_provider_that_cannot_be_reached_ends_the_refresh_and_leaves_what_was_known(sweep: Sweep, url: str) -> None:
+def test_unreachable_provider_ends_the_refresh_and_keeps_known_data(sweep: Sweep, url: str) -> None:
     sweep.refresh()
     known = sweep.stored()
     sweep.provider.clock.sleep(3600)

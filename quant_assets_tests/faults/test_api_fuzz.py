@@ -98,7 +98,7 @@ def _mutated(valid: st.SearchStrategy[Any]) -> st.SearchStrategy[bytes]:
 
 
 @pytest.mark.parametrize("endpoint", HISTORY_FIELDS)
-def test_any_history_gives_sound_points_and_a_count_of_the_others(endpoint: str) -> None:
+def test_any_history_gives_valid_points_and_counts_the_invalid_ones(endpoint: str) -> None:
     fields = HISTORY_FIELDS[endpoint]
     signed = "funding" in endpoint
 
@@ -136,7 +136,7 @@ def test_any_history_gives_sound_points_and_a_count_of_the_others(endpoint: str)
 
 
 @pytest.mark.parametrize("read", [read_exchanges, read_markets, read_current], ids=lambda read: read.__name__)
-def test_any_list_gives_a_row_or_a_count_for_each_of_its_rows(
+def test_any_list_gives_valid_rows_and_counts_the_invalid_ones(
     read: Callable[[bytes], tuple[tuple[Any, ...], int]],
 ) -> None:
     row = st.dictionaries(NAMES, LEAVES, max_size=12)
@@ -223,7 +223,7 @@ def _whole(status: bytes, headers: list[bytes], body: bytes) -> bytes:
     return b"\r\n".join([b"HTTP/1.1 " + status, *headers, b"", body])
 
 
-def test_any_bytes_on_the_wire_end_in_a_documented_error_or_an_answer(raw: RawServer, tmp_path: Any) -> None:
+def test_any_response_bytes_give_an_answer_or_a_documented_error(raw: RawServer, tmp_path: Any) -> None:
     now = [NOW.timestamp()]
 
     def sleep(seconds: float) -> None:

@@ -24,7 +24,7 @@ SECRET = "k3y-0f-th3-f4ult-t3sts/+=&"
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_key_that_is_refused_in_the_middle_stops_at_once_and_keeps_what_was_fetched(
+def test_key_rejected_during_a_refresh_stops_it_and_keeps_fetched_data(
     sweep: Sweep, clean: Stored, status: int
 ) -> None:
     last = dice(f"refused {status}").randrange(1, REQUESTS)
@@ -39,9 +39,7 @@ def test_a_key_that_is_refused_in_the_middle_stops_at_once_and_keeps_what_was_fe
     assert sweep.stored() == clean
 
 
-def test_a_scan_whose_key_is_refused_in_the_middle_writes_its_feed_and_ends_with_3(
-    world: World, tmp_path: Path
-) -> None:
+def test_scan_whose_key_is_rejected_midway_writes_its_feed_and_exits_3(world: World, tmp_path: Path) -> None:
     def refuse(asked: Asked, answer: Canned) -> Canned:
         # Two lists and two requests go through.
         return Canned(401, b'{"message": "Invalid or missing API key"}') if asked.number >= 4 else answer
@@ -73,7 +71,7 @@ SOME = dice("leaks").sample(list(TROUBLES), rounds(6, len(TROUBLES)))
 @pytest.mark.parametrize(
     "kind", [*SOME, "400", "401", "302", "a day's pause", "key repeated with 400", "key repeated with 200"]
 )
-def test_the_key_is_in_no_exception_log_report_or_file(
+def test_key_is_in_no_exception_log_report_or_file(
     sweep: Sweep, tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str
 ) -> None:
     others = {

@@ -110,7 +110,7 @@ REFUSED: Mapping[str, Callable[[Universe, Random], Universe]] = {
 
 
 @pytest.mark.parametrize("kind", REFUSED)
-def test_a_list_that_cannot_be_the_truth_is_refused_and_the_last_one_stays(listed: Scanned, kind: str) -> None:
+def test_implausible_market_list_is_rejected_and_the_last_one_kept(listed: Scanned, kind: str) -> None:
     world = listed.world
     path = Lake(world.settings(listed.name).lake_dir).path(["coinalyze_markets"])
     before = path.read_bytes()
@@ -121,7 +121,7 @@ def test_a_list_that_cannot_be_the_truth_is_refused_and_the_last_one_stays(liste
     assert path.read_bytes() == before
 
 
-def test_a_provider_that_has_truly_changed_is_believed_once_the_last_list_is_removed_as_told(scanned: Scanned) -> None:
+def test_changed_market_list_is_accepted_once_the_last_one_is_removed(scanned: Scanned) -> None:
     world, name = scanned.world, "faults_changed"
     scanned.copied(name)
     age(world, name)
@@ -136,7 +136,7 @@ def test_a_provider_that_has_truly_changed_is_believed_once_the_last_list_is_rem
     assert set(table["symbol"]) == set(changed.listings)
 
 
-def test_a_scan_whose_list_is_refused_gives_the_same_signals_and_says_so(listed: Scanned) -> None:
+def test_scan_with_a_rejected_list_gives_the_same_signals_and_says_so(listed: Scanned) -> None:
     world = listed.world
     with listing(world, replace(world.emulator.universe, listings={})):
         result = world.scan(listed.name, window=world.window)
@@ -145,7 +145,7 @@ def test_a_scan_whose_list_is_refused_gives_the_same_signals_and_says_so(listed:
     assert orjson.dumps(result.feed["signals"]) == orjson.dumps(listed.result.feed["signals"])
 
 
-def test_a_list_that_renames_half_is_followed_by_name_and_asset_and_loses_nothing(scanned: Scanned) -> None:
+def test_list_that_renames_half_of_its_symbols_loses_no_data(scanned: Scanned) -> None:
     world, name = scanned.world, "faults_renamed"
     store = scanned.copied(name) / "store" / "loopback"
     age(world, name)

@@ -45,7 +45,7 @@ def too_many(retry_after: str | None, first: int, last: int) -> Spoil:
         ("0", 0.0),
     ],
 )
-def test_a_pause_is_kept_to_the_second_and_costs_one_more_request(
+def test_retry_after_is_honoured_to_the_second_and_costs_one_retry(
     sweep: Sweep, clean: Stored, retry_after: str | None, seconds: float
 ) -> None:
     number = dice(f"pause {retry_after}").randrange(REQUESTS)
@@ -62,7 +62,7 @@ def test_a_pause_is_kept_to_the_second_and_costs_one_more_request(
 
 
 @pytest.mark.parametrize("retry_after", ["1e9", "86400", "601"])
-def test_a_pause_of_hours_is_asked_through_no_more_and_leaves_what_was_fetched(
+def test_retry_after_of_hours_sends_nothing_more_and_keeps_fetched_data(
     sweep: Sweep, clean: Stored, retry_after: str
 ) -> None:
     number = dice(f"absurd {retry_after}").randrange(REQUESTS)
@@ -81,14 +81,14 @@ def test_a_pause_of_hours_is_asked_through_no_more_and_leaves_what_was_fetched(
     assert sweep.stored() == clean
 
 
-def test_a_provider_that_says_nothing_but_too_many_is_given_up_after_three_requests(sweep: Sweep) -> None:
+def test_endless_429_ends_the_refresh_after_three_requests(sweep: Sweep) -> None:
     sweep.gate.spoil = too_many("1.5", 0, 10**9)
     _, report = sweep.refresh()
     assert report.stopped == "provider_unavailable"
     assert len(sweep.gate.asked) == IN_A_ROW * ATTEMPTS
 
 
-def test_a_limit_that_is_lower_than_was_said_is_found_and_everything_comes_in_the_end(sweep: Sweep) -> None:
+def test_limit_lower_than_configured_is_found_and_all_data_fetched(sweep: Sweep) -> None:
     sweep.provider.emulator.calls_per_minute = 40
     _, report = sweep.refresh()
     assert report.stopped == ""
@@ -97,7 +97,7 @@ def test_a_limit_that_is_lower_than_was_said_is_found_and_everything_comes_in_th
     assert sweep.provider.emulator.accounting.rate_limited <= REQUESTS
 
 
-def test_a_limit_that_a_stranger_has_a_fifth_of_is_kept_after_a_few_answers_429(tmp_path: Path) -> None:
+def test_limit_shared_with_another_client_is_kept_after_a_few_429(tmp_path: Path) -> None:
     with ExitStack() as stack:
         clock = MovableClock()
         emulator = stack.enter_context(Emulator(plain_universe(100), calls_per_minute=32, clock=clock))

@@ -46,7 +46,7 @@ def test_batches_and_answers_in_any_order_give_the_same_store(sweep: Sweep, clea
     assert sweep.stored() == clean
 
 
-def test_dirt_beside_the_truth_and_answers_in_any_order_give_the_same_bytes_of_a_feed(scanned: Scanned) -> None:
+def test_invalid_extra_data_in_any_order_gives_the_same_feed_bytes(scanned: Scanned) -> None:
     random = dice("dirt in a scan")
     counted: list[int] = []
 
@@ -72,7 +72,7 @@ def test_dirt_beside_the_truth_and_answers_in_any_order_give_the_same_bytes_of_a
     assert [row for row in dirt if row[1] < end] == [row for row in clean if row[1] < end]
 
 
-def test_nothing_but_wrong_values_gives_a_feed_with_no_derivative_in_any_score(scanned: Scanned) -> None:
+def test_invalid_values_alone_give_a_feed_without_derivative_scores(scanned: Scanned) -> None:
     random = dice("wrong values in a scan")
     values = [None, "n/a", True, [], {}, -1e30, 1e300, "Infinity"]
 
@@ -104,7 +104,7 @@ def test_nothing_but_wrong_values_gives_a_feed_with_no_derivative_in_any_score(s
 
 
 @pytest.mark.parametrize("number", range(rounds(1, 12)))
-def test_a_scan_always_ends_in_a_feed_whatever_befalls_its_requests(scanned: Scanned, number: int) -> None:
+def test_scan_writes_a_feed_whatever_happens_to_its_requests(scanned: Scanned, number: int) -> None:
     random = dice(f"scan {number}")
     share = random.choice([0.2, 0.5, 1.0])
     kinds = [kind for kind in TROUBLES if kind != "no answer in time"]
@@ -138,7 +138,7 @@ def true_interest(world: World, symbol: str, closed: int) -> float:
     return float(point["c"])
 
 
-def test_a_list_that_gives_one_symbol_to_two_markets_lends_no_market_the_numbers_of_another(scanned: Scanned) -> None:
+def test_symbol_listed_for_two_markets_is_used_for_neither(scanned: Scanned) -> None:
     """Whatever its order: nobody knows which of the two the symbol is."""
     feeds: list[bytes] = []
 

@@ -106,15 +106,13 @@ def costs_itself_alone(folder: Path, sound: dict[str, Any], reason: str) -> None
 
 
 @pytest.mark.parametrize("kind", CONTENTS)
-def test_a_file_of_broken_content_is_named_and_costs_itself_alone(
-    folder: Path, sound: dict[str, Any], kind: str
-) -> None:
+def test_file_with_invalid_content_is_named_and_skipped_alone(folder: Path, sound: dict[str, Any], kind: str) -> None:
     content, reason = CONTENTS[kind]
     (folder / NAME).write_bytes(content)
     costs_itself_alone(folder, sound, reason)
 
 
-def test_a_market_without_its_15m_file_waits_for_want_of_history(folder: Path, sound: dict[str, Any]) -> None:
+def test_market_without_its_15m_file_has_insufficient_history(folder: Path, sound: dict[str, Any]) -> None:
     (folder / NAME).write_bytes(b"")
     reasons = [
         signal["details"]["reason"]
@@ -124,7 +122,7 @@ def test_a_market_without_its_15m_file_waits_for_want_of_history(folder: Path, s
     assert reasons == ["insufficient_history"] * 3
 
 
-def test_a_file_that_is_cut_anywhere_is_skipped_and_never_half_read(folder: Path) -> None:
+def test_file_cut_anywhere_is_skipped_and_never_half_read(folder: Path) -> None:
     chance = dice("cut")
     path = folder / NAME
     for _ in range(rounds(40, 600)):
@@ -196,7 +194,7 @@ ENTRIES: dict[str, tuple[Harm, str]] = {
 
 @pytest.mark.usefixtures("never_waiting")
 @pytest.mark.parametrize("kind", ENTRIES)
-def test_what_is_no_file_to_read_is_named_and_costs_itself_alone(
+def test_entry_that_is_no_regular_file_is_named_and_skipped_alone(
     folder: Path, sound: dict[str, Any], kind: str
 ) -> None:
     make, reason = ENTRIES[kind]
@@ -204,7 +202,7 @@ def test_what_is_no_file_to_read_is_named_and_costs_itself_alone(
     costs_itself_alone(folder, sound, reason)
 
 
-def test_a_file_that_may_not_be_read_is_named_and_costs_itself_alone(sound: dict[str, Any]) -> None:
+def test_file_without_read_permission_is_named_and_skipped_alone(sound: dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = write_files(Path(name), FILES)
         (folder / NAME).chmod(0)
@@ -234,9 +232,7 @@ HARMLESS = {
 
 
 @pytest.mark.parametrize("kind", HARMLESS)
-def test_bars_in_another_order_or_dress_give_the_same_signals_of_every_market(
-    folder: Path, sound: dict[str, Any], kind: str
-) -> None:
+def test_harmless_variations_of_a_file_give_the_same_signals(folder: Path, sound: dict[str, Any], kind: str) -> None:
     (folder / NAME).write_bytes(HARMLESS[kind])
     feed = feed_of(folder, MARKETS)
     assert feed["stats"]["skipped"] == {}
@@ -253,7 +249,7 @@ BROKEN_BARS: dict[str, Callable[[Bar], Bar]] = {
 
 
 @pytest.mark.parametrize("kind", BROKEN_BARS)
-def test_broken_bars_are_as_if_they_were_not_there_and_are_counted(folder: Path, kind: str) -> None:
+def test_invalid_bars_are_ignored_and_counted(folder: Path, kind: str) -> None:
     places = set(dice(kind).sample(range(len(VICTIM.ltf) - 1), 5))
     write_files(
         folder, {NAME: content_of(BROKEN_BARS[kind](bar) if i in places else bar for i, bar in enumerate(VICTIM.ltf))}
@@ -264,7 +260,7 @@ def test_broken_bars_are_as_if_they_were_not_there_and_are_counted(folder: Path,
     assert signals_but_of(broken) == signals_but_of(feed_of(folder, MARKETS))
 
 
-def test_a_gap_of_a_day_is_counted_and_never_filled(folder: Path, sound: dict[str, Any]) -> None:
+def test_gap_of_a_day_is_counted_and_never_filled(folder: Path, sound: dict[str, Any]) -> None:
     day = slice(len(VICTIM.ltf) - 120, len(VICTIM.ltf) - 24)
     bars = list(VICTIM.ltf)
     del bars[day]

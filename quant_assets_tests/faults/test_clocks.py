@@ -89,9 +89,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
 
 
 @pytest.mark.parametrize("jump", [HOUR, -HOUR])
-def test_a_clock_that_is_set_in_the_middle_of_a_refresh_causes_no_429_and_pays_nothing_twice(
-    machine: Machine, jump: float
-) -> None:
+def test_clock_change_during_a_refresh_causes_no_429_and_no_repeated_request(machine: Machine, jump: float) -> None:
     def set_once(nap: int) -> None:
         machine.ahead_seconds = jump if nap >= 30 else 0.0
 
@@ -103,9 +101,7 @@ def test_a_clock_that_is_set_in_the_middle_of_a_refresh_causes_no_429_and_pays_n
 
 
 @pytest.mark.parametrize("jump", [HOUR, -HOUR])
-def test_a_clock_that_is_set_neither_lengthens_nor_cuts_the_time_that_a_refresh_is_allowed(
-    machine: Machine, jump: float
-) -> None:
+def test_clock_change_does_not_move_the_deadline_of_a_refresh(machine: Machine, jump: float) -> None:
     machine.on_nap = lambda nap: setattr(machine, "ahead_seconds", jump)
     report = machine.refresh(Window.last_complete(NOW), allowed_seconds=130.0)
     assert report.stopped == "out_of_time"
@@ -114,7 +110,7 @@ def test_a_clock_that_is_set_neither_lengthens_nor_cuts_the_time_that_a_refresh_
 
 
 @pytest.mark.parametrize("jump", [HOUR, -HOUR])
-def test_what_was_asked_for_by_a_wrong_clock_is_neither_called_fresh_nor_lost(machine: Machine, jump: float) -> None:
+def test_data_fetched_under_a_wrong_clock_is_neither_fresh_nor_lost(machine: Machine, jump: float) -> None:
     machine.ahead_seconds = jump
     window = Window.last_complete(NOW)
     wrong = machine.refresh(Window.last_complete(datetime.fromtimestamp(machine.seconds(), UTC)))
@@ -133,7 +129,7 @@ def test_what_was_asked_for_by_a_wrong_clock_is_neither_called_fresh_nor_lost(ma
     assert machine.emulator.accounting.rate_limited == 0
 
 
-def test_a_clock_that_is_behind_the_window_it_serves_leaves_the_last_bars_to_the_next_refresh(
+def test_clock_behind_the_window_leaves_the_last_bars_to_the_next_refresh(
     machine: Machine,
 ) -> None:
     window = Window.last_complete(NOW)
@@ -146,7 +142,7 @@ def test_a_clock_that_is_behind_the_window_it_serves_leaves_the_last_bars_to_the
     assert (machine.table("open_interest", window)["closed_at_ms"] == window.end_ms).all()
 
 
-def test_clocks_that_differ_by_seconds_are_alike(machine: Machine) -> None:
+def test_clock_skew_of_seconds_is_tolerated(machine: Machine) -> None:
     window = Window.last_complete(NOW)
     machine.ahead_seconds = 20.0
     assert machine.refresh(window).problems == []
@@ -154,7 +150,7 @@ def test_clocks_that_differ_by_seconds_are_alike(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize("jump", [HOUR, -HOUR])
-def test_a_claim_blocks_for_a_minute_at_the_most_whatever_the_clock_does(machine: Machine, jump: float) -> None:
+def test_claim_expires_after_a_minute_whatever_the_clock_does(machine: Machine, jump: float) -> None:
     window = Window.last_complete(NOW)
     other = machine.store()  # of a process that lives, and hangs
     for dataset in DATASETS:
@@ -168,7 +164,7 @@ def test_a_claim_blocks_for_a_minute_at_the_most_whatever_the_clock_does(machine
     assert 59 <= (first - NOW).total_seconds() <= 65
 
 
-def test_what_the_assets_wait_and_count_by_is_the_clock_that_nobody_sets(tmp_path: Path) -> None:
+def test_assets_wait_by_the_monotonic_clock(tmp_path: Path) -> None:
     assert SYSTEM.steady is time.monotonic
     clock = Clock(seconds=lambda: 5e8, steady=lambda: 77.0, sleep=lambda _: None)
     resources = build_definitions(Settings(data_dir=tmp_path), clock=clock).resources

@@ -39,7 +39,7 @@ def many_markets(world: World) -> Path:
     return folder
 
 
-def test_a_scan_of_three_hundred_markets_needs_no_more_than_two_hundred_open_files(tmp_path: Path) -> None:
+def test_scan_of_300_markets_needs_at_most_200_open_files(tmp_path: Path) -> None:
     with (
         small_world(tmp_path, markets=12) as world,
         Emulator(plain_universe(MARKETS), calls_per_minute=CALLS_PER_MINUTE) as emulator,
@@ -61,7 +61,7 @@ def test_a_scan_of_three_hundred_markets_needs_no_more_than_two_hundred_open_fil
     assert told["api"]["calls"] >= MARKETS
 
 
-def test_a_refresh_of_many_requests_leaves_no_file_and_no_connection_open(tmp_path: Path) -> None:
+def test_refresh_of_many_requests_leaves_no_file_or_connection_open(tmp_path: Path) -> None:
     clock = SharedClock(RawValue("d", datetime(2026, 1, 19, 17, 45, 6, tzinfo=UTC).timestamp()))
     counted = RawArray("i", 2)
     with Emulator(plain_universe(60), calls_per_minute=CALLS_PER_MINUTE, clock=clock.now) as emulator:

@@ -67,9 +67,7 @@ def failure_of(kind: type[Exception], work: Callable[..., object], *arguments: o
 
 
 @pytest.mark.parametrize("write", [publish_feed, write_table, write_document])
-def test_a_file_that_does_not_fit_is_named_with_what_to_do_and_the_old_one_stands(
-    small: Disk, write: Callable[[Path, int], None]
-) -> None:
+def test_failed_write_names_the_file_and_keeps_the_old_one(small: Disk, write: Callable[[Path, int], None]) -> None:
     write(small.folder, 0)
     (file,) = [path for path in small.folder.rglob("*") if path.is_file() and path.suffix != ".lock"]
     chance, failed = dice(write.__name__), 0
@@ -90,7 +88,7 @@ def test_a_file_that_does_not_fit_is_named_with_what_to_do_and_the_old_one_stand
     assert file.read_bytes() != old
 
 
-def test_a_store_on_a_full_disk_keeps_what_it_had_and_says_what_to_do(small: Disk) -> None:
+def test_store_on_a_full_disk_keeps_its_data_and_says_what_to_do(small: Disk) -> None:
     path = small.folder / "derivatives.sqlite"
     chance, failed, had = dice("full store"), 0, 0
     for attempt in range(rounds(12, 60)):
@@ -113,7 +111,7 @@ def test_a_store_on_a_full_disk_keeps_what_it_had_and_says_what_to_do(small: Dis
         assert len(store.known("open_interest", SYMBOLS, 0)) == had + 20
 
 
-def test_a_budget_on_a_full_disk_lets_nothing_be_sent_and_forgets_no_call(small: Disk) -> None:
+def test_budget_on_a_full_disk_sends_nothing_and_forgets_no_call(small: Disk) -> None:
     path = small.folder / "budget.sqlite"
     clock = SharedClock(RawValue("d", 1000.0))
     chance, failures = dice("full budget"), 0
@@ -141,7 +139,7 @@ def test_a_budget_on_a_full_disk_lets_nothing_be_sent_and_forgets_no_call(small:
     assert failures
 
 
-def test_a_refresh_whose_disk_fills_up_sends_at_most_one_request_in_vain_and_goes_on_later(small: Disk) -> None:
+def test_refresh_on_a_full_disk_wastes_one_request_at_most_and_resumes(small: Disk) -> None:
     clock = SharedClock(RawValue("d", datetime(2026, 1, 19, 17, 45, 6, tzinfo=UTC).timestamp()))
     chance, failed = dice("full refresh"), 0
     with Emulator(plain_universe(60), calls_per_minute=6000, clock=clock.now) as emulator:
@@ -175,9 +173,7 @@ def on_a_disk(world: World) -> Iterator[Disk]:
         yield made
 
 
-def test_a_scan_on_a_full_disk_leaves_the_feed_whole_and_loses_nothing_once_there_is_space(
-    world: World, on_a_disk: Disk
-) -> None:
+def test_scan_on_a_full_disk_keeps_the_feed_and_loses_no_data(world: World, on_a_disk: Disk) -> None:
     path = on_a_disk.folder / "master_feed.json"
     first, spent = orjson.loads(path.read_bytes()), world.emulator.accounting.calls
     chance, failed = dice("full scan"), 0
@@ -197,9 +193,7 @@ def test_a_scan_on_a_full_disk_leaves_the_feed_whole_and_loses_nothing_once_ther
     assert world.emulator.accounting.calls == spent
 
 
-def test_the_command_on_a_full_disk_is_exit_1_and_a_line_that_says_what_to_do(
-    world: World, on_a_disk: Disk, tmp_path: Path
-) -> None:
+def test_command_on_a_full_disk_exits_1_and_says_what_to_do(world: World, on_a_disk: Disk, tmp_path: Path) -> None:
     on_a_disk.fill(8)
     done = scan_command(world, "on_a_disk", tmp_path)
     assert done.returncode == 1

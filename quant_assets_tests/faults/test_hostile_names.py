@@ -96,7 +96,7 @@ def house(tmp_path: Path, world: World) -> Path:
     return tmp_path
 
 
-def test_a_scan_of_hostile_names_writes_below_its_data_folder_alone(house: Path, world: World) -> None:
+def test_scan_of_hostile_names_writes_only_below_its_data_folder(house: Path, world: World) -> None:
     inner = house / "a" / "b"
     (inner / "link.json").symlink_to(house / "a" / "treasure.json")
     before = outside(house, inner / "data", inner / "plugins")
@@ -126,7 +126,7 @@ def test_a_scan_of_hostile_names_writes_below_its_data_folder_alone(house: Path,
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_name_that_leads_out_of_the_lake_is_refused_or_stays_in_it(tmp_path: Path, name: str) -> None:
+def test_hostile_table_name_cannot_leave_the_lake(tmp_path: Path, name: str) -> None:
     lake = Lake(tmp_path / "a" / "b" / "lake")
     lake.root.mkdir(parents=True)
     table = pd.DataFrame({"value": [1.0]})
@@ -144,7 +144,7 @@ def test_a_name_that_leads_out_of_the_lake_is_refused_or_stays_in_it(tmp_path: P
 
 
 @pytest.mark.parametrize("key", ["../../../outside", "2026-01-19-16:45/../../x", "2026-01-19"])
-def test_a_partition_key_that_is_no_window_starts_nothing(tmp_path: Path, world: World, key: str) -> None:
+def test_invalid_partition_key_writes_nothing(tmp_path: Path, world: World, key: str) -> None:
     settings = world.settings().model_copy(update={"data_dir": tmp_path / "a" / "data"})
     with environment(COINALYZE_API_KEY=DEFAULT_KEY, DAGSTER_HOME=str(tmp_path / "a" / "data" / "dagster")):
         job = build_definitions(settings).resolve_job_def("analyse")
@@ -156,7 +156,7 @@ def test_a_partition_key_that_is_no_window_starts_nothing(tmp_path: Path, world:
 
 
 @pytest.mark.parametrize("address", ["https://../v1", "https://.../v1", "https://a..b/v1", "https://.a/v1"])
-def test_a_host_that_makes_no_folders_name_is_no_address(tmp_path: Path, address: str) -> None:
+def test_host_that_is_no_valid_folder_name_is_rejected(tmp_path: Path, address: str) -> None:
     with pytest.raises(SettingsError, match="COINALYZE_BASE_URL is no address"):
         Settings.from_environment({"COINALYZE_BASE_URL": address, "QUANT_DATA_DIR": str(tmp_path)})
 
@@ -164,12 +164,12 @@ def test_a_host_that_makes_no_folders_name_is_no_address(tmp_path: Path, address
 @pytest.mark.parametrize(
     "address", ["https://[2001:db8::1]:8443/v1", "https://api.coinalyze.net./v1", "http://[::1]:1"]
 )
-def test_a_host_that_makes_a_folders_name_is_one_below_the_store(tmp_path: Path, address: str) -> None:
+def test_store_folder_of_a_host_is_directly_below_the_store(tmp_path: Path, address: str) -> None:
     settings = Settings.from_environment({"COINALYZE_BASE_URL": address, "QUANT_DATA_DIR": str(tmp_path)})
     assert settings.store_dir.parent == tmp_path / "store"
 
 
-def test_symbols_of_a_provider_lead_nowhere(tmp_path: Path, world: World) -> None:
+def test_provider_symbols_cannot_leave_the_data_folder(tmp_path: Path, world: World) -> None:
     rows = [
         {
             "symbol": symbol,
@@ -202,7 +202,7 @@ def test_symbols_of_a_provider_lead_nowhere(tmp_path: Path, world: World) -> Non
     assert outside(tmp_path, settings.data_dir) == {"a": "folder"}
 
 
-def test_asking_the_dashboard_for_hostile_names_writes_nothing(world: World) -> None:
+def test_hostile_names_sent_to_the_dashboard_write_nothing(world: World) -> None:
     world.scan("hostile")
     settings = world.settings("hostile")
     with serving(settings) as site:

@@ -26,7 +26,7 @@ PROGRAM = [sys.executable, "-m", "quant_assets"]
 
 @pytest.mark.parametrize("told", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
 @pytest.mark.parametrize("endpoint", ["exchanges", "open-interest-history"])
-def test_a_scan_that_is_told_to_stop_stops_at_once_and_asks_for_nothing_more(
+def test_interrupted_scan_stops_at_once_and_sends_nothing_more(
     world: World, tmp_path: Path, told: signal.Signals, endpoint: str
 ) -> None:
     def drip(asked: Asked, answer: Canned) -> Canned:
@@ -102,7 +102,7 @@ def test_ctrl_c_ends_a_server_with_one_line(world: World, tmp_path: Path, comman
 
 
 @pytest.mark.parametrize("command", ["serve", "emulator"])
-def test_sigterm_is_the_regular_end_of_a_server(world: World, tmp_path: Path, command: str) -> None:
+def test_sigterm_ends_a_server_with_exit_code_0(world: World, tmp_path: Path, command: str) -> None:
     with running(command, world.environment("told_server"), tmp_path) as (program, line):
         assert "http://127.0.0.1:" in line
         program.send_signal(signal.SIGTERM)
@@ -118,7 +118,7 @@ def test_sigterm_is_the_regular_end_of_a_server(world: World, tmp_path: Path, co
         ("ui", "Dagster's UI: ", "stopping Dagster, which takes some seconds"),
     ],
 )
-def test_ctrl_c_in_make_leaves_one_line_and_those_of_make(world: World, target: str, ready: str, line: str) -> None:
+def test_ctrl_c_in_make_leaves_one_line_besides_those_of_make(world: World, target: str, ready: str, line: str) -> None:
     # `make` is not to set up the environment that this runs in.
     command = ["make", "--old-file=setup", target, f"BIN={BIN}", *([] if target == "demo" else [f"PORT={free_port()}"])]
     with on_terminal(command, world.environment(f"pressed_make_{target}"), ROOT) as terminal:

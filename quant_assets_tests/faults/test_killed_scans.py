@@ -61,9 +61,7 @@ def calls(world: World, since: int) -> int:
 
 
 @pytest.mark.parametrize("number", range(rounds(1, 12)))
-def test_after_kills_a_scan_gives_what_an_undisturbed_one_gives_and_costs_a_batch_more_at_most(
-    fresh: World, number: int
-) -> None:
+def test_killed_scan_resumes_with_the_same_signals_for_one_batch_per_kill(fresh: World, number: int) -> None:
     chance, name, kills = dice(f"scan {number}"), f"killed_{number}", rounds(2, 6)
     feed, before = fresh.folder / name / "master_feed.json", len(fresh.emulator.accounting.accepted)
     undisturbed = fresh.scan(f"undisturbed_{number}").feed

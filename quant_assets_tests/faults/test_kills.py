@@ -66,9 +66,7 @@ def sound(path: Path) -> bool:
 
 
 @pytest.mark.parametrize("hour", range(rounds(1, 25)))
-def test_a_refresh_that_is_killed_pays_again_only_for_the_request_in_flight_and_causes_no_429(
-    tmp_path: Path, hour: int
-) -> None:
+def test_killed_refresh_repeats_only_the_request_in_flight_without_429(tmp_path: Path, hour: int) -> None:
     chance, kills = dice(f"refresh {hour}"), 8
     clock = SharedClock(RawValue("d", datetime(2026, 1, 19, 17, 45, 6, tzinfo=UTC).timestamp()))
 
@@ -101,9 +99,7 @@ def test_a_refresh_that_is_killed_pays_again_only_for_the_request_in_flight_and_
 
 
 @pytest.mark.parametrize("number", range(rounds(1, 25)))
-def test_an_answer_is_in_a_store_whole_or_not_at_all_wherever_its_writer_was_killed(
-    tmp_path: Path, number: int
-) -> None:
+def test_store_has_an_answer_whole_or_not_at_all_after_a_kill(tmp_path: Path, number: int) -> None:
     chance, path = dice(f"store {number}"), tmp_path / "derivatives.sqlite"
     grown = []
     for _ in range(8):
@@ -131,9 +127,7 @@ def scanned(world: World) -> bytes:
     return (world.folder / "undisturbed" / "master_feed.json").read_bytes()
 
 
-def test_feed_and_tables_are_whole_wherever_their_writer_was_killed(
-    world: World, scanned: bytes, tmp_path: Path
-) -> None:
+def test_feed_and_tables_are_whole_after_a_kill(world: World, scanned: bytes, tmp_path: Path) -> None:
     chance, path, lake = dice("feed"), tmp_path / "master_feed.json", tmp_path / "lake"
     path.write_bytes(scanned)
     newest = world.window

@@ -64,7 +64,7 @@ def started(world: World, cwd: Path, *arguments: str) -> Iterator[tuple[int, sub
 
 
 @pytest.mark.parametrize("command", ["serve", "emulator"])
-def test_a_server_answers_on_loopback_alone(world: World, tmp_path: Path, command: str) -> None:
+def test_server_answers_on_loopback_only(world: World, tmp_path: Path, command: str) -> None:
     with started(world, tmp_path, command) as (port, _):
         assert answers("127.0.0.1", port)
         if command == "serve":  # a page elsewhere, whose name leads here, reads nothing
@@ -75,7 +75,7 @@ def test_a_server_answers_on_loopback_alone(world: World, tmp_path: Path, comman
         assert [address for address in own_addresses() if answers(address, port)] == []
 
 
-def test_a_dashboard_for_everybody_says_so_and_answers_everywhere(world: World, tmp_path: Path) -> None:
+def test_dashboard_on_all_addresses_warns_and_answers_on_all(world: World, tmp_path: Path) -> None:
     """What tells that the test above would see a server which listens too widely."""
     with started(world, tmp_path, "serve", "--host", "0.0.0.0") as (port, program):
         assert program.stderr is not None
@@ -84,12 +84,12 @@ def test_a_dashboard_for_everybody_says_so_and_answers_everywhere(world: World, 
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "2001:db8::1", "trader.example"])
-def test_every_other_address_than_those_of_loopback_is_warned_of(host: str) -> None:
+def test_every_host_other_than_loopback_gets_a_warning(host: str) -> None:
     assert f"whoever reaches {host}:3000" in warning_of(host, 3000)
     assert [warning_of(loopback, 3000) for loopback in ("127.0.0.1", "localhost", "::1", "127.0.0.2")] == [""] * 4
 
 
-def test_make_ui_and_the_units_of_an_installation_listen_on_loopback() -> None:
+def test_make_ui_and_systemd_units_listen_on_loopback() -> None:
     told = subprocess.run(
         ["make", "--dry-run", "ui"],
         cwd=ROOT,

@@ -40,7 +40,7 @@ def feed(folder: Path) -> dict[str, Any]:
     return feed_of(folder, MARKETS)
 
 
-def test_the_order_in_which_files_were_made_and_bars_were_written_changes_no_byte(
+def test_order_of_files_and_bars_changes_no_byte_of_the_feed(
     folder: Path, feed: dict[str, Any], tmp_path: Path
 ) -> None:
     chance = dice("order")
@@ -55,14 +55,12 @@ def test_the_order_in_which_files_were_made_and_bars_were_written_changes_no_byt
     assert orjson.dumps(feed_of(write_files(tmp_path / "shuffled", shuffled), markets)) == orjson.dumps(feed)
 
 
-def test_the_same_folder_again_gives_the_same_bytes_read_anew_or_from_what_was_known(
-    folder: Path, feed: dict[str, Any]
-) -> None:
+def test_same_folder_gives_the_same_bytes_with_and_without_known_tables(folder: Path, feed: dict[str, Any]) -> None:
     assert orjson.dumps(feed_of(folder, MARKETS)) == orjson.dumps(feed)
     assert orjson.dumps(feed_of(folder, MARKETS, known=read_candles(folder))) == orjson.dumps(feed)
 
 
-def test_the_same_real_folder_again_gives_the_same_bytes_in_any_order(
+def test_same_real_folder_gives_the_same_bytes_in_any_order(
     tmp_path: Path,
 ) -> None:
     files = real_files(rounds(25, 200))
@@ -73,7 +71,7 @@ def test_the_same_real_folder_again_gives_the_same_bytes_in_any_order(
     assert orjson.dumps(again) == orjson.dumps(first)
 
 
-def test_a_market_has_the_same_signals_whichever_others_are_there(feed: dict[str, Any], tmp_path: Path) -> None:
+def test_signals_of_a_market_do_not_depend_on_other_markets(feed: dict[str, Any], tmp_path: Path) -> None:
     chance = dice("others")
     for turn in range(rounds(3, 12)):
         some = chance.sample(MARKETS, chance.randint(1, len(MARKETS) // 2))
@@ -82,7 +80,7 @@ def test_a_market_has_the_same_signals_whichever_others_are_there(feed: dict[str
         assert found["signals"] == [signal for signal in feed["signals"] if signal["symbol"] in symbols]
 
 
-def test_files_cut_at_a_windows_end_give_the_same_bytes_of_signals(folder: Path, tmp_path: Path) -> None:
+def test_files_cut_at_the_windows_end_give_the_same_signal_bytes(folder: Path, tmp_path: Path) -> None:
     chance = dice("windows")
     for turn in range(rounds(4, 8)):
         window = Window(WINDOW.end - chance.randrange(400) * LENGTH)
@@ -93,7 +91,7 @@ def test_files_cut_at_a_windows_end_give_the_same_bytes_of_signals(folder: Path,
         assert orjson.dumps(feed_of(cut, window=window)["signals"]) == orjson.dumps(whole["signals"])
 
 
-def test_stop_entry_and_target_of_every_setup_of_every_strategy_stand_in_order(tmp_path: Path) -> None:
+def test_stop_entry_and_target_of_every_setup_are_in_order(tmp_path: Path) -> None:
     """In markets that break out; BreakoutV2 takes few of them, so its gates are looked through by its parts too."""
     wedges = [wedge_market(seed, WINDOW.end_ms) for seed in range(rounds(120, 1_500))]
     markets = sorted([*MARKETS, *(replace(m, symbol=f"V{m.symbol}") for m in wedges)], key=lambda m: m.symbol)
@@ -120,7 +118,7 @@ def test_stop_entry_and_target_of_every_setup_of_every_strategy_stand_in_order(t
     assert seen == {strategy.name for strategy in STRATEGIES}
 
 
-def test_any_numbers_that_a_file_may_hold_give_a_feed_that_keeps_its_contract(tmp_path: Path) -> None:
+def test_extreme_numbers_give_a_feed_that_matches_the_schema(tmp_path: Path) -> None:
     """From the smallest number there is to the largest that is taken for one, in one market or in one bar."""
     chance = dice("numbers")
     scales = (SMALLEST, 1e-310, 1e-300, 1e-150, 1e-20, 1e-8, 1.0, 1e5, 1e12, LARGEST)

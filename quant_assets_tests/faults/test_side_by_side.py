@@ -62,7 +62,7 @@ def side_by_side(world: World, *processes: BaseProcess) -> None:
     assert [process.exitcode for process in processes] == [0] * len(processes), (world.folder / "said").read_text()
 
 
-def test_two_scans_a_refresh_and_a_prune_at_once_all_succeed_and_pay_for_nothing_twice(tmp_path: Path) -> None:
+def test_scans_refresh_and_prune_at_once_succeed_and_fetch_nothing_twice(tmp_path: Path) -> None:
     for number in range(rounds(1, 8)):
         with small_world(tmp_path / str(number), markets=12) as world:
             alone = world.scan("alone").feed
@@ -89,7 +89,7 @@ def test_two_scans_a_refresh_and_a_prune_at_once_all_succeed_and_pay_for_nothing
             assert world.scan().feed["signals"] == alone["signals"]
 
 
-def test_a_refresh_that_runs_while_another_waits_for_an_answer_pays_for_nothing_twice(sweep: Sweep) -> None:
+def test_two_refreshes_at_once_fetch_nothing_twice(sweep: Sweep) -> None:
     """One does all of its work between the first request of the other and its answer."""
     inner: list[RefreshReport] = []
 
@@ -109,7 +109,7 @@ def test_a_refresh_that_runs_while_another_waits_for_an_answer_pays_for_nothing_
     assert sweep.refresh()[1].calls == 0
 
 
-def test_two_scans_of_different_candles_into_one_data_folder_show_each_its_own(tmp_path: Path) -> None:
+def test_two_scans_of_different_candles_in_one_data_folder_stay_separate(tmp_path: Path) -> None:
     with small_world(tmp_path / "world", markets=12) as world:
         files = sorted(world.candles.glob("*.json"))
         halves = [tmp_path / "first", tmp_path / "second"]
@@ -136,7 +136,7 @@ def test_two_scans_of_different_candles_into_one_data_folder_show_each_its_own(t
             assert feed["stats"]["skipped"] == {}
 
 
-def test_data_folders_that_name_one_budget_share_its_minute(tmp_path: Path) -> None:
+def test_data_folders_with_one_budget_folder_share_its_limit(tmp_path: Path) -> None:
     with small_world(tmp_path, markets=12) as world:
         world.emulator.calls_per_minute = 40
         told = {"QUANT_BUDGET_DIR": str(tmp_path / "budget"), "COINALYZE_CALLS_PER_MINUTE": "40"}

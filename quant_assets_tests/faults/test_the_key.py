@@ -224,7 +224,7 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Faulty]:
         root.setLevel(level)
 
 
-def test_everything_that_can_go_wrong_went_wrong(faulty: Faulty) -> None:
+def test_every_fault_of_the_fixture_happened(faulty: Faulty) -> None:
     """Or the tests below hold nothing."""
     for problem in ("the key was refused (401)", "failed with status", "cut off"):
         assert problem in faulty.problems
@@ -234,22 +234,22 @@ def test_everything_that_can_go_wrong_went_wrong(faulty: Faulty) -> None:
     assert "could not be sent" in faulty.shown
 
 
-def test_after_faulty_scans_the_key_is_in_no_file_of_the_data_folder(faulty: Faulty) -> None:
+def test_key_is_in_no_file_of_the_data_folder_after_faulty_scans(faulty: Faulty) -> None:
     names = {name.split(" ")[0] for name, _ in contents(faulty.folder)}
     assert {Path(name).suffix for name in names} >= {".db", ".sqlite", ".parquet", ".gz", ".json", ".err", ".out"}
     assert places(KEY, contents(faulty.folder)) == []
 
 
-def test_after_faulty_scans_the_key_is_in_no_log_and_no_output(faulty: Faulty) -> None:
+def test_key_is_in_no_log_or_output_after_faulty_scans(faulty: Faulty) -> None:
     assert places(KEY, iter([("shown", faulty.shown.encode())])) == []
 
 
-def test_the_address_of_a_webhook_that_failed_is_in_no_log_and_no_file(faulty: Faulty) -> None:
+def test_url_of_a_failed_webhook_is_in_no_log_or_file(faulty: Faulty) -> None:
     assert HOOK not in faulty.shown
     assert places(HOOK, contents(faulty.folder)) == []
 
 
-def test_the_search_finds_a_key_in_every_kind_of_file(tmp_path: Path) -> None:
+def test_search_finds_a_key_in_every_kind_of_file(tmp_path: Path) -> None:
     (tmp_path / "plain.log").write_text(f"GET ?api_key={quote(KEY)}")
     (tmp_path / "feed.json.gz").write_bytes(gzip.compress(json.dumps({"key": KEY}).encode()))
     with closing(sqlite3.connect(tmp_path / "snapshots.db")) as database:
@@ -259,12 +259,12 @@ def test_the_search_finds_a_key_in_every_kind_of_file(tmp_path: Path) -> None:
     assert len({place.split(" ")[0] for place in places(KEY, contents(tmp_path))}) == 3
 
 
-def test_no_file_that_a_scan_leaves_is_a_pickle(faulty: Faulty) -> None:
+def test_scan_leaves_no_pickle(faulty: Faulty) -> None:
     starts = {path: path.read_bytes()[:2] for path in faulty.folder.rglob("*") if path.is_file()}
     assert [path for path, start in starts.items() if start in {b"\x80\x04", b"\x80\x05"}] == []
 
 
-def test_nothing_that_dagster_shows_of_the_definitions_bears_the_key(faulty: Faulty) -> None:
+def test_key_is_in_nothing_that_dagster_shows_of_the_definitions(faulty: Faulty) -> None:
     with environment(COINALYZE_API_KEY=KEY, DAGSTER_HOME=str(faulty.folder / "dagster")):
         settings = faulty.world.settings()
         definitions = build_definitions(settings)
@@ -278,7 +278,7 @@ def test_nothing_that_dagster_shows_of_the_definitions_bears_the_key(faulty: Fau
     assert places(KEY, iter([("dagster", "".join(shown).encode())])) == []
 
 
-def test_no_answer_of_the_dashboard_bears_the_key(faulty: Faulty) -> None:
+def test_key_is_in_no_response_of_the_dashboard(faulty: Faulty) -> None:
     with environment(COINALYZE_API_KEY=KEY), serving(faulty.world.settings()) as site:
         signal = site.feed["signals"][0]
         market = f"{quote(signal['exchange'])}/{quote(signal['symbol'], safe='')}"
@@ -298,7 +298,7 @@ def test_no_answer_of_the_dashboard_bears_the_key(faulty: Faulty) -> None:
     ],
     ids=lambda answer: f"{answer.status}{', cut' * bool(answer.length)}{', repeated' * (KEY.encode() == answer.body)}",
 )
-def test_no_exception_nor_what_hangs_on_it_bears_the_key(tmp_path: Path, answer: Canned) -> None:
+def test_key_is_in_no_exception_or_its_chain(tmp_path: Path, answer: Canned) -> None:
     clock = VirtualClock()
     with ScriptedServer(answer) as server:
         budget = CallBudget(tmp_path / "budget.sqlite", 1000, clock=clock, sleep=clock.sleep)
@@ -321,7 +321,7 @@ def test_no_exception_nor_what_hangs_on_it_bears_the_key(tmp_path: Path, answer:
     assert places(KEY, iter([("exception", shown.encode())])) == []
 
 
-def test_the_key_does_not_follow_a_redirection(tmp_path: Path) -> None:
+def test_key_does_not_follow_a_redirect(tmp_path: Path) -> None:
     with ScriptedServer(Canned()) as other, ScriptedServer(Canned(302, b"", {"Location": other.url})) as server:
         budget = CallBudget(tmp_path / "budget.sqlite", 1000)
         with closing(CoinalyzeClient(SecretStr(KEY), server.url, budget)) as client, pytest.raises(CoinalyzeError):
@@ -330,7 +330,7 @@ def test_the_key_does_not_follow_a_redirection(tmp_path: Path) -> None:
     assert other.paths == []
 
 
-def test_no_process_of_a_scan_has_the_key_in_its_arguments_or_its_title(world: World, tmp_path: Path) -> None:
+def test_key_is_in_no_process_argument_or_title(world: World, tmp_path: Path) -> None:
     world.emulator.key = KEY
     try:
         program = subprocess.Popen(
@@ -360,7 +360,7 @@ def test_no_process_of_a_scan_has_the_key_in_its_arguments_or_its_title(world: W
 
 
 @pytest.mark.parametrize("given", [KEY, f"{KEY}\n", f" {KEY}\t\r\n"], ids=["as it is", "line break", "white space"])
-def test_a_key_with_odd_characters_is_sent_as_it_is(world: World, given: str) -> None:
+def test_key_with_odd_characters_is_sent_unchanged(world: World, given: str) -> None:
     with ScriptedServer(Canned(401)) as server, environment(COINALYZE_API_KEY=given):
         settings = world.settings("odd", base_url=server.url)
         resource = build_definitions(settings).resources["coinalyze"]  # type: ignore[index]
@@ -372,9 +372,7 @@ def test_a_key_with_odd_characters_is_sent_as_it_is(world: World, given: str) ->
 @pytest.mark.parametrize(
     "given", ["s3cr3t-schlüssel", "s3cr3t-\u20ac", "s3cr3t-one\ns3cr3t-two", "s3cr3t- two"][: rounds(1, 4)]
 )
-def test_a_key_that_cannot_be_one_is_an_error_that_names_the_variable_and_not_the_value(
-    world: World, tmp_path: Path, given: str
-) -> None:
+def test_invalid_key_error_names_the_variable_and_not_the_value(world: World, tmp_path: Path, given: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "quant_assets", "scan", str(world.candles), "--json"],
         env=world.environment("impossible", key=given),

@@ -62,16 +62,14 @@ def same_but_for_the_unit(one: Any, two: Any, factor: float, key: str = "") -> N
 
 
 @pytest.mark.parametrize("factor", [1024.0, 2.0**-20])
-def test_prices_times_a_power_of_two_change_nothing_but_prices_to_the_last_bit(
-    feed: dict[str, Any], tmp_path: Path, factor: float
-) -> None:
+def test_prices_times_a_power_of_two_change_only_prices(feed: dict[str, Any], tmp_path: Path, factor: float) -> None:
     """A power of two changes the exponent of a number alone, so that every step of every sum is the same."""
     other = changed(MARKETS, lambda bar: bar._replace(**{name: getattr(bar, name) * factor for name in PRICES}))
     found = feed_of(write_files(tmp_path / "scaled", files_of(other)), other)
     same_but_for_the_unit(feed["signals"], found["signals"], factor)
 
 
-def test_real_prices_times_1024_change_nothing_but_prices_to_the_last_bit(tmp_path: Path) -> None:
+def test_real_prices_times_1024_change_only_prices(tmp_path: Path) -> None:
     files = real_files(rounds(25, 200))
     scaled = {}
     for name, content in files.items():
@@ -86,9 +84,7 @@ def times_1000(price: float) -> float:
     return float(Decimal(repr(price)) * 1000)
 
 
-def test_prices_times_1000_change_no_action_no_reason_and_no_score_by_more_than_its_last_digit(
-    feed: dict[str, Any], tmp_path: Path
-) -> None:
+def test_prices_times_1000_change_scores_by_one_last_digit_at_most(feed: dict[str, Any], tmp_path: Path) -> None:
     """Each price is rounded anew, by one part in 10¹⁶; comparisons have a margin of one in 10⁹, and so nothing tips.
 
     A score may round to the other of two neighbours: 10⁻⁶ apart, as its sixth decimal is its last. One comparison has
@@ -154,7 +150,7 @@ def mirrored_line(line: TrendLine | None, mirror: TrendLine | None, level: float
         assert line.reverse_price == pytest.approx(level - mirror.reverse_price, rel=1e-7)
 
 
-def test_a_market_upside_down_has_its_lines_and_triggers_upside_down() -> None:
+def test_mirrored_market_has_mirrored_lines_and_triggers() -> None:
     triggers = 0
     for market in MARKETS:
         mirror = upside_down(market)
@@ -192,7 +188,7 @@ def mirrored_verdict(one: Features, two: Features, level: float) -> None:
         assert (level - first.setup.sl, level - first.setup.tp) == pytest.approx((second.setup.sl, second.setup.tp))
 
 
-def test_the_reverse_rsi_price_of_every_line_put_into_rsi_gives_its_target_to_1e_9() -> None:
+def test_reverse_rsi_price_put_into_rsi_gives_its_target_to_1e_9() -> None:
     lines = 0
     for market in MARKETS:
         bars = market_bars(market)

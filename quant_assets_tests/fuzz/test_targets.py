@@ -37,14 +37,14 @@ def damaged(target: ModuleType, count: int) -> list[bytes]:
 
 
 @TARGET
-def test_a_target_holds_for_each_of_its_seeds(name: str) -> None:
+def test_target_holds_for_its_seeds(name: str) -> None:
     target = target_of(name)
     for seed in target.SEEDS:
         target.check(seed)
 
 
 @TARGET
-def test_a_target_holds_for_seeds_that_chance_has_damaged(name: str) -> None:
+def test_target_holds_for_damaged_seeds(name: str) -> None:
     target = target_of(name)
     for data in damaged(target, rounds(300, 30_000)):
         target.check(data)
@@ -53,11 +53,11 @@ def test_a_target_holds_for_seeds_that_chance_has_damaged(name: str) -> None:
 @TARGET
 @settings(max_examples=rounds(60, 3_000))
 @given(data=st.binary(max_size=400))
-def test_a_target_holds_for_any_bytes(name: str, data: bytes) -> None:
+def test_target_holds_for_any_bytes(name: str, data: bytes) -> None:
     target_of(name).check(data)
 
 
-def test_the_runner_says_what_it_needs_where_atheris_is_not_installed() -> None:
+def test_runner_without_atheris_says_how_to_install_it() -> None:
     program = "import sys, runpy; sys.modules['atheris'] = None; sys.argv[1:] = ['names']\n"
     program += "runpy.run_module('quant_assets_tests.fuzz', run_name='__main__')\n"
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
