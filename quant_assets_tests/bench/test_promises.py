@@ -1,4 +1,4 @@
-"""The promises of docs/performance.md, as far as a busy machine can hold them.
+"""The promises of docs/performance.md that can be tested on a busy machine.
 
 Ratios of processor time within one process, the best of several tries: a machine that is shared slows one side of a
 ratio now and then, but not the best try of both.

@@ -1,4 +1,4 @@
-"""A folder of candle files that changes, vanishes, or is full of what does not belong there, while it is read."""
+"""Folders of candle files that change, disappear or hold other entries while they are read."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 
 from quant_assets.candles import CandleFolderError, CandleTables, candle_file, read_candles
 from quant_assets_tests.candles.candle_folder import bars
-from quant_assets_tests.faults.chance import dice, rounds
 from quant_assets_tests.faults.folders import files_of, made, write_files
+from quant_assets_tests.faults.seeding import rounds, seeded_random
 from quant_assets_tests.faults.test_candle_files import CONTENTS, ENTRIES
 from quant_assets_tests.world import World, small_world
 
@@ -69,7 +69,7 @@ def test_huge_files_take_neither_memory_nor_address_space(tmp_path: Path) -> Non
 
 
 def state(count: int, price: float) -> bytes:
-    """Return a state of the busy file, told from others by its price."""
+    """Return a version of the busy file, recognisable by its price."""
     found = bars(count)
     for bar in found:
         bar.update(dict.fromkeys(("open", "high", "low", "close"), price))
@@ -98,16 +98,16 @@ def anew(path: Path, content: bytes) -> None:
 
 @contextmanager
 def written_over_and_over(path: Path, write: Callable[[Path, bytes], None], times: int) -> Iterator[Event]:
-    """Write states of a file beside the block, at most so often; the event says that this is over."""
+    """Write versions of a file during the block, at most this many times; the event is set at the end."""
     over, stop = Event(), Event()
-    chance = dice(write.__name__)
+    rng = seeded_random(write.__name__)
 
     def work() -> None:
         try:
             for _ in range(times):
                 if stop.is_set():
                     break
-                write(path, chance.choice(list(STATES.values())))
+                write(path, rng.choice(list(STATES.values())))
             write(path, STATES[900.0])
         finally:
             over.set()
@@ -150,7 +150,7 @@ def test_file_written_while_it_is_read_is_whole_or_skipped(
 
 
 @pytest.mark.parametrize("kind", ["a folder", "a pipe", "a socket", "a device", "a link to a device", "a terabyte"])
-@pytest.mark.usefixtures("never_waiting")
+@pytest.mark.usefixtures("fail_after_a_minute")
 def test_entry_that_replaces_a_file_after_listing_is_skipped_without_waiting(tmp_path: Path, kind: str) -> None:
     folder = write_files(tmp_path / "candles", {GOOD: orjson.dumps(bars()), BUSY: STATES[200.0]})
     make, _ = ENTRIES[kind]
@@ -177,7 +177,7 @@ def test_link_to_a_file_outside_the_folder_is_skipped_whenever_it_is_made(tmp_pa
         (folder / BUSY).unlink(missing_ok=True)
         (folder / BUSY).symlink_to(outside)
 
-    for tables in (read_candles(folder, progress=link), read_candles(folder)):  # after it was listed, and before
+    for tables in (read_candles(folder, progress=link), read_candles(folder)):  # made after the listing, and before it
         files = tables.files.set_index("file")
         assert (files.loc[BUSY, "status"], files.loc[GOOD, "status"]) == ("skipped", "read")
         assert len(tables.bars) == 5
@@ -190,7 +190,7 @@ def test_file_that_changes_during_a_read_is_not_mixed_up(tmp_path: Path, monkeyp
 
     def torn(descriptor: int, size: int) -> bytes:
         first = read(descriptor, 500)
-        path.write_bytes(b"b" * 1000)  # as long as before, and in place
+        path.write_bytes(b"b" * 1000)  # of the same length, in place
         return first + read(descriptor, size - 500)
 
     monkeypatch.setattr(candle_file.os, "read", torn)

@@ -1,4 +1,4 @@
-"""Who can reach the servers: this machine alone, unless somebody asks for more and is warned."""
+"""Servers listen on loopback only, unless the user asks for more and gets a warning."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from quant_assets.cli.serve import warning_of
 from quant_assets_tests.world import World
 
 ROOT = Path(__file__).parents[2]
-#: Answers for whoever listens on every address, and not for who listens on 127.0.0.1 alone.
-BESIDE = "127.0.0.2"
+#: Reaches servers that listen on every address, and not those that listen on 127.0.0.1 only.
+OTHER_LOOPBACK = "127.0.0.2"
 
 
 def own_addresses() -> list[str]:
-    """Return BESIDE, and the address that this machine has in a network, if it is in one."""
+    """Return OTHER_LOOPBACK, and this machine's network address if it has one."""
     with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as probe:
         try:
-            probe.connect(("192.0.2.1", 9))  # chooses a way, and sends nothing
+            probe.connect(("192.0.2.1", 9))  # selects a route and sends nothing
             outside = str(probe.getsockname()[0])
         except OSError:
-            return [BESIDE]
-    return [BESIDE] if outside.startswith("127.") else [BESIDE, outside]
+            return [OTHER_LOOPBACK]
+    return [OTHER_LOOPBACK] if outside.startswith("127.") else [OTHER_LOOPBACK, outside]
 
 
 def answers(host: str, port: int) -> bool:
-    """Whether somebody takes a connection there."""
+    """Return whether a server accepts connections at an address."""
     try:
         socket.create_connection((host, port), timeout=5).close()
     except OSError:
@@ -44,7 +44,7 @@ def answers(host: str, port: int) -> bool:
 
 @contextmanager
 def started(world: World, cwd: Path, *arguments: str) -> Iterator[tuple[int, subprocess.Popen[str]]]:
-    """Start a command that serves, and give the port that it tells."""
+    """Start a server command, and yield its port and process."""
     program = subprocess.Popen(
         [sys.executable, "-m", "quant_assets", *arguments, "--port", "0"],
         env=world.environment("ports", key=None),
@@ -67,7 +67,7 @@ def started(world: World, cwd: Path, *arguments: str) -> Iterator[tuple[int, sub
 def test_server_answers_on_loopback_only(world: World, tmp_path: Path, command: str) -> None:
     with started(world, tmp_path, command) as (port, _):
         assert answers("127.0.0.1", port)
-        if command == "serve":  # a page elsewhere, whose name leads here, reads nothing
+        if command == "serve":  # DNS rebinding: a foreign host name gets nothing
             address, named = f"http://127.0.0.1:{port}/api/windows", {}
             for host in (f"127.0.0.1:{port}", "evil.example"):
                 named[host] = requests.get(address, headers={"Host": host}, timeout=30).status_code
@@ -76,7 +76,7 @@ def test_server_answers_on_loopback_only(world: World, tmp_path: Path, command: 
 
 
 def test_dashboard_on_all_addresses_warns_and_answers_on_all(world: World, tmp_path: Path) -> None:
-    """What tells that the test above would see a server which listens too widely."""
+    """This shows that the test above can detect a server which listens on all addresses."""
     with started(world, tmp_path, "serve", "--host", "0.0.0.0") as (port, program):
         assert program.stderr is not None
         assert "whoever reaches 0.0.0.0" in program.stderr.readline()

@@ -1,4 +1,4 @@
-"""A data folder that cannot be written is refused at once, by its name and with what to do."""
+"""A read-only data folder is rejected at once, with its path and a remedy."""
 
 from __future__ import annotations
 

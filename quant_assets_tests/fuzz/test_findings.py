@@ -1,4 +1,4 @@
-"""What fuzzing has found, as plain tests."""
+"""Regression tests for the findings of fuzzing."""
 
 from __future__ import annotations
 

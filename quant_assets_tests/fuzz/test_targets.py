@@ -1,4 +1,4 @@
-"""Every target holds for its seeds, for the seeds damaged by chance, and for whatever hypothesis makes of bytes."""
+"""Every fuzz target holds for its seeds, for randomly damaged seeds, and for arbitrary bytes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quant_assets_tests.faults.chance import dice, rounds
+from quant_assets_tests.faults.seeding import rounds, seeded_random
 from quant_assets_tests.fuzz.__main__ import TARGETS
 
 TARGET = pytest.mark.parametrize("name", TARGETS)
@@ -22,15 +22,15 @@ def target_of(name: str) -> ModuleType:
 
 
 def damaged(target: ModuleType, count: int) -> list[bytes]:
-    """Return seeds with pieces taken out, put in, doubled and overwritten."""
-    chance = dice(target.__name__)
+    """Return seeds with random parts removed, inserted, doubled and overwritten."""
+    rng = seeded_random(target.__name__)
     found = []
     for _ in range(count):
-        data = chance.choice(target.SEEDS)
-        for _ in range(chance.randint(1, 4)):
-            start = chance.randint(0, len(data))
-            end = min(len(data), start + chance.choice((0, 1, 4, 40)))
-            piece = chance.choice((b"", data[start:end] * 2, chance.choice(target.WORDS), chance.randbytes(2)))
+        data = rng.choice(target.SEEDS)
+        for _ in range(rng.randint(1, 4)):
+            start = rng.randint(0, len(data))
+            end = min(len(data), start + rng.choice((0, 1, 4, 40)))
+            piece = rng.choice((b"", data[start:end] * 2, rng.choice(target.WORDS), rng.randbytes(2)))
             data = data[:start] + piece + data[end:]
         found.append(data)
     return found
