@@ -20,6 +20,8 @@ from .made_wedges import seesaw_market, wedge_market
 from .plain_inputs import Bar
 from .side_by_side import differences
 
+pytestmark = pytest.mark.slow
+
 WINDOWS = tuple(
     Window(parse_moment(f"2026-01-{moment}")) for moment in ("19T17:00", "19T16:00", "19T19:45", "20T00:15")
 )
