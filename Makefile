@@ -1,31 +1,35 @@
-# Everything a new machine needs besides Python 3.11 or later and make is set up by `make setup`, into .venv.
+# `make setup` installs everything into .venv; a new machine needs only Python 3.11 or later and make.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DOMAIN := quant_assets/providers/*,quant_assets/candles/*,quant_assets/storage/*,quant_assets/markets/*,quant_assets/derivatives/*,quant_assets/signals/*,quant_assets/feed/*,quant_assets/dashboard/*
+UNIT_TESTS := $(addprefix quant_assets_tests/,alerts candles derivatives emulator feed fuzz markets providers signals storage \
+	test_documents.py test_house.py)
 
-.PHONY: help setup demo serve ui test lint types tests coverage speed chaos fuzz soak bench pictures audit lock clean
+.PHONY: help setup demo serve ui check test lint types unit tests coverage speed chaos fuzz soak bench pictures audit lock clean
 
 help:
-	@echo "make demo   scan a simulated market, from nothing"
-	@echo "make serve  the dashboard on http://127.0.0.1:3000 (PORT=3000)"
-	@echo "make ui     Dagster's UI on http://127.0.0.1:3001 (PORT=3001)"
-	@echo "make test   lint, types, tests and coverage"
-	@echo "make chaos  the fault suite in its long form (SEED=1)"
-	@echo "make fuzz   look for inputs that break a promise (TARGET=candle_bytes SECONDS=60)"
-	@echo "make soak   a day of windows with random faults in time-lapse: does anything grow? (SEED=1)"
-	@echo "make bench  measure speed and memory, and write docs/performance.md (BENCH=--quick for less)"
-	@echo "make pictures  take the dashboard's pictures in docs/ anew (needs Chromium)"
-	@echo "make audit  bandit, and whether a vulnerability of a locked version is known (needs a registry that tells)"
-	@echo "make setup  the virtual environment in $(VENV) alone"
-	@echo "make lock   write requirements.lock anew (needs uv)"
+	@echo "make demo      scan a simulated market: no key, no network"
+	@echo "make serve     serve the dashboard on http://127.0.0.1:3000 (PORT=3000)"
+	@echo "make ui        start Dagster's UI on http://127.0.0.1:3001 (PORT=3001)"
+	@echo "make check     lint, types and unit tests, in about two minutes"
+	@echo "make test      lint, types, all tests, coverage and speed limits"
+	@echo "make chaos     run the fault tests in their long form (SEED=1)"
+	@echo "make fuzz      search for inputs that break a parser (TARGET=candle_bytes SECONDS=60)"
+	@echo "make soak      run a simulated day with random faults and check that nothing grows (SEED=1)"
+	@echo "make bench     measure speed and memory, and write docs/performance.md (BENCH=--quick for less)"
+	@echo "make pictures  take the screenshots of the dashboard in docs/ (needs Chromium)"
+	@echo "make audit     run bandit, and pip-audit on requirements.lock (needs a registry with advisories)"
+	@echo "make setup     create the virtual environment in $(VENV)"
+	@echo "make lock      update requirements.lock (needs uv)"
+	@echo "make clean     remove $(VENV), builds and caches"
 
 setup: $(VENV)/ready
 
 $(VENV)/ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "Python 3.11 or later is needed; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
-	@echo "setting up $(VENV): what requirements.lock names is fetched and installed, in a minute or two"
+		{ echo "Python 3.11 or later is needed. Name one with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@echo "Setting up $(VENV) from requirements.lock, which takes a minute or two"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
@@ -36,13 +40,13 @@ $(VENV)/ready: requirements.lock pyproject.toml
 demo: setup
 	@$(BIN)/quant-assets demo
 
-# The command tells how to choose another port; started here, that is not --port.
+# The command suggests another port when this one is in use; with make that is PORT, not --port.
 serve: PORT := 3000
 serve: setup
 	@QUANT_PORT_ADVICE="make serve PORT=$$(($(PORT) + 1))" exec $(BIN)/quant-assets serve --port $(PORT)
 
-# The instance is the one that the command line uses, so that the UI shows its runs. Dagster is started in its home, as
-# it warns of a dagster.yaml in any other folder; what is given relative to this folder stays so.
+# Uses the instance of the command line, so that the UI shows its runs. Dagster starts in its home, because it warns
+# about a dagster.yaml in any other folder. Relative paths in the variables are made absolute first.
 ui: PORT := 3001
 ui: setup
 	@set -a; [ ! -f .env ] || . ./.env; \
@@ -58,6 +62,8 @@ ui: setup
 	exec "$$bin/python" -m quant_assets.cli.run_ui $(PORT) \
 		"$$bin"/dagster dev --host 127.0.0.1 --port $(PORT) --workspace "$$root/workspace.yaml" --log-level warning
 
+check: lint types unit
+
 test: lint types tests coverage speed
 
 lint: setup
@@ -67,20 +73,24 @@ lint: setup
 types: setup
 	$(BIN)/mypy
 
+# Tests that start no browser, no Dagster process, no PostgreSQL and no long fault run.
+unit: setup
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not speed and not slow" $(UNIT_TESTS)
+
 tests: setup
 	$(BIN)/python -m pytest -n 3 --dist loadfile -m "not speed" --cov --cov-report= --durations=10
 
 coverage:
 	$(BIN)/coverage report --include='$(DOMAIN)' --fail-under=90
 
-# One at a time and without coverage: these measure.
+# These tests measure time, so they run one after another and without coverage.
 speed: setup
 	$(BIN)/python -m pytest -m speed
 
 chaos: setup
 	QUANT_FAULTS=long QUANT_FAULTS_SEED=$(or $(SEED),1) $(BIN)/python -m pytest -n 2 --durations=10 quant_assets_tests/faults
 
-# atheris is no part of the lock, so it gets an environment of its own on top of the project's.
+# atheris is not in requirements.lock, so it gets an environment of its own on top of the project's.
 fuzz: setup
 	@[ -x $(VENV)/fuzz/bin/python ] || $(PYTHON) -m venv $(VENV)/fuzz
 	@$(VENV)/fuzz/bin/python -m pip install --quiet --disable-pip-version-check 'atheris>=3,<4'
@@ -96,13 +106,13 @@ bench: setup
 pictures: setup
 	$(BIN)/python -m quant_assets_tests.dashboard.pictures
 
-# In an environment of its own. A registry that does not tell, or is out of reach, is a failure and no clean answer.
+# In an environment of its own. It fails when the registry has no advisories or cannot be reached.
 audit:
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && $(PYTHON) -m venv "$$folder" && \
 	"$$folder/bin/python" -m pip install --quiet --disable-pip-version-check bandit pip-audit && \
 	"$$folder/bin/bandit" --quiet --configfile pyproject.toml --recursive quant_assets && echo "bandit: clean" && \
 	{ "$$folder/bin/pip-audit" --requirement requirements.lock --no-deps --disable-pip --strict --progress-spinner off || \
-		{ echo "the lock was not found clean: see above" >&2; exit 1; }; }
+		{ echo "requirements.lock was not found clean, see above" >&2; exit 1; }; }
 
 lock:
 	uv pip compile pyproject.toml --extra dev --extra postgres --universal --python-version 3.11 --generate-hashes \

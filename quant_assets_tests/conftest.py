@@ -1,4 +1,4 @@
-"""Fixtures that several folders of tests share."""
+"""Fixtures shared by several folders of tests."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import pytest
 from hypothesis import settings
 from playwright.sync_api import Browser
 
-from quant_assets_tests.faults.chance import LONG, SEED
+from quant_assets_tests.faults.seeding import LONG, SEED
 from quant_assets_tests.programs import chromium
 from quant_assets_tests.world import World, small_world
 
-# Other work on the machine, or the first call of something, may slow an example down; that is no finding.
+# Other work on the machine, or a first call, may slow an example down, so examples have no deadline.
 settings.register_profile("shared machine", deadline=None)
 settings.load_profile("shared machine")
 
 
 def pytest_configure() -> None:
-    """Drop what the `make` that runs the tests hands down, or one that a test starts prints as its sub-make."""
+    """Drop the variables of a parent `make`, or a `make` that a test starts would print as its sub-make."""
     for name in ("MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS"):
         os.environ.pop(name, None)
 
@@ -36,7 +36,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test sees the key or the folders of whoever runs it."""
+    """Hide the key and the folders of the user who runs the tests."""
     names = ("API_KEY", "BASE_URL", "CALLS_PER_MINUTE")
     for name in (
         *(f"COINALYZE_{name}" for name in names),
@@ -50,6 +50,6 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium."""
+    """Start Debian's Chromium."""
     with chromium() as opened:
         yield opened

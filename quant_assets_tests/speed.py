@@ -1,7 +1,7 @@
-"""Bounds of time that a slow or busy machine does not break: processor time, measured against a yardstick.
+"""Limits of processor time relative to a reference, so that a slow or busy machine does not break them.
 
-Tests that use it carry `pytest.mark.speed`; `make speed` runs them alone, without coverage, whose tracing costs some
-code more than other.
+Tests that use them are marked `pytest.mark.speed`; `make speed` runs them alone and without coverage, whose tracing
+slows some code more than other code.
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ import resource
 import time
 from collections.abc import Callable
 
-TRIES = 7
-#: What the yardstick takes on the machine that the bounds are meant for.
-YARDSTICK_SECONDS = 0.04
+REPEATS = 7
+#: Seconds that the reference work takes on the machine that the limits are set for.
+REFERENCE_SECONDS = 0.04
 
 
-def _yardstick() -> None:
-    """Work of the kind that is measured: small objects, texts, dictionaries."""
+def _reference_work() -> None:
+    """Do work similar to what is measured: small objects, strings, dictionaries."""
     counts: dict[str, int] = {}
     for number in range(150_000):
         name = f"COIN{number % 977}"
         counts[name] = counts.get(name, 0) + len(name)
 
 
-def best_cpu_seconds(work: Callable[[], object], tries: int = TRIES) -> float:
-    """Return the least processor time that the work took, of this process and of those that it waited for."""
+def best_cpu_seconds(work: Callable[[], object], tries: int = REPEATS) -> float:
+    """Return the minimum processor time of the work, in this process and its finished children."""
     taken = []
     for _ in range(tries):
         began = _cpu_seconds()
@@ -39,12 +39,12 @@ def _cpu_seconds() -> float:
 
 
 def slowness() -> float:
-    """Return how many times as slow this machine is at the moment as the yardstick's, 1 where it is faster."""
-    return max(best_cpu_seconds(_yardstick) / YARDSTICK_SECONDS, 1.0)
+    """Return how many times slower this machine is now than the reference, at least 1."""
+    return max(best_cpu_seconds(_reference_work) / REFERENCE_SECONDS, 1.0)
 
 
-def assert_within(seconds: float, work: Callable[[], object], tries: int = TRIES) -> None:
-    """Fail where the work takes longer, on a machine of the yardstick's speed; a slower one has more time."""
+def assert_within(seconds: float, work: Callable[[], object], tries: int = REPEATS) -> None:
+    """Assert that the work takes less processor time than this; a slower machine is allowed more."""
     slow = slowness()
     took = best_cpu_seconds(work, tries)
-    assert took < seconds * slow, f"{took:.3f} s on a machine {slow:.2f} times as slow as the yardstick's"
+    assert took < seconds * slow, f"{took:.3f} s on a machine {slow:.2f} times as slow as the reference"

@@ -1,4 +1,4 @@
-"""The documents: each test that one of them names is there, and each of the project's files that it links to."""
+"""Check that the tests, files and links which the documents name exist."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import pytest
 
 TESTS = Path(__file__).parent
 ROOT = TESTS.parent
-DOCUMENTS = sorted([ROOT / "README.md", ROOT / "SECURITY.md", *(ROOT / "docs").glob("*.md")])
+DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *(ROOT / "docs").glob("*.md")])
 NAMED = re.compile(r"`([\w/]*test_\w+\.py)::(test_\w+)`")
+PLACE = re.compile(r"`([a-z_]+/[\w./]*)`")
 LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_every_test_that_a_document_names_is_there(document: Path) -> None:
+def test_tests_named_in_documents_exist(document: Path) -> None:
     for file, name in NAMED.findall(document.read_text(encoding="utf-8")):
         path = file.removeprefix("quant_assets_tests/")
         found = list(TESTS.glob(f"**/{path}"))
@@ -24,12 +25,20 @@ def test_every_test_that_a_document_names_is_there(document: Path) -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_every_file_that_a_document_links_to_is_there(document: Path) -> None:
+def test_files_linked_in_documents_exist(document: Path) -> None:
     for link in LINK.findall(document.read_text(encoding="utf-8")):
         assert (document.parent / link).exists(), f"{document.name}: {link}"
 
 
-def test_reliability_names_a_test_for_each_of_its_promises() -> None:
+def test_files_and_folders_named_in_contributing_exist() -> None:
+    places = PLACE.findall((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))
+    assert len(places) > 20
+    assert [
+        place for place in places if not ((ROOT / place).exists() or (ROOT / "quant_assets" / place).exists())
+    ] == []
+
+
+def test_reliability_names_a_test_for_each_promise() -> None:
     text = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
     tables = [block for block in text.split("\n\n") if block.startswith("| promise |")]
     rows = [row for table in tables for row in table.splitlines()[2:]]

@@ -1,4 +1,4 @@
-"""The house: imports run one way, domain code knows nothing of Dagster, files stay short and say what they are."""
+"""Check how the package is built: imports run one way, domain code does not import Dagster, files are short."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ import pytest
 
 from quant_assets import defs
 
-PACKAGE = Path(__file__).parents[1] / "quant_assets"
-#: From the top down: a room may import from its own and from those after it, never from those before it.
-FLOORS = (
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "quant_assets"
+#: From the top down. A package may import from itself and from the layers below its own.
+LAYERS = (
     ("__main__",),
     ("cli",),
     ("definitions",),
@@ -30,16 +31,18 @@ FLOORS = (
     ("storage", "emulator"),
     ("common",),
 )
-ROOMS = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
-KNOWS_DAGSTER = {"defs", "definitions", "orchestration"}
-RUNS_WHAT_IT_READS = {"pickle", "cPickle", "_pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "code"} | {
+LAYER_OF = {name: layer for layer, names in enumerate(LAYERS) for name in names}
+ROOT_MODULES = {"__init__.py", "__main__.py", "definitions.py"}
+MAY_IMPORT_DAGSTER = {"defs", "definitions", "orchestration"}
+CODE_LOADERS = {"pickle", "cPickle", "_pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "code"} | {
     *("runpy", "imp", "importlib.util", "importlib.machinery", "builtins"),
     *("read_pickle", "to_pickle", "unsafe_load", "full_load", "Loader", "UnsafeLoader"),
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
+ALL_FILES = sorted([*FILES, *Path(__file__).parent.rglob("*.py")])
 
 
-def room_of(path: Path) -> str:
+def package_of(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
@@ -61,51 +64,93 @@ def imports_in(tree: ast.AST, name: str) -> set[str]:
     return found
 
 
-def test_every_room_has_its_floor() -> None:
-    assert {room_of(path) for path in FILES} - {"__init__"} == set(ROOMS)
+def test_every_package_is_in_a_layer() -> None:
+    assert {package_of(path) for path in FILES} - {"__init__"} == set(LAYER_OF)
+
+
+def test_modules_live_in_packages() -> None:
+    assert {path.name for path in PACKAGE.glob("*.py")} == ROOT_MODULES
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_imports_run_one_way(path: Path) -> None:
-    room = room_of(path)
-    if room == "__init__":
+    package = package_of(path)
+    if package == "__init__":
         assert imports_of(path) == set()
         return
     for module in imports_of(path):
         if not module.startswith("quant_assets."):
             continue
         target = module.split(".")[1]
-        if target == room:
-            continue
-        assert ROOMS[target] >= ROOMS[room], f"{path} imports {module} from above"
-        assert ROOMS[target] != ROOMS[room] or target == room, f"{path} imports {module} from the room beside"
-        assert target != "emulator" or room == "cli", f"{path} imports the emulator"
+        if target != package:
+            assert LAYER_OF[target] > LAYER_OF[package], f"{path} imports {module}, which is not below it"
+
+
+def test_only_the_command_line_imports_the_emulator() -> None:
+    emulator = "quant_assets.emulator"
+    importers = {
+        package_of(path)
+        for path in FILES
+        if any(module == emulator or module.startswith(f"{emulator}.") for module in imports_of(path))
+    }
+    assert importers == {"cli", "emulator"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_only_the_dagster_layer_imports_dagster(path: Path) -> None:
     imports_dagster = any(module.split(".")[0].startswith("dagster") for module in imports_of(path))
-    assert not imports_dagster or room_of(path) in KNOWS_DAGSTER
+    assert not imports_dagster or package_of(path) in MAY_IMPORT_DAGSTER
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_every_file_is_short_and_opens_with_what_belongs_there(path: Path) -> None:
+def test_every_file_is_short_and_has_a_docstring(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    assert ast.get_docstring(ast.parse(text)), f"{path} does not say what it is"
+    assert ast.get_docstring(ast.parse(text)), f"{path} has no docstring"
     assert len(text.splitlines()) <= 330, f"{path} has {len(text.splitlines())} lines"
 
 
+@pytest.mark.parametrize("path", ALL_FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_docstrings_and_constants_are_worded_plainly(path: Path) -> None:
+    assert private_words(path.read_text(encoding="utf-8")) == []
+
+
+def private_words(text: str) -> list[str]:
+    """Return the docstring lines "Here: …" and "Not here: …", and the names LEAST_*, MOST_* and LONGEST_*."""
+    found: list[str] = []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            lines = (ast.get_docstring(node) or "").splitlines()
+            found += [line for line in lines if line.lstrip().startswith(("Here:", "Not here:"))]
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found += [node.id] * bool(re.match(r"_?(LEAST|MOST|LONGEST)_", node.id))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('"""Say what it does.\n\nHere: this. Not here: that.\n"""', ["Here: this. Not here: that."]),
+        ('class A:\n    """Not here: that."""', ["Not here: that."]),
+        ("LEAST_BARS = 3", ["LEAST_BARS"]),
+        ("_LONGEST_PAUSE: float = 3.0", ["_LONGEST_PAUSE"]),
+        ('"""Nothing is here: it moved."""\nMIN_BARS = 3', []),
+    ],
+)
+def test_private_words_are_found(text: str, found: list[str]) -> None:
+    assert private_words(text) == found
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_nothing_that_lies_on_disk_is_ever_run_as_code(path: Path) -> None:
-    assert what_runs(path.read_text(encoding="utf-8")) == set()
+def test_no_file_on_disk_is_run_as_code(path: Path) -> None:
+    assert code_loaders_in(path.read_text(encoding="utf-8")) == set()
 
 
-def what_runs(text: str) -> set[str]:
-    """Return what a module uses that could run what it reads."""
+def code_loaders_in(text: str) -> set[str]:
+    """Return the names in a module that can run the text or bytes they are given."""
     tree = ast.parse(text)
     modules = imports_in(tree, "the module")
     parts = {name for module in modules for name in (module, module.split(".")[0], module.split(".")[-1])}
-    found = parts & RUNS_WHAT_IT_READS
+    found = parts & CODE_LOADERS
     found |= {name for name in modules if name in {"yaml.load", "yaml.load_all"}}
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
@@ -134,8 +179,8 @@ def what_runs(text: str) -> set[str]:
         "import pandas\npandas.read_pickle('')",
     ],
 )
-def test_what_would_run_what_it_reads_is_found(text: str) -> None:
-    assert what_runs(text) != set()
+def test_calls_that_run_what_they_read_are_found(text: str) -> None:
+    assert code_loaders_in(text) != set()
 
 
 def test_every_module_of_defs_builds_its_definitions() -> None:
@@ -144,7 +189,7 @@ def test_every_module_of_defs_builds_its_definitions() -> None:
     assert {name for name, module in modules.items() if not hasattr(module, "build")} == kept_for_users
 
 
-def test_the_domain_can_be_used_where_dagster_is_not_installed() -> None:
+def test_domain_packages_work_without_dagster() -> None:
     program = (
         "import sys; sys.modules['dagster'] = None\n"
         "import quant_assets.providers.coinalyze, quant_assets.candles, quant_assets.markets, "
@@ -154,16 +199,15 @@ def test_the_domain_can_be_used_where_dagster_is_not_installed() -> None:
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
 
 
-def test_no_file_of_the_project_names_a_package_registry_or_a_machine() -> None:
-    root = PACKAGE.parent
-    listed = subprocess.run(["git", "ls-files"], cwd=root, capture_output=True, text=True, timeout=60, check=False)
+def test_no_file_names_a_package_registry_or_a_machine() -> None:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     if listed.returncode:
         pytest.skip("not a git checkout")
     hosts = re.compile(
         "|".join(["py" + r"pi\.org", "python" + "hosted", "npm" + "js", r"deb\." + "debian"]), re.IGNORECASE
     )
     for name in listed.stdout.splitlines():
-        path = root / name
+        path = ROOT / name
         if path.is_file():
             text = path.read_text(encoding="utf-8", errors="replace")
             assert not hosts.search(text), name

@@ -1,1 +1,1 @@
-"""Benchmarks: `make bench` measures the stages and the whole, and writes the table of docs/performance.md."""
+"""Benchmarks: `make bench` measures the stages and whole scans, and writes the table of docs/performance.md."""

@@ -1,4 +1,4 @@
-"""Measure the stages and the whole; see docs/performance.md.
+"""Measure the stages and whole scans; see docs/performance.md.
 
 Usage: python -m quant_assets_tests.bench [--quick] [--print]
 --quick: a third of the repetitions, and no 5,000 markets. --print: leave the document alone.
@@ -27,9 +27,9 @@ HELP = "quant-assets --help"
 
 
 def measure(
-    markets: str, folder: Path, moment: datetime, repeats: int, *, served: Sequence[str], may_touch: bool
+    markets: str, folder: Path, moment: datetime, repeats: int, *, served: Sequence[str], touch_files: bool
 ) -> Iterator[Row]:
-    """Measure one folder of candles: the stages, then the command from the shell and back."""
+    """Measure one folder of candles: the stages, then whole scans from the shell."""
     with tempfile.TemporaryDirectory() as data:
         for what in ("read", "analyse"):
             yield from stages(markets, what, folder, Path(data) / "lake", moment, repeats)
@@ -41,7 +41,7 @@ def measure(
         yield Row(markets, "scan, first of all", first, memory, "with derivatives from an emulator")
         memory = max(run(command, again, **environment)[1] for _ in range(repeats))
         yield Row(markets, "scan, again", again, memory, "from the shell and back, through Dagster")
-        if may_touch:
+        if touch_files:
             changed = Times()
             for file in folder.glob("*.json"):
                 file.touch()
@@ -50,7 +50,7 @@ def measure(
 
 
 def stages(markets: str, what: str, folder: Path, lake: Path, moment: datetime, repeats: int) -> Iterator[Row]:
-    """Run the stages of one kind in a process of their own."""
+    """Run the stages "read" or "analyse" in a process of their own, and yield a row for each."""
     program = [sys.executable, "-m", "quant_assets_tests.bench.stages", what, str(folder), str(lake)]
     output, memory = run([*program, moment.isoformat(), str(repeats)], Times())
     found = {name: Times(**times) for name, times in orjson.loads(output).items()}
@@ -66,7 +66,7 @@ def stages(markets: str, what: str, folder: Path, lake: Path, moment: datetime, 
 
 @contextmanager
 def emulator(served: Sequence[str]) -> Iterator[dict[str, str]]:
-    """Serve derivatives (see serve.py for the arguments), and give the environment that leads there."""
+    """Serve derivatives (see serve.py for the arguments), and yield the environment variables of a client."""
     program = [sys.executable, "-m", "quant_assets_tests.bench.serve", *served]
     with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
@@ -82,17 +82,17 @@ def emulator(served: Sequence[str]) -> Iterator[dict[str, str]]:
             process.stdin.close()
 
 
-def everything(repeats: int, simulated: list[int]) -> Iterator[Row]:
-    """Measure the command itself, the real markets where they are, and simulated ones."""
+def measure_all(repeats: int, simulated: list[int]) -> Iterator[Row]:
+    """Measure `--help`, scans of the real markets if they are present, and scans of simulated ones."""
     from quant_assets_tests.bench.folders import SAMPLE_MOMENT, real_folder, simulated_folder  # noqa: PLC0415
 
-    helped = Times()
-    memory = max(run([*PROGRAM, "--help"], helped)[1] for _ in range(repeats))
-    yield Row("", HELP, helped, memory)
+    help_times = Times()
+    memory = max(run([*PROGRAM, "--help"], help_times)[1] for _ in range(repeats))
+    yield Row("", HELP, help_times, memory)
     real = real_folder()
     if real is not None:
         served = [str(real), SAMPLE_MOMENT.isoformat()]
-        yield from measure("318 real", real, SAMPLE_MOMENT, repeats, served=served, may_touch=False)
+        yield from measure("318 real", real, SAMPLE_MOMENT, repeats, served=served, touch_files=False)
     for markets in simulated:
         home = Path(tempfile.mkdtemp())
         try:
@@ -100,19 +100,19 @@ def everything(repeats: int, simulated: list[int]) -> Iterator[Row]:
             moment = now.replace(minute=now.minute // 15 * 15, second=0, microsecond=0)
             folder = simulated_folder(home / "candles", markets, moment + timedelta(minutes=1))
             scans = repeats if markets < 2000 else 3
-            yield from measure(f"{markets:,}", folder, moment, scans, served=[str(markets)], may_touch=True)
+            yield from measure(f"{markets:,}", folder, moment, scans, served=[str(markets)], touch_files=True)
         finally:
             shutil.rmtree(home)
 
 
 def main() -> None:
-    """Measure, show, and write."""
+    """Measure, print each row, and write the document."""
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer repetitions, and no 5,000 markets")
     parser.add_argument("--print", action="store_true", help="leave docs/performance.md alone")
     arguments = parser.parse_args()
     rows = []
-    for row in everything(2 if arguments.quick else 5, [1100] if arguments.quick else [1100, 5000]):
+    for row in measure_all(2 if arguments.quick else 5, [1100] if arguments.quick else [1100, 5000]):
         print(row, flush=True)
         rows.append(row)
     if not arguments.print:

@@ -1,4 +1,4 @@
-"""Candle folders to measure on: the sample of real ones, and simulated ones of any number of markets."""
+"""Candle folders for the benchmarks: the sample of real markets, and any number of simulated ones."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from quant_assets.emulator import DEFAULT_SEED, MARKER, ScannedMarket, Simulated
 from quant_assets.emulator.candle_files import TIMEFRAMES, candle_file
 from quant_assets_tests.world import SAMPLE_CANDLES
 
-#: The moment that the sample was taken at.
+#: The time of the sample's last bars.
 SAMPLE_MOMENT = parse_timestamp("2026-01-19T17:00:00Z")
-#: Markets that are simulated one by one; all others are these under another name.
+#: Markets that are simulated; all others are links to these.
 DISTINCT = 50
 
 
 def real_folder() -> Path | None:
-    """Return the folder of real candle files; None where it is absent."""
+    """Return the folder of real candle files, or None if it is absent."""
     return SAMPLE_CANDLES if SAMPLE_CANDLES.is_dir() else None
 
 
@@ -43,15 +43,15 @@ def simulated_folder(folder: Path, markets: int, moment: datetime) -> Path:
 
 
 def file_of(folder: Path, number: int, timeframe: str) -> Path:
-    """Return where the candles of a simulated market lie; markets are counted from 1."""
+    """Return the path of a simulated market's candle file; markets are numbered from 1."""
     return folder / f"BINANCE_S{number:04d}USDT_{timeframe}.json"
 
 
-def change(folder: Path, markets: int) -> None:
-    """Replace the files of the first markets by others of the same bars, which a reader cannot know."""
+def replace_files(folder: Path, markets: int) -> None:
+    """Replace the files of the first markets by new files with the same bars."""
     for number in range(1, markets + 1):
         for timeframe in TIMEFRAMES:
             path = file_of(folder, number, timeframe)
             content = path.read_bytes()
-            path.unlink()  # which leaves the markets alone that share it
+            path.unlink()  # so that the markets that link to it keep theirs
             path.write_bytes(content + b"\n")

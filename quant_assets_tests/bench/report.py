@@ -12,13 +12,13 @@ from pathlib import Path
 from quant_assets_tests.bench.timing import Times
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "performance.md"
-BEGINS, ENDS = "<!-- made by make bench -->", "<!-- end -->"
+BEGIN_MARK, END_MARK = "<!-- made by make bench -->", "<!-- end -->"
 LIBRARIES = ("numpy", "pandas", "pyarrow", "TA-Lib", "orjson", "msgspec", "dagster")
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One thing that was measured: seconds by the clock (median, least, most), by the processor, peak memory, notes."""
+    """One measured stage: wall time (median, minimum, maximum) and processor time in seconds, peak memory, a note."""
 
     markets: str
     stage: str
@@ -37,12 +37,12 @@ class Row:
 
 
 def seconds(value: float) -> str:
-    """Write seconds with three digits or so."""
+    """Format seconds with about three digits."""
     return f"{value:.3f}" if value < 1 else f"{value:.2f}" if value < 10 else f"{value:.1f}"
 
 
 def machine() -> str:
-    """Describe the machine and what runs on it, without its name."""
+    """Describe the machine and the versions of the libraries, without the host name."""
     versions = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
     return (
         f"{cores()} cores ({processor()}), {platform.system()}, Python {platform.python_version()}, {versions}. "
@@ -56,7 +56,7 @@ def cores() -> int:
 
 
 def processor() -> str:
-    """Name the processor."""
+    """Return the model name of the processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
     except OSError:
@@ -65,7 +65,7 @@ def processor() -> str:
 
 
 def table(rows: list[Row]) -> str:
-    """Return all of it as Markdown."""
+    """Return the machine and the rows as Markdown."""
     head = [
         "| markets | what | median (s) | spread (s) | n | processor (s) | peak (MiB) | |",
         "|---|---|---|---|---|---|---|---|",
@@ -74,8 +74,8 @@ def table(rows: list[Row]) -> str:
 
 
 def write(rows: list[Row]) -> None:
-    """Put the table into the document, between its marks."""
+    """Replace the table in the document, between its marks."""
     text = DOCUMENT.read_text("utf-8")
-    before, _, rest = text.partition(BEGINS)
-    _, _, after = rest.partition(ENDS)
-    DOCUMENT.write_text(f"{before}{BEGINS}\n\n{table(rows)}\n\n{ENDS}{after}", "utf-8")
+    before, _, rest = text.partition(BEGIN_MARK)
+    _, _, after = rest.partition(END_MARK)
+    DOCUMENT.write_text(f"{before}{BEGIN_MARK}\n\n{table(rows)}\n\n{END_MARK}{after}", "utf-8")

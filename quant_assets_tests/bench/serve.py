@@ -1,4 +1,4 @@
-"""An emulator in a process of its own: of any number of plain markets, or of a folder of candles at its moment.
+"""Serve an emulator from a process of its own, for plain markets or for a folder of candles at a moment.
 
 Usage: python -m quant_assets_tests.bench.serve MARKETS
        python -m quant_assets_tests.bench.serve FOLDER MOMENT
@@ -17,7 +17,7 @@ CALLS_PER_MINUTE = 1_000_000
 
 
 def main() -> None:
-    """Serve."""
+    """Start the emulator, print its address, and serve until the input ends."""
     what, *at = sys.argv[1:]
     if at:
         moment = parse_timestamp(at[0])

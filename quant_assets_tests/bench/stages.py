@@ -1,4 +1,4 @@
-"""The stages, each timed in this process, which is started for them alone.
+"""Time each stage of a scan in this process.
 
 Usage: python -m quant_assets_tests.bench.stages read|analyse FOLDER LAKE MOMENT REPEATS
 Prints JSON: stage → times. `read` leaves the candles in the lake, where `analyse` finds them.
@@ -23,7 +23,7 @@ from quant_assets.signals import Strategy, discover_strategies, features_table, 
 from quant_assets.signals.features import table
 from quant_assets.signals.features.bars import market_bars
 from quant_assets.storage.lake import Lake
-from quant_assets_tests.bench.folders import change
+from quant_assets_tests.bench.folders import replace_files
 from quant_assets_tests.bench.talib_alone import bare_indicators
 from quant_assets_tests.bench.timing import Times
 
@@ -34,31 +34,31 @@ Stages = dict[str, Times]
 
 
 def read(folder: Path, lake: Lake, repeats: int) -> Stages:
-    """Time reading the folder: all of it, none of it, and 30 markets of it; and orjson alone."""
+    """Time reading the folder: cold, unchanged, and with 30 changed markets; and orjson alone."""
     stages = {name: Times() for name in ("orjson alone", "candles, cold", "candles, nothing changed")}
     for _ in range(repeats):
-        stages["orjson alone"].take(parse, folder)
-        tables: CandleTables = stages["candles, cold"].take(read_candles, folder)
-        stages["candles, nothing changed"].take(read_candles, folder, tables)
+        stages["orjson alone"].measure(parse, folder)
+        tables: CandleTables = stages["candles, cold"].measure(read_candles, folder)
+        stages["candles, nothing changed"].measure(read_candles, folder, tables)
     if source_is_simulated(folder):
         stages["candles, 30 markets changed"] = Times()
         for _ in range(repeats):
-            change(folder, CHANGED)
-            tables = stages["candles, 30 markets changed"].take(read_candles, folder, tables)
+            replace_files(folder, CHANGED)
+            tables = stages["candles, 30 markets changed"].measure(read_candles, folder, tables)
     lake.write(["candles"], None, tables.bars)
     lake.write(["candle_files"], None, tables.files.assign(simulated=False))
     return stages
 
 
 def parse(folder: Path) -> None:
-    """Read and parse every file, and keep nothing."""
+    """Read and parse every file with orjson."""
     for file in sorted(folder.glob("*.json")):
         with suppress(orjson.JSONDecodeError):
             orjson.loads(file.read_bytes())
 
 
 def analyse(lake: Lake, window: Window, repeats: int) -> Stages:
-    """Time what comes after the candles, up to the bytes of the feed; and bare TA-Lib on the same arrays."""
+    """Time the stages from candles to the bytes of the feed, and bare TA-Lib on the same arrays."""
     strategies = discover_strategies().strategies
     names = ["bare TA-Lib", "features", *(f"strategy {strategy.key}" for strategy in strategies)]
     stages = {name: Times() for name in (*names, TO_TABLES, TO_FEED)}
@@ -67,42 +67,42 @@ def analyse(lake: Lake, window: Window, repeats: int) -> Stages:
     symbol_map = resolve_markets(markets, None, now=datetime.now(UTC))
     for _ in range(repeats):
         bars = stored(Lake(lake.root), "candles")
-        stages["bare TA-Lib"].take(bare_indicators, market_bars(bars, window))
-        features: pd.DataFrame = stages["features"].take(features_table, bars, symbol_map, {}, window)
-        table._LAST.clear()  # the features of the same table, from the time before
+        stages["bare TA-Lib"].measure(bare_indicators, market_bars(bars, window))
+        features: pd.DataFrame = stages["features"].measure(features_table, bars, symbol_map, {}, window)
+        table._LAST.clear()  # the cached features of the previous round
         signals: dict[Strategy, pd.DataFrame] = {
-            strategy: stages[f"strategy {strategy.key}"].take(run_strategy, strategy, features)
+            strategy: stages[f"strategy {strategy.key}"].measure(run_strategy, strategy, features)
             for strategy in strategies
         }
-        stages[TO_FEED].take(publish, features, signals, files, window)
+        stages[TO_FEED].measure(publish, features, signals, files, window)
         table._LAST.clear()
         del bars
-        stages[TO_TABLES].take(everything, Lake(lake.root), symbol_map, window)
+        stages[TO_TABLES].measure(compute_signals, Lake(lake.root), symbol_map, window)
     return stages
 
 
 def publish(features: pd.DataFrame, signals: dict[Strategy, pd.DataFrame], files: pd.DataFrame, window: Window) -> None:
-    """Build the feed, write it as JSON, and hold it against its contract."""
+    """Build the feed, write it as JSON, and check it against its schema."""
     feed = build_feed(features, signals, files, window, api=None, written_at=datetime.now(UTC))
     assert not feed_problems(orjson.dumps(feed))
 
 
-def everything(lake: Lake, symbol_map: pd.DataFrame, window: Window) -> None:
-    """Read the stored candles, and make every signal table of them."""
+def compute_signals(lake: Lake, symbol_map: pd.DataFrame, window: Window) -> None:
+    """Compute every signal table from the stored candles."""
     features = features_table(stored(lake, "candles"), symbol_map, {}, window)
     for strategy in discover_strategies().strategies:
         run_strategy(strategy, features)
 
 
 def stored(lake: Lake, name: str) -> pd.DataFrame:
-    """Read a table that has to be there."""
+    """Return a table that must exist."""
     found = lake.read([name])
     assert found is not None
     return found
 
 
 def main() -> None:
-    """Measure, and print."""
+    """Measure, and print the times as JSON."""
     what, folder, root, moment, repeats = sys.argv[1:]
     lake, window = Lake(Path(root)), Window.last_complete(parse_timestamp(moment))
     found = read(Path(folder), lake, int(repeats)) if what == "read" else analyse(lake, window, int(repeats))

@@ -1,4 +1,4 @@
-"""TA-Lib and nothing else: the measure of what analysis costs beside it."""
+"""Bare TA-Lib calls, as a reference for the cost of the analysis."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from quant_assets.signals.features.bars import MarketBars
 
 
 def bare_indicators(markets: Sequence[MarketBars]) -> None:
-    """Compute RSI, ADX, ATR and two EMAs on both timeframes, OBV and the Bollinger bands on 15m; keep nothing."""
+    """Compute RSI, ADX, ATR and two EMAs on both timeframes, OBV and the Bollinger bands on 15m."""
     for market in markets:
         for bars in (market.ltf, market.htf):
             talib.RSI(bars.close, 14)

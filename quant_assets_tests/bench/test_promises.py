@@ -1,4 +1,4 @@
-"""The promises of docs/performance.md, as far as a busy machine can hold them.
+"""The promises of docs/performance.md that can be tested on a busy machine.
 
 Ratios of processor time within one process, the best of several tries: a machine that is shared slows one side of a
 ratio now and then, but not the best try of both.
@@ -51,30 +51,30 @@ def analyse(bars: pd.DataFrame) -> None:
 
 
 @pytest.mark.speed
-def test_analysis_takes_a_few_times_the_bare_indicators(bars: pd.DataFrame) -> None:
+def test_analysis_takes_less_than_four_times_the_bare_indicators(bars: pd.DataFrame) -> None:
     series = market_bars(bars, WINDOW)
     assert best_cpu_seconds(lambda: analyse(bars)) < 4 * best_cpu_seconds(lambda: bare_indicators(series))
 
 
 @pytest.mark.speed
-def test_reading_takes_little_more_than_parsing(folder: Path) -> None:
+def test_reading_takes_less_than_twice_as_long_as_parsing(folder: Path) -> None:
     assert best_cpu_seconds(lambda: read_candles(folder)) < 2 * best_cpu_seconds(lambda: parse(folder))
 
 
 @pytest.mark.speed
-def test_analysis_grows_no_faster_than_the_markets(bars: pd.DataFrame) -> None:
+def test_analysis_time_grows_linearly_with_the_markets(bars: pd.DataFrame) -> None:
     symbols = bars["symbol"].cat.categories
     few = bars[bars["symbol"].isin(symbols[: MARKETS // 6])].reset_index(drop=True)
     assert best_cpu_seconds(lambda: analyse(bars)) < 1.5 * 6 * best_cpu_seconds(lambda: analyse(few))
 
 
-def test_features_are_made_once_for_all_who_read_the_same_table() -> None:
+def test_features_of_the_same_table_are_built_once() -> None:
     found = features_table(random_candles(3), NO_TABLE, {}, WINDOW)
     first, again = features_of(found), features_of(found.copy())
     assert all(one is other for one, other in zip(first, again, strict=True))
 
 
-def test_features_of_another_table_are_its_own() -> None:
+def test_features_of_another_table_are_not_reused() -> None:
     found = features_table(random_candles(3), NO_TABLE, {}, WINDOW)
     features_of(found)
     changed = found.assign(price=np.where(found.index == 1, 7.0, found["price"]))
@@ -83,7 +83,7 @@ def test_features_of_another_table_are_its_own() -> None:
 
 
 @pytest.mark.speed
-def test_a_scan_again_takes_five_seconds_from_the_shell_and_back(folder: Path, tmp_path: Path) -> None:
+def test_repeated_scan_takes_less_than_five_seconds(folder: Path, tmp_path: Path) -> None:
     def scan() -> None:
         command = [*PROGRAM, "scan", str(folder), "--as-of", MOMENT.isoformat(), "--json"]
         run(command, Times(), **environment, QUANT_DATA_DIR=str(tmp_path))
@@ -93,7 +93,7 @@ def test_a_scan_again_takes_five_seconds_from_the_shell_and_back(folder: Path, t
         assert_within(5, scan, tries=3)
 
 
-def test_help_needs_neither_pandas_nor_dagster() -> None:
+def test_help_imports_neither_pandas_nor_dagster() -> None:
     program = (
         "import sys\nsys.argv = ['quant-assets', '--help']\nfrom quant_assets.cli import app\n"
         "try: app()\nexcept SystemExit: pass\n"

@@ -1,4 +1,4 @@
-"""Taking times: of a call in this process, and of a process as a whole with the memory it took at most."""
+"""Measure the time of a call, and the time and peak memory of a process."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ KIB_PER_MIB = 1024.0
 
 @dataclass
 class Times:
-    """Repeated measurements of one thing: by the clock on the wall and by the processor, seconds."""
+    """Repeated measurements of one stage: wall time and processor time in seconds."""
 
     wall: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
 
-    def take(self, work: Callable[..., Any], *arguments: Any) -> Any:
-        """Do the work once, and note what it took."""
+    def measure(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        """Run the work once, record its time, and return its result."""
         wall, cpu = time.perf_counter(), time.process_time()
         result = work(*arguments)
         self.cpu.append(time.process_time() - cpu)
@@ -30,17 +30,17 @@ class Times:
 
     @property
     def wall_median(self) -> float:
-        """Median by the clock."""
+        """Return the median wall time in seconds."""
         return median(self.wall)
 
     @property
     def cpu_median(self) -> float:
-        """Median by the processor."""
+        """Return the median processor time in seconds."""
         return median(self.cpu)
 
 
 def run(command: Sequence[str], times: Times, **environment: str) -> tuple[bytes, float]:
-    """Run a program to its end; returns its output and its peak memory in MiB. Raises RuntimeError where it fails."""
+    """Run a program, record its time, and return its output and peak memory in MiB. Raise RuntimeError if it fails."""
     kept: Mapping[str, str] = {
         name: value for name, value in os.environ.items() if not name.startswith(("COINALYZE", "QUANT", "DAGSTER"))
     }

@@ -20,7 +20,7 @@ from quant_assets.derivatives.store import DerivativesStore, Fetched
 from quant_assets.feed import feed_problems
 from quant_assets.storage.lake import Lake
 from quant_assets_tests.cli.test_cli import run
-from quant_assets_tests.faults.gate import Gate
+from quant_assets_tests.faults.proxy import FaultyProxy
 from quant_assets_tests.providers.coinalyze.scripted import Canned
 from quant_assets_tests.world import World
 
@@ -94,12 +94,12 @@ def test_plan_without_a_key_warns(world: World, tmp_path: Path) -> None:
 
 
 def test_calls_of_a_failed_market_list_are_counted(world: World, tmp_path: Path) -> None:
-    with Gate(world.emulator, lambda *_: Canned(429, b"{}", {"Retry-After": "9"})) as gate:
-        environment = {**world.environment("cli_limited"), "COINALYZE_BASE_URL": gate.url}
+    with FaultyProxy(world.emulator, lambda *_: Canned(429, b"{}", {"Retry-After": "9"})) as proxy:
+        environment = {**world.environment("cli_limited"), "COINALYZE_BASE_URL": proxy.url}
         done = run("scan", str(world.candles), "--max-wait", "0", "--json", env=environment, cwd=tmp_path)
     api = orjson.loads(done.stdout)["api"]
     assert "too many calls (429)" in done.stderr
-    assert api["rate_limited"] == api["requests"] == len(gate.asked) > 0
+    assert api["rate_limited"] == api["requests"] == len(proxy.requests) > 0
     assert api["waited_seconds"] > 0
 
 

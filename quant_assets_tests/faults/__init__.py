@@ -1,1 +1,1 @@
-"""Faults put in on purpose, each test named after the promise that it holds. docs/reliability.md lists them."""
+"""Tests that inject faults; docs/reliability.md lists the promise that each of them holds."""

@@ -1,4 +1,4 @@
-"""The command line in processes of their own: started as a person does, or forked where many are needed."""
+"""Run the command line in processes of its own: started from a shell, or forked where many are needed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from quant_assets_tests.world import World
 
 
 def scan_arguments(world: World) -> list[str]:
-    """Return the arguments that scan a world's window."""
+    """Return the arguments of a scan of the world's window."""
     moment = world.window.end.isoformat().replace("+00:00", "Z")
     return ["scan", str(world.candles), "--as-of", moment, "--json"]
 
@@ -26,7 +26,7 @@ def scan_arguments(world: World) -> list[str]:
 def scan_command(
     world: World, name: str, cwd: Path, *options: str, **variables: str
 ) -> subprocess.CompletedProcess[str]:
-    """Scan into a data folder of this name."""
+    """Run a scan into the data folder of this name."""
     return subprocess.run(
         [sys.executable, "-m", "quant_assets", *scan_arguments(world), *options],
         env={**world.environment(name), **variables},
@@ -39,24 +39,24 @@ def scan_command(
 
 
 def forked_scan(world: World, name: str = "data") -> BaseProcess:
-    """Start a scan that needs no time to import anything; what it says goes to `said` beside its data folder."""
-    arguments = (world.environment(name), world.folder / "said", scan_arguments(world))
+    """Return a process that scans, forked to save imports; it writes to `output` beside its data folder."""
+    arguments = (world.environment(name), world.folder / "output", scan_arguments(world))
     return CONTEXT.Process(target=_command, args=arguments)
 
 
 def forked_job(world: World, job: str, window: str | None = None, name: str = "data") -> BaseProcess:
-    """Start a job that schedules start, and no command does."""
-    return CONTEXT.Process(target=_job, args=(world.environment(name), world.folder / "said", job, window))
+    """Return a process that runs a job which no command starts."""
+    return CONTEXT.Process(target=_job, args=(world.environment(name), world.folder / "output", job, window))
 
 
-def _command(environment: Mapping[str, str], said: Path, arguments: list[str]) -> None:
-    _settle_in(environment, said)
+def _command(environment: Mapping[str, str], output: Path, arguments: list[str]) -> None:
+    _redirect(environment, output)
     sys.argv = ["quant-assets", *arguments]
     main()
 
 
-def _job(environment: Mapping[str, str], said: Path, name: str, window: str | None) -> None:
-    _settle_in(environment, said)
+def _job(environment: Mapping[str, str], output: Path, name: str, window: str | None) -> None:
+    _redirect(environment, output)
     settings = Settings.from_environment(os.environ)
     with open_instance(settings) as instance:
         job = build_definitions(settings).resolve_job_def(name)
@@ -64,11 +64,11 @@ def _job(environment: Mapping[str, str], said: Path, name: str, window: str | No
     sys.exit(0 if result.success else 1)
 
 
-def _settle_in(environment: Mapping[str, str], said: Path) -> None:
+def _redirect(environment: Mapping[str, str], output: Path) -> None:
     os.environ.clear()
     os.environ.update(environment)
-    os.chdir(said.parent)
-    descriptor = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.chdir(output.parent)
+    descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     os.close(descriptor)

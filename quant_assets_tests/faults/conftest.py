@@ -1,4 +1,4 @@
-"""A sweep over a provider that can be spoiled, with what it left in the store; every part of it real."""
+"""Fixtures of the fault tests: a refresh through a proxy that can alter responses, and the stored result."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from quant_assets.emulator import DEFAULT_KEY, Emulator, Universe, plain_univers
 from quant_assets.orchestration.scan import ScanResult
 from quant_assets.providers.coinalyze import CoinalyzeClient
 from quant_assets_tests.derivatives.conftest import MovableClock, Provider
-from quant_assets_tests.faults.gate import Gate
+from quant_assets_tests.faults.proxy import FaultyProxy
 from quant_assets_tests.world import World
 
 #: Two requests for each of four datasets, the second of two symbols.
 MARKETS = 22
-#: As many bars as all that is asserted here needs; more would only take longer.
+#: As many bars as the assertions need; more would only take longer.
 BARS = 16
 CALLS_PER_MINUTE = 6000
 Stored = dict[str, list[tuple[Any, ...]]]
@@ -33,19 +33,19 @@ Stored = dict[str, list[tuple[Any, ...]]]
 
 @dataclass
 class Sweep:
-    """A refresh of plain markets through a gate, on one virtual clock."""
+    """A refresh of plain markets through a proxy, on one virtual clock."""
 
     provider: Provider
-    gate: Gate
+    proxy: FaultyProxy
 
     def client(self, key: str | None = DEFAULT_KEY, url: str = "", **options: object) -> CoinalyzeClient:
-        return self.provider.client(key, url or self.gate.url, **options)
+        return self.provider.client(key, url or self.proxy.url, **options)
 
     def refresh(self, **options: Any) -> tuple[pd.DataFrame, RefreshReport]:
         return self.provider.refresh(**{"client": self.client(), **options})
 
     def stored(self) -> Stored:
-        """Return all that is known: the bars, the ranges that were asked for, who was answered and who had nothing."""
+        """Return the rows of the store's tables: bars, requested ranges, answered symbols and empty ones."""
         return stored_in(self.provider.folder)
 
 
@@ -68,8 +68,8 @@ def sweep_in(folder: Path) -> Iterator[Sweep]:
     )
     with ExitStack() as stack:
         emulator = stack.enter_context(Emulator(universe, calls_per_minute=CALLS_PER_MINUTE, clock=clock))
-        gate = stack.enter_context(Gate(emulator))
-        yield Sweep(Provider(emulator, clock, folder, stack, CALLS_PER_MINUTE), gate)
+        proxy = stack.enter_context(FaultyProxy(emulator))
+        yield Sweep(Provider(emulator, clock, folder, stack, CALLS_PER_MINUTE), proxy)
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def sweep(tmp_path: Path) -> Iterator[Sweep]:
 
 @pytest.fixture(scope="session")
 def clean(tmp_path_factory: pytest.TempPathFactory) -> Stored:
-    """What a sweep stores where nothing is spoiled."""
+    """Return what a refresh stores without faults."""
     with sweep_in(tmp_path_factory.mktemp("clean")) as made:
         made.refresh()
         return made.stored()
@@ -88,14 +88,14 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> Stored:
 
 @dataclass(frozen=True)
 class Scanned:
-    """A world, and what a scan gave of it where nothing is spoiled, in the data folder of this name."""
+    """A world, and the result of a scan without faults in the data folder of this name."""
 
     world: World
     name: str
     result: ScanResult
 
     def copied(self, name: str) -> Path:
-        """Return a data folder of another name that begins where this scan ended."""
+        """Copy the data folder of this scan to one of another name, and return it."""
         target = self.world.folder / name
         shutil.copytree(self.world.folder / self.name, target)
         return target
@@ -107,8 +107,8 @@ def scanned(world: World) -> Scanned:
 
 
 @pytest.fixture
-def never_waiting() -> Iterator[None]:
-    """Let a test fail that waits for what never comes, instead of waiting with it."""
+def fail_after_a_minute() -> Iterator[None]:
+    """Fail a test that waits for more than a minute."""
 
     def fail(*_: object) -> None:
         raise AssertionError("waited for a minute")

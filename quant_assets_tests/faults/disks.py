@@ -1,4 +1,4 @@
-"""Disks that are small, full, or cannot be written: real ones, mounted by the test."""
+"""Small, full or read-only disks: file systems in memory that the test mounts."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ class Disk:
         return self.folder / "filler"
 
     def fill(self, left_pages: int) -> None:
-        """Fill the disk up, but for so many pages of 4 KB."""
+        """Fill the disk, leaving this many pages of 4 KB free."""
         self.free()
         state = os.statvfs(self.folder)
         pages = max(state.f_bavail * state.f_frsize // PAGE - left_pages, 0)
         self._filler.write_bytes(b"x" * (pages * PAGE))
 
     def free(self) -> None:
-        """Take away what fills the disk."""
+        """Remove the filler file."""
         self._filler.unlink(missing_ok=True)
 
     def read_only(self, *, on: bool = True) -> None:
-        """Let nothing be written, or everything again."""
+        """Remount the disk read-only, or writable with `on=False`."""
         _mount("-o", "remount,ro" if on else "remount,rw", str(self.folder))
 
 
 @contextmanager
 def disk(folder: Path, kilobytes: int) -> Iterator[Disk]:
-    """Mount a disk; a test is skipped where that is not allowed, and says so."""
+    """Mount a disk of this size; skip the test where mounting is not allowed."""
     folder.mkdir(parents=True, exist_ok=True)
     _mount("-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(folder))
     try:

@@ -1,4 +1,4 @@
-"""Folders of candle files to do harm to, and the feed that a whole reading of one gives."""
+"""Folders of candle files for tests to damage, and the feed of a folder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from quant_assets.candles import CandleTables, read_candles
 from quant_assets.common.windows import Window
 from quant_assets.feed import build_feed, feed_problems
 from quant_assets.signals import discover_strategies, features_table, run_strategy
-from quant_assets_tests.faults.chance import dice
+from quant_assets_tests.faults.seeding import seeded_random
 from quant_assets_tests.signals import random_markets, tick_markets, wedge_markets
 from quant_assets_tests.signals.random_markets import Market
 from quant_assets_tests.signals.reference_comparison import EXCHANGE, derivatives, symbol_map
@@ -26,30 +26,30 @@ from quant_assets_tests.world import SAMPLE_CANDLES
 
 WINDOW = Window(datetime(2026, 1, 19, 17, 0, tzinfo=UTC))
 STRATEGIES = discover_strategies().strategies
-NOBODY = 65534
-"""The user whom permissions bind, where the tests run as root."""
+NOBODY_UID = 65534
+"""The user id that tests switch to when they run as root, which ignores permissions."""
 
 
 @cache
 def made(count: int) -> tuple[Market, ...]:
-    """Make markets of every kind, in order of their symbols: walks and trends, wedges that break out, ticks."""
+    """Return generated markets of every kind, ordered by symbol: walks, trends, wedges that break out, ticks."""
     kinds = (random_markets.market, wedge_markets.wedge_market, wedge_markets.seesaw_market, tick_markets.tick_market)
     markets = [kinds[seed % len(kinds)](seed, WINDOW.end_ms) for seed in range(count)]
     return tuple(sorted(markets, key=lambda market: market.symbol))
 
 
 def file_name(market: Market, timeframe: str) -> str:
-    """Name the candle file of a made market."""
+    """Return the name of the candle file of a generated market."""
     return f"{EXCHANGE}_{market.symbol}_{timeframe}.json"
 
 
 def content_of(bars: Iterable[Bar]) -> bytes:
-    """Write bars as a candle file has them."""
+    """Return bars in the format of a candle file."""
     return orjson.dumps([bar._asdict() | {"time": bar.time_ms} for bar in bars])
 
 
 def files_of(markets: Iterable[Market]) -> dict[str, bytes]:
-    """Return the candle files of made markets, name → content."""
+    """Return the candle files of generated markets, name → content."""
     return {
         file_name(market, timeframe): content_of(bars)
         for market in markets
@@ -58,11 +58,11 @@ def files_of(markets: Iterable[Market]) -> dict[str, bytes]:
 
 
 def real_files(markets: int) -> dict[str, bytes]:
-    """Return the files of some real markets, chosen by chance; a test is skipped where there are none."""
+    """Return the files of a random sample of real markets; skip the test where there are none."""
     if not SAMPLE_CANDLES.is_dir():
         pytest.skip(f"no sample candles at {SAMPLE_CANDLES}")
     symbols = sorted({path.name.rpartition("_")[0] for path in SAMPLE_CANDLES.glob("*_15m.json")})
-    chosen = dice("real").sample(symbols, min(markets, len(symbols)))
+    chosen = seeded_random("real").sample(symbols, min(markets, len(symbols)))
     names = [f"{symbol}_{timeframe}.json" for symbol in chosen for timeframe in ("15m", "4h")]
     files = {name: (SAMPLE_CANDLES / name).read_bytes() for name in names if (SAMPLE_CANDLES / name).is_file()}
     return {name: content for name, content in files.items() if _is_sound(content)}
@@ -76,7 +76,7 @@ def _is_sound(content: bytes) -> bool:
 
 
 def write_files(folder: Path, files: dict[str, bytes]) -> Path:
-    """Write files in the order in which they are given."""
+    """Write files in the given order, and return the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         (folder / name).write_bytes(content)
@@ -86,7 +86,7 @@ def write_files(folder: Path, files: dict[str, bytes]) -> Path:
 def feed_of(
     folder: Path, markets: Sequence[Market] = (), window: Window = WINDOW, known: CandleTables | None = None
 ) -> dict[str, Any]:
-    """Read a folder and make the feed of a window, which keeps its contract; `markets` tell what derivatives say."""
+    """Return the feed of a folder at a window, with the derivatives of `markets`; it must match its schema."""
     tables = read_candles(folder, known)
     inputs = (symbol_map(markets), derivatives(markets, window)) if markets else (symbol_map(()), {})
     features = features_table(tables.bars, *inputs, window)
@@ -99,19 +99,19 @@ def feed_of(
     return read
 
 
-def signals_but_of(feed: dict[str, Any], *symbols: str) -> bytes:
-    """Return all signals of a feed but those of some symbols."""
+def signals_without(feed: dict[str, Any], *symbols: str) -> bytes:
+    """Return the signals of a feed as JSON, without those of some symbols."""
     return orjson.dumps([signal for signal in feed["signals"] if signal["symbol"] not in symbols])
 
 
 @contextmanager
-def bound_by_permissions(folder: Path) -> Iterator[Path]:
-    """Be, within the block, a user to whom permissions matter, and who owns the folder."""
+def as_unprivileged_user(folder: Path) -> Iterator[Path]:
+    """Run the block as an unprivileged user who owns the folder."""
     user = os.geteuid()
     if user == 0:
         for path in (folder, *folder.iterdir()):
-            os.chown(path, NOBODY, -1, follow_symlinks=False)
-        os.seteuid(NOBODY)
+            os.chown(path, NOBODY_UID, -1, follow_symlinks=False)
+        os.seteuid(NOBODY_UID)
     try:
         yield folder
     finally:

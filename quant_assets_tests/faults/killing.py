@@ -1,4 +1,4 @@
-"""Processes that are killed in the middle of their work, at a step or at a moment that chance has chosen."""
+"""Kill worker processes in the middle of their work, after a random number of steps or a random time."""
 
 from __future__ import annotations
 
@@ -19,59 +19,61 @@ import pyrate_limiter
 import quant_assets
 
 PACKAGE = Path(quant_assets.__file__).parent
-#: Where a step is counted: in what asks, keeps and writes, and in what that leaves its files to.
-COUNTED = (
+#: Steps are counted in these files: those that fetch, store and write, and the libraries that they write with.
+COUNTED_FILES = (
     *(str(PACKAGE / name) for name in ("common/files.py", "storage/lake.py", "feed/publish.py")),
     *(str(PACKAGE / name) for name in ("providers/coinalyze/budget.py", "providers/coinalyze/client.py")),
     *(str(PACKAGE / name) for name in ("derivatives/refresh.py", "derivatives/store.py")),
     *(str(Path(str(module.__file__)).parent) for module in (filelock, pyrate_limiter)),
 )
-#: Where alone files are written.
-WRITING = (str(PACKAGE / "common/files.py"),)
+#: The file that writes files.
+WRITING_FILES = (str(PACKAGE / "common/files.py"),)
 #: A worker is forked from a process that has imported everything, so that it costs some milliseconds.
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["pytest", "quant_assets_tests.faults.workers", "quant_assets_tests.faults.commands"])
-ENDLESS_SECONDS = 120
+TIMEOUT_SECONDS = 120
 
 
 def run(work: Callable[..., None], *arguments: Any) -> None:
-    """Let a worker do its work to the end."""
-    worker = CONTEXT.Process(target=_bounded, args=(work, arguments))
+    """Run a worker to the end; it must succeed."""
+    worker = CONTEXT.Process(target=_run_with_timeout, args=(work, arguments))
     worker.start()
-    worker.join(ENDLESS_SECONDS)
+    worker.join(TIMEOUT_SECONDS)
     assert worker.exitcode == 0
 
 
-def kill_at_a_step(
-    chance: Random, steps: int, work: Callable[..., None], *arguments: Any, counted: tuple[str, ...] = COUNTED
+def kill_after_steps(
+    rng: Random, steps: int, work: Callable[..., None], *arguments: Any, counted: tuple[str, ...] = COUNTED_FILES
 ) -> None:
-    """Let a worker work until it kills itself at one of its first steps: a call, of Python or C, or a return.
+    """Run a worker that kills itself after a random number of steps, each a call or return of Python or C.
 
-    Counted are the steps in the files that begin with one of `counted`, and in what they call.
+    Steps count in files whose paths begin with one of `counted`, and in what these call directly.
     """
-    worker = CONTEXT.Process(target=_dying, args=(chance.randint(1, steps), counted, work, arguments))
+    worker = CONTEXT.Process(target=_run_until_killed, args=(rng.randint(1, steps), counted, work, arguments))
     worker.start()
-    worker.join(ENDLESS_SECONDS)
+    worker.join(TIMEOUT_SECONDS)
     assert worker.exitcode in {-signal.SIGKILL, 0}
 
 
-def kill_at_a_moment(chance: Random, seconds: float, work: Callable[..., None], *arguments: Any) -> None:
-    """Kill a worker from outside: wherever it is, in the middle of a write of SQLite or of the kernel too."""
-    worker = CONTEXT.Process(target=_bounded, args=(work, arguments))
+def kill_after_seconds(rng: Random, seconds: float, work: Callable[..., None], *arguments: Any) -> None:
+    """Kill a worker from outside after a random time, even in the middle of a write of SQLite or the kernel."""
+    worker = CONTEXT.Process(target=_run_with_timeout, args=(work, arguments))
     worker.start()
-    time.sleep(chance.uniform(0, seconds))
+    time.sleep(rng.uniform(0, seconds))
     worker.kill()
-    worker.join(ENDLESS_SECONDS)
+    worker.join(TIMEOUT_SECONDS)
     assert worker.exitcode in {-signal.SIGKILL, 0}
 
 
-def _bounded(work: Callable[..., None], arguments: tuple[Any, ...]) -> None:
-    """Do some work; it ends by itself some time after whoever was to kill it is gone."""
-    signal.alarm(ENDLESS_SECONDS)
+def _run_with_timeout(work: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    """Run the work, and end after TIMEOUT_SECONDS if the test process is gone."""
+    signal.alarm(TIMEOUT_SECONDS)
     work(*arguments)
 
 
-def _dying(step: int, counted: tuple[str, ...], work: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+def _run_until_killed(
+    step: int, counted: tuple[str, ...], work: Callable[..., None], arguments: tuple[Any, ...]
+) -> None:
     left = step
 
     def count(frame: FrameType, event: str, argument: object) -> None:
@@ -84,4 +86,4 @@ def _dying(step: int, counted: tuple[str, ...], work: Callable[..., None], argum
                 os.kill(os.getpid(), signal.SIGKILL)
 
     sys.setprofile(count)
-    _bounded(work, arguments)
+    _run_with_timeout(work, arguments)

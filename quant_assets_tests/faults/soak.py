@@ -1,9 +1,9 @@
-"""A day of windows with random faults, in time-lapse, and whether anything grows meanwhile.
+"""Run a day of windows with random faults in time-lapse, and check that memory, files and disk do not grow.
 
     python -m quant_assets_tests.faults.soak --windows 96 --markets 300 --seed 1
 
-The API fails, is down, refuses the key or is used by a stranger; candle files are cut, stale or missing for a while.
-A table tells of each window what it took, and a verdict which promise broke; the exit code is 1 then. Most of the time
+The API fails, is down, rejects the key or is shared with another client; candle files are cut, stale or missing.
+The output has a row for each window and the broken promises; the exit code is 1 if there are any. Most of the time
 goes into Dagster's many small commits, so a TMPDIR in memory makes it several times shorter.
 """
 
@@ -51,38 +51,38 @@ from quant_assets_tests.world import environment
 
 BEGIN = datetime(2026, 2, 3, 0, 0, tzinfo=UTC)
 CALLS_PER_MINUTE = 40
-#: A day is short: nights come every three hours, and things are kept for six hours, bars for as long beyond LOOKBACK.
-#: The file `retention.toml` allows no less than a day, so the policy itself is handed in.
-NIGHT = 12
-KEPT = RetentionPolicy.model_construct(windows_days=0.25, bars_days=1.75, runs_days=0.25)
-#: Markets with candles of their own; the others have the same under another name.
+#: Pruning every three hours; data are kept for six hours, and bars for six hours beyond LOOKBACK.
+#: `retention.toml` allows no less than a day, so the policy is patched.
+PRUNE_EVERY = 12
+RETENTION = RetentionPolicy.model_construct(windows_days=0.25, bars_days=1.75, runs_days=0.25)
+#: Markets with candles of their own; the others have copies of these.
 DISTINCT = 50
-KINDS = ("", "", "", "errors", "torn", "slow", "stranger", "down", "refused")
+FAULT_KINDS = ("", "", "", "errors", "torn", "slow", "shared", "down", "refused")
 FOLDERS = ("lake", "store", "dagster")
-#: How much more than in the second quarter of the day may be taken in the last.
+#: Allowed growth from the second quarter of the day to the last.
 MEMORY_GROWTH, DISK_GROWTH, MORE_DESCRIPTORS = 1.05, 1.10, 2
-#: Fewer windows than this tell nothing about growth, since retention has hardly begun.
-MIN_TO_JUDGE = 64
+#: With fewer windows growth is not checked, since retention has hardly begun.
+MIN_WINDOWS = 64
 
 
 @dataclass
 class Candles:
-    """The candle folder: written anew for every window, with files that are cut, stale or missing for a while."""
+    """The candle folder, rewritten for every window, with files that are cut, stale or missing for a while."""
 
     folder: Path
     markets: int
-    dice: Random
+    random: Random
     spoiled: dict[int, tuple[str, int]] = field(default_factory=dict)
 
     def write(self, moment: datetime, number: int) -> None:
-        """Write what has come by a moment; the bars of 4 hours each hour, those of 15 minutes always."""
+        """Write the bars up to a moment: 15m files for every window, 4h files once an hour."""
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / MARKER).write_text("A simulated market: nothing here was ever traded.\n")
         self.spoiled = {market: (kind, until) for market, (kind, until) in self.spoiled.items() if until > number}
-        if number and self.dice.random() < 0.5:
-            kind = self.dice.choice(("cut", "stale", "missing"))
-            for market in self.dice.sample(range(1, self.markets + 1), max(self.markets // 100, 1)):
-                self.spoiled[market] = kind, number + self.dice.randint(1, 8)
+        if number and self.random.random() < 0.5:
+            kind = self.random.choice(("cut", "stale", "missing"))
+            for market in self.random.sample(range(1, self.markets + 1), max(self.markets // 100, 1)):
+                self.spoiled[market] = kind, number + self.random.randint(1, 8)
         content = lru_cache(maxsize=None)(lambda market, timeframe: self._content(market, timeframe, moment))
         for market in range(1, self.markets + 1):
             kind = self.spoiled.get(market, ("", 0))[0]
@@ -98,7 +98,7 @@ class Candles:
                     path.write_bytes(content((market - 1) % DISTINCT, timeframe))
 
     def of_kind(self, kind: str) -> list[str]:
-        """Return the names of the files that are spoiled in a way."""
+        """Return the names of the files with this kind of fault."""
         return [self.name(market, "15m") for market, (spoiled, _) in self.spoiled.items() if spoiled == kind]
 
     @staticmethod
@@ -114,7 +114,7 @@ class Candles:
 
 @dataclass(frozen=True)
 class Row:
-    """What a window took: seconds, memory and disk in MiB, and what came of it."""
+    """The measurements of one window: seconds, memory and disk in MiB, and counts."""
 
     number: int
     fault: str
@@ -138,46 +138,46 @@ HEAD = "   # fault     seconds   memory  fds     lake    store  dagster  429  ru
 
 
 class Soak:
-    """The day, its faults, and the promises that broke."""
+    """The run: its faults, its measurements, and the promises that broke."""
 
     def __init__(self, settings: Settings, emulator: Emulator, markets: int, windows: int, seed: int) -> None:
         self.settings, self.emulator, self.markets, self.windows = settings, emulator, markets, windows
-        self.dice = Random(f"{seed}:soak")
-        self.lapse = TimeLapse(settings, emulator, BEGIN, self._befall, evaluated=(1, 6, 14))
-        self.candles = Candles(settings.candle_folder, markets, self.dice)
+        self.random = Random(f"{seed}:soak")
+        self.lapse = TimeLapse(settings, emulator, BEGIN, self._inject_faults, evaluated=(1, 6, 14))
+        self.candles = Candles(settings.candle_folder, markets, self.random)
         self.fault = ""
         self.broken: list[str] = []
         self.rows: list[Row] = []
 
-    def pass_all(self, tell: Callable[[str], None]) -> None:
-        """Let the day pass, and tell each window."""
+    def run(self, tell: Callable[[str], None]) -> None:
+        """Run all windows, and report each."""
         tell(HEAD)
         with self.lapse.opened() as instance:
             for number in range(self.windows):
                 started, limited, asked = time.perf_counter(), self._limited(), len(self.lapse.requested)
                 self.lapse.run_window(instance, number)
-                if number % NIGHT == NIGHT - 1:
-                    self._let_files_be_as_old_as_the_day_says()
+                if number % PRUNE_EVERY == PRUNE_EVERY - 1:
+                    self._set_file_times()
                     self.lapse.prune(instance)
                 limited = self._limited() - limited
-                skipped = self._look_at(instance, number, limited)
+                skipped = self._check_window(instance, number, limited)
                 runs = len(self.lapse.requested) - asked
                 self.rows.append(self._row(number, time.perf_counter() - started, limited, runs, skipped))
                 tell(self.rows[-1].line())
         self.broken += self.lapse.failed
 
-    def _let_files_be_as_old_as_the_day_says(self) -> None:
-        """Give the tables of windows the ages of their windows: the machine that writes them has another date."""
+    def _set_file_times(self) -> None:
+        """Set the file times of tables to the ends of their windows, since they are written at the real time."""
         for file in self.settings.lake_dir.rglob("*/[0-9]*.*"):
             name = file.name.partition(".")[0]
             end = Window.of_key(f"{name[:-2]}:{name[-2:]}").end.timestamp()
             os.utime(file, (end, end))
 
-    def _befall(self, number: int, minute: int) -> None:
-        """Decide at the beginning of a window what goes wrong in it; a stranger comes back all the time."""
+    def _inject_faults(self, number: int, minute: int) -> None:
+        """Choose the fault of a window at its first minute; another client spends the budget every minute."""
         if minute == 0:
-            self.fault = self.dice.choice(KINDS) if number else ""
-            seed = self.dice.randrange(1_000_000)
+            self.fault = self.random.choice(FAULT_KINDS) if number else ""
+            seed = self.random.randrange(1_000_000)
             self.emulator.key = "another" if self.fault == "refused" else DEFAULT_KEY
             self.emulator.faults = {
                 "errors": Faults(seed=seed, server_error=0.3),
@@ -186,38 +186,38 @@ class Soak:
                 "down": Faults(server_error=1.0),
             }.get(self.fault, Faults())
             self.candles.write(self.lapse.now(), number)
-        if self.fault == "stranger":
+        if self.fault == "shared":
             self.emulator.spend(CALLS_PER_MINUTE)
 
-    def _look_at(self, instance: dg.DagsterInstance, number: int, limited: int) -> int:
-        """Hold the promises of a window; returns how many files its feed tells to be skipped."""
+    def _check_window(self, instance: dg.DagsterInstance, number: int, limited: int) -> int:
+        """Check the promises of a window, and return the number of files skipped in its feed."""
         window = self.lapse.window(number)
         feed = Lake(self.settings.lake_dir).read_document(["master_feed"], window.key)
         if feed is None:
-            self._break(number, "is without a feed")
+            self._record_broken(number, "is without a feed")
             return 0
         if problems := feed_problems(feed):
-            self._break(number, f"breaks the contract: {problems[0]}")
+            self._record_broken(number, f"breaks the contract: {problems[0]}")
         told = orjson.loads(feed)
         if orjson.loads(self.settings.feed_path.read_bytes())["window"] != window.key:
-            self._break(number, "was not published")
+            self._record_broken(number, "was not published")
         if told["stats"]["markets"] < 0.95 * self.markets:
-            self._break(number, f"has {told['stats']['markets']} markets")
-        if limited and self.fault != "stranger":
-            self._break(number, f"brought {limited} answers 429")
+            self._record_broken(number, f"has {told['stats']['markets']} markets")
+        if limited and self.fault != "shared":
+            self._record_broken(number, f"brought {limited} answers 429")
         shown, checks = shown_metadata(instance), shown_checks(instance)
         if (self.fault == "refused") != (shown["stopped"] == "key_refused"):
-            self._break(number, f"({self.fault or 'no fault'}) shows that it stopped for {shown['stopped']}")
+            self._record_broken(number, f"({self.fault or 'no fault'}) shows that it stopped for {shown['stopped']}")
         if self.fault in ("down", "refused") and (checks["refresh"] or not shown["problems"]):
-            self._break(number, f"({self.fault}) does not show both a failed check and a problem")
+            self._record_broken(number, f"({self.fault}) does not show both a failed check and a problem")
         if not self.fault and (shown["problems"] or not checks["refresh"]):
-            self._break(number, f"shows problems without a fault: {shown['problems']}")
+            self._record_broken(number, f"shows problems without a fault: {shown['problems']}")
         for file in self.candles.of_kind("cut"):
             if file not in told["stats"]["skipped"]:
-                self._break(number, f"does not tell that {file} is cut")
+                self._record_broken(number, f"does not tell that {file} is cut")
         return len(told["stats"]["skipped"])
 
-    def _break(self, number: int, what: str) -> None:
+    def _record_broken(self, number: int, what: str) -> None:
         self.broken.append(f"window {number} {what}")
 
     def _limited(self) -> int:
@@ -233,7 +233,7 @@ class Soak:
 
 
 def verdicts(rows: Sequence[Row]) -> Iterator[tuple[bool, str]]:
-    """Compare the last quarter of the day with the second; yields whether a measure held, and its line."""
+    """Compare the last quarter of the day with the second; yield for each measure whether it held, and a line."""
     quarter = len(rows) // 4
     second, last = rows[quarter : 2 * quarter], rows[-quarter:]
 
@@ -258,14 +258,14 @@ def verdicts(rows: Sequence[Row]) -> Iterator[tuple[bool, str]]:
 
 
 @contextmanager
-def kept_for_hours() -> Iterator[None]:
-    """Let things be kept as KEPT says, whatever file there is."""
-    with patch.object(Retention, "load", lambda self: KEPT):
+def short_retention() -> Iterator[None]:
+    """Apply RETENTION instead of the user's file."""
+    with patch.object(Retention, "load", lambda self: RETENTION):
         yield
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the soak; returns the exit code."""
+    """Run the soak test, and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
     parser.add_argument("--windows", type=int, default=96)
     parser.add_argument("--markets", type=int, default=300)
@@ -275,7 +275,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         tempfile.TemporaryDirectory() as folder,
         Emulator(plain_universe(options.markets), calls_per_minute=CALLS_PER_MINUTE) as emulator,
         environment(COINALYZE_API_KEY=DEFAULT_KEY, DAGSTER_HOME=str(Path(folder, "data", "dagster"))),
-        kept_for_hours(),
+        short_retention(),
     ):
         settings = Settings(
             base_url=emulator.url,
@@ -285,14 +285,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         soak = Soak(settings, emulator, options.markets, options.windows, options.seed)
         print(f"{options.windows} windows of {LENGTH}, {options.markets} markets, seed {options.seed}", flush=True)
-        soak.pass_all(lambda line: print(line, flush=True))
+        soak.run(lambda line: print(line, flush=True))
     broken = list(soak.broken)
-    if options.windows >= MIN_TO_JUDGE:
+    if options.windows >= MIN_WINDOWS:
         for held, line in verdicts(soak.rows):
             print(line)
             broken += [] if held else [line]
     else:
-        print(f"growth is judged from {MIN_TO_JUDGE} windows on")
+        print(f"growth is judged from {MIN_WINDOWS} windows on")
     for line in soak.broken:
         print(f"BROKE {line}")
     print("a promise broke" if broken else "every promise held")

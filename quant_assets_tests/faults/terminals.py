@@ -1,4 +1,4 @@
-"""A command on a terminal, as a person has it: what it shows, and Ctrl-C, which every process of it is sent."""
+"""Run a command on a pseudo-terminal: read its output, and press Ctrl-C, which all its processes receive."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-SECONDS = 120
+TIMEOUT_SECONDS = 120
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -26,13 +26,13 @@ class Terminal:
         self._pressed_at = 0
 
     def wait_for(self, text: str) -> None:
-        """Read until this text has been shown."""
+        """Read until this text is in the output."""
         self.wait_until(lambda: text.encode() in self._shown)
 
-    def wait_until(self, what: Callable[[], bool]) -> None:
-        """Read until something has come true; what is not read would hold the command up."""
-        latest = time.monotonic() + SECONDS
-        while not what():
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Read until the condition is true; unread output would block the command."""
+        latest = time.monotonic() + TIMEOUT_SECONDS
+        while not condition():
             assert time.monotonic() < latest, self._shown
             assert self._read(), self._shown
 
@@ -43,7 +43,7 @@ class Terminal:
 
     def end(self) -> tuple[list[str], int]:
         """Wait for the end; return the lines since Ctrl-C without progress, and the exit code."""
-        latest = time.monotonic() + SECONDS
+        latest = time.monotonic() + TIMEOUT_SECONDS
         while self._read():
             assert time.monotonic() < latest, self._shown
         text = CONTROL.sub("", self._shown[self._pressed_at :].decode(errors="replace")).replace("^C", "\n")
@@ -53,7 +53,7 @@ class Terminal:
         return [line for line in lines if line and "━" not in line], code
 
     def _read(self) -> bool:
-        """Read what has been shown, or nothing for a moment; False at the end."""
+        """Read available output, waiting for it briefly; return False at the end of the output."""
         if not select.select([self._descriptor], [], [], 0.02)[0]:
             return True
         try:
@@ -66,7 +66,7 @@ class Terminal:
 
 @contextmanager
 def on_terminal(command: Sequence[str], env: Mapping[str, str], cwd: Path) -> Iterator[Terminal]:
-    """Start a command on a terminal of its own; in the end it and its children are killed."""
+    """Start a command on a terminal of its own, and kill it and its children at the end of the block."""
     pid, descriptor = pty.fork()
     if pid == 0:
         try:

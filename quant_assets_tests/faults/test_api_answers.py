@@ -1,4 +1,4 @@
-"""What is wrong in part of an answer costs that part alone: it is counted, never stored, and mended when it can be."""
+"""Invalid parts of a response are counted and never stored, and affect nothing else."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ import pytest
 
 from quant_assets.derivatives.datasets import SPECS
 from quant_assets_tests.derivatives.conftest import NOW
-from quant_assets_tests.faults.chance import dice, rounds
 from quant_assets_tests.faults.conftest import MARKETS, Stored, Sweep
-from quant_assets_tests.faults.gate import Asked, Spoil
+from quant_assets_tests.faults.proxy import Alter, ProxiedRequest
+from quant_assets_tests.faults.seeding import rounds, seeded_random
 from quant_assets_tests.providers.coinalyze.scripted import Canned
 
 Rows = list[dict[str, Any]]
-#: Changes the rows of an answer; returns how many rows or points are wrong now.
+#: Changes the rows of a response, and returns the number of invalid rows or points.
 Change = Callable[[Rows, Random], int]
 QUARTER = 900
 SOON = int(NOW.timestamp()) // QUARTER * QUARTER + QUARTER
-#: The one bar that is spoiled: the answers hold it, and the next request asks for it again.
+#: The time of the bar that is made invalid; the next request fetches it again.
 SPOILED = SOON - 10 * QUARTER
 
 
-def changing(change: Change, counted: list[int], random: Random, endpoint: str = "") -> Spoil:
-    """Change every answer, or those of one endpoint."""
+def changing(change: Change, counted: list[int], random: Random, endpoint: str = "") -> Alter:
+    """Return a function that changes every response, or those of one endpoint."""
 
-    def spoil(asked: Asked, answer: Canned) -> Canned:
-        if endpoint not in {"", asked.endpoint}:
+    def spoil(request: ProxiedRequest, answer: Canned) -> Canned:
+        if endpoint not in {"", request.endpoint}:
             return answer
         rows = orjson.loads(answer.body)
         counted.append(change(rows, random))
@@ -40,7 +40,7 @@ def changing(change: Change, counted: list[int], random: Random, endpoint: str =
 
 
 def to_each_point(made: Callable[[dict[str, Any], Random], list[Any]]) -> Change:
-    """Put something beside the points of each row, made out of one of them."""
+    """Return a change that adds points to each row, made from a random one of them."""
 
     def change(rows: Rows, random: Random) -> int:
         added = 0
@@ -86,8 +86,8 @@ def _nonsense_rows(rows: Rows, random: Random) -> int:
     return len(nonsense)
 
 
-#: What comes beside the truth, and changes nothing of it.
-BESIDE: Mapping[str, Change] = {
+#: Invalid or irrelevant data added to a valid response.
+EXTRA_DATA: Mapping[str, Change] = {
     "another order": _shuffle,
     "more fields": _more_fields,
     "symbols that nobody asked for": _foreign_rows,
@@ -107,10 +107,10 @@ BESIDE: Mapping[str, Change] = {
 }
 
 
-@pytest.mark.parametrize("kind", BESIDE)
-def test_what_comes_beside_the_truth_is_counted_and_changes_nothing(sweep: Sweep, clean: Stored, kind: str) -> None:
+@pytest.mark.parametrize("kind", EXTRA_DATA)
+def test_invalid_extra_data_is_counted_and_changes_nothing(sweep: Sweep, clean: Stored, kind: str) -> None:
     counted: list[int] = []
-    sweep.gate.spoil = changing(BESIDE[kind], counted, dice(kind))
+    sweep.proxy.alter = changing(EXTRA_DATA[kind], counted, seeded_random(kind))
     _, report = sweep.refresh()
     assert sweep.stored() == clean
     assert report.invalid_points == sum(counted)
@@ -135,14 +135,12 @@ def _without_bar(stored: Stored, dataset: str) -> Stored:
 
 
 #: All of them in the long form.
-WRONG = dice("values").sample(list(VALUES), rounds(4, len(VALUES)))
+WRONG = seeded_random("values").sample(list(VALUES), rounds(4, len(VALUES)))
 
 
 @pytest.mark.parametrize("kind", [*WRONG, "no field", "negative"])
-def test_a_bar_with_a_wrong_value_is_left_out_alone_and_mended_by_the_next_request(
-    sweep: Sweep, clean: Stored, kind: str
-) -> None:
-    random = dice(f"value {kind}")
+def test_bar_with_an_invalid_value_is_skipped_and_fetched_again_later(sweep: Sweep, clean: Stored, kind: str) -> None:
+    random = seeded_random(f"value {kind}")
     # A rate may be negative, an amount may not.
     dataset = random.choice([name for name in SPECS if name != "funding_rate" or kind != "negative"])
 
@@ -157,11 +155,11 @@ def test_a_bar_with_a_wrong_value_is_left_out_alone_and_mended_by_the_next_reque
         return len(points)
 
     counted: list[int] = []
-    sweep.gate.spoil = changing(spoil_bar, counted, random, SPECS[dataset].endpoint)
+    sweep.proxy.alter = changing(spoil_bar, counted, random, SPECS[dataset].endpoint)
     _, report = sweep.refresh()
     assert report.invalid_points == sum(counted) > 0
     assert sweep.stored() == _without_bar(clean, dataset)
-    sweep.gate.spoil = lambda _, answer: answer
+    sweep.proxy.alter = lambda _, answer: answer
     sweep.provider.clock.sleep(3600)
     sweep.refresh()
     mended = [row for row in sweep.stored()[dataset] if row[1] == SPOILED]
@@ -171,11 +169,9 @@ def test_a_bar_with_a_wrong_value_is_left_out_alone_and_mended_by_the_next_reque
 HISTORIES: list[Any] = [None, {}, "[]", 0, [[1, 2]], [{"t": "then"}]]
 
 
-@pytest.mark.parametrize("history", dice("rows").sample(HISTORIES, rounds(3, len(HISTORIES))), ids=repr)
-def test_a_symbol_whose_row_is_broken_costs_no_other_and_nothing_is_guessed_for_it(
-    sweep: Sweep, clean: Stored, history: Any
-) -> None:
-    random = dice(f"row {history!r}")
+@pytest.mark.parametrize("history", seeded_random("rows").sample(HISTORIES, rounds(3, len(HISTORIES))), ids=repr)
+def test_invalid_row_affects_only_its_own_symbol(sweep: Sweep, clean: Stored, history: Any) -> None:
+    random = seeded_random(f"row {history!r}")
     dataset = random.choice(list(SPECS))
     victims: list[str] = []
 
@@ -185,17 +181,19 @@ def test_a_symbol_whose_row_is_broken_costs_no_other_and_nothing_is_guessed_for_
         row["history"] = history
         return 1
 
-    sweep.gate.spoil = changing(spoil_row, [], random, SPECS[dataset].endpoint)
+    sweep.proxy.alter = changing(spoil_row, [], random, SPECS[dataset].endpoint)
     symbol_map, report = sweep.refresh()
     assert report.invalid_points == len(victims) == 2
     assert sweep.stored()[dataset] == [row for row in clean[dataset] if row[0] not in victims]
     assert all(sweep.stored()[other] == clean[other] for other in SPECS if other != dataset)
-    assert sweep.gate.calls == MARKETS * 4
+    assert sweep.proxy.calls == MARKETS * 4
     assert set(symbol_map[f"{dataset}_symbol"]) == set(sweep.provider.emulator.universe.listings)
 
 
-def test_an_answer_that_is_broken_whole_never_makes_a_market_look_empty(sweep: Sweep) -> None:
-    sweep.gate.spoil = changing(lambda rows, _: sum(bool(row.pop("history")) for row in rows), [], dice("whole"))
+def test_wholly_invalid_answer_never_marks_a_market_as_empty(sweep: Sweep) -> None:
+    sweep.proxy.alter = changing(
+        lambda rows, _: sum(bool(row.pop("history")) for row in rows), [], seeded_random("whole")
+    )
     for _ in range(3):
         symbol_map, report = sweep.refresh()
         assert report.stopped == "provider_unavailable"

@@ -1,4 +1,4 @@
-"""Whatever comes as an answer: the documented errors and nothing else, and what is wrong in it is counted."""
+"""Any response is read or raises a documented error, and its invalid parts are counted."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from quant_assets.providers.coinalyze.models import (
     read_markets,
 )
 from quant_assets_tests.derivatives.conftest import NOW
-from quant_assets_tests.faults.chance import SEED, rounds
+from quant_assets_tests.faults.seeding import SEED, rounds
 
 ASKED = ("BTCUSDT_PERP.A", "BTC.H", "龙虾USDT_PERP.A")
 NUMBERS = st.one_of(
@@ -44,7 +44,7 @@ ANYTHING = st.recursive(
 
 
 def repeats(short: int, long: int) -> Callable[[Any], Any]:
-    """Run with the seed of all faults, so that a run can be had again."""
+    """Run a property test with the seed of the fault tests, so that a run can be repeated."""
 
     def with_seed(test: Any) -> Any:
         chosen = settings(
@@ -61,7 +61,7 @@ TIMES = st.integers(1_768_838_400, 1_768_838_410)
 
 
 def _sound(fields: str) -> st.SearchStrategy[Any]:
-    """Answers whose only fault may be the order of their points, and doubles among them."""
+    """Return valid responses whose points may be unordered or repeated."""
     point = st.fixed_dictionaries({"t": TIMES, **dict.fromkeys(fields.split(), st.floats(0, 1e9))})
     history = st.lists(point, min_size=2, max_size=6)
     return st.lists(st.fixed_dictionaries({"symbol": st.sampled_from(ASKED), "history": history}), max_size=3)
@@ -80,7 +80,7 @@ def _history(fields: str) -> st.SearchStrategy[Any]:
 
 
 def _mutated(valid: st.SearchStrategy[Any]) -> st.SearchStrategy[bytes]:
-    """Valid bodies with some bytes cut, changed or put in."""
+    """Return valid bodies with some bytes removed, changed or inserted."""
 
     def mutate(body: bytes, place: float, cut: int, more: bytes) -> bytes:
         at = int(place * len(body))
@@ -97,7 +97,7 @@ def _mutated(valid: st.SearchStrategy[Any]) -> st.SearchStrategy[bytes]:
 
 
 @pytest.mark.parametrize("endpoint", HISTORY_FIELDS)
-def test_any_history_gives_sound_points_and_a_count_of_the_others(endpoint: str) -> None:
+def test_any_history_gives_valid_points_and_counts_the_invalid_ones(endpoint: str) -> None:
     fields = HISTORY_FIELDS[endpoint]
     signed = "funding" in endpoint
 
@@ -135,7 +135,7 @@ def test_any_history_gives_sound_points_and_a_count_of_the_others(endpoint: str)
 
 
 @pytest.mark.parametrize("read", [read_exchanges, read_markets], ids=lambda read: read.__name__)
-def test_any_list_gives_a_row_or_a_count_for_each_of_its_rows(
+def test_any_list_gives_valid_rows_and_counts_the_invalid_ones(
     read: Callable[[bytes], tuple[tuple[Any, ...], int]],
 ) -> None:
     row = st.dictionaries(NAMES, LEAVES, max_size=12)
@@ -164,7 +164,7 @@ def test_any_list_gives_a_row_or_a_count_for_each_of_its_rows(
 
 
 class RawServer:
-    """Sends the bytes that it is told to and closes, whatever is asked."""
+    """A server that answers any request with the bytes of `answer` and closes the connection."""
 
     def __init__(self) -> None:
         self.answer = b""
@@ -222,7 +222,7 @@ def _whole(status: bytes, headers: list[bytes], body: bytes) -> bytes:
     return b"\r\n".join([b"HTTP/1.1 " + status, *headers, b"", body])
 
 
-def test_any_bytes_on_the_wire_end_in_a_documented_error_or_an_answer(raw: RawServer, tmp_path: Any) -> None:
+def test_any_response_bytes_give_an_answer_or_a_documented_error(raw: RawServer, tmp_path: Any) -> None:
     now = [NOW.timestamp()]
 
     def sleep(seconds: float) -> None:

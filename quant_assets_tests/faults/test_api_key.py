@@ -1,4 +1,4 @@
-"""The key: one that is refused in the middle of a sweep stops it at once, and none is ever seen anywhere."""
+"""A key rejected during a refresh stops it at once, and no key is ever shown."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import pytest
 
 from quant_assets.providers.coinalyze import CoinalyzeError
 from quant_assets_tests.cli.test_cli import run
-from quant_assets_tests.faults.chance import dice, rounds
 from quant_assets_tests.faults.conftest import Stored, Sweep
-from quant_assets_tests.faults.gate import Asked, Gate
+from quant_assets_tests.faults.faulty_responses import FAULTY_RESPONSES
+from quant_assets_tests.faults.proxy import FaultyProxy, ProxiedRequest
+from quant_assets_tests.faults.seeding import rounds, seeded_random
 from quant_assets_tests.faults.test_api_connections import CALLS, REQUESTS
-from quant_assets_tests.faults.troubles import TROUBLES
 from quant_assets_tests.providers.coinalyze.scripted import Canned
 from quant_assets_tests.world import World
 
@@ -24,39 +24,37 @@ SECRET = "k3y-0f-th3-f4ult-t3sts/+=&"
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_key_that_is_refused_in_the_middle_stops_at_once_and_keeps_what_was_fetched(
+def test_key_rejected_during_a_refresh_stops_it_and_keeps_fetched_data(
     sweep: Sweep, clean: Stored, status: int
 ) -> None:
-    last = dice(f"refused {status}").randrange(1, REQUESTS)
-    sweep.gate.spoil = lambda asked, answer: Canned(status, b"{}") if asked.number >= last else answer
+    last = seeded_random(f"refused {status}").randrange(1, REQUESTS)
+    sweep.proxy.alter = lambda request, answer: Canned(status, b"{}") if request.number >= last else answer
     _, report = sweep.refresh()
-    assert (report.stopped, len(sweep.gate.asked), report.retries) == ("key_refused", last + 1, 0)
-    had = sweep.gate.asked[:last]
-    sweep.gate.spoil = lambda _, answer: answer
-    sweep.gate.asked.clear()
+    assert (report.stopped, len(sweep.proxy.requests), report.retries) == ("key_refused", last + 1, 0)
+    had = sweep.proxy.requests[:last]
+    sweep.proxy.alter = lambda _, answer: answer
+    sweep.proxy.requests.clear()
     sweep.refresh()
-    assert sweep.gate.calls == CALLS - sum(len(asked.symbols) for asked in had)
+    assert sweep.proxy.calls == CALLS - sum(len(request.symbols) for request in had)
     assert sweep.stored() == clean
 
 
-def test_a_scan_whose_key_is_refused_in_the_middle_writes_its_feed_and_ends_with_3(
-    world: World, tmp_path: Path
-) -> None:
-    def refuse(asked: Asked, answer: Canned) -> Canned:
-        # Two lists and two requests go through.
-        return Canned(401, b'{"message": "Invalid or missing API key"}') if asked.number >= 4 else answer
+def test_scan_whose_key_is_rejected_midway_writes_its_feed_and_exits_3(world: World, tmp_path: Path) -> None:
+    def refuse(request: ProxiedRequest, answer: Canned) -> Canned:
+        # Two lists and two history requests succeed.
+        return Canned(401, b'{"message": "Invalid or missing API key"}') if request.number >= 4 else answer
 
-    with Gate(world.emulator, refuse) as gate:
-        environment = {**world.environment("refused_midway"), "COINALYZE_BASE_URL": gate.url}
+    with FaultyProxy(world.emulator, refuse) as proxy:
+        environment = {**world.environment("refused_midway"), "COINALYZE_BASE_URL": proxy.url}
         done = run("scan", str(world.candles), "--json", env=environment, cwd=tmp_path)
     assert done.returncode == 3
-    assert len(gate.asked) == 5
+    assert len(proxy.requests) == 5
     assert "key was refused" in done.stderr
     summary = orjson.loads(done.stdout)
     feed = orjson.loads(Path(summary["feed"]).read_bytes())
     assert len(feed["signals"]) == summary["markets"] * 3 > 0
     assert summary["resolution"]["resolved"] > 0
-    fetched = set(gate.asked[2].symbols + gate.asked[3].symbols)
+    fetched = set(proxy.requests[2].symbols + proxy.requests[3].symbols)
     shown = {s["oi_metadata"]["coinalyze_symbol"] for s in feed["signals"] if s["oi_metadata"]["value"] is not None}
     assert shown
     assert shown <= fetched
@@ -67,13 +65,13 @@ def _forms(secret: str) -> list[str]:
 
 
 #: All of them in the long form.
-SOME = dice("leaks").sample(list(TROUBLES), rounds(6, len(TROUBLES)))
+SOME = seeded_random("leaks").sample(list(FAULTY_RESPONSES), rounds(6, len(FAULTY_RESPONSES)))
 
 
 @pytest.mark.parametrize(
     "kind", [*SOME, "400", "401", "302", "a day's pause", "key repeated with 400", "key repeated with 200"]
 )
-def test_the_key_is_in_no_exception_log_report_or_file(
+def test_key_is_in_no_exception_log_report_or_file(
     sweep: Sweep, tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str
 ) -> None:
     others = {
@@ -86,7 +84,7 @@ def test_the_key_is_in_no_exception_log_report_or_file(
     }
     caplog.set_level(logging.DEBUG)
     sweep.provider.emulator.key = SECRET
-    sweep.gate.spoil = lambda _, answer: TROUBLES[kind](answer) if kind in TROUBLES else others[kind]
+    sweep.proxy.alter = lambda _, answer: FAULTY_RESPONSES[kind](answer) if kind in FAULTY_RESPONSES else others[kind]
     client = sweep.client(SECRET, max_attempts=2, read_timeout_seconds=0.2)
     _, report = sweep.refresh(client=client)
     now = int(sweep.provider.clock.seconds())

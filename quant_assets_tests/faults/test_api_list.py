@@ -1,4 +1,4 @@
-"""The market list: one that cannot be the truth is refused, and one with new names loses nothing that is known."""
+"""An implausible market list is rejected, and a list with new names loses no data."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from quant_assets.emulator import DEFAULT_KEY, Universe
 from quant_assets.orchestration.instance import open_instance
 from quant_assets.orchestration.market_list_run import MarketListRun, fetch_market_list_if_due
 from quant_assets.storage.lake import Lake
-from quant_assets_tests.faults.chance import dice
 from quant_assets_tests.faults.conftest import Scanned, stored_in
+from quant_assets_tests.faults.seeding import seeded_random
 from quant_assets_tests.world import World, environment
 
 A_DAY_MS = 86_400_000
 
 
 def renamed(universe: Universe, chosen: set[str]) -> Universe:
-    """Give some of the markets another symbol; all else of them, their data too, stays."""
+    """Return the universe with other symbols for some markets, and everything else unchanged."""
     listings = {}
     for symbol, listing in universe.listings.items():
         name = f"N-{symbol}" if symbol in chosen else symbol
@@ -42,7 +42,7 @@ def with_rows(universe: Universe, **changes: Any) -> Universe:
 
 
 def with_exchanges_of_markets_alone(universe: Universe) -> Universe:
-    """Leave out so many exchanges that more than half are lost, and none of those that matter to any market."""
+    """Return the universe with only the exchanges that have markets, which are less than half of all."""
     used = {each.row.exchange for each in universe.listings.values()}
     kept = tuple((name, code) for name, code in universe.exchanges if code in used)
     assert 0 < 2 * len(kept) < len(universe.exchanges)
@@ -54,7 +54,7 @@ def half(universe: Universe) -> int:
 
 
 def half_of_each_kind(universe: Universe, random: Random) -> set[str]:
-    """Return half of the perpetuals and half of the others: a list that has lost more of either is refused."""
+    """Return half of the perpetuals and half of the others; a list that lost more of either is rejected."""
     chosen: set[str] = set()
     for kind in (True, False):
         symbols = sorted(name for name, each in universe.listings.items() if each.row.is_perpetual is kind)
@@ -64,7 +64,7 @@ def half_of_each_kind(universe: Universe, random: Random) -> set[str]:
 
 @contextmanager
 def listing(world: World, universe: Universe) -> Iterator[None]:
-    """Let the provider have another market list."""
+    """Make the provider serve another market list within the block."""
     before = world.emulator.universe
     world.emulator.universe = universe
     try:
@@ -90,7 +90,7 @@ def fetch(world: World, name: str) -> MarketListRun:
 
 @pytest.fixture(scope="module")
 def listed(scanned: Scanned) -> Scanned:
-    """A scan whose market list is a day old."""
+    """Return a scan whose market list is a day old."""
     scanned.copied("faults_list")
     age(scanned.world, "faults_list")
     return replace(scanned, name="faults_list")
@@ -110,18 +110,18 @@ REFUSED: Mapping[str, Callable[[Universe, Random], Universe]] = {
 
 
 @pytest.mark.parametrize("kind", REFUSED)
-def test_a_list_that_cannot_be_the_truth_is_refused_and_the_last_one_stays(listed: Scanned, kind: str) -> None:
+def test_implausible_market_list_is_rejected_and_the_last_one_kept(listed: Scanned, kind: str) -> None:
     world = listed.world
     path = Lake(world.settings(listed.name).lake_dir).path(["coinalyze_markets"])
     before = path.read_bytes()
-    with listing(world, REFUSED[kind](world.emulator.universe, dice(kind))):
+    with listing(world, REFUSED[kind](world.emulator.universe, seeded_random(kind))):
         run = fetch(world, listed.name)
     assert "is kept" in run.problem
     assert (run.calls, run.requests, run.key_refused) == (2, 2, False)
     assert path.read_bytes() == before
 
 
-def test_a_provider_that_has_truly_changed_is_believed_once_the_last_list_is_removed_as_told(scanned: Scanned) -> None:
+def test_changed_market_list_is_accepted_once_the_last_one_is_removed(scanned: Scanned) -> None:
     world, name = scanned.world, "faults_changed"
     scanned.copied(name)
     age(world, name)
@@ -136,7 +136,7 @@ def test_a_provider_that_has_truly_changed_is_believed_once_the_last_list_is_rem
     assert set(table["symbol"]) == set(changed.listings)
 
 
-def test_a_scan_whose_list_is_refused_gives_the_same_signals_and_says_so(listed: Scanned) -> None:
+def test_scan_with_a_rejected_list_gives_the_same_signals_and_says_so(listed: Scanned) -> None:
     world = listed.world
     with listing(world, replace(world.emulator.universe, listings={})):
         result = world.scan(listed.name, window=world.window)
@@ -145,24 +145,24 @@ def test_a_scan_whose_list_is_refused_gives_the_same_signals_and_says_so(listed:
     assert orjson.dumps(result.feed["signals"]) == orjson.dumps(listed.result.feed["signals"])
 
 
-def test_a_list_that_renames_half_is_followed_by_name_and_asset_and_loses_nothing(scanned: Scanned) -> None:
+def test_list_that_renames_half_of_its_symbols_loses_no_data(scanned: Scanned) -> None:
     world, name = scanned.world, "faults_renamed"
     store = scanned.copied(name) / "store" / "loopback"
     age(world, name)
     before = stored_in(store)
     given = world.emulator.universe
     accepted = len(world.emulator.accounting.accepted)
-    with listing(world, renamed(given, half_of_each_kind(given, dice("renamed")))):
+    with listing(world, renamed(given, half_of_each_kind(given, seeded_random("renamed")))):
         result = world.scan(name, window=world.window)
     asked = [symbol for request in world.emulator.accounting.accepted[accepted:] for symbol in request.symbols]
     after = stored_in(store)
     for dataset, rows in before.items():
         assert set(rows) <= set(after[dataset]), dataset
-    # Nothing is asked for but what has a new name.
+    # Only symbols with a new name are fetched.
     assert asked
     assert all(symbol.startswith("N-") for symbol in asked)
     assert result.feed["stats"]["resolution"] == scanned.result.feed["stats"]["resolution"]
-    # The contracts are what they were, and so are their numbers.
+    # The contracts are the same, and so are their values.
     now, then = (
         {(s["exchange"], s["symbol"], s["strategy"]): (s["score"], s["oi_metadata"]["value"]) for s in feed["signals"]}
         for feed in (result.feed, scanned.result.feed)

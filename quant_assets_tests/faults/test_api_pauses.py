@@ -1,4 +1,4 @@
-"""A pause that the provider asks for is kept, costs one more request, and no data; a senseless one stops nobody."""
+"""`Retry-After` is honoured and costs one retry and no data; an invalid one is replaced by a default."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ import pytest
 
 from quant_assets.emulator import Emulator, plain_universe
 from quant_assets_tests.derivatives.conftest import NOW, MovableClock, Provider
-from quant_assets_tests.faults.chance import dice
 from quant_assets_tests.faults.conftest import Stored, Sweep
-from quant_assets_tests.faults.gate import Asked, Spoil
-from quant_assets_tests.faults.test_api_connections import ATTEMPTS, CALLS, IN_A_ROW, REQUESTS
+from quant_assets_tests.faults.proxy import Alter, ProxiedRequest
+from quant_assets_tests.faults.seeding import seeded_random
+from quant_assets_tests.faults.test_api_connections import ATTEMPTS, CALLS, MAX_CONSECUTIVE_FAILURES, REQUESTS
 from quant_assets_tests.providers.coinalyze.scripted import Canned
 
 DATE = format_datetime(NOW + timedelta(seconds=40), usegmt=True)
 WITHOUT_ADVICE = 15.0
 
 
-def too_many(retry_after: str | None, first: int, last: int) -> Spoil:
+def too_many(retry_after: str | None, first: int, last: int) -> Alter:
     headers = {} if retry_after is None else {"Retry-After": retry_after}
 
-    def spoil(asked: Asked, answer: Canned) -> Canned:
-        return Canned(429, b'{"message": "Too Many Requests"}', headers) if first <= asked.number <= last else answer
+    def spoil(request: ProxiedRequest, answer: Canned) -> Canned:
+        return Canned(429, b'{"message": "Too Many Requests"}', headers) if first <= request.number <= last else answer
 
     return spoil
 
@@ -45,31 +45,31 @@ def too_many(retry_after: str | None, first: int, last: int) -> Spoil:
         ("0", 0.0),
     ],
 )
-def test_a_pause_is_kept_to_the_second_and_costs_one_more_request(
+def test_retry_after_is_honoured_to_the_second_and_costs_one_retry(
     sweep: Sweep, clean: Stored, retry_after: str | None, seconds: float
 ) -> None:
-    number = dice(f"pause {retry_after}").randrange(REQUESTS)
-    sweep.gate.spoil = too_many(retry_after, number, number)
+    number = seeded_random(f"pause {retry_after}").randrange(REQUESTS)
+    sweep.proxy.alter = too_many(retry_after, number, number)
     _, report = sweep.refresh()
-    refused, repeated = sweep.gate.asked[number : number + 2]
+    refused, repeated = sweep.proxy.requests[number : number + 2]
     assert refused.symbols == repeated.symbols
     waited = (repeated.moment - refused.moment).total_seconds()
-    # The attempt's own wait, of half a second at the most, comes on top.
+    # The backoff of the retry, at most half a second, is added.
     assert seconds - 0.01 <= waited <= seconds + 1.0
-    assert len(sweep.gate.asked) == REQUESTS + 1
+    assert len(sweep.proxy.requests) == REQUESTS + 1
     assert (report.stopped, report.rate_limited) == ("", 1)
     assert sweep.stored() == clean
 
 
 @pytest.mark.parametrize("retry_after", ["1e9", "86400", "601"])
-def test_a_pause_of_hours_is_asked_through_no_more_and_leaves_what_was_fetched(
+def test_retry_after_of_hours_sends_nothing_more_and_keeps_fetched_data(
     sweep: Sweep, clean: Stored, retry_after: str
 ) -> None:
-    number = dice(f"absurd {retry_after}").randrange(REQUESTS)
-    sweep.gate.spoil = too_many(retry_after, number, number)
+    number = seeded_random(f"absurd {retry_after}").randrange(REQUESTS)
+    sweep.proxy.alter = too_many(retry_after, number, number)
     begun = sweep.provider.clock.seconds()
     _, report = sweep.refresh(deadline=begun + 120)
-    assert len(sweep.gate.asked) == number + 1
+    assert len(sweep.proxy.requests) == number + 1
     assert sweep.provider.clock.seconds() - begun <= 120
     assert any("wants a pause" in problem for problem in report.problems)
     _, report = sweep.refresh(deadline=sweep.provider.clock.seconds() + 120)
@@ -77,18 +77,18 @@ def test_a_pause_of_hours_is_asked_through_no_more_and_leaves_what_was_fetched(
     sweep.provider.clock.sleep(600)
     _, report = sweep.refresh(deadline=sweep.provider.clock.seconds() + 120)
     assert report.stopped == ""
-    assert sweep.gate.calls == CALLS + len(sweep.gate.asked[number].symbols)
+    assert sweep.proxy.calls == CALLS + len(sweep.proxy.requests[number].symbols)
     assert sweep.stored() == clean
 
 
-def test_a_provider_that_says_nothing_but_too_many_is_given_up_after_three_requests(sweep: Sweep) -> None:
-    sweep.gate.spoil = too_many("1.5", 0, 10**9)
+def test_endless_429_ends_the_refresh_after_three_requests(sweep: Sweep) -> None:
+    sweep.proxy.alter = too_many("1.5", 0, 10**9)
     _, report = sweep.refresh()
     assert report.stopped == "provider_unavailable"
-    assert len(sweep.gate.asked) == IN_A_ROW * ATTEMPTS
+    assert len(sweep.proxy.requests) == MAX_CONSECUTIVE_FAILURES * ATTEMPTS
 
 
-def test_a_limit_that_is_lower_than_was_said_is_found_and_everything_comes_in_the_end(sweep: Sweep) -> None:
+def test_limit_lower_than_configured_is_found_and_all_data_fetched(sweep: Sweep) -> None:
     sweep.provider.emulator.calls_per_minute = 40
     _, report = sweep.refresh()
     assert report.stopped == ""
@@ -97,7 +97,7 @@ def test_a_limit_that_is_lower_than_was_said_is_found_and_everything_comes_in_th
     assert sweep.provider.emulator.accounting.rate_limited <= REQUESTS
 
 
-def test_a_limit_that_a_stranger_has_a_fifth_of_is_kept_after_a_few_answers_429(tmp_path: Path) -> None:
+def test_limit_shared_with_another_client_is_kept_after_a_few_429(tmp_path: Path) -> None:
     with ExitStack() as stack:
         clock = MovableClock()
         emulator = stack.enter_context(Emulator(plain_universe(100), calls_per_minute=32, clock=clock))

@@ -1,4 +1,4 @@
-"""A whole scan of spoiled answers: always a feed, the same one where the truth is known, no signal where it is not."""
+"""Scans with altered responses always write a feed, the same one where the valid data arrive."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import pytest
 import requests
 
 from quant_assets.feed import feed_problems
-from quant_assets_tests.faults.chance import dice, rounds
 from quant_assets_tests.faults.conftest import MARKETS, Scanned, Stored, Sweep, stored_in
-from quant_assets_tests.faults.gate import Asked, Gate
-from quant_assets_tests.faults.test_api_answers import BESIDE, changing
-from quant_assets_tests.faults.troubles import TROUBLES
+from quant_assets_tests.faults.faulty_responses import FAULTY_RESPONSES
+from quant_assets_tests.faults.proxy import FaultyProxy, ProxiedRequest
+from quant_assets_tests.faults.seeding import rounds, seeded_random
+from quant_assets_tests.faults.test_api_answers import EXTRA_DATA, changing
 from quant_assets_tests.providers.coinalyze.scripted import Canned
 from quant_assets_tests.world import World
 
 WAITING = {"insufficient_history", "stale_candles"}
-#: Those of plain markets alone have their bars in one year.
-OF_ANY_MARKET = [kind for kind in BESIDE if kind not in {"each symbol twice", "points in the future"}]
+#: The other kinds need markets whose bars are all in one year.
+OF_ANY_MARKET = [kind for kind in EXTRA_DATA if kind not in {"each symbol twice", "points in the future"}]
 
 
 def without_moment(feed: bytes) -> bytes:
@@ -33,36 +33,36 @@ def feed_of(scanned: Scanned, name: str) -> bytes:
 
 @pytest.mark.parametrize("number", range(rounds(2, 20)))
 def test_batches_and_answers_in_any_order_give_the_same_store(sweep: Sweep, clean: Stored, number: int) -> None:
-    random = dice(f"order {number}")
+    random = seeded_random(f"order {number}")
     interest = sweep.provider.markets.assign(
         setup=[random.random() < 0.2 for _ in range(MARKETS)],
         focus=[random.random() < 0.5 for _ in range(MARKETS)],
         volume=[random.random() for _ in range(MARKETS)],
     )
     assert isinstance(interest, pd.DataFrame)
-    sweep.gate.spoil = changing(BESIDE["another order"], [], random)
+    sweep.proxy.alter = changing(EXTRA_DATA["another order"], [], random)
     sweep.refresh(interest=lambda: interest)
-    assert sweep.gate.asked[0].symbols != tuple(sorted(sweep.gate.asked[0].symbols))
+    assert sweep.proxy.requests[0].symbols != tuple(sorted(sweep.proxy.requests[0].symbols))
     assert sweep.stored() == clean
 
 
-def test_dirt_beside_the_truth_and_answers_in_any_order_give_the_same_bytes_of_a_feed(scanned: Scanned) -> None:
-    random = dice("dirt in a scan")
+def test_invalid_extra_data_in_any_order_gives_the_same_feed_bytes(scanned: Scanned) -> None:
+    random = seeded_random("dirt in a scan")
     counted: list[int] = []
 
-    def dirty(asked: Asked, answer: Canned) -> Canned:
-        if not asked.symbols:
+    def dirty(request: ProxiedRequest, answer: Canned) -> Canned:
+        if not request.symbols:
             rows = orjson.loads(answer.body)
             random.shuffle(rows)
             return replace(answer, body=orjson.dumps(rows))
         if answer.body == b"[]":
-            return answer  # an answer of nothing but dirt is none
+            return answer  # invalid data alone would be an invalid response
         for kind in ("another order", random.choice(OF_ANY_MARKET)):
-            answer = changing(BESIDE[kind], counted, random)(asked, answer)
+            answer = changing(EXTRA_DATA[kind], counted, random)(request, answer)
         return answer
 
-    with Gate(scanned.world.emulator, dirty) as gate:
-        result = replace(scanned.world, emulator=gate).scan("faults_dirt", window=scanned.world.window)  # type: ignore[arg-type]
+    with FaultyProxy(scanned.world.emulator, dirty) as proxy:
+        result = replace(scanned.world, emulator=proxy).scan("faults_dirt", window=scanned.world.window)  # type: ignore[arg-type]
     assert sum(counted) > 0
     assert result.notes == scanned.result.notes
     assert without_moment(feed_of(scanned, "faults_dirt")) == without_moment(feed_of(scanned, "faults_clean"))
@@ -72,25 +72,25 @@ def test_dirt_beside_the_truth_and_answers_in_any_order_give_the_same_bytes_of_a
     assert [row for row in dirt if row[1] < end] == [row for row in clean if row[1] < end]
 
 
-def test_nothing_but_wrong_values_gives_a_feed_with_no_derivative_in_any_score(scanned: Scanned) -> None:
-    random = dice("wrong values in a scan")
+def test_invalid_values_alone_give_a_feed_without_derivative_scores(scanned: Scanned) -> None:
+    random = seeded_random("wrong values in a scan")
     values = [None, "n/a", True, [], {}, -1e30, 1e300, "Infinity"]
 
-    def wrong(asked: Asked, answer: Canned) -> Canned:
-        if not asked.symbols:
+    def wrong(request: ProxiedRequest, answer: Canned) -> Canned:
+        if not request.symbols:
             return answer
         rows = orjson.loads(answer.body)
         for row in rows:
             row["history"] = [
                 {**dict.fromkeys(point, random.choice(values)), "t": point["t"]} for point in row["history"]
             ]
-        # One is empty, so that the answer is not broken whole and asked for again.
+        # One history is empty, so that the response is not wholly invalid and retried.
         for row in rows[:1]:
             row["history"] = []
         return replace(answer, body=orjson.dumps(rows))
 
-    with Gate(scanned.world.emulator, wrong) as gate:
-        world = replace(scanned.world, emulator=gate)  # type: ignore[arg-type]
+    with FaultyProxy(scanned.world.emulator, wrong) as proxy:
+        world = replace(scanned.world, emulator=proxy)  # type: ignore[arg-type]
         result = world.scan("faults_wrong", window=scanned.world.window)
     assert feed_problems(feed_of(scanned, "faults_wrong")) == []
     assert result.feed["stats"]["signals"] == scanned.result.feed["stats"]["signals"]
@@ -104,17 +104,17 @@ def test_nothing_but_wrong_values_gives_a_feed_with_no_derivative_in_any_score(s
 
 
 @pytest.mark.parametrize("number", range(rounds(1, 12)))
-def test_a_scan_always_ends_in_a_feed_whatever_befalls_its_requests(scanned: Scanned, number: int) -> None:
-    random = dice(f"scan {number}")
+def test_scan_writes_a_feed_whatever_happens_to_its_requests(scanned: Scanned, number: int) -> None:
+    random = seeded_random(f"scan {number}")
     share = random.choice([0.2, 0.5, 1.0])
-    kinds = [kind for kind in TROUBLES if kind != "no answer in time"]
+    kinds = [kind for kind in FAULTY_RESPONSES if kind != "no answer in time"]
 
-    def spoil(asked: Asked, answer: Canned) -> Canned:
-        return TROUBLES[random.choice(kinds)](answer) if random.random() < share else answer
+    def spoil(request: ProxiedRequest, answer: Canned) -> Canned:
+        return FAULTY_RESPONSES[random.choice(kinds)](answer) if random.random() < share else answer
 
     name = f"faults_scan{number}"
-    with Gate(scanned.world.emulator, spoil) as gate:
-        replace(scanned.world, emulator=gate).scan(name, window=scanned.world.window)  # type: ignore[arg-type]
+    with FaultyProxy(scanned.world.emulator, spoil) as proxy:
+        replace(scanned.world, emulator=proxy).scan(name, window=scanned.world.window)  # type: ignore[arg-type]
     feed = feed_of(scanned, name)
     assert feed_problems(feed) == []
     shown = {
@@ -127,7 +127,7 @@ def test_a_scan_always_ends_in_a_feed_whatever_befalls_its_requests(scanned: Sca
 
 
 def true_interest(world: World, symbol: str, closed: int) -> float:
-    """Ask the emulator itself for a symbol's open interest when a bar closed (UNIX seconds)."""
+    """Return a symbol's open interest from the emulator itself, for a bar's closing time in UNIX seconds."""
     (row,) = requests.get(
         f"{world.emulator.url}/open-interest-history",
         params={"symbols": symbol, "interval": "15min", "from": str(closed - 900), "to": str(closed - 900)},
@@ -138,20 +138,20 @@ def true_interest(world: World, symbol: str, closed: int) -> float:
     return float(point["c"])
 
 
-def test_a_list_that_gives_one_symbol_to_two_markets_lends_no_market_the_numbers_of_another(scanned: Scanned) -> None:
-    """Whatever its order: nobody knows which of the two the symbol is."""
+def test_symbol_listed_for_two_markets_is_used_for_neither(scanned: Scanned) -> None:
+    """The order of the rows does not matter, since it is unknown which of the two the symbol is."""
     feeds: list[bytes] = []
 
-    def lie(asked: Asked, answer: Canned) -> Canned:
-        if asked.endpoint != "future-markets":
+    def lie(request: ProxiedRequest, answer: Canned) -> Canned:
+        if request.endpoint != "future-markets":
             return answer
-        rows = TROUBLES["symbols of somebody else"](answer)
+        rows = FAULTY_RESPONSES["symbols of somebody else"](answer)
         assert rows != answer
         return replace(rows, body=orjson.dumps(orjson.loads(rows.body)[:: -1 if feeds else 1]))
 
     for name in ("faults_lie", "faults_lie_backwards"):
-        with Gate(scanned.world.emulator, lie) as gate:
-            replace(scanned.world, emulator=gate).scan(name, window=scanned.world.window)  # type: ignore[arg-type]
+        with FaultyProxy(scanned.world.emulator, lie) as proxy:
+            replace(scanned.world, emulator=proxy).scan(name, window=scanned.world.window)  # type: ignore[arg-type]
         feeds.append(feed_of(scanned, name))
     assert without_moment(feeds[0]) == without_moment(feeds[1])
     served = {

@@ -1,6 +1,6 @@
-"""One harmed candle file: it is named with a reason, and every other market is scored as if it were not there.
+"""An invalid candle file is reported with a reason and changes no other market.
 
-Each fault befalls the 15m file of one market in a folder of sound ones, from the folder to the feed.
+Each test damages the 15m file of one market in a folder of valid files, and follows it from the folder to the feed.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ import pytest
 
 from quant_assets.candles import read_candles
 from quant_assets.candles.candle_file import MAX_FILE_BYTES
-from quant_assets_tests.faults.chance import dice, rounds
 from quant_assets_tests.faults.folders import (
-    bound_by_permissions,
+    as_unprivileged_user,
     content_of,
     feed_of,
     file_name,
     files_of,
     made,
-    signals_but_of,
+    signals_without,
     write_files,
 )
+from quant_assets_tests.faults.seeding import rounds, seeded_random
 from quant_assets_tests.signals.reference_inputs import LTF_MS, Bar
 
 MARKETS = made(16)
 FILES = files_of(MARKETS)
-#: The market that comes to harm: of a good many bars, all of them closed, so that none may be missing.
+#: The market whose file is damaged. It has more than 200 bars, all of them closed.
 VICTIM = next(market for market in MARKETS if market.symbol.startswith("W") and len(market.ltf) > 200)
 NAME = file_name(VICTIM, "15m")
 CONTENT = FILES[NAME]
@@ -44,18 +44,18 @@ Harm = Callable[[Path], Any]
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Give a folder of sound files, the one of the victim missing."""
+    """Return a folder of valid files without the file of the victim."""
     return write_files(tmp_path / "candles", {name: content for name, content in FILES.items() if name != NAME})
 
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Give the feed of the folder while all is well."""
+    """Return the feed of the folder with all files valid."""
     return feed_of(write_files(tmp_path_factory.mktemp("sound"), FILES), MARKETS)
 
 
 def rewritten(**changes: Any) -> bytes:
-    """Write the victim's bars with some fields of the last one changed."""
+    """Return the victim's file with some fields of the last bar changed."""
     *bars, last = orjson.loads(CONTENT)
     return orjson.dumps([*bars, {**last, **changes}])
 
@@ -72,7 +72,7 @@ CONTENTS = {
     "empty": (b"", "the file is empty"),
     "white space": (b" \n" * 50, "cut off"),
     "zeros, as a power cut leaves": (bytes(len(CONTENT)), "not JSON"),
-    "binary": (dice("binary").randbytes(5_000), "not UTF-8"),
+    "binary": (seeded_random("binary").randbytes(5_000), "not UTF-8"),
     "packed": (gzip.compress(CONTENT), "not UTF-8"),
     "UTF-16": (CONTENT.decode().encode("utf-16"), "not UTF-8"),
     "UTF-16 without a mark": (CONTENT.decode().encode("utf-16-le"), "not JSON"),
@@ -97,24 +97,22 @@ CONTENTS = {
 }
 
 
-def costs_itself_alone(folder: Path, sound: dict[str, Any], reason: str) -> None:
-    """Make sure that the victim's file is skipped for a reason, and all other signals are those of a sound folder."""
+def assert_skipped_alone(folder: Path, sound: dict[str, Any], reason: str) -> None:
+    """Assert that the victim's file is skipped for this reason, and that all other signals are unchanged."""
     feed = feed_of(folder, MARKETS)
     assert set(feed["stats"]["skipped"]) == {NAME}
     assert reason in feed["stats"]["skipped"][NAME]
-    assert signals_but_of(feed, VICTIM.symbol) == signals_but_of(sound, VICTIM.symbol)
+    assert signals_without(feed, VICTIM.symbol) == signals_without(sound, VICTIM.symbol)
 
 
 @pytest.mark.parametrize("kind", CONTENTS)
-def test_a_file_of_broken_content_is_named_and_costs_itself_alone(
-    folder: Path, sound: dict[str, Any], kind: str
-) -> None:
+def test_file_with_invalid_content_is_named_and_skipped_alone(folder: Path, sound: dict[str, Any], kind: str) -> None:
     content, reason = CONTENTS[kind]
     (folder / NAME).write_bytes(content)
-    costs_itself_alone(folder, sound, reason)
+    assert_skipped_alone(folder, sound, reason)
 
 
-def test_a_market_without_its_15m_file_waits_for_want_of_history(folder: Path, sound: dict[str, Any]) -> None:
+def test_market_without_its_15m_file_has_insufficient_history(folder: Path, sound: dict[str, Any]) -> None:
     (folder / NAME).write_bytes(b"")
     reasons = [
         signal["details"]["reason"]
@@ -124,11 +122,11 @@ def test_a_market_without_its_15m_file_waits_for_want_of_history(folder: Path, s
     assert reasons == ["insufficient_history"] * 3
 
 
-def test_a_file_that_is_cut_anywhere_is_skipped_and_never_half_read(folder: Path) -> None:
-    chance = dice("cut")
+def test_file_cut_anywhere_is_skipped_and_never_half_read(folder: Path) -> None:
+    rng = seeded_random("cut")
     path = folder / NAME
     for _ in range(rounds(40, 600)):
-        path.write_bytes(CONTENT[: chance.randrange(len(CONTENT))])
+        path.write_bytes(CONTENT[: rng.randrange(len(CONTENT))])
         files = read_candles(folder).files.set_index("file")
         assert (files.loc[NAME, "status"], files.loc[NAME, "bars"]) == ("skipped", 0)
         assert "cut off" in files.loc[NAME, "reason"] or files.loc[NAME, "size"] == 0
@@ -194,27 +192,27 @@ ENTRIES: dict[str, tuple[Harm, str]] = {
 }
 
 
-@pytest.mark.usefixtures("never_waiting")
+@pytest.mark.usefixtures("fail_after_a_minute")
 @pytest.mark.parametrize("kind", ENTRIES)
-def test_what_is_no_file_to_read_is_named_and_costs_itself_alone(
+def test_entry_that_is_no_regular_file_is_named_and_skipped_alone(
     folder: Path, sound: dict[str, Any], kind: str
 ) -> None:
     make, reason = ENTRIES[kind]
     make(folder / NAME)
-    costs_itself_alone(folder, sound, reason)
+    assert_skipped_alone(folder, sound, reason)
 
 
-def test_a_file_that_may_not_be_read_is_named_and_costs_itself_alone(sound: dict[str, Any]) -> None:
+def test_file_without_read_permission_is_named_and_skipped_alone(sound: dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = write_files(Path(name), FILES)
         (folder / NAME).chmod(0)
-        with bound_by_permissions(folder):
-            costs_itself_alone(folder, sound, "Permission denied")
+        with as_unprivileged_user(folder):
+            assert_skipped_alone(folder, sound, "Permission denied")
 
 
 def shuffled() -> bytes:
     bars = list(VICTIM.ltf)
-    dice("shuffled").shuffle(bars)
+    seeded_random("shuffled").shuffle(bars)
     return content_of(bars)
 
 
@@ -234,13 +232,11 @@ HARMLESS = {
 
 
 @pytest.mark.parametrize("kind", HARMLESS)
-def test_bars_in_another_order_or_dress_give_the_same_signals_of_every_market(
-    folder: Path, sound: dict[str, Any], kind: str
-) -> None:
+def test_harmless_variations_of_a_file_give_the_same_signals(folder: Path, sound: dict[str, Any], kind: str) -> None:
     (folder / NAME).write_bytes(HARMLESS[kind])
     feed = feed_of(folder, MARKETS)
     assert feed["stats"]["skipped"] == {}
-    assert signals_but_of(feed) == signals_but_of(sound)
+    assert signals_without(feed) == signals_without(sound)
 
 
 BROKEN_BARS: dict[str, Callable[[Bar], Bar]] = {
@@ -253,18 +249,18 @@ BROKEN_BARS: dict[str, Callable[[Bar], Bar]] = {
 
 
 @pytest.mark.parametrize("kind", BROKEN_BARS)
-def test_broken_bars_are_as_if_they_were_not_there_and_are_counted(folder: Path, kind: str) -> None:
-    places = set(dice(kind).sample(range(len(VICTIM.ltf) - 1), 5))
+def test_invalid_bars_are_ignored_and_counted(folder: Path, kind: str) -> None:
+    places = set(seeded_random(kind).sample(range(len(VICTIM.ltf) - 1), 5))
     write_files(
         folder, {NAME: content_of(BROKEN_BARS[kind](bar) if i in places else bar for i, bar in enumerate(VICTIM.ltf))}
     )
     broken = feed_of(folder, MARKETS)
     assert read_candles(folder).files.set_index("file").loc[NAME, "dropped"] == 5
     write_files(folder, {NAME: content_of(bar for i, bar in enumerate(VICTIM.ltf) if i not in places)})
-    assert signals_but_of(broken) == signals_but_of(feed_of(folder, MARKETS))
+    assert signals_without(broken) == signals_without(feed_of(folder, MARKETS))
 
 
-def test_a_gap_of_a_day_is_counted_and_never_filled(folder: Path, sound: dict[str, Any]) -> None:
+def test_gap_of_a_day_is_counted_and_never_filled(folder: Path, sound: dict[str, Any]) -> None:
     day = slice(len(VICTIM.ltf) - 120, len(VICTIM.ltf) - 24)
     bars = list(VICTIM.ltf)
     del bars[day]
@@ -273,5 +269,5 @@ def test_a_gap_of_a_day_is_counted_and_never_filled(folder: Path, sound: dict[st
     row = read_candles(folder).files.set_index("file").loc[NAME]
     assert (row["gaps"], row["bars"], row["dropped"]) == (1, len(bars), 0)
     feed = feed_of(folder, MARKETS)
-    assert signals_but_of(feed, VICTIM.symbol) == signals_but_of(sound, VICTIM.symbol)
+    assert signals_without(feed, VICTIM.symbol) == signals_without(sound, VICTIM.symbol)
     assert {len(found["signals"]) for found in (feed, sound)} == {3 * len(MARKETS)}

@@ -1,4 +1,4 @@
-"""A clock of this machine that is set an hour back or forward: no 429, no endless wait, nothing lost or made up."""
+"""A system clock set an hour back or forward causes no 429, no endless wait and no lost or invented data."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from quant_assets.derivatives.snapshot import snapshot
 from quant_assets.derivatives.store import DerivativesStore
 from quant_assets.emulator import DEFAULT_KEY, Emulator, plain_universe
 from quant_assets.providers.coinalyze import CallBudget, CoinalyzeClient
-from quant_assets_tests.faults.workers import map_of
+from quant_assets_tests.faults.workers import symbol_map_of
 
 NOW = datetime(2026, 1, 19, 17, 45, 6, tzinfo=UTC)
 HOUR = 3600.0
@@ -33,35 +33,35 @@ MARKETS = 40
 
 @dataclass
 class Machine:
-    """A machine whose clock somebody sets, beside a provider whose clock is right."""
+    """A machine whose clock the test sets, and a provider whose clock is right."""
 
     folder: Path
     stack: ExitStack
     moment: datetime = NOW
     ahead_seconds: float = 0.0
-    naps: int = 0
-    #: How much longer than asked for a nap takes.
-    drowsiness: float = 1.0
+    sleeps: int = 0
+    #: How many times as long as requested a sleep takes.
+    sleep_factor: float = 1.0
 
     def __post_init__(self) -> None:
         self.emulator = self.stack.enter_context(
             Emulator(plain_universe(MARKETS), calls_per_minute=40, clock=lambda: self.moment)
         )
-        self.symbol_map = map_of(self.emulator.universe, self.moment)
-        self.on_nap: Callable[[int], None] = lambda number: None
+        self.symbol_map = symbol_map_of(self.emulator.universe, self.moment)
+        self.on_sleep: Callable[[int], None] = lambda number: None
 
     def seconds(self) -> float:
-        """The time of day, as this machine has it."""
+        """Return the machine's time in UNIX seconds."""
         return self.moment.timestamp() + self.ahead_seconds
 
     def monotonic(self) -> float:
-        """Seconds that nobody sets."""
+        """Return the machine's monotonic time in seconds."""
         return (self.moment - NOW).total_seconds() + 50_000.0
 
     def sleep(self, seconds: float) -> None:
-        self.moment += timedelta(seconds=seconds * self.drowsiness)
-        self.naps += 1
-        self.on_nap(self.naps)
+        self.moment += timedelta(seconds=seconds * self.sleep_factor)
+        self.sleeps += 1
+        self.on_sleep(self.sleeps)
 
     def store(self) -> DerivativesStore:
         return self.stack.enter_context(closing(DerivativesStore(self.folder / "derivatives.sqlite")))
@@ -87,13 +87,11 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
 
 
 @pytest.mark.parametrize("jump", [HOUR, -HOUR])
-def test_a_clock_that_is_set_in_the_middle_of_a_refresh_causes_no_429_and_pays_nothing_twice(
-    machine: Machine, jump: float
-) -> None:
-    def set_once(nap: int) -> None:
-        machine.ahead_seconds = jump if nap >= 30 else 0.0
+def test_clock_change_during_a_refresh_causes_no_429_and_no_repeated_request(machine: Machine, jump: float) -> None:
+    def set_once(sleep_number: int) -> None:
+        machine.ahead_seconds = jump if sleep_number >= 30 else 0.0
 
-    machine.on_nap = set_once
+    machine.on_sleep = set_once
     report = machine.refresh(Window.last_complete(NOW))
     assert machine.emulator.accounting.rate_limited == 0
     assert report.stopped == ""
@@ -101,10 +99,8 @@ def test_a_clock_that_is_set_in_the_middle_of_a_refresh_causes_no_429_and_pays_n
 
 
 @pytest.mark.parametrize("jump", [HOUR, -HOUR])
-def test_a_clock_that_is_set_neither_lengthens_nor_cuts_the_time_that_a_refresh_is_allowed(
-    machine: Machine, jump: float
-) -> None:
-    machine.on_nap = lambda nap: setattr(machine, "ahead_seconds", jump)
+def test_clock_change_does_not_move_the_deadline_of_a_refresh(machine: Machine, jump: float) -> None:
+    machine.on_sleep = lambda sleep_number: setattr(machine, "ahead_seconds", jump)
     report = machine.refresh(Window.last_complete(NOW), allowed_seconds=130.0)
     assert report.stopped == "out_of_time"
     assert machine.emulator.accounting.calls == 3 * 40
@@ -112,7 +108,7 @@ def test_a_clock_that_is_set_neither_lengthens_nor_cuts_the_time_that_a_refresh_
 
 
 @pytest.mark.parametrize("jump", [HOUR, -HOUR])
-def test_what_was_asked_for_by_a_wrong_clock_is_neither_called_fresh_nor_lost(machine: Machine, jump: float) -> None:
+def test_data_fetched_under_a_wrong_clock_is_neither_fresh_nor_lost(machine: Machine, jump: float) -> None:
     machine.ahead_seconds = jump
     window = Window.last_complete(NOW)
     wrong = machine.refresh(Window.last_complete(datetime.fromtimestamp(machine.seconds(), UTC)))
@@ -133,7 +129,7 @@ def test_what_was_asked_for_by_a_wrong_clock_is_neither_called_fresh_nor_lost(ma
     assert machine.emulator.accounting.rate_limited == 0
 
 
-def test_a_clock_that_is_behind_the_window_it_serves_leaves_the_last_bars_to_the_next_refresh(
+def test_clock_behind_the_window_leaves_the_last_bars_to_the_next_refresh(
     machine: Machine,
 ) -> None:
     window = Window.last_complete(NOW)
@@ -146,7 +142,7 @@ def test_a_clock_that_is_behind_the_window_it_serves_leaves_the_last_bars_to_the
     assert (machine.table("open_interest", window)["closed_at_ms"] == window.end_ms).all()
 
 
-def test_clocks_that_differ_by_seconds_are_alike(machine: Machine) -> None:
+def test_clock_skew_of_seconds_is_tolerated(machine: Machine) -> None:
     window = Window.last_complete(NOW)
     machine.ahead_seconds = 20.0
     assert machine.refresh(window).problems == []
@@ -154,13 +150,13 @@ def test_clocks_that_differ_by_seconds_are_alike(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize("jump", [HOUR, -HOUR])
-def test_a_claim_blocks_for_a_minute_at_the_most_whatever_the_clock_does(machine: Machine, jump: float) -> None:
+def test_claim_expires_after_a_minute_whatever_the_clock_does(machine: Machine, jump: float) -> None:
     window = Window.last_complete(NOW)
-    other = machine.store()  # of a process that lives, and hangs
+    other = machine.store()  # of a process that is alive but hangs
     for dataset in DATASETS:
         symbols = machine.symbol_map[f"{dataset}_symbol"]
         assert len(other.claim(dataset, symbols, int(machine.monotonic() * 1000))) == MARKETS
-    machine.ahead_seconds, machine.drowsiness = jump, 10.0
+    machine.ahead_seconds, machine.sleep_factor = jump, 10.0
     report = machine.refresh(window)
     assert report.stopped == ""
     assert machine.emulator.accounting.calls == MARKETS * len(DATASETS)
@@ -168,7 +164,7 @@ def test_a_claim_blocks_for_a_minute_at_the_most_whatever_the_clock_does(machine
     assert 59 <= (first - NOW).total_seconds() <= 65
 
 
-def test_what_the_assets_wait_and_count_by_is_the_clock_that_nobody_sets(tmp_path: Path) -> None:
+def test_assets_wait_by_the_monotonic_clock(tmp_path: Path) -> None:
     assert SYSTEM.monotonic is time.monotonic
     clock = Clock(seconds=lambda: 5e8, monotonic=lambda: 77.0, sleep=lambda _: None)
     resources = build_definitions(Settings(data_dir=tmp_path), clock=clock).resources

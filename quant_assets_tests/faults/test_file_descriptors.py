@@ -1,4 +1,4 @@
-"""Two hundred open files are enough for a scan of hundreds of markets, and a refresh leaves none open."""
+"""A scan of hundreds of markets needs at most 200 open files, and a refresh leaves none open."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import orjson
 
 from quant_assets.common.windows import Window
 from quant_assets.emulator import DEFAULT_KEY, Emulator, plain_universe
-from quant_assets_tests.faults.chance import rounds
 from quant_assets_tests.faults.killing import run
-from quant_assets_tests.faults.workers import SharedClock, Task, count_descriptors, map_of
+from quant_assets_tests.faults.seeding import rounds
+from quant_assets_tests.faults.workers import SharedClock, Task, count_descriptors, symbol_map_of
 from quant_assets_tests.world import CALLS_PER_MINUTE, World, small_world
 
 OPEN_FILES = 200
@@ -27,7 +27,7 @@ def few_files() -> None:
 
 
 def many_markets(world: World) -> Path:
-    """Give the candle files of a small world to three hundred markets of one exchange, under names of their own."""
+    """Return a folder with 300 markets of one exchange, whose files are links to those of a small world."""
     folder = world.folder / "many"
     folder.mkdir()
     given = [sorted(world.candles.glob(f"*_{timeframe}.json")) for timeframe in ("15m", "4h")]
@@ -39,7 +39,7 @@ def many_markets(world: World) -> Path:
     return folder
 
 
-def test_a_scan_of_three_hundred_markets_needs_no_more_than_two_hundred_open_files(tmp_path: Path) -> None:
+def test_scan_of_300_markets_needs_at_most_200_open_files(tmp_path: Path) -> None:
     with (
         small_world(tmp_path, markets=12) as world,
         Emulator(plain_universe(MARKETS), calls_per_minute=CALLS_PER_MINUTE) as emulator,
@@ -61,11 +61,11 @@ def test_a_scan_of_three_hundred_markets_needs_no_more_than_two_hundred_open_fil
     assert told["api"]["calls"] >= MARKETS
 
 
-def test_a_refresh_of_many_requests_leaves_no_file_and_no_connection_open(tmp_path: Path) -> None:
+def test_refresh_of_many_requests_leaves_no_file_or_connection_open(tmp_path: Path) -> None:
     clock = SharedClock(RawValue("d", datetime(2026, 1, 19, 17, 45, 6, tzinfo=UTC).timestamp()))
     counted = RawArray("i", 2)
     with Emulator(plain_universe(60), calls_per_minute=CALLS_PER_MINUTE, clock=clock.now) as emulator:
-        symbol_map, first = map_of(emulator.universe, clock.now()), Window.last_complete(clock.now())
+        symbol_map, first = symbol_map_of(emulator.universe, clock.now()), Window.last_complete(clock.now())
         tasks = [
             Task(emulator.url, tmp_path, symbol_map, CALLS_PER_MINUTE, Window(first.end + timedelta(hours=hour)).key)
             for hour in range(rounds(4, 40))

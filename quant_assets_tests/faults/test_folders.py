@@ -1,4 +1,4 @@
-"""A folder of candle files that changes, vanishes, or is full of what does not belong there, while it is read."""
+"""Folders of candle files that change, disappear or hold other entries while they are read."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 
 from quant_assets.candles import CandleFolderError, CandleTables, candle_file, read_candles
 from quant_assets_tests.candles.candle_folder import bars
-from quant_assets_tests.faults.chance import dice, rounds
 from quant_assets_tests.faults.folders import files_of, made, write_files
+from quant_assets_tests.faults.seeding import rounds, seeded_random
 from quant_assets_tests.faults.test_candle_files import CONTENTS, ENTRIES
 from quant_assets_tests.world import World, small_world
 
@@ -49,7 +49,7 @@ print(kilobytes("VmHWM") - before, (files["status"] == "read").sum(), (files["st
 """
 
 
-def test_files_of_gigabytes_take_neither_memory_nor_address_space(tmp_path: Path) -> None:
+def test_huge_files_take_neither_memory_nor_address_space(tmp_path: Path) -> None:
     folder = write_files(tmp_path / "candles", files_of(made(8)))
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OPENBLAS_NUM_THREADS": "1"}
     ended = subprocess.run(
@@ -69,7 +69,7 @@ def test_files_of_gigabytes_take_neither_memory_nor_address_space(tmp_path: Path
 
 
 def state(count: int, price: float) -> bytes:
-    """Return a state of the busy file, told from others by its price."""
+    """Return a version of the busy file, recognisable by its price."""
     found = bars(count)
     for bar in found:
         bar.update(dict.fromkeys(("open", "high", "low", "close"), price))
@@ -98,16 +98,16 @@ def anew(path: Path, content: bytes) -> None:
 
 @contextmanager
 def written_over_and_over(path: Path, write: Callable[[Path, bytes], None], times: int) -> Iterator[Event]:
-    """Write states of a file beside the block, at most so often; the event says that this is over."""
+    """Write versions of a file during the block, at most this many times; the event is set at the end."""
     over, stop = Event(), Event()
-    chance = dice(write.__name__)
+    rng = seeded_random(write.__name__)
 
     def work() -> None:
         try:
             for _ in range(times):
                 if stop.is_set():
                     break
-                write(path, chance.choice(list(STATES.values())))
+                write(path, rng.choice(list(STATES.values())))
             write(path, STATES[900.0])
         finally:
             over.set()
@@ -122,7 +122,7 @@ def written_over_and_over(path: Path, write: Callable[[Path, bytes], None], time
 
 
 @pytest.mark.parametrize("write", [atomically, in_pieces, anew], ids=lambda write: write.__name__)
-def test_a_file_that_is_written_while_it_is_read_is_whole_or_skipped_and_costs_no_other(
+def test_file_written_while_it_is_read_is_whole_or_skipped(
     tmp_path: Path, write: Callable[[Path, bytes], None]
 ) -> None:
     folder = write_files(tmp_path / "candles", {GOOD: orjson.dumps(bars()), BUSY: STATES[200.0]})
@@ -150,10 +150,8 @@ def test_a_file_that_is_written_while_it_is_read_is_whole_or_skipped_and_costs_n
 
 
 @pytest.mark.parametrize("kind", ["a folder", "a pipe", "a socket", "a device", "a link to a device", "a terabyte"])
-@pytest.mark.usefixtures("never_waiting")
-def test_what_takes_a_files_place_after_the_folder_was_listed_is_skipped_and_never_waited_for(
-    tmp_path: Path, kind: str
-) -> None:
+@pytest.mark.usefixtures("fail_after_a_minute")
+def test_entry_that_replaces_a_file_after_listing_is_skipped_without_waiting(tmp_path: Path, kind: str) -> None:
     folder = write_files(tmp_path / "candles", {GOOD: orjson.dumps(bars()), BUSY: STATES[200.0]})
     make, _ = ENTRIES[kind]
     taken: list[int] = []
@@ -171,7 +169,7 @@ def test_what_takes_a_files_place_after_the_folder_was_listed_is_skipped_and_nev
     assert len(tables.bars) == 5
 
 
-def test_a_link_to_a_file_beside_the_folder_is_skipped_whenever_it_is_made(tmp_path: Path) -> None:
+def test_link_to_a_file_outside_the_folder_is_skipped_whenever_it_is_made(tmp_path: Path) -> None:
     folder = write_files(tmp_path / "candles", {GOOD: orjson.dumps(bars()), BUSY: orjson.dumps(bars())})
     outside = write_files(tmp_path / "candles-of-others", {BUSY: orjson.dumps(bars())}) / BUSY
 
@@ -179,20 +177,20 @@ def test_a_link_to_a_file_beside_the_folder_is_skipped_whenever_it_is_made(tmp_p
         (folder / BUSY).unlink(missing_ok=True)
         (folder / BUSY).symlink_to(outside)
 
-    for tables in (read_candles(folder, progress=link), read_candles(folder)):  # after it was listed, and before
+    for tables in (read_candles(folder, progress=link), read_candles(folder)):  # made after the listing, and before it
         files = tables.files.set_index("file")
         assert (files.loc[BUSY, "status"], files.loc[GOOD, "status"]) == ("skipped", "read")
         assert len(tables.bars) == 5
 
 
-def test_bytes_of_two_states_of_a_file_are_never_taken_for_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_that_changes_during_a_read_is_not_mixed_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, read = tmp_path / GOOD, os.read
     path.write_bytes(b"a" * 1000)
     os.utime(path, (1, 1))
 
     def torn(descriptor: int, size: int) -> bytes:
         first = read(descriptor, 500)
-        path.write_bytes(b"b" * 1000)  # as long as before, and in place
+        path.write_bytes(b"b" * 1000)  # of the same length, in place
         return first + read(descriptor, size - 500)
 
     monkeypatch.setattr(candle_file.os, "read", torn)
@@ -200,7 +198,7 @@ def test_bytes_of_two_states_of_a_file_are_never_taken_for_one(tmp_path: Path, m
         candle_file.read_content(str(path))
 
 
-def test_a_file_that_grows_after_the_folder_was_listed_is_read_to_its_end(tmp_path: Path) -> None:
+def test_file_that_grows_after_listing_is_read_to_its_end(tmp_path: Path) -> None:
     folder = write_files(tmp_path / "candles", {GOOD: orjson.dumps(bars(2)), BUSY: orjson.dumps(bars(1))})
     grown: list[int] = []
 
@@ -216,9 +214,7 @@ def test_a_file_that_grows_after_the_folder_was_listed_is_read_to_its_end(tmp_pa
 
 
 @pytest.mark.parametrize("way", [shutil.rmtree, lambda folder: folder.rename(folder.with_name("elsewhere"))])
-def test_a_folder_that_goes_while_it_is_read_gives_no_tables_of_what_was_left(
-    tmp_path: Path, way: Callable[[Path], object]
-) -> None:
+def test_folder_removed_during_a_read_is_an_error(tmp_path: Path, way: Callable[[Path], object]) -> None:
     folder = write_files(tmp_path / "candles", files_of(made(8)))
     gone: list[int] = []
 
@@ -242,7 +238,7 @@ forms = st.builds(
 
 @settings(max_examples=rounds(60, 2_000))
 @given(given=st.sets(names | forms, max_size=6))
-def test_every_name_that_a_file_system_takes_is_one_row_and_costs_no_other(
+def test_any_file_name_is_one_row_and_affects_no_other_file(
     tmp_path_factory: pytest.TempPathFactory, given: set[bytes]
 ) -> None:
     folder = write_files(tmp_path_factory.mktemp("names"), {GOOD: orjson.dumps(bars())})
@@ -271,7 +267,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         yield made_world
 
 
-def test_a_whole_scan_beside_every_kind_of_broken_file_gives_the_signals_of_the_sound_ones(small: World) -> None:
+def test_scan_with_invalid_files_gives_the_signals_of_the_valid_ones(small: World) -> None:
     sound = small.scan("broken").feed
     broken = set()
     for place, (content, _) in enumerate(CONTENTS.values()):

@@ -1,4 +1,4 @@
-"""A disk that is full at any write: what was there stands, the error says where and what to do, and it goes on."""
+"""A full disk at any write keeps the old data, gives an error with path and remedy, and loses nothing later."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from quant_assets.feed import StoredFeed, feed_problems, publish
 from quant_assets.orchestration.scan import ScanFailed
 from quant_assets.providers.coinalyze import BudgetUnusable, CallBudget
 from quant_assets.storage.lake import Lake
-from quant_assets_tests.faults.chance import dice, rounds
 from quant_assets_tests.faults.commands import scan_command
 from quant_assets_tests.faults.disks import Disk, disk
-from quant_assets_tests.faults.workers import SYMBOLS, SharedClock, Task, map_of, refreshed, store_answers
+from quant_assets_tests.faults.seeding import rounds, seeded_random
+from quant_assets_tests.faults.workers import SYMBOLS, SharedClock, Task, run_refresh, store_answers, symbol_map_of
 from quant_assets_tests.world import World
 
 WINDOW = Window(datetime(2026, 1, 19, 17, 45, tzinfo=UTC))
@@ -53,12 +53,12 @@ def write_table(folder: Path, note: int) -> None:
 
 
 def write_document(folder: Path, note: int) -> None:
-    noise = dice(f"document {note}").randbytes(200_000).hex().encode()
+    noise = seeded_random(f"document {note}").randbytes(200_000).hex().encode()
     Lake(folder).write_document(["master_feed"], WINDOW.key, noise)
 
 
 def failure_of(kind: type[Exception], work: Callable[..., object], *arguments: object) -> str:
-    """Do some work; return what it says of the disk, "" where everything had room."""
+    """Run the work, and return the message of its error, "" where there was none."""
     try:
         work(*arguments)
     except kind as error:
@@ -67,15 +67,13 @@ def failure_of(kind: type[Exception], work: Callable[..., object], *arguments: o
 
 
 @pytest.mark.parametrize("write", [publish_feed, write_table, write_document])
-def test_a_file_that_does_not_fit_is_named_with_what_to_do_and_the_old_one_stands(
-    small: Disk, write: Callable[[Path, int], None]
-) -> None:
+def test_failed_write_names_the_file_and_keeps_the_old_one(small: Disk, write: Callable[[Path, int], None]) -> None:
     write(small.folder, 0)
     (file,) = [path for path in small.folder.rglob("*") if path.is_file() and path.suffix != ".lock"]
-    chance, failed = dice(write.__name__), 0
+    rng, failed = seeded_random(write.__name__), 0
     for note in range(1, rounds(12, 200)):
         old = file.read_bytes()
-        small.fill(chance.randint(0, 64))
+        small.fill(rng.randint(0, 64))
         problem = failure_of(WriteError, write, small.folder, note)
         if problem:
             failed += 1
@@ -90,11 +88,11 @@ def test_a_file_that_does_not_fit_is_named_with_what_to_do_and_the_old_one_stand
     assert file.read_bytes() != old
 
 
-def test_a_store_on_a_full_disk_keeps_what_it_had_and_says_what_to_do(small: Disk) -> None:
+def test_store_on_a_full_disk_keeps_its_data_and_says_what_to_do(small: Disk) -> None:
     path = small.folder / "derivatives.sqlite"
-    chance, failed, had = dice("full store"), 0, 0
+    rng, failed, had = seeded_random("full store"), 0, 0
     for attempt in range(rounds(12, 60)):
-        small.fill(chance.randint(0, 40))
+        small.fill(rng.randint(0, 40))
         problem = failure_of(StoreError, store_answers, path, 1, attempt * HOUR_MS)
         if problem:
             failed += 1
@@ -113,10 +111,10 @@ def test_a_store_on_a_full_disk_keeps_what_it_had_and_says_what_to_do(small: Dis
         assert len(store.known_through("open_interest", SYMBOLS, 0)) == had + 20
 
 
-def test_a_budget_on_a_full_disk_lets_nothing_be_sent_and_forgets_no_call(small: Disk) -> None:
+def test_budget_on_a_full_disk_sends_nothing_and_forgets_no_call(small: Disk) -> None:
     path = small.folder / "budget.sqlite"
     clock = SharedClock(RawValue("d", 1000.0))
-    chance, failures = dice("full budget"), 0
+    rng, failures = seeded_random("full budget"), 0
     for _ in range(rounds(12, 200)):
         sent = 0
 
@@ -128,7 +126,7 @@ def test_a_budget_on_a_full_disk_lets_nothing_be_sent_and_forgets_no_call(small:
                     sent += 20
                     budget.commit(lease)
 
-        small.fill(chance.randint(0, 24))
+        small.fill(rng.randint(0, 24))
         problem = failure_of(BudgetUnusable, spend)
         if problem:
             failures += 1
@@ -141,26 +139,26 @@ def test_a_budget_on_a_full_disk_lets_nothing_be_sent_and_forgets_no_call(small:
     assert failures
 
 
-def test_a_refresh_whose_disk_fills_up_sends_at_most_one_request_in_vain_and_goes_on_later(small: Disk) -> None:
+def test_refresh_on_a_full_disk_wastes_one_request_at_most_and_resumes(small: Disk) -> None:
     clock = SharedClock(RawValue("d", datetime(2026, 1, 19, 17, 45, 6, tzinfo=UTC).timestamp()))
-    chance, failed = dice("full refresh"), 0
+    rng, failed = seeded_random("full refresh"), 0
     with Emulator(plain_universe(60), calls_per_minute=6000, clock=clock.now) as emulator:
-        task = Task(emulator.url, small.folder, map_of(emulator.universe, clock.now()), 6000, WINDOW.key)
+        task = Task(emulator.url, small.folder, symbol_map_of(emulator.universe, clock.now()), 6000, WINDOW.key)
         for _ in range(rounds(6, 60)):
-            small.fill(chance.randint(0, 120))
+            small.fill(rng.randint(0, 120))
             try:
-                report = refreshed(task, clock)
+                report = run_refresh(task, clock)
             except (StoreError, BudgetUnusable) as error:
                 problem = str(error)
             else:
                 problem = report.problems[-1] if report.problems else ""
-            clock.sleep(61)  # what this process has claimed is free again
+            clock.sleep(61)  # until this process's claims have expired
             if problem:
                 failed += 1
                 assert str(small.folder) in problem
                 assert REMEDY in problem
         small.free()
-        report = refreshed(task, clock)
+        report = run_refresh(task, clock)
         assert (report.stopped, report.problems) == ("", [])
         assert sum(account.cached + account.fetched for account in report.datasets.values()) == 60 * len(DATASETS)
         assert emulator.accounting.calls <= 60 * len(DATASETS) + 20 * failed
@@ -169,20 +167,18 @@ def test_a_refresh_whose_disk_fills_up_sends_at_most_one_request_in_vain_and_goe
 
 @pytest.fixture(scope="module")
 def on_a_disk(world: World) -> Iterator[Disk]:
-    """A data folder on a disk of its own, with a scan's feed in it, and room for what scans that fail leave behind."""
+    """A data folder on a disk of its own with a scan's feed, and space for the records of failed scans."""
     with disk(world.folder / "on_a_disk", rounds(24_000, 150_000)) as made:
         world.scan("on_a_disk")
         yield made
 
 
-def test_a_scan_on_a_full_disk_leaves_the_feed_whole_and_loses_nothing_once_there_is_space(
-    world: World, on_a_disk: Disk
-) -> None:
+def test_scan_on_a_full_disk_keeps_the_feed_and_loses_no_data(world: World, on_a_disk: Disk) -> None:
     path = on_a_disk.folder / "master_feed.json"
     first, spent = orjson.loads(path.read_bytes()), world.emulator.accounting.calls
-    chance, failed = dice("full scan"), 0
+    rng, failed = seeded_random("full scan"), 0
     for _ in range(rounds(2, 40)):
-        on_a_disk.fill(chance.choice((0, 8, chance.randint(0, 160), chance.randint(160, 800))))
+        on_a_disk.fill(rng.choice((0, 8, rng.randint(0, 160), rng.randint(160, 800))))
         problem = failure_of(ScanFailed, world.scan, "on_a_disk")
         if problem:
             failed += 1
@@ -197,9 +193,7 @@ def test_a_scan_on_a_full_disk_leaves_the_feed_whole_and_loses_nothing_once_ther
     assert world.emulator.accounting.calls == spent
 
 
-def test_the_command_on_a_full_disk_is_exit_1_and_a_line_that_says_what_to_do(
-    world: World, on_a_disk: Disk, tmp_path: Path
-) -> None:
+def test_command_on_a_full_disk_exits_1_and_says_what_to_do(world: World, on_a_disk: Disk, tmp_path: Path) -> None:
     on_a_disk.fill(8)
     done = scan_command(world, "on_a_disk", tmp_path)
     assert done.returncode == 1

@@ -1,4 +1,4 @@
-"""Names from outside end in tables and documents, never in a path that leads somewhere else."""
+"""Names from outside never become paths that leave their folder."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ RULES = """
 
 
 def tree(folder: Path) -> dict[str, str]:
-    """Return what lies below a folder: links as where they point, files as a digest."""
+    """Return the entries below a folder: the target of each link, the digest of each file."""
     found = {}
     for path in sorted(folder.rglob("*")):
         name = str(path.relative_to(folder))
@@ -61,15 +61,15 @@ def tree(folder: Path) -> dict[str, str]:
 
 
 def outside(folder: Path, *allowed: Path) -> dict[str, str]:
-    """Return the tree without what lies in the folders that may be written to."""
+    """Return the tree without the folders that may be written to."""
     names = tuple(str(path.relative_to(folder)) for path in allowed)
     found = tree(folder)
     return {name: what for name, what in found.items() if not name.startswith(names)}
 
 
 @pytest.fixture
-def house(tmp_path: Path, world: World) -> Path:
-    """A folder in a folder in a folder, so that whatever climbs out is seen; hostile candle files and plugins in it."""
+def hostile_folder(tmp_path: Path, world: World) -> Path:
+    """Return a folder whose inner folder has hostile candle files and plugins; entries outside it can be detected."""
     inner = tmp_path / "a" / "b"
     candles = inner / "candles"
     candles.mkdir(parents=True)
@@ -96,10 +96,10 @@ def house(tmp_path: Path, world: World) -> Path:
     return tmp_path
 
 
-def test_a_scan_of_hostile_names_writes_below_its_data_folder_alone(house: Path, world: World) -> None:
-    inner = house / "a" / "b"
-    (inner / "link.json").symlink_to(house / "a" / "treasure.json")
-    before = outside(house, inner / "data", inner / "plugins")
+def test_scan_of_hostile_names_writes_only_below_its_data_folder(hostile_folder: Path, world: World) -> None:
+    inner = hostile_folder / "a" / "b"
+    (inner / "link.json").symlink_to(hostile_folder / "a" / "treasure.json")
+    before = outside(hostile_folder, inner / "data", inner / "plugins")
     done = subprocess.run(
         [sys.executable, "-m", "quant_assets", "scan", "candles", "--json", "--output", "link.json"],
         env={
@@ -120,13 +120,13 @@ def test_a_scan_of_hostile_names_writes_below_its_data_folder_alone(house: Path,
     assert "../../named" in feed["stats"]["strategies"]
     assert "has the key '../../key'" in done.stderr
     assert set(feed["stats"]["skipped"]) >= {"OKX_LINKUSDT_15m.json", "OKX_LINKUSDT_4h.json"}
-    after = outside(house, inner / "data", inner / "plugins")
-    assert after.pop("a/b/link.json") != before.pop("a/b/link.json")  # the link itself gave way to the file asked for
+    after = outside(hostile_folder, inner / "data", inner / "plugins")
+    assert after.pop("a/b/link.json") != before.pop("a/b/link.json")  # the link was replaced by the output file
     assert after == before
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_name_that_leads_out_of_the_lake_is_refused_or_stays_in_it(tmp_path: Path, name: str) -> None:
+def test_hostile_table_name_cannot_leave_the_lake(tmp_path: Path, name: str) -> None:
     lake = Lake(tmp_path / "a" / "b" / "lake")
     lake.root.mkdir(parents=True)
     table = pd.DataFrame({"value": [1.0]})
@@ -144,11 +144,11 @@ def test_a_name_that_leads_out_of_the_lake_is_refused_or_stays_in_it(tmp_path: P
 
 
 @pytest.mark.parametrize("key", ["../../../outside", "2026-01-19-16:45/../../x", "2026-01-19"])
-def test_a_partition_key_that_is_no_window_starts_nothing(tmp_path: Path, world: World, key: str) -> None:
+def test_invalid_partition_key_writes_nothing(tmp_path: Path, world: World, key: str) -> None:
     settings = world.settings().model_copy(update={"data_dir": tmp_path / "a" / "data"})
     with environment(COINALYZE_API_KEY=DEFAULT_KEY, DAGSTER_HOME=str(tmp_path / "a" / "data" / "dagster")):
         job = build_definitions(settings).resolve_job_def("analyse")
-        # Dagster refuses some itself, before there is a run.
+        # Dagster rejects some itself, before there is a run.
         with open_instance(settings) as instance, suppress(dg.DagsterError, ValueError):
             assert not job.execute_in_process(instance=instance, partition_key=key, raise_on_error=False).success
     assert not any(path.suffix in {".parquet", ".gz"} and "candle" not in path.name for path in tmp_path.rglob("*"))
@@ -156,7 +156,7 @@ def test_a_partition_key_that_is_no_window_starts_nothing(tmp_path: Path, world:
 
 
 @pytest.mark.parametrize("address", ["https://../v1", "https://.../v1", "https://a..b/v1", "https://.a/v1"])
-def test_a_host_that_makes_no_folders_name_is_no_address(tmp_path: Path, address: str) -> None:
+def test_host_that_is_no_valid_folder_name_is_rejected(tmp_path: Path, address: str) -> None:
     with pytest.raises(SettingsError, match="COINALYZE_BASE_URL is no address"):
         Settings.from_environment({"COINALYZE_BASE_URL": address, "QUANT_DATA_DIR": str(tmp_path)})
 
@@ -164,12 +164,12 @@ def test_a_host_that_makes_no_folders_name_is_no_address(tmp_path: Path, address
 @pytest.mark.parametrize(
     "address", ["https://[2001:db8::1]:8443/v1", "https://api.coinalyze.net./v1", "http://[::1]:1"]
 )
-def test_a_host_that_makes_a_folders_name_is_one_below_the_store(tmp_path: Path, address: str) -> None:
+def test_store_folder_of_a_host_is_directly_below_the_store(tmp_path: Path, address: str) -> None:
     settings = Settings.from_environment({"COINALYZE_BASE_URL": address, "QUANT_DATA_DIR": str(tmp_path)})
     assert settings.store_dir.parent == tmp_path / "store"
 
 
-def test_symbols_of_a_provider_lead_nowhere(tmp_path: Path, world: World) -> None:
+def test_provider_symbols_cannot_leave_the_data_folder(tmp_path: Path, world: World) -> None:
     rows = [
         {
             "symbol": symbol,
@@ -202,7 +202,7 @@ def test_symbols_of_a_provider_lead_nowhere(tmp_path: Path, world: World) -> Non
     assert outside(tmp_path, settings.data_dir) == {"a": "folder"}
 
 
-def test_asking_the_dashboard_for_hostile_names_writes_nothing(world: World) -> None:
+def test_hostile_names_sent_to_the_dashboard_write_nothing(world: World) -> None:
     world.scan("hostile")
     settings = world.settings("hostile")
     with serving(settings) as site:

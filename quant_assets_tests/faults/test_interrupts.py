@@ -1,4 +1,4 @@
-"""Told to stop, a scan stops, wherever it is: at once, with a line, and without asking once more."""
+"""Ctrl-C and SIGTERM stop any command at once, with one line and no further request."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import pytest
 
 from quant_assets.common.windows import LENGTH
 from quant_assets_tests.defs.live import BIN, ROOT, free_port
-from quant_assets_tests.faults.gate import Asked, Gate
+from quant_assets_tests.faults.proxy import FaultyProxy, ProxiedRequest
 from quant_assets_tests.faults.terminals import on_terminal
 from quant_assets_tests.providers.coinalyze.scripted import Canned
 from quant_assets_tests.servers import running
 from quant_assets_tests.world import World
 
-#: Of a machine that is busy with other things; what is not interrupted takes many times as long.
+#: Generous for a busy machine; without the interrupt it takes many times as long.
 AT_ONCE_SECONDS = 20
 INTERRUPTED = "interrupted; what was fetched is kept"
 PROGRAM = [sys.executable, "-m", "quant_assets"]
@@ -26,29 +26,29 @@ PROGRAM = [sys.executable, "-m", "quant_assets"]
 
 @pytest.mark.parametrize("told", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
 @pytest.mark.parametrize("endpoint", ["exchanges", "open-interest-history"])
-def test_a_scan_that_is_told_to_stop_stops_at_once_and_asks_for_nothing_more(
+def test_interrupted_scan_stops_at_once_and_sends_nothing_more(
     world: World, tmp_path: Path, told: signal.Signals, endpoint: str
 ) -> None:
-    def drip(asked: Asked, answer: Canned) -> Canned:
-        return Canned(length=10**9, ending="drip") if asked.endpoint == endpoint else answer
+    def drip(request: ProxiedRequest, answer: Canned) -> Canned:
+        return Canned(length=10**9, ending="drip") if request.endpoint == endpoint else answer
 
-    with Gate(world.emulator, drip) as gate:
+    with FaultyProxy(world.emulator, drip) as proxy:
         scan = subprocess.Popen(
             [sys.executable, "-m", "quant_assets", "scan", str(world.candles), "--json"],
-            env={**world.environment(f"told_{told.name}_{endpoint}"), "COINALYZE_BASE_URL": gate.url},
+            env={**world.environment(f"told_{told.name}_{endpoint}"), "COINALYZE_BASE_URL": proxy.url},
             cwd=tmp_path,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
         latest = time.monotonic() + 60
-        while not any(asked.endpoint == endpoint for asked in gate.asked):
+        while not any(request.endpoint == endpoint for request in proxy.requests):
             assert time.monotonic() < latest
             time.sleep(0.02)
-        asked = len(gate.asked)
+        asked = len(proxy.requests)
         scan.send_signal(told)
         output, said = scan.communicate(timeout=AT_ONCE_SECONDS)
-        assert len(gate.asked) == asked
+        assert len(proxy.requests) == asked
     assert scan.returncode == 130
     assert output == ""
     assert said.splitlines() == [INTERRUPTED]
@@ -58,14 +58,14 @@ def test_a_scan_that_is_told_to_stop_stops_at_once_and_asks_for_nothing_more(
     ("command", "endpoint"), [("scan", "exchanges"), ("scan", "open-interest-history"), ("plan", "exchanges")]
 )
 def test_ctrl_c_on_a_terminal_leaves_one_line(world: World, tmp_path: Path, command: str, endpoint: str) -> None:
-    def drip(asked: Asked, answer: Canned) -> Canned:
-        return Canned(length=10**9, ending="drip") if asked.endpoint == endpoint else answer
+    def drip(request: ProxiedRequest, answer: Canned) -> Canned:
+        return Canned(length=10**9, ending="drip") if request.endpoint == endpoint else answer
 
-    with Gate(world.emulator, drip) as gate:
-        env = {**world.environment(f"pressed_{command}_{endpoint}"), "COINALYZE_BASE_URL": gate.url}
+    with FaultyProxy(world.emulator, drip) as proxy:
+        env = {**world.environment(f"pressed_{command}_{endpoint}"), "COINALYZE_BASE_URL": proxy.url}
         arguments = [*PROGRAM, command, str(world.candles)]
         with on_terminal(arguments, env, tmp_path) as terminal:
-            terminal.wait_until(lambda: any(asked.endpoint == endpoint for asked in gate.asked))
+            terminal.wait_until(lambda: any(request.endpoint == endpoint for request in proxy.requests))
             terminal.press_ctrl_c()
             assert terminal.end() == ([INTERRUPTED], 130)
 
@@ -102,7 +102,7 @@ def test_ctrl_c_ends_a_server_with_one_line(world: World, tmp_path: Path, comman
 
 
 @pytest.mark.parametrize("command", ["serve", "emulator"])
-def test_sigterm_is_the_regular_end_of_a_server(world: World, tmp_path: Path, command: str) -> None:
+def test_sigterm_ends_a_server_with_exit_code_0(world: World, tmp_path: Path, command: str) -> None:
     with running(command, world.environment("told_server"), tmp_path) as (program, line):
         assert "http://127.0.0.1:" in line
         program.send_signal(signal.SIGTERM)
@@ -118,8 +118,8 @@ def test_sigterm_is_the_regular_end_of_a_server(world: World, tmp_path: Path, co
         ("ui", "Dagster's UI: ", "stopping Dagster, which takes some seconds"),
     ],
 )
-def test_ctrl_c_in_make_leaves_one_line_and_those_of_make(world: World, target: str, ready: str, line: str) -> None:
-    # `make` is not to set up the environment that this runs in.
+def test_ctrl_c_in_make_leaves_one_line_besides_those_of_make(world: World, target: str, ready: str, line: str) -> None:
+    # `make` must not set up the environment that this test runs in.
     command = ["make", "--old-file=setup", target, f"BIN={BIN}", *([] if target == "demo" else [f"PORT={free_port()}"])]
     with on_terminal(command, world.environment(f"pressed_make_{target}"), ROOT) as terminal:
         terminal.wait_for(ready)

@@ -1,4 +1,4 @@
-"""A scan that is killed, wherever it is, is made good by the next one."""
+"""A scan killed at any point is completed by the next one."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import pytest
 
 from quant_assets.derivatives.datasets import SPECS
 from quant_assets.feed import feed_problems
-from quant_assets_tests.faults.chance import dice, rounds
 from quant_assets_tests.faults.commands import forked_scan
+from quant_assets_tests.faults.seeding import rounds, seeded_random
 from quant_assets_tests.world import World, small_world
 
-#: What a scan leaves on its way, in the order in which it does.
+#: Files that a scan writes, in their order.
 LANDMARKS = (
     "dagster/opening.lock",
     "dagster/history/runs.db",
@@ -39,10 +39,10 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         yield world
 
 
-def kill_a_scan(world: World, name: str, chance: Random) -> bool:
-    """Kill a scan some time after it has come by a landmark; returns whether it was still running."""
-    landmark = world.folder / name / chance.choice(LANDMARKS)
-    later = chance.uniform(0, 0.2)
+def kill_a_scan(world: World, name: str, rng: Random) -> bool:
+    """Kill a scan some time after it wrote a landmark, and return whether it was still running."""
+    landmark = world.folder / name / rng.choice(LANDMARKS)
+    later = rng.uniform(0, 0.2)
     scan = forked_scan(world, name)
     scan.start()
     while scan.is_alive() and not landmark.exists():
@@ -54,29 +54,27 @@ def kill_a_scan(world: World, name: str, chance: Random) -> bool:
 
 
 def calls(world: World, since: int) -> int:
-    """Return how many calls histories have cost since a number of requests."""
+    """Return the calls spent on histories after the first `since` requests."""
     histories = {f"/{spec.endpoint}" for spec in SPECS.values()}
     accepted = world.emulator.accounting.accepted[since:]
     return sum(len(request.symbols) for request in accepted if request.endpoint in histories)
 
 
 @pytest.mark.parametrize("number", range(rounds(1, 12)))
-def test_after_kills_a_scan_gives_what_an_undisturbed_one_gives_and_costs_a_batch_more_at_most(
-    fresh: World, number: int
-) -> None:
-    chance, name, kills = dice(f"scan {number}"), f"killed_{number}", rounds(2, 6)
+def test_killed_scan_resumes_with_the_same_signals_for_one_batch_per_kill(fresh: World, number: int) -> None:
+    rng, name, kills = seeded_random(f"scan {number}"), f"killed_{number}", rounds(2, 6)
     feed, before = fresh.folder / name / "master_feed.json", len(fresh.emulator.accounting.accepted)
     undisturbed = fresh.scan(f"undisturbed_{number}").feed
     needed = calls(fresh, before)
     before = len(fresh.emulator.accounting.accepted)
     killed = 0
     for _ in range(kills):
-        killed += kill_a_scan(fresh, name, chance)
+        killed += kill_a_scan(fresh, name, rng)
         assert not feed.exists() or feed_problems(feed.read_bytes()) == []
     after = forked_scan(fresh, name)
     after.start()
     after.join(300)
-    assert after.exitcode == 0, (fresh.folder / "said").read_text()
+    assert after.exitcode == 0, (fresh.folder / "output").read_text()
     assert feed_problems(feed.read_bytes()) == []
     assert orjson.loads(feed.read_bytes())["signals"] == undisturbed["signals"]
     assert calls(fresh, before) <= needed + 20 * killed

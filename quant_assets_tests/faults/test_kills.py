@@ -1,4 +1,4 @@
-"""Killed anywhere, a refresh, a store and a feed lose next to nothing, and go on."""
+"""A refresh, a store and a feed that are killed at any point lose almost nothing and continue."""
 
 from __future__ import annotations
 
@@ -23,18 +23,17 @@ from quant_assets.derivatives.store import DerivativesStore
 from quant_assets.emulator import Emulator, plain_universe
 from quant_assets.feed import feed_problems
 from quant_assets.storage.retention import RetentionPolicy, prune_lake, prune_temporary_files
-from quant_assets_tests.faults.chance import dice, rounds
-from quant_assets_tests.faults.killing import COUNTED, WRITING, kill_at_a_moment, kill_at_a_step, run
+from quant_assets_tests.faults.killing import COUNTED_FILES, WRITING_FILES, kill_after_seconds, kill_after_steps, run
+from quant_assets_tests.faults.seeding import rounds, seeded_random
 from quant_assets_tests.faults.workers import (
     BARS,
     SYMBOLS,
     SharedClock,
     Task,
-    map_of,
     publish_windows,
-    refresh_once,
-    refreshed,
+    run_refresh,
     store_answers,
+    symbol_map_of,
 )
 from quant_assets_tests.world import World
 
@@ -45,47 +44,45 @@ LISTED = {row.symbol for row in plain_universe(MARKETS).rows}
 
 
 def kill(
-    chance: Random,
+    rng: Random,
     steps: int,
     seconds: float,
     work: Callable[..., None],
     *arguments: Any,
-    counted: tuple[str, ...] = COUNTED,
+    counted: tuple[str, ...] = COUNTED_FILES,
 ) -> None:
-    """Kill at a step or at a moment, as chance will have it."""
-    if chance.random() < 0.5:
-        kill_at_a_step(chance, steps, work, *arguments, counted=counted)
+    """Kill a worker after random steps or after a random time."""
+    if rng.random() < 0.5:
+        kill_after_steps(rng, steps, work, *arguments, counted=counted)
     else:
-        kill_at_a_moment(chance, seconds, work, *arguments)
+        kill_after_seconds(rng, seconds, work, *arguments)
 
 
 def sound(path: Path) -> bool:
-    """Tell whether SQLite finds nothing wrong with a file."""
+    """Return whether SQLite's integrity check of a file passes."""
     with closing(sqlite3.connect(path)) as connection:
         return bool(connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)])
 
 
 @pytest.mark.parametrize("hour", range(rounds(1, 25)))
-def test_a_refresh_that_is_killed_pays_again_only_for_the_request_in_flight_and_causes_no_429(
-    tmp_path: Path, hour: int
-) -> None:
-    chance, kills = dice(f"refresh {hour}"), 8
+def test_killed_refresh_repeats_only_the_request_in_flight_without_429(tmp_path: Path, hour: int) -> None:
+    rng, kills = seeded_random(f"refresh {hour}"), 8
     clock = SharedClock(RawValue("d", datetime(2026, 1, 19, 17, 45, 6, tzinfo=UTC).timestamp()))
 
     def on_arrival() -> datetime:
-        """The way to the provider takes its time, another each time: what is counted here is not what is sent there."""
-        clock.sleep(chance.uniform(0, 4))
+        """The network delay varies, so calls are counted here and arrive there at different times."""
+        clock.sleep(rng.uniform(0, 4))
         return clock.now()
 
     with Emulator(plain_universe(MARKETS), calls_per_minute=CALLS_PER_MINUTE, clock=on_arrival) as emulator:
         window = Window.last_complete(clock.now())
-        symbol_map = map_of(emulator.universe, clock.now())
+        symbol_map = symbol_map_of(emulator.universe, clock.now())
         task = Task(emulator.url, tmp_path, symbol_map, CALLS_PER_MINUTE, window.key)
         for _ in range(kills):
-            kill(chance, 25_000, 0.5, refresh_once, task, clock)
+            kill(rng, 25_000, 0.5, run_refresh, task, clock)
             if task.store.exists():
                 assert sound(task.store)
-        report = refreshed(task, clock)
+        report = run_refresh(task, clock)
         asked = Counter(
             (request.endpoint, symbol) for request in emulator.accounting.accepted for symbol in request.symbols
         )
@@ -101,13 +98,11 @@ def test_a_refresh_that_is_killed_pays_again_only_for_the_request_in_flight_and_
 
 
 @pytest.mark.parametrize("number", range(rounds(1, 25)))
-def test_an_answer_is_in_a_store_whole_or_not_at_all_wherever_its_writer_was_killed(
-    tmp_path: Path, number: int
-) -> None:
-    chance, path = dice(f"store {number}"), tmp_path / "derivatives.sqlite"
+def test_store_has_an_answer_whole_or_not_at_all_after_a_kill(tmp_path: Path, number: int) -> None:
+    rng, path = seeded_random(f"store {number}"), tmp_path / "derivatives.sqlite"
     grown = []
     for _ in range(8):
-        kill(chance, 4000, 0.3, store_answers, path)
+        kill(rng, 4000, 0.3, store_answers, path)
         assert sound(path)
         with closing(DerivativesStore(path)) as store:
             for dataset in DATASETS:
@@ -126,19 +121,17 @@ def test_an_answer_is_in_a_store_whole_or_not_at_all_wherever_its_writer_was_kil
 
 @pytest.fixture(scope="module")
 def scanned(world: World) -> bytes:
-    """The feed of a scan that nobody disturbed."""
+    """Return the feed of an undisturbed scan."""
     world.scan("undisturbed")
     return (world.folder / "undisturbed" / "master_feed.json").read_bytes()
 
 
-def test_feed_and_tables_are_whole_wherever_their_writer_was_killed(
-    world: World, scanned: bytes, tmp_path: Path
-) -> None:
-    chance, path, lake = dice("feed"), tmp_path / "master_feed.json", tmp_path / "lake"
+def test_feed_and_tables_are_whole_after_a_kill(world: World, scanned: bytes, tmp_path: Path) -> None:
+    rng, path, lake = seeded_random("feed"), tmp_path / "master_feed.json", tmp_path / "lake"
     path.write_bytes(scanned)
     newest = world.window
     for _ in range(rounds(12, 200)):
-        kill(chance, 1000, 0.3, publish_windows, scanned, newest, lake, path, counted=WRITING)
+        kill(rng, 1000, 0.3, publish_windows, scanned, newest, lake, path, counted=WRITING_FILES)
         content = path.read_bytes()
         assert feed_problems(content) == []
         published = Window.of_key(orjson.loads(content)["window"])

@@ -1,4 +1,4 @@
-"""Who can reach the servers: this machine alone, unless somebody asks for more and is warned."""
+"""Servers listen on loopback only, unless the user asks for more and gets a warning."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from quant_assets.cli.serve import exposure_warning
 from quant_assets_tests.world import World
 
 ROOT = Path(__file__).parents[2]
-#: Answers for whoever listens on every address, and not for who listens on 127.0.0.1 alone.
-BESIDE = "127.0.0.2"
+#: Reaches servers that listen on every address, and not those that listen on 127.0.0.1 only.
+OTHER_LOOPBACK = "127.0.0.2"
 
 
 def own_addresses() -> list[str]:
-    """Return BESIDE, and the address that this machine has in a network, if it is in one."""
+    """Return OTHER_LOOPBACK, and this machine's network address if it has one."""
     with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as probe:
         try:
-            probe.connect(("192.0.2.1", 9))  # chooses a way, and sends nothing
+            probe.connect(("192.0.2.1", 9))  # selects a route and sends nothing
             outside = str(probe.getsockname()[0])
         except OSError:
-            return [BESIDE]
-    return [BESIDE] if outside.startswith("127.") else [BESIDE, outside]
+            return [OTHER_LOOPBACK]
+    return [OTHER_LOOPBACK] if outside.startswith("127.") else [OTHER_LOOPBACK, outside]
 
 
 def answers(host: str, port: int) -> bool:
-    """Whether somebody takes a connection there."""
+    """Return whether a server accepts connections at an address."""
     try:
         socket.create_connection((host, port), timeout=5).close()
     except OSError:
@@ -44,7 +44,7 @@ def answers(host: str, port: int) -> bool:
 
 @contextmanager
 def started(world: World, cwd: Path, *arguments: str) -> Iterator[tuple[int, subprocess.Popen[str]]]:
-    """Start a command that serves, and give the port that it tells."""
+    """Start a server command, and yield its port and process."""
     program = subprocess.Popen(
         [sys.executable, "-m", "quant_assets", *arguments, "--port", "0"],
         env=world.environment("ports", key=None),
@@ -64,10 +64,10 @@ def started(world: World, cwd: Path, *arguments: str) -> Iterator[tuple[int, sub
 
 
 @pytest.mark.parametrize("command", ["serve", "emulator"])
-def test_a_server_answers_on_loopback_alone(world: World, tmp_path: Path, command: str) -> None:
+def test_server_answers_on_loopback_only(world: World, tmp_path: Path, command: str) -> None:
     with started(world, tmp_path, command) as (port, _):
         assert answers("127.0.0.1", port)
-        if command == "serve":  # a page elsewhere, whose name leads here, reads nothing
+        if command == "serve":  # DNS rebinding: a foreign host name gets nothing
             address, named = f"http://127.0.0.1:{port}/api/windows", {}
             for host in (f"127.0.0.1:{port}", "evil.example"):
                 named[host] = requests.get(address, headers={"Host": host}, timeout=30).status_code
@@ -75,8 +75,8 @@ def test_a_server_answers_on_loopback_alone(world: World, tmp_path: Path, comman
         assert [address for address in own_addresses() if answers(address, port)] == []
 
 
-def test_a_dashboard_for_everybody_says_so_and_answers_everywhere(world: World, tmp_path: Path) -> None:
-    """What tells that the test above would see a server which listens too widely."""
+def test_dashboard_on_all_addresses_warns_and_answers_on_all(world: World, tmp_path: Path) -> None:
+    """This shows that the test above can detect a server which listens on all addresses."""
     with started(world, tmp_path, "serve", "--host", "0.0.0.0") as (port, program):
         assert program.stderr is not None
         assert "anyone who reaches 0.0.0.0" in program.stderr.readline()
@@ -84,12 +84,12 @@ def test_a_dashboard_for_everybody_says_so_and_answers_everywhere(world: World, 
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "2001:db8::1", "trader.example"])
-def test_every_other_address_than_those_of_loopback_is_warned_of(host: str) -> None:
-    assert f"anyone who reaches {host}:3000" in exposure_warning(host, 3000)
+def test_every_host_other_than_loopback_gets_a_warning(host: str) -> None:
+    assert f"whoever reaches {host}:3000" in exposure_warning(host, 3000)
     assert [exposure_warning(loopback, 3000) for loopback in ("127.0.0.1", "localhost", "::1", "127.0.0.2")] == [""] * 4
 
 
-def test_make_ui_and_the_units_of_an_installation_listen_on_loopback() -> None:
+def test_make_ui_and_systemd_units_listen_on_loopback() -> None:
     told = subprocess.run(
         ["make", "--dry-run", "ui"],
         cwd=ROOT,

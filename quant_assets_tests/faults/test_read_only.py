@@ -1,4 +1,4 @@
-"""A data folder that cannot be written is refused at once, by its name and with what to do."""
+"""A read-only data folder is rejected at once, with its path and a remedy."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from quant_assets_tests.faults.disks import disk
 from quant_assets_tests.world import World
 
 
-def test_a_read_only_data_folder_is_exit_2_and_a_line_and_costs_no_call(world: World, tmp_path: Path) -> None:
+def test_read_only_data_folder_is_exit_2_with_one_line_and_no_call(world: World, tmp_path: Path) -> None:
     with disk(world.folder / "read_only", 24_000) as made:
         world.scan("read_only")
         feed, spent = (made.folder / "master_feed.json").read_bytes(), world.emulator.accounting.calls

@@ -1,4 +1,4 @@
-"""Two scans at once, a refresh and a prune beside them: none fails, nothing is paid twice, the feed is always whole."""
+"""Scans, refreshes and pruning at once all succeed, fetch nothing twice, and always leave a whole feed."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from quant_assets.derivatives.datasets import SPECS
 from quant_assets.derivatives.report import RefreshReport
 from quant_assets.derivatives.store import DerivativesStore
 from quant_assets.feed import feed_problems
-from quant_assets_tests.faults.chance import rounds
 from quant_assets_tests.faults.commands import forked_job, forked_scan, scan_command
 from quant_assets_tests.faults.conftest import Sweep
-from quant_assets_tests.faults.gate import Asked
+from quant_assets_tests.faults.proxy import ProxiedRequest
+from quant_assets_tests.faults.seeding import rounds
 from quant_assets_tests.providers.coinalyze.scripted import Canned
 from quant_assets_tests.world import World, small_world
 
 
 @contextmanager
 def read_all_the_time(path: Path) -> Iterator[list[str]]:
-    """Read the feed in a loop beside the block; gives the problems that were found, and at least one reading."""
+    """Read the feed in a loop during the block, at least once, and yield the list of problems found."""
     found: list[str] = []
     stop, seen = Event(), [0]
 
@@ -53,23 +53,23 @@ def read_all_the_time(path: Path) -> Iterator[list[str]]:
     assert seen[0] > 0
 
 
-def side_by_side(world: World, *processes: BaseProcess) -> None:
-    """Run all of these at once; each has to succeed."""
+def reference_comparison(world: World, *processes: BaseProcess) -> None:
+    """Run all processes at once; each must succeed."""
     for process in processes:
         process.start()
     for process in processes:
         process.join(300)
-    assert [process.exitcode for process in processes] == [0] * len(processes), (world.folder / "said").read_text()
+    assert [process.exitcode for process in processes] == [0] * len(processes), (world.folder / "output").read_text()
 
 
-def test_two_scans_a_refresh_and_a_prune_at_once_all_succeed_and_pay_for_nothing_twice(tmp_path: Path) -> None:
+def test_scans_refresh_and_prune_at_once_succeed_and_fetch_nothing_twice(tmp_path: Path) -> None:
     for number in range(rounds(1, 8)):
         with small_world(tmp_path / str(number), markets=12) as world:
             alone = world.scan("alone").feed
             before = len(world.emulator.accounting.accepted)
             with read_all_the_time(world.folder / "data" / "master_feed.json") as problems:
-                side_by_side(world, forked_scan(world), forked_scan(world))
-                side_by_side(
+                reference_comparison(world, forked_scan(world), forked_scan(world))
+                reference_comparison(
                     world,
                     forked_scan(world),
                     forked_job(world, "refresh", world.window.key),
@@ -89,27 +89,27 @@ def test_two_scans_a_refresh_and_a_prune_at_once_all_succeed_and_pay_for_nothing
             assert world.scan().feed["signals"] == alone["signals"]
 
 
-def test_a_refresh_that_runs_while_another_waits_for_an_answer_pays_for_nothing_twice(sweep: Sweep) -> None:
-    """One does all of its work between the first request of the other and its answer."""
+def test_two_refreshes_at_once_fetch_nothing_twice(sweep: Sweep) -> None:
+    """The second refresh runs between the first request of the first one and its response."""
     inner: list[RefreshReport] = []
 
-    def spoil(asked: Asked, answer: Canned) -> Canned:
-        if not asked.number:
+    def spoil(request: ProxiedRequest, answer: Canned) -> Canned:
+        if not request.number:
             soon = sweep.provider.clock.seconds() + 5
             with closing(DerivativesStore(sweep.provider.folder / "derivatives.sqlite")) as store:
                 inner.append(sweep.refresh(store=store, deadline=soon)[1])
         return answer
 
-    sweep.gate.spoil = spoil
+    sweep.proxy.alter = spoil
     _, report = sweep.refresh()
-    asked = Counter((request.endpoint, symbol) for request in sweep.gate.asked for symbol in request.symbols)
+    asked = Counter((request.endpoint, symbol) for request in sweep.proxy.requests for symbol in request.symbols)
     assert inner[0].calls > 0
     assert report.calls > 0
     assert max(asked.values()) == 1
     assert sweep.refresh()[1].calls == 0
 
 
-def test_two_scans_of_different_candles_into_one_data_folder_show_each_its_own(tmp_path: Path) -> None:
+def test_two_scans_of_different_candles_in_one_data_folder_stay_separate(tmp_path: Path) -> None:
     with small_world(tmp_path / "world", markets=12) as world:
         files = sorted(world.candles.glob("*.json"))
         halves = [tmp_path / "first", tmp_path / "second"]
@@ -136,7 +136,7 @@ def test_two_scans_of_different_candles_into_one_data_folder_show_each_its_own(t
             assert feed["stats"]["skipped"] == {}
 
 
-def test_data_folders_that_name_one_budget_share_its_minute(tmp_path: Path) -> None:
+def test_data_folders_with_one_budget_folder_share_its_limit(tmp_path: Path) -> None:
     with small_world(tmp_path, markets=12) as world:
         world.emulator.calls_per_minute = 40
         told = {"QUANT_BUDGET_DIR": str(tmp_path / "budget"), "COINALYZE_CALLS_PER_MINUTE": "40"}

@@ -1,4 +1,4 @@
-"""The key is in the environment and in the header of a request, and nowhere else, whatever goes wrong."""
+"""The API key is in the environment and in request headers, and nowhere else, whatever goes wrong."""
 
 from __future__ import annotations
 
@@ -37,26 +37,26 @@ from quant_assets.orchestration.resources import Notifier
 from quant_assets.providers.coinalyze import CallBudget, CoinalyzeClient
 from quant_assets.providers.coinalyze.errors import CoinalyzeError
 from quant_assets_tests.dashboard.serving import serving
-from quant_assets_tests.faults.chance import dice, rounds
+from quant_assets_tests.faults.seeding import rounds, seeded_random
 from quant_assets_tests.providers.coinalyze.conftest import VirtualClock
 from quant_assets_tests.providers.coinalyze.scripted import Canned, ScriptedServer
 from quant_assets_tests.world import CALLS_PER_MINUTE, World, environment, small_world
 
-#: What a shell, an address, JSON or SQL would write differently.
+#: Has characters that a shell, a URL, JSON and SQL escape.
 KEY = "s3cr3t-k%41y'w\"ith\\odd&ones"
 HOOK = "/s3cr3t-hook-of-the-webhook"
 ASK = {"interval": "15min", "start": 0, "end": 900}
 
 
-def spellings(secret: str) -> set[bytes]:
-    """Return how a secret may have been written down; its beginning is the same in most, and a leak by itself."""
+def encodings(secret: str) -> set[bytes]:
+    """Return the encodings in which a secret could appear, and its first eight characters."""
     written = {secret, quote(secret), quote(secret, safe=""), json.dumps(secret)[1:-1], repr(secret)[1:-1]}
     encoded = {base64.b64encode(secret.encode()).rstrip(b"=")}
     return {text.encode() for text in written} | encoded | {secret[:8].encode()}
 
 
-def packed(content: bytes) -> Iterator[bytes]:
-    """Yield some bytes, and what they hold where they are packed."""
+def unpacked(content: bytes) -> Iterator[bytes]:
+    """Yield the bytes, and their decompressed content where they are compressed."""
     yield content
     for unpack in (zlib.decompress, gzip.decompress):
         try:
@@ -65,10 +65,10 @@ def packed(content: bytes) -> Iterator[bytes]:
             continue
 
 
-def contents(folder: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield every file below a folder as it lies there; tables, packed documents and databases unpacked too."""
+def file_contents(folder: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield name and content of every file below a folder; tables, archives and databases also decoded."""
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        for content in packed(path.read_bytes()):
+        for content in unpacked(path.read_bytes()):
             yield str(path), content
         if path.suffix == ".parquet":
             yield str(path), repr(pq.read_table(path).to_pylist()).encode()
@@ -79,18 +79,18 @@ def contents(folder: Path) -> Iterator[tuple[str, bytes]]:
                     for row in database.execute(f'SELECT * FROM "{table}"'):
                         for value in row:
                             raw = value if isinstance(value, bytes) else str(value).encode()
-                            yield from ((f"{path} {table}", content) for content in packed(raw))
+                            yield from ((f"{path} {table}", content) for content in unpacked(raw))
 
 
-def places(secret: str, found: Iterator[tuple[str, bytes]]) -> list[str]:
-    """Return where a secret shows."""
-    forms = spellings(secret)
+def leaks(secret: str, found: Iterator[tuple[str, bytes]]) -> list[str]:
+    """Return the names of the contents that have a secret."""
+    forms = encodings(secret)
     return [name for name, content in found if any(form in content for form in forms)]
 
 
 @dataclass
-class Faulty:
-    """What is left of scans during which everything went wrong."""
+class FaultyScans:
+    """The remains of scans with every kind of fault: folder, output, problems."""
 
     world: World
     folder: Path
@@ -100,22 +100,22 @@ class Faulty:
 
 
 def run_windows(world: World, settings: Settings, instance: dg.DagsterInstance) -> Iterator[dg.ExecuteInProcessResult]:
-    """Run jobs under one fault after another, each on a window of its own, and a last one that fails."""
+    """Run jobs with one fault after another, each in a window of its own; the last one fails."""
     began = -6 * 3600.0
-    late = [began]  # each window comes after the one before, and none is in the future
+    late = [began]  # windows follow each other, and none is in the future
     clock = Clock(
         seconds=lambda: time.time() + late[0],
         sleep=lambda seconds: late.append(late.pop() + seconds),
-        monotonic=lambda: time.monotonic() + late[0] - began,  # never negative
+        steady=lambda: time.monotonic() + late[0] - began,  # counts from the machine's start, so it is never negative
     )
-    world.emulator.clock = clock.now  # nobody waits for what only has to be late
+    world.emulator.clock = clock.now  # no real waiting
     definitions = build_definitions(settings, clock=clock)
-    emulator, chance = world.emulator, dice("the key")
+    emulator, rng = world.emulator, seeded_random("the key")
 
     def scan(*, spent_by_others: int = 0, **faults: float) -> dg.ExecuteInProcessResult:
         clock.sleep(LENGTH.total_seconds())
         emulator.spend(spent_by_others)
-        emulator.faults = Faults(seed=chance.randrange(1000), **faults)  # type: ignore[arg-type]
+        emulator.faults = Faults(seed=rng.randrange(1000), **faults)  # type: ignore[arg-type]
         return definitions.resolve_job_def("scan").execute_in_process(
             instance=instance,
             partition_key=Window.last_complete(clock.now()).key,
@@ -148,12 +148,12 @@ def run_windows(world: World, settings: Settings, instance: dg.DagsterInstance) 
     yield scan()
 
 
-def tell_a_webhook_that_refuses(instance: dg.DagsterInstance, failed: dg.ExecuteInProcessResult) -> None:
-    """Tell of a failed run, twice in vain."""
+def notify_failing_webhook(instance: dg.DagsterInstance, failed: dg.ExecuteInProcessResult) -> None:
+    """Notify a webhook of a failed run twice, without success."""
     with ScriptedServer(Canned(500, b"no")) as server:
         answering = server.url
     with ScriptedServer(Canned(500, b"no")) as server:
-        for address in (server.url, answering):  # one that answers with 500, and one where nobody listens any more
+        for address in (server.url, answering):  # one answers with 500, the other is closed
             os.environ["TEST_WEBHOOK"] = address + HOOK
             context = dg.build_run_status_sensor_context(
                 sensor_name="tell_of_failed_runs",
@@ -166,31 +166,31 @@ def tell_a_webhook_that_refuses(instance: dg.DagsterInstance, failed: dg.Execute
         assert server.paths
 
 
-class Heard(logging.Handler):
-    """Keeps whatever any logger says, tracebacks and attributes of the record included."""
+class LogRecorder(logging.Handler):
+    """Record every log message with traceback and attributes."""
 
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
         self.lines: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        # urllib3 itself logs the path it sends to; the address of a webhook is its user's secret there.
+        # urllib3 logs the path of every request, so the webhook's path is ignored there.
         if not record.name.startswith("urllib3") or HOOK not in record.getMessage():
             self.lines.append(self.format(record) + repr(record.__dict__))
 
 
 @pytest.fixture(scope="module")
-def faulty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Faulty]:
-    heard, root = Heard(), logging.getLogger()
+def faulty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultyScans]:
+    recorder, root = LogRecorder(), logging.getLogger()
     level = root.level
-    root.addHandler(heard)
+    root.addHandler(recorder)
     root.setLevel(logging.DEBUG)
     told = tmp_path_factory.mktemp("told") / "output"
     try:
         with small_world(tmp_path_factory.mktemp("faulty"), markets=8) as world, told.open("wb") as output:
             world.emulator.key = KEY
             settings = world.settings()
-            # Whatever is printed, by whomever in this process, ends in the file.
+            # All output of this process goes to the file.
             kept = [os.dup(number) for number in (1, 2)]
             for number in (1, 2):
                 os.dup2(output.fileno(), number)
@@ -204,7 +204,7 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Faulty]:
                     open_instance(settings) as instance,
                 ):
                     results = list(run_windows(world, settings, instance))
-                    tell_a_webhook_that_refuses(instance, results[-1])
+                    notify_failing_webhook(instance, results[-1])
             finally:
                 for number, copy in zip((1, 2), kept, strict=True):
                     os.dup2(copy, number)
@@ -217,15 +217,15 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Faulty]:
                 for problem in event.step_materialization_data.materialization.metadata["problems"].value  # type: ignore[union-attr]
             }
             failed = sum(not result.success for result in results)
-            shown = told.read_text(errors="replace") + "\n".join(heard.lines)
-            yield Faulty(world, world.folder / "data", shown, "\n".join(problems), failed)
+            shown = told.read_text(errors="replace") + "\n".join(recorder.lines)
+            yield FaultyScans(world, world.folder / "data", shown, "\n".join(problems), failed)
     finally:
-        root.removeHandler(heard)
+        root.removeHandler(recorder)
         root.setLevel(level)
 
 
-def test_everything_that_can_go_wrong_went_wrong(faulty: Faulty) -> None:
-    """Or the tests below hold nothing."""
+def test_every_fault_of_the_fixture_happened(faulty: FaultyScans) -> None:
+    """Otherwise the tests below would prove nothing."""
     for problem in ("the key was refused (401)", "failed with status", "cut off"):
         assert problem in faulty.problems
     assert faulty.failed >= 2
@@ -234,37 +234,37 @@ def test_everything_that_can_go_wrong_went_wrong(faulty: Faulty) -> None:
     assert "could not be sent" in faulty.shown
 
 
-def test_after_faulty_scans_the_key_is_in_no_file_of_the_data_folder(faulty: Faulty) -> None:
-    names = {name.split(" ")[0] for name, _ in contents(faulty.folder)}
+def test_key_is_in_no_file_of_the_data_folder_after_faulty_scans(faulty: FaultyScans) -> None:
+    names = {name.split(" ")[0] for name, _ in file_contents(faulty.folder)}
     assert {Path(name).suffix for name in names} >= {".db", ".sqlite", ".parquet", ".gz", ".json", ".err", ".out"}
-    assert places(KEY, contents(faulty.folder)) == []
+    assert leaks(KEY, file_contents(faulty.folder)) == []
 
 
-def test_after_faulty_scans_the_key_is_in_no_log_and_no_output(faulty: Faulty) -> None:
-    assert places(KEY, iter([("shown", faulty.shown.encode())])) == []
+def test_key_is_in_no_log_or_output_after_faulty_scans(faulty: FaultyScans) -> None:
+    assert leaks(KEY, iter([("shown", faulty.shown.encode())])) == []
 
 
-def test_the_address_of_a_webhook_that_failed_is_in_no_log_and_no_file(faulty: Faulty) -> None:
+def test_url_of_a_failed_webhook_is_in_no_log_or_file(faulty: FaultyScans) -> None:
     assert HOOK not in faulty.shown
-    assert places(HOOK, contents(faulty.folder)) == []
+    assert leaks(HOOK, file_contents(faulty.folder)) == []
 
 
-def test_the_search_finds_a_key_in_every_kind_of_file(tmp_path: Path) -> None:
+def test_search_finds_a_key_in_every_kind_of_file(tmp_path: Path) -> None:
     (tmp_path / "plain.log").write_text(f"GET ?api_key={quote(KEY)}")
     (tmp_path / "feed.json.gz").write_bytes(gzip.compress(json.dumps({"key": KEY}).encode()))
     with closing(sqlite3.connect(tmp_path / "snapshots.db")) as database:
         database.execute("CREATE TABLE snapshots (body BLOB)")
         database.execute("INSERT INTO snapshots VALUES (?)", (zlib.compress(KEY.encode()),))
         database.commit()
-    assert len({place.split(" ")[0] for place in places(KEY, contents(tmp_path))}) == 3
+    assert len({place.split(" ")[0] for place in leaks(KEY, file_contents(tmp_path))}) == 3
 
 
-def test_no_file_that_a_scan_leaves_is_a_pickle(faulty: Faulty) -> None:
+def test_scan_leaves_no_pickle(faulty: FaultyScans) -> None:
     starts = {path: path.read_bytes()[:2] for path in faulty.folder.rglob("*") if path.is_file()}
     assert [path for path, start in starts.items() if start in {b"\x80\x04", b"\x80\x05"}] == []
 
 
-def test_nothing_that_dagster_shows_of_the_definitions_bears_the_key(faulty: Faulty) -> None:
+def test_key_is_in_nothing_that_dagster_shows_of_the_definitions(faulty: FaultyScans) -> None:
     with environment(COINALYZE_API_KEY=KEY, DAGSTER_HOME=str(faulty.folder / "dagster")):
         settings = faulty.world.settings()
         definitions = build_definitions(settings)
@@ -275,10 +275,10 @@ def test_nothing_that_dagster_shows_of_the_definitions_bears_the_key(faulty: Fau
         with dg.DagsterInstance.get() as instance:
             shown += [repr((run.tags, run.run_config)) for run in instance.get_runs()]
             assert len(instance.get_runs()) >= 7
-    assert places(KEY, iter([("dagster", "".join(shown).encode())])) == []
+    assert leaks(KEY, iter([("dagster", "".join(shown).encode())])) == []
 
 
-def test_no_answer_of_the_dashboard_bears_the_key(faulty: Faulty) -> None:
+def test_key_is_in_no_response_of_the_dashboard(faulty: FaultyScans) -> None:
     with environment(COINALYZE_API_KEY=KEY), serving(faulty.world.settings()) as site:
         signal = site.feed["signals"][0]
         market = f"{quote(signal['exchange'])}/{quote(signal['symbol'], safe='')}"
@@ -286,7 +286,7 @@ def test_no_answer_of_the_dashboard_bears_the_key(faulty: Faulty) -> None:
         answers = [site.get(address) for address in addresses]
     assert answers[0].ok
     shown = "".join(repr(answer.headers) + answer.text for answer in answers)
-    assert places(KEY, iter([("dashboard", shown.encode())])) == []
+    assert leaks(KEY, iter([("dashboard", shown.encode())])) == []
 
 
 @pytest.mark.parametrize(
@@ -298,7 +298,7 @@ def test_no_answer_of_the_dashboard_bears_the_key(faulty: Faulty) -> None:
     ],
     ids=lambda answer: f"{answer.status}{', cut' * bool(answer.length)}{', repeated' * (KEY.encode() == answer.body)}",
 )
-def test_no_exception_nor_what_hangs_on_it_bears_the_key(tmp_path: Path, answer: Canned) -> None:
+def test_key_is_in_no_exception_or_its_chain(tmp_path: Path, answer: Canned) -> None:
     clock = VirtualClock()
     with ScriptedServer(answer) as server:
         budget = CallBudget(tmp_path / "budget.sqlite", 1000, clock=clock, sleep=clock.sleep)
@@ -316,12 +316,12 @@ def test_no_exception_nor_what_hangs_on_it_bears_the_key(tmp_path: Path, answer:
         assert not isinstance(error, requests.RequestException)
         assert not any(isinstance(value, requests.PreparedRequest) for value in vars(error).values())
         shown += str(error) + repr(error) + repr(pickle.dumps(error.args)) + repr(vars(error))
-    # The frames hold the server's answer, which repeats the key on purpose, so they count where it does not.
+    # Frames hold the server's response, so they are checked only where it does not repeat the key.
     shown += "" if answer.body == KEY.encode() else frames.replace(f"KEY = {KEY!r}", "")
-    assert places(KEY, iter([("exception", shown.encode())])) == []
+    assert leaks(KEY, iter([("exception", shown.encode())])) == []
 
 
-def test_the_key_does_not_follow_a_redirection(tmp_path: Path) -> None:
+def test_key_does_not_follow_a_redirect(tmp_path: Path) -> None:
     with ScriptedServer(Canned()) as other, ScriptedServer(Canned(302, b"", {"Location": other.url})) as server:
         budget = CallBudget(tmp_path / "budget.sqlite", 1000)
         with closing(CoinalyzeClient(SecretStr(KEY), server.url, budget)) as client, pytest.raises(CoinalyzeError):
@@ -330,7 +330,7 @@ def test_the_key_does_not_follow_a_redirection(tmp_path: Path) -> None:
     assert other.paths == []
 
 
-def test_no_process_of_a_scan_has_the_key_in_its_arguments_or_its_title(world: World, tmp_path: Path) -> None:
+def test_key_is_in_no_process_argument_or_title(world: World, tmp_path: Path) -> None:
     world.emulator.key = KEY
     try:
         program = subprocess.Popen(
@@ -349,18 +349,18 @@ def test_no_process_of_a_scan_has_the_key_in_its_arguments_or_its_title(world: W
                     status = (process / "status").read_text()
                     if f"\nPPid:\t{program.pid}\n" in status or process.name == str(program.pid):
                         seen.add((process / "cmdline").read_bytes() + (process / "comm").read_bytes())
-                except OSError:  # it has ended meanwhile
+                except OSError:  # the process has ended
                     continue
         output, errors = program.communicate()
     finally:
         world.emulator.key = "emulator"
     assert program.returncode == 0, errors
     assert seen
-    assert places(KEY, iter([(repr(line), line) for line in [*seen, output, errors]])) == []
+    assert leaks(KEY, iter([(repr(line), line) for line in [*seen, output, errors]])) == []
 
 
 @pytest.mark.parametrize("given", [KEY, f"{KEY}\n", f" {KEY}\t\r\n"], ids=["as it is", "line break", "white space"])
-def test_a_key_with_odd_characters_is_sent_as_it_is(world: World, given: str) -> None:
+def test_key_with_odd_characters_is_sent_unchanged(world: World, given: str) -> None:
     with ScriptedServer(Canned(401)) as server, environment(COINALYZE_API_KEY=given):
         settings = world.settings("odd", base_url=server.url)
         resource = build_definitions(settings).resources["coinalyze"]  # type: ignore[index]
@@ -372,9 +372,7 @@ def test_a_key_with_odd_characters_is_sent_as_it_is(world: World, given: str) ->
 @pytest.mark.parametrize(
     "given", ["s3cr3t-schlüssel", "s3cr3t-\u20ac", "s3cr3t-one\ns3cr3t-two", "s3cr3t- two"][: rounds(1, 4)]
 )
-def test_a_key_that_cannot_be_one_is_an_error_that_names_the_variable_and_not_the_value(
-    world: World, tmp_path: Path, given: str
-) -> None:
+def test_invalid_key_error_names_the_variable_and_not_the_value(world: World, tmp_path: Path, given: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "quant_assets", "scan", str(world.candles), "--json"],
         env=world.environment("impossible", key=given),
@@ -388,4 +386,4 @@ def test_a_key_that_cannot_be_one_is_an_error_that_names_the_variable_and_not_th
     assert "COINALYZE_API_KEY" in done.stderr
     assert "s3cr3t" not in done.stdout + done.stderr
     for part in given.splitlines():
-        assert places(part, contents(world.folder / "impossible")) == []
+        assert leaks(part, file_contents(world.folder / "impossible")) == []

@@ -1,9 +1,8 @@
-"""Prices in another unit, and prices upside down: what stays the same, what turns over, and what may differ.
+"""Scaled and mirrored prices: which results stay the same, which are mirrored, and which may differ.
 
-Which rules are symmetric: RSI, and so lines, triggers and their strength, turn over where prices are mirrored as
-K − price; so do OBV, trend, Legacy and the parts of BreakoutV2. What goes by percent of the price does not
-(`price_moved_away`, Breakout's geometry), nor does a target that would lie below 0. Nothing is symmetric under
-K / price, since RSI adds up differences.
+When prices are mirrored as K − price, these are mirrored too: RSI, trendlines, triggers and their strength, OBV, trend,
+Legacy and the parts of BreakoutV2. Rules in percent of the price are not (`price_moved_away`, Breakout's geometry), nor
+is a target that would be below 0. Nothing is symmetric under K / price, since RSI sums differences.
 """
 
 from __future__ import annotations
@@ -24,14 +23,14 @@ from quant_assets.signals import Features, TrendLine, judge, market_features
 from quant_assets.signals.features import indicators
 from quant_assets.signals.features.bars import HTF, LTF, MarketBars, bars_of
 from quant_assets.signals.strategies.breakout_v2 import BreakoutV2
-from quant_assets_tests.faults.chance import rounds
 from quant_assets_tests.faults.folders import WINDOW, feed_of, files_of, made, real_files, write_files
+from quant_assets_tests.faults.seeding import rounds
 from quant_assets_tests.signals.random_markets import Market
 from quant_assets_tests.signals.reference_inputs import Bar
 
 MARKETS = made(rounds(60, 600))
 PRICES = ("open", "high", "low", "close")
-#: What a feed gives in the unit of the price; `vol24h` is price times volume.
+#: Fields of a feed in the unit of the price; `vol24h` is price times volume.
 IN_PRICE = {"price", "ema50", "ema200", "entry", "stop_loss", "take_profit", "sl", "tp", "atr", "close_price"}
 IN_PRICE |= {"reverse_rsi_price", "vol24h"}
 
@@ -46,7 +45,7 @@ def changed(markets: Iterable[Market], change: Callable[[Bar], Bar]) -> list[Mar
 
 
 def same_but_for_the_unit(one: Any, two: Any, factor: float, key: str = "") -> None:
-    """Compare two documents to the last bit, where what is in the unit of the price is so many times as large."""
+    """Assert that two documents are equal to the last bit, apart from a factor on fields in the unit of the price."""
     if isinstance(one, dict):
         assert one.keys() == two.keys()
         for name in one:
@@ -62,16 +61,14 @@ def same_but_for_the_unit(one: Any, two: Any, factor: float, key: str = "") -> N
 
 
 @pytest.mark.parametrize("factor", [1024.0, 2.0**-20])
-def test_prices_times_a_power_of_two_change_nothing_but_prices_to_the_last_bit(
-    feed: dict[str, Any], tmp_path: Path, factor: float
-) -> None:
-    """A power of two changes the exponent of a number alone, so that every step of every sum is the same."""
+def test_prices_times_a_power_of_two_change_only_prices(feed: dict[str, Any], tmp_path: Path, factor: float) -> None:
+    """A power of two changes only the exponent of a float, so every rounding is the same."""
     other = changed(MARKETS, lambda bar: bar._replace(**{name: getattr(bar, name) * factor for name in PRICES}))
     found = feed_of(write_files(tmp_path / "scaled", files_of(other)), other)
     same_but_for_the_unit(feed["signals"], found["signals"], factor)
 
 
-def test_real_prices_times_1024_change_nothing_but_prices_to_the_last_bit(tmp_path: Path) -> None:
+def test_real_prices_times_1024_change_only_prices(tmp_path: Path) -> None:
     files = real_files(rounds(25, 200))
     scaled = {}
     for name, content in files.items():
@@ -82,18 +79,16 @@ def test_real_prices_times_1024_change_nothing_but_prices_to_the_last_bit(tmp_pa
 
 
 def times_1000(price: float) -> float:
-    """Return a price of another unit as it would be quoted there: the decimals that are written, times 1000."""
+    """Return a price times 1000, computed on its decimal digits as it would be quoted."""
     return float(Decimal(repr(price)) * 1000)
 
 
-def test_prices_times_1000_change_no_action_no_reason_and_no_score_by_more_than_its_last_digit(
-    feed: dict[str, Any], tmp_path: Path
-) -> None:
-    """Each price is rounded anew, by one part in 10¹⁶; comparisons have a margin of one in 10⁹, and so nothing tips.
+def test_prices_times_1000_change_scores_by_one_last_digit_at_most(feed: dict[str, Any], tmp_path: Path) -> None:
+    """Rounding changes each price by one part in 10¹⁶; comparisons have a margin of one in 10⁹, so no verdict changes.
 
-    A score may round to the other of two neighbours: 10⁻⁶ apart, as its sixth decimal is its last. One comparison has
-    no margin, since it is TA-Lib's own: where a bar's high rises by as many ticks as its low falls, ADX counts neither
-    move, unless rounding has made one of them the larger. Where that takes ADX across 25, Legacy's trend may differ.
+    A score may change by 10⁻⁶, its last digit. One comparison has no margin, since it is TA-Lib's own: where a bar's
+    high rises by as many ticks as its low falls, ADX counts neither move, unless rounding makes one of them larger.
+    Where ADX crosses 25 because of this, Legacy's trend may differ.
     """
     other = changed(MARKETS, lambda bar: bar._replace(**{name: times_1000(getattr(bar, name)) for name in PRICES}))
     found = feed_of(write_files(tmp_path / "scaled", files_of(other)), other)
@@ -117,15 +112,15 @@ def verdict(signal: dict[str, Any]) -> tuple[str, str, str | None]:
 
 
 def market_bars(market: Market) -> MarketBars:
-    """Return the closed bars of a made market as signals take them."""
+    """Return the closed bars of a generated market in the form that signals use."""
     ltf, htf = (pd.DataFrame(bars, columns=list(Bar._fields)) for bars in (market.ltf, market.htf))
     return MarketBars("MADE", market.symbol, bars_of(ltf, LTF, WINDOW), bars_of(htf, HTF, WINDOW))
 
 
 def upside_down(market: Market) -> tuple[Market, float] | None:
-    """Mirror a market at a level far above it, on the decimals that are written; returns the sum of both prices.
+    """Mirror a market's prices on their decimal digits, and return it with the sum of a price and its mirror.
 
-    None for a market whose timeframes stand so far apart that the lower one would lose its digits up there.
+    Return None for a market whose timeframes differ so much in price that the lower one would lose digits.
     """
     top, other = (max(bar.high for bar in bars) for bars in (market.ltf, market.htf))
     if not 0.1 < top / other < 10.0:
@@ -154,7 +149,7 @@ def mirrored_line(line: TrendLine | None, mirror: TrendLine | None, level: float
         assert line.reverse_price == pytest.approx(level - mirror.reverse_price, rel=1e-7)
 
 
-def test_a_market_upside_down_has_its_lines_and_triggers_upside_down() -> None:
+def test_mirrored_market_has_mirrored_lines_and_triggers() -> None:
     triggers = 0
     for market in MARKETS:
         mirror = upside_down(market)
@@ -175,7 +170,7 @@ def test_a_market_upside_down_has_its_lines_and_triggers_upside_down() -> None:
 
 
 def has_room(f: Features) -> bool:
-    """Whether stop and target of BreakoutV2 are prices on either side: nothing mirrors 0, below which there is none."""
+    """Return whether stop and target of BreakoutV2 stay above 0 in the mirrored market too."""
     t = f.trigger
     assert t is not None
     assert f.htf_atr is not None
@@ -192,7 +187,7 @@ def mirrored_verdict(one: Features, two: Features, level: float) -> None:
         assert (level - first.setup.sl, level - first.setup.tp) == pytest.approx((second.setup.sl, second.setup.tp))
 
 
-def test_the_reverse_rsi_price_of_every_line_put_into_rsi_gives_its_target_to_1e_9() -> None:
+def test_reverse_rsi_price_put_into_rsi_gives_its_target_to_1e_9() -> None:
     lines = 0
     for market in MARKETS:
         bars = market_bars(market)

@@ -1,4 +1,4 @@
-"""What a worker does until it is done or killed: a refresh, a store that is written to, feeds and tables."""
+"""The work of worker processes that tests kill: a refresh, writes to a store, feeds and tables."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from quant_assets.providers.coinalyze import CallBudget, CoinalyzeClient
 from quant_assets.storage.lake import Lake
 
 BARS = 96
-#: More than a test comes to store.
+#: More symbols than any test stores.
 SYMBOLS = [f"S{number}" for number in range(4000)]
 
 
 @dataclass
 class SharedClock:
-    """A clock that processes share, in memory: it stands still but for waiting, and for what a test adds."""
+    """A clock in memory shared by processes; only `sleep` and the test move it."""
 
     shared: c_double
 
@@ -48,7 +48,7 @@ class SharedClock:
 
 @dataclass(frozen=True)
 class Task:
-    """A refresh of plain markets: whom to ask, how much and for which window, and where to keep it."""
+    """A refresh of plain markets: the API, the data folder, the markets, the limit and the window."""
 
     url: str
     folder: Path
@@ -65,20 +65,15 @@ class Task:
         return self.folder / "budget.sqlite"
 
 
-def map_of(universe: Universe, now: datetime) -> pd.DataFrame:
+def symbol_map_of(universe: Universe, now: datetime) -> pd.DataFrame:
     """Return the symbol map of every market of a plain universe."""
     listed = market_list_table([("A", "Binance")], [row.body() for row in universe.rows], now)
     wanted = pd.DataFrame({"exchange": "BINANCE", "symbol": [row.symbol_on_exchange for row in universe.rows]})
     return resolve_markets(wanted, listed, now=now)
 
 
-def refresh_once(task: Task, clock: SharedClock) -> None:
-    """Refresh until everything is known."""
-    refreshed(task, clock)
-
-
-def refreshed(task: Task, clock: SharedClock) -> RefreshReport:
-    """Refresh, and tell what it did."""
+def run_refresh(task: Task, clock: SharedClock) -> RefreshReport:
+    """Refresh until everything is known, and return the report."""
     budget = CallBudget(task.budget, task.calls_per_minute, clock=clock.seconds, sleep=clock.sleep)
     client = CoinalyzeClient(SecretStr(DEFAULT_KEY), task.url, budget, clock=clock.seconds, sleep=clock.sleep)
     with closing(client), closing(DerivativesStore(task.store)) as store:
@@ -87,11 +82,11 @@ def refreshed(task: Task, clock: SharedClock) -> RefreshReport:
 
 
 def count_descriptors(tasks: Sequence[Task], clock: SharedClock, counted: Array[c_int]) -> None:
-    """Refresh one window after the other, and count what is open before and after."""
+    """Refresh one window after the other, and count the open file descriptors before and after."""
     counted[0] = _descriptors()
     for task in tasks:
         clock.shared.value = max(clock.seconds(), Window.of_key(task.window).end_seconds + 6.0)
-        assert refreshed(task, clock).calls > 0
+        assert run_refresh(task, clock).calls > 0
     counted[1] = _descriptors()
 
 
@@ -100,7 +95,7 @@ def _descriptors() -> int:
 
 
 def store_answers(path: Path, times: int | None = None, now_ms: int = 0) -> None:
-    """Store answers of 20 symbols each, claim, give back, report and prune, without an end or so many times."""
+    """Claim, store, report, release and prune for 20 symbols at a time, endlessly or this many times."""
     with closing(DerivativesStore(path)) as store:
         known = store.known_through("open_interest", SYMBOLS, 0)
         for first in islice(count(len(known), 20), times):
@@ -117,7 +112,7 @@ def store_answers(path: Path, times: int | None = None, now_ms: int = 0) -> None
 
 
 def publish_windows(feed: bytes, window: Window, lake: Path, path: Path, times: int | None = None) -> None:
-    """Write tables, a document and the feed of one window after the other, without an end or so many times."""
+    """Write tables, a document and the feed of one window after the other, endlessly or this many times."""
     document = orjson.loads(feed)
     table = pd.DataFrame(document["signals"])[["exchange", "symbol", "strategy_name", "score", "price"]]
     tables = Lake(lake)

@@ -1,7 +1,7 @@
 """Run one target for some time: `python -m quant_assets_tests.fuzz TARGET --seconds N`.
 
-An input that breaks one, takes longer than SLOW_SECONDS or more memory than MAX_MB is written into the folder of
-findings, and the program ends with another code than 0.
+An input that fails, takes longer than SLOW_SECONDS or more memory than MAX_MB is written to the folder of
+findings, and the exit code is not 0.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from quant_assets_tests.faults.chance import SEED
+from quant_assets_tests.faults.seeding import SEED
 
 TARGETS = ("candle_bytes", "api_bodies", "names", "user_files")
 SLOW_SECONDS = 10

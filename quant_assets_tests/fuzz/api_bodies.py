@@ -1,6 +1,6 @@
-"""Target: what the API answers. Rows that keep their types come of a body, or it is refused; broken rows are counted.
+"""Fuzz target: API responses. A body gives valid rows and a count of invalid ones, or a MalformedResponse.
 
-The first byte chooses the endpoint. Market lists go on to the table and the resolution that are made of them.
+The first byte chooses the endpoint. Market lists are also turned into a table and resolved.
 Run it by `python -m quant_assets_tests.fuzz api_bodies --seconds 60`, where atheris is installed
 (`pip install -e '.[fuzz]'`).
 """
@@ -53,7 +53,7 @@ SEEDS = (
 
 
 def check(data: bytes) -> None:
-    """Read all bytes but the first as a body of the endpoint that the first one chooses."""
+    """Read the bytes after the first as a body of the endpoint that the first one chooses."""
     body = data[1:]
     try:
         match data[0] % 6 if data else 0:
@@ -66,9 +66,9 @@ def check(data: bytes) -> None:
                 broken = 0
                 _check_pause(body)
             case kind:
-                broken = _check_history(body, FIELDS[kind - 2])
-    except MalformedResponse as refusal:
-        broken = len(str(refusal)) - 1
+                broken = _check_history(body, FIELDS[kind - 3])
+    except MalformedResponse as error:
+        broken = len(str(error)) - 1
     assert broken >= 0, "a fault is told"
 
 

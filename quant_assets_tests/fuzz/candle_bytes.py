@@ -1,4 +1,4 @@
-"""Target: the bytes of a candle file. They are read into bars that keep every rule, or refused in one line.
+"""Fuzz target: candle files. The bytes give valid bars, or an error of one line.
 
 Run it by `python -m quant_assets_tests.fuzz candle_bytes --seconds 60`, where atheris is installed
 (`pip install -e '.[fuzz]'`).
@@ -37,7 +37,7 @@ SEEDS = (
 
 
 def check(data: bytes) -> None:
-    """Read bytes as a candle file, alone and as the `data` of an object."""
+    """Check bytes as a candle file, alone and as the `data` of an object."""
     found = read(data)
     wrapped = read(b'{"data":%s}' % data)
     if found is not None and wrapped is not None:
@@ -46,11 +46,11 @@ def check(data: bytes) -> None:
 
 
 def read(data: bytes) -> FileBars | None:
-    """Read bars that keep every rule, or None where they are refused as they should be."""
+    """Return the valid bars, or None where the file is rejected with a proper reason."""
     try:
         found = parse_bars(data, STEP_MS)
-    except CandleFileError as refusal:
-        reason = str(refusal)
+    except CandleFileError as error:
+        reason = str(error)
         assert reason, "no reason"
         assert len(reason) < 300, "a reason is one line"
         assert reason.isprintable(), "a reason can be shown"

@@ -1,4 +1,4 @@
-"""Target: names of candle files and local symbols. Any name is read or refused; any symbol is taken apart.
+"""Fuzz target: names of candle files and symbols. Any name is read or rejected; any symbol is parsed.
 
 The exchange, the symbol and the timeframe of a name are what its bytes say, as a file system hands them out.
 Run it by `python -m quant_assets_tests.fuzz names --seconds 60`, where atheris is installed
@@ -17,7 +17,7 @@ from quant_assets_tests.markets.sample_list import NOW, ROWS, table
 
 LIST = table(ROWS)
 RESOLVED_EVERY = 8
-"""Resolution takes long, so only names of some lengths go through it."""
+"""Resolution is slow, so it runs only for names whose length is a multiple of this."""
 
 WORDS = (
     *(b"_15m.json", b"_4h.json", b"USDT", b"USD", b"-SWAP", b"_PERP", b"PERPETUAL", b"1000", b"10000000", b"1M", b"k"),
@@ -40,12 +40,12 @@ SEEDS = (
 
 
 def check(data: bytes) -> None:
-    """Read bytes as a file's name, and then what it names as a market."""
+    """Check bytes as a file name, and the market that it names."""
     name = data.decode("utf-8", "surrogateescape")
     try:
         found = parse_file_name(name)
-    except CandleNameError as refusal:
-        reason = str(refusal)
+    except CandleNameError as error:
+        reason = str(error)
         assert reason
         exchange, _, symbol = name.partition("_")
     else:

@@ -1,4 +1,4 @@
-"""What fuzzing has found, as plain tests."""
+"""Regression tests for the findings of fuzzing."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ def written(folder: Path, content: bytes) -> Path:
 
 
 @pytest.mark.parametrize("nested", [b"[" * 5_000 + b"]" * 5_000, b'{"a":' * 5_000 + b"1" + b"}" * 5_000])
-def test_a_candle_file_with_a_field_nested_beyond_reason_is_refused(nested: bytes) -> None:
+def test_candle_file_with_a_deeply_nested_field_is_rejected(nested: bytes) -> None:
     with pytest.raises(CandleFileError, match="depth limit exceeded at byte"):
         parse_bars(b"[" + BAR.replace(b"}", b',"more":' + nested + b"}") + b"]", 900_000)
 
 
 @pytest.mark.parametrize("row", [b"7", b"null", b"[]", b'"BTC"', b"true"])
-def test_a_row_of_a_market_list_that_is_no_object_costs_no_other(row: bytes) -> None:
+def test_market_list_row_that_is_no_object_affects_no_other(row: bytes) -> None:
     rows, broken = read_markets(b"[%s,%s]" % (row, MARKET))
     assert ([market.symbol for market in rows], broken) == (["BTCUSDT_PERP.A"], 1)
 
 
 @pytest.mark.parametrize("field", ["symbol_on_exchange", "quote_asset", "margined", "oi_lq_vol_denominated_in"])
-def test_a_text_of_a_market_list_that_is_none_counts_as_missing(field: str) -> None:
+def test_market_list_text_that_is_no_string_counts_as_missing(field: str) -> None:
     nested = b"[" * 900 + b"]" * 900
     rows, _ = read_markets(b'[{"symbol":"A","exchange":"B","base_asset":"C","%s":%s}]' % (field.encode(), nested))
     assert getattr(rows[0], field) == ""
 
 
-def test_letters_that_a_separator_kept_apart_are_compared_in_nfc_too() -> None:
+def test_symbol_without_its_separators_is_normalised_to_nfc() -> None:
     assert parse_symbol("CAFE-\u0301-USDT", "MEXC").base == "CAF\u00c9"
 
 
@@ -49,9 +49,7 @@ def test_letters_that_a_separator_kept_apart_are_compared_in_nfc_too() -> None:
     ("content", "complaint"),
     [(b"quotes = " + b"[" * 5_000, "nested too deeply"), (b"quotes = " + b"1" * 5_000, "4300 digits")],
 )
-def test_user_files_that_tomllib_stumbles_over_are_refused_by_their_name(
-    tmp_path: Path, content: bytes, complaint: str
-) -> None:
+def test_user_file_that_breaks_tomllib_is_rejected_by_name(tmp_path: Path, content: bytes, complaint: str) -> None:
     path = written(tmp_path, content)
     for load, error in ((load_rules, RulesError), (load_policy, PolicyError), (load_retention, RetentionError)):
         with pytest.raises(error, match=f"user.toml.*{complaint}"):
@@ -59,13 +57,11 @@ def test_user_files_that_tomllib_stumbles_over_are_refused_by_their_name(
 
 
 @pytest.mark.parametrize("days", [b"inf", b"1e12"])
-def test_a_retention_without_end_is_refused_instead_of_failing_when_things_are_removed(
-    tmp_path: Path, days: bytes
-) -> None:
+def test_infinite_retention_is_rejected_when_its_file_is_read(tmp_path: Path, days: bytes) -> None:
     with pytest.raises(RetentionError, match=r"windows_days: .* less than or equal"):
         load_retention(written(tmp_path, b"windows_days = " + days))
 
 
-def test_a_cadence_without_end_is_refused(tmp_path: Path) -> None:
+def test_infinite_cadence_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(PolicyError, match=r"oldest_minutes: .* less than or equal"):
         load_policy(written(tmp_path, b"oldest_minutes = inf"))

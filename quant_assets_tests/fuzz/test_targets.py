@@ -1,4 +1,4 @@
-"""Every target holds for its seeds, for the seeds damaged by chance, and for whatever hypothesis makes of bytes."""
+"""Every fuzz target holds for its seeds, for randomly damaged seeds, and for arbitrary bytes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quant_assets_tests.faults.chance import dice, rounds
+from quant_assets_tests.faults.seeding import rounds, seeded_random
 from quant_assets_tests.fuzz.__main__ import TARGETS
 
 TARGET = pytest.mark.parametrize("name", TARGETS)
@@ -22,29 +22,29 @@ def target_of(name: str) -> ModuleType:
 
 
 def damaged(target: ModuleType, count: int) -> list[bytes]:
-    """Return seeds with pieces taken out, put in, doubled and overwritten."""
-    chance = dice(target.__name__)
+    """Return seeds with random parts removed, inserted, doubled and overwritten."""
+    rng = seeded_random(target.__name__)
     found = []
     for _ in range(count):
-        data = chance.choice(target.SEEDS)
-        for _ in range(chance.randint(1, 4)):
-            start = chance.randint(0, len(data))
-            end = min(len(data), start + chance.choice((0, 1, 4, 40)))
-            piece = chance.choice((b"", data[start:end] * 2, chance.choice(target.WORDS), chance.randbytes(2)))
+        data = rng.choice(target.SEEDS)
+        for _ in range(rng.randint(1, 4)):
+            start = rng.randint(0, len(data))
+            end = min(len(data), start + rng.choice((0, 1, 4, 40)))
+            piece = rng.choice((b"", data[start:end] * 2, rng.choice(target.WORDS), rng.randbytes(2)))
             data = data[:start] + piece + data[end:]
         found.append(data)
     return found
 
 
 @TARGET
-def test_a_target_holds_for_each_of_its_seeds(name: str) -> None:
+def test_target_holds_for_its_seeds(name: str) -> None:
     target = target_of(name)
     for seed in target.SEEDS:
         target.check(seed)
 
 
 @TARGET
-def test_a_target_holds_for_seeds_that_chance_has_damaged(name: str) -> None:
+def test_target_holds_for_damaged_seeds(name: str) -> None:
     target = target_of(name)
     for data in damaged(target, rounds(300, 30_000)):
         target.check(data)
@@ -53,11 +53,11 @@ def test_a_target_holds_for_seeds_that_chance_has_damaged(name: str) -> None:
 @TARGET
 @settings(max_examples=rounds(60, 3_000))
 @given(data=st.binary(max_size=400))
-def test_a_target_holds_for_any_bytes(name: str, data: bytes) -> None:
+def test_target_holds_for_any_bytes(name: str, data: bytes) -> None:
     target_of(name).check(data)
 
 
-def test_the_runner_says_what_it_needs_where_atheris_is_not_installed() -> None:
+def test_runner_without_atheris_says_how_to_install_it() -> None:
     program = "import sys, runpy; sys.modules['atheris'] = None; sys.argv[1:] = ['names']\n"
     program += "runpy.run_module('quant_assets_tests.fuzz', run_name='__main__')\n"
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)

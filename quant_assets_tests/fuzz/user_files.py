@@ -1,4 +1,4 @@
-"""Target: the files by which a user changes defaults. Each gives what can be used, or an error that names the file.
+"""Fuzz target: the user's TOML files. Each gives usable settings, or an error that names the file.
 
 Run it by `python -m quant_assets_tests.fuzz user_files --seconds 60`, where atheris is installed
 (`pip install -e '.[fuzz]'`).
@@ -56,40 +56,40 @@ SEEDS = (
 
 
 def check(data: bytes) -> None:
-    """Load bytes as each of the user's files, and use what comes of it."""
+    """Check bytes as each of the user's files, and use the settings."""
     with tempfile.NamedTemporaryFile(suffix=".toml") as file:
         file.write(data)
         file.flush()
         path = Path(file.name)
         try:
             rules = load_rules(path)
-        except RulesError as refusal:
-            _check_told(path, refusal)
+        except RulesError as error:
+            _check_message(path, error)
         else:
             assert parse_symbol("XBT-USDT", "KUCOIN", rules).base
             assert len(resolve_markets(MARKETS, LIST, now=NOW, rules=rules)) == len(MARKETS)
         try:
             policy = load_policy(path)
-        except PolicyError as refusal:
-            _check_told(path, refusal)
+        except PolicyError as error:
+            _check_message(path, error)
         else:
             assert all(timedelta(seconds=policy.cadence_seconds(dataset)) for dataset in DATASETS)
             assert timedelta(minutes=policy.oldest_minutes)
         try:
             retention = load_retention(path)
-        except RetentionError as refusal:
-            _check_told(path, refusal)
+        except RetentionError as error:
+            _check_message(path, error)
         else:
             for days in (retention.windows_days, retention.bars_days, retention.runs_days):
                 assert datetime.now(UTC) - timedelta(days=days)
         try:
             strategies = with_parameters(discover_strategies().strategies, path)
-        except ParametersError as refusal:
-            _check_told(path, refusal)
+        except ParametersError as error:
+            _check_message(path, error)
         else:
             assert 0 <= parameters_of(strategies[-1])["threshold"] <= 100
 
 
-def _check_told(path: Path, refusal: ValueError) -> None:
-    assert str(path) in str(refusal)
-    assert len(str(refusal).splitlines()) <= 2
+def _check_message(path: Path, error: ValueError) -> None:
+    assert str(path) in str(error)
+    assert len(str(error).splitlines()) <= 2

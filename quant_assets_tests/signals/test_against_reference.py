@@ -21,6 +21,8 @@ from .reference_inputs import Bar
 from .tick_markets import tick_market
 from .wedge_markets import seesaw_market, wedge_market
 
+pytestmark = pytest.mark.slow
+
 WINDOWS = tuple(
     Window(parse_timestamp(f"2026-01-{moment}")) for moment in ("19T17:00", "19T16:00", "19T19:45", "20T00:15")
 )

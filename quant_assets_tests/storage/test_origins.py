@@ -16,6 +16,8 @@ from quant_assets_tests.cli.test_cli import as_of, run
 from quant_assets_tests.servers import running
 from quant_assets_tests.world import World, environment
 
+pytestmark = pytest.mark.slow
+
 REAL = "https://api.coinalyze.net/v1"
 
 

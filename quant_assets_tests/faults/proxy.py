@@ -1,4 +1,4 @@
-"""A gate between the client and an emulator: every request goes through it, and answers may be spoiled on the way."""
+"""A proxy between the client and an emulator that records every request and can alter every response."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from quant_assets_tests.providers.coinalyze.scripted import Canned, LoopbackServ
 
 
 @dataclass(frozen=True)
-class Asked:
-    """One request that arrived: its number from 0 on, its endpoint, its symbols, and when (by the emulator's clock)."""
+class ProxiedRequest:
+    """One received request: its number from 0, its endpoint, its symbols, and its time by the emulator's clock."""
 
     number: int
     endpoint: str
@@ -25,20 +25,20 @@ class Asked:
     moment: datetime
 
 
-Spoil = Callable[[Asked, Canned], Canned]
+Alter = Callable[[ProxiedRequest, Canned], Canned]
 
 
-def passed_on(asked: Asked, answer: Canned) -> Canned:
-    """Spoil nothing."""
+def unaltered(request: ProxiedRequest, answer: Canned) -> Canned:
+    """Return the response as it is."""
     return answer
 
 
-class Gate(LoopbackServer):
-    """Serves what `emulator` answers, as `spoil` makes it; `asked` has every request that arrived, in order."""
+class FaultyProxy(LoopbackServer):
+    """Serve the emulator's responses, altered by `alter`; `requests` has every received request, in order."""
 
-    def __init__(self, emulator: Emulator, spoil: Spoil = passed_on) -> None:
-        self.spoil = spoil
-        self.asked: list[Asked] = []
+    def __init__(self, emulator: Emulator, alter: Alter = unaltered) -> None:
+        self.alter = alter
+        self.requests: list[ProxiedRequest] = []
         lock = Lock()
         outer = self
         upstream = urlsplit(emulator.url)
@@ -51,20 +51,20 @@ class Gate(LoopbackServer):
                 parts = urlsplit(self.path)
                 symbols = parse_qs(parts.query).get("symbols", [""])[0]
                 with lock:
-                    asked = Asked(
-                        len(outer.asked),
+                    request = ProxiedRequest(
+                        len(outer.requests),
                         parts.path.removeprefix("/v1/"),
                         tuple(symbols.split(",")) if symbols else (),
                         emulator.clock(),
                     )
-                    outer.asked.append(asked)
+                    outer.requests.append(request)
                 with closing(HTTPConnection(upstream.hostname or "", upstream.port, timeout=30)) as connection:
                     connection.request("GET", self.path, headers={"api_key": self.headers.get("api_key", "")})
                     response = connection.getresponse()
                     kept = ("Date", "Retry-After", "X-Simulated", "Content-Type")
                     headers = {name: value for name in kept if (value := response.headers.get(name))}
                     answer = Canned(response.status, response.read(), headers)
-                deliver(outer.spoil(asked, answer), self, outer._stopped)
+                deliver(outer.alter(request, answer), self, outer._stopped)
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -73,9 +73,9 @@ class Gate(LoopbackServer):
 
     @property
     def calls(self) -> int:
-        """What everything that arrived has cost, refused or not: each symbol counts."""
-        return sum(max(len(asked.symbols), 1) for asked in self.asked)
+        """Return the cost of all received requests in calls, accepted or not; each symbol is one call."""
+        return sum(max(len(request.symbols), 1) for request in self.requests)
 
     def refuse(self) -> None:
-        """Take no new connection from now on."""
+        """Refuse new connections from now on."""
         self._server.socket.close()

@@ -1,4 +1,4 @@
-"""How often and in which order faults come: a seed that is printed, and a short and a long form of each test."""
+"""The seed of the random faults, and the number of rounds of the short and the long form of each test."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ LONG = os.environ.get("QUANT_FAULTS", "short") == "long"
 
 
 def rounds(short: int, long: int) -> int:
-    """How many rounds a test takes in this run."""
+    """Return the number of rounds of a test in this run."""
     return long if LONG else short
 
 
-def dice(name: str) -> Random:
-    """Chance of its own for each test, so that none depends on the order of tests."""
+def seeded_random(name: str) -> Random:
+    """Return a generator for one test, seeded by SEED and the name, so that the order of tests does not matter."""
     return Random(f"{SEED}:{name}")

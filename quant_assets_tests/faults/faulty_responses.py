@@ -1,4 +1,4 @@
-"""What can befall an answer on its way: broken connections, refusals, and bodies that are none."""
+"""Faulty responses: broken connections, server errors, and invalid bodies."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from dataclasses import replace
 
 from quant_assets_tests.providers.coinalyze.scripted import Canned
 
-Trouble = Callable[[Canned], Canned]
+Corruption = Callable[[Canned], Canned]
 
 
 def _half(answer: Canned) -> bytes:
     return answer.body[: len(answer.body) // 2]
 
 
-#: Each may pass, and costs another attempt.
-TROUBLES: Mapping[str, Trouble] = {
+#: Each is a transient error: the client retries.
+FAULTY_RESPONSES: Mapping[str, Corruption] = {
     "500": lambda _: Canned(500, b'{"message": "Internal Server Error"}'),
     "502": lambda _: Canned(502, b"<html>bad gateway</html>"),
     "503": lambda _: Canned(503, b""),
