@@ -85,7 +85,7 @@ def test_dashboard_on_all_addresses_warns_and_answers_on_all(world: World, tmp_p
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "2001:db8::1", "trader.example"])
 def test_every_host_other_than_loopback_gets_a_warning(host: str) -> None:
-    assert f"whoever reaches {host}:3000" in exposure_warning(host, 3000)
+    assert f"anyone who reaches {host}:3000" in exposure_warning(host, 3000)
     assert [exposure_warning(loopback, 3000) for loopback in ("127.0.0.1", "localhost", "::1", "127.0.0.2")] == [""] * 4
 
 
