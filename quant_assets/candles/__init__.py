@@ -7,6 +7,7 @@ from quant_assets.candles.candle_folder import (
     CandleTables,
     check_candle_folder,
     read_candles,
+    require_readable_candles,
     source_is_simulated,
 )
 
@@ -17,5 +18,6 @@ __all__ = [
     "CandleTables",
     "check_candle_folder",
     "read_candles",
+    "require_readable_candles",
     "source_is_simulated",
 ]

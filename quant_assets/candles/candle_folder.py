@@ -111,6 +111,15 @@ def check_candle_folder(folder: Path, timeframes: Iterable[str] = STEP_MS) -> No
         )
 
 
+def require_readable_candles(folder: Path, files: pd.DataFrame) -> None:
+    """Raise CandleFolderError where `read_candles` could read none of a folder's files."""
+    if (files["status"] == "read").any():
+        return
+    skipped = files[files["status"] == "skipped"]
+    first = f"; the first, {skipped['file'].iloc[0]}: {skipped['reason'].iloc[0]}" if len(skipped) else ""
+    raise CandleFolderError(f"no candle file of {folder} can be read ({len(skipped)} skipped{first})")
+
+
 def markets_named(folder: Path) -> list[tuple[str, str]]:
     """Return exchange and symbol of the files of timeframes in use, sorted; only names are looked at.
 

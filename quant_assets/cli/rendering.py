@@ -32,6 +32,8 @@ STAGES: Final = {
 }
 #: Signals that are shown.
 BEST: Final = 15
+#: Letters of a line where stdout is no terminal and COLUMNS is not set.
+WIDTH_OF_PIPES: Final = 160
 
 
 @contextmanager
@@ -67,7 +69,8 @@ def account_lines(feed: Mapping[str, Any], api: Mapping[str, float], elapsed_sec
     stats = feed["stats"]
     resolution, actions = stats["resolution"], stats["actions"]
     yield (
-        f"{stats['markets']} markets × {len(stats['strategies'])} strategies in {elapsed_seconds:.1f} s: "
+        f"{_count(stats['markets'], 'market', 'markets')} × "
+        f"{_count(len(stats['strategies']), 'strategy', 'strategies')} in {elapsed_seconds:.1f} s: "
         f"{actions['LONG']} LONG, {actions['SHORT']} SHORT, {actions['WAIT']} WAIT"
     )
     ages = [signal["oi_metadata"]["age_seconds"] for signal in _one_a_market(feed)]
@@ -83,14 +86,20 @@ def account_lines(feed: Mapping[str, Any], api: Mapping[str, float], elapsed_sec
     )
     old = sum(signal["price_age_seconds"] >= OLD_PRICE_SECONDS for signal in _one_a_market(feed))
     if old:
-        yield f"prices: {old} markets lack the last 15m bar of the window"
+        yield f"prices: {_count(old, 'market lacks', 'markets lack')} the last 15m bar of the window"
     conflicts = len({signal["canonical_symbol"] for signal in feed["signals"] if signal["conflict"]})
     if conflicts:
-        yield f"conflicts: {conflicts} assets have both a LONG and a SHORT in this window (marked{CONFLICT_MARK})"
+        who = _count(conflicts, "asset has", "assets have")
+        yield f"conflicts: {who} both a LONG and a SHORT in this window (marked{CONFLICT_MARK})"
     for file, reason in list(stats["skipped"].items())[:5]:
         yield escape_control_chars(f"skipped {file}: {reason}")
     if len(stats["skipped"]) > 5:
         yield f"… and {len(stats['skipped']) - 5} more skipped files, listed in the feed under stats.skipped"
+
+
+def _count(number: int, singular: str, plural: str) -> str:
+    """Return a number with its noun."""
+    return f"{number} {singular if number == 1 else plural}"
 
 
 def _one_a_market(feed: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -100,7 +109,8 @@ def _one_a_market(feed: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 def print_scan(feed: Mapping[str, Any], path: Path, api: Mapping[str, float], elapsed_seconds: float) -> None:
     """Print the best signals and a scan's account to stdout."""
-    console = Console(soft_wrap=False, width=None if sys.stdout.isatty() else 160)
+    knows_width = sys.stdout.isatty() or "COLUMNS" in os.environ
+    console = Console(soft_wrap=False, width=None if knows_width else WIDTH_OF_PIPES)
     for table in signal_tables(feed, BEST, console.width):
         console.print(table)
         console.print()

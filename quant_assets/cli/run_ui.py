@@ -19,10 +19,17 @@ from quant_assets.cli.arguments import WRONG_INPUT, say
 from quant_assets.cli.interrupts import INTERRUPTED
 
 HOST: Final = "127.0.0.1"
+MAX_PORT: Final = 65535
+#: What Dagster writes at a start that nobody can act on: that `dagster dev` has a successor, and on a new instance that
+#: its sensors have seen no event yet.
+NOISE: Final = (b"SupersessionWarning", b"  return ctx.invoke(", b"No cursor for event type")
 
 
 def run_ui(port: int, command: Sequence[str]) -> int:
     """Run a command that serves on a port until it ends, or a signal ends it; return the exit code."""
+    if not 1 <= port <= MAX_PORT:
+        say(f"Invalid PORT: expected a number from 1 to {MAX_PORT}")
+        return WRONG_INPUT
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as a server does
         try:
@@ -56,7 +63,7 @@ def run_ui(port: int, command: Sequence[str]) -> int:
         program = started
         print(f"Dagster's UI: http://{HOST}:{port}", flush=True)
         for line in started.stdout or ():
-            if not ended_by:
+            if not ended_by and not any(noise in line for noise in NOISE):
                 with suppress(OSError):
                     sys.stdout.buffer.write(line)
                     sys.stdout.buffer.flush()
@@ -64,4 +71,5 @@ def run_ui(port: int, command: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run_ui(int(sys.argv[1]), sys.argv[2:]))
+    asked = sys.argv[1]
+    sys.exit(run_ui(int(asked) if asked.isdecimal() else 0, sys.argv[2:]))

@@ -102,7 +102,7 @@ def run(settings: Settings, folder: Path, window: Window, max_wait: float, excha
 
     quiet_dagster()
     from quant_assets.definitions import build_definitions  # noqa: PLC0415
-    from quant_assets.orchestration.scan import ScanFailed, StaleCandles, run_scan  # noqa: PLC0415
+    from quant_assets.orchestration.scan import ScanFailed, StaleCandles, UnreadableCandles, run_scan  # noqa: PLC0415
 
     try:
         with shown_progress() as progress:
@@ -118,6 +118,9 @@ def run(settings: Settings, folder: Path, window: Window, max_wait: float, excha
             )
     except StaleCandles as error:
         say(f"{error}{_advice_of_moment(folder, error.as_of)}")
+        raise typer.Exit(WRONG_INPUT) from None
+    except UnreadableCandles as error:
+        say(str(error))
         raise typer.Exit(WRONG_INPUT) from None
     except ScanFailed as error:
         say(f"the scan failed: {error}")

@@ -2,7 +2,7 @@
 
 Setups and waiting signals are two tables, since they have other things to show. A column that says the same in every
 row is said in the title instead, and what does not fit is left out: the least important first, never cut to a few
-letters. The exchange goes below the market where it has no place beside it.
+letters. Exchange and strategy go below the market where they do not fit beside it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from rich import box
 from rich.cells import cell_len
-from rich.markup import escape
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -30,6 +30,8 @@ CONFLICT_MARK: Final = " !"
 #: What stands between two columns where there is room, and where there is little.
 _GAPS: Final = (2, 1)
 MAX_PRICE_LETTERS: Final = 10
+#: What may go below the market, and what separates it there, in the order in which it is tried.
+_BELOW: Final = ((("exchange",), ""), (("exchange", "strategy"), " · "), (("exchange", "strategy"), "\n  "))
 
 
 def age_text(seconds: float | None) -> str:
@@ -121,12 +123,14 @@ IMPORTANCE: Final = (
 )
 #: What a table is for; shown also where every row says the same, and before a wide gap.
 _NEEDED: Final = frozenset({"action", "market", "score", "bias", "R:R", "entry", "stop", "target"})
+#: What tells a market's rows apart.
+_IDENTITY: Final = ("exchange", "strategy")
 #: Said in a title by their value alone.
 _NAMES: Final = frozenset({"exchange", "strategy", "why it waits"})
 
 
-def signal_tables(feed: Mapping[str, Any], count: int, width: int) -> Iterator[Table]:
-    """Give the best `count` signals of a feed as tables that are at most `width` letters wide."""
+def signal_tables(feed: Mapping[str, Any], count: int, width: int) -> Iterator[Group]:
+    """Yield the best `count` signals of a feed as tables with their titles, at most `width` letters wide."""
     best = feed["signals"][:count]
     title = f"Best {len(best)} of {len(feed['signals'])} signals, {feed['as_of']}"
     title = f"{title}, SIMULATED DATA" if feed["simulated"] else title
@@ -138,7 +142,7 @@ def signal_tables(feed: Mapping[str, Any], count: int, width: int) -> Iterator[T
         yield _table("Waiting, best score first" if setups else title, WAIT_COLUMNS, waiting, width)
 
 
-def _table(title: str, columns: Sequence[Column], signals: Sequence[Signal], width: int) -> Table:
+def _table(title: str, columns: Sequence[Column], signals: Sequence[Signal], width: int) -> Group:
     texts = {column.title: [column.text(signal) for signal in signals] for column in columns}
     constant = {name: values[0] for name, values in texts.items() if _is_constant(name, values)}
     every = "all " if len(signals) > 1 else ""
@@ -150,8 +154,6 @@ def _table(title: str, columns: Sequence[Column], signals: Sequence[Signal], wid
     columns = [column for column in columns if column.title not in constant]
     shown, shown_texts, gap = _layout(columns, texts, width)
     table = Table(
-        title=escape(", ".join([title, *said])),
-        title_justify="left",
         box=box.SIMPLE_HEAD,
         show_edge=False,
         pad_edge=False,
@@ -161,14 +163,18 @@ def _table(title: str, columns: Sequence[Column], signals: Sequence[Signal], wid
         table.add_column(column.title, justify="right" if column.is_number else "left", no_wrap=True)
     for number, signal in enumerate(signals):
         table.add_row(*(Text(shown_texts[column.title][number], style=column.style(signal)) for column in shown))
-    return table
+    parts: list[RenderableType] = [Text(", ".join([title, *said]), style="italic"), table]
+    left_out = [c.title for c in columns if c not in shown and c.title not in _IDENTITY]
+    if left_out:
+        parts.append(Text(f"columns left out (terminal too narrow): {', '.join(left_out)}", style="dim"))
+    return Group(*parts)
 
 
 def _is_constant(name: str, values: Sequence[str]) -> bool:
     """Whether a column says nothing that its title could not; of a single row only names are said there."""
     if name in _NEEDED or len(set(values)) != 1:
         return False
-    return len(values) > 1 or not values[0] or name in ("exchange", "strategy")
+    return len(values) > 1 or not values[0] or name in _IDENTITY
 
 
 def _layout(
@@ -176,28 +182,38 @@ def _layout(
 ) -> tuple[list[Column], Mapping[str, list[str]], int]:
     """Return the columns that fit, their texts, and the gap between them.
 
-    A narrow gap is tried before anything that is needed is left out, then the exchange below the market.
+    The first of these layouts that shows all that is needed is taken: a wide gap, a narrow gap, the exchange below the
+    market, exchange and strategy below it in a line, and in two lines.
     """
-    titles = {column.title for column in columns}
-    for gap in _GAPS:
-        shown = _fitting(columns, texts, width, gap)
-        if titles & (_NEEDED | {"exchange"}) <= {column.title for column in shown}:
-            return shown, texts, gap
-    if "exchange" in titles:
-        below = [f"{market}\n  {place}" for market, place in zip(texts["market"], texts["exchange"], strict=True)]
-        columns = [column for column in columns if column.title != "exchange"]
-        texts = {**texts, "market": below}
-    return _fitting(columns, texts, width, _GAPS[-1]), texts, _GAPS[-1]
+    wanted = {column.title for column in columns} & {*_NEEDED, *_IDENTITY, "why it waits"}
+    layouts = [(columns, texts, gap) for gap in _GAPS]
+    layouts += [(*_below_market(columns, texts, names, separator), _GAPS[-1]) for names, separator in _BELOW]
+    for candidates, candidate_texts, gap in layouts:
+        shown = _fitting(candidates, candidate_texts, width, gap)
+        if wanted & {column.title for column in candidates} <= {column.title for column in shown}:
+            break
+    return shown, candidate_texts, gap
+
+
+def _below_market(
+    columns: Sequence[Column], texts: Mapping[str, list[str]], names: Sequence[str], separator: str
+) -> tuple[list[Column], Mapping[str, list[str]]]:
+    """Move columns below the text of the market, joined by a separator."""
+    moved = [column.title for column in columns if column.title in names]
+    below = [separator.join(values) for values in zip(*(texts[name] for name in moved), strict=True)]
+    markets = [f"{market}\n  {line}" for market, line in zip(texts["market"], below, strict=True)] if moved else None
+    return [column for column in columns if column.title not in moved], {**texts, "market": markets or texts["market"]}
 
 
 def _fitting(columns: Sequence[Column], texts: Mapping[str, Sequence[str]], width: int, gap: int) -> list[Column]:
-    """Return the columns that fit beside one another, the most important ones first to find a place."""
+    """Return the columns that fit beside one another, down to the most important one that does not."""
     chosen: set[str] = set()
     left = width
     for column in sorted(columns, key=lambda column: IMPORTANCE.index(column.title)):
         lines = [line for text in (column.title, *texts[column.title]) for line in text.split("\n")]
         needed = max(map(cell_len, lines)) + gap
-        if needed <= left + gap:  # nothing stands to the right of the last one
-            chosen.add(column.title)
-            left -= needed
+        if needed > left + gap:  # the last column has no gap to its right
+            break
+        chosen.add(column.title)
+        left -= needed
     return [column for column in columns if column.title in chosen]

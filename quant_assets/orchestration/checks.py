@@ -77,7 +77,7 @@ def _repeat_for_runs_that_were_overtaken(
     would count as not evaluated.
     """
     shown = context.instance.get_latest_asset_check_evaluation_record(spec.key)
-    if shown is None or shown.run_id == context.run_id or shown.evaluation is None:
+    if shown is None or shown.run_id == context.run.run_id or shown.evaluation is None:
         return
     table = context.instance.get_latest_materialization_event(spec.asset_key)
     if shown.partition in evaluations and table is not None:

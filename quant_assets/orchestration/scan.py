@@ -17,7 +17,7 @@ import orjson
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from quant_assets.candles import CandleFolderError, read_candles
+from quant_assets.candles import CandleFolderError, read_candles, require_readable_candles
 from quant_assets.common.files import remedy
 from quant_assets.common.progress import Progress
 from quant_assets.common.settings import Settings
@@ -41,6 +41,10 @@ QUIET: Final = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 class ScanFailed(RuntimeError):
     """A run failed; the message is that of the step that did."""
+
+
+class UnreadableCandles(ScanFailed):
+    """The folder of candle files is missing, or none of its files can be read."""
 
 
 class StaleCandles(ScanFailed):
@@ -81,7 +85,8 @@ def run_scan(
 ) -> ScanResult:
     """Scan one window: the market list first where it is due, then everything else.
 
-    Raises ScanFailed, and StaleCandles where this would be the first feed and no candle reaches to the window.
+    Raises ScanFailed, UnreadableCandles, and StaleCandles where this would be the first feed and no candle reaches to
+    the window.
     """
     started = time.monotonic()
     if not settings.feed_path.is_file():
@@ -108,6 +113,8 @@ def run_scan(
             message, metadata = step_failure(result)
             if metadata.get("error") == STALE_CANDLES:
                 raise StaleCandles(message, metadata.get("as_of", ""))
+            if metadata.get("error") == CandleFolderError.__name__:
+                raise UnreadableCandles(f"{message}; nothing was published")
             raise ScanFailed(message)
         materializations = _materialized(result)
         lake = Lake(settings.lake_dir)
@@ -134,10 +141,11 @@ def run_scan(
 def _refuse_stale_candles(folder: Path, window: Window, progress: Progress) -> None:
     """Raise StaleCandles before anything is spent on a window that no candle reaches to."""
     try:
-        bars = read_candles(folder, progress=progress).bars
+        tables = read_candles(folder, progress=progress)
+        require_readable_candles(folder, tables.files)
     except CandleFolderError as error:
-        raise ScanFailed(str(error)) from None
-    found = stale_candles(features_table(bars, pd.DataFrame(), {}, window), window)
+        raise UnreadableCandles(f"{error}; nothing was published") from None
+    found = stale_candles(features_table(tables.bars, pd.DataFrame(), {}, window), window)
     if found is not None:
         raise StaleCandles(f"{found.message}; nothing was published", found.as_of)
 

@@ -93,6 +93,20 @@ def test_make_says_in_its_own_words_how_to_choose_another_port(world: World, tar
     assert "Error 2" in done.stderr
 
 
+@pytest.mark.parametrize("port", ["70000", "abc", "0"])
+def test_make_ui_refuses_what_is_no_port(world: World, port: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "quant_assets.cli.run_ui", port, "true"],
+        env=world.environment("cli_port"),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr == "Invalid PORT: expected a number from 1 to 65535\n"
+
+
 def test_the_command_says_port_where_no_makefile_started_it(world: World, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
