@@ -11,7 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -20,9 +20,10 @@ from quant_assets.cli.interrupts import INTERRUPTED
 
 HOST: Final = "127.0.0.1"
 MAX_PORT: Final = 65535
-#: What Dagster writes at a start that nobody can act on: that `dagster dev` has a successor, and on a new instance that
-#: its sensors have seen no event yet.
-NOISE: Final = (b"SupersessionWarning", b"  return ctx.invoke(", b"No cursor for event type")
+#: Lines that Dagster writes at each start, and that need no action: `dagster dev` has a successor, and the sensors of a
+#: new instance have seen no event yet.
+WARNING_OF_SUCCESSOR: Final = b"SupersessionWarning"
+NO_EVENT_YET: Final = b"No cursor for event type"
 
 
 def run_ui(port: int, command: Sequence[str]) -> int:
@@ -62,12 +63,22 @@ def run_ui(port: int, command: Sequence[str]) -> int:
     ) as started:
         program = started
         print(f"Dagster's UI: http://{HOST}:{port}", flush=True)
-        for line in started.stdout or ():
-            if not ended_by and not any(noise in line for noise in NOISE):
+        for line in without_noise(started.stdout or ()):
+            if not ended_by:
                 with suppress(OSError):
                     sys.stdout.buffer.write(line)
                     sys.stdout.buffer.flush()
     return INTERRUPTED if ended_by == signal.SIGINT else 0 if ended_by else started.returncode
+
+
+def without_noise(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the lines of Dagster's log but for those of every start that need no action."""
+    is_after_warning = False
+    for line in lines:
+        is_source = is_after_warning and line.startswith(b"  ")  # Python shows the code that warned
+        is_after_warning = WARNING_OF_SUCCESSOR in line
+        if not (is_source or is_after_warning or NO_EVENT_YET in line):
+            yield line
 
 
 if __name__ == "__main__":
