@@ -7,6 +7,7 @@ from quant_assets.candles.candle_folder import (
     FileStatus,
     check_candle_folder,
     list_markets,
+    require_readable_candles,
     source_is_simulated,
 )
 from quant_assets.candles.candle_tables import CandleTables, read_candles
@@ -20,5 +21,6 @@ __all__ = [
     "check_candle_folder",
     "list_markets",
     "read_candles",
+    "require_readable_candles",
     "source_is_simulated",
 ]

@@ -30,6 +30,8 @@ STAGES: Final = {
 }
 MAX_SIGNALS_SHOWN: Final = 15
 MAX_SKIPPED_SHOWN: Final = 5
+#: Characters in a line if stdout is no terminal and COLUMNS is not set.
+DEFAULT_WIDTH: Final = 160
 
 
 @contextmanager
@@ -65,7 +67,8 @@ def scan_summary_lines(feed: Mapping[str, Any], api: Mapping[str, float], elapse
     stats = feed["stats"]
     resolution, actions = stats["resolution"], stats["actions"]
     yield (
-        f"{stats['markets']} markets × {len(stats['strategies'])} strategies in {elapsed_seconds:.1f} s: "
+        f"{_count(stats['markets'], 'market', 'markets')} × "
+        f"{_count(len(stats['strategies']), 'strategy', 'strategies')} in {elapsed_seconds:.1f} s: "
         f"{actions['LONG']} LONG, {actions['SHORT']} SHORT, {actions['WAIT']} WAIT"
     )
     markets = _first_signal_per_market(feed)
@@ -82,10 +85,11 @@ def scan_summary_lines(feed: Mapping[str, Any], api: Mapping[str, float], elapse
     )
     old = sum(signal["price_age_seconds"] >= OLD_PRICE_SECONDS for signal in markets)
     if old:
-        yield f"prices: {old} markets lack the last 15m bar of the window"
+        yield f"prices: {_count(old, 'market lacks', 'markets lack')} the last 15m bar of the window"
     conflicts = len({signal["canonical_symbol"] for signal in feed["signals"] if signal["conflict"]})
     if conflicts:
-        yield f"conflicts: {conflicts} assets have both a LONG and a SHORT in this window (marked{CONFLICT_MARK})"
+        assets = _count(conflicts, "asset has", "assets have")
+        yield f"conflicts: {assets} both a LONG and a SHORT in this window (marked{CONFLICT_MARK})"
     for file, reason in list(stats["skipped"].items())[:MAX_SKIPPED_SHOWN]:
         yield escape_control_chars(f"skipped {file}: {reason}")
     more = len(stats["skipped"]) - MAX_SKIPPED_SHOWN
@@ -98,9 +102,15 @@ def _first_signal_per_market(feed: Mapping[str, Any]) -> list[Mapping[str, Any]]
     return list({(signal["exchange"], signal["symbol"]): signal for signal in feed["signals"]}.values())
 
 
+def _count(number: int, singular: str, plural: str) -> str:
+    """Return a number with its noun."""
+    return f"{number} {singular if number == 1 else plural}"
+
+
 def print_scan(feed: Mapping[str, Any], path: Path, api: Mapping[str, float], elapsed_seconds: float) -> None:
     """Print the best signals and the summary of a scan."""
-    console = Console(soft_wrap=False, width=None if sys.stdout.isatty() else 160)
+    has_width = sys.stdout.isatty() or "COLUMNS" in os.environ
+    console = Console(soft_wrap=False, width=None if has_width else DEFAULT_WIDTH)
     for table in signal_tables(feed, MAX_SIGNALS_SHOWN, console.width):
         console.print(table)
         console.print()

@@ -11,17 +11,25 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Final
 
 from quant_assets.cli.errors import EXIT_INTERRUPTED, EXIT_WRONG_INPUT, echo_err
 
 HOST: Final = "127.0.0.1"
+MAX_PORT: Final = 65535
+#: Lines of Dagster at each start that need no action: `dagster dev` has a successor, and sensors of a new instance have
+#: seen no event yet.
+WARNING_OF_SUCCESSOR: Final = b"SupersessionWarning"
+NO_EVENT_YET: Final = b"No cursor for event type"
 
 
 def run_ui(port: int, command: Sequence[str]) -> int:
     """Run a command that serves on a port until it ends or a signal ends it, and return the exit code."""
+    if not 1 <= port <= MAX_PORT:
+        echo_err(f"Invalid PORT: expected a number from 1 to {MAX_PORT}")
+        return EXIT_WRONG_INPUT
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as a server does
         try:
@@ -54,7 +62,7 @@ def run_ui(port: int, command: Sequence[str]) -> int:
     ) as started:
         program = started
         print(f"Dagster's UI: http://{HOST}:{port}", flush=True)
-        for line in started.stdout or ():
+        for line in without_noise(started.stdout or ()):
             if not ended_by:
                 with suppress(OSError):
                     sys.stdout.buffer.write(line)
@@ -62,5 +70,16 @@ def run_ui(port: int, command: Sequence[str]) -> int:
     return EXIT_INTERRUPTED if ended_by == signal.SIGINT else 0 if ended_by else started.returncode
 
 
+def without_noise(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the lines of Dagster's log without those at each start that need no action."""
+    is_after_warning = False
+    for line in lines:
+        is_source = is_after_warning and line.startswith(b"  ")  # Python shows the code that warned
+        is_after_warning = WARNING_OF_SUCCESSOR in line
+        if not (is_source or is_after_warning or NO_EVENT_YET in line):
+            yield line
+
+
 if __name__ == "__main__":
-    sys.exit(run_ui(int(sys.argv[1]), sys.argv[2:]))
+    asked = sys.argv[1]
+    sys.exit(run_ui(int(asked) if asked.isdecimal() else 0, sys.argv[2:]))

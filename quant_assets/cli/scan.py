@@ -102,7 +102,7 @@ def run_and_report(
 
     silence_dagster()
     from quant_assets.definitions import build_definitions  # noqa: PLC0415
-    from quant_assets.orchestration.scan import ScanFailed, StaleCandles, run_scan  # noqa: PLC0415
+    from quant_assets.orchestration.scan import ScanFailed, StaleCandles, UnreadableCandles, run_scan  # noqa: PLC0415
 
     try:
         with progress_bars() as progress:
@@ -118,6 +118,9 @@ def run_and_report(
             )
     except StaleCandles as error:
         echo_err(f"{error}{_as_of_advice(folder, error.as_of)}")
+        raise typer.Exit(EXIT_WRONG_INPUT) from None
+    except UnreadableCandles as error:
+        echo_err(str(error))
         raise typer.Exit(EXIT_WRONG_INPUT) from None
     except ScanFailed as error:
         echo_err(f"the scan failed: {error}")

@@ -2,7 +2,7 @@
 
 Setups and waiting signals are in two tables, since they have different columns. A column with the same value in every
 row is shown in the title instead. If columns do not fit, the least important ones are left out; no cell is truncated.
-The exchange is shown below the market if there is no room for its own column.
+Exchange and strategy are shown below the market if there is no room for columns of their own.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from rich import box
 from rich.cells import cell_len
-from rich.markup import escape
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -30,6 +30,8 @@ CONFLICT_MARK: Final = " !"
 #: Blanks between two columns, if there is room and if there is little.
 _GAPS: Final = (2, 1)
 MAX_PRICE_CHARS: Final = 10
+#: Columns that may be shown below the market, with their separator there, in the order in which they are tried.
+_BELOW_MARKET: Final = ((("exchange",), ""), (("exchange", "strategy"), " · "), (("exchange", "strategy"), "\n  "))
 
 
 def _age(seconds: float | None) -> str:
@@ -116,12 +118,14 @@ IMPORTANCE: Final = (
 )
 #: Columns that stay even if all rows have the same value, and that matter more than wide gaps.
 _REQUIRED: Final = frozenset({"action", "market", "score", "bias", "R:R", "entry", "stop", "target"})
+#: Columns that tell the rows of a market apart.
+_IDENTITY: Final = ("exchange", "strategy")
 #: Columns whose value in a title needs no name of the column.
 _SELF_EXPLANATORY: Final = frozenset({"exchange", "strategy", "why it waits"})
 
 
-def signal_tables(feed: Mapping[str, Any], count: int, width: int) -> Iterator[Table]:
-    """Yield tables of the best `count` signals of a feed, at most `width` characters wide."""
+def signal_tables(feed: Mapping[str, Any], count: int, width: int) -> Iterator[Group]:
+    """Yield tables of the best `count` signals of a feed with their titles, at most `width` characters wide."""
     best = feed["signals"][:count]
     title = f"Best {len(best)} of {len(feed['signals'])} signals, {feed['as_of']}"
     title = f"{title}, SIMULATED DATA" if feed["simulated"] else title
@@ -133,7 +137,7 @@ def signal_tables(feed: Mapping[str, Any], count: int, width: int) -> Iterator[T
         yield _table("Waiting, best score first" if setups else title, WAIT_COLUMNS, waiting, width)
 
 
-def _table(title: str, columns: Sequence[Column], signals: Sequence[Signal], width: int) -> Table:
+def _table(title: str, columns: Sequence[Column], signals: Sequence[Signal], width: int) -> Group:
     texts = {column.title: [column.text(signal) for signal in signals] for column in columns}
     constant = {name: values[0] for name, values in texts.items() if _is_constant(name, values)}
     every = "all " if len(signals) > 1 else ""
@@ -145,8 +149,6 @@ def _table(title: str, columns: Sequence[Column], signals: Sequence[Signal], wid
     columns = [column for column in columns if column.title not in constant]
     shown, shown_texts, gap = _layout(columns, texts, width)
     table = Table(
-        title=escape(", ".join([title, *in_title])),
-        title_justify="left",
         box=box.SIMPLE_HEAD,
         show_edge=False,
         pad_edge=False,
@@ -156,14 +158,18 @@ def _table(title: str, columns: Sequence[Column], signals: Sequence[Signal], wid
         table.add_column(column.title, justify="right" if column.is_number else "left", no_wrap=True)
     for number, signal in enumerate(signals):
         table.add_row(*(Text(shown_texts[column.title][number], style=column.style(signal)) for column in shown))
-    return table
+    parts: list[RenderableType] = [Text(", ".join([title, *in_title]), style="italic"), table]
+    left_out = [column.title for column in columns if column not in shown and column.title not in _IDENTITY]
+    if left_out:
+        parts.append(Text(f"columns left out (terminal too narrow): {', '.join(left_out)}", style="dim"))
+    return Group(*parts)
 
 
 def _is_constant(name: str, values: Sequence[str]) -> bool:
     """Return whether the title can show a column; for a single row, only exchange and strategy are shown there."""
     if name in _REQUIRED or len(set(values)) != 1:
         return False
-    return len(values) > 1 or not values[0] or name in ("exchange", "strategy")
+    return len(values) > 1 or not values[0] or name in _IDENTITY
 
 
 def _layout(
@@ -171,28 +177,40 @@ def _layout(
 ) -> tuple[list[Column], Mapping[str, list[str]], int]:
     """Return the columns that fit, their texts, and the gap between them.
 
-    Tries a narrow gap before leaving out a required column, and then the exchange below the market.
+    Tries these layouts until all required columns are shown: a wide gap; a narrow gap; the exchange below the market;
+    exchange and strategy below it in one line; the same in two lines.
     """
-    titles = {column.title for column in columns}
-    for gap in _GAPS:
-        shown = _fitting(columns, texts, width, gap)
-        if titles & (_REQUIRED | {"exchange"}) <= {column.title for column in shown}:
-            return shown, texts, gap
-    if "exchange" in titles:
-        below = [f"{market}\n  {place}" for market, place in zip(texts["market"], texts["exchange"], strict=True)]
-        columns = [column for column in columns if column.title != "exchange"]
-        texts = {**texts, "market": below}
-    return _fitting(columns, texts, width, _GAPS[-1]), texts, _GAPS[-1]
+    required = {column.title for column in columns} & {*_REQUIRED, *_IDENTITY, "why it waits"}
+    layouts = [(columns, texts, gap) for gap in _GAPS]
+    layouts += [(*_move_below_market(columns, texts, names, sep), _GAPS[-1]) for names, sep in _BELOW_MARKET]
+    for candidates, candidate_texts, gap in layouts:
+        shown = _fitting(candidates, candidate_texts, width, gap)
+        if required & {column.title for column in candidates} <= {column.title for column in shown}:
+            break
+    return shown, candidate_texts, gap
+
+
+def _move_below_market(
+    columns: Sequence[Column], texts: Mapping[str, list[str]], names: Sequence[str], separator: str
+) -> tuple[list[Column], Mapping[str, list[str]]]:
+    """Move the columns of these names below the text of the market."""
+    moved = [column.title for column in columns if column.title in names]
+    if not moved:
+        return list(columns), texts
+    below = [separator.join(values) for values in zip(*(texts[name] for name in moved), strict=True)]
+    markets = [f"{market}\n  {line}" for market, line in zip(texts["market"], below, strict=True)]
+    return [column for column in columns if column.title not in moved], {**texts, "market": markets}
 
 
 def _fitting(columns: Sequence[Column], texts: Mapping[str, Sequence[str]], width: int, gap: int) -> list[Column]:
-    """Return the columns that fit, chosen by importance."""
+    """Return the columns that fit, chosen by importance down to the first one that does not fit."""
     chosen: set[str] = set()
     left = width
     for column in sorted(columns, key=lambda column: IMPORTANCE.index(column.title)):
         lines = [line for text in (column.title, *texts[column.title]) for line in text.split("\n")]
         needed = max(map(cell_len, lines)) + gap
-        if needed <= left + gap:  # the last column needs no gap
-            chosen.add(column.title)
-            left -= needed
+        if needed > left + gap:  # the last column needs no gap
+            break
+        chosen.add(column.title)
+        left -= needed
     return [column for column in columns if column.title in chosen]

@@ -13,6 +13,7 @@ from quant_assets.candles import (
     CandleTables,
     check_candle_folder,
     read_candles,
+    require_readable_candles,
     source_is_simulated,
 )
 from quant_assets.common.progress import Progress
@@ -76,8 +77,9 @@ def candles(
     try:
         check_candle_folder(folder)
         tables = read_candles(folder, _cached_tables(context, lake), progress)
+        require_readable_candles(folder, tables.files)
     except CandleFolderError as error:
-        raise dg.Failure(str(error), allow_retries=False) from error
+        raise dg.Failure(str(error), metadata={"error": CandleFolderError.__name__}, allow_retries=False) from error
     files = tables.files.assign(simulated=source_is_simulated(folder))
     skipped = files[files["status"] == "skipped"]
     used = files[files["status"] != "unused"]

@@ -14,7 +14,7 @@ import orjson
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from quant_assets.candles import CandleFolderError, read_candles
+from quant_assets.candles import CandleFolderError, read_candles, require_readable_candles
 from quant_assets.common.files import advice_for
 from quant_assets.common.progress import Progress
 from quant_assets.common.settings import Settings
@@ -36,6 +36,10 @@ MAX_LIST_SECONDS: Final = 60.0
 
 class ScanFailed(RuntimeError):
     """A run failed; the message is that of the step that failed."""
+
+
+class UnreadableCandles(ScanFailed):
+    """The folder of candle files is missing, or none of its files can be read."""
 
 
 class StaleCandles(ScanFailed):
@@ -79,7 +83,8 @@ def run_scan(
 ) -> ScanResult:
     """Scan one window: fetch the market list if it is due, then run the job `scan`.
 
-    Raises ScanFailed, and StaleCandles if this is the first feed and no candle is as new as the window.
+    Raises ScanFailed, UnreadableCandles, and StaleCandles if this is the first feed and no candle is as new as the
+    window.
     """
     started = time.monotonic()
     if not settings.feed_path.is_file():
@@ -103,6 +108,8 @@ def run_scan(
             message, failure = step_failure(result)
             if failure.get("error") == STALE_CANDLES:
                 raise StaleCandles(message, failure.get("as_of", ""))
+            if failure.get("error") == CandleFolderError.__name__:
+                raise UnreadableCandles(f"{message}; nothing was published")
             raise ScanFailed(message)
         materialized = materialized_metadata(result)
         lake = Lake(settings.lake_dir)
@@ -129,10 +136,11 @@ def run_scan(
 def _require_fresh_candles(folder: Path, window: Window, progress: Progress) -> None:
     """Raise StaleCandles, before any call is spent, if no candle is as new as the window."""
     try:
-        bars = read_candles(folder, progress=progress).bars
+        tables = read_candles(folder, progress=progress)
+        require_readable_candles(folder, tables.files)
     except CandleFolderError as error:
-        raise ScanFailed(str(error)) from None
-    found = stale_candles(features_table(bars, pd.DataFrame(), {}, window), window)
+        raise UnreadableCandles(f"{error}; nothing was published") from None
+    found = stale_candles(features_table(tables.bars, pd.DataFrame(), {}, window), window)
     if found is not None:
         raise StaleCandles(f"{found.message}; nothing was published", found.as_of)
 

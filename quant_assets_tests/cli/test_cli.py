@@ -126,14 +126,32 @@ def test_wrong_usage_exits_2_with_advice(world: World, tmp_path: Path, arguments
     assert not (world.folder / "cli_wrong" / "master_feed.json").exists()
 
 
-@pytest.mark.parametrize("kind", ["empty", "missing", "file", "no candles", "no UTF-8", "1h", "15m", "4h"])
+def broken_files(folder: Path) -> None:
+    for timeframe in ("15m", "4h"):
+        (folder / f"BINANCE_BTCUSDT_{timeframe}.json").write_text("x")
+
+
+def test_scan_that_can_read_no_file_keeps_the_feed_and_names_one(world: World, tmp_path: Path) -> None:
+    path = world.scan("cli_all_broken").feed_path
+    before = path.read_bytes()
+    broken_files(tmp_path)
+    done = run("scan", str(tmp_path), env=world.environment("cli_all_broken"), cwd=tmp_path)
+    assert done.returncode == 2
+    assert "BINANCE_BTCUSDT_15m.json: " in done.stderr
+    assert done.stdout == ""
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("kind", ["empty", "missing", "file", "no candles", "no UTF-8", "1h", "15m", "4h", "broken"])
 def test_folder_without_candles_exits_2_with_one_line(world: World, tmp_path: Path, kind: str) -> None:
     folder = tmp_path / "candles"
     if kind == "no UTF-8":
         folder = tmp_path / "candles\udcff"
         shutil.copytree(world.candles, folder)
-    if kind in {"empty", "no candles", "1h", "15m", "4h"}:
+    if kind in {"empty", "no candles", "1h", "15m", "4h", "broken"}:
         folder.mkdir()
+    if kind == "broken":
+        broken_files(folder)
     if kind in {"1h", "15m", "4h"}:
         (folder / f"BINANCE_BTCUSDT_{kind}.json").write_text("[]")
     if kind == "no candles":

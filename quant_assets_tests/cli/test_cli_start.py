@@ -101,6 +101,20 @@ def test_serve_on_a_used_port_suggests_the_port_option(world: World, tmp_path: P
     assert done.stderr.endswith("choose another with --port\n")
 
 
+@pytest.mark.parametrize("port", ["70000", "abc", "0"])
+def test_make_ui_refuses_an_invalid_port(world: World, port: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "quant_assets.cli.run_ui", port, "true"],
+        env=world.environment("cli_port"),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr == "Invalid PORT: expected a number from 1 to 65535\n"
+
+
 @pytest.mark.parametrize(("target", "port"), [("serve", "--port 3000"), ("ui", "--port 3001")])
 def test_make_targets_use_different_ports(target: str, port: str) -> None:
     done = subprocess.run(

@@ -80,5 +80,9 @@ def test_log_has_no_warning_about_dagster_yaml(log: Path) -> None:
     assert [line for line in lines(log) if "dagster.yaml" in line] == []
 
 
+def test_log_has_no_warning_that_needs_no_action(log: Path) -> None:
+    assert [line for line in lines(log) if "Warning" in line or "WARNING" in line] == []
+
+
 def test_log_has_no_error(log: Path) -> None:
     assert [line for line in lines(log) if "ERROR" in line or "Traceback" in line] == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -68,6 +69,17 @@ def test_ctrl_c_on_a_terminal_leaves_one_line(world: World, tmp_path: Path, comm
             terminal.wait_until(lambda: any(request.endpoint == endpoint for request in proxy.requests))
             terminal.press_ctrl_c()
             assert terminal.end() == ([INTERRUPTED], 130)
+
+
+def test_ctrl_c_while_modules_are_imported_leaves_one_line(world: World, tmp_path: Path) -> None:
+    (tmp_path / "typer.py").write_text("import time\nprint('importing', flush=True)\ntime.sleep(60)\n")
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+    with on_terminal(
+        [*PROGRAM, "--version"], {**world.environment("pressed_early"), "PYTHONPATH": path}, ROOT
+    ) as terminal:
+        terminal.wait_for("importing")
+        terminal.press_ctrl_c()
+        assert terminal.end() == (["interrupted"], 130)
 
 
 @pytest.mark.parametrize("stage", ["markets simulated", "files read", "calls spent"])

@@ -106,7 +106,9 @@ def run_windows(world: World, settings: Settings, instance: dg.DagsterInstance) 
     clock = Clock(
         seconds=lambda: time.time() + late[0],
         sleep=lambda seconds: late.append(late.pop() + seconds),
-        monotonic=lambda: time.monotonic() + late[0] - began,  # counts from the machine's start, so it is never negative
+        monotonic=lambda: (
+            time.monotonic() + late[0] - began
+        ),  # counts from the machine's start, so it is never negative
     )
     world.emulator.clock = clock.now  # no real waiting
     definitions = build_definitions(settings, clock=clock)
