@@ -28,8 +28,8 @@ from quant_assets.dashboard.rows import (
     row_id,
     search_rows,
     sort_rows,
-    summary,
 )
+from quant_assets.dashboard.summary import summary
 
 #: Rows in the HTML itself; the script fetches all rows and takes over.
 INITIAL_ROWS: Final = 60

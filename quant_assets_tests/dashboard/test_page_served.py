@@ -10,7 +10,8 @@ import pytest
 
 from quant_assets.dashboard.explanations import REASONS, explain_reason, explain_score, max_points_of
 from quant_assets.dashboard.query import Filters
-from quant_assets.dashboard.rows import SORT_FIELDS, SORTS, Row, rows_of, summary
+from quant_assets.dashboard.rows import SORT_FIELDS, SORTS, Row, rows_of
+from quant_assets.dashboard.summary import summary
 from quant_assets.signals import SUMS, discover_strategies
 from quant_assets_tests.dashboard.serving import HOSTILE_STRATEGY, HOSTILE_SYMBOL, Json, Site, with_hostile_names
 
