@@ -1,1 +1,1 @@
-"""Tests of the candle folder and its tables."""
+"""Test the candle folder and its tables."""

@@ -1,4 +1,4 @@
-"""Candle files for tests: plain bars, written as the scanners write them."""
+"""Write candle files for tests, in the format of the scrapers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ QUARTER_MS = 900_000
 
 
 def bars(count: int = 5, step_ms: int = QUARTER_MS, start_ms: int = START_MS) -> list[dict[str, Any]]:
-    """Return sound bars, each a little above the one before."""
+    """Return valid bars, each a little above the previous one."""
     return [
         {
             "time": start_ms + place * step_ms,
@@ -30,7 +30,7 @@ def bars(count: int = 5, step_ms: int = QUARTER_MS, start_ms: int = START_MS) ->
 
 
 def write(folder: Path, name: str, content: Any) -> Path:
-    """Write a file: bytes and text as they are, anything else as JSON."""
+    """Write a file: bytes and text unchanged, anything else as JSON."""
     path = folder / name
     if not isinstance(content, bytes):
         content = (content if isinstance(content, str) else json.dumps(content)).encode()

@@ -1,4 +1,4 @@
-"""What is read from one candle file, what is left out of it, and why a file is refused."""
+"""Test how one candle file is parsed, which bars are dropped, and why a file is refused."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def parse(content: Any) -> FileBars:
 
 
 def changed(place: int, count: int = 5, **fields: Any) -> list[dict[str, Any]]:
-    """Return sound bars with one of them changed."""
+    """Return valid bars with one of them changed."""
     found = bars(count)
     found[place] |= fields
     return found

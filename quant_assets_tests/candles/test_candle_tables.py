@@ -1,4 +1,4 @@
-"""The candle tables of a folder: its files, and what became of each."""
+"""Test the candle tables of a folder: its bars, and the status of each file."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NOBODY = 65534
 
 @pytest.fixture
 def plain_folder() -> Iterator[Path]:
-    """Give a folder to a user whom permissions bind, also where the tests run as root."""
+    """Provide a folder to a user without root's permissions, even if the tests run as root."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         user = os.geteuid()
@@ -41,7 +41,7 @@ def plain_folder() -> Iterator[Path]:
 
 
 def skipped_reason(folder: Path, name: str = BAD) -> str:
-    """Return why a file is skipped, having made sure that a sound one beside it is read."""
+    """Return why a file is skipped, and check that a valid one beside it is read."""
     write(folder, GOOD, bars())
     tables = read_candles(folder)
     assert file_row(tables, GOOD)["status"] == "read"

@@ -1,4 +1,4 @@
-"""A bar counts only when its file was written after it had ended."""
+"""Test that a bar counts only if its file was written after the bar had closed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading a candle folder again: what has not changed is not parsed, and what has is."""
+"""Test that a rescan parses changed files only."""
 
 from __future__ import annotations
 

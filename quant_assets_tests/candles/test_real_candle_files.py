@@ -1,4 +1,4 @@
-"""Real candle files, as a scanner left them. The sample data are no part of the project; without them this skips."""
+"""Test real candle files; skipped without the sample data, which are not part of the project."""
 
 from __future__ import annotations
 

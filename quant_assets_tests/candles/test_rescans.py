@@ -1,4 +1,4 @@
-"""What is read again, and what is not: counted by the files whose content is parsed."""
+"""Test how many files a rescan parses, and the fast parser."""
 
 from __future__ import annotations
 

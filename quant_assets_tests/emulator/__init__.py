@@ -1,1 +1,1 @@
-"""Tests of emulator."""
+"""Test the emulator."""

@@ -1,4 +1,4 @@
-"""A clock that tests move by hand, an emulator on it, and a session that knows the key."""
+"""Provide a manual clock, an emulator that uses it, and a session with the key."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from quant_assets.emulator import Emulator, SimulatedUniverse, simulated_univers
 
 
 class Clock:
-    """Stands still until it is moved."""
+    """A clock that changes only when a test moves it."""
 
     def __init__(self) -> None:
         self.moment = datetime(2026, 1, 19, 17, 5, 3, 250_000, tzinfo=UTC)
@@ -50,7 +50,7 @@ def emulator(universe: SimulatedUniverse, clock: Clock) -> Iterator[Emulator]:
 
 @pytest.fixture
 def get(emulator: Emulator) -> Iterator[Get]:
-    """Ask the emulator; `from_` stands for the parameter `from`."""
+    """Send requests to the emulator; `from_` becomes the parameter `from`."""
     with requests.Session() as session:
         session.headers["api_key"] = "right"
 
@@ -63,7 +63,7 @@ def get(emulator: Emulator) -> Iterator[Get]:
 
 @pytest.fixture
 def history(get: Get, clock: Clock) -> Callable[..., list[dict[str, Any]]]:
-    """Ask for the history of one symbol, by default the last day of quarter hours."""
+    """Request the history of one symbol, by default 15-minute points of the last day."""
 
     def ask(endpoint: str, symbol: str, **parameters: Any) -> list[dict[str, Any]]:
         span = {"interval": "15min", "from_": clock.seconds - 86_400, "to": clock.seconds} | parameters

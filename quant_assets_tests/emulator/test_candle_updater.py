@@ -1,4 +1,4 @@
-"""The candle files of the demo while its emulator runs: each quarter hour brings their next bar."""
+"""Test that the demo's candle files get each new 15-minute bar while the emulator runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from quant_assets.emulator import MARKER, CandleUpdater, SimulatedUniverse, write_candle_files
 from quant_assets.emulator.candle_files import candle_file
 
-#: Half a second before a bar is written that has closed five seconds ago.
+#: Half a second before the last closed bar is written.
 BEFORE = datetime(2026, 1, 19, 17, 0, 4, 500_000, tzinfo=UTC)
 
 
@@ -25,7 +25,7 @@ def some(universe: SimulatedUniverse) -> SimulatedUniverse:
 
 
 def running_from(moment: datetime) -> Callable[[], datetime]:
-    """Return a clock that shows this moment now."""
+    """Return a clock that starts at this time now."""
     offset = moment - datetime.now(UTC)
     return lambda: datetime.now(UTC) + offset
 
@@ -35,7 +35,7 @@ def newest(folder: Path) -> int:
 
 
 def eventually(what: Callable[[], bool]) -> bool:
-    """Whether something comes true within 20 seconds."""
+    """Tell whether a condition becomes true within 20 seconds."""
     latest = time.monotonic() + 20
     while not what() and time.monotonic() < latest:
         time.sleep(0.02)

@@ -1,4 +1,4 @@
-"""The candle files of the demo: their form, and the flaws that are meant to be there."""
+"""Test the demo's candle files: their format, and their intended defects."""
 
 from __future__ import annotations
 

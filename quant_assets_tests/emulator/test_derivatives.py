@@ -1,4 +1,4 @@
-"""Derived derivatives data: causal, repeatable, and in keeping with the price."""
+"""Test the derived derivatives data: causal, repeatable, and consistent with the price."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_contracts_differ_by_their_key():
 
 
 def interest_of(returns):
-    """Open interest along a price with these returns."""
+    """Return the open interest of a price path with these returns."""
     closes = 100.0 * np.exp(np.cumsum(returns))
     opens = np.r_[100.0, closes[:-1]]
     highs, lows = np.maximum(opens, closes), np.minimum(opens, closes)

@@ -1,4 +1,4 @@
-"""The emulator as a program: it tells its address, and ends when it is interrupted."""
+"""Test the emulator as a program: it prints its URL, and ends on an interrupt."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def test_missing_folder_is_reported_before_serving(tmp_path):
 
 @contextmanager
 def emulator(data_dir: Path, *options: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """Start the command on a data folder; gives what it prints for another terminal."""
+    """Start the command on a data folder; yield the line it prints for another terminal."""
     environment = {**os.environ, "QUANT_DATA_DIR": str(data_dir)}
     with running("emulator", environment, data_dir, *options) as (program, line):
         yield line, program
 
 
 def demo_in(data_dir: Path, universe: SimulatedUniverse, origin: str = "loopback") -> Path:
-    """Make what a demo of yesterday has left, of some markets."""
+    """Write the files of a demo run of yesterday, for two markets."""
     folder = data_dir / "demo"
     some = SimulatedUniverse(universe.listings, seed=universe.seed, scanned=universe.scanned[:2])
     yesterday = datetime.now(UTC) - timedelta(days=1)

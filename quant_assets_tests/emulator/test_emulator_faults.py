@@ -1,4 +1,4 @@
-"""Faults on purpose: which they are, that they repeat, and how they look on the wire."""
+"""Test the injected faults: kinds, repeatability, and what a client receives."""
 
 from __future__ import annotations
 

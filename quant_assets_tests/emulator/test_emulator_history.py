@@ -1,4 +1,4 @@
-"""Histories and current values: order, bounds, intervals, retention, bars in progress, what is missing."""
+"""Test histories and current values: order, bounds, intervals, retention, bars in progress, omissions."""
 
 from __future__ import annotations
 

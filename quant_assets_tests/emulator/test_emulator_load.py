@@ -1,4 +1,4 @@
-"""The emulator under load: quick enough for thousands of symbols, and exact with many threads."""
+"""Test the emulator under load: fast for thousands of symbols, exact with many threads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the emulator accepts, refuses and lists."""
+"""Test what the emulator accepts, refuses and lists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The market lists: every quirk that is known is in the simulated one; recorded and plain ones."""
+"""Test the simulated, recorded and plain universes."""
 
 from __future__ import annotations
 

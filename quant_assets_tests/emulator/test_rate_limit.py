@@ -1,4 +1,4 @@
-"""The rate limit: symbols are calls, 60 seconds slide, and Retry-After is exact."""
+"""Test the rate limit: symbols count as calls, the window slides, Retry-After is exact."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The simulated market: a pure function of seed, market and time, that moves as markets do."""
+"""Test the simulated market: a pure function of seed, market and time, with realistic moves."""
 
 from __future__ import annotations
 

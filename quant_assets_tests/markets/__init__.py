@@ -1,1 +1,1 @@
-"""Tests of markets."""
+"""Test symbol parsing, market lists and resolution."""

@@ -1,4 +1,4 @@
-"""The twenty real rows of the market list that the examples of symbol resolution are written for."""
+"""Provide the twenty real market list rows of the resolution examples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The market list as a table, and which answers are refused."""
+"""Test the market list table, and which lists are refused."""
 
 from __future__ import annotations
 

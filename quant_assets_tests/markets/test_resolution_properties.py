@@ -1,4 +1,4 @@
-"""What holds of resolution for any markets and any market list, and how long it takes."""
+"""Test properties of resolution for any markets and market list, and its speed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tiers of symbol resolution, sentence by sentence, on the twenty real rows and on small lists."""
+"""Test the tiers of symbol resolution on the twenty real rows and on small lists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading the configured rules from a file."""
+"""Test loading the resolution rules from a file."""
 
 from __future__ import annotations
 

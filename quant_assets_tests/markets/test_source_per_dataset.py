@@ -1,4 +1,4 @@
-"""Each dataset has its own source, and what stands in where a market has none."""
+"""Test that each dataset has its own source, and its fallbacks."""
 
 from __future__ import annotations
 

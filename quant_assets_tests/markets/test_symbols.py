@@ -1,4 +1,4 @@
-"""Reading file names and local symbols, step by step."""
+"""Test parsing of file names and local symbols."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def test_longest_quote_whose_base_has_a_perpetual_is_chosen(
 
 
 def plain_quote(raw: str, perpetuals: set[str], rules: ResolutionRules) -> str:
-    """Read the rule for the quote word by word; for an exchange without rules of its own, and no base with a `-`."""
+    """Return the quote by a plain implementation, for an exchange without special rules."""
     for suffix in ("PERPETUAL", "PERP", "SWAP"):
         if raw.endswith(f"-{suffix}"):
             raw = raw[: -len(suffix) - 1]
