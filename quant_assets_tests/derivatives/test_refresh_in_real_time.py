@@ -14,6 +14,8 @@ import pytest
 from quant_assets.common.windows import Window
 from quant_assets.emulator import Emulator, plain_universe
 
+pytestmark = pytest.mark.slow
+
 MARKETS = 300
 CALLS = MARKETS * 4
 
