@@ -69,9 +69,7 @@ def test_emulator_updates_the_demo_candles_and_prints_the_folder(
     with emulator(folder if inside else tmp_path) as (exports, program):
         assert f" QUANT_DATA_DIR={folder}\n" in exports
         said = [read_line(program.stderr) for _ in range(2)]
-        assert (
-            said[1] == f"the candles of the demo, {folder / 'candles'}, go on after each quarter hour while this runs\n"
-        )
+        assert said[1] == f"it adds bars to the candles of the demo, {folder / 'candles'}, after each quarter hour\n"
         latest = time.monotonic() + 60
         path = folder / "candles" / "BINANCE_BTCUSDT_15m.json"
         while path.stat().st_mtime == before and time.monotonic() < latest:
