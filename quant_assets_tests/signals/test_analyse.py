@@ -8,7 +8,15 @@ import pandas as pd
 import pytest
 
 from quant_assets.common.windows import Window
-from quant_assets.signals import DerivativeInputs, LookAheadError, analyse, features_of, features_table, run_strategy
+from quant_assets.signals import (
+    DerivativeInputs,
+    LookAheadError,
+    analyse,
+    discover_strategies,
+    features_of,
+    features_table,
+    run_strategy,
+)
 from quant_assets.signals.features.bars import HTF, LTF
 from quant_assets.signals.strategies.legacy import Legacy
 from quant_assets_tests.signals.factories import NO_TABLE, WINDOW, random_candles
@@ -20,7 +28,7 @@ SIDES = {timeframe: TABLE[TABLE["timeframe"] == timeframe] for timeframe in (LTF
 def test_analyse_agrees_with_the_features_table() -> None:
     features = features_table(TABLE, NO_TABLE, {}, WINDOW)
     signals = analyse(SIDES[LTF], SIDES[HTF], WINDOW, exchange="MEXC", symbol="M000USDT")
-    assert [signal.strategy.key for signal in signals] == ["breakout", "breakout_v2", "legacy"]
+    assert [signal.strategy for signal in signals] == list(discover_strategies().strategies)
     for signal in signals:
         assert signal.features == features_of(features)[0]
         row = run_strategy(signal.strategy, features).iloc[0]

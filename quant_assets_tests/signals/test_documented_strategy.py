@@ -20,7 +20,10 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 BLOCKS = BLOCK.findall((ROOT / "docs" / "strategies.md").read_text(encoding="utf-8"))
-TESTS = ("test_run_strategy.py", "test_reads.py", "test_signal_properties.py", "test_point_in_time.py")
+TESTS = (
+    *("test_run_strategy.py", "test_reads.py", "test_signal_properties.py", "test_point_in_time.py"),
+    *("test_strategy_registry.py", "test_strategy_parameters.py", "test_scores_and_setups.py", "test_analyse.py"),
+)
 
 
 def block(language: str, holds: str) -> str:
