@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import quote
 
 import orjson
 import pytest
@@ -60,6 +61,12 @@ def test_waiting_row_shows_bias_and_reason(page: Page, setups_site: Site) -> Non
             expect(side).to_be_visible()
             expect(side).to_have_text(row.bias)
             page.set_viewport_size({"width": 1280, "height": 800})
+
+
+def test_opened_waiting_row_shows_its_bias(page: Page, setups_site: Site) -> None:
+    row = next(row for row in rows(setups_site) if row.action == "WAIT" and row.bias != "NONE")
+    visit(page, setups_site, f"/?open={quote(row.id)}")
+    expect(page.locator(".reason strong")).to_contain_text(f"Waiting, bias {row.bias}: ")
 
 
 def test_conflict_is_marked_and_linked(page: Page, own_site: Site) -> None:
