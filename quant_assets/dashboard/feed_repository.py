@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import orjson
 
+from quant_assets.common.file_identity import FileIdentity
 from quant_assets.common.settings import Settings
 from quant_assets.common.windows import Window, WindowError
 from quant_assets.feed import feed_problems
@@ -20,7 +21,6 @@ from quant_assets.storage.lake import DOCUMENT_SUFFIX, Lake, LakeError
 
 Json = dict[str, Any]
 #: Modification time in nanoseconds, size and inode of a file.
-FileVersion = tuple[int, int, int]
 Market = tuple[str, str]
 
 #: Feeds of older windows that stay in memory beside the newest.
@@ -65,8 +65,8 @@ class FeedRepository:
         self.settings = settings
         self._lake = Lake(settings.lake_dir)
         self._lock = threading.Lock()
-        self._cache: OrderedDict[str, tuple[FileVersion, FeedDocument | FeedError]] = OrderedDict()
-        self._windows: tuple[FileVersion | None, list[str]] = (None, [])
+        self._cache: OrderedDict[str, tuple[FileIdentity, FeedDocument | FeedError]] = OrderedDict()
+        self._windows: tuple[FileIdentity | None, list[str]] = (None, [])
 
     def path(self, window: str) -> Path:
         """Return the file of a window's feed, "" for the newest. Raises FeedError if `window` is not a key."""
@@ -139,7 +139,7 @@ class FeedRepository:
             raise FeedError("no_such_window", f"no feed of the window {window} is stored", 404)
         return content
 
-    def _remember(self, window: str, version: FileVersion, found: FeedDocument | FeedError) -> None:
+    def _remember(self, window: str, version: FileIdentity, found: FeedDocument | FeedError) -> None:
         self._cache[window] = (version, found)
         self._cache.move_to_end(window)
         older = [key for key in self._cache if key]
@@ -147,13 +147,12 @@ class FeedRepository:
             del self._cache[key]
 
 
-def file_version(path: Path) -> FileVersion | None:
+def file_version(path: Path) -> FileIdentity | None:
     """Return a value that changes when the file does; None if there is no file."""
     try:
-        state = path.stat()
+        return FileIdentity.of(path.stat())
     except OSError:
         return None
-    return state.st_mtime_ns, state.st_size, state.st_ino
 
 
 def _is_key(text: str) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from quant_assets.common.text import format_age
 from quant_assets.feed.build import FRESH_SECONDS, OLD_PRICE_SECONDS
 
 MINUS: Final = "\N{MINUS SIGN}"
@@ -61,11 +62,7 @@ def amount(value: float | None) -> str | None:
 
 def age(seconds: float | None) -> str | None:
     """Format an age, like 12 min, 3 h or 2 d."""
-    if seconds is None:
-        return None
-    if seconds < 7200:
-        return f"{seconds // 60:.0f} min"
-    return f"{seconds // 3600:.0f} h" if seconds < 172_800 else f"{seconds // 86_400:.0f} d"
+    return None if seconds is None else format_age(seconds)
 
 
 def timestamp(epoch_ms: float) -> str:

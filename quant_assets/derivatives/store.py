@@ -9,12 +9,13 @@ import os
 import sqlite3
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from quant_assets.common.file_identity import FileIdentity
 from quant_assets.common.files import advice_for
 from quant_assets.common.processes import pid_exists
 from quant_assets.common.windows import KEY_FORMAT
@@ -30,8 +31,6 @@ MARK_SIMULATED: Final = "INSERT OR IGNORE INTO facts VALUES ('simulated', '1')"
 Point = tuple[float, ...]
 Row = tuple[Any, ...]
 #: Modification time, size and inode of a file.
-FileVersion = tuple[int, int, int]
-NO_FILE: Final[FileVersion] = (0, 0, 0)
 
 
 class StoreError(RuntimeError):
@@ -68,7 +67,8 @@ class DerivativesStore:
         self.path = path
         self._read_only = read_only
         self._lock_timeout_seconds = lock_timeout_seconds
-        self._snapshot: FileVersion | None = None
+        self._is_immutable = False
+        self._identity: FileIdentity | None = None
         self._owner = f"{os.getpid()}:{uuid.uuid4().hex}"
         self._open()
 
@@ -236,14 +236,13 @@ class DerivativesStore:
         SQLite creates a log file beside a database that it reads, unless the database is opened as immutable. It is
         opened so if it has no log, or an empty one. `_read` checks that the file did not change meanwhile.
         """
-        self._snapshot = _file_version(self.path)
-        if self._snapshot == NO_FILE:
+        self._is_immutable, self._identity = True, FileIdentity.at(self.path)
+        if self._identity is None:
             self._connection = self._connect(":memory:")
             return
-        _, log_size, _ = _file_version(self.path.with_name(f"{self.path.name}-wal"))
-        if log_size > 0:
-            self._snapshot = None
-        mode = "ro" if log_size > 0 else "ro&immutable=1"
+        log = FileIdentity.at(self.path.with_name(f"{self.path.name}-wal"))
+        self._is_immutable = log is None or log.size == 0
+        mode = "ro&immutable=1" if self._is_immutable else "ro"
         self._connection = self._connect(f"{self.path.absolute().as_uri()}?mode={mode}", uri=True)
 
     def _prepare(self) -> None:
@@ -302,7 +301,7 @@ class DerivativesStore:
             self._open()
 
     def _has_changed(self) -> bool:
-        return self._snapshot is not None and _file_version(self.path) != self._snapshot
+        return self._is_immutable and FileIdentity.at(self.path) != self._identity
 
     @contextmanager
     def _transaction(self, kind: str = "IMMEDIATE") -> Iterator[sqlite3.Connection]:
@@ -317,11 +316,3 @@ class DerivativesStore:
         finally:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
-
-
-def _file_version(path: Path) -> FileVersion:
-    """Return the version of a file, NO_FILE if it does not exist."""
-    with suppress(FileNotFoundError, NotADirectoryError):
-        state = path.stat()
-        return state.st_mtime_ns, state.st_size, state.st_ino
-    return NO_FILE

@@ -14,10 +14,10 @@ from quant_assets.feed.contract import SCHEMA_VERSION
 from quant_assets.feed.market_blocks import Json, market_blocks
 from quant_assets.feed.selection import count_by_name
 from quant_assets.feed.signal import build_signal
-from quant_assets.signals import OLDEST_OI_SECONDS, Strategy, features_of
+from quant_assets.signals import MAX_OI_AGE_SECONDS, Strategy, features_of
 
 #: Derivative data older than this are stale.
-FRESH_SECONDS: Final = OLDEST_OI_SECONDS
+FRESH_SECONDS: Final = MAX_OI_AGE_SECONDS
 #: A price of this age or more means that the window's last bar is missing.
 OLD_PRICE_SECONDS: Final = 16 * 60
 _AGE_COLUMNS: Final = {

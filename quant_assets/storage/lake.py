@@ -14,6 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from quant_assets.common.file_identity import FileIdentity
 from quant_assets.common.files import atomic_write, replace_file
 
 MAX_CACHED_TABLES: Final = 16
@@ -21,8 +22,6 @@ MAX_CACHED_TABLES: Final = 16
 DAMAGE_ERRORS: Final = (pa.ArrowException, OSError, ValueError, LookupError, TypeError, AttributeError)
 TABLE_SUFFIX: Final = ".parquet"
 DOCUMENT_SUFFIX: Final = ".json.gz"
-
-Version = tuple[int, int, int]
 
 
 class LakeError(RuntimeError):
@@ -38,7 +37,7 @@ class Lake:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._cache: OrderedDict[Path, tuple[Version, pd.DataFrame]] = OrderedDict()
+        self._cache: OrderedDict[Path, tuple[FileIdentity, pd.DataFrame]] = OrderedDict()
 
     def path(self, key: Sequence[str], partition: str | None = None, suffix: str = TABLE_SUFFIX) -> Path:
         """Return the path of a table or document. The file name omits the colon of a partition's key.
@@ -66,21 +65,22 @@ class Lake:
         categories = [field.name for field in arrow.schema if pa.types.is_dictionary(field.type)]
         with atomic_write(path) as temporary:
             pq.write_table(arrow, temporary, compression="lz4", use_dictionary=categories, write_page_checksum=True)
-            version = _version(temporary)  # the rename keeps it; a file of another process has another one
-        self._add_to_cache(path, version, table)
+            # The rename keeps the identity; a file that another process writes has another one.
+            identity = FileIdentity.of(temporary.stat())
+        self._add_to_cache(path, identity, table)
         return path
 
     def read(self, key: Sequence[str], partition: str | None = None) -> pd.DataFrame | None:
         """Read a table; return None if it does not exist. Raises LakeError if it is damaged."""
         path = self.path(key, partition)
-        if not path.exists():
+        identity = FileIdentity.at(path)
+        if identity is None:
             self._cache.pop(path, None)
             return None
         cached = self._cache.get(path)
-        if cached is None or cached[0] != _version(path):
+        if cached is None or cached[0] != identity:
             try:
-                version = _version(path)
-                self._add_to_cache(path, version, _read(path))
+                self._add_to_cache(path, identity, _read(path))
             except DAMAGE_ERRORS as error:
                 raise LakeError(f"{path} is damaged ({error}); delete it and materialize its asset") from error
         # A shallow copy is enough: pandas copies on write, so changes do not reach the cache.
@@ -122,10 +122,10 @@ class Lake:
     def _is_unchanged(self, path: Path, table: pd.DataFrame) -> bool:
         """Return whether `path` still holds the version that was cached, and that equals `table`."""
         cached = self._cache.get(path)
-        return cached is not None and path.exists() and cached[0] == _version(path) and cached[1].equals(table)
+        return cached is not None and cached[0] == FileIdentity.at(path) and cached[1].equals(table)
 
-    def _add_to_cache(self, path: Path, version: Version, table: pd.DataFrame) -> None:
-        self._cache[path] = (version, table.copy(deep=False))
+    def _add_to_cache(self, path: Path, identity: FileIdentity, table: pd.DataFrame) -> None:
+        self._cache[path] = (identity, table.copy(deep=False))
         self._cache.move_to_end(path)
         while len(self._cache) > MAX_CACHED_TABLES:
             self._cache.popitem(last=False)
@@ -140,8 +140,3 @@ def _read(path: Path) -> pd.DataFrame:
 
 def _file_stem(partition: str) -> str:
     return partition.replace(":", "")
-
-
-def _version(path: Path) -> Version:
-    state = path.stat()
-    return state.st_mtime_ns, state.st_size, state.st_ino

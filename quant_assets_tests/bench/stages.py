@@ -19,8 +19,7 @@ from quant_assets.candles import CandleTables, read_candles, source_is_simulated
 from quant_assets.common.windows import Window, parse_timestamp
 from quant_assets.feed import build_feed, feed_problems
 from quant_assets.markets import resolve_markets
-from quant_assets.signals import Strategy, discover_strategies, features_table, run_strategy
-from quant_assets.signals.features import table
+from quant_assets.signals import Strategy, discover_strategies, features_of, features_table, run_strategy
 from quant_assets.signals.features.bars import market_bars
 from quant_assets.storage.lake import Lake
 from quant_assets_tests.bench.folders import replace_files
@@ -69,13 +68,13 @@ def analyse(lake: Lake, window: Window, repeats: int) -> Stages:
         bars = stored(Lake(lake.root), "candles")
         stages["bare TA-Lib"].measure(bare_indicators, market_bars(bars, window))
         features: pd.DataFrame = stages["features"].measure(features_table, bars, symbol_map, {}, window)
-        table._LAST.clear()  # the cached features of the previous round
+        features_of(features.iloc[:0])  # replaces the cached features of the previous round
         signals: dict[Strategy, pd.DataFrame] = {
             strategy: stages[f"strategy {strategy.key}"].measure(run_strategy, strategy, features)
             for strategy in strategies
         }
         stages[TO_FEED].measure(publish, features, signals, files, window)
-        table._LAST.clear()
+        features_of(features.iloc[:0])
         del bars
         stages[TO_TABLES].measure(compute_signals, Lake(lake.root), symbol_map, window)
     return stages
