@@ -1,4 +1,4 @@
-"""List a folder of candle files: which entries are candle files, by their names alone."""
+"""List a folder of candle files, and check that it has files that can be used."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class FolderEntry:
 def check_candle_folder(folder: Path, timeframes: Iterable[str] = STEP_MS) -> None:
     """Raise CandleFolderError where the folder holds no candle file of one of the timeframes.
 
-    Looks at names alone and reads no file. Raises CandleFolderError wherever `read_candles` does, too.
+    Looks at names alone and reads no file. Also raises it if the folder cannot be listed.
     """
     names = [entry.name for entry in list_entries(folder) if entry.name]
     present = {name.timeframe for name in names}

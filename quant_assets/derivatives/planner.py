@@ -6,7 +6,7 @@ The order, first to last:
    datasets of markets with a setup; open interest of the rest; the rest;
 2. items older than the policy's `oldest_minutes`, so that nothing starves;
 3. open interest of markets in focus, so that it is known for every window;
-4. other due items, by their age in cadences times the weight of open interest.
+4. other due items, by age / cadence, for open interest multiplied by the policy's `open_interest_weight`.
 
 Within each step and tier, markets in focus come before the others, and then the traded volume decides.
 """

@@ -41,7 +41,7 @@ CANDLE_FILES: Final[Columns] = {
     "bars": ("int64", "Bars kept."),
     "dropped": ("int64", "Invalid bars that were dropped."),
     "held_back": ("int64", "Bars not read because they had not ended when the file was written."),
-    "note": ("str", "Why bars were dropped or held back."),
+    "note": ("str", "What was dropped or reordered, and why."),
     "gaps": ("int64", "Gaps inside, where bars are missing."),
     "first_ms": ("float64", "Open of the first bar, epoch ms."),
     "last_ms": ("float64", "Open of the last bar, epoch ms."),

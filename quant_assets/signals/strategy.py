@@ -63,7 +63,7 @@ class Strategy(ABC):
     as the lineage of the signal table's columns."""
 
     min_stop_pct: float = field(default=0.5, kw_only=True)
-    """Minimum distance of the stop from P, percent of P: fees and slippage exceed a smaller one."""
+    """Minimum distance of the stop from the price, in percent of the price: fees and slippage exceed a smaller one."""
 
     @abstractmethod
     def judge(self, features: Features) -> Verdict:

@@ -2,7 +2,7 @@
 
 A freshness policy of Dagster counts from the last materialization of any window, so a backfill of old windows makes a
 stale asset look fresh. This check looks for the newest window in the lake instead. The asset `master_feed` reports it,
-and so does the sensor `staleness_alert` (quant_assets/defs/alerts.py).
+and so does the sensor `tell_of_stale_assets` (quant_assets/defs/alerts.py).
 """
 
 from __future__ import annotations

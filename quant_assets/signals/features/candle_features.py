@@ -37,7 +37,7 @@ OBV_LEAD = 0.25
 DIVERGENCE_BARS = 60
 DIVERGENCE_ORDER = 2
 MIN_BAND_WIDTH = 1e-9
-"""Minimum width of the Bollinger bands, share of P."""
+"""Minimum width of the Bollinger bands, as a share of the price."""
 
 
 def candle_features(markets: Sequence[MarketBars], window: Window) -> Columns:

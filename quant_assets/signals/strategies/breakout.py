@@ -57,7 +57,7 @@ class Breakout(Strategy):
     }
 
     max_distance: float = 0.03
-    """Largest distance of P from the breakout's close, as a share of that close."""
+    """Largest distance of the price from the breakout's close, as a share of that close."""
     min_rr: float = 1.0
     """Smallest reward / risk of a setup."""
 

@@ -62,11 +62,11 @@ class BreakoutV2(Strategy):
     }
 
     max_distance: float = 0.03
-    """Largest distance of P from the breakout's close, as a share of that close."""
+    """Largest distance of the price from the breakout's close, as a share of that close."""
     min_rr: float = 2.0
     """Smallest reward / risk of a setup."""
     stop_atr: float = 3.0
-    """Distance of the stop from P, in ATR(14) of the last HTF bar."""
+    """Distance of the stop from the price, in ATR(14) of the last HTF bar."""
 
     def judge(self, features: Features) -> Verdict:
         """Score the breakout and its confirmations; a setup if no gate refuses it."""

@@ -67,7 +67,7 @@ class Legacy(Strategy):
     stop_atr: float = 0.5
     """Distance of the stop beyond the 20-bar extreme, in ATR(14)."""
     min_reward: float = 2.0
-    """Smallest distance of the target from P, as a multiple of the distance of the stop."""
+    """Smallest distance of the target from the price, as a multiple of the distance of the stop."""
 
     def judge(self, features: Features) -> Verdict:
         """Score trend, pullback, money flow and derivatives; a setup if the score reaches the threshold."""
