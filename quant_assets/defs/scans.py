@@ -1,7 +1,7 @@
 """The jobs that scan a window, and what starts them: the schedule, new candle files, and refreshed data.
 
-Schedule and sensors are off by default, since runs that they start may spend the call budget of a key. A late tick is skipped: its window
-is filled by a backfill (quant_assets/orchestration/conditions.py).
+Schedule and sensors are off by default, since runs that they start may spend the call budget of a key. A late tick is
+skipped: its window is filled by a backfill (quant_assets/orchestration/conditions.py).
 """
 
 import json
