@@ -69,7 +69,10 @@ def plan_refresh(settings: Settings, folder: Path, window: Window, progress: Pro
         "calls_due": len(due),
         "minutes": min_minutes(len(due), settings.calls_per_minute),
     }
-    return RefreshPlan(items, policy, summary, (problem,) if problem else ())
+    problems = [problem] if problem else []
+    if symbol_map["market_list_at_ms"].isna().all():
+        problems.append("no market list has been fetched yet: every market is neutral, and the plan says nothing")
+    return RefreshPlan(items, policy, summary, tuple(problems))
 
 
 def simulate_refresh(

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -134,9 +135,15 @@ def print_scan_as_json(feed: Mapping[str, Any], path: Path, api: Mapping[str, fl
 
 
 def print_row(row: pd.Series[Any]) -> None:
-    """Print a row of a table, a line for each column, with a dash for a missing value."""
+    """Print a row of a table, a line for each column: times in UTC, a dash for a missing value."""
     for name, value in _native_values(row).items():
-        print(f"{name:>28}  {UNKNOWN if value in ('', None) else escape_control_chars(str(value))}")
+        if value in {"", None}:
+            text = UNKNOWN
+        elif name.endswith("_ms"):
+            text = f"{datetime.fromtimestamp(value / 1000, UTC):%Y-%m-%d %H:%M} UTC"
+        else:
+            text = escape_control_chars(str(value))
+        print(f"{name.removesuffix('_ms'):>28}  {text}")
 
 
 def print_row_as_json(row: pd.Series[Any]) -> None:

@@ -30,6 +30,8 @@ def replay(
     if first > last:
         usage_error(f"--from {since} is after --to {until}; swap them")
     candles = folder or settings.candle_folder
+    if folder is None and not candles.is_dir():
+        usage_error(f"Folder not found: {candles}. Give a folder of candle files, or set QUANT_CANDLES_DIR")
     check_candle_files(candles)
     check_config_files(settings)
     from quant_assets.cli.rendering import progress_bars  # noqa: PLC0415

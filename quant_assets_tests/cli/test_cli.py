@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import shutil
 import subprocess
 import sys
@@ -198,6 +199,7 @@ def test_resolve_prints_row_of_symbol_map(world: World, tmp_path: Path) -> None:
     assert row["open_interest_symbol"] == "PUMPFUNUSDT.6"
     shown = run("resolve", "AITOUSDT", "HYPERLIQUID", env=environment, cwd=tmp_path)
     assert "neutral" in shown.stdout
+    assert re.search(r"market_list_at  \d{4}-\d\d-\d\d \d\d:\d\d UTC\n", shown.stdout)
 
 
 def test_resolve_without_list_and_key_is_neutral_with_reason(world: World, tmp_path: Path) -> None:

@@ -91,6 +91,17 @@ def test_plan_without_a_key_warns(world: World, tmp_path: Path) -> None:
     done = run("plan", str(world.candles), env=world.environment("cli_bare", key=None), cwd=tmp_path)
     assert done.returncode == 0
     assert "no API key: set COINALYZE_API_KEY" in done.stderr
+    assert "no market list has been fetched yet" in done.stderr
+
+
+def test_replay_without_a_folder_names_the_variable(world: World, tmp_path: Path) -> None:
+    environment = world.environment("cli_no_candles")
+    del environment["QUANT_CANDLES_DIR"]
+    moment = world.window.end.isoformat()
+    done = run("replay", "--from", moment, "--to", moment, env=environment, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("Folder not found: ")
+    assert "QUANT_CANDLES_DIR" in done.stderr
 
 
 def test_calls_of_a_failed_market_list_are_counted(world: World, tmp_path: Path) -> None:
