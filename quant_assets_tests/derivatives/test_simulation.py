@@ -15,6 +15,8 @@ from quant_assets.derivatives.planner import least_minutes
 from quant_assets.derivatives.policy import RefreshPolicy
 from quant_assets.derivatives.simulation import SimulatedDay, by_policy, round_robin, simulate
 
+pytestmark = pytest.mark.slow
+
 
 def empty_store(symbols: int, focus: float = 0.2, seed: int = 1) -> pd.DataFrame:
     """Nothing known of so many symbols, a share of them in focus and half of those with a setup."""

@@ -68,6 +68,7 @@ def test_a_value_that_the_disk_has_changed_is_called_damaged_and_never_read(lake
             Lake(lake.root).read(["candles"])
 
 
+@pytest.mark.slow
 def test_a_file_that_is_damaged_anywhere_gives_a_table_or_the_error_that_names_it(lake: Lake) -> None:
     content = lake.write(["candles"], None, TABLE).read_bytes()
     for place in range(len(content)):
