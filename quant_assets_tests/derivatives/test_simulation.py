@@ -15,6 +15,8 @@ from quant_assets.derivatives.planner import min_minutes
 from quant_assets.derivatives.policy import RefreshPolicy
 from quant_assets.derivatives.simulation import SimulatedDay, policy_order, round_robin_order, simulate
 
+pytestmark = pytest.mark.slow
+
 
 def empty_store(symbols: int, focus: float = 0.2, seed: int = 1) -> pd.DataFrame:
     """Return never-known items of `symbols` symbols, a share in focus, and half of those with a setup."""

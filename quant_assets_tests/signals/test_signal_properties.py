@@ -23,6 +23,8 @@ from quant_assets.signals.strategies.breakout_v2 import BreakoutV2
 from quant_assets.signals.strategies.legacy import Legacy
 from quant_assets_tests.signals.factories import NO_TABLE, WINDOW, breakout_features, market, real_candles, walk
 
+pytestmark = pytest.mark.slow
+
 STRATEGIES = discover_strategies().strategies
 
 
