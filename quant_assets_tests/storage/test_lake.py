@@ -68,6 +68,7 @@ def test_changed_value_on_disk_is_reported_as_damage(lake: Lake) -> None:
             Lake(lake.root).read(["candles"])
 
 
+@pytest.mark.slow
 def test_damage_anywhere_gives_a_table_or_an_error_that_names_it(lake: Lake) -> None:
     content = lake.write(["candles"], None, TABLE).read_bytes()
     for place in range(len(content)):
