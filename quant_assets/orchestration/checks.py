@@ -40,49 +40,59 @@ def window_check_results(
     severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.WARN,
 ) -> Iterator[CheckEvent]:
     """Yield the results of a check, given by window key. Call it after yielding the asset's output."""
-    evaluations = {
-        key: dg.AssetCheckEvaluation(
+    if context.has_partition_key:
+        ((_, result),) = results.items()
+        yield dg.AssetCheckResult(
             asset_key=spec.asset_key,
             check_name=spec.name,
             passed=bool(result.passed),
             severity=severity,
-            blocking=spec.blocking,
             metadata=result.metadata,
-            partition=key,
-        )
-        for key, result in results.items()
-    }
-    if context.has_partition_key:
-        ((_, evaluation),) = evaluations.items()
-        yield dg.AssetCheckResult(
-            asset_key=spec.asset_key,
-            check_name=spec.name,
-            passed=evaluation.passed,
-            severity=severity,
-            metadata=evaluation.metadata,
         )
     else:
         # Dagster's `AssetCheckResult` is for one partition; a range of windows needs an evaluation for each.
         output = spec.get_python_identifier()
         if output in context.op_execution_context.selected_output_names:
             yield dg.Output(None, output)
-        yield from evaluations.values()
-    _report_again_if_overtaken(context, spec, evaluations)
+        for key, result in results.items():
+            yield _evaluation(spec, result, severity, key)
+    _report_again_if_overtaken(context, spec, results, severity)
+
+
+def _evaluation(
+    spec: dg.AssetCheckSpec, result: WindowCheckResult, severity: dg.AssetCheckSeverity, partition: str | None
+) -> dg.AssetCheckEvaluation:
+    return dg.AssetCheckEvaluation(
+        asset_key=spec.asset_key,
+        check_name=spec.name,
+        passed=bool(result.passed),
+        severity=severity,
+        blocking=spec.blocking,
+        metadata=result.metadata,
+        partition=partition,
+    )
 
 
 def _report_again_if_overtaken(
-    context: dg.AssetExecutionContext, spec: dg.AssetCheckSpec, evaluations: Mapping[str, dg.AssetCheckEvaluation]
+    context: dg.AssetExecutionContext,
+    spec: dg.AssetCheckSpec,
+    results: Mapping[str, WindowCheckResult],
+    severity: dg.AssetCheckSeverity,
 ) -> None:
     """Report a result again if a run that was planned later has already checked the same window.
 
     Dagster shows the result that was planned last. It belongs to a table that this run has replaced, so Dagster would
-    show the check as not evaluated.
+    show the check as not evaluated. The new report is of no run, and Dagster stores only one of those for a check and
+    partition; so it is reported without a partition, with the window as metadata.
     """
     shown = context.instance.get_latest_asset_check_evaluation_record(spec.key)
     if shown is None or shown.run_id == context.run.run_id or shown.evaluation is None:
         return
+    window = max(results) if shown.partition is None else shown.partition
     table = context.instance.get_latest_materialization_event(spec.asset_key)
-    if shown.partition in evaluations and table is not None:
+    if window in results and table is not None:
         # The result must be newer than the table, and SQLite keeps its time in whole seconds.
         time.sleep(min(max(int(table.timestamp) + 1 - time.time(), 0.0), 1.0))
-        context.instance.report_runless_asset_event(evaluations[shown.partition])
+        result = results[window]
+        again = WindowCheckResult(result.passed, {**result.metadata, "window": window})
+        context.instance.report_runless_asset_event(_evaluation(spec, again, severity, partition=None))

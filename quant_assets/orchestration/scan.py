@@ -14,7 +14,7 @@ import orjson
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from quant_assets.candles import CandleFolderError, read_candles, require_readable_candles
+from quant_assets.candles import CandleFolderError, check_candle_folder, read_candles, require_readable_candles
 from quant_assets.common.files import advice_for
 from quant_assets.common.progress import Progress
 from quant_assets.common.settings import Settings
@@ -136,6 +136,7 @@ def run_scan(
 def _require_fresh_candles(folder: Path, window: Window, progress: Progress) -> None:
     """Raise StaleCandles, before any call is spent, if no candle is as new as the window."""
     try:
+        check_candle_folder(folder)
         tables = read_candles(folder, progress=progress)
         require_readable_candles(folder, tables.files)
     except CandleFolderError as error:

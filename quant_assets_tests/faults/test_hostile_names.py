@@ -118,7 +118,7 @@ def test_scan_of_hostile_names_writes_only_below_its_data_folder(hostile_folder:
     assert done.returncode == 0, done.stderr
     feed = orjson.loads((inner / "link.json").read_bytes())
     assert "../../named" in feed["stats"]["strategies"]
-    assert "has the key '../../key'" in done.stderr
+    assert "has an invalid key '../../key'" in done.stderr
     assert set(feed["stats"]["skipped"]) >= {"OKX_LINKUSDT_15m.json", "OKX_LINKUSDT_4h.json"}
     after = outside(hostile_folder, inner / "data", inner / "plugins")
     assert after.pop("a/b/link.json") != before.pop("a/b/link.json")  # the link was replaced by the output file
@@ -157,7 +157,7 @@ def test_invalid_partition_key_writes_nothing(tmp_path: Path, world: World, key:
 
 @pytest.mark.parametrize("address", ["https://../v1", "https://.../v1", "https://a..b/v1", "https://.a/v1"])
 def test_host_that_is_no_valid_folder_name_is_rejected(tmp_path: Path, address: str) -> None:
-    with pytest.raises(SettingsError, match="COINALYZE_BASE_URL is no address"):
+    with pytest.raises(SettingsError, match="COINALYZE_BASE_URL is not an address"):
         Settings.from_environment({"COINALYZE_BASE_URL": address, "QUANT_DATA_DIR": str(tmp_path)})
 
 
