@@ -17,12 +17,10 @@ def exit_interrupted(_number: int, _frame: FrameType | None) -> NoReturn:
 
 def main() -> None:
     """Run the command line."""
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, exit_interrupted)
+    before = signal.signal(signal.SIGINT, exit_interrupted)
     from quant_assets.cli import main as run_command  # noqa: PLC0415
 
-    if signal.getsignal(signal.SIGINT) is exit_interrupted:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGINT, before)
     run_command()
 
 
