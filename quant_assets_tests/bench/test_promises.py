@@ -17,6 +17,7 @@ import pytest
 from quant_assets.candles import read_candles
 from quant_assets.common.windows import Window, parse_timestamp
 from quant_assets.signals import discover_strategies, features_of, features_table, run_strategy
+from quant_assets.signals.features import table
 from quant_assets.signals.features.bars import market_bars
 from quant_assets_tests.bench.__main__ import PROGRAM, emulator
 from quant_assets_tests.bench.folders import simulated_folder
@@ -43,8 +44,8 @@ def bars(folder: Path) -> pd.DataFrame:
 
 
 def analyse(bars: pd.DataFrame) -> None:
+    table._CACHED.clear()  # replacing it through features_of would add 3 % to what is measured
     found = features_table(bars, NO_TABLE, {}, WINDOW)
-    features_of(found.iloc[:0])  # replaces the cached features of an earlier call
     for strategy in discover_strategies().strategies:
         run_strategy(strategy, found)
 
