@@ -25,12 +25,22 @@ def _reference_work() -> None:
 
 def best_cpu_seconds(work: Callable[[], object], tries: int = REPEATS) -> float:
     """Return the minimum processor time of the work, in this process and its finished children."""
-    taken = []
-    for _ in range(tries):
-        began = _cpu_seconds()
-        work()
-        taken.append(_cpu_seconds() - began)
-    return min(taken)
+    return min(_cpu_seconds_of(work) for _ in range(tries))
+
+
+def best_cpu_ratio(work: Callable[[], object], reference: Callable[[], object], tries: int = REPEATS) -> float:
+    """Return the minimum processor time of the work divided by that of a reference.
+
+    Both run in turn, so that a machine that becomes slower for a while slows both of them.
+    """
+    taken = [(_cpu_seconds_of(work), _cpu_seconds_of(reference)) for _ in range(tries)]
+    return min(seconds for seconds, _ in taken) / min(seconds for _, seconds in taken)
+
+
+def _cpu_seconds_of(work: Callable[[], object]) -> float:
+    began = _cpu_seconds()
+    work()
+    return _cpu_seconds() - began
 
 
 def _cpu_seconds() -> float:
