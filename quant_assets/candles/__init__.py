@@ -7,10 +7,9 @@ from quant_assets.candles.candle_folder import (
     FileStatus,
     check_candle_folder,
     list_markets,
-    require_readable_candles,
     source_is_simulated,
 )
-from quant_assets.candles.candle_tables import CandleTables, read_candles
+from quant_assets.candles.candle_tables import CandleTables, read_candles, read_scannable_candles
 
 __all__ = [
     "STEP_MS",
@@ -21,6 +20,6 @@ __all__ = [
     "check_candle_folder",
     "list_markets",
     "read_candles",
-    "require_readable_candles",
+    "read_scannable_candles",
     "source_is_simulated",
 ]

@@ -10,7 +10,6 @@ from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from quant_assets.candles.candle_file import CandleFileUnreadable
 from quant_assets.common.file_identity import FileIdentity
@@ -74,15 +73,6 @@ def check_candle_folder(folder: Path, timeframes: Iterable[str] = STEP_MS) -> No
             f"{folder} has no {' or '.join(missing)} candle file; "
             f"each market needs one, such as {' and '.join(examples)}"
         )
-
-
-def require_readable_candles(folder: Path, files: pd.DataFrame) -> None:
-    """Raise CandleFolderError if `read_candles` could read none of a folder's files."""
-    if (files["status"] == FileStatus.READ).any():
-        return
-    skipped = files[files["status"] == FileStatus.SKIPPED]
-    first = f"; the first, {skipped['file'].iloc[0]}: {skipped['reason'].iloc[0]}" if len(skipped) else ""
-    raise CandleFolderError(f"no candle file of {folder} can be read ({len(skipped)} skipped{first})")
 
 
 def list_markets(folder: Path) -> list[tuple[str, str]]:

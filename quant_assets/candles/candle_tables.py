@@ -21,6 +21,7 @@ from quant_assets.candles.candle_folder import (
     CandleFolderError,
     FileStatus,
     FolderEntry,
+    check_candle_folder,
     list_entries,
     locate_file,
 )
@@ -83,6 +84,22 @@ def read_candles(folder: Path, known: CandleTables | None = None, progress: Prog
     skipped = sum(entry.status is FileStatus.SKIPPED for entry in entries)
     progress("candles", len(entries), len(entries), f"{parsed} files parsed, {skipped} skipped")
     return known
+
+
+def read_scannable_candles(
+    folder: Path, known: CandleTables | None = None, progress: Progress = silent
+) -> CandleTables:
+    """Read a folder as `read_candles` does, and refuse one that cannot be scanned.
+
+    Also raises CandleFolderError if there is no file of one of the timeframes, or if no file can be read.
+    """
+    check_candle_folder(folder)
+    tables = read_candles(folder, known, progress)
+    if not (tables.files["status"] == FileStatus.READ).any():
+        skipped = tables.files[tables.files["status"] == FileStatus.SKIPPED]
+        first = f"; the first, {skipped['file'].iloc[0]}: {skipped['reason'].iloc[0]}" if len(skipped) else ""
+        raise CandleFolderError(f"no candle file of {folder} can be read ({len(skipped)} skipped{first})")
+    return tables
 
 
 def _reuse_if_unchanged(entry: FolderEntry, real_folder: str, last: PreviousRead | None) -> None:

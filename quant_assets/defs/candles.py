@@ -11,9 +11,7 @@ from quant_assets.candles import (
     STEP_MS,
     CandleFolderError,
     CandleTables,
-    check_candle_folder,
-    read_candles,
-    require_readable_candles,
+    read_scannable_candles,
     source_is_simulated,
 )
 from quant_assets.common.progress import Progress
@@ -75,9 +73,7 @@ def candles(
     started = time.perf_counter()
     folder = Path(config.folder or candle_folder.path)
     try:
-        check_candle_folder(folder)
-        tables = read_candles(folder, _cached_tables(context, lake), progress)
-        require_readable_candles(folder, tables.files)
+        tables = read_scannable_candles(folder, _cached_tables(context, lake), progress)
     except CandleFolderError as error:
         raise dg.Failure(str(error), metadata={"error": CandleFolderError.__name__}, allow_retries=False) from error
     files = tables.files.assign(simulated=source_is_simulated(folder))

@@ -14,7 +14,7 @@ import orjson
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from quant_assets.candles import CandleFolderError, check_candle_folder, read_candles, require_readable_candles
+from quant_assets.candles import CandleFolderError, read_scannable_candles
 from quant_assets.common.files import advice_for
 from quant_assets.common.progress import Progress
 from quant_assets.common.settings import Settings
@@ -136,12 +136,10 @@ def run_scan(
 def _require_fresh_candles(folder: Path, window: Window, progress: Progress) -> None:
     """Raise StaleCandles, before any call is spent, if no candle is as new as the window."""
     try:
-        check_candle_folder(folder)
-        tables = read_candles(folder, progress=progress)
-        require_readable_candles(folder, tables.files)
+        bars = read_scannable_candles(folder, progress=progress).bars
     except CandleFolderError as error:
         raise UnreadableCandles(f"{error}; nothing was published") from None
-    found = stale_candles(features_table(tables.bars, pd.DataFrame(), {}, window), window)
+    found = stale_candles(features_table(bars, pd.DataFrame(), {}, window), window)
     if found is not None:
         raise StaleCandles(f"{found.message}; nothing was published", found.as_of)
 
