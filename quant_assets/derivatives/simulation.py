@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from quant_assets.common.progress import Progress, silent
+from quant_assets.common.sliding_minute import SlidingMinute
 from quant_assets.derivatives.datasets import BAR_SECONDS, DATASETS
 from quant_assets.derivatives.planner import KNOWN_TIER, SHORT_WAIT_SECONDS, fit_to_budget, pack_batches, rank_due_items
 from quant_assets.derivatives.policy import RefreshPolicy
@@ -103,7 +104,7 @@ def simulate(
     through = requested_at.copy()
     position_of = {(d, s): n for n, (d, s) in enumerate(zip(items["dataset"], items["symbol"], strict=True))}
     size = min(SYMBOLS_PER_REQUEST, calls_per_minute)
-    budget = _SlidingMinute(calls_per_minute)
+    budget = SlidingMinute(calls_per_minute)
     events: list[tuple[float, np.ndarray]] = []
     windows, calls, requests, busy = [], 0, 0, 0.0
     focus = (items["dataset"] == 0).to_numpy() & items["focus"].to_numpy()
@@ -115,13 +116,13 @@ def simulate(
         ranked = order(items.assign(known_through=through), start, requested_at)
         queue = deque(pack_batches(ranked, size))
         while queue:
-            batch = fit_to_budget(queue.popleft(), budget.available(now + SHORT_WAIT_SECONDS), queue)
-            sent = budget.earliest(len(batch.symbols), now)
+            batch = fit_to_budget(queue.popleft(), budget.available(_microseconds(now + SHORT_WAIT_SECONDS)), queue)
+            sent = budget.earliest(len(batch.symbols), _microseconds(now)) / 1e6
             if sent >= start + WINDOW_SECONDS:
                 queue.appendleft(batch)
                 break
             now = sent + RESPONSE_SECONDS
-            budget.record(len(batch.symbols), now)
+            budget.spend(len(batch.symbols), _microseconds(now))
             number = DATASETS.index(batch.dataset)
             touched = np.array([position_of[number, symbol] for symbol in batch.symbols])
             requested_at[touched] = sent
@@ -149,31 +150,8 @@ def simulate(
     )
 
 
-class _SlidingMinute:
-    """The provider's limit: calls count for 60 seconds from their response."""
-
-    def __init__(self, calls_per_minute: int) -> None:
-        self._limit = calls_per_minute
-        self._spent: deque[tuple[float, int]] = deque()
-
-    def available(self, at: float) -> int:
-        """Return how many calls fit at a time, if none is made before it."""
-        return self._limit - sum(count for moment, count in self._spent if moment + 60 > at)
-
-    def earliest(self, calls: int, now: float) -> float:
-        """Return the earliest time, not before `now`, at which `calls` fit."""
-        while self._spent and self._spent[0][0] + 60 <= now:
-            self._spent.popleft()
-        free = self.available(now)
-        for moment, count in self._spent:
-            if free >= calls:
-                break
-            free += count
-            now = max(now, moment + 60)
-        return now
-
-    def record(self, calls: int, at: float) -> None:
-        self._spent.append((at, calls))
+def _microseconds(seconds: float) -> int:
+    return round(seconds * 1e6)
 
 
 def _first_requested(events: list[tuple[float, np.ndarray]], count: int) -> np.ndarray:

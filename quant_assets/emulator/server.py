@@ -10,10 +10,10 @@ from threading import Event, Lock, Thread
 from types import TracebackType
 from typing import Self
 
+from quant_assets.common.sliding_minute import SlidingMinute
 from quant_assets.emulator.api import Request, RequestError, Response, parse_request, respond
 from quant_assets.emulator.faults import Faults
 from quant_assets.emulator.http_server import LoopbackServer, RequestHandler
-from quant_assets.emulator.rate_limit import RateLimiter
 from quant_assets.emulator.universe import Universe
 
 DEFAULT_CALLS_PER_MINUTE = 40
@@ -74,7 +74,7 @@ class Emulator:
         self.universe = universe
         self.key = key
         self.clock = clock
-        self._limiter = RateLimiter(calls_per_minute)
+        self._minute = SlidingMinute(calls_per_minute)
         self._lock = Lock()
         self._faults, self._number = faults or Faults(), 0
         self._accepted: list[Accepted] = []
@@ -91,11 +91,11 @@ class Emulator:
     @property
     def calls_per_minute(self) -> int:
         """Return the rate limit of the key, in a sliding window of 60 seconds."""
-        return self._limiter.calls_per_minute
+        return self._minute.limit
 
     @calls_per_minute.setter
     def calls_per_minute(self, calls: int) -> None:
-        self._limiter.calls_per_minute = calls
+        self._minute.limit = calls
 
     @property
     def faults(self) -> Faults:
@@ -124,7 +124,8 @@ class Emulator:
 
     def spend(self, calls: int) -> None:
         """Spend calls as another client of the same key does."""
-        self._limiter.spend(calls, _microseconds(self.clock()))
+        with self._lock:
+            self._minute.spend(calls, _microseconds(self.clock()))
 
     def start(self) -> Self:
         """Start serving in background threads; return as soon as requests are accepted."""
@@ -157,13 +158,20 @@ class Emulator:
         """Stop."""
         self.stop()
 
+    def _spend_or_wait(self, calls: int, now: int) -> int:
+        """Spend calls and return 0, or spend nothing and return the microseconds to wait."""
+        with self._lock:
+            wait = self._minute.earliest(calls, now) - now
+            if not wait:
+                self._minute.spend(calls, now)
+            return wait
+
     def _handle(self, handler: RequestHandler) -> None:
         """Handle one request."""
         moment = self.clock()
         try:
             request = parse_request(handler.target, handler.header("api_key"), self.key)
-            wait = self._limiter.acquire(request.calls, _microseconds(moment))
-            if wait:
+            if wait := self._spend_or_wait(request.calls, _microseconds(moment)):
                 raise RequestError(429, "Too Many Requests", {"Retry-After": _seconds_rounded_up(wait)})
         except RequestError as error:
             with self._lock:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from quant_assets.emulator import Emulator, plain_universe
-from quant_assets.emulator.rate_limit import RateLimiter
 
 
 def ask_for(get, count, endpoint="/open-interest"):
@@ -68,16 +67,6 @@ def test_other_clients_of_the_key_spend_the_same_limit(get, clock, emulator: Emu
 def test_successful_response_has_no_rate_limit_headers(get):
     told = [name for name in get("/exchanges").headers if "limit" in name.lower() or "retry" in name.lower()]
     assert told == []
-
-
-def test_wait_ends_when_enough_calls_have_left_the_window():
-    limiter = RateLimiter(40)
-    for moment, calls in ((0, 10), (10_000_000, 10), (20_000_000, 20)):
-        assert limiter.acquire(calls, moment) == 0
-    assert limiter.acquire(10, 30_000_000) == 30_000_000
-    assert limiter.acquire(11, 30_000_000) == 40_000_000
-    assert limiter.acquire(20, 30_000_000) == 40_000_000
-    assert limiter.acquire(21, 30_000_000) == 50_000_000
 
 
 def test_retry_after_is_rounded_up_to_a_millisecond(get, clock):
