@@ -2,7 +2,6 @@
 
 from quant_assets.candles.candle_file import CandleFileError
 from quant_assets.candles.candle_folder import (
-    STEP_MS,
     CandleFolderError,
     FileStatus,
     check_candle_folder,
@@ -12,7 +11,6 @@ from quant_assets.candles.candle_folder import (
 from quant_assets.candles.candle_tables import CandleTables, read_candles, read_scannable_candles
 
 __all__ = [
-    "STEP_MS",
     "CandleFileError",
     "CandleFolderError",
     "CandleTables",

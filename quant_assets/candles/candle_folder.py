@@ -13,9 +13,8 @@ import numpy as np
 
 from quant_assets.candles.candle_file import CandleFileUnreadable
 from quant_assets.common.file_identity import FileIdentity
+from quant_assets.common.timeframes import STEP_MS
 from quant_assets.markets.symbols import CandleNameError, FileName, parse_file_name
-
-STEP_MS = {"15m": 15 * 60_000, "4h": 4 * 3_600_000}
 
 SIMULATED_MARK = ".simulated"
 
@@ -54,7 +53,7 @@ class FolderEntry:
     last_ms: float = np.nan
 
     @property
-    def market(self) -> tuple[str, str, str]:
+    def key(self) -> tuple[str, str, str]:
         """Exchange, symbol and timeframe, all empty where the name has another form."""
         return (self.name.exchange, self.name.symbol, self.name.timeframe) if self.name else ("", "", "")
 
@@ -80,7 +79,7 @@ def list_markets(folder: Path) -> list[tuple[str, str]]:
 
     Raises CandleFolderError as `list_entries` does.
     """
-    return sorted({entry.market[:2] for entry in list_entries(folder) if entry.name and entry.status is None})
+    return sorted({entry.key[:2] for entry in list_entries(folder) if entry.name and entry.status is None})
 
 
 def source_is_simulated(folder: Path) -> bool:

@@ -16,7 +16,6 @@ from quant_assets.candles.bar_cleaning import FIELDS
 from quant_assets.candles.bar_parsing import parse_bars
 from quant_assets.candles.candle_file import CandleFileError, CandleFileUnreadable, check_size, read_content
 from quant_assets.candles.candle_folder import (
-    STEP_MS,
     UNREAD,
     CandleFolderError,
     FileStatus,
@@ -28,6 +27,7 @@ from quant_assets.candles.candle_folder import (
 from quant_assets.candles.forming_bars import hold_back_forming_bars
 from quant_assets.candles.previous_read import PreviousRead
 from quant_assets.common.progress import Progress, silent
+from quant_assets.common.timeframes import STEP_MS
 
 FILE_DTYPES = {
     **dict.fromkeys(("file", "exchange", "symbol", "timeframe"), "str"),
@@ -76,7 +76,7 @@ def read_candles(folder: Path, known: CandleTables | None = None, progress: Prog
             _reuse_if_unchanged(entry, real_folder, last)
     new = [entry for entry in entries if entry.status is None]
     if known is None or new or not _files_table(entries).equals(known.files):
-        bars = _bars_table(entries, last, progress)
+        bars = _candles_table(entries, last, progress)
         known = CandleTables(bars, _files_table(entries))
     if not folder.is_dir():
         raise CandleFolderError(f"Folder {folder} was removed while it was read")
@@ -124,7 +124,7 @@ def _read_file(entry: FolderEntry) -> npt.NDArray[np.float64] | None:
     """Fill the entry from its file; return its bars in the shape of FileBars.columns, None where it is skipped."""
     try:
         content, entry.identity = read_content(entry.path)
-        step_ms = STEP_MS[entry.market[2]]
+        step_ms = STEP_MS[entry.key[2]]
         found, entry.held_back = hold_back_forming_bars(parse_bars(content, step_ms), step_ms, entry.identity)
     except CandleFileError as error:
         entry.status, entry.reason = FileStatus.SKIPPED, str(error)
@@ -137,14 +137,14 @@ def _read_file(entry: FolderEntry) -> npt.NDArray[np.float64] | None:
     return found.columns
 
 
-def _bars_table(entries: Sequence[FolderEntry], last: PreviousRead | None, progress: Progress) -> pd.DataFrame:
+def _candles_table(entries: Sequence[FolderEntry], last: PreviousRead | None, progress: Progress) -> pd.DataFrame:
     """Return one table of the bars of all files: unchanged files from the previous read, the others read now.
 
     Each file's bars are copied into the final arrays as soon as they are read, so that no bar is in memory twice.
     The arrays have the largest length that the files allow; pages that are never written take no memory.
     """
     chosen = sorted(
-        (entry for entry in entries if entry.status in (None, FileStatus.READ)), key=lambda entry: entry.market
+        (entry for entry in entries if entry.status in (None, FileStatus.READ)), key=lambda entry: entry.key
     )
     max_bars = sum(entry.bars or entry.identity.size // MIN_BAR_BYTES + 1 for entry in chosen)
     numbers = {name: np.empty(max_bars, dtype) for name, dtype in NUMBERS.items()}
@@ -169,7 +169,7 @@ def _bars_table(entries: Sequence[FolderEntry], last: PreviousRead | None, progr
     read = [entry for entry in chosen if entry.status is FileStatus.READ]
     counts = [entry.bars for entry in read]
     data: dict[str, Any] = {
-        part: _repeat([entry.market[place] for entry in read], counts)
+        part: _repeat([entry.key[place] for entry in read], counts)
         for place, part in enumerate(("exchange", "symbol", "timeframe"))
     }
     return pd.DataFrame(data | {name: column[:start] for name, column in numbers.items()}, copy=False)
@@ -186,7 +186,7 @@ def _repeat(values: Sequence[str], counts: Sequence[int]) -> pd.Categorical:
 def _files_table(entries: Sequence[FolderEntry]) -> pd.DataFrame:
     rows = [
         (
-            *(entry.file, *entry.market, entry.identity.size, entry.identity.modified_ns, entry.identity.inode),
+            *(entry.file, *entry.key, entry.identity.size, entry.identity.modified_ns, entry.identity.inode),
             *("" if entry.status is None else entry.status.value, entry.reason),
             *(entry.bars, entry.dropped, entry.held_back, entry.note, entry.gaps, entry.first_ms, entry.last_ms),
         )

@@ -69,7 +69,7 @@ def parse_strategies(names: str) -> list[str]:
 def check_candle_files(folder: Path, timeframes: Sequence[str] = ()) -> None:
     """Exit unless a folder has candle files of each timeframe, 15m and 4h by default."""
     from quant_assets.candles import CandleFolderError, check_candle_folder  # noqa: PLC0415
-    from quant_assets.candles.candle_folder import STEP_MS  # noqa: PLC0415
+    from quant_assets.common.timeframes import STEP_MS  # noqa: PLC0415
 
     if not is_utf8(str(folder)):
         usage_error(f"{folder} is not valid UTF-8, which the records of a scan need; rename the folder, or link to it")
@@ -85,13 +85,13 @@ def parse_selection(folder: Path, settings: Settings, exchange: str, symbol: str
     The text of --symbol may be part of a file's symbol, or of a display symbol that it may get.
     """
     from quant_assets.candles import list_markets  # noqa: PLC0415
-    from quant_assets.markets import rules_from, symbol_readings  # noqa: PLC0415
+    from quant_assets.markets import load_rules, symbol_readings  # noqa: PLC0415
     from quant_assets.markets.rules import nfc  # noqa: PLC0415
 
     exchange, symbol = nfc(exchange), nfc(symbol)
     if not exchange and not symbol:
         return "", ""
-    rules = rules_from(settings.rules_path)
+    rules = load_rules(settings.rules_path)
     markets = list_markets(folder)
     on_exchange = [market for market in markets if not exchange or market[0].casefold() == exchange.casefold()]
     names = {name for _, name in on_exchange}

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from quant_assets.common.settings import Settings
+from quant_assets.common.timeframes import HTF, LTF, STEP_MS
 from quant_assets.common.windows import Window
 from quant_assets.dashboard.feed_repository import FeedDocument, Json
 from quant_assets.dashboard.market_data import (
@@ -23,7 +24,7 @@ from quant_assets.dashboard.market_data import (
     read_market_table,
     store_path,
 )
-from quant_assets.signals.features.bars import HTF, LTF, TIMEFRAME_MS, Bars, Floats, bars_of
+from quant_assets.signals.features.bars import Bars, Floats, bars_of
 from quant_assets.signals.features.indicators import ema, rsi
 from quant_assets.storage.lake import Lake
 
@@ -108,7 +109,7 @@ def _forming(table: pd.DataFrame, htf: Bars, window: Window) -> Json | None:
     """
     if not len(htf):
         return None
-    step = TIMEFRAME_MS[HTF]
+    step = STEP_MS[HTF]
     opens = int(window.end_ms - (window.end_ms - int(htf.time_ms[-1])) % step)
     ltf, ltf_open = _bars(table, LTF, window)
     first = int(ltf.time_ms.searchsorted(opens))
@@ -117,7 +118,7 @@ def _forming(table: pd.DataFrame, htf: Bars, window: Window) -> Json | None:
     return {
         "timeframe": HTF,
         "time": opens,
-        "through": int(ltf.time_ms[-1]) + TIMEFRAME_MS[LTF],
+        "through": int(ltf.time_ms[-1]) + STEP_MS[LTF],
         "bars": len(ltf) - first,
         "open": float(ltf_open[first]),
         "high": float(ltf.high[first:].max()),
@@ -180,7 +181,7 @@ def _line(kind: str, bars: Bars, first: Json, second: Json, slope: float, more: 
 
     The slope is per bar, and bars may be missing, so the points are those of the known bars.
     """
-    step = TIMEFRAME_MS[HTF]
+    step = STEP_MS[HTF]
     times = bars.time_ms[bars.time_ms >= first["time"]].tolist()
     if not times or times[0] != first["time"] or second["time"] not in times:
         times = [first["time"], second["time"]]  # the candles are no longer stored, the pivots are known from the feed

@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from quant_assets.common.timeframes import HTF, LTF
 from quant_assets.dashboard.formatting import number, signed
 from quant_assets.derivatives.funding import rate_for_8_hours
 from quant_assets.feed.reasons import ReasonNumbers, reason_numbers, reason_summary
 from quant_assets.signals import PENALTY, SUMS
-from quant_assets.signals.features.bars import HTF, LTF
 from quant_assets.signals.features.candle_features import MAX_AGE_MS, MIN_BARS, OBV_SLOPE_BARS
 from quant_assets.signals.features.trendlines import LINE_TOLERANCE, TRIGGER_BARS
 from quant_assets.signals.strategies.breakout import Breakout

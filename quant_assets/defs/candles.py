@@ -8,13 +8,13 @@ import dagster as dg
 import pandas as pd
 
 from quant_assets.candles import (
-    STEP_MS,
     CandleFolderError,
     CandleTables,
     read_scannable_candles,
     source_is_simulated,
 )
 from quant_assets.common.progress import Progress
+from quant_assets.common.timeframes import STEP_MS
 from quant_assets.orchestration import columns
 from quant_assets.orchestration.project import Project
 from quant_assets.orchestration.resources import CandleFolder

@@ -15,7 +15,7 @@ from quant_assets.markets.market_list import (
     refuse_shrunken_market_list,
 )
 from quant_assets.markets.resolution import resolve_markets
-from quant_assets.markets.rules import ResolutionRules, RulesError, load_rules, rules_from
+from quant_assets.markets.rules import ResolutionRules, RulesError, load_rules
 from quant_assets.markets.selection import select_markets
 from quant_assets.markets.status import MarketStatus
 from quant_assets.markets.symbols import (
@@ -49,7 +49,6 @@ __all__ = [
     "refuse_shrunken_list",
     "refuse_shrunken_market_list",
     "resolve_markets",
-    "rules_from",
     "select_markets",
     "symbol_readings",
 ]

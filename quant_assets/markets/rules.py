@@ -136,22 +136,19 @@ class ResolutionRules(BaseModel):
 
 
 def load_rules(path: Path) -> ResolutionRules:
-    """Read rules from a TOML file whose keys are the attributes of ResolutionRules.
+    """Read rules from a TOML file whose keys are the attributes of ResolutionRules; the defaults if there is no file.
 
     `aliases` and `synonyms` add to the defaults (`XBT = "XBT"` removes one); every other key replaces its default.
     Raises RulesError for a file that cannot be read, is not TOML, or has an unknown key or invalid value.
     """
-    given = read_config(path, RulesError)
     defaults = ResolutionRules()
+    if not os.path.lexists(path):
+        return defaults
+    given = read_config(path, RulesError)
     for key, table in (("aliases", defaults.aliases), ("synonyms", defaults.synonyms)):
         if isinstance(given.get(key), dict):
             given[key] = {**table, **given[key]}
     return validate_config(given, path, ResolutionRules, RulesError)
-
-
-def rules_from(path: Path) -> ResolutionRules:
-    """Read rules as `load_rules` does; return the defaults if there is no such file."""
-    return load_rules(path) if os.path.lexists(path) else ResolutionRules()
 
 
 def nfc(text: str) -> str:

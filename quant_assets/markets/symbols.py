@@ -94,13 +94,13 @@ def symbol_readings(raw: str, exchange: str, rules: ResolutionRules = _DEFAULT_R
     split off the multiplier, apply aliases again.
     """
     raw = nfc(raw)
-    venue = rules.exchange_key(exchange)
+    exchange_key = rules.exchange_key(exchange)
     joined, separators_at = _join(raw)
-    if venue == _KUCOIN and joined.endswith("M") and _quotes(joined[:-1], (), rules):
+    if exchange_key == _KUCOIN and joined.endswith("M") and _quotes(joined[:-1], (), rules):
         joined = joined[:-1]
     for quote in _quotes(joined, separators_at, rules) or [""]:
         base = nfc(joined.removesuffix(quote))  # joined letters may compose to one
-        multiplier, asset = _split_multiplier(base, venue, rules)
+        multiplier, asset = _split_multiplier(base, exchange_key, rules)
         display = f"{multiplier if multiplier > 1 else ''}{asset}{quote}"
         yield LocalSymbol(raw, base, quote, multiplier, asset, display)
 
@@ -145,13 +145,13 @@ def _quotes(joined: str, separators_at: tuple[int, ...], rules: ResolutionRules)
     return ends
 
 
-def _split_multiplier(base: str, venue: str, rules: ResolutionRules) -> tuple[int, str]:
+def _split_multiplier(base: str, exchange_key: str, rules: ResolutionRules) -> tuple[int, str]:
     """Return (multiplier, asset) of a base: 1000BONK → (1000, BONK)."""
-    base = rules.alias(base, venue)
+    base = rules.alias(base, exchange_key)
     if found := _ZEROS.fullmatch(base):
-        return int(found[1]), rules.alias(found[2], venue)
+        return int(found[1]), rules.alias(found[2], exchange_key)
     if base.startswith("1M") and len(base) >= 4:
-        return 1_000_000, rules.alias(base[2:], venue)
-    if venue == _HYPERLIQUID and len(base) >= 3 and base[0] == "k" and base[1].isupper() and base[2].isupper():
-        return 1_000, rules.alias(base[1:], venue)
-    return 1, rules.alias(base, venue)
+        return 1_000_000, rules.alias(base[2:], exchange_key)
+    if exchange_key == _HYPERLIQUID and len(base) >= 3 and base[0] == "k" and base[1].isupper() and base[2].isupper():
+        return 1_000, rules.alias(base[1:], exchange_key)
+    return 1, rules.alias(base, exchange_key)

@@ -19,7 +19,7 @@ from quant_assets.alerts.notices import Notice, Webhook, WebhookError, log_notic
 from quant_assets.common.clock import Clock
 from quant_assets.derivatives.policy import RefreshPolicy, load_policy
 from quant_assets.derivatives.store import DerivativesStore
-from quant_assets.markets import ResolutionRules, rules_from
+from quant_assets.markets import ResolutionRules, load_rules
 from quant_assets.providers.coinalyze.budget import CallBudget
 from quant_assets.providers.coinalyze.client import CoinalyzeClient
 from quant_assets.signals import Strategy, with_parameters
@@ -79,7 +79,7 @@ class MarketRules(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def load(self) -> ResolutionRules:
         """Read the rules. Raises RulesError for an invalid file."""
-        return rules_from(Path(self.path))
+        return load_rules(Path(self.path))
 
 
 class RefreshPolicyFile(dg.ConfigurableResource):  # type: ignore[type-arg]

@@ -11,7 +11,7 @@ import pandas as pd
 
 from quant_assets.common.settings import Settings
 from quant_assets.derivatives.store import DerivativesStore
-from quant_assets.markets import list_of_provider, resolve_markets, rules_from
+from quant_assets.markets import list_of_provider, load_rules, resolve_markets
 from quant_assets.orchestration.instance import open_instance
 from quant_assets.orchestration.market_list_run import fetch_market_list_if_due, market_list_is_due
 from quant_assets.storage.lake import Lake
@@ -35,5 +35,5 @@ def current_symbol_map(
     since_ms = 0.0 if market_list is None else float(market_list["fetched_at_ms"].max())
     with closing(DerivativesStore(settings.store_dir / "derivatives.sqlite", read_only=True)) as store:
         empty = store.empty_twice(since_ms)
-    rules = rules_from(settings.rules_path)
+    rules = load_rules(settings.rules_path)
     return resolve_markets(markets, market_list, now=now, rules=rules, empty=empty), problem

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from quant_assets.common.timeframes import HTF, LTF
 from quant_assets.common.windows import Window
-from quant_assets.signals.features.bars import HTF, LTF, MarketBars, bars_of
+from quant_assets.signals.features.bars import MarketBars, bars_of
 from quant_assets.signals.features.derivative_inputs import UNKNOWN, DerivativeInputs
 from quant_assets.signals.features.model import Features
 from quant_assets.signals.features.table import market_features

@@ -19,9 +19,10 @@ import orjson
 import pandas as pd
 import pytest
 
+from quant_assets.common.timeframes import HTF, LTF
 from quant_assets.signals import Features, TrendLine, judge, market_features
 from quant_assets.signals.features import indicators
-from quant_assets.signals.features.bars import HTF, LTF, MarketBars, bars_of
+from quant_assets.signals.features.bars import MarketBars, bars_of
 from quant_assets.signals.strategies.breakout_v2 import BreakoutV2
 from quant_assets_tests.faults.folders import WINDOW, feed_of, files_of, made, real_files, write_files
 from quant_assets_tests.faults.seeding import rounds

@@ -76,9 +76,8 @@ def test_invalid_file_is_refused_with_its_name_and_key(tmp_path: Path, text: str
     assert complaint in str(refusal.value)
 
 
-def test_missing_file_is_refused_with_its_name(tmp_path: Path) -> None:
-    with pytest.raises(RulesError, match=r"nothing\.toml cannot be read"):
-        load_rules(tmp_path / "nothing.toml")
+def test_missing_file_gives_the_defaults(tmp_path: Path) -> None:
+    assert load_rules(tmp_path / "nothing.toml") == ResolutionRules()
 
 
 def test_rules_are_frozen() -> None:

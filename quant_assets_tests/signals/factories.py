@@ -14,9 +14,10 @@ import pyarrow as pa
 import pytest
 
 from quant_assets.candles import read_candles
+from quant_assets.common.timeframes import HTF, LTF, STEP_MS
 from quant_assets.common.windows import Window
 from quant_assets.signals import Features
-from quant_assets.signals.features.bars import HTF, LTF, TIMEFRAME_MS, Bars, MarketBars
+from quant_assets.signals.features.bars import Bars, MarketBars
 
 WINDOW = Window(datetime(2026, 1, 19, 17, 0, tzinfo=UTC))
 REAL_CANDLES = Path(__file__).parents[3] / "shared" / "market_data" / "candles"
@@ -26,7 +27,7 @@ NO_TABLE = pd.DataFrame()
 def bars(close: Any, timeframe: str = LTF, *, high: Any = None, low: Any = None, volume: Any = None) -> Bars:
     """Make bars of which the last closes at the end of the last whole `timeframe` in WINDOW."""
     closes = np.asarray(close, dtype=float)
-    length_ms = TIMEFRAME_MS[timeframe]
+    length_ms = STEP_MS[timeframe]
     last_opening = WINDOW.end_ms // length_ms * length_ms - length_ms
     return Bars(
         time_ms=last_opening - length_ms * np.arange(len(closes) - 1, -1, -1),

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pandas as pd
 import pytest
 
+from quant_assets.common.timeframes import HTF, LTF
 from quant_assets.common.windows import Window
 from quant_assets.signals import (
     DerivativeInputs,
@@ -17,7 +18,6 @@ from quant_assets.signals import (
     features_table,
     run_strategy,
 )
-from quant_assets.signals.features.bars import HTF, LTF
 from quant_assets.signals.strategies.legacy import Legacy
 from quant_assets_tests.signals.factories import NO_TABLE, WINDOW, random_candles
 

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from quant_assets.common.timeframes import HTF
 from quant_assets.common.windows import Window
 from quant_assets.signals import COLUMNS, Features, market_features
-from quant_assets.signals.features.bars import EMPTY_BARS, HTF
+from quant_assets.signals.features.bars import EMPTY_BARS
 from quant_assets_tests.signals.factories import WINDOW, bars, market, walk
 
 RISING = np.linspace(100, 200, 250)

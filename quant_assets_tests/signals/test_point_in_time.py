@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from quant_assets.common.timeframes import STEP_MS
 from quant_assets.common.windows import Window
 from quant_assets.signals import discover_strategies, features_table, run_strategy
-from quant_assets.signals.features.bars import TIMEFRAME_MS
 from quant_assets_tests.signals.factories import NO_TABLE, WINDOW, as_bytes, random_candles, real_candles
 
 SOURCES = pytest.mark.parametrize("source", [random_candles, real_candles])
@@ -25,7 +25,7 @@ def tables(bars: pd.DataFrame, window: Window) -> list[bytes]:
 
 
 def is_closed(bars: pd.DataFrame, window: Window) -> np.ndarray:
-    lengths = bars["timeframe"].astype("str").map(TIMEFRAME_MS).to_numpy()
+    lengths = bars["timeframe"].astype("str").map(STEP_MS).to_numpy()
     return np.asarray(bars["time_ms"].to_numpy() + lengths <= window.end_ms)
 
 

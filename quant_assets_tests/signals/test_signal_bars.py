@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from quant_assets.common.timeframes import HTF
 from quant_assets.common.windows import Window
-from quant_assets.signals.features.bars import HTF, MAX_BARS, market_bars
+from quant_assets.signals.features.bars import MAX_BARS, market_bars
 from quant_assets_tests.signals.factories import WINDOW, bars, candles, market, walk
 
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from quant_assets.common.timeframes import HTF
 from quant_assets.signals import (
     Features,
     Verdict,
@@ -17,7 +18,7 @@ from quant_assets.signals import (
     market_features,
     run_strategy,
 )
-from quant_assets.signals.features.bars import HTF, Bars, MarketBars
+from quant_assets.signals.features.bars import Bars, MarketBars
 from quant_assets.signals.strategies.breakout import Breakout
 from quant_assets.signals.strategies.breakout_v2 import BreakoutV2
 from quant_assets.signals.strategies.legacy import Legacy

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from quant_assets.common.timeframes import HTF, LTF, STEP_MS
 from quant_assets.common.windows import Window
 
 Floats = npt.NDArray[np.float64]
@@ -21,9 +22,6 @@ Columns = dict[str, Any]
 """Name of a field → an array or list with one element per market."""
 _BarColumns = tuple[Ints, Floats, Floats, Floats, Floats]
 
-LTF = "15m"
-HTF = "4h"
-TIMEFRAME_MS = {LTF: 15 * 60 * 1000, HTF: 4 * 60 * 60 * 1000}
 MAX_BARS = 1500
 """Newest bars of a timeframe that signals use."""
 
@@ -95,7 +93,7 @@ def market_bars(table: pd.DataFrame, window: Window) -> list[MarketBars]:
             raise ValueError(
                 f"Candles table is not sorted: the rows of {exchange} {symbol} {timeframe} are not together"
             )
-        if timeframe in TIMEFRAME_MS:
+        if timeframe in STEP_MS:
             cut[exchange, symbol, timeframe] = _slice_bars(columns, start, stop, timeframe, window)
     markets = sorted({(exchange, symbol) for (exchange, symbol, _), bars in cut.items() if len(bars)})
     return [MarketBars(*key, cut.get((*key, LTF), EMPTY_BARS), cut.get((*key, HTF), EMPTY_BARS)) for key in markets]
@@ -117,7 +115,7 @@ def _is_increasing(time_ms: Ints) -> Bools:
 def _slice_bars(columns: _BarColumns, start: int, stop: int, timeframe: str, window: Window) -> Bars:
     """Return the newest bars of rows start to stop that are closed by the window's end."""
     time_ms, *numbers = columns
-    newest_opening = window.end_ms - TIMEFRAME_MS[timeframe]
+    newest_opening = window.end_ms - STEP_MS[timeframe]
     stop = start + int(time_ms[start:stop].searchsorted(newest_opening, side="right"))
     start = max(start, stop - MAX_BARS)
     return Bars(time_ms[start:stop], *(number[start:stop] for number in numbers))

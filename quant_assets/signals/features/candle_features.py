@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from quant_assets.common.timeframes import HTF, LTF, STEP_MS
 from quant_assets.common.windows import Window
 from quant_assets.signals.features import indicators
-from quant_assets.signals.features.bars import HTF, LTF, TIMEFRAME_MS, Bars, Bools, Columns, Floats, MarketBars
+from quant_assets.signals.features.bars import Bars, Bools, Columns, Floats, MarketBars
 from quant_assets.signals.features.indicators import highest, last, lowest, position_in_range, tails
 from quant_assets.signals.features.pivots import pivot_highs
 from quant_assets.signals.features.tolerance import above, below
@@ -125,7 +126,7 @@ def _shared_columns(name: str, timeframe: str, histories: Sequence[Bars]) -> Col
     is_down = below(close, ema50) & below(ema50, ema200)
     return {
         f"{name}_bars": np.array([len(bars) for bars in histories]),
-        f"{name}_closed_at_ms": last([bars.time_ms for bars in histories]) + TIMEFRAME_MS[timeframe],
+        f"{name}_closed_at_ms": last([bars.time_ms for bars in histories]) + STEP_MS[timeframe],
         f"{name}_bias": np.where(is_up, LONG, np.where(is_down, SHORT, NONE)),
         f"{name}_adx": last([indicators.adx(bars.high, bars.low, bars.close) for bars in histories]),
         f"{name}_ema50": ema50,

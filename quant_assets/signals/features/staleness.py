@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from quant_assets.common.timeframes import HTF
 from quant_assets.common.windows import FIRST_WINDOW, Window
-from quant_assets.signals.features.bars import HTF
 from quant_assets.signals.features.candle_features import MAX_AGE_MS
 from quant_assets.signals.reasons import STALE_CANDLES
 
