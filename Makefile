@@ -6,7 +6,7 @@ DOMAIN := quant_assets/providers/*,quant_assets/candles/*,quant_assets/storage/*
 UNIT_TESTS := $(addprefix quant_assets_tests/,alerts candles common derivatives emulator feed fuzz markets providers signals storage \
 	test_documents.py test_house.py)
 
-.PHONY: help setup demo serve ui check test lint types unit tests coverage speed chaos fuzz soak bench pictures audit lock clean
+.PHONY: help setup demo serve ui check test lint types unit tests coverage speed chaos fuzz soak bench pictures schema audit lock clean
 
 help:
 	@echo "make demo      scan a simulated market: no key, no network"
@@ -20,6 +20,7 @@ help:
 	@echo "make speed     check the limits of time, on a machine that is idle"
 	@echo "make bench     make speed, then measure speed and memory into docs/performance.md (BENCH=--quick for less)"
 	@echo "make pictures  take the screenshots of the dashboard in docs/ (needs Chromium)"
+	@echo "make schema    write docs/master_feed.schema.json from the models of the feed"
 	@echo "make audit     run bandit, and pip-audit on requirements.lock (needs a registry with advisories)"
 	@echo "make setup     create the virtual environment in $(VENV)"
 	@echo "make lock      update requirements.lock (needs uv)"
@@ -107,6 +108,9 @@ bench: speed
 
 pictures: setup
 	$(BIN)/python -m quant_assets_tests.dashboard.pictures
+
+schema: setup
+	$(BIN)/python -m quant_assets.feed >docs/master_feed.schema.json
 
 # In an environment of its own. It fails when the registry has no advisories or cannot be reached.
 audit:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from quant_assets.dashboard.query import OTHER_NAMES, Filters
 from quant_assets.feed import feed_schema
-from quant_assets.feed.contract import SCHEMA_VERSION
+from quant_assets.feed.model import SCHEMA_VERSION
 
 Json = dict[str, Any]
 
@@ -247,7 +247,7 @@ def _chart() -> Json:
         simulated={"type": "boolean"},
         exchange={"type": "string"},
         symbol={"type": "string"},
-        signals={"type": "array", "items": {"$ref": "#/components/schemas/signal"}, "minItems": 1},
+        signals={"type": "array", "items": {"$ref": "#/components/schemas/Signal"}, "minItems": 1},
         candles=_object(**{"4h": candles, "15m": candles}),
         forming={"anyOf": [{"type": "null"}, forming]},
         averages=_object(timeframe={"const": "4h"}, time=_TIMES, ema50=_NUMBERS, ema200=_NUMBERS),

@@ -145,7 +145,7 @@ def reject_path_like(value: str) -> None:
 
 def signal_keys() -> tuple[str, ...]:
     """Return the keys that a signal may have, in the order of the feed's schema."""
-    return tuple(feed_schema()["$defs"]["signal"]["properties"])
+    return tuple(feed_schema()["$defs"]["Signal"]["properties"])
 
 
 def filter_feed(feed: Mapping[str, Any], filters: Filters) -> Json:

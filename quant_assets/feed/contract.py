@@ -1,4 +1,4 @@
-"""The contract of the feed: its JSON Schema, and validating a feed against it."""
+"""The contract of the feed: its JSON Schema, generated from its model, and validating a feed against it."""
 
 from __future__ import annotations
 
@@ -9,20 +9,35 @@ from typing import Any, Final
 
 import jsonschema_rs
 import orjson
+from pydantic import TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema
 
 from quant_assets.common.windows import Window, WindowError
+from quant_assets.feed.model import SCHEMA_VERSION, MasterFeed
 
 MAX_PROBLEMS: Final = 20
-#: Supported versions of the feed, the current one first, with the file of their schema.
-SCHEMA_FILES: Final = {"2.0": "master_feed.schema.json", "1.0": "master_feed.1.0.schema.json"}
-SCHEMA_VERSION: Final = next(iter(SCHEMA_FILES))
+#: The file of the schema of each older version that is supported.
+OLDER_SCHEMAS: Final = {"1.0": "master_feed.1.0.schema.json"}
+#: Supported versions of the feed, the current one first.
+SCHEMA_VERSIONS: Final = (SCHEMA_VERSION, *OLDER_SCHEMAS)
+
+
+class _WithoutFieldTitles(GenerateJsonSchema):
+    """Leave out a field's title, which only repeats its name."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002 - overrides
+        """Return False for every field."""
+        return False
 
 
 @cache
 def feed_schema(version: str = SCHEMA_VERSION) -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of the master feed. Raises KeyError for an unknown version."""
+    if version == SCHEMA_VERSION:
+        generated = TypeAdapter(MasterFeed).json_schema(schema_generator=_WithoutFieldTitles)
+        return {"$schema": GenerateJsonSchema.schema_dialect, **generated}
     schema: dict[str, Any] = orjson.loads(
-        resources.files("quant_assets.feed").joinpath(SCHEMA_FILES[version]).read_bytes()
+        resources.files("quant_assets.feed").joinpath(OLDER_SCHEMAS[version]).read_bytes()
     )
     return schema
 
@@ -52,7 +67,7 @@ def _validator(version: str) -> Any:
 def _version_of(feed: Any) -> str:
     """Return the version of a feed, or the current one if its version is missing or unknown."""
     version = feed.get("schema_version") if isinstance(feed, dict) else None
-    return version if isinstance(version, str) and version in SCHEMA_FILES else SCHEMA_VERSION
+    return version if isinstance(version, str) and version in SCHEMA_VERSIONS else SCHEMA_VERSION
 
 
 def _window_end(window: str) -> str:

@@ -6,6 +6,7 @@ import copy
 import shutil
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -100,8 +101,13 @@ def test_invalid_json_is_not_a_feed(text: bytes) -> None:
     assert feed_problems(text)
 
 
+def test_published_schema_is_that_of_the_models() -> None:
+    published = Path(__file__).parents[2] / "docs" / "master_feed.schema.json"
+    assert orjson.loads(published.read_bytes()) == feed_schema(), "run `make schema`"
+
+
 def test_schema_requires_the_documented_keys() -> None:
-    signal = feed_schema()["$defs"]["signal"]
+    signal = feed_schema()["$defs"]["Signal"]
     marked = (
         "strategy_name strategy symbol display_symbol canonical_symbol exchange source exchange_tag price score "
         "total_score rr bias action setup details htf ltf observability oi_metadata derivatives meta timestamp "
