@@ -2,24 +2,80 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Annotated, Any, Final
 
-from starlette.requests import Request
-from starlette.responses import Response
+from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi.responses import Response, StreamingResponse
 
+from quant_assets.dashboard.api_models import Chart, Error, FilteredFeed, Health, Windows
 from quant_assets.dashboard.app_context import STALE_SECONDS, AppContext, context_of
 from quant_assets.dashboard.charts import market_chart
+from quant_assets.dashboard.events import MAX_LISTENERS, FeedWatcher
 from quant_assets.dashboard.feed_repository import FeedDocument, FeedError, Json, file_version
 from quant_assets.dashboard.market_data import store_path
-from quant_assets.dashboard.openapi import openapi_document
-from quant_assets.dashboard.query import OTHER_NAMES, Filters, QueryError, filter_feed, parse_filters
-from quant_assets.dashboard.responses import CachedResponse, send, uncached_json
-from quant_assets.dashboard.routes import parameters_of, route
+from quant_assets.dashboard.query import (
+    Filters,
+    NoParameters,
+    QueryError,
+    WindowParameter,
+    check_parameters,
+    filter_feed,
+)
+from quant_assets.dashboard.responses import CachedResponse, error_json, send, uncached_json
+from quant_assets.feed.model import MasterFeed
+
+Responses = dict[int | str, dict[str, Any]]
+
+Exchange = Annotated[str, Path(description="As in the feed.")]
+Symbol = Annotated[str, Path(description="As in the feed, percent-encoded.")]
+
+NOT_MODIFIED: Final[Responses] = {304: {"description": "Not modified since the ETag in If-None-Match."}}
+
+router = APIRouter(prefix="/api", dependencies=[Depends(check_parameters)])
 
 
-async def results(request: Request) -> Response:
-    """Return the feed as on disk, or filtered."""
-    filters = parse_filters(parameters_of(request).items())
+def _get(path: str, responses: Responses) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Route GET and HEAD requests for a path to an endpoint; the first line of its docstring describes it."""
+    documented: Responses = {
+        400: {"model": Error, "description": "An unknown parameter or an invalid value."},
+        404: {"model": Error, "description": "Not found, or a value looks like a file path."},
+        "4XX": {"model": Error, "description": "Another method than GET or HEAD, or a request with a body."},
+        **responses,
+    }
+
+    def add(endpoint: Callable[..., Any]) -> Callable[..., Any]:
+        router.add_api_route(
+            path,
+            endpoint,
+            methods=["GET"],
+            operation_id=endpoint.__name__,
+            responses=documented,
+            response_model=None,
+        )
+        router.add_api_route(path, endpoint, methods=["HEAD"], include_in_schema=False, response_model=None)
+        return endpoint
+
+    return add
+
+
+@_get(
+    "/results",
+    {
+        200: {
+            "model": MasterFeed | FilteredFeed,
+            "description": "The feed as on disk; with filters, the filtered feed with `selection`.",
+        },
+        **NOT_MODIFIED,
+        404: {"model": Error, "description": "No feed of that window is stored, or a value looks like a file path."},
+        503: {
+            "model": Error,
+            "description": "The feed is missing, empty, incomplete, invalid, or of an unsupported schema version.",
+        },
+    },
+)
+async def results(request: Request, filters: Annotated[Filters, Query()]) -> Response:
+    """Return the feed, whole or filtered."""
     context = context_of(request)
     document = await context.document(filters.window)
     if not filters.has_filters:
@@ -31,11 +87,22 @@ async def results(request: Request) -> Response:
     )
 
 
-async def market(request: Request) -> Response:
-    """Return the signals of one market with the series of its chart."""
+@_get(
+    "/signals/{exchange}/{symbol:path}",
+    {
+        200: {"model": Chart, "description": "Signals and series, cut at the window's end."},
+        **NOT_MODIFIED,
+        404: {"model": Error, "description": "The feed does not have this market, or the window is not stored."},
+        503: {"model": Error, "description": "The feed cannot be shown."},
+    },
+)
+async def market(
+    request: Request, exchange: Exchange, symbol: Symbol, parameters: Annotated[WindowParameter, Query()]
+) -> Response:
+    """Return one market with candles, RSI and lines for a chart."""
     context = context_of(request)
-    document = await context.document(parameters_of(request).get("window", ""))
-    signals = signals_of(document, request)
+    document = await context.document(parameters.window)
+    signals = signals_of(document, exchange, symbol)
     key = ("chart", document.etag, signals[0]["exchange"], signals[0]["symbol"], *_store_versions(context))
     return send(
         request,
@@ -45,15 +112,23 @@ async def market(request: Request) -> Response:
     )
 
 
-async def windows(request: Request) -> Response:
+@_get("/windows", {200: {"model": Windows}, **NOT_MODIFIED})
+async def windows(request: Request, parameters: Annotated[NoParameters, Query()]) -> Response:  # noqa: ARG001
     """List the windows whose feeds are stored, newest first."""
     keys = context_of(request).feeds.windows()
     listed = [{"window": key, "results": f"/api/results?window={key}"} for key in keys]
     return send(request, CachedResponse.from_json({"windows": listed}))
 
 
-async def health(request: Request) -> Response:
-    """Return the feed's age, its coverage and the last run; 503 if the feed is stale or cannot be shown."""
+@_get(
+    "/health",
+    {
+        200: {"model": Health, "description": "The feed is fresh."},
+        503: {"model": Health, "description": "The feed is older than two windows, or cannot be shown."},
+    },
+)
+async def health(request: Request, parameters: Annotated[NoParameters, Query()]) -> Response:  # noqa: ARG001
+    """Return age and coverage of the feed, and the last run."""
     context = context_of(request)
     try:
         document = await context.document()
@@ -63,11 +138,32 @@ async def health(request: Request) -> Response:
     return uncached_json(_health(context, document, is_stale), 503 if is_stale else 200)
 
 
-async def openapi(request: Request) -> Response:
-    """Return the OpenAPI document."""
-    return send(
-        request, await context_of(request).response("openapi", lambda: CachedResponse.from_json(openapi_document()))
-    )
+@_get(
+    "/events",
+    {
+        200: {
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "description": "A stream; the first event is the present state.",
+        },
+        503: {"model": Error, "description": "Too many streams are open."},
+    },
+)
+async def events(request: Request, parameters: Annotated[NoParameters, Query()]) -> Response:  # noqa: ARG001
+    """Stream server-sent events: `feed` for each new feed, `problem` if the feed cannot be shown."""
+    watcher: FeedWatcher = request.app.state.watcher
+    if watcher.listeners >= MAX_LISTENERS:
+        return error_json("too_many", f"{MAX_LISTENERS} streams are open already, which is the limit", 503)
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    if request.method == "HEAD":
+        return Response(headers=headers, media_type="text/event-stream")
+    return StreamingResponse(watcher.stream(), headers=headers, media_type="text/event-stream")
+
+
+@_get("/openapi.json", {200: {"description": "An OpenAPI 3.1 document."}, **NOT_MODIFIED})
+async def openapi(request: Request, parameters: Annotated[NoParameters, Query()]) -> Response:  # noqa: ARG001
+    """Return this document."""
+    document = await context_of(request).response("openapi", lambda: CachedResponse.from_json(request.app.openapi()))
+    return send(request, document)
 
 
 def whole_feed(document: FeedDocument) -> CachedResponse:
@@ -75,9 +171,8 @@ def whole_feed(document: FeedDocument) -> CachedResponse:
     return CachedResponse(document.content, etag=document.etag)
 
 
-def signals_of(document: FeedDocument, request: Request) -> list[Json]:
-    """Return the signals of the market in the request's path. Raises QueryError (404) for an unknown market."""
-    exchange, symbol = request.path_params["exchange"], request.path_params["symbol"]
+def signals_of(document: FeedDocument, exchange: str, symbol: str) -> list[Json]:
+    """Return the signals of a market. Raises QueryError (404) if the feed does not have it."""
     signals = document.markets.get((exchange, symbol)) or document.markets.get((exchange.upper(), symbol.upper()))
     if signals is None:
         message = f"market not found in the feed of {document.window.key}: {symbol:.80} on {exchange:.80}"
@@ -121,12 +216,3 @@ def _store_versions(context: AppContext) -> tuple[Any, ...]:
     log = None if store is None else store.with_name(f"{store.name}-wal")
     paths = (context.settings.lake_dir / "candles.parquet", store, log)
     return tuple(None if path is None else file_version(path) for path in paths)
-
-
-ROUTES = [
-    route("/api/results", results, (*Filters.model_fields, *OTHER_NAMES)),
-    route("/api/signals/{exchange}/{symbol:path}", market, ("window",)),
-    route("/api/windows", windows),
-    route("/api/health", health),
-    route("/api/openapi.json", openapi),
-]

@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 
 import anyio
 import anyio.to_thread
-from starlette.requests import Request
+from fastapi import Request
 
 from quant_assets.common.settings import Settings
 from quant_assets.common.windows import LENGTH

@@ -9,13 +9,9 @@ from typing import Final
 
 import anyio.to_thread
 import orjson
-from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
 
 from quant_assets.dashboard.app_context import AppContext
 from quant_assets.dashboard.feed_repository import FeedDocument, FeedError, file_version
-from quant_assets.dashboard.responses import error_json
-from quant_assets.dashboard.routes import route
 
 #: How often the feed's file is checked; a check is one system call.
 POLL_SECONDS: Final = 0.5
@@ -101,17 +97,3 @@ class FeedWatcher:
     def _wake(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
-
-
-async def events(request: Request) -> Response:
-    """Stream an event for each new feed."""
-    watcher: FeedWatcher = request.app.state.watcher
-    if watcher.listeners >= MAX_LISTENERS:
-        return error_json("too_many", f"{MAX_LISTENERS} streams are open already, which is the limit", 503)
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    if request.method == "HEAD":
-        return Response(headers=headers, media_type="text/event-stream")
-    return StreamingResponse(watcher.stream(), headers=headers, media_type="text/event-stream")
-
-
-ROUTES = [route("/api/events", events)]

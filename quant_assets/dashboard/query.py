@@ -1,15 +1,19 @@
-"""The filters of a request: reading and checking them, and filtering a feed by them."""
+"""The parameters of a request: reading and checking them, and filtering a feed by them."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
-from quant_assets.feed import feed_schema, has_symbol
+from quant_assets.feed import has_symbol
 from quant_assets.feed.selection import selection_stats
+from quant_assets.feed.signal_model import Signal
 
 Json = dict[str, Any]
 
@@ -19,9 +23,9 @@ _PATH_LIKE: Final = re.compile(
 )
 MAX_VALUE_LENGTH: Final = 200
 #: Parameters that accept several values: separated by commas, or repeated.
-_LISTS: Final = frozenset({"strategy", "exchange", "action", "status", "fields"})
-#: Alias of a filter -> the filter, for existing consumers.
-OTHER_NAMES: Final = {"source": "exchange"}
+_LISTS: Final = frozenset({"strategy", "exchange", "source", "action", "status", "fields"})
+#: The keys that a signal may have, in the order of the feed's schema.
+SIGNAL_KEYS: Final = tuple(Signal.__annotations__)
 
 
 class QueryError(ValueError):
@@ -33,15 +37,10 @@ class QueryError(ValueError):
         self.code = code
 
 
-class PathLikeError(QueryError):
-    """A value that looks like a file path, answered like an unknown address."""
-
-    def __init__(self) -> None:
-        super().__init__("address not found", status=404, code="not_found")
-
-
 def _items(value: object) -> object:
-    return tuple(item.strip() for item in value.split(",") if item.strip()) if isinstance(value, str) else value
+    """Split texts at commas: one text, or one for each time that the parameter is given."""
+    texts = value if isinstance(value, list | tuple) else [value]
+    return tuple(item.strip() for text in texts for item in str(text).split(",") if item.strip())
 
 
 def _upper(value: object) -> object:
@@ -52,15 +51,46 @@ def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
 
+def _none_if_blank(value: object) -> object:
+    return None if isinstance(value, str) and not value.strip() else value
+
+
 Texts = Annotated[tuple[str, ...], BeforeValidator(_items)]
 Action = Annotated[Literal["LONG", "SHORT", "WAIT"], BeforeValidator(_upper)]
 Status = Annotated[Literal["resolved", "aggregated", "neutral"], BeforeValidator(_lower)]
 
 
-class Filters(BaseModel):
-    """The filters of a request; an empty filter matches every signal."""
+class Parameters(BaseModel):
+    """The parameters of an address; others are rejected."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _reject_unknown(cls, values: Any) -> Any:
+        names = list(cls.model_fields)
+        expected = f"expected {', '.join(names)}" if names else "this address takes no parameters"
+        for name in values:
+            if name not in names:
+                context = {"name": f"{name:.40}", "expected": expected}
+                raise PydanticCustomError("unknown_parameter", "unknown parameter {name}: {expected}", context)
+        return values
+
+
+class NoParameters(Parameters):
+    """No parameter is accepted."""
+
+
+class WindowParameter(Parameters):
+    """The window to show."""
+
+    window: str = Field(
+        default="", description="Key of an older window, like 2026-01-19-16:45; leave out for the newest."
+    )
+
+
+class SharedFilters(WindowParameter):
+    """The filters that the page and the API share; an empty filter matches every signal."""
 
     strategy: Texts = Field(default=(), description="Names of strategies, separated by commas; case does not matter.")
     exchange: Texts = Field(default=(), description="Exchanges, separated by commas; case does not matter.")
@@ -70,20 +100,9 @@ class Filters(BaseModel):
     status: Annotated[tuple[Status, ...], BeforeValidator(_items)] = Field(
         default=(), description="Status of the open interest: resolved, aggregated or neutral, separated by commas."
     )
-    min_score: float | None = Field(
+    min_score: Annotated[float | None, BeforeValidator(_none_if_blank)] = Field(
         default=None, ge=0, le=100, allow_inf_nan=False, description="Minimum score, 0 to 100."
     )
-    symbol: str = Field(default="", description="Text that the symbol contains; case does not matter.")
-    limit: int | None = Field(default=None, ge=1, le=100_000, description="Maximum number of signals, best first.")
-    fields: Texts = Field(default=(), description="Keys of a signal to return, separated by commas.")
-    window: str = Field(
-        default="", description="Key of an older window, like 2026-01-19-16:45; leave out for the newest."
-    )
-
-    @property
-    def has_filters(self) -> bool:
-        """Whether any filter but the window is set."""
-        return any(getattr(self, name) not in ((), "", None) for name in type(self).model_fields if name != "window")
 
     def matches(self, signal: Mapping[str, Any]) -> bool:
         """Return whether a signal passes every filter."""
@@ -93,59 +112,67 @@ class Filters(BaseModel):
             and (not self.action or signal["action"] in self.action)
             and (not self.status or signal["oi_metadata"]["status"] in self.status)
             and (self.min_score is None or signal["score"] >= self.min_score)
-            and has_symbol(signal, self.symbol)
         )
 
 
-def parse_filters(parameters: Iterable[tuple[str, str]]) -> Filters:
-    """Return the filters of a request. Raises QueryError for invalid ones, PathLikeError for file paths."""
-    merged = merge_parameters(parameters)
-    try:
-        filters = Filters.model_validate(merged)
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        name = str(first["loc"][0])
-        if first["type"] == "extra_forbidden":
-            raise QueryError(f"unknown parameter {name:.40}: expected {', '.join(Filters.model_fields)}") from None
-        raise QueryError(f"invalid {name}: {first['msg'][:1].lower()}{first['msg'][1:]}") from None
-    unknown = [name for name in filters.fields if name not in signal_keys()]
-    if unknown:
-        raise QueryError(f"invalid fields: unknown key {unknown[0]:.40}, expected {', '.join(signal_keys())}")
-    return filters
+class Filters(SharedFilters):
+    """The filters of the API."""
+
+    source: Texts = Field(default=(), description="Alias of exchange, for existing consumers.")
+    symbol: str = Field(default="", description="Text that the symbol contains; case does not matter.")
+    limit: Annotated[int | None, BeforeValidator(_none_if_blank)] = Field(
+        default=None, ge=1, le=100_000, description="Maximum number of signals, best first."
+    )
+    fields: Texts = Field(default=(), description="Keys of a signal to return, separated by commas.")
+
+    @field_validator("fields")
+    @classmethod
+    def _reject_unknown_keys(cls, keys: tuple[str, ...]) -> tuple[str, ...]:
+        for key in keys:
+            if key not in SIGNAL_KEYS:
+                context = {"key": f"{key:.40}", "expected": ", ".join(SIGNAL_KEYS)}
+                raise PydanticCustomError("unknown_key", "unknown key {key}, expected {expected}", context)
+        return keys
+
+    @model_validator(mode="after")
+    def _merge_alias(self) -> Filters:
+        """Treat `source` as `exchange`."""
+        if not self.source:
+            return self
+        return self.model_copy(update={"exchange": (*self.exchange, *self.source), "source": ()})
+
+    @property
+    def has_filters(self) -> bool:
+        """Whether any filter but the window is set."""
+        return any(getattr(self, name) not in ((), "", None) for name in type(self).model_fields if name != "window")
+
+    def matches(self, signal: Mapping[str, Any]) -> bool:
+        """Return whether a signal passes every filter."""
+        return super().matches(signal) and has_symbol(signal, self.symbol)
 
 
-def merge_parameters(parameters: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Return each parameter once, repeated lists joined by commas. Raises QueryError.
-
-    Empty filters are left out; other empty parameters are kept.
-    """
-    merged: dict[str, str] = {}
-    pairs = list(parameters)
-    for pair in pairs:
-        for text in pair:
-            reject_path_like(text)
-    for alias, value in pairs:
-        name = OTHER_NAMES.get(alias, alias)
+def check_parameters(request: Request) -> None:
+    """Raise QueryError for a value that is too long, given twice, or looks like a file path (404)."""
+    given = request.query_params.multi_items()
+    for text in (*request.path_params.values(), *(part for pair in given for part in pair)):
+        if _PATH_LIKE.search(text):
+            raise QueryError("address not found", status=404, code="not_found")
+    names = set()
+    for name, value in given:
         if len(value) > MAX_VALUE_LENGTH:
             raise QueryError(f"invalid {name:.40}: longer than {MAX_VALUE_LENGTH} characters")
-        if name in merged and name not in _LISTS:
+        if name in names and name not in _LISTS:
             raise QueryError(f"invalid {name:.40}: given twice")
-        if value.strip():
-            merged[name] = f"{merged[name]},{value}" if name in merged else value
-        elif name not in Filters.model_fields:
-            merged.setdefault(name, value)
-    return merged
+        names.add(name)
 
 
-def reject_path_like(value: str) -> None:
-    """Raise PathLikeError if a value looks like a file path."""
-    if _PATH_LIKE.search(value):
-        raise PathLikeError
-
-
-def signal_keys() -> tuple[str, ...]:
-    """Return the keys that a signal may have, in the order of the feed's schema."""
-    return tuple(feed_schema()["$defs"]["Signal"]["properties"])
+def query_error(error: RequestValidationError) -> QueryError:
+    """Return what is wrong with the first invalid parameter of a request."""
+    first = error.errors()[0]
+    if first["type"] == "unknown_parameter":
+        return QueryError(first["msg"])
+    name = next((str(step) for step in first["loc"][1:]), "request")
+    return QueryError(f"invalid {name}: {first['msg'][:1].lower()}{first['msg'][1:]}")
 
 
 def filter_feed(feed: Mapping[str, Any], filters: Filters) -> Json:

@@ -12,8 +12,8 @@ from functools import cached_property
 from typing import Any, Final
 
 import orjson
-from starlette.requests import Request
-from starlette.responses import Response
+from fastapi import Request
+from fastapi.responses import Response
 
 JSON: Final = "application/json"
 HTML: Final = "text/html; charset=utf-8"

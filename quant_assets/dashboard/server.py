@@ -11,21 +11,24 @@ from datetime import datetime
 from typing import Final
 
 import uvicorn
-from starlette.applications import Starlette
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import Request
-from starlette.responses import Response
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from quant_assets.common.settings import LOOPBACK_HOSTS, Settings
-from quant_assets.dashboard import api, events, pages
-from quant_assets.dashboard.app_context import AppContext, now_utc
+from quant_assets.dashboard import api, pages
+from quant_assets.dashboard.app_context import AppContext, context_of, now_utc
 from quant_assets.dashboard.events import FeedWatcher
 from quant_assets.dashboard.feed_repository import FeedError
-from quant_assets.dashboard.query import QueryError
-from quant_assets.dashboard.responses import error_json
+from quant_assets.dashboard.query import QueryError, query_error
+from quant_assets.dashboard.responses import error_json, send
+from quant_assets.dashboard.static_files import CACHE_FOREVER, PLOTLY, plotly_script, static_app, static_version
+from quant_assets.feed.model import SCHEMA_VERSION
 
 #: Limit for request line and headers together; browsers send a tenth of it.
 MAX_HEADER_BYTES: Final = 16_384
@@ -46,18 +49,20 @@ HEADERS: Final = {
 }
 
 
+DESCRIPTION: Final = (
+    "Read-only. Every response except health and events has an ETag: send it as If-None-Match to get 304 if nothing "
+    "changed. A value that looks like a file path gives 404, a request body 413."
+)
+
+
 class ReadOnlyMiddleware:
-    """Accept only GET and HEAD requests without a body, for the host names in `hosts` (empty: any).
+    """Accept only GET and HEAD requests without a body, and add the security headers to every response."""
 
-    The check of the host name stops DNS rebinding: another site's page that points its own name at loopback.
-    """
-
-    def __init__(self, app: ASGIApp, hosts: Collection[str] = ()) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._hosts = frozenset(hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Reject or pass on a request, and add the security headers to the response."""
+        """Reject or pass on a request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -67,31 +72,32 @@ class ReadOnlyMiddleware:
                 MutableHeaders(scope=message).update(HEADERS)
             await send(message)
 
-        rejection = self._rejection(scope["method"], Headers(scope=scope))
+        rejection = _rejection(scope["method"], Headers(scope=scope))
         await (rejection or self._app)(scope, receive, send_with_headers)
 
-    def _rejection(self, method: str, headers: Headers) -> Response | None:
-        if headers.get("content-length", "0").strip() not in ("", "0") or "transfer-encoding" in headers:
-            return _closing(error_json("no_body_here", "requests with a body are not accepted", 413))
-        if method not in ("GET", "HEAD"):
-            rejection = error_json("read_only", f"method not allowed: use {METHODS}", 405)
-            rejection.headers["Allow"] = METHODS
-            return _closing(rejection)
-        if self._hosts and _host_name(headers.get("host", "")) not in self._hosts:
-            return error_json(
-                "other_host", "unknown host name: use the name or address that the server listens on", 421
-            )
-        return None
+
+def _rejection(method: str, headers: Headers) -> Response | None:
+    if headers.get("content-length", "0").strip() not in ("", "0") or "transfer-encoding" in headers:
+        return _closing(error_json("no_body_here", "requests with a body are not accepted", 413))
+    if method not in ("GET", "HEAD"):
+        rejection = error_json("read_only", f"method not allowed: use {METHODS}", 405)
+        rejection.headers["Allow"] = METHODS
+        return _closing(rejection)
+    return None
 
 
 def create_app(
     settings: Settings, *, clock: Callable[[], datetime] = now_utc, hosts: Collection[str] = LOOPBACK_HOSTS
-) -> Starlette:
-    """Return the application for the feeds of a data folder."""
+) -> FastAPI:
+    """Return the application for the feeds of a data folder.
+
+    It answers only requests for the host names in `hosts` (empty: any). That stops DNS rebinding: another site's page
+    that points its own name at loopback.
+    """
     context = AppContext(settings, clock)
 
     @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await app.state.watcher.check()  # so that the first visitor does not wait until the feed is read
         watching = asyncio.create_task(app.state.watcher.run())
         yield
@@ -99,20 +105,41 @@ def create_app(
         with suppress(asyncio.CancelledError):
             await watching
 
-    app = Starlette(
-        routes=[*api.ROUTES, *events.ROUTES, *pages.ROUTES],
-        middleware=[Middleware(ReadOnlyMiddleware, hosts=hosts)],
+    app = FastAPI(
+        title="quant_assets dashboard",
+        version=SCHEMA_VERSION,
+        description=DESCRIPTION,
+        openapi_url=None,  # served by the API itself, with an ETag
+        middleware=[
+            Middleware(ReadOnlyMiddleware),
+            Middleware(TrustedHostMiddleware, allowed_hosts=_allowed_hosts(hosts), www_redirect=False),
+        ],
         lifespan=lifespan,
         exception_handlers={
             FeedError: _on_expected_error,
             QueryError: _on_expected_error,
+            RequestValidationError: _on_invalid_parameter,
             HTTPException: _on_http_error,
             Exception: _on_crash,
         },
     )
+    app.include_router(api.router)
+    app.include_router(pages.router)
+    app.add_api_route(f"/static/{static_version()}/{PLOTLY}", _plotly, methods=["GET", "HEAD"], include_in_schema=False)
+    app.mount("/static/{version}", static_app())
     app.state.context = context
     app.state.watcher = FeedWatcher(context, lambda document: pages.warm_cache(context, document))
     return app
+
+
+def _allowed_hosts(hosts: Collection[str]) -> list[str]:
+    """Return hosts as a Host header names them: an IPv6 address in brackets. Empty allows any host."""
+    return [f"[{host}]" if ":" in host else host for host in hosts] or ["*"]
+
+
+async def _plotly(request: Request) -> Response:
+    """Return Plotly's script."""
+    return send(request, await context_of(request).response(PLOTLY, plotly_script), cache_control=CACHE_FOREVER)
 
 
 class Server(uvicorn.Server):
@@ -122,14 +149,14 @@ class Server(uvicorn.Server):
         """Close the streams, then shut down."""
         app = self.config.loaded_app
         for _ in range(10):  # uvicorn wraps the application
-            if isinstance(app, Starlette):
+            if isinstance(app, FastAPI):
                 app.state.watcher.close()
                 break
             app = getattr(app, "app", None)
         await super().shutdown(sockets)
 
 
-def make_server(app: Starlette) -> Server:
+def make_server(app: FastAPI) -> Server:
     """Return a server for the application, with limits on connections and headers.
 
     It uses h11 because that limits the size of the headers, which httptools does not.
@@ -177,22 +204,22 @@ def _closing(response: Response) -> Response:
     return response
 
 
-def _host_name(header: str) -> str:
-    name = header.rpartition(":")[0] if header.rpartition(":")[2].isdigit() else header
-    return name.strip("[]").lower()
-
-
-def _on_expected_error(request: Request, error: Exception) -> Response:
+async def _on_expected_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, FeedError | QueryError)  # noqa: S101 - for the type checker: registered for these
     return _error_response(request, error.code, str(error), error.status)
 
 
-def _on_http_error(request: Request, error: Exception) -> Response:
+async def _on_invalid_parameter(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - for the type checker: registered for this
+    return await _on_expected_error(request, query_error(error))
+
+
+async def _on_http_error(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     return _error_response(request, "not_found" if status == 404 else "refused", "address not found", status)
 
 
-def _on_crash(request: Request, error: Exception) -> Response:  # noqa: ARG001 - uvicorn logs it
+async def _on_crash(request: Request, error: Exception) -> Response:  # noqa: ARG001 - uvicorn logs it
     response = _error_response(request, "fault", "internal error: see the output of quant-assets serve", 500)
     response.headers.update(HEADERS)  # Starlette sends this response outside of ReadOnlyMiddleware
     return response

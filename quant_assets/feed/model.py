@@ -93,9 +93,9 @@ class Stats(TypedDict):
     skipped: Annotated[dict[str, str], Field(description="file -> reason")]
 
 
-@with_config(ConfigDict(extra="forbid", title="master_feed"))
-class MasterFeed(TypedDict):
-    """Scored trading signals: one for every market and strategy of a 15-minute window."""
+@with_config(CLOSED)
+class FeedHead(TypedDict):
+    """A feed without its signals."""
 
     last_updated: Annotated[TimeMs, Field(description="when it was written, epoch ms")]
     published_at_ms: Annotated[TimeMs, Field(description="when the window's first feed was written, epoch ms")]
@@ -106,4 +106,10 @@ class MasterFeed(TypedDict):
     ]
     simulated: Annotated[bool, Field(description="whether any input came from an emulator")]
     stats: Stats
+
+
+@with_config(ConfigDict(extra="forbid", title="master_feed"))
+class MasterFeed(FeedHead):
+    """Scored trading signals: one for every market and strategy of a 15-minute window."""
+
     signals: list[Signal]

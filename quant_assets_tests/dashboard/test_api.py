@@ -89,7 +89,7 @@ def test_fields_returns_only_the_given_keys(site: Site) -> None:
 @pytest.mark.parametrize(
     ("query", "says"),
     [
-        ("frobnicate=1", "expected strategy"),
+        ("frobnicate=1", "expected window, strategy"),
         ("action=BUY", "action"),
         ("status=unknown", "status"),
         ("min_score=much", "min_score"),

@@ -1,0 +1,212 @@
+"""The models of the API's responses, besides those of the feed."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, NotRequired
+
+from pydantic import ConfigDict, Field, with_config
+from typing_extensions import TypedDict
+
+from quant_assets.feed.model import FeedHead
+from quant_assets.feed.signal_model import Signal
+
+Times = Annotated[list[int], Field(description="epoch ms")]
+Numbers = list[float | None]
+
+
+class Problem(TypedDict):
+    """Why a request was rejected, or why the feed cannot be shown."""
+
+    code: Annotated[str, Field(description="for programs")]
+    message: Annotated[str, Field(description="for people")]
+
+
+class Error(TypedDict):
+    """An error."""
+
+    error: Problem
+
+
+class Selection(TypedDict):
+    """The number of signals that match the filters, and of those returned."""
+
+    matched: int
+    given: int
+
+
+class FilteredFeed(FeedHead):
+    """A feed with the signals that match the filters. The counts in `stats` are those of the returned signals."""
+
+    signals: Annotated[list[dict[str, Any]], Field(description="signals, or only the keys in `fields`")]
+    selection: Selection
+
+
+class StoredWindow(TypedDict):
+    """A window whose feed is stored, and the address of its feed."""
+
+    window: str
+    results: str
+
+
+class Windows(TypedDict):
+    """The windows whose feeds are stored, newest first."""
+
+    windows: list[StoredWindow]
+
+
+class FeedAge(TypedDict):
+    """The age of the feed."""
+
+    window: str
+    as_of: str
+    age_seconds: float
+    stale_after_seconds: float
+    simulated: bool
+
+
+class Coverage(TypedDict):
+    """How many markets have data."""
+
+    markets: int
+    signals: int
+    resolution: dict[str, int]
+    served_share: float | None
+    freshness: dict[str, Any]
+
+
+class LastRun(TypedDict):
+    """The last scan."""
+
+    last_updated: int
+    seconds_ago: float
+    api: dict[str, Any]
+    skipped_files: int
+
+
+class Health(TypedDict):
+    """Age and coverage of the feed, and the last run; only a problem if the feed cannot be shown."""
+
+    status: Literal["ok", "stale", "unavailable"]
+    problem: Problem | None
+    feed: NotRequired[FeedAge]
+    coverage: NotRequired[Coverage]
+    last_run: NotRequired[LastRun]
+
+
+class Bars(TypedDict):
+    """Bars as columns, oldest first."""
+
+    time: Times
+    open: Numbers
+    high: Numbers
+    low: Numbers
+    close: Numbers
+    volume: Numbers
+
+
+CandleSeries = TypedDict("CandleSeries", {"4h": Bars, "15m": Bars})
+
+
+class FormingBar(TypedDict):
+    """The 4h bar that is forming at the window's end."""
+
+    timeframe: Literal["4h"]
+    time: Annotated[int, Field(description="opening time, epoch ms")]
+    through: Annotated[int, Field(description="close of its last 15m bar, epoch ms")]
+    bars: Annotated[int, Field(ge=1, description="number of closed 15m bars in it")]
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+
+
+class Averages(TypedDict):
+    """Moving averages of the 4h chart."""
+
+    timeframe: Literal["4h"]
+    time: Times
+    ema50: Numbers
+    ema200: Numbers
+
+
+class RsiSeries(TypedDict):
+    """RSI(14) of the 4h chart."""
+
+    timeframe: Literal["4h"]
+    time: Times
+    value: Numbers
+
+
+class Segment(TypedDict):
+    """A part of a line: its points."""
+
+    time: Times
+    value: Numbers
+
+
+class LinePivot(TypedDict):
+    """A pivot of a line."""
+
+    time: int
+    value: float
+
+
+class ChartLine(TypedDict):
+    """A line of the RSI: solid between its pivots, then projected to the forming bar."""
+
+    kind: Literal["resistance", "support", "broken"]
+    pivots: Annotated[list[LinePivot], Field(min_length=2, max_length=2)]
+    slope: Annotated[float, Field(description="RSI points per 4h bar")]
+    solid: Annotated[Segment, Field(description="between the pivots")]
+    projected: Annotated[Segment, Field(description="from the second pivot to the forming bar")]
+    touches: int | None
+    reverse_rsi_price: float | None
+    strategies: Annotated[list[str], Field(description="strategies whose breakout broke the line")]
+
+
+class DataSource(TypedDict):
+    """Where a dataset of the market comes from."""
+
+    status: str | None
+    coinalyze_symbol: str | None
+    reference_exchange: str | None
+    unit: str | None
+    age_seconds: float | None
+
+
+class OpenInterestSeries(DataSource):
+    """Closes of open interest."""
+
+    time: Times
+    value: Numbers
+
+
+class LiquidationSeries(DataSource):
+    """Liquidated longs and shorts by 15-minute bar."""
+
+    time: Times
+    longs: Numbers
+    shorts: Numbers
+    known_through: Annotated[int | None, Field(description="epoch ms")]
+
+
+@with_config(ConfigDict(title="Chart"))
+class Chart(TypedDict):
+    """The signals of one market with the series of its chart, cut at the window's end."""
+
+    window: str
+    as_of: str
+    simulated: bool
+    exchange: str
+    symbol: str
+    signals: Annotated[list[Signal], Field(min_length=1)]
+    candles: CandleSeries
+    forming: Annotated[FormingBar | None, Field(description="null if a 4h bar closes at the window's end")]
+    averages: Averages
+    rsi: RsiSeries
+    lines: list[ChartLine]
+    open_interest: OpenInterestSeries
+    liquidations: LiquidationSeries
+    funding_rate: DataSource
+    long_short_ratio: DataSource
