@@ -57,9 +57,7 @@ ui: setup
 		eval "folder=\$$$$name"; case "$$folder" in ''|/*|'~'*) ;; *) eval "$$name=\$$PWD/\$$folder";; esac; \
 	done; \
 	DAGSTER_HOME="$${DAGSTER_HOME:-$$QUANT_DATA_DIR/dagster}"; set +a; \
-	mkdir -p "$$DAGSTER_HOME" && DAGSTER_HOME=$$(cd "$$DAGSTER_HOME" && pwd) && { [ -f "$$DAGSTER_HOME/dagster.yaml" ] || { \
-		cat dagster.yaml quant_assets/defs/sqlite_storage.yaml >"$$DAGSTER_HOME/dagster.yaml.new" && \
-		mv "$$DAGSTER_HOME/dagster.yaml.new" "$$DAGSTER_HOME/dagster.yaml"; }; } && \
+	mkdir -p "$$DAGSTER_HOME" && DAGSTER_HOME=$$(cd "$$DAGSTER_HOME" && pwd) && \
 	bin="$$(cd $(BIN) && pwd)" && root="$$PWD" && cd "$$DAGSTER_HOME" && \
 	exec "$$bin/python" -m quant_assets.cli.run_ui $(PORT) \
 		"$$bin"/dagster dev --host 127.0.0.1 --port $(PORT) --workspace "$$root/workspace.yaml" --log-level warning

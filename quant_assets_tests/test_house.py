@@ -34,6 +34,8 @@ LAYERS = (
 LAYER_OF = {name: layer for layer, names in enumerate(LAYERS) for name in names}
 ROOT_MODULES = {"__init__.py", "__main__.py", "definitions.py"}
 MAY_IMPORT_DAGSTER = {"defs", "definitions", "orchestration"}
+#: Documented names with an underscore: those of named tuples, and os._exit.
+PUBLIC_UNDERSCORES = {"_replace", "_make", "_asdict", "_fields", "_field_defaults", "_exit"}
 CODE_LOADERS = {"pickle", "cPickle", "_pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "code"} | {
     *("runpy", "imp", "importlib.util", "importlib.machinery", "builtins"),
     *("read_pickle", "to_pickle", "unsafe_load", "full_load", "Loader", "UnsafeLoader"),
@@ -100,6 +102,57 @@ def test_only_the_command_line_imports_the_emulator() -> None:
 def test_only_the_dagster_layer_imports_dagster(path: Path) -> None:
     imports_dagster = any(module.split(".")[0].startswith("dagster") for module in imports_of(path))
     assert not imports_dagster or package_of(path) in MAY_IMPORT_DAGSTER
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_only_public_parts_of_libraries_are_used(path: Path) -> None:
+    assert private_parts_in(path.read_text(encoding="utf-8")) == []
+
+
+def private_parts_in(text: str) -> list[str]:
+    """Return the private modules and names of libraries that a module imports or reads, each as it is written.
+
+    Of Dagster's packages only what their top level exports is public.
+    """
+    tree = ast.parse(text)
+    imported = imports_in(tree, "the module")
+    modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    modules |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    found = {name for name in imported if any(is_private(part) for part in name.split("."))}
+    found |= {name for name in modules if name and name.startswith("dagster") and "." in name}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and is_private(node.attr) and ast.unparse(node.value) not in {"self", "cls"}:
+            found.add(ast.unparse(node))
+    return sorted(found)
+
+
+def is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__") and name not in PUBLIC_UNDERSCORES
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("from dagster._core.events import EngineEventData", 2),
+        ("import dagster._core", 1),
+        ("def f() -> None:\n    import dagster.core", 1),
+        ("from dagster.components import Component", 1),
+        ("from dagster import _check", 1),
+        ("from pandas._libs import lib", 2),
+        ("import dagster as dg\ndg._core.events", 1),
+        ("instance._event_storage.path_for_shard('')", 1),
+        ("from __future__ import annotations\nimport dagster as dg\nfrom dagster_postgres import x\nimport a.b", 0),
+        ("class A:\n    def f(self):\n        return self._mine, cls._mine, super().__init__()", 0),
+    ],
+)
+def test_private_parts_of_libraries_are_found(text: str, found: int) -> None:
+    assert len(private_parts_in(text)) == found
+
+
+def test_no_settings_name_a_private_module_of_dagster() -> None:
+    settings = [*PACKAGE.rglob("*.yaml"), *(ROOT / "docs").rglob("*.yaml"), *ROOT.glob("*.yaml")]
+    assert len(settings) >= 3
+    assert [path for path in settings if "dagster._" in path.read_text(encoding="utf-8")] == []
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
@@ -185,8 +238,7 @@ def test_calls_that_run_what_they_read_are_found(text: str) -> None:
 
 def test_every_module_of_defs_builds_its_definitions() -> None:
     modules = {found.name: import_module(f"quant_assets.defs.{found.name}") for found in iter_modules(defs.__path__)}
-    kept_for_users = {"sqlite_storage"}  # dagster.yaml of an instance names it
-    assert {name for name, module in modules.items() if not hasattr(module, "build")} == kept_for_users
+    assert [name for name, module in modules.items() if not hasattr(module, "build")] == []
 
 
 def test_domain_packages_work_without_dagster() -> None:

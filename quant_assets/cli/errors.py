@@ -9,8 +9,8 @@ from typing import Final, NoReturn, TextIO
 
 import typer
 
+from quant_assets.common.files import UserFileWarning
 from quant_assets.common.text import escape_control_chars
-from quant_assets.common.toml_config import RenamedKeyWarning
 
 EXIT_UNEXPECTED: Final = 1
 EXIT_WRONG_INPUT: Final = 2
@@ -30,8 +30,8 @@ def usage_error(line: str) -> NoReturn:
     raise typer.Exit(EXIT_WRONG_INPUT)
 
 
-def show_renamed_keys_once() -> None:
-    """Show a warning about a renamed key of a user's file as one line on stderr, once for each key."""
+def show_file_warnings_once() -> None:
+    """Show a UserFileWarning as one line on stderr, once for each message."""
     show_by_default, shown = warnings.showwarning, set[str]()
 
     def show(
@@ -42,7 +42,7 @@ def show_renamed_keys_once() -> None:
         file: TextIO | None = None,
         line: str | None = None,
     ) -> None:
-        if not issubclass(category, RenamedKeyWarning):
+        if not issubclass(category, UserFileWarning):
             show_by_default(message, category, filename, lineno, file, line)
         elif str(message) not in shown:
             shown.add(str(message))

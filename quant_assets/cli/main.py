@@ -18,7 +18,7 @@ import typer
 
 from quant_assets.cli.demo import demo
 from quant_assets.cli.emulator import emulator
-from quant_assets.cli.errors import EXIT_UNEXPECTED, EXIT_WRONG_INPUT, echo_err, show_renamed_keys_once
+from quant_assets.cli.errors import EXIT_UNEXPECTED, EXIT_WRONG_INPUT, echo_err, show_file_warnings_once
 from quant_assets.cli.interrupts import InterruptibleCommand
 from quant_assets.cli.plan import plan
 from quant_assets.cli.replay import replay
@@ -62,7 +62,7 @@ for server in (emulator, serve):
 def main() -> None:
     """Run the command line."""
     repair_standard_streams()
-    show_renamed_keys_once()
+    show_file_warnings_once()
     gc.set_threshold(200_000, 50, 1_000)  # a command lives for seconds, and makes few cycles among many objects
     try:
         app()

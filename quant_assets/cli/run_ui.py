@@ -13,9 +13,12 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
-from quant_assets.cli.errors import EXIT_INTERRUPTED, EXIT_WRONG_INPUT, echo_err
+from quant_assets.cli.errors import EXIT_INTERRUPTED, EXIT_WRONG_INPUT, echo_err, show_file_warnings_once
+from quant_assets.common.settings import SettingsError
+from quant_assets.orchestration.instance_config import prepare_dagster_yaml
 
 HOST: Final = "127.0.0.1"
 MAX_PORT: Final = 65535
@@ -26,7 +29,7 @@ NO_EVENT_YET: Final = b"No cursor for event type"
 
 
 def run_ui(port: int, command: Sequence[str]) -> int:
-    """Run a command that serves on a port until it ends or a signal ends it, and return the exit code."""
+    """Prepare the instance in DAGSTER_HOME, run a command that serves it until it ends, and return the exit code."""
     if not 1 <= port <= MAX_PORT:
         echo_err(f"Invalid PORT: expected a number from 1 to {MAX_PORT}")
         return EXIT_WRONG_INPUT
@@ -37,6 +40,11 @@ def run_ui(port: int, command: Sequence[str]) -> int:
         except OSError as error:
             echo_err(f"port {port} on {HOST} cannot be used: {error.strerror}; choose another: make ui PORT={port + 1}")
             return EXIT_WRONG_INPUT
+    try:
+        prepare_dagster_yaml(Path(os.environ["DAGSTER_HOME"]))
+    except (SettingsError, OSError) as error:
+        echo_err(str(error))
+        return EXIT_WRONG_INPUT
     program: subprocess.Popen[bytes] | None = None
     ended_by = 0
 
@@ -81,5 +89,6 @@ def without_noise(lines: Iterable[bytes]) -> Iterator[bytes]:
 
 
 if __name__ == "__main__":
+    show_file_warnings_once()
     asked = sys.argv[1]
     sys.exit(run_ui(int(asked) if asked.isdecimal() else 0, sys.argv[2:]))

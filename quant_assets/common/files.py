@@ -26,6 +26,10 @@ ADVICE_BY_SQLITE_CODE: Final = {
 SQLITE_PRIMARY_CODE_MASK: Final = 0xFF
 
 
+class UserFileWarning(FutureWarning):
+    """A file of the user is from an earlier version; the message names it, and says what was done or what to do."""
+
+
 class WriteError(OSError):
     """A file could not be written; its old content is unchanged. The message has path, reason and advice."""
 

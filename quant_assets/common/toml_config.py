@@ -14,10 +14,12 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from quant_assets.common.files import UserFileWarning
+
 Model = TypeVar("Model", bound=BaseModel)
 
 
-class RenamedKeyWarning(FutureWarning):
+class RenamedKeyWarning(UserFileWarning):
     """A file uses the old name of a key; the message names the file, the old name and the new one."""
 
 

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import os
-from importlib import resources
 from pathlib import Path
 
 import dagster as dg
 from filelock import FileLock
 
-from quant_assets.common.files import MAKE_WRITABLE, advice_for, replace_file
+from quant_assets.common.files import MAKE_WRITABLE, advice_for
 from quant_assets.common.settings import Settings, SettingsError, database_folder_problem
+from quant_assets.orchestration.instance_config import prepare_dagster_yaml
 
 
 def open_instance(settings: Settings) -> dg.DagsterInstance:
     """Open the Dagster instance in DAGSTER_HOME, or in the data folder, and create it if it is missing.
 
-    Raises SettingsError if that folder or the data folder cannot be written, or if the instance cannot be opened.
+    An instance of an earlier version is brought over. Raises SettingsError if that folder or the data folder cannot be
+    written, or if the instance cannot be opened.
     """
     try:
         home = instance_home(settings)
@@ -29,8 +30,7 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
         for folder in (settings.data_dir, home):
             if folder.is_dir() and not os.access(folder, os.W_OK):
                 raise SettingsError(f"{folder} cannot be written; {MAKE_WRITABLE}")
-        if not (home / "dagster.yaml").exists():
-            replace_file(home / "dagster.yaml", b"".join(map(_packaged_file, ("dagster.yaml", "sqlite_storage.yaml"))))
+        prepare_dagster_yaml(home)
     except OSError as error:
         raise SettingsError(
             f"Dagster's instance cannot be kept in {home}: {error.strerror}; {advice_for(error)}"
@@ -49,10 +49,6 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
                 f"Dagster's instance in {home} cannot be opened ({reason:.300}); check its dagster.yaml, and the "
                 "database and folders named there. You can move damaged records away: no table or feed is lost"
             ) from error
-
-
-def _packaged_file(name: str) -> bytes:
-    return resources.files("quant_assets.defs").joinpath(name).read_bytes()
 
 
 def instance_home(settings: Settings) -> Path:

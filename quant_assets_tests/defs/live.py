@@ -150,10 +150,11 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
-def prepare_home(home: Path, storage: Path = ROOT / "quant_assets" / "defs" / "sqlite_storage.yaml") -> None:
+def prepare_home(home: Path, storage: Path | None = None) -> None:
     """Create DAGSTER_HOME as `make ui` does, or as docs/deploy.md says with another storage."""
     home.mkdir(parents=True, exist_ok=True)
-    (home / "dagster.yaml").write_bytes((ROOT / "dagster.yaml").read_bytes() + storage.read_bytes())
+    more = storage.read_bytes() if storage else b""
+    (home / "dagster.yaml").write_bytes((ROOT / "dagster.yaml").read_bytes() + more)
 
 
 @contextmanager
