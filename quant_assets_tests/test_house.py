@@ -88,6 +88,16 @@ def test_imports_run_one_way(path: Path) -> None:
             assert LAYER_OF[target] > LAYER_OF[package], f"{path} imports {module}, which is not below it"
 
 
+def test_only_storage_handles_the_objects_of_the_lake() -> None:
+    for path in FILES:
+        if package_of(path) in {"storage", "common"}:
+            continue
+        text = re.sub(r"\bLake\([\w.]+\.lake_dir\)", "", path.read_text(encoding="utf-8"))
+        assert not re.search(r"\blake_dir\b|\blake\.objects\b|storage\.objects\b", text), (
+            f"{path} handles stored objects"
+        )
+
+
 def test_only_the_command_line_imports_the_emulator() -> None:
     emulator = "quant_assets.emulator"
     importers = {

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -108,7 +107,7 @@ def _count(number: int, singular: str, plural: str) -> str:
     return f"{number} {singular if number == 1 else plural}"
 
 
-def print_scan(feed: Mapping[str, Any], path: Path, api: Mapping[str, float], elapsed_seconds: float) -> None:
+def print_scan(feed: Mapping[str, Any], path: str, api: Mapping[str, float], elapsed_seconds: float) -> None:
     """Print the best signals and the summary of a scan."""
     has_width = sys.stdout.isatty() or "COLUMNS" in os.environ
     console = Console(soft_wrap=False, width=None if has_width else DEFAULT_WIDTH)
@@ -119,7 +118,7 @@ def print_scan(feed: Mapping[str, Any], path: Path, api: Mapping[str, float], el
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def print_scan_as_json(feed: Mapping[str, Any], path: Path, api: Mapping[str, float], elapsed_seconds: float) -> None:
+def print_scan_as_json(feed: Mapping[str, Any], path: str, api: Mapping[str, float], elapsed_seconds: float) -> None:
     """Print the summary of a scan as JSON."""
     stats = feed["stats"]
     summary = {

@@ -53,7 +53,9 @@ def replay(
     except ScanFailed as error:
         echo_err(f"the replay failed: {error}")
         raise typer.Exit(EXIT_UNEXPECTED) from None
-    feeds = settings.lake_dir / "master_feed"
+    from quant_assets.storage.lake import Lake  # noqa: PLC0415
+
+    feeds = Lake(settings.lake_dir).describe_partitions(["master_feed"])
     if as_json:
         summary = {
             "from": first.key,
@@ -62,7 +64,7 @@ def replay(
             "runs": result.runs,
             "markets": result.markets,
             "actions": result.actions,
-            "feeds": str(feeds),
+            "feeds": feeds,
             "published": result.published,
             "api": {"calls": 0},
             "elapsed_seconds": round(result.elapsed_seconds, 3),

@@ -73,12 +73,12 @@ def scan(
         from quant_assets.feed import select_signals  # noqa: PLC0415
 
         feed = select_signals(feed, strategies=strategies, exchange=exchange, symbol=symbol)
-        path = settings.data_dir / "selection.json"
+        path = str(settings.data_dir / "selection.json")
     if output is not None or (narrowed and not to_stdout):
         from quant_assets.common.files import replace_file  # noqa: PLC0415
 
-        path = output.absolute() if output is not None else path
-        replace_file(path, orjson.dumps(feed))
+        path = str(output.absolute()) if output is not None else path
+        replace_file(Path(path), orjson.dumps(feed))
     if result.publication == "newer_window":
         echo_err(
             f"{settings.feed_path} has a newer window and was not replaced; this window is {result.feed_path}, "
@@ -137,7 +137,7 @@ def _as_of_advice(folder: Path, as_of: str) -> str:
     return f". To scan as of that bar: {shlex.quote(sys.argv[0])} scan {shlex.quote(str(folder))} --as-of {as_of}"
 
 
-def _print_feed(feed: dict[str, Any], path: Path) -> None:
+def _print_feed(feed: dict[str, Any], path: str) -> None:
     """Write a feed to stdout as JSON; exit if it cannot be written, since part of a feed is of no use."""
     try:
         with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as output:
@@ -147,7 +147,7 @@ def _print_feed(feed: dict[str, Any], path: Path) -> None:
         raise typer.Exit(EXIT_UNEXPECTED) from None
 
 
-def print_result(feed: dict[str, Any], result: ScanResult, path: Path, *, as_json: bool) -> None:
+def print_result(feed: dict[str, Any], result: ScanResult, path: str, *, as_json: bool) -> None:
     """Print the result of a scan, as tables or as JSON."""
     from quant_assets.cli.rendering import print_scan, print_scan_as_json  # noqa: PLC0415
 

@@ -24,6 +24,7 @@ from quant_assets.dashboard.query import (
 )
 from quant_assets.dashboard.responses import CachedResponse, error_json, send, uncached_json
 from quant_assets.feed.model import MasterFeed
+from quant_assets.storage.lake import Lake
 
 Responses = dict[int | str, dict[str, Any]]
 
@@ -214,5 +215,5 @@ def _store_versions(context: AppContext) -> tuple[Any, ...]:
     """Return the versions of the files behind a chart, so that a changed file makes a new cache key."""
     store = store_path(context.settings)
     log = None if store is None else store.with_name(f"{store.name}-wal")
-    paths = (context.settings.lake_dir / "candles.parquet", store, log)
-    return tuple(None if path is None else file_version(path) for path in paths)
+    candles = Lake(context.settings.lake_dir).version(["candles"]) or object()  # unknown: a key that is used once
+    return (candles, *(None if path is None else file_version(path) for path in (store, log)))

@@ -21,7 +21,6 @@ from quant_assets.dashboard.market_data import (
     Source,
     dataset_sources,
     read_derivative_bars,
-    read_market_table,
     store_path,
 )
 from quant_assets.signals.features.bars import Bars, Floats, bars_of
@@ -87,7 +86,7 @@ def market_chart(document: FeedDocument, signals: Sequence[Json], settings: Sett
 
 
 def _candles(lake: Lake, exchange: str, symbol: str) -> pd.DataFrame:
-    table = read_market_table(lake.path(["candles"]), exchange, symbol)
+    table = lake.read_market(["candles"], None, exchange, symbol)
     if table is None:
         return pd.DataFrame(columns=["timeframe", "time_ms", "open", "high", "low", "close", "volume"])
     frame: pd.DataFrame = table.to_pandas()

@@ -1,10 +1,11 @@
-"""Reading feeds from disk: each file is parsed and checked once, and again only when it changed."""
+"""Reading stored feeds: each is parsed and checked once, and again only when it changed."""
 
 from __future__ import annotations
 
 import hashlib
 import threading
 from collections import OrderedDict
+from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +21,6 @@ from quant_assets.feed.contract import SCHEMA_VERSIONS
 from quant_assets.storage.lake import DOCUMENT_SUFFIX, Lake, LakeError
 
 Json = dict[str, Any]
-#: Modification time in nanoseconds, size and inode of a file.
 Market = tuple[str, str]
 
 #: Feeds of older windows that stay in memory beside the newest.
@@ -38,7 +38,7 @@ class FeedError(Exception):
 
 @dataclass(frozen=True, eq=False)
 class FeedDocument:
-    """One feed: its bytes as on disk, the parsed JSON, and an ETag of the bytes."""
+    """One feed: its bytes as stored, the parsed JSON, and an ETag of the bytes."""
 
     content: bytes
     feed: Json
@@ -59,30 +59,22 @@ class FeedDocument:
 
 
 class FeedRepository:
-    """The feeds of a data folder. Thread-safe; each file is read by one thread."""
+    """The newest feed, and those of older windows in the lake. Thread-safe; each feed is read by one thread."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._lake = Lake(settings.lake_dir)
         self._lock = threading.Lock()
-        self._cache: OrderedDict[str, tuple[FileIdentity, FeedDocument | FeedError]] = OrderedDict()
-        self._windows: tuple[FileIdentity | None, list[str]] = (None, [])
-
-    def path(self, window: str) -> Path:
-        """Return the file of a window's feed, "" for the newest. Raises FeedError if `window` is not a key."""
-        if not window:
-            return self.settings.feed_path
-        if not _is_key(window):
-            raise FeedError("no_such_window", "a window key looks like 2026-01-19-16:45; /api/windows lists them", 404)
-        return self._lake.path(["master_feed"], window, DOCUMENT_SUFFIX)
+        self._cache: OrderedDict[str, tuple[Hashable, FeedDocument | FeedError]] = OrderedDict()
+        self._windows: tuple[Hashable | None, list[str]] = (None, [])
 
     def cached(self, window: str) -> FeedDocument | None:
-        """Return the feed from memory, or None if it was not read yet or its file changed. Costs one system call.
+        """Return the feed from memory, or None if it was not read yet or has changed. Costs one system call.
 
-        Raises the FeedError that reading the same file raised before.
+        Raises the FeedError that reading the same feed raised before, or one if `window` is not a key.
         """
         entry = self._cache.get(window)
-        if entry is None or entry[0] != file_version(self.path(window)):
+        if entry is None or entry[0] != self._version(window):
             return None
         if isinstance(entry[1], FeedError):
             raise entry[1].with_traceback(None)
@@ -90,14 +82,14 @@ class FeedRepository:
 
     def read(self, window: str = "") -> FeedDocument:
         """Return the feed of a window, "" for the newest. Raises FeedError."""
-        path = self.path(window)
         with self._lock:
             cached = self.cached(window)
             if cached is not None:
                 return cached
-            version = file_version(path)
+            version = self._version(window)
             try:
-                found: FeedDocument | FeedError = _parse_document(self._content(window), window)
+                content = self._of_window(window) if window else self._newest()
+                found: FeedDocument | FeedError = _parse_document(content, window)
             except FeedError as error:
                 found = error
             if version is not None:
@@ -108,38 +100,42 @@ class FeedRepository:
 
     def windows(self) -> list[str]:
         """Return the keys of the windows whose feeds are stored, newest first."""
-        folder = self._lake.root / "master_feed"
-        version = file_version(folder)  # a folder's version changes when a file is added or removed
-        if version is None:
-            return []
-        if self._windows[0] != version:
-            stems = (
-                path.name.removesuffix(DOCUMENT_SUFFIX) for path in folder.glob(f"????-??-??-????{DOCUMENT_SUFFIX}")
-            )
-            keys = (f"{stem[:-2]}:{stem[-2:]}" for stem in stems)
-            self._windows = (version, sorted((key for key in keys if _is_key(key)), reverse=True))
+        version = self._lake.partitions_version(["master_feed"])
+        if version is None or self._windows[0] != version:
+            self._windows = (version, self._lake.partitions(["master_feed"], DOCUMENT_SUFFIX))
         return self._windows[1]
 
-    def _content(self, window: str) -> bytes:
-        """Return the bytes of a feed. Raises FeedError if there are none."""
-        path = self.path(window)
+    def _version(self, window: str) -> Hashable | None:
+        """Return the version of a feed, None if it is missing or unknown. Raises FeedError if `window` is not a key."""
+        if not window:
+            return file_version(self.settings.feed_path)
+        if not _is_key(window):
+            raise FeedError("no_such_window", "a window key looks like 2026-01-19-16:45; /api/windows lists them", 404)
+        return self._lake.version(["master_feed"], window, DOCUMENT_SUFFIX)
+
+    def _newest(self) -> bytes:
+        """Return the bytes of the newest feed. Raises FeedError if it is missing or cannot be read."""
+        path = self.settings.feed_path
         if path.exists() and not path.is_file():  # reading a pipe would never end
             raise FeedError("unreadable", f"the feed cannot be read: {path.name} is not a file")
         try:
-            content = (
-                self._lake.read_document(["master_feed"], window) if window else self.settings.feed_path.read_bytes()
-            )
+            return path.read_bytes()
         except FileNotFoundError:
             raise FeedError("missing", "there is no feed yet: run quant-assets scan DIR") from None
         except OSError as error:
             raise FeedError("unreadable", f"the feed cannot be read: {error.strerror}") from None
+
+    def _of_window(self, window: str) -> bytes:
+        """Return the bytes of the stored feed of a window. Raises FeedError if it is missing or damaged."""
+        try:
+            content = self._lake.read_document(["master_feed"], window)
         except LakeError:
             raise FeedError("half_written", "the stored feed of this window is damaged: materialize it again") from None
         if content is None:
             raise FeedError("no_such_window", f"no feed of the window {window} is stored", 404)
         return content
 
-    def _remember(self, window: str, version: FileIdentity, found: FeedDocument | FeedError) -> None:
+    def _remember(self, window: str, version: Hashable, found: FeedDocument | FeedError) -> None:
         self._cache[window] = (version, found)
         self._cache.move_to_end(window)
         older = [key for key in self._cache if key]

@@ -8,14 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from quant_assets.common.settings import Settings
 from quant_assets.common.windows import Window
 from quant_assets.derivatives.datasets import BAR_SECONDS, DATASETS, SPECS, Dataset
 from quant_assets.derivatives.store import DerivativesStore, StoreError
-from quant_assets.storage.lake import DAMAGE_ERRORS, Lake
+from quant_assets.storage.lake import Lake
 
 STORE_NAME: Final = "derivatives.sqlite"
 #: How long to wait for a writer's lock, which lasts milliseconds; a chart that waits longer is drawn without bars.
@@ -47,7 +44,7 @@ def dataset_sources(lake: Lake, window: Window, exchange: str, symbol: str) -> d
     """Return the sources of a market's datasets from the window's tables; datasets without a table are left out."""
     found: dict[Dataset, Source] = {}
     for dataset in DATASETS:
-        table = read_market_table(lake.path([dataset], window.key), exchange, symbol)
+        table = lake.read_market([dataset], window.key, exchange, symbol)
         if table is not None and table.num_rows:
             row = table.slice(0, 1).to_pylist()[0]
             closed = row["closed_at_ms"]
@@ -60,15 +57,6 @@ def dataset_sources(lake: Lake, window: Window, exchange: str, symbol: str) -> d
                 None if closed is None or closed != closed else float(closed),  # noqa: PLR0124 - NaN
             )
     return found
-
-
-def read_market_table(path: Path, exchange: str, symbol: str) -> pa.Table | None:
-    """Return a market's rows of a table of the lake; None if the table is missing or damaged."""
-    try:
-        is_market = [("exchange", "=", exchange), ("symbol", "=", symbol)]
-        return pq.read_table(path, filters=is_market, memory_map=True, page_checksum_verification=True)
-    except DAMAGE_ERRORS:
-        return None
 
 
 def store_path(settings: Settings) -> Path | None:

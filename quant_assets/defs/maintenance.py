@@ -13,7 +13,7 @@ from quant_assets.orchestration.project import Project
 from quant_assets.orchestration.resources import Coinalyze, Folders, Retention
 from quant_assets.orchestration.run_records import remove_runs
 from quant_assets.storage.lake import Lake
-from quant_assets.storage.retention import prune_lake, prune_temporary_files, size_of
+from quant_assets.storage.retention import prune_lake, prune_temporary_files, size_of, size_of_lake
 
 
 @dg.asset(
@@ -37,7 +37,7 @@ def disk_use(
     started = time.perf_counter()
     policy, now = retention.load(), clock.now()
     before = size_of(Path(folders.data))
-    removed = prune_lake(lake.root, now, policy) + prune_temporary_files(Path(folders.data), now)
+    removed = prune_lake(lake, now, policy) + prune_temporary_files(Path(folders.data), now)
     with coinalyze.store() as store:
         bars = store.prune(int((now - timedelta(days=policy.bars_days)).timestamp()))
     runs = remove_runs(context.instance, now - timedelta(days=policy.runs_days))
@@ -50,7 +50,7 @@ def disk_use(
             "removed_bars": bars,
             "removed_runs": runs,
             "bytes": after,
-            "lake_bytes": size_of(lake.root),
+            "lake_bytes": size_of_lake(lake),
             "store_bytes": size_of(Path(folders.store)),
             "dagster_bytes": size_of(Path(context.instance.root_directory)),
             "windows_days": policy.windows_days,

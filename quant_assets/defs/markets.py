@@ -152,7 +152,7 @@ def market_list_asset(provider: str) -> dg.AssetsDefinition:
         except MarketListRefused as error:
             if last is None:
                 raise usage.failure(error) from None
-            path = lake.path(["coinalyze_markets"])
+            path = lake.describe(["coinalyze_markets"])
             advice = f"If the provider has changed that much, remove {path}, and the next answer is taken"
             raise usage.failure(error, f"{error}. {advice}") from None
         coinalyze.record_origin()

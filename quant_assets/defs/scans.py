@@ -94,7 +94,7 @@ def new_candles(
         return dg.SkipReason("waiting until the folder is complete")
     context.update_cursor(json.dumps({"scanned": found}))
     window = Window.last_complete(clock.now())
-    is_refreshed = all(lake.path([dataset], window.key).exists() for dataset in DATASETS)
+    is_refreshed = all(lake.has([dataset], window.key) for dataset in DATASETS)
     trigger = f"candles {found}"
     if is_refreshed:
         return run_request(window, trigger, None, analyse_job.name)

@@ -5,15 +5,14 @@ A partitioned asset takes and returns a dictionary by window key, since a run ca
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Collection, Mapping
 from typing import Final
 
 import dagster as dg
 import pandas as pd
 
 from quant_assets.orchestration.partitions import Tables
-from quant_assets.storage.lake import Lake
+from quant_assets.storage.lake import DOCUMENT_SUFFIX, TABLE_SUFFIX, Lake
 
 #: Metadata of an input: load an empty table if the table is missing, instead of failing.
 OPTIONAL: Final = {"optional": True}
@@ -30,9 +29,9 @@ class TableIOManager(dg.IOManager):
     def handle_output(self, context: dg.OutputContext, obj: pd.DataFrame | Tables) -> None:
         """Write the table of an asset, or those of its windows."""
         tables = obj if isinstance(obj, dict) else {None: obj}
-        _add_file_metadata(
-            context, [self.lake.write(context.asset_key.path, key, table) for key, table in tables.items()]
-        )
+        for key, table in tables.items():
+            self.lake.write(context.asset_key.path, key, table)
+        _add_storage_metadata(context, self.lake, tables, TABLE_SUFFIX)
 
     def load_input(self, context: dg.InputContext) -> pd.DataFrame | Tables:
         """Read the table of an asset, or those of the windows of the run."""
@@ -63,8 +62,9 @@ class DocumentIOManager(dg.IOManager):
 
     def handle_output(self, context: dg.OutputContext, obj: dict[str, bytes]) -> None:
         """Write the documents of the windows of a run."""
-        path = context.asset_key.path
-        _add_file_metadata(context, [self.lake.write_document(path, key, content) for key, content in obj.items()])
+        for key, content in obj.items():
+            self.lake.write_document(context.asset_key.path, key, content)
+        _add_storage_metadata(context, self.lake, obj, DOCUMENT_SUFFIX)
 
     def load_input(self, context: dg.InputContext) -> dict[str, bytes]:
         """Read the documents of the windows of a run."""
@@ -73,8 +73,10 @@ class DocumentIOManager(dg.IOManager):
         return {key: content for key, content in documents.items() if content is not None}
 
 
-def _add_file_metadata(context: dg.OutputContext, paths: Sequence[Path]) -> None:
-    """Add the path that was written, or the folder of several, and the average size."""
-    path = paths[0] if len(paths) == 1 else paths[0].parent
-    size = sum(file.stat().st_size for file in paths) // len(paths)
+def _add_storage_metadata(context: dg.OutputContext, lake: Lake, written: Collection[str | None], suffix: str) -> None:
+    """Add where the partitions are that were written, or None without partitions, and their average size."""
+    key, partitions = context.asset_key.path, list(written)
+    one = len(partitions) == 1
+    path = lake.describe(key, partitions[0], suffix) if one else lake.describe_partitions(key)
+    size = sum(lake.size(key, partition, suffix) for partition in partitions) // len(partitions)
     context.add_output_metadata({"path": dg.MetadataValue.path(path), "bytes": size})

@@ -55,14 +55,14 @@ class StaleCandles(ScanFailed):
 
 @dataclass(frozen=True, slots=True)
 class ScanResult:
-    """The feed of a window and its path, what the scan cost, and notes for the user.
+    """The feed of a window and where it is stored, what the scan cost, and notes for the user.
 
     `publication` says whether the feed replaced the master feed, and if not, why. The feed of an older window is stored
     in the lake only; a feed from older candles is not stored.
     """
 
     feed: dict[str, Any]
-    feed_path: Path
+    feed_path: str
     publication: Publication
     api: dict[str, float]
     key_refused: bool
@@ -122,9 +122,9 @@ def run_scan(
     refreshed = [materialized[dataset] for dataset in DATASETS]
     return ScanResult(
         feed=feed,
-        feed_path=lake.path(["master_feed"], window.key, DOCUMENT_SUFFIX)
+        feed_path=lake.describe(["master_feed"], window.key, DOCUMENT_SUFFIX)
         if publication is Publication.NEWER_WINDOW
-        else settings.feed_path,
+        else str(settings.feed_path),
         publication=publication,
         api=_api_usage(market_list, refreshed),
         key_refused=market_list.key_refused or refreshed[0]["stopped"] == StopReason.KEY_REFUSED,

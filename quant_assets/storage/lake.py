@@ -1,4 +1,4 @@
-"""Tables and documents on disk: a Parquet file for each asset and partition, and feeds as compressed JSON."""
+"""Tables and documents in an object store: a Parquet object for each asset and partition, feeds as compressed JSON."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import gzip
 import logging
 import zlib
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -14,11 +14,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from quant_assets.common.file_identity import FileIdentity
-from quant_assets.common.files import atomic_write, replace_file
+from quant_assets.common.windows import LENGTH, Window, WindowError
+from quant_assets.storage.objects import MISSING_ERRORS, ObjectStore, open_objects
 
 MAX_CACHED_TABLES: Final = 16
-#: What pyarrow raises for a file with damaged pages, schema or pandas metadata.
+#: Partitions that are tried before all are listed: the newest is nearly always one of the last two.
+MAX_TRIED_PARTITIONS: Final = 8
+#: What pyarrow raises for an object with damaged pages, schema or pandas metadata.
 DAMAGE_ERRORS: Final = (pa.ArrowException, OSError, ValueError, LookupError, TypeError, AttributeError)
 TABLE_SUFFIX: Final = ".parquet"
 DOCUMENT_SUFFIX: Final = ".json.gz"
@@ -29,62 +31,84 @@ class LakeError(RuntimeError):
 
 
 class Lake:
-    """Tables and documents below the folder `root`.
+    """Tables and documents in a folder, at a URL, or in an object store.
 
     A key is an asset's path, like `["signals", "legacy"]`. A partition is a window's key, None if the asset has no
     partitions. The last tables are cached in memory, so that an asset need not read what another has just written.
     """
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self._cache: OrderedDict[Path, tuple[FileIdentity, pd.DataFrame]] = OrderedDict()
+    def __init__(self, place: str | Path | ObjectStore) -> None:
+        self.objects = place if isinstance(place, ObjectStore) else open_objects(place)
+        self._cache: OrderedDict[str, tuple[Hashable, pd.DataFrame]] = OrderedDict()
 
-    def path(self, key: Sequence[str], partition: str | None = None, suffix: str = TABLE_SUFFIX) -> Path:
-        """Return the path of a table or document. The file name omits the colon of a partition's key.
+    def describe(self, key: Sequence[str], partition: str | None = None, suffix: str = TABLE_SUFFIX) -> str:
+        """Return where a table or document is, for messages: in a folder, its path."""
+        return self.objects.describe(object_name(key, partition, suffix))
 
-        Raises LakeError for a name that would lead out of the folder.
+    def describe_partitions(self, key: Sequence[str]) -> str:
+        """Return where the partitions of an asset are, for messages: in a folder, the path of their folder."""
+        return self.objects.describe(object_name(key, None, ""))
+
+    def has(self, key: Sequence[str], partition: str | None = None) -> bool:
+        """Return whether an asset or a partition of it exists, as a table or as a document."""
+        return any(
+            self.objects.exists(object_name(key, partition, suffix)) for suffix in (TABLE_SUFFIX, DOCUMENT_SUFFIX)
+        )
+
+    def size(self, key: Sequence[str], partition: str | None = None, suffix: str = TABLE_SUFFIX) -> int:
+        """Return the stored size of a table or document in bytes, 0 if it does not exist."""
+        return self.objects.size(object_name(key, partition, suffix))
+
+    def version(self, key: Sequence[str], partition: str | None = None, suffix: str = TABLE_SUFFIX) -> Hashable | None:
+        """Return a value that changes when the table or document does; None if it does not exist or if that is unknown.
+
+        Do not cache what has no version.
         """
-        for name in (*key, *([] if partition is None else [partition])):
-            if name in {"", ".", ".."} or "/" in name or "\0" in name:
-                raise LakeError(f"invalid name of a table: {name!r}")
-        base = self.root.joinpath(*key)
-        if partition is None:
-            return base.with_name(base.name + suffix)
-        return base / (_file_stem(partition) + suffix)
+        return self.objects.version(object_name(key, partition, suffix))
 
-    def has(self, key: Sequence[str], partition: str) -> bool:
-        """Return whether a partition exists, as a table or as a document."""
-        return any(self.path(key, partition, suffix).exists() for suffix in (TABLE_SUFFIX, DOCUMENT_SUFFIX))
+    def partitions_version(self, key: Sequence[str]) -> Hashable | None:
+        """Return a value that changes when a partition is added or removed; None if there is none or it is unknown."""
+        return self.objects.version(object_name(key, None, ""))
 
-    def write(self, key: Sequence[str], partition: str | None, table: pd.DataFrame) -> Path:
-        """Write a table atomically, unless the same table is already there. Return its path."""
-        path = self.path(key, partition)
-        if self._is_unchanged(path, table):
-            return path
+    def partitions(self, key: Sequence[str], suffix: str = TABLE_SUFFIX) -> list[str]:
+        """Return the keys of the windows whose tables or documents are stored, newest first."""
+        folder = object_name(key, None, "")
+        names = [stored.name for stored in self.objects.listing(folder)]
+        windows = [window_of(name) for name in names if name.endswith(suffix) and name.rpartition("/")[0] == folder]
+        return sorted((window.key for window in windows if window is not None), reverse=True)
+
+    def write(self, key: Sequence[str], partition: str | None, table: pd.DataFrame) -> None:
+        """Write a table as a whole, unless the same table is already there. Raises WriteError."""
+        name = object_name(key, partition, TABLE_SUFFIX)
+        if self._is_unchanged(name, table):
+            return
         arrow = pa.Table.from_pandas(table, preserve_index=False)
         categories = [field.name for field in arrow.schema if pa.types.is_dictionary(field.type)]
-        with atomic_write(path) as temporary:
-            pq.write_table(arrow, temporary, compression="lz4", use_dictionary=categories, write_page_checksum=True)
-            # The rename keeps the identity; a file that another process writes has another one.
-            identity = FileIdentity.of(temporary.stat())
-        self._add_to_cache(path, identity, table)
-        return path
+
+        def serialise(stream: pa.NativeFile) -> None:
+            pq.write_table(arrow, stream, compression="lz4", use_dictionary=categories, write_page_checksum=True)
+
+        self._cache_table(name, self.objects.put_stream(name, serialise), table)
 
     def read(self, key: Sequence[str], partition: str | None = None) -> pd.DataFrame | None:
         """Read a table; return None if it does not exist. Raises LakeError if it is damaged."""
-        path = self.path(key, partition)
-        identity = FileIdentity.at(path)
-        if identity is None:
-            self._cache.pop(path, None)
-            return None
-        cached = self._cache.get(path)
-        if cached is None or cached[0] != identity:
+        name = object_name(key, partition, TABLE_SUFFIX)
+        version = self.objects.version(name)
+        cached = self._cache.get(name)
+        if cached is not None and cached[0] == version:
+            table = cached[1]
+        else:
             try:
-                self._add_to_cache(path, identity, _read(path))
+                with self.objects.open(name) as source:
+                    table = _read(source)
+            except MISSING_ERRORS:
+                self._cache.pop(name, None)
+                return None
             except DAMAGE_ERRORS as error:
-                raise LakeError(f"{path} is damaged ({error}); delete it and materialize its asset") from error
+                raise self._damage(name, error) from error
+            self._cache_table(name, version, table)
         # A shallow copy is enough: pandas copies on write, so changes do not reach the cache.
-        return self._cache[path][1].copy(deep=False)
+        return table.copy(deep=False)
 
     def read_undamaged(self, key: Sequence[str], partition: str | None = None) -> pd.DataFrame | None:
         """Read a table; return None if it does not exist, or if it is damaged, with a warning in the log."""
@@ -94,49 +118,92 @@ class Lake:
             logging.getLogger(__name__).warning("%s", error)
             return None
 
+    def read_market(self, key: Sequence[str], partition: str | None, exchange: str, symbol: str) -> pa.Table | None:
+        """Read the rows of one market; return None if the table does not exist, or is damaged, with a warning."""
+        name = object_name(key, partition, TABLE_SUFFIX)
+        is_market = [("exchange", "=", exchange), ("symbol", "=", symbol)]
+        try:
+            with self.objects.open(name) as source:
+                return pq.read_table(source, filters=is_market, page_checksum_verification=True)
+        except MISSING_ERRORS:
+            return None
+        except DAMAGE_ERRORS as error:
+            logging.getLogger(__name__).warning("%s", self._damage(name, error))
+            return None
+
     def newest_undamaged(self, key: Sequence[str], up_to: str) -> pd.DataFrame:
-        """Read the newest undamaged partition up to the window `up_to`; return an empty table if there is none."""
-        stems = sorted(path.stem for path in self.root.joinpath(*key).glob("[0-9]*.parquet"))
-        for stem in reversed([stem for stem in stems if stem <= _file_stem(up_to)]):
-            table = self.read_undamaged(key, stem)
+        """Read the newest undamaged partition up to the window `up_to`; return an empty table if there is none.
+
+        This tries windows backwards, and lists the partitions only if none of the last ones is there.
+        """
+        last = Window.of_key(up_to)
+        oldest = Window(last.end - (MAX_TRIED_PARTITIONS - 1) * LENGTH)
+        for back in range(MAX_TRIED_PARTITIONS):
+            table = self.read_undamaged(key, Window(last.end - back * LENGTH).key)
             if table is not None:
                 return table
+        for partition in self.partitions(key):
+            if Window.of_key(partition) < oldest:
+                table = self.read_undamaged(key, partition)
+                if table is not None:
+                    return table
         return pd.DataFrame()
 
-    def write_document(self, key: Sequence[str], partition: str, content: bytes) -> Path:
-        """Write a JSON document atomically, compressed by gzip; equal documents give equal bytes. Return its path."""
-        path = self.path(key, partition, DOCUMENT_SUFFIX)
-        replace_file(path, gzip.compress(content, mtime=0))
-        return path
+    def write_document(self, key: Sequence[str], partition: str, content: bytes) -> None:
+        """Write a JSON document as a whole, compressed by gzip; equal documents give equal bytes. Raises WriteError."""
+        self.objects.put(object_name(key, partition, DOCUMENT_SUFFIX), gzip.compress(content, mtime=0))
 
     def read_document(self, key: Sequence[str], partition: str) -> bytes | None:
         """Read a JSON document; return None if it does not exist. Raises LakeError if it is damaged."""
-        path = self.path(key, partition, DOCUMENT_SUFFIX)
+        name = object_name(key, partition, DOCUMENT_SUFFIX)
         try:
-            return gzip.decompress(path.read_bytes())
-        except FileNotFoundError:
-            return None
+            content = self.objects.get(name)
+            return None if content is None else gzip.decompress(content)
         except (OSError, EOFError, zlib.error) as error:
-            raise LakeError(f"{path} is damaged ({error}); delete it and materialize its asset") from error
+            raise self._damage(name, error) from error
 
-    def _is_unchanged(self, path: Path, table: pd.DataFrame) -> bool:
-        """Return whether `path` still holds the version that was cached, and that equals `table`."""
-        cached = self._cache.get(path)
-        return cached is not None and cached[0] == FileIdentity.at(path) and cached[1].equals(table)
+    def _damage(self, name: str, error: BaseException) -> LakeError:
+        return LakeError(f"{self.objects.describe(name)} is damaged ({error}); delete it and materialize its asset")
 
-    def _add_to_cache(self, path: Path, identity: FileIdentity, table: pd.DataFrame) -> None:
-        self._cache[path] = (identity, table.copy(deep=False))
-        self._cache.move_to_end(path)
+    def _is_unchanged(self, name: str, table: pd.DataFrame) -> bool:
+        """Return whether the version that was cached is still stored, and equals `table`."""
+        cached = self._cache.get(name)
+        return cached is not None and cached[0] == self.objects.version(name) and cached[1].equals(table)
+
+    def _cache_table(self, name: str, version: Hashable | None, table: pd.DataFrame) -> None:
+        if version is None:  # a change of the object would not be noticed
+            return
+        self._cache[name] = (version, table.copy(deep=False))
+        self._cache.move_to_end(name)
         while len(self._cache) > MAX_CACHED_TABLES:
             self._cache.popitem(last=False)
 
 
-def _read(path: Path) -> pd.DataFrame:
-    """Read a Parquet file column by column, to need little memory, and verify the checksum of each page."""
-    with pq.ParquetFile(path, memory_map=True, page_checksum_verification=True) as file:
+def object_name(key: Sequence[str], partition: str | None, suffix: str) -> str:
+    """Return the name of a table's or document's object. It omits the colon of a partition's key.
+
+    Raises LakeError for a name that would lead out of the folder.
+    """
+    parts = [*key, *([] if partition is None else [partition.replace(":", "")])]
+    for part in parts:
+        if part in {"", ".", ".."} or "/" in part or "\0" in part:
+            raise LakeError(f"invalid name of a table: {part!r}")
+    return "/".join(parts) + suffix
+
+
+def window_of(name: str) -> Window | None:
+    """Return the window of the partition that an object is; None if it is none."""
+    stem, _, suffix = name.rpartition("/")[2].partition(".")
+    key = f"{stem[:-2]}:{stem[-2:]}"
+    try:
+        window = Window.of_key(key)
+    except WindowError:
+        return None
+    return window if window.key == key and f".{suffix}" in {TABLE_SUFFIX, DOCUMENT_SUFFIX} else None
+
+
+def _read(source: pa.NativeFile) -> pd.DataFrame:
+    """Read a Parquet object column by column, to need little memory, and verify the checksum of each page."""
+    with pq.ParquetFile(source, page_checksum_verification=True) as file:
         table: pd.DataFrame = file.read().to_pandas(split_blocks=True, self_destruct=True)
         return table
-
-
-def _file_stem(partition: str) -> str:
-    return partition.replace(":", "")

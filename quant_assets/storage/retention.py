@@ -1,9 +1,8 @@
-"""Retention: how long files are kept, and removing older ones."""
+"""Retention: how long tables, documents and temporary files are kept, and removing older ones."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,8 +10,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from quant_assets.common.toml_config import load_config
-from quant_assets.common.windows import Window, WindowError
-from quant_assets.storage.lake import DOCUMENT_SUFFIX
+from quant_assets.storage.lake import Lake, window_of
 
 #: Temporary files older than this were left by a process that was killed.
 TEMPORARY_FILE_MAX_AGE = timedelta(hours=1)
@@ -58,71 +56,54 @@ def load_retention(path: Path) -> RetentionPolicy:
     return load_config(path, RetentionPolicy, RetentionError)
 
 
-def prune_lake(root: Path, now: datetime, policy: RetentionPolicy) -> Removed:
-    """Remove tables and documents of old windows, and old temporary files.
+def prune_lake(lake: Lake, now: datetime, policy: RetentionPolicy) -> Removed:
+    """Remove tables and documents of old windows, and temporary files of killed writers.
 
-    A file is removed if both its window and its last write are older than the policy allows, so the result of a replay
-    is kept as long as a new one. Files that are not named like a window are kept.
+    An object is removed if both its window and its last write are older than the policy allows, so the result of a
+    replay is kept as long as a new one. Objects that are not named like a window are kept, and so are those of which
+    the filesystem does not know the last write.
     """
     removed = Removed()
     limit = now - timedelta(days=policy.windows_days)
-    for file in _files(root):
-        window = _window_of(file)
-        is_old = window is not None and window.end < limit and _was_written_before(file, limit)
-        if is_old or _is_old_temporary_file(file, now):
-            removed += _remove(file)
+    for stored in lake.objects.listing():
+        if stored.modified_seconds is None:
+            continue
+        window = window_of(stored.name)
+        is_old = window is not None and window.end < limit and stored.modified_seconds < limit.timestamp()
+        if (is_old or _is_leftover(stored.name, stored.modified_seconds, now)) and lake.objects.delete(stored.name):
+            removed += Removed(1, stored.size)
     return removed
 
 
 def prune_temporary_files(folder: Path, now: datetime) -> Removed:
-    """Remove old temporary files from a folder, without its subfolders."""
-    return sum(
-        (_remove(file) for file in folder.iterdir() if file.is_file() and _is_old_temporary_file(file, now)), Removed()
-    )
+    """Remove the temporary files of killed writers from a folder, without its subfolders."""
+    removed = Removed()
+    for file in folder.iterdir():
+        try:
+            status = file.stat()
+            if file.is_file() and _is_leftover(file.name, status.st_mtime, now):
+                file.unlink()
+                removed += Removed(1, status.st_size)
+        except FileNotFoundError:  # another process removed it
+            continue
+    return removed
+
+
+def size_of_lake(lake: Lake) -> int:
+    """Return the total size in bytes of the tables and documents, temporary files included."""
+    return sum(stored.size for stored in lake.objects.listing())
 
 
 def size_of(folder: Path) -> int:
     """Return the total size in bytes of the files below a folder."""
-    return sum(_size(file) for file in _files(folder))
+    return sum(_size(Path(root, name)) for root, _, names in os.walk(folder) for name in names)
 
 
-def _files(root: Path) -> Iterator[Path]:
-    for folder, _, names in os.walk(root):
-        for name in names:
-            yield Path(folder, name)
-
-
-def _window_of(file: Path) -> Window | None:
-    """Return the window that a file of the lake belongs to, None if it belongs to none."""
-    stem, _, suffix = file.name.partition(".")
-    if f".{suffix}" not in {".parquet", DOCUMENT_SUFFIX}:
-        return None
-    try:
-        return Window.of_key(f"{stem[:-2]}:{stem[-2:]}")
-    except WindowError:
-        return None
-
-
-def _is_old_temporary_file(file: Path, now: datetime) -> bool:
-    if not (file.name.startswith(".") and file.suffix == ".tmp"):
-        return False
-    return _was_written_before(file, now - TEMPORARY_FILE_MAX_AGE)
-
-
-def _was_written_before(file: Path, moment: datetime) -> bool:
-    try:
-        return file.stat().st_mtime < moment.timestamp()
-    except FileNotFoundError:
-        return False
-
-
-def _remove(file: Path) -> Removed:
-    size = _size(file)
-    try:
-        file.unlink()
-    except FileNotFoundError:  # another process removed it
-        return Removed()
-    return Removed(1, size)
+def _is_leftover(name: str, modified_seconds: float, now: datetime) -> bool:
+    """Return whether a file is a temporary one that no living process writes."""
+    file = name.rpartition("/")[2]
+    is_temporary = file.startswith(".") and file.endswith(".tmp")
+    return is_temporary and modified_seconds < (now - TEMPORARY_FILE_MAX_AGE).timestamp()
 
 
 def _size(file: Path) -> int:

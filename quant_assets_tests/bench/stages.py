@@ -65,7 +65,7 @@ def analyse(lake: Lake, window: Window, repeats: int) -> Stages:
     markets = files.loc[files["status"] == "read", ["exchange", "symbol"]].drop_duplicates()
     symbol_map = resolve_markets(markets, None, now=datetime.now(UTC))
     for _ in range(repeats):
-        bars = stored(Lake(lake.root), "candles")
+        bars = stored(Lake(lake.objects), "candles")
         stages["bare TA-Lib"].measure(bare_indicators, market_bars(bars, window))
         features: pd.DataFrame = stages["features"].measure(features_table, bars, symbol_map, {}, window)
         features_of(features.iloc[:0])  # replaces the cached features of the previous round
@@ -76,7 +76,7 @@ def analyse(lake: Lake, window: Window, repeats: int) -> Stages:
         stages[TO_FEED].measure(publish, features, signals, files, window)
         features_of(features.iloc[:0])
         del bars
-        stages[TO_TABLES].measure(compute_signals, Lake(lake.root), symbol_map, window)
+        stages[TO_TABLES].measure(compute_signals, Lake(lake.objects), symbol_map, window)
     return stages
 
 

@@ -133,7 +133,7 @@ def broken_files(folder: Path) -> None:
 
 
 def test_scan_that_can_read_no_file_keeps_the_feed_and_names_one(world: World, tmp_path: Path) -> None:
-    path = world.scan("cli_all_broken").feed_path
+    path = Path(world.scan("cli_all_broken").feed_path)
     before = path.read_bytes()
     broken_files(tmp_path)
     done = run("scan", str(tmp_path), env=world.environment("cli_all_broken"), cwd=tmp_path)
@@ -433,7 +433,7 @@ def test_control_characters_in_names_are_escaped(tmp_path: Path, world: World) -
 
 
 def test_output_to_master_feed_is_rejected(world: World, tmp_path: Path) -> None:
-    path = world.scan("cli_over").feed_path
+    path = Path(world.scan("cli_over").feed_path)
     before = path.read_bytes()
     done = run(
         *("scan", str(world.candles), "--symbol", "BTC", "--output", str(path)),

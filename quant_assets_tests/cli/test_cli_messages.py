@@ -18,7 +18,6 @@ import pytest
 from quant_assets.common.windows import LENGTH, Window
 from quant_assets.derivatives.store import DerivativesStore, Fetched
 from quant_assets.feed import feed_problems
-from quant_assets.storage.lake import Lake
 from quant_assets_tests.cli.test_cli import run
 from quant_assets_tests.faults.proxy import FaultyProxy
 from quant_assets_tests.providers.coinalyze.scripted import Canned
@@ -200,7 +199,7 @@ def test_unusable_dagster_instance_exits_2_and_is_named(
 )
 def test_scan_rebuilds_tables_of_another_version(world: World, tmp_path: Path, table: str, column: str) -> None:
     world.scan("cli_version")
-    path = Lake(world.settings("cli_version").lake_dir).path([table])
+    path = world.settings("cli_version").lake_dir / f"{table}.parquet"
     pd.read_parquet(path).drop(columns=column).to_parquet(path)
     done = run("scan", str(world.candles), "--json", env=world.environment("cli_version"), cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -33,7 +33,7 @@ def file_states(folder: Path) -> FileStates:
 @pytest.fixture(scope="module")
 def scanned(world: World) -> Path:
     """A data folder as a scan left it."""
-    return world.scan("reading").feed_path.parent
+    return Path(world.scan("reading").feed_path).parent
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -137,7 +138,7 @@ def test_derivatives_chart_notes_do_not_overlap_the_axes(page: Page, own_site: S
         if s["oi_metadata"]["value"] is not None and (s["derivatives"]["liquidations"] or {}).get("longs_24h")
     )
     if missing:
-        Lake(own_site.settings.lake_dir).path([missing], feed["window"]).unlink()
+        Path(Lake(own_site.settings.lake_dir).describe([missing], feed["window"])).unlink()
     name = f"{signal['exchange']}/{signal['symbol']}/{signal['strategy_name']}"
     visit(page, own_site, f"/?open={quote(name)}")
     wait_for_row(page, name)

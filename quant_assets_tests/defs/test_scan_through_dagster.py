@@ -137,7 +137,7 @@ def test_scan_of_an_older_window_keeps_the_newer_feed(scanned: World) -> None:
     newest = (scanned.folder / "scanned" / "master_feed.json").read_bytes()
     older = scanned.scan("scanned", window=Window(scanned.window.end - 3 * LENGTH))
     assert older.publication is Publication.NEWER_WINDOW
-    assert older.feed_path.name == f"{older.feed['window'].replace(':', '')}.json.gz"
+    assert Path(older.feed_path).name == f"{older.feed['window'].replace(':', '')}.json.gz"
     assert (scanned.folder / "scanned" / "master_feed.json").read_bytes() == newest
 
 
@@ -380,7 +380,7 @@ def test_damaged_partition_falls_back_to_an_earlier_one(tmp_path: Path) -> None:
     for number, key in enumerate(("2026-01-19-16:15", "2026-01-19-16:30", "2026-01-19-16:45")):
         lake.write(["open_interest"], key, pd.DataFrame({"number": [number]}))
     assert lake.newest_undamaged(["open_interest"], "2026-01-19-16:45")["number"].tolist() == [2]
-    damaged = lake.path(["open_interest"], "2026-01-19-16:45")
+    damaged = tmp_path / "open_interest" / "2026-01-19-1645.parquet"
     damaged.write_bytes(damaged.read_bytes()[:50])
     assert lake.newest_undamaged(["open_interest"], "2026-01-19-16:45")["number"].tolist() == [1]
     assert lake.newest_undamaged(["open_interest"], "2026-01-19-16:00").empty

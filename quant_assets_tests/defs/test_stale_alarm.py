@@ -21,7 +21,7 @@ from quant_assets.defs.feed.newest_window import newest_window
 from quant_assets.emulator import DEFAULT_KEY
 from quant_assets.orchestration.instance import open_instance
 from quant_assets.orchestration.market_list_run import fetch_market_list_if_due
-from quant_assets.storage.lake import Lake
+from quant_assets.storage.lake import DOCUMENT_SUFFIX, Lake
 from quant_assets_tests.providers.coinalyze.scripted import Canned, ScriptedServer
 from quant_assets_tests.world import World, environment
 
@@ -159,7 +159,7 @@ def test_asset_stays_stale_when_its_newest_window_is_removed(alarm: Alarm) -> No
     alarm.add("master_feed", WINDOW)
     for hours in (0, 1, 23, 25, 60):
         alarm.tick(NOON + timedelta(hours=hours))
-    alarm.lake.path(["master_feed"], WINDOW.key, ".json.gz").unlink()
+    Path(alarm.lake.describe(["master_feed"], WINDOW.key, DOCUMENT_SUFFIX)).unlink()
     alarm.tick(NOON + timedelta(hours=61))
     assert alarm.subjects() == ["master_feed is stale"]
     alarm.add("master_feed", Window(NOON + timedelta(hours=62)))

@@ -112,7 +112,7 @@ REFUSED: Mapping[str, Callable[[Universe, Random], Universe]] = {
 @pytest.mark.parametrize("kind", REFUSED)
 def test_implausible_market_list_is_rejected_and_the_last_one_kept(listed: Scanned, kind: str) -> None:
     world = listed.world
-    path = Lake(world.settings(listed.name).lake_dir).path(["coinalyze_markets"])
+    path = world.settings(listed.name).lake_dir / "coinalyze_markets.parquet"
     before = path.read_bytes()
     with listing(world, REFUSED[kind](world.emulator.universe, seeded_random(kind))):
         run = fetch(world, listed.name)
@@ -125,7 +125,7 @@ def test_changed_market_list_is_accepted_once_the_last_one_is_removed(scanned: S
     world, name = scanned.world, "faults_changed"
     scanned.copied(name)
     age(world, name)
-    path = Lake(world.settings(name).lake_dir).path(["coinalyze_markets"])
+    path = world.settings(name).lake_dir / "coinalyze_markets.parquet"
     changed = renamed(world.emulator.universe, set(world.emulator.universe.listings))
     with listing(world, changed):
         assert f"remove {path}" in fetch(world, name).problem

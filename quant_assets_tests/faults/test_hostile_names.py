@@ -127,8 +127,9 @@ def test_scan_of_hostile_names_writes_only_below_its_data_folder(hostile_folder:
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_table_name_cannot_leave_the_lake(tmp_path: Path, name: str) -> None:
-    lake = Lake(tmp_path / "a" / "b" / "lake")
-    lake.root.mkdir(parents=True)
+    folder = tmp_path / "a" / "b" / "lake"
+    folder.mkdir(parents=True)
+    lake = Lake(folder)
     table = pd.DataFrame({"value": [1.0]})
     for reach in (
         lambda: lake.write(["signals", name], "2026-01-19-16:45", table),
@@ -140,7 +141,7 @@ def test_hostile_table_name_cannot_leave_the_lake(tmp_path: Path, name: str) -> 
     ):
         with suppress(LakeError):
             reach()
-    assert outside(tmp_path, lake.root) == {"a": "folder", "a/b": "folder"}
+    assert outside(tmp_path, folder) == {"a": "folder", "a/b": "folder"}
 
 
 @pytest.mark.parametrize("key", ["../../../outside", "2026-01-19-16:45/../../x", "2026-01-19"])

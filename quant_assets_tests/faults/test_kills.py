@@ -22,6 +22,7 @@ from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.derivatives.store import DerivativesStore
 from quant_assets.emulator import Emulator, plain_universe
 from quant_assets.feed import feed_problems
+from quant_assets.storage.lake import Lake
 from quant_assets.storage.retention import RetentionPolicy, prune_lake, prune_temporary_files
 from quant_assets_tests.faults.killing import COUNTED_FILES, WRITING_FILES, kill_after_seconds, kill_after_steps, run
 from quant_assets_tests.faults.seeding import rounds, seeded_random
@@ -146,6 +147,6 @@ def test_feed_and_tables_are_whole_after_a_kill(world: World, scanned: bytes, tm
     later = datetime.now(UTC) + timedelta(hours=2)
     assert len(list(tmp_path.rglob("*.tmp"))) > 0, "no kill hit a write"
     prune_temporary_files(tmp_path, later)
-    prune_lake(lake, later, RetentionPolicy())
+    prune_lake(Lake(lake), later, RetentionPolicy())
     assert list(tmp_path.rglob("*.tmp")) == []
     assert feed_problems(path.read_bytes()) == []

@@ -59,8 +59,8 @@ def test_every_replayed_window_has_features_signals_and_a_feed(world: World, fir
         document = lake.read_document(["master_feed"], window.key)
         assert document is not None, window.key
         assert orjson.loads(document)["window"] == window.key
-        assert lake.path(["features"], window.key).exists()
-        assert lake.path(["signals", "legacy"], window.key).exists()
+        assert lake.has(["features"], window.key)
+        assert lake.has(["signals", "legacy"], window.key)
 
 
 @pytest.mark.usefixtures("replayed")

@@ -12,8 +12,17 @@ import pytest
 
 from quant_assets.common.windows import Window
 from quant_assets.derivatives.store import DerivativesStore, Fetched
-from quant_assets.storage.lake import DOCUMENT_SUFFIX, Lake
-from quant_assets.storage.retention import RetentionError, RetentionPolicy, load_retention, prune_lake, size_of
+from quant_assets.storage.lake import Lake
+from quant_assets.storage.retention import (
+    Removed,
+    RetentionError,
+    RetentionPolicy,
+    load_retention,
+    prune_lake,
+    prune_temporary_files,
+    size_of_lake,
+)
+from quant_assets_tests.storage.places import PLACES, Place
 
 NOW = datetime(2026, 3, 1, 12, 7, tzinfo=UTC)
 POLICY = RetentionPolicy(windows_days=10, bars_days=20, runs_days=5)
@@ -24,41 +33,59 @@ def window(days_ago: float) -> Window:
     return Window.last_complete(NOW - timedelta(days=days_ago))
 
 
-def test_only_tables_and_feeds_of_old_windows_are_removed(tmp_path: Path) -> None:
-    lake = Lake(tmp_path / "lake")
+@pytest.fixture(params=PLACES)
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    return Place(request.param, tmp_path / "lake")
+
+
+def test_only_tables_and_feeds_of_old_windows_are_removed(place: Place) -> None:
+    lake = Lake(place.objects)
     for days in (0, 9.9, 10.1, 40):
         lake.write(["signals", "legacy"], window(days).key, TABLE)
         lake.write_document(["master_feed"], window(days).key, b"{}")
     lake.write(["candles"], None, TABLE)
-    foreign = [tmp_path / "lake" / name for name in ("notes.txt", "2020-01-01.parquet", "2020-01-01-0000.csv")]
-    for file in foreign:
-        file.write_text("mine")
-    for file in lake.root.rglob("*"):
-        os.utime(file, (0, 0))
-    replayed = lake.write(["signals", "legacy"], window(50).key, TABLE)  # an old window, computed now
-    written = NOW.timestamp() - 9.9 * 86_400
-    os.utime(replayed, (written, written))
-    before = size_of(tmp_path)
-    removed = prune_lake(lake.root, NOW, POLICY)
-    assert replayed.exists()
+    foreign = ["notes.txt", "2020-01-01.parquet", "2020-01-01-0000.csv", "2020-1-1-0000.parquet"]
+    for name in foreign:
+        place.objects.put(name, b"mine")
+    for stored in list(place.objects.listing()):
+        place.set_time(stored.name, 0)
+    lake.write(["signals", "legacy"], window(50).key, TABLE)  # an old window, computed now
+    replayed = f"signals/legacy/{window(50).key.replace(':', '')}.parquet"
+    place.set_time(replayed, NOW.timestamp() - 9.9 * 86_400)
+    before = size_of_lake(lake)
+    removed = prune_lake(lake, NOW, POLICY)
+    assert place.objects.exists(replayed)
     assert removed.files == 4
-    assert removed.size == before - size_of(tmp_path) > 0
+    assert removed.size == before - size_of_lake(lake) > 0
     for days, stays in ((0, True), (9.9, True), (10.1, False), (40, False)):
-        assert lake.path(["signals", "legacy"], window(days).key).exists() is stays
-        assert lake.path(["master_feed"], window(days).key, DOCUMENT_SUFFIX).exists() is stays
+        assert lake.has(["signals", "legacy"], window(days).key) is stays
+        assert lake.has(["master_feed"], window(days).key) is stays
     assert lake.read(["candles"]) is not None
-    assert all(file.exists() for file in foreign)
-    assert prune_lake(lake.root, NOW, POLICY).files == 0
+    assert all(place.objects.exists(name) for name in foreign)
+    assert prune_lake(lake, NOW, POLICY).files == 0
+
+
+def test_object_of_unknown_age_is_kept(tmp_path: Path) -> None:
+    place = Place("object store", tmp_path)
+    lake = Lake(place.objects)
+    lake.write(["features"], window(40).key, TABLE)
+    assert prune_lake(lake, NOW, POLICY).files == 0
+    place.set_time(f"features/{window(40).key.replace(':', '')}.parquet", 0)
+    assert prune_lake(lake, NOW, POLICY).files == 1
 
 
 def test_temporary_files_are_removed_after_an_hour(tmp_path: Path) -> None:
-    for name, age in (("old", 3700), ("young", 60)):
-        file = tmp_path / f".{name}.parquet.abc.tmp"
-        file.write_bytes(b"half a table")
-        moment = NOW.timestamp() - age
-        os.utime(file, (moment, moment))
-    assert prune_lake(tmp_path, NOW, POLICY).files == 1
-    assert [file.name for file in tmp_path.iterdir()] == [".young.parquet.abc.tmp"]
+    (tmp_path / "lake" / "features").mkdir(parents=True)
+    for folder in (tmp_path, tmp_path / "lake", tmp_path / "lake" / "features"):
+        for name, age in ((".old", 3700), (".young", 60), ("no_temporary_file", 3700)):
+            file = folder / f"{name}.parquet.abc.tmp"
+            file.write_bytes(b"half a table")
+            moment = NOW.timestamp() - age
+            os.utime(file, (moment, moment))
+    assert prune_lake(Lake(tmp_path / "lake"), NOW, POLICY) == Removed(2, 24)
+    assert prune_temporary_files(tmp_path, NOW) == Removed(1, 12)
+    kept = sorted(file.name for file in tmp_path.rglob("*") if file.is_file())
+    assert kept == [".young.parquet.abc.tmp"] * 3 + ["no_temporary_file.parquet.abc.tmp"] * 3
 
 
 def test_pruned_bars_are_forgotten_with_their_fetched_ranges(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def refresh_until_the_next_scan(
     context: dg.ScheduleEvaluationContext, clock: dg.ResourceParam[Clock], lake: dg.ResourceParam[Lake]
 ) -> dg.RunRequest | dg.SkipReason:
     """Request a refresh of the last complete window; skip it before the first scan, which finds the markets."""
-    if not lake.path(["candles"]).exists():
+    if not lake.has(["candles"]):
         return dg.SkipReason("no candles have been read yet; the first scan reads them")
     tick = context.scheduled_execution_time
     minute = tick.minute % 15

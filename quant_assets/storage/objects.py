@@ -1,0 +1,190 @@
+"""Objects in a local folder or on another filesystem of pyarrow. An object appears whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.fs
+
+from quant_assets.common.file_identity import FileIdentity
+from quant_assets.common.files import WriteError, atomic_write
+
+#: What `open` raises if there is no object.
+MISSING_ERRORS: Final = (FileNotFoundError, NotADirectoryError)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """The name of an object below the root, its size in bytes, and when it was written (UNIX seconds, None: unknown).
+
+    The time is for retention only: filesystems differ in its precision, and some have none.
+    """
+
+    name: str
+    size: int
+    modified_seconds: float | None
+
+
+class ObjectStore:
+    """Objects below `root` of a pyarrow filesystem; a name is a relative path with slashes.
+
+    An object is serialised in memory and put by one stream, since a stream that is broken off could leave half of it.
+    Nothing relies on folders, on renaming, on times or on the order of a listing, so object stores will do.
+    """
+
+    def __init__(self, filesystem: pa.fs.FileSystem, root: str) -> None:
+        self._filesystem = filesystem
+        self._root = root.rstrip("/")
+
+    def describe(self, name: str) -> str:
+        """Return where an object is, for messages. It has no credentials, unlike the URL of a store may."""
+        return f"{self._filesystem.type_name}://{self._path(name).lstrip('/')}"
+
+    def exists(self, name: str) -> bool:
+        """Return whether there is an object."""
+        found: bool = self._info(name).type != pa.fs.FileType.NotFound
+        return found
+
+    def size(self, name: str) -> int:
+        """Return the size of an object in bytes, 0 if there is none."""
+        return self._info(name).size or 0
+
+    def version(self, name: str) -> Hashable | None:  # noqa: ARG002 - other stores know versions
+        """Return a value that changes when the object does; None if there is no object, or if that is unknown.
+
+        It is unknown here: two objects can have the same size and time.
+        """
+        return None
+
+    def open(self, name: str) -> pa.NativeFile:
+        """Open an object for reading at any position. Raises one of MISSING_ERRORS, or another OSError."""
+        return self._filesystem.open_input_file(self._path(name))
+
+    def get(self, name: str) -> bytes | None:
+        """Return the content of an object, None if there is none. Raises OSError."""
+        try:
+            with self.open(name) as file:
+                content: bytes = file.read()
+        except MISSING_ERRORS:
+            return None
+        return content
+
+    def put(self, name: str, content: bytes) -> Hashable | None:
+        """Write an object; return its version, None if that is unknown. Raises WriteError."""
+        return self.put_stream(name, lambda stream: stream.write(content))
+
+    def put_stream(self, name: str, serialise: Callable[[pa.NativeFile], object]) -> Hashable | None:
+        """Write what `serialise` writes into a stream as an object; return its version, None if that is unknown.
+
+        After any exception of `serialise` the old object is unchanged. Raises WriteError.
+        """
+        buffer = pa.BufferOutputStream()
+        serialise(buffer)
+        try:
+            # Without compression=None, pyarrow compresses what is named *.gz once more.
+            stream = self._filesystem.open_output_stream(self._path(name), compression=None)
+            stream.write(buffer.getvalue())
+            stream.close()  # only now: closing completes the object
+        except OSError as error:
+            raise WriteError(error.errno, error.strerror or str(error), self.describe(name)) from error
+        return None
+
+    def delete(self, name: str) -> bool:
+        """Delete an object; return False if there is none."""
+        try:
+            self._filesystem.delete_file(self._path(name))
+        except MISSING_ERRORS:
+            return False
+        return True
+
+    def listing(self, prefix: str = "") -> Iterator[StoredObject]:
+        """Yield the objects below a prefix, like `signals/legacy`, in any order."""
+        base = self._path(prefix)
+        selector = pa.fs.FileSelector(base, allow_not_found=True, recursive=True)
+        for info in self._filesystem.get_file_info(selector):
+            if info.type == pa.fs.FileType.File:
+                modified = None if info.mtime_ns is None else info.mtime_ns / 1e9
+                yield StoredObject(info.path[len(self._root) :].lstrip("/"), info.size, modified)
+
+    def _path(self, name: str) -> str:
+        return f"{self._root}/{name}".rstrip("/")
+
+    def _info(self, name: str) -> pa.fs.FileInfo:
+        return self._filesystem.get_file_info(self._path(name))
+
+
+class LocalObjectStore(ObjectStore):
+    """Objects as files below a folder, read by memory mapping.
+
+    An object is serialised into a temporary file, which replaces the object when it is whole: this needs no memory for
+    a large table. A killed writer leaves a temporary file, which `listing` shows too.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(pa.fs.LocalFileSystem(use_mmap=True), str(folder.absolute()))
+        self._folder = folder
+
+    def describe(self, name: str) -> str:
+        """Return the path of an object."""
+        return str(self._folder / name)
+
+    def version(self, name: str) -> FileIdentity | None:
+        """Return the identity of the file, or of a folder, whose identity changes when a file is added or removed."""
+        try:
+            return FileIdentity.of((self._folder / name).stat())
+        except OSError:
+            return None
+
+    def open(self, name: str) -> pa.NativeFile:
+        """Open a file for reading. Raises one of MISSING_ERRORS, or another OSError, also for a pipe or a device."""
+        path = self._folder / name
+        if not path.is_file() and path.exists():  # reading a pipe would never end
+            raise OSError(errno.EINVAL, "not a file")
+        return super().open(name)
+
+    def put_stream(self, name: str, serialise: Callable[[pa.NativeFile], object]) -> FileIdentity:
+        """Write what `serialise` writes into a stream as a file; return its identity.
+
+        After any exception the old file is unchanged. Raises WriteError.
+        """
+        with atomic_write(self._folder / name) as temporary:
+            with pa.OSFile(str(temporary), "wb") as stream:
+                serialise(stream)
+            # The rename keeps the identity; a file that another process writes has another one.
+            return FileIdentity.of(temporary.stat())
+
+    def delete(self, name: str) -> bool:
+        """Delete a file; return False if there is none."""
+        try:
+            (self._folder / name).unlink()
+        except FileNotFoundError:  # another process removed it
+            return False
+        return True
+
+    def listing(self, prefix: str = "") -> Iterator[StoredObject]:
+        """Yield the files below a folder, temporary ones included, but not what links to other folders lead to."""
+        for folder, _, names in os.walk(self._folder / prefix):
+            for file in names:
+                path = Path(folder, file)
+                try:
+                    status = path.stat()
+                except FileNotFoundError:
+                    continue
+                yield StoredObject(path.relative_to(self._folder).as_posix(), status.st_size, status.st_mtime)
+
+
+def open_objects(place: str | Path) -> ObjectStore:
+    """Open a folder, or a URL of a filesystem that pyarrow knows, like `file:///folder`.
+
+    Raises ValueError if pyarrow does not know the URL.
+    """
+    if isinstance(place, Path):
+        return LocalObjectStore(place)
+    filesystem, root = pa.fs.FileSystem.from_uri(place)
+    return LocalObjectStore(Path(root)) if filesystem.type_name == "local" else ObjectStore(filesystem, root)
