@@ -26,7 +26,7 @@ from quant_assets.derivatives.policy import RefreshPolicy, load_policy
 from quant_assets.derivatives.simulation import SimulatedDay, policy_order, round_robin_order, simulate
 from quant_assets.derivatives.store import DerivativesStore
 from quant_assets.orchestration.symbol_map import current_symbol_map
-from quant_assets.signals import discover_strategies, features_table, market_interest, with_parameters
+from quant_assets.signals import build_watchlist, candle_features_table, discover_strategies, with_parameters
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +49,9 @@ def plan_refresh(settings: Settings, folder: Path, window: Window, progress: Pro
     markets = candles.files.loc[candles.files["status"] == "read", ["exchange", "symbol"]].drop_duplicates()
     symbol_map, problem = current_symbol_map(settings, build_definitions, markets, now)
     strategies = with_parameters(discover_strategies().strategies, settings.strategies_path)
-    interest = market_interest(features_table(candles.bars, symbol_map, {}, window, progress), strategies)
+    watchlist = build_watchlist(candle_features_table(candles.bars, window, progress), window, strategies)
     with closing(DerivativesStore(settings.store_dir / "derivatives.sqlite", read_only=True)) as store:
-        items = load_items(store, symbol_map, window, interest=interest)
+        items = load_items(store, symbol_map, window, watchlist=watchlist)
     due = rank_due_items(items, window.end_seconds, policy)
     summary = {
         "window": window.key,
@@ -60,7 +60,7 @@ def plan_refresh(settings: Settings, folder: Path, window: Window, progress: Pro
             status: int((symbol_map["status"] == status).sum()) for status in ("resolved", "aggregated", "neutral")
         },
         "symbols": int(items["symbol"].nunique()),
-        "markets_in_focus": int(interest["focus"].sum()),
+        "markets_in_focus": int(watchlist["near"].sum()),
         "datasets": {
             dataset: _dataset_summary(items, due, number, window, settings.calls_per_minute)
             for number, dataset in enumerate(DATASETS)

@@ -18,7 +18,7 @@ def load_items(
     first: Window,
     *,
     datasets: Sequence[Dataset] = DATASETS,
-    interest: pd.DataFrame | None = None,
+    watchlist: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Return all items of a symbol map, as `build_items` does.
 
@@ -29,4 +29,4 @@ def load_items(
         dataset: store.known_through(dataset, distinct_symbols(symbol_map[f"{dataset}_symbol"]), start)
         for dataset in datasets
     }
-    return build_items(symbol_map, known, interest, datasets)
+    return build_items(symbol_map, known, watchlist, datasets)

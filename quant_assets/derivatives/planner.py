@@ -2,13 +2,13 @@
 
 The order, first to last:
 
-1. items that were never known, in four tiers: open interest of markets in focus (with a setup, or close to one); all
+1. items that were never known, in four tiers: open interest of markets near a setup (or with one); all
    datasets of markets with a setup; open interest of the rest; the rest;
 2. items older than the policy's `oldest_minutes`, so that nothing starves;
-3. open interest of markets in focus, so that it is known for every window;
+3. open interest of markets near a setup, so that it is known for every window;
 4. other due items, by age / cadence, for open interest multiplied by the policy's `open_interest_weight`.
 
-Within each step and tier, markets in focus come before the others, and then the traded volume decides.
+Within each step and tier, markets near a setup come before the others, and then the traded volume decides.
 """
 
 from __future__ import annotations
@@ -55,28 +55,28 @@ class Batch:
 def build_items(
     symbol_map: pd.DataFrame,
     known_through: KnownThrough,
-    interest: pd.DataFrame | None = None,
+    watchlist: pd.DataFrame | None = None,
     datasets: Sequence[Dataset] = DATASETS,
 ) -> pd.DataFrame:
     """Return the items of a symbol map: one row for each dataset and distinct symbol.
 
     Columns: dataset (its number in DATASETS, int64), symbol, known_through (UNIX seconds, NaN for never known), setup
-    and focus (bool: whether any market of the symbol has a setup, or is in focus), volume (float64, the sum of its
-    markets). `interest` has exchange, symbol, setup, focus, volume by market; without it all markets are alike.
+    and near (bool: whether any market of the symbol has a setup, or is near one), volume (float64, the sum of its
+    markets). `watchlist` has exchange, symbol, setup, near, volume by market; without it all markets are alike.
     """
     markets = symbol_map[["exchange", "symbol"]].copy()
-    markets["setup"], markets["focus"], markets["volume"] = False, False, 0.0
-    if interest is not None and len(interest):
-        merged = markets[["exchange", "symbol"]].merge(interest, on=["exchange", "symbol"], how="left")
-        for column in ("setup", "focus"):
+    markets["setup"], markets["near"], markets["volume"] = False, False, 0.0
+    if watchlist is not None and len(watchlist):
+        merged = markets[["exchange", "symbol"]].merge(watchlist, on=["exchange", "symbol"], how="left")
+        for column in ("setup", "near"):
             markets[column] = merged[column].fillna(value=False).to_numpy(dtype=bool)
         markets["volume"] = merged["volume"].fillna(0.0).to_numpy(dtype=np.float64)
     tables = []
     for dataset in datasets:
         by_symbol = (
             markets.assign(symbol=symbol_map[f"{dataset}_symbol"].to_numpy())
-            .groupby("symbol", sort=True)[["setup", "focus", "volume"]]
-            .agg({"setup": "any", "focus": "any", "volume": "sum"})
+            .groupby("symbol", sort=True)[["setup", "near", "volume"]]
+            .agg({"setup": "any", "near": "any", "volume": "sum"})
         )
         by_symbol = by_symbol[by_symbol.index != ""].reset_index()
         known = known_through.get(dataset, {})
@@ -84,7 +84,7 @@ def build_items(
         by_symbol["known_through"] = np.asarray(through, dtype=np.float64)
         by_symbol.insert(0, "dataset", DATASETS.index(dataset))
         tables.append(by_symbol)
-    return pd.concat(tables, ignore_index=True)[["dataset", "symbol", "known_through", "setup", "focus", "volume"]]
+    return pd.concat(tables, ignore_index=True)[["dataset", "symbol", "known_through", "setup", "near", "volume"]]
 
 
 def rank_due_items(items: pd.DataFrame, end_seconds: float, policy: RefreshPolicy) -> pd.DataFrame:
@@ -99,7 +99,7 @@ def rank_due_items(items: pd.DataFrame, end_seconds: float, policy: RefreshPolic
     due = np.flatnonzero(never | (age >= cadence))
     age, never, cadence = age[due], never[due], cadence[due]
     dataset = items["dataset"].to_numpy()[due]
-    focus = items["focus"].to_numpy()[due]
+    near = items["near"].to_numpy()[due]
     setup = items["setup"].to_numpy()[due]
     overdue = age >= policy.oldest_minutes * 60
     interest = dataset == DATASETS.index("open_interest")
@@ -107,12 +107,12 @@ def rank_due_items(items: pd.DataFrame, end_seconds: float, policy: RefreshPolic
     ratio[overdue] = age[overdue]  # overdue items are ordered by age alone
     ratio[never], dataset[never] = 0.0, 0  # neither counts among items that were never known
     urgency = np.select(
-        [never & interest & focus, never & setup, never & interest, never, overdue, interest & focus],
+        [never & interest & near, never & setup, never & interest, never, overdue, interest & near],
         [0, 1, 2, 3, KNOWN_TIER, KNOWN_TIER + 1],
         default=KNOWN_TIER + 2,
     )
     # Items are sorted by symbol within a dataset, and a stable sort keeps that order among equals.
-    order = np.lexsort((due, -items["volume"].to_numpy()[due], ~focus, dataset, -ratio, urgency))
+    order = np.lexsort((due, -items["volume"].to_numpy()[due], ~near, dataset, -ratio, urgency))
     return items.iloc[due[order]].assign(tier=np.minimum(urgency, KNOWN_TIER)[order])
 
 

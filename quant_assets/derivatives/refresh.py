@@ -9,7 +9,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
 from typing import Final
 
 import numpy as np
@@ -51,14 +50,8 @@ MAX_BAD_REQUESTS: Final = 12
 #: How long to wait before looking again at symbols that another process is requesting.
 CLAIMED_WAIT_SECONDS: Final = 0.2
 
-#: Returns the interest in each market (exchange, symbol, setup, focus, volume); called only if something is due.
-Interest = Callable[[], pd.DataFrame | None]
 #: Returns the symbol map that avoids these symbols (by dataset), whose last two responses were empty.
 Resolve = Callable[[Mapping[str, set[str]]], pd.DataFrame]
-
-
-def _no_interest() -> None:
-    """Return no interest: all markets are alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +79,8 @@ class Refresh:
     """One refresh of a store: request what the windows need and the store does not have.
 
     All windows are served by the same calls. A symbol that comes back empty twice is replaced by the next best one,
-    through `resolve`. `clock` returns UNIX seconds.
+    through `resolve`. `watchlist` has exchange, symbol, setup, near, volume by market, and orders the requests; without
+    it all markets are alike. `clock` returns UNIX seconds.
     """
 
     def __init__(
@@ -96,7 +90,7 @@ class Refresh:
         resolve: Resolve,
         options: RefreshOptions,
         *,
-        interest: Interest = _no_interest,
+        watchlist: pd.DataFrame | None = None,
         clock: Callable[[], float] = time.time,
         progress: Progress = silent,
     ) -> None:
@@ -105,7 +99,7 @@ class Refresh:
         self._client = client
         self._resolve = resolve
         self._options = options
-        self._interest = cache(interest)  # it does not change within a refresh
+        self._watchlist = watchlist
         self._clock = clock
         self._progress = progress
         self._tried: dict[Dataset, set[str]] = {dataset: set() for dataset in DATASETS}
@@ -124,7 +118,7 @@ class Refresh:
         due = self._due_items(symbol_map)
         self._count_cached(symbol_map, due)
         while True:
-            self._request(self._plan(symbol_map, due))
+            self._request(self._plan(due))
             previous, symbol_map = symbol_map, self._resolve_symbols()
             is_finished = self._is_finished(previous, symbol_map)
             due = self._due_items(symbol_map)
@@ -142,10 +136,12 @@ class Refresh:
     def _resolve_symbols(self) -> pd.DataFrame:
         return self._resolve(self._store.empty_twice(self._options.since_ms))
 
-    def _due_items(self, symbol_map: pd.DataFrame, interest: pd.DataFrame | None = None) -> pd.DataFrame:
+    def _due_items(self, symbol_map: pd.DataFrame) -> pd.DataFrame:
         """Return the items that are due and were not tried in this refresh, the most important first."""
         options = self._options
-        items = load_items(self._store, symbol_map, options.first_window, datasets=options.datasets, interest=interest)
+        items = load_items(
+            self._store, symbol_map, options.first_window, datasets=options.datasets, watchlist=self._watchlist
+        )
         ranked = rank_due_items(items, options.last.end_seconds, options.policy)
         untried = [
             symbol not in self._tried[DATASETS[number]]
@@ -153,14 +149,9 @@ class Refresh:
         ]
         return ranked[np.array(untried, dtype=bool)]
 
-    def _plan(self, symbol_map: pd.DataFrame, due: pd.DataFrame) -> deque[Batch]:
-        """Return the batches to request, ordered by interest if there is time to request any."""
-        if len(due) and self._has_time() and (interest := self._interest()) is not None:
-            due = self._due_items(symbol_map, interest)
+    def _plan(self, due: pd.DataFrame) -> deque[Batch]:
+        """Return the batches to request, the most important first."""
         return deque(pack_batches(due, min(SYMBOLS_PER_REQUEST, self._client.budget.calls_per_minute)))
-
-    def _has_time(self) -> bool:
-        return self._options.deadline is None or self._client.budget.now() < self._options.deadline
 
     def _is_finished(self, previous: pd.DataFrame, symbol_map: pd.DataFrame) -> bool:
         """Return whether no further round is needed; wait a moment if another process is requesting the rest."""

@@ -37,8 +37,8 @@ class SimulatedDay:
     `ages` has one row for each minute and dataset: minute (from the start), dataset, known (share of the symbols), and
     the median, p95 and max of two ages of the known symbols in seconds: `asked` since the symbol was last requested,
     `closed` since its newest known bar closed. `windows` has one row for each window: by how many seconds the oldest
-    open interest in focus was behind the window's end when its refresh ended (NaN without any), and whether any item
-    was still pending (`waiting`).
+    open interest near a setup was behind the window's end when its refresh ended (NaN without any), and whether any
+    item was still pending (`waiting`).
     """
 
     ages: pd.DataFrame
@@ -107,7 +107,7 @@ def simulate(
     budget = SlidingMinute(calls_per_minute)
     events: list[tuple[float, np.ndarray]] = []
     windows, calls, requests, busy = [], 0, 0, 0.0
-    focus = (items["dataset"] == 0).to_numpy() & items["focus"].to_numpy()
+    near = (items["dataset"] == 0).to_numpy() & items["near"].to_numpy()
     end = hours * 3600
     now = 0.0
     for start in np.arange(0.0, end, WINDOW_SECONDS):
@@ -130,7 +130,7 @@ def simulate(
             events.append((sent, touched))
             calls, requests = calls + len(batch.symbols), requests + 1
         busy += WINDOW_SECONDS if queue else min(now, start + WINDOW_SECONDS) - start
-        behind = start - through[focus]
+        behind = start - through[near]
         windows.append(
             {
                 "window": int(start // WINDOW_SECONDS),

@@ -11,7 +11,6 @@ from typing import Any, Final
 
 import dagster as dg
 import orjson
-import pandas as pd
 from filelock import FileLock, Timeout
 
 from quant_assets.candles import CandleFolderError, read_scannable_candles
@@ -26,7 +25,7 @@ from quant_assets.orchestration.instance import instance_home, open_instance
 from quant_assets.orchestration.job_names import SCAN
 from quant_assets.orchestration.job_runs import materialized_metadata, quiet_run_config, step_failure
 from quant_assets.orchestration.market_list_run import MarketListRun, fetch_market_list_if_due
-from quant_assets.signals import STALE_CANDLES, features_table, stale_candles
+from quant_assets.signals import STALE_CANDLES, candle_features_table, stale_candles
 from quant_assets.storage.lake import DOCUMENT_SUFFIX, Lake
 
 #: Limits on the time for the two calls of a market list that is due, whatever time the scan has.
@@ -139,7 +138,7 @@ def _require_fresh_candles(folder: Path, window: Window, progress: Progress) -> 
         bars = read_scannable_candles(folder, progress=progress).bars
     except CandleFolderError as error:
         raise UnreadableCandles(f"{error}; nothing was published") from None
-    found = stale_candles(features_table(bars, pd.DataFrame(), {}, window), window)
+    found = stale_candles(candle_features_table(bars, window), window)
     if found is not None:
         raise StaleCandles(f"{found.message}; nothing was published", found.as_of)
 

@@ -1,15 +1,25 @@
 """Signals: indicators, trendlines, features, strategies.
 
-`features_table` computes the features of each market at the end of a window from candles and derivative inputs, and
-`run_strategy` a strategy's verdict on each market. `analyse` does both for one market. Bars that were not closed by the
-window's end are never used.
+`candle_features_table` computes what follows from candles for each market at the end of a window, `join_features` adds
+derivative inputs, and `features_table` does both. `build_watchlist` orders the markets by candles alone, and
+`run_strategy` gives a strategy's verdict on each market. `analyse` gives the verdicts on one market. Bars that were not
+closed by the window's end are never used.
 """
 
 from quant_assets.signals.analysis import Signal, analyse
 from quant_assets.signals.features.derivative_inputs import MAX_OI_AGE_SECONDS, DerivativeInputs, LookAheadError
 from quant_assets.signals.features.model import COLUMNS, Features
 from quant_assets.signals.features.staleness import stale_candles
-from quant_assets.signals.features.table import DTYPES, features_of, features_table, market_features, table_of
+from quant_assets.signals.features.table import (
+    CANDLE_DTYPES,
+    DTYPES,
+    candle_features_table,
+    features_of,
+    features_table,
+    join_features,
+    market_features,
+    table_of,
+)
 from quant_assets.signals.features.trendlines import TrendLine, line_equation
 from quant_assets.signals.features.triggers import Trigger
 from quant_assets.signals.parameters import ParametersError, parameters_of, with_parameters
@@ -21,12 +31,13 @@ from quant_assets.signals.setups import Setup, valid_setup
 from quant_assets.signals.sides import LONG, NONE, SHORT, WAIT, Action, Side
 from quant_assets.signals.strategy import Limits, Reads, Strategy
 from quant_assets.signals.verdict import Refusal, Verdict
-from quant_assets.signals.watchlist import market_interest
+from quant_assets.signals.watchlist import build_watchlist
 
 OLDEST_OI_SECONDS = MAX_OI_AGE_SECONDS
 """Former name of MAX_OI_AGE_SECONDS."""
 
 __all__ = [
+    "CANDLE_DTYPES",
     "COLUMNS",
     "DTYPES",
     "INSUFFICIENT_HISTORY",
@@ -60,13 +71,15 @@ __all__ = [
     "Trigger",
     "Verdict",
     "analyse",
+    "build_watchlist",
+    "candle_features_table",
     "discover_strategies",
     "features_of",
     "features_table",
+    "join_features",
     "judge",
     "line_equation",
     "market_features",
-    "market_interest",
     "parameters_of",
     "rounded",
     "run_strategy",

@@ -1,4 +1,4 @@
-"""Interest in markets: which have a setup, which are close to one, and their volume."""
+"""The watchlist of a window: its markets in the order in which their derivatives are worth fetching."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from quant_assets.common.windows import Window
+from quant_assets.signals.features.table import join_features
 from quant_assets.signals.registry import discover_strategies
 from quant_assets.signals.run import run_strategy
 from quant_assets.signals.strategy import Strategy
@@ -18,14 +20,18 @@ MAX_RSI_DISTANCE = 3.0
 MAX_PENDING_POINTS = 15.0
 
 
-def market_interest(features: pd.DataFrame, strategies: Sequence[Strategy] | None = None) -> pd.DataFrame:
-    """Return the interest in each market of a features table: exchange, symbol, setup, focus (bool), volume (float64).
+def build_watchlist(
+    candle_features: pd.DataFrame, window: Window, strategies: Sequence[Strategy] | None = None
+) -> pd.DataFrame:
+    """Return the watchlist of a table of candle features, one row for each row of it, in its order.
 
-    `setup` is True if any strategy has a setup on the market. `focus` is True if the market has a setup, if its RSI has
-    broken a trendline or is within three points of one, or if derivatives could still lift its score to the strategy's
-    threshold. `volume` is close × volume of 24 hours, 0 if unknown.
+    Columns: exchange, symbol, setup, near (bool), volume (float64), rank (int64, 0 is first). `setup` is True if any
+    strategy has a setup on the market, judged with neutral derivatives. `near` is True if the market has a setup, if
+    its RSI has broken a trendline or is within three points of one, or if derivatives could still lift its score to the
+    strategy's threshold. `volume` is close × volume of 24 hours, 0 if unknown. `rank` orders by setup, near and volume.
     """
     chosen = discover_strategies().strategies if strategies is None else strategies
+    features = join_features(candle_features, pd.DataFrame(), {}, window)
     usable = (features["unusable"] == "").to_numpy()
     setup = np.zeros(len(features), dtype=bool)
     near = (features["trigger_side"] != "").to_numpy() | _near_a_trendline(features)
@@ -35,13 +41,18 @@ def market_interest(features: pd.DataFrame, strategies: Sequence[Strategy] | Non
         threshold = getattr(strategy, "threshold", None)
         if threshold is not None:
             near |= (table["score"] >= threshold - MAX_PENDING_POINTS).to_numpy()
+    near = setup | (near & usable)
+    volume = features["vol24h"].fillna(0.0).to_numpy(dtype=np.float64)
+    rank = np.empty(len(features), dtype=np.int64)
+    rank[np.lexsort((-volume, ~near, ~setup))] = np.arange(len(features))
     return pd.DataFrame(
         {
-            "exchange": features["exchange"].to_numpy(),
-            "symbol": features["symbol"].to_numpy(),
+            "exchange": features["exchange"].array,
+            "symbol": features["symbol"].array,
             "setup": setup,
-            "focus": setup | (near & usable),
-            "volume": features["vol24h"].fillna(0.0).to_numpy(dtype=np.float64),
+            "near": near,
+            "volume": volume,
+            "rank": rank,
         }
     )
 

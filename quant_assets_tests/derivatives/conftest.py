@@ -91,7 +91,7 @@ class Provider:
         client = options.pop("client", None) or self.client()
         store = options.pop("store", None) or self.store()
         window = options.pop("window", None) or Window.last_complete(self.clock.moment)
-        given = {name: options.pop(name) for name in ("interest", "progress") if name in options}
+        given = {name: options.pop(name) for name in ("watchlist", "progress") if name in options}
         since_ms = float(self.market_list["fetched_at_ms"].iloc[0])
         return Refresh(
             store,  # type: ignore[arg-type]

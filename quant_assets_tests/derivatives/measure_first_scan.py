@@ -23,7 +23,7 @@ from quant_assets.derivatives.policy import RefreshPolicy
 from quant_assets.derivatives.simulation import RESPONSE_SECONDS, policy_order, simulate
 from quant_assets.emulator import universe_of_candles
 from quant_assets.markets import market_list_table, resolve_markets
-from quant_assets.signals import features_table, market_interest
+from quant_assets.signals import build_watchlist, candle_features_table
 
 
 def known_after_seconds(items: pd.DataFrame, calls_per_minute: int) -> np.ndarray:
@@ -40,30 +40,31 @@ def known_after_seconds(items: pd.DataFrame, calls_per_minute: int) -> np.ndarra
 
 
 def markets_table(folder: Path, now: datetime, calls_per_minute: int) -> pd.DataFrame:
-    """Return one row for each dataset and market that has it: dataset, setup, focus (bool), seconds until known."""
+    """Return one row for each dataset and market that has it: dataset, setup, near (bool), seconds until known."""
     candles = read_candles(folder)
     universe = universe_of_candles(folder)
     market_list = market_list_table(universe.exchanges, [row.body() for row in universe.rows], now)
     markets = candles.files.loc[candles.files["status"] == "read", ["exchange", "symbol"]].drop_duplicates()
     symbol_map = resolve_markets(markets, market_list, now=now)
-    interest = market_interest(features_table(candles.bars, symbol_map, {}, Window.last_complete(now)))
-    items = build_items(symbol_map, {}, interest)
+    window = Window.last_complete(now)
+    watchlist = build_watchlist(candle_features_table(candles.bars, window), window)
+    items = build_items(symbol_map, {}, watchlist)
     items["seconds"] = known_after_seconds(items, calls_per_minute)
     tables = []
     for number, dataset in enumerate(DATASETS):
         served = symbol_map[["exchange", "symbol"]].assign(source=symbol_map[f"{dataset}_symbol"])
-        served = served.merge(interest, on=["exchange", "symbol"])
+        served = served.merge(watchlist, on=["exchange", "symbol"])
         of_dataset = items.loc[items["dataset"] == number, ["symbol", "seconds"]]
         served = served.merge(of_dataset.rename(columns={"symbol": "source"}), on="source")
         tables.append(served.assign(dataset=dataset))
-    return pd.concat(tables)[["dataset", "setup", "focus", "seconds"]]
+    return pd.concat(tables)[["dataset", "setup", "near", "seconds"]]
 
 
 def main() -> None:
     """Print the table."""
     folder, as_of, calls_per_minute = sys.argv[1:] + ["", "2026-01-19T17:00:00Z", "40"][len(sys.argv) - 1 :]
     markets = markets_table(Path(folder), parse_timestamp(as_of), int(calls_per_minute))
-    groups = {"with a setup": markets["setup"], "in focus": markets["focus"], "all": markets["focus"].notna()}
+    groups = {"with a setup": markets["setup"], "near one": markets["near"], "all": markets["near"].notna()}
     print("| minutes | dataset | " + " | ".join(groups) + " |")
     print("|---|---|" + "---|" * len(groups))
     for minutes in (2, 10):

@@ -34,20 +34,20 @@ ITEM = st.tuples(
     st.integers(0, 3),
     st.integers(0, 40),
     st.one_of(st.none(), st.integers(0, 20)),
-    st.sampled_from(["", "focus", "setup"]),
+    st.sampled_from(["", "near", "setup"]),
     st.floats(0, 1e9),
 )
 
 
 def items(*rows: tuple[str, str, float | None, str, float]) -> pd.DataFrame:
-    """Return items of rows: dataset, symbol, age in minutes (None: never known), "setup", "focus" or "", volume."""
+    """Return items of rows: dataset, symbol, age in minutes (None: never known), "setup", "near" or "", volume."""
     return pd.DataFrame(
         {
             "dataset": [DATASETS.index(row[0]) for row in rows],  # type: ignore[arg-type]
             "symbol": [row[1] for row in rows],
             "known_through": [np.nan if row[2] is None else END - row[2] * 60 for row in rows],
             "setup": [row[3] == "setup" for row in rows],
-            "focus": [row[3] != "" for row in rows],
+            "near": [row[3] != "" for row in rows],
             "volume": [row[4] for row in rows],
         }
     )
@@ -72,11 +72,11 @@ def test_never_known_items_come_first_in_four_tiers() -> None:
         ("long_short_ratio", "the rest", None, "", 8.0),
         ("open_interest", "other open interest", None, "", 7.0),
         ("liquidations", "any dataset of a setup", None, "setup", 1.0),
-        ("open_interest", "open interest in focus", None, "focus", 1.0),
+        ("open_interest", "open interest near a setup", None, "near", 1.0),
     )
     ranked = rank_due_items(table, END, POLICY)
     assert ranked["symbol"].tolist() == [
-        "open interest in focus",
+        "open interest near a setup",
         "any dataset of a setup",
         "other open interest",
         "the rest",
@@ -86,44 +86,43 @@ def test_never_known_items_come_first_in_four_tiers() -> None:
 
 
 def test_open_interest_of_a_setup_is_in_the_first_tier() -> None:
-    table = items(("open_interest", "setup", None, "setup", 1.0), ("open_interest", "focus", None, "focus", 9.0))
+    table = items(("open_interest", "setup", None, "setup", 1.0), ("open_interest", "near", None, "near", 9.0))
     assert rank_due_items(table, END, POLICY)["tier"].tolist() == [0, 0]
 
 
 def test_setups_do_not_change_the_order_of_known_items() -> None:
     ages = [("funding_rate", 110.0), ("open_interest", 15.0), ("open_interest", 45.0), ("liquidations", 60.0)]
     quiet, with_setups = (
-        items(*((dataset, f"{n}", age, how, 1.0) for n, (dataset, age) in enumerate(ages)))
-        for how in ("focus", "setup")
+        items(*((dataset, f"{n}", age, how, 1.0) for n, (dataset, age) in enumerate(ages))) for how in ("near", "setup")
     )
     assert ranked_symbols(quiet) == ranked_symbols(with_setups) == ["0", "2", "1", "3"]
 
 
-def test_known_items_are_ordered_overdue_then_focus_then_rest() -> None:
+def test_known_items_are_ordered_overdue_then_near_a_setup_then_rest() -> None:
     table = items(
         ("open_interest", "quiet, stale", 15, "", 9.0),
         ("liquidations", "overdue", 110, "", 0.0),
-        ("open_interest", "in focus, stale", 15, "focus", 0.0),
+        ("open_interest", "near a setup, stale", 15, "near", 0.0),
     )
-    assert ranked_symbols(table) == ["overdue", "in focus, stale", "quiet, stale"]
+    assert ranked_symbols(table) == ["overdue", "near a setup, stale", "quiet, stale"]
 
 
-def test_tier_is_ordered_by_focus_and_volume_across_datasets() -> None:
+def test_tier_is_ordered_by_near_and_volume_across_datasets() -> None:
     table = items(
         ("funding_rate", "small", None, "", 1.0),
         ("liquidations", "large", None, "", 5.0),
-        ("long_short_ratio", "small in focus", None, "focus", 1.0),
+        ("long_short_ratio", "small near a setup", None, "near", 1.0),
     )
-    assert ranked_symbols(table) == ["small in focus", "large", "small"]
+    assert ranked_symbols(table) == ["small near a setup", "large", "small"]
 
 
-def test_equally_old_items_are_ordered_by_focus_and_volume() -> None:
+def test_equally_old_items_are_ordered_by_near_and_volume() -> None:
     table = items(
         ("funding_rate", "small", 60, "", 1.0),
         ("funding_rate", "large", 60, "", 5.0),
-        ("funding_rate", "small in focus", 60, "focus", 1.0),
+        ("funding_rate", "small near a setup", 60, "near", 1.0),
     )
-    assert ranked_symbols(table) == ["small in focus", "large", "small"]
+    assert ranked_symbols(table) == ["small near a setup", "large", "small"]
 
 
 def test_open_interest_comes_first_at_the_same_age_in_cadences() -> None:
@@ -148,31 +147,31 @@ def test_markets_that_share_a_symbol_are_one_item_with_summed_volume() -> None:
     symbol_map = pd.DataFrame({"exchange": ["MEXC", "KUCOIN", "X"], "symbol": ["A", "B", "C"]})
     for dataset in DATASETS:
         symbol_map[f"{dataset}_symbol"] = ["S", "S", ""]
-    interest = pd.DataFrame(
+    watchlist = pd.DataFrame(
         {
             "exchange": ["MEXC", "KUCOIN"],
             "symbol": ["A", "B"],
             "setup": [True, False],
-            "focus": [True, True],
+            "near": [True, True],
             "volume": [2.0, 3.0],
         }
     )
-    table = build_items(symbol_map, {"open_interest": {"S": 900}}, interest)
+    table = build_items(symbol_map, {"open_interest": {"S": 900}}, watchlist)
     assert len(table) == 4
     assert table["symbol"].unique().tolist() == ["S"]
     assert table["setup"].all()
-    assert table["focus"].all()
+    assert table["near"].all()
     assert (table["volume"] == 5.0).all()
     assert table.loc[table["dataset"] == 0, "known_through"].tolist() == [900.0]
 
 
-def test_items_without_interest_have_no_setup_or_focus() -> None:
+def test_items_without_a_watchlist_are_all_alike() -> None:
     symbol_map = pd.DataFrame(
         {"exchange": ["X"], "symbol": ["A"], **{f"{dataset}_symbol": ["S"] for dataset in DATASETS}}
     )
     table = build_items(symbol_map, {})
     assert not table["setup"].any()
-    assert not table["focus"].any()
+    assert not table["near"].any()
 
 
 @given(drawn=st.lists(ITEM, min_size=1, max_size=120, unique_by=lambda item: item[:2]), size=st.integers(1, 20))
@@ -225,26 +224,26 @@ def test_known_items_share_batches_regardless_of_urgency() -> None:
     table = items(
         ("open_interest", "overdue", 110, "", 1.0),
         ("funding_rate", "stale", 60, "", 1.0),
-        ("open_interest", "in focus", 15, "focus", 1.0),
+        ("open_interest", "near a setup", 15, "near", 1.0),
         ("open_interest", "quiet", 15, "", 1.0),
     )
     requests = pack_batches(rank_due_items(table, END, POLICY), 20)
-    assert [request.symbols for request in requests] == [("overdue", "in focus", "quiet"), ("stale",)]
+    assert [request.symbols for request in requests] == [("overdue", "near a setup", "quiet"), ("stale",)]
 
 
 @settings(max_examples=50)
 @given(order=st.permutations(range(30)))
 def test_plan_is_independent_of_the_order_of_the_symbol_map(order: list[int]) -> None:
-    """Two markets each share a symbol, and markets differ in interest."""
+    """Two markets each share a symbol, and the watchlist tells markets apart."""
     numbers = pd.Series(range(30))
     symbol_map = pd.DataFrame({"exchange": "X", "symbol": [f"M{number:02d}" for number in numbers]})
     for dataset in DATASETS:
         symbol_map[f"{dataset}_symbol"] = [f"S{number % 15:02d}" for number in numbers]
     volume = (numbers * 7 % 11).astype(float)
-    interest = symbol_map[["exchange", "symbol"]].assign(setup=numbers % 6 == 0, focus=numbers % 3 == 0, volume=volume)
+    watchlist = symbol_map[["exchange", "symbol"]].assign(setup=numbers % 6 == 0, near=numbers % 3 == 0, volume=volume)
 
     def plan(rows: pd.DataFrame) -> list[Batch]:
-        return pack_batches(rank_due_items(build_items(rows, {}, interest), END, POLICY), 7)
+        return pack_batches(rank_due_items(build_items(rows, {}, watchlist), END, POLICY), 7)
 
     assert plan(symbol_map.iloc[order].reset_index(drop=True)) == plan(symbol_map)
 
@@ -285,7 +284,7 @@ def test_planning_5000_symbols_of_4_datasets_takes_under_50_ms() -> None:
                         generator.random(count) < 0.3, np.nan, END - 900.0 * generator.integers(0, 12, count)
                     ),
                     "setup": generator.random(count) < 0.02,
-                    "focus": generator.random(count) < 0.2,
+                    "near": generator.random(count) < 0.2,
                     "volume": generator.lognormal(12, 2, count),
                 }
             )

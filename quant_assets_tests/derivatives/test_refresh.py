@@ -42,20 +42,20 @@ def test_refresh_of_empty_store_requests_all_symbols_once_in_full_batches(provid
     assert report.stopped == StopReason.COMPLETED
 
 
-def interest_in(provider: Provider, setups: int, focus: int) -> pd.DataFrame:
-    """Return interest with the first `setups` markets with a setup, the first `focus` in focus, and rising volume."""
+def watchlist_of(provider: Provider, setups: int, near: int) -> pd.DataFrame:
+    """Return a watchlist: the first `setups` markets have a setup, the first `near` are near one; volume rises."""
     number = pd.Series(range(len(provider.markets)))
-    return provider.markets.assign(setup=number < setups, focus=number < focus, volume=number.astype(float))
+    return provider.markets.assign(setup=number < setups, near=number < near, volume=number.astype(float))
 
 
-def test_short_refresh_requests_focus_then_setups_then_other_open_interest(provide: Provide) -> None:
+def test_short_refresh_requests_near_a_setup_then_setups_then_the_rest(provide: Provide) -> None:
     provider = provide(plain_universe(60), calls_per_minute=40)
     _, report = provider.refresh(
-        interest=lambda: interest_in(provider, setups=5, focus=10), deadline=provider.clock.seconds() + 30
+        watchlist=watchlist_of(provider, setups=5, near=10), deadline=provider.clock.seconds() + 30
     )
     accepted = provider.emulator.accounting.accepted
     asked = [(request.endpoint, len(request.symbols)) for request in accepted]
-    # 10 calls for open interest in focus, 15 for the other datasets of 5 setups, and the remaining 15 of the minute.
+    # 10 calls for open interest near a setup, 15 for the other datasets of 5 setups, and the other 15 of the minute.
     assert asked == [
         ("/open-interest-history", 10),
         ("/funding-rate-history", 5),
@@ -69,11 +69,11 @@ def test_short_refresh_requests_focus_then_setups_then_other_open_interest(provi
     assert report.stopped == StopReason.OUT_OF_TIME
 
 
-@pytest.mark.parametrize("focus", [0, 3, 38, 60])
-def test_empty_store_is_filled_in_the_minimum_time(provide: Provide, focus: int) -> None:
-    """With 38 in focus, 2 of 40 calls are left in the first minute: too few for a batch, but they must be used."""
+@pytest.mark.parametrize("near", [0, 3, 38, 60])
+def test_empty_store_is_filled_in_the_minimum_time(provide: Provide, near: int) -> None:
+    """With 38 near a setup, 2 of 40 calls are left in the first minute: too few for a batch, but they must be used."""
     provider = provide(plain_universe(60), calls_per_minute=40)
-    _, report = provider.refresh(interest=lambda: interest_in(provider, setups=focus // 3, focus=focus))
+    _, report = provider.refresh(watchlist=watchlist_of(provider, setups=near // 3, near=near))
     accepted = provider.emulator.accounting.accepted
     assert report.calls == provider.emulator.accounting.calls == 240
     taken = (accepted[-1].moment - accepted[0].moment).total_seconds()

@@ -18,8 +18,8 @@ from quant_assets.derivatives.simulation import SimulatedDay, policy_order, roun
 pytestmark = pytest.mark.slow
 
 
-def empty_store(symbols: int, focus: float = 0.2, seed: int = 1) -> pd.DataFrame:
-    """Return never-known items of `symbols` symbols, a share in focus, and half of those with a setup."""
+def empty_store(symbols: int, near: float = 0.2, seed: int = 1) -> pd.DataFrame:
+    """Return never-known items of `symbols` symbols, a share near a setup, and half of those with a setup."""
     generator = np.random.default_rng(seed)
     chance, volume = generator.random(symbols), generator.lognormal(15, 2, symbols)
     return pd.concat(
@@ -29,8 +29,8 @@ def empty_store(symbols: int, focus: float = 0.2, seed: int = 1) -> pd.DataFrame
                     "dataset": number,
                     "symbol": [f"S{n:05d}" for n in range(symbols)],
                     "known_through": np.nan,
-                    "setup": chance < focus / 2,
-                    "focus": chance < focus,
+                    "setup": chance < near / 2,
+                    "near": chance < near,
                     "volume": volume,
                 }
             )
@@ -40,7 +40,7 @@ def empty_store(symbols: int, focus: float = 0.2, seed: int = 1) -> pd.DataFrame
     )
 
 
-@pytest.fixture(scope="module", params=[0.05, 0.2, 0.6], ids=lambda share: f"{share:.0%} in focus")
+@pytest.fixture(scope="module", params=[0.05, 0.2, 0.6], ids=lambda share: f"{share:.0%} near a setup")
 def day(request: pytest.FixtureRequest) -> SimulatedDay:
     """Return 24 hours of 500 symbols × 4 datasets at 40 calls a minute, from an empty store."""
     return simulate(empty_store(500, request.param), policy_order(RefreshPolicy()), calls_per_minute=40)
@@ -55,13 +55,11 @@ def test_all_items_are_known_in_the_minimum_time(day: SimulatedDay) -> None:
 
 
 @settings(max_examples=50)
-@given(
-    symbols=st.integers(1, 60), focus=st.floats(0, 1), calls_per_minute=st.integers(5, 60), seed=st.integers(0, 1000)
-)
+@given(symbols=st.integers(1, 60), near=st.floats(0, 1), calls_per_minute=st.integers(5, 60), seed=st.integers(0, 1000))
 def test_all_items_are_known_in_the_minimum_time_for_any_focus(
-    symbols: int, focus: float, calls_per_minute: int, seed: int
+    symbols: int, near: float, calls_per_minute: int, seed: int
 ) -> None:
-    items = empty_store(symbols, focus, seed)
+    items = empty_store(symbols, near, seed)
     day = simulate(items, policy_order(RefreshPolicy()), calls_per_minute=calls_per_minute, hours=1)
     minutes = min_minutes(len(items), calls_per_minute)
     # Each response takes time, also those of the last minute.
@@ -101,16 +99,16 @@ def test_simulation_is_deterministic() -> None:
 @settings(max_examples=25)
 @given(
     symbols=st.integers(1, 120),
-    focus=st.floats(0, 1),
+    near=st.floats(0, 1),
     calls_per_minute=st.integers(1, 100),
     seed=st.integers(0, 1000),
 )
 def test_no_item_starves_and_the_budget_is_not_exceeded(
-    symbols: int, focus: float, calls_per_minute: int, seed: int
+    symbols: int, near: float, calls_per_minute: int, seed: int
 ) -> None:
     hours = 12.0
     day = simulate(
-        empty_store(symbols, focus, seed), policy_order(RefreshPolicy()), calls_per_minute=calls_per_minute, hours=hours
+        empty_store(symbols, near, seed), policy_order(RefreshPolicy()), calls_per_minute=calls_per_minute, hours=hours
     )
     assert day.calls <= calls_per_minute * (hours * 60 + 1)
     # The bound: 105 minutes, or the duration of a refresh of all items if that is longer, and two windows.

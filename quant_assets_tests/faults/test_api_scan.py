@@ -34,14 +34,14 @@ def feed_of(scanned: Scanned, name: str) -> bytes:
 @pytest.mark.parametrize("number", range(rounds(2, 20)))
 def test_batches_and_answers_in_any_order_give_the_same_store(sweep: Sweep, clean: Stored, number: int) -> None:
     random = seeded_random(f"order {number}")
-    interest = sweep.provider.markets.assign(
+    watchlist = sweep.provider.markets.assign(
         setup=[random.random() < 0.2 for _ in range(MARKETS)],
-        focus=[random.random() < 0.5 for _ in range(MARKETS)],
+        near=[random.random() < 0.5 for _ in range(MARKETS)],
         volume=[random.random() for _ in range(MARKETS)],
     )
-    assert isinstance(interest, pd.DataFrame)
+    assert isinstance(watchlist, pd.DataFrame)
     sweep.proxy.alter = changing(EXTRA_DATA["another order"], [], random)
-    sweep.refresh(interest=lambda: interest)
+    sweep.refresh(watchlist=watchlist)
     assert sweep.proxy.requests[0].symbols != tuple(sorted(sweep.proxy.requests[0].symbols))
     assert sweep.stored() == clean
 

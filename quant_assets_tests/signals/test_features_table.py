@@ -9,8 +9,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from quant_assets.signals import COLUMNS, features_of, features_table, table_of
-from quant_assets.signals.features.table import DTYPES
+from quant_assets.signals import (
+    CANDLE_DTYPES,
+    COLUMNS,
+    DTYPES,
+    candle_features_table,
+    features_of,
+    features_table,
+    join_features,
+    table_of,
+)
+from quant_assets.signals.features.bars import market_bars
+from quant_assets.signals.features.candle_features import candle_features
+from quant_assets.signals.features.derivative_inputs import DERIVATIVE_FEATURES, derivative_features, merge_inputs
+from quant_assets_tests.signals import reference_comparison as reference
 from quant_assets_tests.signals.factories import (
     NO_TABLE,
     WINDOW,
@@ -23,6 +35,9 @@ from quant_assets_tests.signals.factories import (
     real_candles,
     walk,
 )
+from quant_assets_tests.signals.random_markets import market as random_market
+
+NAMES = ("canonical_symbol", "display_symbol")
 
 
 def test_table_has_one_row_per_market_sorted_by_exchange_and_symbol() -> None:
@@ -99,3 +114,33 @@ def test_column_missing_in_an_older_table_takes_its_default() -> None:
     table = table_of([features(funding_rate_pct=0.01, funding_interval_hours=1.0)])
     (found,) = features_of(table.drop(columns="funding_interval_hours"))
     assert (found.funding_rate_pct, found.funding_interval_hours) == (0.01, None)
+
+
+def test_joined_features_are_those_of_one_step_to_the_last_bit() -> None:
+    """Random markets with derivatives, of which some are missing, and of which only some are in the symbol map."""
+    drawn = sorted((random_market(seed, WINDOW.end_ms) for seed in range(300)), key=lambda market: market.symbol)
+    bars, symbol_map = reference.candles(drawn), reference.symbol_map(drawn[::2])
+    tables = reference.derivatives(drawn[::3], WINDOW)
+    markets = market_bars(bars, WINDOW)
+    inputs = merge_inputs([(market.exchange, market.symbol) for market in markets], symbol_map, tables)
+    symbols = np.array([market.symbol for market in markets], dtype=object)
+    columns = {
+        "exchange": [market.exchange for market in markets],
+        "symbol": symbols,
+        **{name: np.where(inputs[name] == "", symbols, inputs[name]) for name in NAMES},
+        "window_end_ms": np.full(len(markets), WINDOW.end_ms),
+        **candle_features(markets, WINDOW),
+        **derivative_features(inputs, WINDOW),
+    }
+    at_once = pd.DataFrame({name: pd.Series(columns[name], dtype=dtype) for name, dtype in DTYPES.items()})
+    file = io.BytesIO()
+    candle_features_table(bars, WINDOW).to_parquet(file)
+    assert as_bytes(join_features(pd.read_parquet(file), symbol_map, tables, WINDOW)) == as_bytes(at_once)
+    assert as_bytes(features_table(bars, symbol_map, tables, WINDOW)) == as_bytes(at_once)
+
+
+def test_candle_features_have_every_column_that_no_join_adds() -> None:
+    table = candle_features_table(random_candles(2), WINDOW)
+    assert {name: str(dtype) for name, dtype in table.dtypes.items()} == CANDLE_DTYPES
+    assert set(CANDLE_DTYPES) | set(DERIVATIVE_FEATURES) | set(NAMES) == set(DTYPES)
+    assert not set(CANDLE_DTYPES) & set(DERIVATIVE_FEATURES)

@@ -30,7 +30,7 @@ from quant_assets.orchestration.partitions import BACKFILL_POLICY, WINDOWS, Tabl
 from quant_assets.orchestration.pools import COINALYZE
 from quant_assets.orchestration.resources import Coinalyze, MarketRules, RefreshPolicyFile, Strategies
 from quant_assets.providers.coinalyze.errors import BudgetUnusable
-from quant_assets.signals import features_table, market_interest
+from quant_assets.signals import build_watchlist, candle_features_table
 
 DESCRIPTIONS: Mapping[Dataset, str] = {
     "open_interest": "Open interest of each market at the window's end, its z-score and trend over 24 hours.",
@@ -128,7 +128,7 @@ def derivatives(
                     client,
                     lambda empty: select_markets(resolve(empty), config.exchange, config.symbol),
                     options,
-                    interest=lambda: market_interest(features_table(candles, symbol_map, {}, newest), configured),
+                    watchlist=build_watchlist(candle_features_table(candles, newest), newest, configured),
                     clock=clock.seconds,
                     progress=progress,
                 ).run()

@@ -71,6 +71,8 @@ _PASSED_THROUGH = (
     "liquidations_unit",
 )
 """Fields that are copied to the features unchanged."""
+DERIVATIVE_FEATURES = (*_PASSED_THROUGH, "oi_z", *(f"{name}_age_seconds" for name in _CLOSED_AT))
+"""The columns of `derivative_features`."""
 _SYMBOL_MAP_FIELDS = {
     "canonical_symbol": "canonical_symbol",
     "display_symbol": "display_symbol",

@@ -21,7 +21,10 @@ class StaleCandles(NamedTuple):
 
 
 def stale_candles(features: pd.DataFrame, window: Window) -> StaleCandles | None:
-    """Return a message if all usable markets of a features table have stale candles, else None."""
+    """Return a message if all usable markets of a table of features have stale candles, else None.
+
+    `features` may be the candle features alone.
+    """
     unusable = features["unusable"]
     if not (unusable == STALE_CANDLES).any() or (unusable == "").any():
         return None

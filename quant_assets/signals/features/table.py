@@ -19,6 +19,7 @@ from quant_assets.common.windows import Window
 from quant_assets.signals.features.bars import Columns, MarketBars, market_bars
 from quant_assets.signals.features.candle_features import candle_features
 from quant_assets.signals.features.derivative_inputs import (
+    DERIVATIVE_FEATURES,
     UNKNOWN,
     DerivativeInputs,
     derivative_features,
@@ -40,6 +41,39 @@ _DTYPES: dict[Any, str] = {
 }
 DTYPES: dict[str, str] = {name: _DTYPES[kind] for name, kind in TYPES.items()}
 """Column of the features table → its dtype."""
+_NAMES = ("canonical_symbol", "display_symbol")
+CANDLE_DTYPES: dict[str, str] = {
+    name: dtype for name, dtype in DTYPES.items() if name not in {*_NAMES, *DERIVATIVE_FEATURES}
+}
+"""Column of the table of candle features → its dtype."""
+
+
+def candle_features_table(bars: pd.DataFrame, window: Window, progress: Progress = silent) -> pd.DataFrame:
+    """Return the features that follow from candles, of every market that has a bar closed by the window's end.
+
+    `bars` is the candles table. The rows are sorted by exchange and symbol; `CANDLE_DTYPES` has the columns.
+    Raises ValueError if `bars` is not sorted.
+    """
+    markets = market_bars(bars, window)
+    batches = []
+    for start in range(0, len(markets), _BATCH_SIZE):
+        batches.append(_candle_columns(markets[start : start + _BATCH_SIZE], window))
+        progress("features", min(start + _BATCH_SIZE, len(markets)), len(markets))
+    return _concat(batches)
+
+
+def join_features(
+    candle_features: pd.DataFrame, symbol_map: pd.DataFrame, derivatives: Mapping[str, pd.DataFrame], window: Window
+) -> pd.DataFrame:
+    """Return the features of the markets of a table of candle features, in its order.
+
+    `candle_features` is the table of the same window, `symbol_map` the symbol map, `derivatives` the four tables by
+    dataset ("open_interest", "funding_rate", "long_short_ratio", "liquidations") for this window. A table may be
+    missing, empty or lack a market, whose values are then unknown. `COLUMNS` describes the columns.
+    Raises LookAheadError if a derivative value closed after the window's end.
+    """
+    markets = list(zip(candle_features["exchange"].tolist(), candle_features["symbol"].tolist(), strict=True))
+    return _join(candle_features, merge_inputs(markets, symbol_map, derivatives), window)
 
 
 def features_table(
@@ -51,20 +85,10 @@ def features_table(
 ) -> pd.DataFrame:
     """Return the features of every market that has a bar closed by the window's end, sorted by exchange and symbol.
 
-    `bars` is the candles table, `symbol_map` the symbol map, `derivatives` the four tables by dataset
-    ("open_interest", "funding_rate", "long_short_ratio", "liquidations") for this window. A table may be missing, empty
-    or lack a market, whose values are then unknown. `COLUMNS` describes the columns.
+    `bars` is the candles table; the other tables are those of `join_features`.
     Raises LookAheadError if a derivative value closed after the window's end, ValueError if `bars` is not sorted.
     """
-    markets = market_bars(bars, window)
-    keys = [(market.exchange, market.symbol) for market in markets]
-    inputs = merge_inputs(keys, symbol_map, derivatives)
-    batches = []
-    for start in range(0, len(markets), _BATCH_SIZE):
-        some = slice(start, start + _BATCH_SIZE)
-        batches.append(_feature_columns(markets[some], {name: values[some] for name, values in inputs.items()}, window))
-        progress("features", min(start + _BATCH_SIZE, len(markets)), len(markets))
-    return _concat(batches)
+    return join_features(candle_features_table(bars, window, progress), symbol_map, derivatives, window)
 
 
 def market_features(market: MarketBars, window: Window, derivatives: DerivativeInputs = UNKNOWN) -> Features:
@@ -73,7 +97,8 @@ def market_features(market: MarketBars, window: Window, derivatives: DerivativeI
     `market` has at least one bar, and all its bars are closed by then. Raises LookAheadError if a derivative value
     closed after the window's end.
     """
-    (found,) = features_of(_concat([_feature_columns([market], single_market_inputs(derivatives), window)]))
+    table = _concat([_candle_columns([market], window)])
+    (found,) = features_of(_join(table, single_market_inputs(derivatives), window))
     return found
 
 
@@ -105,28 +130,36 @@ def features_of(table: pd.DataFrame) -> list[Features]:
 _CACHED: deque[tuple[pd.DataFrame, list[Features]]] = deque(maxlen=1)
 
 
-def _feature_columns(markets: Sequence[MarketBars], inputs: Columns, window: Window) -> Columns:
-    """Return all columns of some markets; `inputs` has one element per market."""
-    symbols = np.array([market.symbol for market in markets], dtype=object)
-    names = {
-        name: np.where(inputs[name] == "", symbols, inputs[name]) for name in ("canonical_symbol", "display_symbol")
-    }
+def _candle_columns(markets: Sequence[MarketBars], window: Window) -> Columns:
+    """Return the columns of some markets that follow from candles."""
     return {
         "exchange": [market.exchange for market in markets],
-        "symbol": symbols,
-        **names,
+        "symbol": [market.symbol for market in markets],
         "window_end_ms": np.full(len(markets), window.end_ms),
         **candle_features(markets, window),
-        **derivative_features(inputs, window),
     }
 
 
 def _concat(batches: Sequence[Columns]) -> pd.DataFrame:
-    """Concatenate the columns of batches of markets into one table."""
+    """Concatenate the columns of batches of markets into one table of candle features."""
     columns = {}
-    for name, dtype in DTYPES.items():
+    for name, dtype in CANDLE_DTYPES.items():
         values = np.concatenate([batch[name] for batch in batches]) if batches else np.empty(0)
         columns[name] = _column(values, dtype)
+    return pd.DataFrame(columns, copy=False)
+
+
+def _join(candle_features: pd.DataFrame, inputs: Columns, window: Window) -> pd.DataFrame:
+    """Return all columns of the markets of a table of candle features; `inputs` has one element per market."""
+    symbols = candle_features["symbol"].to_numpy(dtype=object)
+    joined = {
+        **{name: np.where(inputs[name] == "", symbols, inputs[name]) for name in _NAMES},
+        **derivative_features(inputs, window),
+    }
+    columns = {
+        name: _column(joined[name], dtype) if name in joined else candle_features[name].array
+        for name, dtype in DTYPES.items()
+    }
     return pd.DataFrame(columns, copy=False)
 
 
