@@ -31,13 +31,13 @@ _OFFLINE_ASSETS: Final = dg.AssetSelection.groups("candles", "signals", "feed") 
 scan_job = dg.define_asset_job(
     SCAN,
     selection=_OFFLINE_ASSETS | dg.AssetSelection.groups("derivatives"),
-    description="Scan one window: candles, symbol map, derivatives, features, signals, feed.",
+    description="Scan one window: candles, watchlist, symbol map, derivatives, features, signals, feed.",
 )
 
 analyse_job = dg.define_asset_job(
     ANALYSE,
     selection=_OFFLINE_ASSETS,
-    description="Scan one window with the stored derivatives: candles, symbol map, features, signals, feed.",
+    description="Scan one window with the stored derivatives: candles, watchlist, symbol map, features, signals, feed.",
 )
 
 automation = dg.AutomationConditionSensorDefinition(

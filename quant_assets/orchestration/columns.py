@@ -8,8 +8,8 @@ from typing import Final
 import dagster as dg
 
 from quant_assets.derivatives.datasets import Dataset
+from quant_assets.signals import CANDLE_DTYPES, DTYPES, Strategy
 from quant_assets.signals import COLUMNS as FEATURES
-from quant_assets.signals import DTYPES, Strategy
 
 #: Name → (dtype, description).
 Columns = Mapping[str, tuple[str, str]]
@@ -151,6 +151,14 @@ _SIGNAL: Final[Columns] = {
 
 
 FEATURE_COLUMNS: Final[Columns] = {name: (DTYPES[name], text) for name, text in FEATURES.items()}
+CANDLE_FEATURE_COLUMNS: Final[Columns] = {name: FEATURE_COLUMNS[name] for name in CANDLE_DTYPES}
+WATCHLIST: Final[Columns] = {
+    **_MARKET,
+    "setup": ("bool", "Whether any strategy has a setup with neutral derivatives."),
+    "near": ("bool", "Whether it has a setup, or is within reach of one."),
+    "volume": ("float64", "Close × volume over 24 hours, 0 if unknown."),
+    "rank": ("int64", "Place in the order, 0 is first: by setup, near and volume."),
+}
 
 
 def signal_columns(strategy: Strategy) -> Columns:

@@ -22,7 +22,7 @@ _Condition: Final[Any] = dg.AutomationCondition
 _MARKET_LIST: Final = dg.AssetSelection.assets("coinalyze_markets")
 _UNPARTITIONED: Final = dg.AssetSelection.assets("candles", "candle_files", "symbol_map") | _MARKET_LIST
 #: If a window of these is missing, its readers use the newest earlier window.
-_CARRIED_FORWARD: Final = dg.AssetSelection.assets(*DATASETS)
+_CARRIED_FORWARD: Final = dg.AssetSelection.assets(*DATASETS, "watchlist")
 
 _INPUTS_UPDATED: Final = _Condition.any_deps_match(_Condition.newly_updated())
 #: An input was materialized after the asset, and after the asset was last requested; or it is requested in this tick.

@@ -55,7 +55,7 @@ def run_replay(
     started = time.monotonic()
     signals = [dg.AssetKey(["signals", strategy.key]) for strategy in discover_strategies().strategies]
     inputs = [dg.AssetKey(name) for name in ("candles", "candle_files", "symbol_map")]
-    by_window = [dg.AssetKey("features"), *signals, dg.AssetKey("master_feed")]
+    by_window = [*map(dg.AssetKey, ("candle_features", "watchlist", "features")), *signals, dg.AssetKey("master_feed")]
     groups = [windows[begin : begin + WINDOWS_PER_RUN] for begin in range(0, len(windows), WINDOWS_PER_RUN)]
     feeds: dict[str, Any] = {}
     with translate_disk_errors(settings), open_instance(settings) as instance, scan_lock(settings, progress):

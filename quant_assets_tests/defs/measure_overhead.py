@@ -53,7 +53,8 @@ from quant_assets.storage.lake import Lake
 from quant_assets.markets import resolve_markets, list_of_provider
 from quant_assets.candles import CandleTables, read_candles, source_is_simulated
 from quant_assets.common.settings import Settings
-from quant_assets.signals import discover_strategies, features_table, run_strategy
+from quant_assets.signals import build_watchlist, candle_features_table, discover_strategies
+from quant_assets.signals import join_features, run_strategy
 from quant_assets.common.windows import Window
 settings, window = Settings.from_environment(os.environ), Window.of_key(sys.argv[1])
 lake, now = Lake(settings.lake_dir), datetime.now(UTC)
@@ -78,7 +79,10 @@ with (
     report = store.load_report(window.key)
 for dataset, found in derivatives.items():
     lake.write([dataset], window.key, found)
-features = features_table(tables.bars, symbol_map, derivatives, window)
+candle_features = candle_features_table(tables.bars, window)
+lake.write(["candle_features"], window.key, candle_features)
+lake.write(["watchlist"], window.key, build_watchlist(candle_features, window))
+features = join_features(candle_features, symbol_map, derivatives, window)
 lake.write(["features"], window.key, features)
 signals = {strategy: run_strategy(strategy, features) for strategy in discover_strategies().strategies}
 for strategy, found in signals.items():

@@ -19,7 +19,7 @@ from quant_assets.storage.lake import Lake
 from quant_assets_tests.world import World, environment
 
 SIGNALS = ("signals/breakout", "signals/breakout_v2", "signals/legacy")
-ANALYSIS = ("features", *SIGNALS, "master_feed")
+ANALYSIS = ("candle_features", "watchlist", "features", *SIGNALS, "master_feed")
 
 
 def backfill(world: World, name: str, assets: Iterable[str], windows: list[Window]) -> dg.ExecuteInProcessResult:

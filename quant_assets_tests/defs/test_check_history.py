@@ -13,7 +13,7 @@ from quant_assets_tests.defs.live import Live, dagster_dev, prepare_home
 from quant_assets_tests.world import World, small_world
 
 SIGNALS = ("signals/breakout", "signals/breakout_v2", "signals/legacy")
-BY_WINDOW = (*DATASETS, "features", *SIGNALS, "master_feed")
+BY_WINDOW = (*DATASETS, "candle_features", "watchlist", "features", *SIGNALS, "master_feed")
 EVALUATED = {"SUCCEEDED", "FAILED"}
 CHECKS = """query($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { ... on AssetNode {
   assetChecksOrError { ... on AssetChecks { checks {

@@ -20,7 +20,8 @@ from quant_assets.orchestration.market_list_run import fetch_market_list_if_due
 from quant_assets_tests.world import World, environment
 
 SIGNALS = ("signals/breakout", "signals/breakout_v2", "signals/legacy")
-BY_WINDOW = {*DATASETS, "features", *SIGNALS, "master_feed"}
+FOLLOWING = {"features", *SIGNALS, "master_feed"}
+BY_WINDOW = {*DATASETS, "candle_features", "watchlist", *FOLLOWING}
 
 
 class Evaluated:
@@ -80,13 +81,13 @@ def test_refresh_requests_signals_and_feed_once_and_a_scan_nothing(world: World)
         assert evaluated.at(moment) == {}
         run(evaluated, "refresh", world.window)
         followed = evaluated.at(moment + timedelta(seconds=30))
-        assert followed == {name: {world.window.key} for name in BY_WINDOW - {*DATASETS}}
+        assert followed == {name: {world.window.key} for name in FOLLOWING}
         assert evaluated.at(moment + timedelta(seconds=60)) == {}
 
 
 def test_order_of_scan_and_refresh_between_two_ticks_counts(world: World) -> None:
     with fresh(world, "between") as evaluated:
-        moment, follow = world.window.end, {name: {world.window.key} for name in BY_WINDOW - {*DATASETS}}
+        moment, follow = world.window.end, {name: {world.window.key} for name in FOLLOWING}
         evaluated.at(moment)
         run(evaluated, "scan", world.window)
         run(evaluated, "refresh", world.window)
@@ -106,7 +107,7 @@ def test_scan_that_failed_after_derivatives_is_continued_once(world: World) -> N
         in_the_way.touch()
         run(evaluated, "scan", world.window, must_succeed=False)
         in_the_way.unlink()
-        follow = {name: {world.window.key} for name in BY_WINDOW - {*DATASETS}}
+        follow = {name: {world.window.key} for name in FOLLOWING}
         assert evaluated.at(world.window.end + timedelta(seconds=30)) == follow
         assert evaluated.at(world.window.end + timedelta(seconds=60)) == {}
 

@@ -16,7 +16,8 @@ from quant_assets_tests.defs.live import Live, dagster_dev, prepare_home
 from quant_assets_tests.world import World, small_world
 
 SIGNALS = ("signals/breakout", "signals/breakout_v2", "signals/legacy")
-BY_WINDOW = (*DATASETS, "features", *SIGNALS, "master_feed")
+ANALYSIS = ("candle_features", "watchlist", "features", *SIGNALS, "master_feed")
+BY_WINDOW = (*DATASETS, *ANALYSIS)
 ONCE = ("candles", "candle_files", "symbol_map")
 
 
@@ -67,7 +68,7 @@ def test_graph_has_partitions_policies_and_checks(live: Live) -> None:
         assert found[name]["backfillPolicy"]["maxPartitionsPerRun"] >= 16, name
         assert found[name]["automationCondition"]["label"], name
     assert all("coinalyze" in found[name]["pools"] for name in (*DATASETS, "coinalyze_markets"))
-    assert all("analysis" in found[name]["pools"] for name in ("features", *SIGNALS, "master_feed"))
+    assert all("analysis" in found[name]["pools"] for name in ANALYSIS)
     checks = {name: node["assetChecksOrError"].get("checks", []) for name, node in found.items()}
     assert {"name": "contract", "blocking": True} in checks["master_feed"]
     assert {check["name"] for check in checks["open_interest"]} >= {"coverage", "age", "refresh", "not_all_zero"}

@@ -15,7 +15,8 @@ from quant_assets.orchestration.columns import lineage, signal_columns
 from quant_assets.orchestration.io_managers import DocumentIOManager, TableIOManager
 from quant_assets.signals import COLUMNS, discover_strategies
 
-PARTITIONED = {*DATASETS, "features", "signals/legacy", "signals/breakout", "signals/breakout_v2", "master_feed"}
+SIGNALS = {"signals/legacy", "signals/breakout", "signals/breakout_v2"}
+PARTITIONED = {*DATASETS, "candle_features", "watchlist", "features", *SIGNALS, "master_feed"}
 UNPARTITIONED = {"candles", "candle_files", "coinalyze_markets", "symbol_map", "disk_use"}
 
 
@@ -58,8 +59,10 @@ def test_assets_are_partitioned_by_quarter_hours(graph: dg.Definitions) -> None:
 def test_lineage_leads_from_candles_and_market_list_to_the_feed(graph: dg.Definitions) -> None:
     upstream = {name: {dep.asset_key.to_user_string() for dep in spec.deps} for name, spec in specs(graph).items()}
     assert upstream["symbol_map"] == {"candle_files", "coinalyze_markets"}
-    assert all("symbol_map" in upstream[dataset] for dataset in DATASETS)
-    assert upstream["features"] == {"candles", "symbol_map", *DATASETS}
+    assert upstream["candle_features"] == {"candles"}
+    assert upstream["watchlist"] == {"candle_features"}
+    assert all(upstream[dataset] == {"coinalyze_markets", "symbol_map", "watchlist"} for dataset in DATASETS)
+    assert upstream["features"] == {"candle_features", "symbol_map", *DATASETS}
     assert upstream["signals/breakout_v2"] == {"features"}
     assert upstream["master_feed"] >= {f"signals/{strategy.key}" for strategy in discover_strategies().strategies}
 
@@ -92,7 +95,7 @@ def test_every_asset_has_description_owner_and_column_schema(graph: dg.Definitio
         assert spec.owners, name
         if name not in {"master_feed", "disk_use"}:
             schema = spec.metadata["dagster/column_schema"].schema
-            assert len(schema.columns) >= 8, name
+            assert len(schema.columns) >= 6, name
             assert all(column.description for column in schema.columns), name
 
 

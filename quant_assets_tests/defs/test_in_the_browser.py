@@ -25,7 +25,8 @@ PICTURES = os.environ.get("QUANT_PICTURES", "")
 BEFORE = 24 if PICTURES else 3
 MARKETS = 73 if PICTURES else 8
 PATIENCE = 30_000
-BY_WINDOW = (*DATASETS, "features", "signals/breakout", "signals/breakout_v2", "signals/legacy", "master_feed")
+SIGNALS = ("signals/breakout", "signals/breakout_v2", "signals/legacy")
+BY_WINDOW = (*DATASETS, "candle_features", "watchlist", "features", *SIGNALS, "master_feed")
 
 
 @pytest.fixture(scope="module")

@@ -34,6 +34,8 @@ KEY = "s3cret-k3y-of-a-lasting-installation"
 DEPLOY = ROOT / "docs" / "deploy"
 BY_WINDOW = (
     *DATASETS,
+    "candle_features",
+    "watchlist",
     "features",
     "signals/breakout",
     "signals/breakout_v2",

@@ -28,6 +28,7 @@ from quant_assets.storage.lake import Lake
 from quant_assets_tests.world import SAMPLE_CANDLES, World, cut_candles, environment, small_world
 
 SIGNALS = ("signals/legacy", "signals/breakout", "signals/breakout_v2")
+BY_WINDOW = (*DATASETS, "candle_features", "watchlist", "features", *SIGNALS, "master_feed")
 
 
 @contextmanager
@@ -45,7 +46,7 @@ def scanned(world: World) -> World:
 
 def test_a_scan_materializes_every_asset_of_its_window(scanned: World) -> None:
     with instance_of(scanned, "scanned") as instance:
-        for name in (*DATASETS, "features", *SIGNALS, "master_feed"):
+        for name in BY_WINDOW:
             keys = instance.get_materialized_partitions(dg.AssetKey(name.split("/")))
             assert keys == {scanned.window.key}, name
         for name in ("candles", "candle_files", "coinalyze_markets", "symbol_map"):
@@ -54,7 +55,7 @@ def test_a_scan_materializes_every_asset_of_its_window(scanned: World) -> None:
 
 def test_every_materialization_has_row_count_and_seconds(scanned: World) -> None:
     with instance_of(scanned, "scanned") as instance:
-        for name in ("candles", "symbol_map", *DATASETS, "features", *SIGNALS, "master_feed"):
+        for name in ("candles", "symbol_map", *BY_WINDOW):
             event = instance.get_latest_materialization_event(dg.AssetKey(name.split("/")))
             assert event is not None
             metadata = event.asset_materialization.metadata  # type: ignore[union-attr]
@@ -224,7 +225,9 @@ def test_features_use_the_newest_earlier_derivatives(scanned: World) -> None:
     with instance_of(scanned, "scanned") as instance:
         job = build_definitions(settings).resolve_implicit_global_asset_job_def()
         result = job.execute_in_process(
-            instance=instance, partition_key=later.key, asset_selection=[dg.AssetKey("features")]
+            instance=instance,
+            partition_key=later.key,
+            asset_selection=[dg.AssetKey("candle_features"), dg.AssetKey("features")],
         )
     assert result.success
     table = Lake(settings.lake_dir).read(["features"], later.key)

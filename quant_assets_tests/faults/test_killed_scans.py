@@ -26,6 +26,8 @@ LANDMARKS = (
     "lake/candles.parquet",
     "lake/symbol_map.parquet",
     "store/loopback/derivatives.sqlite",
+    "lake/candle_features",
+    "lake/watchlist",
     "lake/open_interest",
     "lake/features",
     "lake/signals",

@@ -5,32 +5,27 @@ missing data are carried forward with their age, and the checks report them.
 """
 
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
 import dagster as dg
-import orjson
 import pandas as pd
 
 from quant_assets.common.clock import Clock
 from quant_assets.common.progress import Progress
-from quant_assets.common.windows import LENGTH, Window
+from quant_assets.common.windows import Window
 from quant_assets.defs.derivatives.checks import CHECK_SPECS, check_results, refresh_metadata, table_metadata
 from quant_assets.derivatives.datasets import DATASETS, SPECS, Dataset
-from quant_assets.derivatives.refresh import Refresh, RefreshOptions
-from quant_assets.derivatives.report import DatasetReport, RefreshReport, StopReason
-from quant_assets.derivatives.snapshot import snapshot
-from quant_assets.derivatives.store import DerivativesStore, StoreError
-from quant_assets.markets import list_of_provider, resolve_markets, select_markets
+from quant_assets.derivatives.store import StoreError
+from quant_assets.derivatives.window_refresh import MarketSources, RefreshedWindows, WindowRefresh, time_limit
+from quant_assets.markets import list_of_provider
 from quant_assets.orchestration import columns
 from quant_assets.orchestration.checks import CheckEvent, window_check_results
 from quant_assets.orchestration.conditions import BACKFILL_MISSING, WINDOW_FRESHNESS
-from quant_assets.orchestration.io_managers import OPTIONAL
+from quant_assets.orchestration.io_managers import CARRIED_FORWARD, OPTIONAL
 from quant_assets.orchestration.partitions import BACKFILL_POLICY, WINDOWS, Tables, windows_of
 from quant_assets.orchestration.pools import COINALYZE
-from quant_assets.orchestration.resources import Coinalyze, MarketRules, RefreshPolicyFile, Strategies
+from quant_assets.orchestration.resources import Coinalyze, MarketRules, RefreshPolicyFile
 from quant_assets.providers.coinalyze.errors import BudgetUnusable
-from quant_assets.signals import build_watchlist, candle_features_table
 
 DESCRIPTIONS: Mapping[Dataset, str] = {
     "open_interest": "Open interest of each market at the window's end, its z-score and trend over 24 hours.",
@@ -61,7 +56,11 @@ class RefreshConfig(dg.Config):
     partitions_def=WINDOWS,
     backfill_policy=BACKFILL_POLICY,
     pool=COINALYZE,
-    ins={"coinalyze_markets": dg.AssetIn(metadata=OPTIONAL)},
+    ins={
+        "coinalyze_markets": dg.AssetIn(metadata=OPTIONAL),
+        # A refresh takes the newest watchlist; if there has been none, all markets are alike.
+        "watchlist": dg.AssetIn(metadata=CARRIED_FORWARD),
+    },
     outs={
         dataset: dg.AssetOut(
             is_required=False,
@@ -84,79 +83,40 @@ def derivatives(
     config: RefreshConfig,
     coinalyze_markets: pd.DataFrame,
     symbol_map: pd.DataFrame,
-    candles: pd.DataFrame,
+    watchlist: Tables,
     coinalyze: Coinalyze,
     market_rules: MarketRules,
     refresh_policy: RefreshPolicyFile,
-    strategies: dg.ResourceParam[Strategies],
     progress: dg.ResourceParam[Progress],
     clock: dg.ResourceParam[Clock],
 ) -> Iterator[dg.Output[Tables] | CheckEvent]:
     """Refresh what is due, and return the tables of what is known."""
     started = time.perf_counter()
     coinalyze.require_origin()
-    windows, now = windows_of(context), clock.now()
-    newest = windows[-1]
-    selected, checked = _selection(context)
-    rules, policy = market_rules.load(), refresh_policy.load()
-    configured = list(strategies.load().values())
+    windows = windows_of(context)
+    selected, tabulated = _selection(context)
     market_list = list_of_provider(coinalyze_markets, coinalyze.provider)
-    since_ms = float(symbol_map["market_list_at_ms"].max()) if len(symbol_map) else 0.0
-
-    def resolve(empty: Mapping[str, Collection[str]]) -> pd.DataFrame:
-        if not any(empty.values()) or market_list is None:
-            return symbol_map
-        return resolve_markets(symbol_map, market_list, now=now, rules=rules, empty=empty)
-
+    refresh = WindowRefresh(
+        windows,
+        selected,
+        tabulated,
+        MarketSources(symbol_map, market_list, market_rules.load(), clock.now()),
+        watchlist[windows[-1].key],
+        refresh_policy.load(),
+        config.exchange,
+        config.symbol,
+    )
+    is_backfill = BACKFILL_TAG in context.run.tags
     try:
         with coinalyze.client(clock) as client, coinalyze.store() as store:
-            report = RefreshReport()
-            if selected:
-                seconds_allowed = _time_limit(
-                    newest, clock.seconds(), config.max_wait_seconds, is_backfill=BACKFILL_TAG in context.run.tags
-                )
-                options = RefreshOptions(
-                    newest,
-                    since_ms,
-                    first=windows[0],
-                    datasets=selected,
-                    deadline=clock.monotonic() + seconds_allowed,
-                    policy=policy,
-                )
-                _, report = Refresh(
-                    store,
-                    client,
-                    lambda empty: select_markets(resolve(empty), config.exchange, config.symbol),
-                    options,
-                    watchlist=build_watchlist(candle_features_table(candles, newest), newest, configured),
-                    clock=clock.seconds,
-                    progress=progress,
-                ).run()
-                _save_report(report, store, newest)
-            tables = _snapshots(store, resolve(store.empty_twice(since_ms)), checked, windows)
-            stored_reports = {} if selected else _stored_reports(store, windows)
+            seconds_allowed = time_limit(windows[-1], clock.seconds(), config.max_wait_seconds, is_backfill=is_backfill)
+            found = refresh.run(store, client, seconds_allowed, clock, progress)
     except (StoreError, BudgetUnusable) as error:
         # The feed is made without derivatives; checks and ages show that nothing is known.
-        report = RefreshReport(
-            {dataset: DatasetReport() for dataset in selected}, stopped=StopReason.STORE, problems=[str(error)]
-        )
-        tables = _snapshots(None, symbol_map, checked, windows)
-        stored_reports = {}
-    for problem in report.problems:
+        found = refresh.without_store(str(error))
+    for problem in found.report.problems:
         context.log.warning(problem)
-    reports = {**{window.key: report.as_dict() for window in windows}, **stored_reports}
-    seconds = time.perf_counter() - started
-    for dataset, by_window in tables.items():
-        if dataset in selected:
-            for window in windows:
-                # Only the newest window has the costs, so that they are counted once.
-                costs = refresh_metadata(report, dataset, seconds) if window is newest else {}
-                metadata = table_metadata(by_window[window.key], window) | costs
-                context.add_asset_metadata(metadata, asset_key=dataset, partition_key=window.key)
-            yield dg.Output(by_window, dataset)
-        for spec, results in check_results(by_window, dataset, reports):
-            if dataset in selected or spec.key in context.selected_asset_check_keys:
-                yield from window_check_results(context, spec, results)
+    yield from _outputs(context, found, selected, windows, time.perf_counter() - started)
 
 
 def _selection(context: dg.AssetExecutionContext) -> tuple[list[Dataset], list[Dataset]]:
@@ -167,35 +127,22 @@ def _selection(context: dg.AssetExecutionContext) -> tuple[list[Dataset], list[D
     return selected, [dataset for dataset in DATASETS if dataset in {*selected, *checked}]
 
 
-def _snapshots(
-    store: DerivativesStore | None, symbol_map: pd.DataFrame, datasets: Sequence[Dataset], windows: Sequence[Window]
-) -> dict[Dataset, Tables]:
-    """Return the table of each dataset and window; without a store nothing is known."""
-    return {
-        dataset: {window.key: snapshot(store, symbol_map, dataset, window) for window in windows}
-        for dataset in datasets
-    }
-
-
-def _save_report(report: RefreshReport, store: DerivativesStore, window: Window) -> None:
-    """Store the report of a refresh. If that fails, add the problem to the report."""
-    try:
-        store.save_report(window.key, orjson.dumps(report.as_dict()).decode())
-    except StoreError as error:
-        report.stopped = StopReason.STORE
-        report.problems.append(str(error))
-
-
-def _stored_reports(store: DerivativesStore, windows: Sequence[Window]) -> dict[str, Any]:
-    """Return the reports of the last refreshes of these windows as plain types, by window key."""
-    reports = {window.key: store.load_report(window.key) for window in windows}
-    return {key: orjson.loads(report) for key, report in reports.items() if report is not None}
-
-
-def _time_limit(newest: Window, now: float, max_wait_seconds: float, *, is_backfill: bool) -> float:
-    """Return how many seconds a refresh that starts at `now` (epoch seconds) may take."""
-    length = LENGTH.total_seconds()
-    if is_backfill:
-        return min(max_wait_seconds, length - now % length)
-    until_next_end = newest.end_seconds + length - now
-    return min(max_wait_seconds, until_next_end) if until_next_end > 0 else max_wait_seconds
+def _outputs(
+    context: dg.AssetExecutionContext,
+    found: RefreshedWindows,
+    selected: Sequence[Dataset],
+    windows: Sequence[Window],
+    seconds: float,
+) -> Iterator[dg.Output[Tables] | CheckEvent]:
+    """Yield the tables of the selected datasets with their metadata, and the results of the selected checks."""
+    for dataset, by_window in found.tables.items():
+        if dataset in selected:
+            for window in windows:
+                # Only the newest window has the costs, so that they are counted once.
+                costs = refresh_metadata(found.report, dataset, seconds) if window is windows[-1] else {}
+                metadata = table_metadata(by_window[window.key], window) | costs
+                context.add_asset_metadata(metadata, asset_key=dataset, partition_key=window.key)
+            yield dg.Output(by_window, dataset)
+        for spec, results in check_results(by_window, dataset, found.reports):
+            if dataset in selected or spec.key in context.selected_asset_check_keys:
+                yield from window_check_results(context, spec, results)

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 import dagster as dg
 import pandas as pd
 
-from quant_assets.common.progress import Progress
 from quant_assets.defs.signals.feature_checks import CHECK_SPECS, run_checks
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.orchestration import columns
@@ -15,12 +14,12 @@ from quant_assets.orchestration.conditions import FOLLOW_INPUTS, WINDOW_FRESHNES
 from quant_assets.orchestration.io_managers import CARRIED_FORWARD
 from quant_assets.orchestration.partitions import BACKFILL_POLICY, WINDOWS, Tables, windows_of
 from quant_assets.orchestration.pools import ANALYSIS
-from quant_assets.signals import features_table
+from quant_assets.signals import join_features
 
 
 @dg.asset(
     group_name="signals",
-    kinds={"python", "talib", "parquet"},
+    kinds={"python", "parquet"},
     owners=["team:quant"],
     partitions_def=WINDOWS,
     backfill_policy=BACKFILL_POLICY,
@@ -29,23 +28,22 @@ from quant_assets.signals import features_table
     pool=ANALYSIS,
     ins={dataset: dg.AssetIn(metadata=CARRIED_FORWARD) for dataset in DATASETS},
     description=(
-        "Indicators, RSI trendlines and derivative inputs of each market, only from bars that had closed by the "
-        "window's end. A missing dataset is taken from the newest earlier window; unknown values are empty."
+        "Everything that strategies read: `candle_features` joined with symbol map and derivatives, as of the window's "
+        "end. A missing dataset is taken from the newest earlier window; unknown values are empty."
     ),
     metadata=columns.schema(columns.FEATURE_COLUMNS),
     check_specs=list(CHECK_SPECS.values()),
 )
 def features(
     context: dg.AssetExecutionContext,
-    candles: pd.DataFrame,
+    candle_features: Tables,
     symbol_map: pd.DataFrame,
     open_interest: Tables,
     funding_rate: Tables,
     long_short_ratio: Tables,
     liquidations: Tables,
-    progress: dg.ResourceParam[Progress],
 ) -> Iterator[dg.Output[Tables] | CheckEvent]:
-    """Compute the features of every market, window by window."""
+    """Join the features of every market, window by window."""
     datasets = {
         "open_interest": open_interest,
         "funding_rate": funding_rate,
@@ -56,7 +54,7 @@ def features(
     for window in windows_of(context):
         started = time.perf_counter()
         derivatives = {dataset: by_window[window.key] for dataset, by_window in datasets.items()}
-        table = tables[window.key] = features_table(candles, symbol_map, derivatives, window, progress)
+        table = tables[window.key] = join_features(candle_features[window.key], symbol_map, derivatives, window)
         context.add_asset_metadata(
             {
                 "dagster/row_count": len(table),
