@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from quant_assets.common.files import replace_file
-from quant_assets.derivatives.datasets import DATASETS
+from quant_assets.derivatives.datasets import DATASETS, SPECS
 from quant_assets.derivatives.simulation import SimulatedDay
-
-COLOURS: Final = {
-    "open_interest": "#1b6ca8",
-    "funding_rate": "#c26a0a",
-    "long_short_ratio": "#2a8a4a",
-    "liquidations": "#9a3b8a",
-}
 
 
 def ages_figure(planned: SimulatedDay, in_turn: SimulatedDay) -> go.Figure:
@@ -35,7 +27,7 @@ def ages_figure(planned: SimulatedDay, in_turn: SimulatedDay) -> go.Figure:
                         name=f"{dataset.replace('_', ' ')}, {kind}",
                         legendgroup=f"{dataset} {kind}",
                         showlegend=row == 1,
-                        line={"color": COLOURS[dataset], "dash": dash, "width": 1.5},
+                        line={"color": SPECS[dataset].colour, "dash": dash, "width": 1.5},
                     ),
                     row=row,
                     col=1,

@@ -10,6 +10,7 @@ import orjson
 import pandas as pd
 
 from quant_assets.common.clock import Clock
+from quant_assets.derivatives.datasets import ENTRIES, LEADING
 from quant_assets.derivatives.store import StoreError
 from quant_assets.markets import (
     DROPPED,
@@ -215,7 +216,7 @@ def symbol_map(
     markets = candle_files.loc[candle_files["status"] == "read", _MARKET].drop_duplicates()
     market_list = list_of_provider(coinalyze_markets, coinalyze.provider)
     last = lake.read_undamaged(["symbol_map"])
-    table = resolve_markets(markets, market_list, now=now, rules=market_rules.load())
+    table = resolve_markets(markets, market_list, datasets=ENTRIES, now=now, rules=market_rules.load())
     table = table.assign(simulated=bool(market_list is not None and market_list["simulated"].any()))
     statuses = table["status"].value_counts()
     age_seconds = now.timestamp() - float(table["market_list_at_ms"].max()) / 1000
@@ -225,7 +226,7 @@ def symbol_map(
             "dagster/row_count": len(table),
             **{status: int(statuses.get(status, 0)) for status in ("resolved", "aggregated", "neutral")},
             "coverage": float((table["status"] != "neutral").mean()) if len(table) else 0.0,
-            "distinct_symbols": int(table["open_interest_symbol"].replace("", None).nunique()),
+            "distinct_symbols": int(table[f"{LEADING}_symbol"].replace("", None).nunique()),
             "market_list_age_hours": age_seconds / 3600,
             "seconds": time.perf_counter() - started,
         },

@@ -1,39 +1,24 @@
-"""The four datasets: their endpoints in the API and their columns in the store.
+"""The registry of datasets: the built-in entries, and in later commits those of installed packages.
 
-Their names are in quant_assets/markets/datasets.py, since symbols are resolved for each dataset, and `markets` does not
-import from `derivatives`.
+Everything that does something for each dataset goes by SPECS and DATASETS.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Final
 
-from quant_assets.markets.datasets import DATASETS, Dataset
-from quant_assets.providers.coinalyze.client import HISTORY_FIELDS
+from quant_assets.derivatives.bar_times import BAR_SECONDS, INTERVAL
+from quant_assets.derivatives.dataset_spec import DatasetSpec
+from quant_assets.derivatives.entries import BUILT_IN, OPEN_INTEREST
+from quant_assets.markets.datasets import Dataset
 
-BAR_SECONDS: Final = 900
-INTERVAL: Final = "15min"
+__all__ = ["BAR_SECONDS", "DATASETS", "ENTRIES", "INTERVAL", "LEADING", "SPECS", "Dataset", "DatasetSpec"]
 
-__all__ = ["BAR_SECONDS", "DATASETS", "INTERVAL", "SPECS", "Dataset", "DatasetSpec"]
-
-
-@dataclass(frozen=True, slots=True)
-class DatasetSpec:
-    """The history endpoint of a dataset, and the columns of a stored bar, in the order of `fields`."""
-
-    endpoint: str
-    columns: tuple[str, ...]
-
-    @property
-    def fields(self) -> tuple[str, ...]:
-        """Return the names of a bar's values in the API, in the order of the client's points."""
-        return tuple(HISTORY_FIELDS[self.endpoint].split())
-
-
-SPECS: Final[dict[Dataset, DatasetSpec]] = {
-    "open_interest": DatasetSpec("open-interest-history", ("open", "high", "low", "close")),
-    "funding_rate": DatasetSpec("funding-rate-history", ("open", "high", "low", "close")),
-    "long_short_ratio": DatasetSpec("long-short-ratio-history", ("ratio", "longs_pct", "shorts_pct")),
-    "liquidations": DatasetSpec("liquidation-history", ("longs", "shorts")),
-}
+ENTRIES: Final[tuple[DatasetSpec, ...]] = BUILT_IN
+"""The entries, in the order in which datasets are shown."""
+SPECS: Final[Mapping[Dataset, DatasetSpec]] = {spec.name: spec for spec in ENTRIES}
+"""Name → entry, in the same order."""
+DATASETS: Final[tuple[Dataset, ...]] = tuple(SPECS)
+LEADING: Final[Dataset] = OPEN_INTEREST.name
+"""The dataset that decides a market's status and is fetched first."""

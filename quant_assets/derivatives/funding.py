@@ -24,3 +24,8 @@ def funding_interval_hours(exchanges: pd.Series[Any]) -> npt.NDArray[np.float64]
     """Return the funding interval in hours of each exchange (by name); NaN if it is unknown."""
     known = [FUNDING_INTERVAL_HOURS.get(name.casefold(), np.nan) for name in exchanges]
     return np.array(known, dtype=np.float64)
+
+
+def with_funding_interval(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table of a window with `interval_hours`, which follows from `source_exchange`."""
+    return table.assign(interval_hours=funding_interval_hours(table["source_exchange"]))

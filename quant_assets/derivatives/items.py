@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import pandas as pd
 
 from quant_assets.common.windows import Window
+from quant_assets.derivatives.bar_times import needed_since
 from quant_assets.derivatives.datasets import DATASETS, Dataset
-from quant_assets.derivatives.planner import build_items, distinct_symbols, needed_since
+from quant_assets.derivatives.planner import build_items, distinct_symbols
 from quant_assets.derivatives.store import DerivativesStore
 
 

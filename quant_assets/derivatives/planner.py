@@ -23,11 +23,10 @@ import numpy as np
 import pandas as pd
 
 from quant_assets.common.windows import LENGTH, Window
-from quant_assets.derivatives.datasets import BAR_SECONDS, DATASETS, Dataset
+from quant_assets.derivatives.bar_times import BAR_SECONDS, NEEDED_HISTORY
+from quant_assets.derivatives.datasets import DATASETS, LEADING, Dataset
 from quant_assets.derivatives.policy import RefreshPolicy
 
-#: The history that a window's values are computed from.
-NEEDED_HISTORY: Final = timedelta(hours=24)
 #: The history that a request for the newest window covers: what is needed, and more to correct bars that came late.
 REQUESTED_HISTORY: Final = timedelta(hours=36)
 #: The history of an intraday series that the provider keeps.
@@ -102,7 +101,7 @@ def rank_due_items(items: pd.DataFrame, end_seconds: float, policy: RefreshPolic
     near = items["near"].to_numpy()[due]
     setup = items["setup"].to_numpy()[due]
     overdue = age >= policy.oldest_minutes * 60
-    interest = dataset == DATASETS.index("open_interest")
+    interest = dataset == DATASETS.index(LEADING)
     ratio = np.where(interest, policy.open_interest_weight, 1.0) * age / cadence
     ratio[overdue] = age[overdue]  # overdue items are ordered by age alone
     ratio[never], dataset[never] = 0.0, 0  # neither counts among items that were never known
@@ -146,11 +145,6 @@ def fit_to_budget(batch: Batch, available: int, queue: deque[Batch]) -> Batch:
     fitting, rest = batch.split(available)
     queue.appendleft(rest)
     return fitting
-
-
-def needed_since(window: Window) -> int:
-    """Return the time (UNIX seconds) since which a window's values need all bars."""
-    return window.end_seconds - int(NEEDED_HISTORY.total_seconds())
 
 
 def is_due(known_through: int | None, window: Window, cadence_seconds: float) -> bool:

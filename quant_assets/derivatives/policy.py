@@ -3,35 +3,34 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field, create_model
 
 from quant_assets.common.toml_config import load_config
-from quant_assets.derivatives.datasets import Dataset
+from quant_assets.derivatives.dataset_spec import MAX_CADENCE_MINUTES, MIN_CADENCE_MINUTES
+from quant_assets.derivatives.datasets import ENTRIES, Dataset
 
-#: A year. A longer cadence is a typing error.
-MAX_MINUTES: Final = 525_600
+Minutes = Annotated[float, Field(ge=MIN_CADENCE_MINUTES, le=MAX_CADENCE_MINUTES)]
 
 
 class PolicyError(ValueError):
     """An invalid policy file; the message names the file, the key and what is wrong."""
 
 
-class RefreshPolicy(BaseModel):
+#: The keys of the file that follow from the registry: `<name>_minutes`.
+_MINUTES_BY_KEY: Final[dict[str, Any]] = {f"{spec.name}_minutes": (Minutes, spec.cadence_minutes) for spec in ENTRIES}
+_Cadences: Any = create_model("_Cadences", __config__=ConfigDict(frozen=True, extra="forbid"), **_MINUTES_BY_KEY)
+
+
+class RefreshPolicy(_Cadences):  # type: ignore[misc]
     """Cadences in minutes of data time, and the age from which an item comes before all other known items.
 
     If the budget is too small for the cadences, ages grow in proportion to them. Open interest, which scores up to
     twenty points, is refreshed more often by its weight.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    open_interest_minutes: float = Field(default=15, ge=15, le=MAX_MINUTES)
-    funding_rate_minutes: float = Field(default=60, ge=15, le=MAX_MINUTES)
-    long_short_ratio_minutes: float = Field(default=60, ge=15, le=MAX_MINUTES)
-    liquidations_minutes: float = Field(default=60, ge=15, le=MAX_MINUTES)
-    oldest_minutes: float = Field(default=105, ge=15, le=MAX_MINUTES)
+    oldest_minutes: Minutes = 105
     open_interest_weight: float = Field(default=1.25, ge=1, le=100)
 
     def cadence_seconds(self, dataset: Dataset) -> float:

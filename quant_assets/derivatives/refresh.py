@@ -16,6 +16,7 @@ import pandas as pd
 
 from quant_assets.common.progress import Progress, silent
 from quant_assets.common.windows import Window
+from quant_assets.derivatives.bar_times import needed_since
 from quant_assets.derivatives.closed_bars import closed_bars, conservative_now
 from quant_assets.derivatives.datasets import DATASETS, INTERVAL, SPECS, Dataset
 from quant_assets.derivatives.items import load_items
@@ -27,7 +28,6 @@ from quant_assets.derivatives.planner import (
     is_due,
     last_close,
     min_minutes,
-    needed_since,
     pack_batches,
     rank_due_items,
     request_range,

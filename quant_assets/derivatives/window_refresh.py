@@ -13,7 +13,7 @@ import pandas as pd
 from quant_assets.common.clock import Clock
 from quant_assets.common.progress import Progress, silent
 from quant_assets.common.windows import LENGTH, Window
-from quant_assets.derivatives.datasets import Dataset
+from quant_assets.derivatives.datasets import ENTRIES, Dataset
 from quant_assets.derivatives.policy import RefreshPolicy
 from quant_assets.derivatives.refresh import Refresh, RefreshOptions
 from quant_assets.derivatives.report import DatasetReport, RefreshReport, StopReason
@@ -44,7 +44,9 @@ class MarketSources:
         """Return the symbol map that avoids these symbols (by dataset)."""
         if not any(empty.values()) or self.market_list is None:
             return self.symbol_map
-        return resolve_markets(self.symbol_map, self.market_list, now=self.now, rules=self.rules, empty=empty)
+        return resolve_markets(
+            self.symbol_map, self.market_list, datasets=ENTRIES, now=self.now, rules=self.rules, empty=empty
+        )
 
 
 @dataclass(frozen=True, slots=True)

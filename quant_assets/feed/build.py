@@ -9,6 +9,7 @@ from typing import Any, Final
 import pandas as pd
 
 from quant_assets.common.windows import Window
+from quant_assets.derivatives.datasets import ENTRIES
 from quant_assets.feed.conflicts import mark_conflicts
 from quant_assets.feed.market_blocks import Json, market_blocks
 from quant_assets.feed.model import SCHEMA_VERSION
@@ -20,12 +21,6 @@ from quant_assets.signals import MAX_OI_AGE_SECONDS, Strategy, features_of
 FRESH_SECONDS: Final = MAX_OI_AGE_SECONDS
 #: A price of this age or more means that the window's last bar is missing.
 OLD_PRICE_SECONDS: Final = 16 * 60
-_AGE_COLUMNS: Final = {
-    "open_interest": "oi_age_seconds",
-    "funding_rate": "funding_age_seconds",
-    "long_short_ratio": "long_short_age_seconds",
-    "liquidations": "liquidations_age_seconds",
-}
 
 
 def build_feed(
@@ -75,7 +70,7 @@ def build_feed(
                 name: (api or {}).get(name, 0)
                 for name in ("calls", "requests", "rate_limited", "cache_hits", "waited_seconds")
             },
-            "freshness": {dataset: _freshness(features[column]) for dataset, column in _AGE_COLUMNS.items()},
+            "freshness": {spec.name: _freshness(features[spec.age_column]) for spec in ENTRIES},
             "candles": {
                 "newest_close_ms": None if pd.isna(newest_close_ms) else int(newest_close_ms),
                 "held_back": int(candle_files["held_back"].sum()),

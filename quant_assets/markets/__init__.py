@@ -4,7 +4,7 @@ A market is an exchange and its local symbol. `parse_symbol` splits a symbol int
 each market's source for each dataset. Nothing here fetches anything, reads a clock or imports Dagster.
 """
 
-from quant_assets.markets.datasets import DATASETS, Dataset
+from quant_assets.markets.datasets import Dataset, ResolvedDataset
 from quant_assets.markets.market_list import (
     DROPPED,
     MAX_LIST_AGE,
@@ -29,7 +29,6 @@ from quant_assets.markets.symbols import (
 )
 
 __all__ = [
-    "DATASETS",
     "DROPPED",
     "MAX_LIST_AGE",
     "CandleNameError",
@@ -39,6 +38,7 @@ __all__ = [
     "MarketListRefused",
     "MarketStatus",
     "ResolutionRules",
+    "ResolvedDataset",
     "RulesError",
     "list_of_provider",
     "load_rules",

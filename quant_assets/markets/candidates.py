@@ -9,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from quant_assets.markets.datasets import Dataset
 from quant_assets.markets.rules import ResolutionRules, nfc
 from quant_assets.markets.symbols import parse_base, without_separators
 
@@ -32,12 +31,6 @@ class Candidate(NamedTuple):
     unit: str
     has_long_short_ratio: bool
     has_liquidations: bool
-
-    def publishes(self, dataset: Dataset) -> bool:
-        """Tell whether the market list and the rules say that the market has a dataset."""
-        if dataset == "long_short_ratio":
-            return self.has_long_short_ratio
-        return self.has_liquidations or dataset != "liquidations"
 
 
 class Query(NamedTuple):

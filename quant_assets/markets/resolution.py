@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from quant_assets.markets.candidates import Candidate, Candidates, Query, rank_by_match
-from quant_assets.markets.datasets import DATASETS, Dataset
+from quant_assets.markets.datasets import ResolvedDataset
 from quant_assets.markets.market_list import epoch_ms
 from quant_assets.markets.rules import ResolutionRules, nfc
 from quant_assets.markets.status import MarketStatus
@@ -18,10 +18,11 @@ from quant_assets.markets.symbols import LocalSymbol, parse_symbol
 
 NO_LIST = "no market list has been had yet"
 
-_COLUMNS = (
-    *("exchange", "symbol", "base", "quote", "multiplier", "canonical_symbol", "display_symbol", "status", "reason"),
-    *(f"{dataset}_{part}" for dataset in DATASETS for part in ("symbol", "exchange", "status", "multiplier", "unit")),
+_MARKET_COLUMNS = (
+    *("exchange", "symbol", "base", "quote", "multiplier"),
+    *("canonical_symbol", "display_symbol", "status", "reason"),
 )
+_SOURCE_PARTS = ("symbol", "exchange", "status", "multiplier", "unit")
 _DEFAULT_RULES = ResolutionRules()
 _NOTHING_EMPTY: Mapping[str, Collection[str]] = {}
 
@@ -40,6 +41,7 @@ def resolve_markets(
     markets: pd.DataFrame,
     market_list: pd.DataFrame | None,
     *,
+    datasets: Sequence[ResolvedDataset],
     now: datetime,
     rules: ResolutionRules = _DEFAULT_RULES,
     empty: Mapping[str, Collection[str]] = _NOTHING_EMPTY,
@@ -49,6 +51,8 @@ def resolve_markets(
     Args:
         markets: columns exchange and symbol, as candle files name them; a repeated pair counts once.
         market_list: the coinalyze_markets table; None or empty makes all markets neutral.
+        datasets: what to choose symbols for; the first, open interest, decides a market's status. The registry is
+            `quant_assets.derivatives.datasets.ENTRIES`.
         now: markets that expire by then count as delisted; timezone-aware.
         rules: see ResolutionRules.
         empty: for each dataset, Coinalyze symbols that came back empty; the next best market replaces them.
@@ -67,35 +71,48 @@ def resolve_markets(
     pairs = sorted({(nfc(str(e)), nfc(str(s))) for e, s in zip(markets["exchange"], markets["symbol"], strict=True)})
     if market_list is not None and len(market_list):
         candidates = Candidates(market_list, now_ms, rules)
-        resolver = _Resolver(candidates, rules, empty)
+        resolver = _Resolver(candidates, datasets, rules, empty)
         rows = [
             resolver.row(exchange, parse_symbol(symbol, exchange, rules, perpetuals=candidates.assets))
             for exchange, symbol in pairs
         ]
         fetched_at = float(market_list["fetched_at_ms"].iloc[0])
     else:
-        rows = [_neutral_row(exchange, parse_symbol(symbol, exchange, rules), NO_LIST) for exchange, symbol in pairs]
+        rows = [
+            _neutral_row(exchange, parse_symbol(symbol, exchange, rules), NO_LIST, datasets)
+            for exchange, symbol in pairs
+        ]
         fetched_at = float("nan")
-    return _table(rows, fetched_at)
+    return _table(rows, fetched_at, datasets)
 
 
 class _Resolver:
-    def __init__(self, candidates: Candidates, rules: ResolutionRules, empty: Mapping[str, Collection[str]]) -> None:
+    def __init__(
+        self,
+        candidates: Candidates,
+        datasets: Sequence[ResolvedDataset],
+        rules: ResolutionRules,
+        empty: Mapping[str, Collection[str]],
+    ) -> None:
         self._candidates = candidates
+        self._datasets = datasets
         self._rules = rules
-        self._empty = {dataset: frozenset(empty.get(dataset, ())) for dataset in DATASETS}
+        self._empty = {dataset.name: frozenset(empty.get(dataset.name, ())) for dataset in datasets}
 
     def row(self, exchange: str, local: LocalSymbol) -> dict[str, Any]:
         """Return the market's row of the symbol map."""
         venue = self._rules.exchange_key(exchange)
         match = self._match(exchange, venue, local)
         if match.candidate is None:
-            return _neutral_row(exchange, local, match.reason)
-        sources = {dataset: self._source(dataset, match.candidate, venue, match.query) for dataset in DATASETS}
-        status, reason = _status(match, sources["open_interest"])
+            return _neutral_row(exchange, local, match.reason, self._datasets)
+        sources = {
+            dataset.name: self._source(dataset, match.candidate, venue, match.query) for dataset in self._datasets
+        }
+        leading = self._datasets[0].name
+        status, reason = _status(match, sources[leading])
         row = _row(exchange, local, match.query.asset, status, reason, sources)
         for dataset, source in sources.items():
-            if dataset != "open_interest" and source is not None:
+            if dataset != leading and source is not None:
                 own = source.venue == venue
                 row[f"{dataset}_status"] = (MarketStatus.RESOLVED if own else MarketStatus.AGGREGATED).value
         return row
@@ -129,15 +146,15 @@ class _Resolver:
         found = [*named, *(candidate for candidate in of_asset if candidate.venue == source)]
         return next((candidate for candidate in found if self._may_serve(candidate, venue, local.asset)), None)
 
-    def _source(self, dataset: Dataset, chosen: Candidate, venue: str, query: Query) -> Candidate | None:
+    def _source(self, dataset: ResolvedDataset, chosen: Candidate, venue: str, query: Query) -> Candidate | None:
         """Return the candidate that provides a dataset: the match, another of its exchange, or a reference."""
-        empty = self._empty[dataset]
-        if chosen.publishes(dataset) and chosen.symbol not in empty:
+        empty = self._empty[dataset.name]
+        if dataset.is_published(chosen) and chosen.symbol not in empty:
             return chosen
         neighbours = (other for other in self._candidates.ranked(query) if other.venue == chosen.venue)
         for candidates in (neighbours, self._candidates.by_reference(query)):
             for other in candidates:
-                serves = other.publishes(dataset) and other.symbol not in empty
+                serves = dataset.is_published(other) and other.symbol not in empty
                 if serves and self._may_serve(other, venue, query.asset):
                     return other
         return None
@@ -157,8 +174,9 @@ def _status(match: _Match, source: Candidate | None) -> tuple[MarketStatus, str]
     return MarketStatus.AGGREGATED, f"{match.reason}; {reason}" if match.reason else reason
 
 
-def _neutral_row(exchange: str, local: LocalSymbol, reason: str) -> dict[str, Any]:
-    return _row(exchange, local, local.asset, MarketStatus.NEUTRAL, reason, dict.fromkeys(DATASETS))
+def _neutral_row(exchange: str, local: LocalSymbol, reason: str, datasets: Sequence[ResolvedDataset]) -> dict[str, Any]:
+    sources = dict.fromkeys(dataset.name for dataset in datasets)
+    return _row(exchange, local, local.asset, MarketStatus.NEUTRAL, reason, sources)
 
 
 def _row(
@@ -167,7 +185,7 @@ def _row(
     asset: str,
     status: MarketStatus,
     reason: str,
-    sources: Mapping[Dataset, Candidate | None],
+    sources: Mapping[str, Candidate | None],
 ) -> dict[str, Any]:
     row: dict[str, Any] = {
         "exchange": exchange,
@@ -180,17 +198,18 @@ def _row(
         "status": status.value,
         "reason": reason,
     }
-    for dataset, source in sources.items():
+    for position, (dataset, source) in enumerate(sources.items()):
         row[f"{dataset}_symbol"] = source.symbol if source else ""
         row[f"{dataset}_exchange"] = source.exchange_name if source else ""
-        row[f"{dataset}_status"] = (status if dataset == "open_interest" else MarketStatus.NEUTRAL).value
+        row[f"{dataset}_status"] = (status if position == 0 else MarketStatus.NEUTRAL).value
         row[f"{dataset}_multiplier"] = source.multiplier if source else 0
         row[f"{dataset}_unit"] = source.unit if source else ""
     return row
 
 
-def _table(rows: list[dict[str, Any]], fetched_at_ms: float) -> pd.DataFrame:
-    columns = {name: [row[name] for row in rows] for name in _COLUMNS}
+def _table(rows: list[dict[str, Any]], fetched_at_ms: float, datasets: Sequence[ResolvedDataset]) -> pd.DataFrame:
+    sources = (f"{dataset.name}_{part}" for dataset in datasets for part in _SOURCE_PARTS)
+    columns = {name: [row[name] for row in rows] for name in (*_MARKET_COLUMNS, *sources)}
     table = pd.DataFrame(
         {
             name: pd.Series(values, dtype="int64" if name.endswith("multiplier") else "str")

@@ -7,7 +7,7 @@ from typing import Final
 
 import dagster as dg
 
-from quant_assets.derivatives.datasets import Dataset
+from quant_assets.derivatives.datasets import DATASETS, ENTRIES, Dataset
 from quant_assets.signals import CANDLE_DTYPES, DTYPES, Strategy
 from quant_assets.signals import COLUMNS as FEATURES
 
@@ -79,7 +79,7 @@ SYMBOL_MAP: Final[Columns] = {
     "simulated": ("bool", "Whether the market list comes from an emulator."),
     **{
         f"{dataset}_{suffix}": (dtype, text.format(dataset=dataset.replace("_", " ")))
-        for dataset in ("open_interest", "funding_rate", "long_short_ratio", "liquidations")
+        for dataset in DATASETS
         for suffix, (dtype, text) in {
             "symbol": ("str", "Coinalyze symbol that {dataset} comes from; empty for none."),
             "exchange": ("str", "Exchange that {dataset} comes from."),
@@ -99,39 +99,8 @@ _SOURCE: Final[Columns] = {
     "closed_at_ms": ("float64", "When the newest bar used had closed, epoch ms; empty where nothing is known."),
 }
 DERIVATIVES: Final[Mapping[Dataset, Columns]] = {
-    "open_interest": {
-        **_SOURCE,
-        "value": ("float64", "Open interest at the last close, in unit."),
-        "z_score": (
-            "float64",
-            "(last - mean) / standard deviation of at most 30 closes; empty below 14, or where they are flat.",
-        ),
-        "points": ("int64", "15-minute closes known of the last 24 hours."),
-        "average": ("float64", "Mean of these closes, in unit."),
-        "slope": ("float64", "Least-squares slope of these closes, unit per bar."),
-        "change_24h_pct": (
-            "float64",
-            "Last of these closes against the first, percent; empty where the first is less than 23 hours older.",
-        ),
-    },
-    "funding_rate": {
-        **_SOURCE,
-        "funding_rate_pct": ("float64", "Funding rate, percent for its interval."),
-        "interval_hours": ("float64", "Hours that the rate is for; empty where unknown, which counts as 8."),
-    },
-    "long_short_ratio": {
-        **_SOURCE,
-        "long_short_ratio": ("float64", "Long accounts by short accounts."),
-        "longs_pct": ("float64", "Long accounts, percent."),
-        "shorts_pct": ("float64", "Short accounts, percent."),
-    },
-    "liquidations": {
-        **_SOURCE,
-        "longs_1h": ("float64", "Longs liquidated in the hour before closed_at_ms, in unit."),
-        "shorts_1h": ("float64", "Shorts liquidated in the hour before closed_at_ms, in unit."),
-        "longs_24h": ("float64", "Longs liquidated in the 24 hours before closed_at_ms, in unit."),
-        "shorts_24h": ("float64", "Shorts liquidated in the 24 hours before closed_at_ms, in unit."),
-    },
+    spec.name: {**_SOURCE, **{value.name: (value.dtype, value.description) for value in spec.values}}
+    for spec in ENTRIES
 }
 _SIGNAL: Final[Columns] = {
     **_MARKET,

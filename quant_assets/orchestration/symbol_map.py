@@ -10,6 +10,7 @@ import dagster as dg
 import pandas as pd
 
 from quant_assets.common.settings import Settings
+from quant_assets.derivatives.datasets import ENTRIES
 from quant_assets.derivatives.store import DerivativesStore
 from quant_assets.markets import list_of_provider, load_rules, resolve_markets
 from quant_assets.orchestration.instance import open_instance
@@ -36,4 +37,4 @@ def current_symbol_map(
     with closing(DerivativesStore(settings.store_dir / "derivatives.sqlite", read_only=True)) as store:
         empty = store.empty_twice(since_ms)
     rules = load_rules(settings.rules_path)
-    return resolve_markets(markets, market_list, now=now, rules=rules, empty=empty), problem
+    return resolve_markets(markets, market_list, datasets=ENTRIES, now=now, rules=rules, empty=empty), problem

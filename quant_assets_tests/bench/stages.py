@@ -17,6 +17,7 @@ import pandas as pd
 
 from quant_assets.candles import CandleTables, read_candles, source_is_simulated
 from quant_assets.common.windows import Window, parse_timestamp
+from quant_assets.derivatives.datasets import ENTRIES
 from quant_assets.feed import build_feed, feed_problems
 from quant_assets.markets import resolve_markets
 from quant_assets.signals import Strategy, discover_strategies, features_of, features_table, run_strategy
@@ -63,7 +64,7 @@ def analyse(lake: Lake, window: Window, repeats: int) -> Stages:
     stages = {name: Times() for name in (*names, TO_TABLES, TO_FEED)}
     files = stored(lake, "candle_files")
     markets = files.loc[files["status"] == "read", ["exchange", "symbol"]].drop_duplicates()
-    symbol_map = resolve_markets(markets, None, now=datetime.now(UTC))
+    symbol_map = resolve_markets(markets, None, datasets=ENTRIES, now=datetime.now(UTC))
     for _ in range(repeats):
         bars = stored(Lake(lake.objects), "candles")
         stages["bare TA-Lib"].measure(bare_indicators, market_bars(bars, window))

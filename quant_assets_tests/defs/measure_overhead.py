@@ -43,7 +43,7 @@ import orjson
 from pydantic import SecretStr
 from quant_assets.providers.coinalyze.budget import CallBudget
 from quant_assets.providers.coinalyze.client import CoinalyzeClient
-from quant_assets.derivatives.datasets import DATASETS
+from quant_assets.derivatives.datasets import DATASETS, ENTRIES
 from quant_assets.derivatives.policy import load_policy
 from quant_assets.derivatives.refresh import Refresh, RefreshOptions
 from quant_assets.derivatives.snapshot import snapshot
@@ -64,7 +64,8 @@ files = tables.files.assign(simulated=source_is_simulated(settings.candle_folder
 lake.write(["candles"], None, tables.bars); lake.write(["candle_files"], None, files)
 markets = files.loc[files["status"] == "read", ["exchange", "symbol"]].drop_duplicates()
 table = lake.read(["coinalyze_markets"])
-symbol_map = resolve_markets(markets, list_of_provider(table, settings.provider), now=now).assign(simulated=True)
+market_list = list_of_provider(table, settings.provider)
+symbol_map = resolve_markets(markets, market_list, datasets=ENTRIES, now=now).assign(simulated=True)
 lake.write(["symbol_map"], None, symbol_map)
 budget = CallBudget(settings.store_dir / "budget.sqlite", settings.calls_per_minute)
 secret = SecretStr(os.environ[settings.key_variable])

@@ -13,6 +13,7 @@ import pytest
 from pydantic import SecretStr
 
 from quant_assets.common.windows import Window
+from quant_assets.derivatives.datasets import ENTRIES
 from quant_assets.derivatives.refresh import Refresh, RefreshOptions
 from quant_assets.derivatives.report import RefreshReport
 from quant_assets.derivatives.store import DerivativesStore
@@ -68,7 +69,7 @@ class Provider:
         )
 
     def resolve(self, empty: Mapping[str, set[str]]) -> pd.DataFrame:
-        return resolve_markets(self.markets, self.market_list, now=self.clock.moment, empty=empty)
+        return resolve_markets(self.markets, self.market_list, datasets=ENTRIES, now=self.clock.moment, empty=empty)
 
     def client(self, key: str | None = DEFAULT_KEY, url: str = "", **options: object) -> CoinalyzeClient:
         budget = CallBudget(

@@ -17,7 +17,7 @@ import pandas as pd
 
 from quant_assets.candles import read_candles
 from quant_assets.common.windows import Window, parse_timestamp
-from quant_assets.derivatives.datasets import DATASETS
+from quant_assets.derivatives.datasets import DATASETS, ENTRIES
 from quant_assets.derivatives.planner import build_items
 from quant_assets.derivatives.policy import RefreshPolicy
 from quant_assets.derivatives.simulation import RESPONSE_SECONDS, policy_order, simulate
@@ -45,7 +45,7 @@ def markets_table(folder: Path, now: datetime, calls_per_minute: int) -> pd.Data
     universe = universe_of_candles(folder)
     market_list = market_list_table(universe.exchanges, [row.body() for row in universe.rows], now)
     markets = candles.files.loc[candles.files["status"] == "read", ["exchange", "symbol"]].drop_duplicates()
-    symbol_map = resolve_markets(markets, market_list, now=now)
+    symbol_map = resolve_markets(markets, market_list, datasets=ENTRIES, now=now)
     window = Window.last_complete(now)
     watchlist = build_watchlist(candle_features_table(candles.bars, window), window)
     items = build_items(symbol_map, {}, watchlist)

@@ -16,6 +16,7 @@ import pandas as pd
 from pydantic import SecretStr
 
 from quant_assets.common.windows import Window
+from quant_assets.derivatives.datasets import ENTRIES
 from quant_assets.derivatives.refresh import Refresh, RefreshOptions
 from quant_assets.derivatives.store import DerivativesStore
 from quant_assets.emulator import DEFAULT_KEY, plain_universe
@@ -32,7 +33,7 @@ def main() -> None:
     listed = pd.DataFrame({"exchange": "BINANCE", "symbol": [row.symbol_on_exchange for row in rows]})
 
     def resolve(empty: Mapping[str, set[str]]) -> pd.DataFrame:
-        return resolve_markets(listed, market_list, now=now, empty=empty)
+        return resolve_markets(listed, market_list, datasets=ENTRIES, now=now, empty=empty)
 
     budget = CallBudget(Path(folder) / "budget.sqlite", int(calls_per_minute))
     with (

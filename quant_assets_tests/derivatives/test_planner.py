@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quant_assets.common.windows import LENGTH, Window
+from quant_assets.derivatives.bar_times import needed_since
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.derivatives.planner import (
     PROVIDER_RETENTION,
     Batch,
     build_items,
     fit_to_budget,
-    needed_since,
     pack_batches,
     rank_due_items,
     request_range,

@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 from quant_assets.common.windows import Window
-from quant_assets.derivatives.snapshot import open_interest_statistics, snapshot
+from quant_assets.derivatives.open_interest import open_interest_statistics
+from quant_assets.derivatives.snapshot import snapshot
 from quant_assets.derivatives.store import DerivativesStore, Fetched
 
 WINDOW = Window(datetime(2026, 1, 19, 17, 0, tzinfo=UTC))

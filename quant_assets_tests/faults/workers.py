@@ -15,7 +15,7 @@ import pandas as pd
 from pydantic import SecretStr
 
 from quant_assets.common.windows import LENGTH, Window
-from quant_assets.derivatives.datasets import DATASETS
+from quant_assets.derivatives.datasets import DATASETS, ENTRIES
 from quant_assets.derivatives.refresh import Refresh, RefreshOptions
 from quant_assets.derivatives.report import RefreshReport
 from quant_assets.derivatives.store import DerivativesStore, Fetched
@@ -69,7 +69,7 @@ def symbol_map_of(universe: Universe, now: datetime) -> pd.DataFrame:
     """Return the symbol map of every market of a plain universe."""
     listed = market_list_table([("A", "Binance")], [row.body() for row in universe.rows], now)
     wanted = pd.DataFrame({"exchange": "BINANCE", "symbol": [row.symbol_on_exchange for row in universe.rows]})
-    return resolve_markets(wanted, listed, now=now)
+    return resolve_markets(wanted, listed, datasets=ENTRIES, now=now)
 
 
 def run_refresh(task: Task, clock: SharedClock) -> RefreshReport:

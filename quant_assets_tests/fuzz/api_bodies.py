@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 
 import pandas as pd
 
+from quant_assets.derivatives.datasets import ENTRIES
 from quant_assets.markets import market_list_table, resolve_markets
 from quant_assets.providers.coinalyze.models import (
     MAX_TIMESTAMP,
@@ -77,7 +78,7 @@ def _check_markets(body: bytes) -> int:
     table = market_list_table([("A", "Binance")], map(asdict, rows), NOW)
     assert len(table) <= len(rows)
     assert table["symbol"].is_unique
-    assert len(resolve_markets(MARKETS, table, now=NOW)) == len(MARKETS)
+    assert len(resolve_markets(MARKETS, table, datasets=ENTRIES, now=NOW)) == len(MARKETS)
     return broken
 
 

@@ -11,6 +11,7 @@ import unicodedata
 
 import pandas as pd
 
+from quant_assets.derivatives.datasets import ENTRIES
 from quant_assets.markets import CandleNameError, parse_base, parse_file_name, parse_symbol, resolve_markets
 from quant_assets.markets.symbols import TIMEFRAMES
 from quant_assets_tests.markets.sample_list import NOW, ROWS, table
@@ -57,7 +58,7 @@ def check(data: bytes) -> None:
     has_surrogates = any(0xD800 <= ord(letter) <= 0xDFFF for letter in name)  # such names never become markets
     if len(data) % RESOLVED_EVERY == 0 and not has_surrogates:
         market = pd.DataFrame({"exchange": [exchange], "symbol": [symbol]}, dtype="str")
-        assert len(resolve_markets(market, LIST, now=NOW)) == 1
+        assert len(resolve_markets(market, LIST, datasets=ENTRIES, now=NOW)) == 1
 
 
 def _check_symbol(symbol: str, exchange: str) -> None:

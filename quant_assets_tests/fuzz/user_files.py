@@ -10,7 +10,7 @@ import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from quant_assets.derivatives.datasets import DATASETS
+from quant_assets.derivatives.datasets import DATASETS, ENTRIES
 from quant_assets.derivatives.policy import PolicyError, load_policy
 from quant_assets.markets import ResolutionRules, RulesError, load_rules, parse_symbol, resolve_markets
 from quant_assets.signals import ParametersError, discover_strategies, parameters_of, with_parameters
@@ -67,7 +67,7 @@ def check(data: bytes) -> None:
             _check_message(path, error)
         else:
             assert parse_symbol("XBT-USDT", "KUCOIN", rules).base
-            assert len(resolve_markets(MARKETS, LIST, now=NOW, rules=rules)) == len(MARKETS)
+            assert len(resolve_markets(MARKETS, LIST, datasets=ENTRIES, now=NOW, rules=rules)) == len(MARKETS)
         try:
             policy = load_policy(path)
         except PolicyError as error:

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quant_assets.markets import DATASETS, resolve_markets
+from quant_assets.derivatives.datasets import DATASETS, ENTRIES
+from quant_assets.markets import resolve_markets
 from quant_assets_tests.markets.sample_list import EXCHANGES, NOW, markets, row, table
 from quant_assets_tests.speed import assert_within
 
@@ -46,16 +47,16 @@ pairs = st.lists(
 def test_order_of_markets_and_list_rows_changes_nothing(
     wanted: list[tuple[str, str]], given_rows: list[dict[str, Any]], shuffle: random.Random
 ) -> None:
-    first = resolve_markets(markets(*wanted), table(given_rows), now=NOW)
+    first = resolve_markets(markets(*wanted), table(given_rows), datasets=ENTRIES, now=NOW)
     shuffled = table(given_rows).sample(frac=1, random_state=shuffle.randrange(1000))
-    again = resolve_markets(markets(*shuffle.sample(wanted, len(wanted))), shuffled, now=NOW)
+    again = resolve_markets(markets(*shuffle.sample(wanted, len(wanted))), shuffled, datasets=ENTRIES, now=NOW)
     pd.testing.assert_frame_equal(first, again)
 
 
 @settings(max_examples=60)
 @given(pairs, lists)
 def test_every_market_has_one_consistent_row(wanted: list[tuple[str, str]], given_rows: list[dict[str, Any]]) -> None:
-    found = resolve_markets(markets(*wanted), table(given_rows), now=NOW)
+    found = resolve_markets(markets(*wanted), table(given_rows), datasets=ENTRIES, now=NOW)
     assert len(found) == len(set(zip(found["exchange"], found["symbol"], strict=True)))
     assert len(found) <= len(set(wanted))
     perpetuals = {entry["symbol"]: entry for entry in given_rows if entry["is_perpetual"]}
@@ -74,8 +75,10 @@ def test_every_market_has_one_consistent_row(wanted: list[tuple[str, str]], give
 @settings(max_examples=30)
 @given(pairs, lists)
 def test_each_market_is_resolved_independently(wanted: list[tuple[str, str]], given_rows: list[dict[str, Any]]) -> None:
-    together = resolve_markets(markets(*wanted), table(given_rows), now=NOW)
-    alone = [resolve_markets(markets(pair), table(given_rows), now=NOW) for pair in sorted(set(wanted))]
+    together = resolve_markets(markets(*wanted), table(given_rows), datasets=ENTRIES, now=NOW)
+    alone = [
+        resolve_markets(markets(pair), table(given_rows), datasets=ENTRIES, now=NOW) for pair in sorted(set(wanted))
+    ]
     if alone:
         pieces = pd.concat(alone, ignore_index=True).drop_duplicates(["exchange", "symbol"], ignore_index=True)
         pd.testing.assert_frame_equal(together, pieces.sort_values(["exchange", "symbol"], ignore_index=True))
@@ -95,4 +98,4 @@ def test_resolving_many_markets_against_a_full_list_is_fast(count: int, seconds:
     market_list = table(listed)
     wanted = markets(*((f"EXCHANGE{number % 7}", f"{chosen.choice(assets)}USDT{number}") for number in range(count)))
     wanted.loc[::2, "symbol"] = [f"{chosen.choice(assets)}USDT" for _ in wanted.index[::2]]
-    assert_within(seconds, lambda: resolve_markets(wanted, market_list, now=NOW))
+    assert_within(seconds, lambda: resolve_markets(wanted, market_list, datasets=ENTRIES, now=NOW))

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from quant_assets.markets import DATASETS, ResolutionRules, resolve_markets
+from quant_assets.derivatives.datasets import DATASETS, ENTRIES
+from quant_assets.markets import ResolutionRules, resolve_markets
 from quant_assets_tests.markets.sample_list import NOW, ROWS, markets, row, table
 
 EXAMPLES = [
@@ -32,7 +33,7 @@ EXAMPLES = [
 
 def resolve(exchange: str, symbol: str, rows: Any = ROWS, **options: Any) -> pd.Series[Any]:
     """Return the one row of the map for one market."""
-    result = resolve_markets(markets((exchange, symbol)), table(rows), **{"now": NOW, **options})
+    result = resolve_markets(markets((exchange, symbol)), table(rows), datasets=ENTRIES, **{"now": NOW, **options})
     assert len(result) == 1
     return result.iloc[0]
 
@@ -49,7 +50,7 @@ def test_every_example_resolves_as_documented(
 
 
 def test_all_examples_together_give_the_same_rows_sorted() -> None:
-    together = resolve_markets(markets(*[example[:2] for example in EXAMPLES]), table(), now=NOW)
+    together = resolve_markets(markets(*[example[:2] for example in EXAMPLES]), table(), datasets=ENTRIES, now=NOW)
     keys = list(zip(together["exchange"], together["symbol"], strict=True))
     assert keys == sorted(example[:2] for example in EXAMPLES)
     for place, (exchange, symbol) in enumerate(keys):
@@ -57,7 +58,7 @@ def test_all_examples_together_give_the_same_rows_sorted() -> None:
 
 
 def test_symbol_map_has_the_documented_columns_and_types() -> None:
-    found = resolve_markets(markets(("OKX", "BTC-USDT-SWAP")), table(), now=NOW)
+    found = resolve_markets(markets(("OKX", "BTC-USDT-SWAP")), table(), datasets=ENTRIES, now=NOW)
     assert list(found.columns[:9]) == [
         *("exchange", "symbol", "base", "quote", "multiplier", "canonical_symbol", "display_symbol", "status"),
         "reason",
@@ -70,14 +71,14 @@ def test_symbol_map_has_the_documented_columns_and_types() -> None:
 
 
 def test_no_markets_give_an_empty_map_with_all_columns() -> None:
-    found = resolve_markets(markets(), table(), now=NOW)
+    found = resolve_markets(markets(), table(), datasets=ENTRIES, now=NOW)
     assert len(found) == 0
     assert "liquidations_unit" in found.columns
 
 
 @pytest.mark.parametrize("market_list", [None, table([])])
 def test_without_a_market_list_every_market_is_neutral_with_a_reason(market_list: pd.DataFrame | None) -> None:
-    found = resolve_markets(markets(("BINANCE", "BTCUSDT")), market_list, now=NOW).iloc[0]
+    found = resolve_markets(markets(("BINANCE", "BTCUSDT")), market_list, datasets=ENTRIES, now=NOW).iloc[0]
     assert (found["status"], found["open_interest_symbol"]) == ("neutral", "")
     assert "no market list" in found["reason"]
     assert np.isnan(found["market_list_at_ms"])
@@ -232,7 +233,7 @@ def test_perpetual_decides_a_quote_by_its_asset() -> None:
 
 
 def test_without_a_market_list_the_longest_quote_decides() -> None:
-    found = resolve_markets(markets(("KRAKEN", "DOTUSD")), None, now=NOW).iloc[0]
+    found = resolve_markets(markets(("KRAKEN", "DOTUSD")), None, datasets=ENTRIES, now=NOW).iloc[0]
     assert (found["base"], found["quote"]) == ("DO", "TUSD")
 
 
@@ -267,7 +268,9 @@ def test_each_source_has_its_unit() -> None:
 def test_names_in_different_unicode_forms_are_the_same_market() -> None:
     composed, decomposed = "CAF\u00c9USDT", "CAFE\u0301USDT"
     rows = [row("CAFE.A", decomposed, decomposed[:-4], "USDT")]
-    found = resolve_markets(markets(("BINANCE", composed), ("BINANCE", decomposed)), table(rows), now=NOW)
+    found = resolve_markets(
+        markets(("BINANCE", composed), ("BINANCE", decomposed)), table(rows), datasets=ENTRIES, now=NOW
+    )
     assert found["symbol"].tolist() == [composed]
     assert found["status"].tolist() == ["resolved"]
 

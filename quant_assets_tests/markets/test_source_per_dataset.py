@@ -7,12 +7,13 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from quant_assets.markets import DATASETS, ResolutionRules, resolve_markets
+from quant_assets.derivatives.datasets import DATASETS, ENTRIES
+from quant_assets.markets import ResolutionRules, resolve_markets
 from quant_assets_tests.markets.sample_list import NOW, ROWS, markets, row, table
 
 
 def resolve(exchange: str, symbol: str, rows: Any = ROWS, **options: Any) -> pd.Series[Any]:
-    return resolve_markets(markets((exchange, symbol)), table(rows), now=NOW, **options).iloc[0]
+    return resolve_markets(markets((exchange, symbol)), table(rows), datasets=ENTRIES, now=NOW, **options).iloc[0]
 
 
 def test_datasets_have_a_fixed_order() -> None:

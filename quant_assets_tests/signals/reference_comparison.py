@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from quant_assets.common.windows import Window
-from quant_assets.derivatives.snapshot import open_interest_statistics
+from quant_assets.derivatives.open_interest import open_interest_statistics
 from quant_assets.signals import Features, discover_strategies, features_of, features_table, run_strategy
 
 from . import reference_strategies

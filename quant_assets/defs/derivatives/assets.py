@@ -5,7 +5,7 @@ missing data are carried forward with their age, and the checks report them.
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import dagster as dg
 import pandas as pd
@@ -14,7 +14,7 @@ from quant_assets.common.clock import Clock
 from quant_assets.common.progress import Progress
 from quant_assets.common.windows import Window
 from quant_assets.defs.derivatives.checks import CHECK_SPECS, check_results, refresh_metadata, table_metadata
-from quant_assets.derivatives.datasets import DATASETS, SPECS, Dataset
+from quant_assets.derivatives.datasets import DATASETS, ENTRIES, Dataset
 from quant_assets.derivatives.store import StoreError
 from quant_assets.derivatives.window_refresh import MarketSources, RefreshedWindows, WindowRefresh, time_limit
 from quant_assets.markets import list_of_provider
@@ -27,12 +27,6 @@ from quant_assets.orchestration.pools import COINALYZE
 from quant_assets.orchestration.resources import Coinalyze, MarketRules, RefreshPolicyFile
 from quant_assets.providers.coinalyze.errors import BudgetUnusable
 
-DESCRIPTIONS: Mapping[Dataset, str] = {
-    "open_interest": "Open interest of each market at the window's end, its z-score and trend over 24 hours.",
-    "funding_rate": "Last funding rate of each market known at the window's end, percent.",
-    "long_short_ratio": "Last ratio of long to short accounts of each market known at the window's end.",
-    "liquidations": "Longs and shorts of each market that were liquidated in the last hour and the last 24.",
-}
 BACKFILL_TAG = "dagster/backfill"
 
 
@@ -62,19 +56,19 @@ class RefreshConfig(dg.Config):
         "watchlist": dg.AssetIn(metadata=CARRIED_FORWARD),
     },
     outs={
-        dataset: dg.AssetOut(
+        spec.name: dg.AssetOut(
             is_required=False,
             description=(
-                f"{DESCRIPTIONS[dataset]} One row for each market. From Coinalyze's `/{SPECS[dataset].endpoint}`: "
+                f"{spec.description} One row for each market. From Coinalyze's `/{spec.endpoint}`: "
                 "15-minute bars that had closed by the window's end. Stored bars are not requested again."
             ),
-            metadata=columns.schema(columns.DERIVATIVES[dataset]),
+            metadata=columns.schema(columns.DERIVATIVES[spec.name]),
             kinds={"python", "coinalyze", "parquet"},
             owners=["team:quant"],
             freshness_policy=WINDOW_FRESHNESS,
             automation_condition=BACKFILL_MISSING,
         )
-        for dataset in DATASETS
+        for spec in ENTRIES
     },
     check_specs=[spec for specs in CHECK_SPECS.values() for spec in specs],
 )

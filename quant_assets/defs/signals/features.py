@@ -38,18 +38,9 @@ def features(
     context: dg.AssetExecutionContext,
     candle_features: Tables,
     symbol_map: pd.DataFrame,
-    open_interest: Tables,
-    funding_rate: Tables,
-    long_short_ratio: Tables,
-    liquidations: Tables,
+    **datasets: Tables,
 ) -> Iterator[dg.Output[Tables] | CheckEvent]:
     """Join the features of every market, window by window."""
-    datasets = {
-        "open_interest": open_interest,
-        "funding_rate": funding_rate,
-        "long_short_ratio": long_short_ratio,
-        "liquidations": liquidations,
-    }
     tables: Tables = {}
     for window in windows_of(context):
         started = time.perf_counter()

@@ -10,7 +10,9 @@ import numpy as np
 import pandas as pd
 
 from quant_assets.common.windows import Window
-from quant_assets.derivatives.funding import funding_interval_hours
+from quant_assets.derivatives.dataset_spec import CLOSED_AT
+from quant_assets.derivatives.datasets import ENTRIES
+from quant_assets.derivatives.funding import with_funding_interval
 from quant_assets.signals.features.bars import Columns
 
 NEUTRAL = "neutral"
@@ -62,7 +64,7 @@ class DerivativeInputs:
 
 
 UNKNOWN = DerivativeInputs()
-_CLOSED_AT = ("oi", "funding", "long_short", "liquidations")
+_CLOSED_AT = tuple(spec.inputs[CLOSED_AT].removesuffix(f"_{CLOSED_AT}") for spec in ENTRIES)
 _PASSED_THROUGH = (
     *("simulated", "oi_status", "oi_symbol", "oi_exchange", "oi_unit"),
     *("oi_value", "oi_points", "oi_average", "oi_slope", "oi_change_24h_pct"),
@@ -81,40 +83,7 @@ _SYMBOL_MAP_FIELDS = {
     "open_interest_exchange": "oi_exchange",
     "open_interest_unit": "oi_unit",
 }
-_TABLE_FIELDS = {
-    "open_interest": {
-        "status": "oi_status",
-        "coinalyze_symbol": "oi_symbol",
-        "source_exchange": "oi_exchange",
-        "unit": "oi_unit",
-        "closed_at_ms": "oi_closed_at_ms",
-        "value": "oi_value",
-        "z_score": "oi_z_score",
-        "points": "oi_points",
-        "average": "oi_average",
-        "slope": "oi_slope",
-        "change_24h_pct": "oi_change_24h_pct",
-    },
-    "funding_rate": {
-        "closed_at_ms": "funding_closed_at_ms",
-        "funding_rate_pct": "funding_rate_pct",
-        "interval_hours": "funding_interval_hours",
-    },
-    "long_short_ratio": {
-        "closed_at_ms": "long_short_closed_at_ms",
-        "long_short_ratio": "long_short_ratio",
-        "longs_pct": "longs_pct",
-        "shorts_pct": "shorts_pct",
-    },
-    "liquidations": {
-        "closed_at_ms": "liquidations_closed_at_ms",
-        "unit": "liquidations_unit",
-        "longs_1h": "liquidated_longs_1h",
-        "shorts_1h": "liquidated_shorts_1h",
-        "longs_24h": "liquidated_longs_24h",
-        "shorts_24h": "liquidated_shorts_24h",
-    },
-}
+_TABLE_FIELDS = {spec.name: spec.inputs for spec in ENTRIES}
 """Derivative table → its columns → the fields that they fill."""
 
 
@@ -134,7 +103,7 @@ def merge_inputs(markets: Sequence[Key], symbol_map: pd.DataFrame, tables: Mappi
     funding = named["funding_rate"]
     if funding is not None and "source_exchange" in funding and "interval_hours" not in funding:
         # Tables of version 0.1 lack the interval.
-        named["funding_rate"] = funding.assign(interval_hours=funding_interval_hours(funding["source_exchange"]))
+        named["funding_rate"] = with_funding_interval(funding)
     interest = named["open_interest"]
     if interest is not None and "change_24h_pct" not in interest:
         named["open_interest"] = interest.assign(change_24h_pct=np.nan)  # tables of an earlier version lack it
