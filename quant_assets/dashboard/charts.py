@@ -17,12 +17,12 @@ from quant_assets.common.timeframes import HTF, LTF, STEP_MS
 from quant_assets.common.windows import Window
 from quant_assets.dashboard.feed_repository import FeedDocument, Json
 from quant_assets.dashboard.market_data import (
-    DerivativeBars,
     Source,
     dataset_sources,
     read_derivative_bars,
     store_path,
 )
+from quant_assets.derivatives.datasets import ENTRIES, DatasetSpec
 from quant_assets.signals.features.bars import Bars, Floats, bars_of
 from quant_assets.signals.features.indicators import ema, rsi
 from quant_assets.storage.lake import Lake
@@ -30,6 +30,8 @@ from quant_assets.storage.lake import Lake
 #: Bars on the chart: on 4h as many as a trendline may reach back, on 15m two days.
 CHART_BARS: Final = {HTF: 150, LTF: 192}
 DERIVATIVE_HOURS: Final = 48
+#: The datasets in the order of the series: those with a chart come first.
+CHARTED_FIRST: Final = sorted(ENTRIES, key=lambda spec: not spec.chart)
 #: Periods of the moving averages, in bars of 4h.
 EMA_PERIODS: Final = (50, 200)
 
@@ -47,11 +49,16 @@ def market_chart(document: FeedDocument, signals: Sequence[Json], settings: Sett
     sources = dataset_sources(lake, window, exchange, symbol)
     store = store_path(settings)
 
-    def bars(dataset: Any) -> DerivativeBars:
-        source = sources.get(dataset)
-        return read_derivative_bars(store, dataset, source.symbol if source else "", window, DERIVATIVE_HOURS)
+    def dataset_series(spec: DatasetSpec) -> Json:
+        source = sources.get(spec.name)
+        if not spec.chart:
+            return _source(source, window)
+        symbol = source.symbol if source else ""
+        bars = read_derivative_bars(store, spec.name, symbol, window, DERIVATIVE_HOURS)
+        series = {key: bars.columns[column] for key, column in spec.chart.items()}
+        through = {"known_through": bars.through_ms} if spec.is_sparse else {}
+        return {**_source(source, window), "time": bars.times_ms, **series, **through}
 
-    interest, liquidations = bars("open_interest"), bars("liquidations")
     return {
         "window": window.key,
         "as_of": document.feed["as_of"],
@@ -68,20 +75,7 @@ def market_chart(document: FeedDocument, signals: Sequence[Json], settings: Sett
         },
         "rsi": {"timeframe": HTF, "time": _tail(htf.time_ms, HTF), "value": _tail(rsi(htf.close), HTF)},
         "lines": _lines(signals, htf),
-        "open_interest": {
-            **_source(sources.get("open_interest"), window),
-            "time": interest.times_ms,
-            "value": interest.columns["close"],
-        },
-        "liquidations": {
-            **_source(sources.get("liquidations"), window),
-            "time": liquidations.times_ms,
-            "longs": liquidations.columns["longs"],
-            "shorts": liquidations.columns["shorts"],
-            "known_through": liquidations.through_ms,
-        },
-        "funding_rate": _source(sources.get("funding_rate"), window),
-        "long_short_ratio": _source(sources.get("long_short_ratio"), window),
+        **{spec.name: dataset_series(spec) for spec in CHARTED_FIRST},
     }
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Final
 from urllib.parse import quote
 
 from quant_assets.common.settings import Settings
@@ -13,11 +14,15 @@ from quant_assets.dashboard.explanations import TIERS, UNITS, explain_reason, ex
 from quant_assets.dashboard.feed_repository import FeedDocument
 from quant_assets.dashboard.market_data import Source, dataset_sources
 from quant_assets.dashboard.rows import bar_of, row_id
+from quant_assets.derivatives.datasets import ENTRIES, LEADING, DatasetSpec
 from quant_assets.feed.reasons import reason_summary
 from quant_assets.signals import PENALTY
 from quant_assets.storage.lake import Lake
 
 Json = Mapping[str, Any]
+
+#: Datasets that are drawn in one chart; each other dataset with a chart has its own.
+_SHARED_CHART: Final = ("open_interest", "liquidations")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,7 @@ def signal_detail(document: FeedDocument, signals: Sequence[Json], strategy: str
         "reason": explain_reason(signal["details"]) if signal["setup"] is None else "",
         "trade": _trade(signal, decimals),
         "datasets": _datasets(signal, sources),
+        "charts": [spec for spec in ENTRIES if spec.chart and spec.name not in _SHARED_CHART],
         "market": _market(signal, decimals),
         "lines": _lines(signal, decimals),
         "conflict": [
@@ -91,37 +97,20 @@ def _trade(signal: Json, decimals: int) -> list[Figure]:
 
 def _datasets(signal: Json, sources: Mapping[Any, Source]) -> list[dict[str, Any]]:
     """Return a line for each dataset: its value, status, source market and age."""
-    interest, derivatives = signal["oi_metadata"], signal["derivatives"]
-    funding, ratio, liquidated = (derivatives[name] for name in ("funding_rate", "long_short_ratio", "liquidations"))
-    known_interest = None if interest["value"] is None else interest
-    figures = {
-        "open_interest": (
-            Figure("Open interest", formatting.amount(interest["value"]), _interest_note(interest)),
-            known_interest,
-        ),
-        "funding_rate": (Figure("Funding", funding_text(funding)), funding),
-        "long_short_ratio": (Figure("Long / short", formatting.number(ratio and ratio["value"])), ratio),
-        "liquidations": (
-            Figure(
-                "Liquidations, 24 h",
-                None
-                if liquidated is None
-                else f"{formatting.amount(liquidated['longs_24h'])} longs, "
-                f"{formatting.amount(liquidated['shorts_24h'])} shorts",
-                UNITS.get(liquidated and liquidated.get("unit"), ""),
-            ),
-            liquidated,
-        ),
-    }
+    interest = signal["oi_metadata"]
+    # A feed from before a dataset was added lacks its block.
+    blocks = {**signal["derivatives"], LEADING: None if interest["value"] is None else interest}
     lines = []
     status: str | None
     exchange: str | None
     symbol: str | None
-    for dataset, (figure, aged) in figures.items():
-        source = sources.get(dataset)
+    for spec in ENTRIES:
+        aged = blocks.get(spec.name)
+        figure = Figure(spec.label, *_FIGURES.get(spec.name, partial(_value_text, spec))(aged))
+        source = sources.get(spec.name)
         if source is not None:
             status, exchange, symbol = source.status, source.exchange, source.symbol
-        elif dataset == "open_interest":
+        elif spec.name == LEADING:
             status, exchange, symbol = (interest[k] for k in ("status", "reference_exchange", "coinalyze_symbol"))
         else:
             status, exchange, symbol = None, None, None
@@ -138,13 +127,39 @@ def _datasets(signal: Json, sources: Mapping[Any, Source]) -> list[dict[str, Any
     return lines
 
 
-def _interest_note(interest: Json) -> str:
-    if interest["value"] is None:
-        return ""
+def _value_text(spec: DatasetSpec, block: Json | None) -> tuple[str | None, str]:
+    """Return the text of a dataset's first value in its unit, and a note."""
+    if block is None:
+        return None, ""
+    value, unit = block[next(iter(spec.feed_keys))], spec.values[0].unit
+    if spec.has_unit:
+        return formatting.amount(value), UNITS.get(block.get("unit") or "", "")
+    return (formatting.signed(value, 4, f" {unit}") if unit else formatting.number(value)), ""
+
+
+def _liquidations_text(block: Json | None) -> tuple[str | None, str]:
+    if block is None:
+        return None, ""
+    longs, shorts = (formatting.amount(block[key]) for key in ("longs_24h", "shorts_24h"))
+    return f"{longs} longs, {shorts} shorts", UNITS.get(block.get("unit") or "", "")
+
+
+def _interest_text(interest: Json | None) -> tuple[str | None, str]:
+    if interest is None:
+        return None, ""
     change = formatting.change(interest.get("change_24h_pct")) or "unknown change"
     z_score = formatting.signed(interest["z_score"], 2) or "unknown"
     unit = UNITS.get(interest["unit"])
-    return f"{f'{unit}, ' if unit else ''}{change} in 24 h, z-score {z_score}"
+    note = f"{f'{unit}, ' if unit else ''}{change} in 24 h, z-score {z_score}"
+    return formatting.amount(interest["value"]), note
+
+
+#: Datasets that show more than a value in its unit: their text and note.
+_FIGURES: Final[Mapping[str, Callable[[Json | None], tuple[str | None, str]]]] = {
+    "open_interest": _interest_text,
+    "funding_rate": lambda block: (funding_text(block), ""),
+    "liquidations": _liquidations_text,
+}
 
 
 def _market(signal: Json, decimals: int) -> list[Figure]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
+import numpy as np
 import pandas as pd
 
 from quant_assets.common.windows import Window
@@ -70,7 +71,7 @@ def build_feed(
                 name: (api or {}).get(name, 0)
                 for name in ("calls", "requests", "rate_limited", "cache_hits", "waited_seconds")
             },
-            "freshness": {spec.name: _freshness(features[spec.age_column]) for spec in ENTRIES},
+            "freshness": {spec.name: _freshness(_ages(features, spec.age_column)) for spec in ENTRIES},
             "candles": {
                 "newest_close_ms": None if pd.isna(newest_close_ms) else int(newest_close_ms),
                 "held_back": int(candle_files["held_back"].sum()),
@@ -88,6 +89,11 @@ def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _order(entry: Json) -> tuple[bool, float, str, str, str]:
     return (entry["action"] == "WAIT", -entry["score"], entry["exchange"], entry["symbol"], entry["strategy_name"])
+
+
+def _ages(features: pd.DataFrame, column: str) -> pd.Series:
+    """Return the ages of a dataset, all unknown in a table from before the dataset was added."""
+    return features[column] if column in features else pd.Series(np.nan, index=features.index)
 
 
 def _freshness(ages: pd.Series) -> Json:

@@ -9,11 +9,10 @@ from typing import Any, Final
 
 import jsonschema_rs
 import orjson
-from pydantic import TypeAdapter
-from pydantic.json_schema import GenerateJsonSchema
 
 from quant_assets.common.windows import Window, WindowError
 from quant_assets.feed.model import SCHEMA_VERSION, MasterFeed
+from quant_assets.feed.model_schema import SchemaWithoutFieldTitles, json_schema
 
 MAX_PROBLEMS: Final = 20
 #: The file of the schema of each older version that is supported.
@@ -22,20 +21,11 @@ OLDER_SCHEMAS: Final = {"1.0": "master_feed.1.0.schema.json"}
 SCHEMA_VERSIONS: Final = (SCHEMA_VERSION, *OLDER_SCHEMAS)
 
 
-class _WithoutFieldTitles(GenerateJsonSchema):
-    """Leave out a field's title, which only repeats its name."""
-
-    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002 - overrides
-        """Return False for every field."""
-        return False
-
-
 @cache
 def feed_schema(version: str = SCHEMA_VERSION) -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of the master feed. Raises KeyError for an unknown version."""
     if version == SCHEMA_VERSION:
-        generated = TypeAdapter(MasterFeed).json_schema(schema_generator=_WithoutFieldTitles)
-        return {"$schema": GenerateJsonSchema.schema_dialect, **generated}
+        return {"$schema": SchemaWithoutFieldTitles.schema_dialect, **json_schema(MasterFeed)}
     schema: dict[str, Any] = orjson.loads(
         resources.files("quant_assets.feed").joinpath(OLDER_SCHEMAS[version]).read_bytes()
     )

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from quant_assets.derivatives.datasets import ENTRIES, DatasetSpec
 from quant_assets.signals import NONE, Features
+from quant_assets.signals.features.model import column_value
 
 EXCHANGE_TAGS: Final = {
     "HYPERLIQUID": "HL",
@@ -21,6 +23,9 @@ EXCHANGE_TAGS: Final = {
 CANDLE_SOURCES: Final = ("HYPERLIQUID", "KUCOIN", "MEXC")
 #: The provider of the derivative data.
 PROVIDER: Final = "coinalyze"
+
+#: The datasets with a block in `derivatives`.
+_SHOWN: Final = tuple(spec for spec in ENTRIES if spec.feed_keys)
 
 Json = dict[str, Any]
 
@@ -69,24 +74,18 @@ def market_blocks(f: Features) -> Json:
             "provider": None if f.oi_value is None else PROVIDER,
             "z_score_provider": None,
         },
-        "derivatives": {
-            "funding_rate": _aged(f.funding_rate_pct, f.funding_age_seconds, interval_hours=f.funding_interval_hours),
-            "long_short_ratio": _aged(f.long_short_ratio, f.long_short_age_seconds),
-            "liquidations": None
-            if f.liquidated_longs_24h is None
-            else {
-                "longs_1h": f.liquidated_longs_1h,
-                "shorts_1h": f.liquidated_shorts_1h,
-                "longs_24h": f.liquidated_longs_24h,
-                "shorts_24h": f.liquidated_shorts_24h,
-                "unit": f.liquidations_unit or None,
-                "age_seconds": f.liquidations_age_seconds,
-                "provider": PROVIDER,
-            },
-        },
+        "derivatives": {spec.name: _dataset_block(f, spec) for spec in _SHOWN},
         "timestamp": f.window_end_ms,
     }
 
 
-def _aged(value: float | None, age_seconds: float | None, **extra: float | None) -> Json | None:
-    return None if value is None else {"value": value, **extra, "age_seconds": age_seconds, "provider": PROVIDER}
+def _dataset_block(f: Features, spec: DatasetSpec) -> Json | None:
+    """Return a market's block of a dataset, None if its value is unknown."""
+    block = {key: column_value(f, spec.inputs[column]) for key, column in spec.feed_keys.items()}
+    age_seconds = column_value(f, spec.age_column)
+    is_extra = not spec.features  # its value may be neutral where nothing is known
+    if next(iter(block.values())) is None or (is_extra and age_seconds is None):
+        return None
+    if "unit" in block:
+        block["unit"] = block["unit"] or None
+    return {**block, "age_seconds": age_seconds, "provider": PROVIDER}

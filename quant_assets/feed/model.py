@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal, NotRequired, get_args
 from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
+from quant_assets.feed.model_schema import allow_other_keys
 from quant_assets.feed.signal_model import CLOSED, Signal
 
 Version = Literal["2.0"]
@@ -58,9 +59,9 @@ class DatasetFreshness(TypedDict):
     missing: Annotated[int, Field(ge=0, description="markets without data")]
 
 
-@with_config(CLOSED)
+@with_config(ConfigDict(json_schema_extra=allow_other_keys(DatasetFreshness)))
 class Freshness(TypedDict):
-    """The ages of each dataset."""
+    """The ages of each dataset, those of installed packages included."""
 
     open_interest: DatasetFreshness
     funding_rate: DatasetFreshness

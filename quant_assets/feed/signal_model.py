@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
 from quant_assets.feed.line_models import Line, Trendline
+from quant_assets.feed.model_schema import allow_other_keys
 
 #: Only the keys of the model are allowed.
 CLOSED: Final = ConfigDict(extra="forbid")
@@ -253,9 +254,18 @@ class Liquidations(TypedDict):
     provider: Provider
 
 
-@with_config(CLOSED)
+@with_config(ConfigDict(json_schema_extra={"additionalProperties": {"type": ["number", "null"]}}))
+class AddedDataset(TypedDict):
+    """The block of a dataset that an installed package adds: its values by the names of its entry."""
+
+    unit: NotRequired[str | None]
+    age_seconds: Age
+    provider: Provider
+
+
+@with_config(ConfigDict(json_schema_extra=allow_other_keys(AddedDataset, or_null=True)))
 class Derivatives(TypedDict):
-    """Other derivative data; null where unknown."""
+    """Other derivative data, those of installed packages included; null where unknown."""
 
     funding_rate: FundingRate | None
     long_short_ratio: LongShortRatio | None

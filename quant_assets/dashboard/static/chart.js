@@ -92,6 +92,7 @@ export async function drawCharts(root, series, row, timeframe) {
   await drawPrice(Plotly, place("price"), series, signal, timeframe, range, c);
   await drawRsi(Plotly, place("rsi"), series, signal, range, c);
   await drawDerivatives(Plotly, place("derivatives"), series, c);
+  for (const node of root.querySelectorAll('[data-plot="dataset"]')) await drawDataset(Plotly, node, series[node.dataset.dataset], c);
   root.dataset.drawn = row.id;
 }
 
@@ -218,4 +219,19 @@ async function drawDerivatives(Plotly, node, series, c) {
     annotations: both ? [note(notes[0], 1), note(notes[1], 0.34)] : [note(notes.join(" · "), 1)],
   });
   await plot(Plotly, node, "Open interest and liquidations, 15-minute bars", traces, layout);
+}
+
+// The chart of a dataset that an installed package adds: a line for each of its series.
+async function drawDataset(Plotly, node, series, c) {
+  const { label, keys } = node.dataset;
+  if (!series?.time.length) return showText(node, `Unknown: no ${label} of this market is stored.`);
+  const colours = [c.k4, c.k2, c.k3, c.k6];
+  const traces = keys.split(" ").map((key, index) => ({
+    type: "scatter", mode: "lines", name: key === "value" ? label : key, x: dates(series.time), y: series[key], line: { color: colours[index % colours.length], width: 1.6 }, hovertemplate: "%{y:.4~g}",
+  }));
+  const layout = baseLayout(c, {
+    margin: traces.length > 1 ? LEGEND_MARGIN : TWO_LINE_MARGIN, showlegend: traces.length > 1, legend: LEGEND,
+    xaxis: { range: [date(series.time[0]), date(series.time.at(-1) + BAR_MS["15m"])], ...HOUR_TICKS }, yaxis: { nticks: 4 },
+  });
+  await plot(Plotly, node, `${label}, 15-minute bars`, traces, layout);
 }

@@ -14,6 +14,7 @@ from quant_assets.derivatives.dataset_spec import CLOSED_AT
 from quant_assets.derivatives.datasets import ENTRIES
 from quant_assets.derivatives.funding import with_funding_interval
 from quant_assets.signals.features.bars import Columns
+from quant_assets.signals.features.extra import EXTRA_ENTRIES, unknown_extra_inputs
 
 NEUTRAL = "neutral"
 MAX_OI_AGE_SECONDS = 2 * 60 * 60
@@ -71,8 +72,10 @@ _PASSED_THROUGH = (
     *("funding_rate_pct", "funding_interval_hours", "long_short_ratio", "longs_pct", "shorts_pct"),
     *("liquidated_longs_1h", "liquidated_shorts_1h", "liquidated_longs_24h", "liquidated_shorts_24h"),
     "liquidations_unit",
+    *(name for spec in EXTRA_ENTRIES for column, name in spec.inputs.items() if column != CLOSED_AT),
 )
 """Fields that are copied to the features unchanged."""
+_EXTRA_INPUTS = frozenset(unknown_extra_inputs(0))
 DERIVATIVE_FEATURES = (*_PASSED_THROUGH, "oi_z", *(f"{name}_age_seconds" for name in _CLOSED_AT))
 """The columns of `derivative_features`."""
 _SYMBOL_MAP_FIELDS = {
@@ -116,6 +119,8 @@ def merge_inputs(markets: Sequence[Key], symbol_map: pd.DataFrame, tables: Mappi
         (present,) = (rows >= 0).nonzero()
         rows = rows[present]
         for column, field in filled.items():
+            if field in _EXTRA_INPUTS and column not in table:
+                continue  # a table of an earlier version of the dataset's package
             values = table[column].to_numpy()[rows]
             is_known = ~pd.isna(values)
             columns[field][present[is_known]] = values[is_known]
@@ -146,12 +151,13 @@ def derivative_features(inputs: Columns, window: Window) -> Columns:
 def _columns(inputs: Sequence[DerivativeInputs]) -> Columns:
     """Convert objects to columns: texts as objects, booleans as bool, numbers as float64 with NaN for unknown."""
     kinds: dict[Any, Any] = {"str": object, "bool": np.bool_}
-    return {
+    columns = {
         field.name: np.array(
             [getattr(market, field.name) for market in inputs], dtype=kinds.get(field.type, np.float64)
         )
         for field in fields(DerivativeInputs)
     }
+    return {**columns, **unknown_extra_inputs(len(inputs))}
 
 
 def _ages(inputs: Columns, name: str, window: Window) -> Any:

@@ -8,10 +8,12 @@ candle files have them. None is unknown, never 0.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
-from typing import Annotated, NamedTuple, TypeVar, get_type_hints
+from typing import Annotated, Any, NamedTuple, TypeVar, get_type_hints
 
 from quant_assets.derivatives.funding import rate_for_8_hours
+from quant_assets.signals.features.extra import EXTRA_COLUMNS, extra_key
 from quant_assets.signals.features.tolerance import above
 from quant_assets.signals.features.trendlines import TrendLine
 from quant_assets.signals.features.triggers import Trigger
@@ -156,6 +158,11 @@ class Features(NamedTuple):
     liquidations_unit: Annotated[str, "unit of the liquidations: BASE_ASSET or QUOTE_ASSET; empty if none"] = ""
     liquidations_age_seconds: Annotated[Number, "window's end minus the close of the last liquidation bar"] = None
 
+    extra: Mapping[str, Any] = {}
+    """The values of datasets without fields of their own, by the names of their values, with
+    `<dataset>_age_seconds`, and `<dataset>_unit` for amounts. An unknown value is None, or what its entry says. In the
+    features table each is a column `extra_<name>`."""
+
     @property
     def price_age_seconds(self) -> float:
         """Window's end minus the close of the bar of `price`, seconds."""
@@ -190,13 +197,25 @@ class Features(NamedTuple):
         return _view(self, Trigger, "trigger_", bool(self.trigger_side))
 
 
-TYPES: dict[str, type] = get_type_hints(Features)
-"""Field name → its type, in the order of the columns."""
-COLUMNS: dict[str, str] = {
-    name: hint.__metadata__[0] for name, hint in get_type_hints(Features, include_extras=True).items()
+FIELDS: tuple[str, ...] = tuple(name for name in Features._fields if name != "extra")
+"""The fields that are columns of the features table."""
+_HINTS = get_type_hints(Features, include_extras=True)
+TYPES: dict[str, Any] = {
+    **{name: _HINTS[name].__origin__ for name in FIELDS},
+    **{name: column.kind for name, column in EXTRA_COLUMNS.items()},
 }
-"""Field name → its description, in the order of the columns."""
+"""Column of the features table → its type, in the order of the columns."""
+COLUMNS: dict[str, str] = {
+    **{name: _HINTS[name].__metadata__[0] for name in FIELDS},
+    **{name: column.description for name, column in EXTRA_COLUMNS.items()},
+}
+"""Column of the features table → its description, in the order of the columns."""
 _NAMES = {kind: tuple(field.name for field in fields(kind)) for kind in (TrendLine, Trigger)}
+
+
+def column_value(features: Features, column: str) -> Any:
+    """Return the value of a column of the features table: a field, or a value of `extra`."""
+    return features.extra.get(extra_key(column)) if column in EXTRA_COLUMNS else getattr(features, column)
 
 
 def _view(features: Features, kind: type[View], prefix: str, is_known: bool) -> View | None:

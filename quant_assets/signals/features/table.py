@@ -26,7 +26,8 @@ from quant_assets.signals.features.derivative_inputs import (
     merge_inputs,
     single_market_inputs,
 )
-from quant_assets.signals.features.model import COLUMNS, TYPES, Count, Features, Number
+from quant_assets.signals.features.extra import EXTRA_COLUMNS, extra_key
+from quant_assets.signals.features.model import FIELDS, TYPES, Count, Features, Number
 
 _BATCH_SIZE = 256
 """Markets per batch: enough for vectorized work to pay, few enough to fit into the CPU cache."""
@@ -104,8 +105,11 @@ def market_features(market: MarketBars, window: Window, derivatives: DerivativeI
 
 def table_of(rows: Iterable[Features]) -> pd.DataFrame:
     """Return a table of the features, in the order given."""
-    read_row: Callable[[Features], tuple[Any, ...]] = attrgetter(*DTYPES)
-    columns = list(zip(*map(read_row, rows), strict=True)) or [()] * len(DTYPES)
+    read_row: Callable[[Features], tuple[Any, ...]] = attrgetter(*FIELDS, "extra")
+    *columns, extra = list(zip(*map(read_row, rows), strict=True)) or [()] * (len(FIELDS) + 1)
+    columns += [
+        tuple(values.get(extra_key(name), column.neutral) for values in extra) for name, column in EXTRA_COLUMNS.items()
+    ]
     return pd.DataFrame(
         {name: _column(values, DTYPES[name]) for name, values in zip(DTYPES, columns, strict=True)}, copy=False
     )
@@ -121,8 +125,8 @@ def features_of(table: pd.DataFrame) -> list[Features]:
     for cached, found in tuple(_CACHED):
         if table.equals(cached):
             return list(found)
-    columns = [_stored_or_default(table, name) for name in COLUMNS]
-    rows = list(map(Features._make, zip(*columns, strict=True)))
+    columns = [_stored_or_default(table, name) for name in FIELDS]
+    rows = list(map(Features._make, zip(*columns, _extra_values(table), strict=True)))
     _CACHED.append((table.copy(deep=False), rows))
     return list(rows)
 
@@ -174,6 +178,17 @@ def _stored_or_default(table: pd.DataFrame, name: str) -> list[Any]:
     if name not in table and name in defaults:
         return [defaults[name]] * len(table)
     return _values(table[name], TYPES[name])
+
+
+def _extra_values(table: pd.DataFrame) -> list[Mapping[str, Any]]:
+    """Return `Features.extra` of each row; a column that the table lacks is unknown."""
+    if not EXTRA_COLUMNS:
+        return [Features._field_defaults["extra"]] * len(table)
+    columns = {}
+    for name, column in EXTRA_COLUMNS.items():
+        stored = _values(table[name], column.kind) if name in table else [None] * len(table)
+        columns[extra_key(name)] = [column.neutral if value is None else value for value in stored]
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def _values(column: pd.Series[Any], kind: Any) -> list[Any]:
