@@ -15,6 +15,7 @@ from quant_assets import defs as stages
 from quant_assets.common.clock import SYSTEM, Clock
 from quant_assets.common.progress import Progress, silent
 from quant_assets.common.settings import Settings
+from quant_assets.derivatives.datasets import DATASETS, LOADED_DATASETS
 from quant_assets.orchestration.project import Project
 from quant_assets.signals import discover_strategies
 from quant_assets.storage.origins import environment_settings
@@ -43,6 +44,7 @@ def defs() -> dg.Definitions:
     """Build the definitions for the settings in the environment."""
     gc.set_threshold(200_000, 50, 1_000)  # a run is short and makes few reference cycles
     found = ",".join(strategy.key for strategy in discover_strategies().strategies)
+    os.environ.setdefault(LOADED_DATASETS, ",".join(DATASETS))
     loaded = os.environ.setdefault(LOADED_STRATEGIES, found).split(",")
     settings, origin_problem = environment_settings(fetches=True)
     return build_definitions(settings, loaded=loaded, origin_problem=origin_problem)

@@ -157,6 +157,7 @@ def find_problem(spec: object) -> str:
         MIN_CADENCE_MINUTES <= spec.cadence_minutes <= MAX_CADENCE_MINUTES
     ):
         return f"has an invalid cadence_minutes {spec.cadence_minutes!r}: expected 15 minutes to a year"
+    spec.is_published(_SAMPLE)  # an error of it is the entry's problem, not that of every market
     return _columns_problem(spec) or _mappings_problem(spec)
 
 
@@ -175,9 +176,7 @@ def _columns_problem(spec: DatasetSpec) -> str:
         return f"has invalid values {names!r}: expected distinct names that no table of a window has already"
     if not all(value.dtype in _DTYPES and value.description for value in values):
         return f"has invalid values: each needs a description, and a dtype of {' or '.join(_DTYPES)}"
-    return (
-        "" if callable(spec.read) and callable(spec.is_published) else "has a read or is_published that is no function"
-    )
+    return "" if callable(spec.read) else "has a read that is no function"
 
 
 def _mappings_problem(spec: DatasetSpec) -> str:
@@ -188,14 +187,23 @@ def _mappings_problem(spec: DatasetSpec) -> str:
         ("feed", spec.feed_keys, False, table),
         ("features", spec.features, True, table),
     ):
-        if not isinstance(mapping, Mapping) or not all(
-            isinstance(text, str) for pair in mapping.items() for text in pair
-        ):
+        if not isinstance(mapping, Mapping) or not all(isinstance(text, str) for text in (*mapping, *mapping.values())):
             return f"has an invalid {name}: expected a mapping of names to names"
         unknown = set(mapping if columns_first else mapping.values()) - known
         if unknown:
             return f"has an invalid {name}: {', '.join(sorted(unknown))} is not a column of the dataset"
     return ""
+
+
+_SAMPLE: Final = Candidate(
+    *("BTCUSDT_PERP.A", "A", "Binance", "binance", "BTCUSDT", "BTC"),
+    multiplier=1,
+    quote="USDT",
+    stable=True,
+    unit="BASE_ASSET",
+    has_long_short_ratio=True,
+    has_liquidations=True,
+)
 
 
 def _is_name(name: object) -> bool:

@@ -6,29 +6,48 @@ Bars that closed after the window's end are not used.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from quant_assets.common.windows import Window
 from quant_assets.derivatives.dataset_spec import CLOSED_AT
-from quant_assets.derivatives.datasets import SPECS, Dataset
+from quant_assets.derivatives.datasets import SPECS, Dataset, DatasetSpec
 from quant_assets.derivatives.planner import distinct_symbols
-from quant_assets.derivatives.store import DerivativesStore
+from quant_assets.derivatives.store import DerivativesStore, StoreError
 
 
 def snapshot(
-    store: DerivativesStore | None, symbol_map: pd.DataFrame, dataset: Dataset, window: Window
+    store: DerivativesStore | None,
+    symbol_map: pd.DataFrame,
+    dataset: Dataset,
+    window: Window,
+    on_failure: Callable[[str], None] | None = None,
 ) -> pd.DataFrame:
     """Return the values of `dataset` at the end of `window`, one row for each row of the symbol map.
 
-    Without a store all values are missing.
+    Without a store all values are missing. If a function of the dataset's entry raises anything but StoreError, all
+    values are missing too, and `on_failure` is called with a message; without `on_failure` the exception is raised.
 
     Columns: exchange, symbol, coinalyze_symbol, source_exchange, status, unit, simulated (whether the data are from
     an emulator), closed_at_ms (close of the newest bar used, NaN without data), and the values of the dataset's entry,
     NaN without data (0 for a count).
     """
-    spec, symbols = SPECS[dataset], symbol_map[f"{dataset}_symbol"]
+    try:
+        return _table(store, symbol_map, SPECS[dataset], window)
+    except StoreError:
+        raise
+    except Exception as error:  # the code of an installed package may raise anything
+        if on_failure is None or store is None:
+            raise
+        on_failure(f"{dataset} of window {window.key} is unknown: {type(error).__name__}: {error}")
+        return _table(None, symbol_map, replace(SPECS[dataset], complete=None), window)
+
+
+def _table(store: DerivativesStore | None, symbol_map: pd.DataFrame, spec: DatasetSpec, window: Window) -> pd.DataFrame:
+    dataset, symbols = spec.name, symbol_map[f"{spec.name}_symbol"]
     values = {} if store is None else spec.read(spec, store, distinct_symbols(symbols), window)
     unit = symbol_map[f"{dataset}_unit"] if spec.has_unit else ""
     table = pd.DataFrame(

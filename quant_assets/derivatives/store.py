@@ -130,7 +130,8 @@ class DerivativesStore:
         """Return by dataset the symbols whose last two responses, both since `since_ms`, were empty."""
         found: dict[str, set[str]] = {dataset: set() for dataset in SPECS}
         for dataset, symbol in self._query("SELECT dataset, symbol FROM empty WHERE previous_ms >= ?", since_ms):
-            found[dataset].add(symbol)
+            if dataset in found:  # a dataset whose package was removed keeps its rows
+                found[dataset].add(symbol)
         return found
 
     def bars(self, dataset: Dataset, symbols: Iterable[str], start: int, end: int) -> list[Row]:
@@ -255,10 +256,16 @@ class DerivativesStore:
             self._connection.close()
             self._connection = self._connect(":memory:")
             create_tables(self._connection)
-        elif version != VERSION:  # not for a store of this version, which can be opened on a full disk
+        elif version != VERSION or (not self._read_only and self._lacks_tables()):
+            # not for a complete store of this version, which can be opened on a full disk
             with self._transaction() as connection:
                 create_tables(connection)
         self._connection.execute("CREATE TEMP TABLE selected (symbol TEXT PRIMARY KEY)")
+
+    def _lacks_tables(self) -> bool:
+        """Return whether a dataset has no table, since it was added after the store was created."""
+        rows = self._connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        return not SPECS.keys() <= {name for (name,) in rows}
 
     def _add_range(self, connection: sqlite3.Connection, fetched: Fetched, symbol: str) -> None:
         """Add the requested range of a symbol, merged with the stored ranges that touch it."""

@@ -134,7 +134,10 @@ class WindowRefresh:
         stored_reports: Mapping[str, Any],
     ) -> RefreshedWindows:
         tables = {
-            dataset: {window.key: snapshot(store, symbol_map, dataset, window) for window in self.windows}
+            dataset: {
+                window.key: snapshot(store, symbol_map, dataset, window, report.problems.append)
+                for window in self.windows
+            }
             for dataset in self.tabulated
         }
         reports = {window.key: report.as_dict() for window in self.windows}

@@ -5,13 +5,11 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import re
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import redirect_stdout
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from typing import Any
 
+from quant_assets.common.plugins import Source, load_plugin, plugins_of
 from quant_assets.signals import strategies
 from quant_assets.signals.scores import SUMS
 from quant_assets.signals.strategy import Strategy
@@ -39,13 +37,8 @@ def discover_strategies() -> Discovered:
     """
     found: list[Strategy] = []
     problems: list[str] = []
-    for source, load in (*_built_in(), *_plugins()):
-        try:
-            with redirect_stdout(sys.stderr):  # a plugin's prints must not mix with JSON on stdout
-                strategy = load()
-            problem = "" if strategy is _NO_STRATEGY else _find_problem(strategy, found)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may raise anything
-            problem = f"cannot be loaded: {type(error).__name__}: {error}"
+    for source, load in (*_built_in(), *plugins_of(ENTRY_POINT_GROUP)):
+        strategy, problem = load_plugin(load, lambda loaded: _find_problem(loaded, found))
         if problem:
             problems.append(f"{source} {problem}")
         elif strategy is not _NO_STRATEGY:
@@ -53,7 +46,7 @@ def discover_strategies() -> Discovered:
     return Discovered(tuple(sorted(found, key=lambda strategy: strategy.key)), tuple(problems))
 
 
-def _built_in() -> Iterator[tuple[str, Callable[[], Any]]]:
+def _built_in() -> Iterator[Source]:
     for module in sorted(pkgutil.iter_modules(strategies.__path__), key=lambda module: module.name):
         name = f"{strategies.__name__}.{module.name}"
 
@@ -63,18 +56,10 @@ def _built_in() -> Iterator[tuple[str, Callable[[], Any]]]:
         yield name, load
 
 
-def _plugins() -> Iterator[tuple[str, Callable[[], Any]]]:
-    for point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda point: (point.name, point.value)):
-
-        def load(point: Any = point) -> Any:
-            loaded = point.load()
-            return loaded() if isinstance(loaded, type) else loaded
-
-        yield f"plugin {point.name} ({point.value})", load
-
-
 def _find_problem(strategy: Any, found: list[Strategy]) -> str:
     """Return why an object is not a valid strategy, or conflicts with those found; empty if it is valid."""
+    if strategy is _NO_STRATEGY:
+        return ""
     problem = _declaration_problem(strategy) or _mappings_problem(strategy)
     if problem:
         return problem

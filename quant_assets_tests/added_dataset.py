@@ -1,0 +1,66 @@
+"""A package that adds a dataset and a strategy that reads it, installed into a folder for `PYTHONPATH`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+DATASET = "predicted_funding_rate"
+NEUTRAL_POINTS = 50.0
+
+ENTRY = """
+from quant_assets.derivatives.dataset_spec import DatasetSpec, Value
+from quant_assets.derivatives.last_bar import last_bar
+
+predicted_funding_rate = DatasetSpec(
+    name="predicted_funding_rate",
+    label="Predicted funding",
+    description="Last predicted funding rate of each market known at the window's end, percent.",
+    endpoint="predicted-funding-rate-history",
+    columns=("open", "high", "low", "close"),
+    values=(Value("predicted_funding_rate_pct", "Predicted funding rate, percent for its interval.", unit="%"),),
+    read=last_bar(predicted_funding_rate_pct="close"),
+    cadence_minutes=30,
+    chart={"value": "close"},
+)
+"""
+
+STRATEGY = """
+from dataclasses import dataclass
+
+from quant_assets.signals import Strategy, Verdict
+
+
+@dataclass(frozen=True)
+class AgainstTheCrowd(Strategy):
+    name = "AgainstTheCrowd"
+    key = "against_the_crowd"
+    description = "Scores markets whose shorts are about to pay."
+    strategy_type = "test"
+    parts = ("crowd",)
+    reads = {"crowd": ("extra_predicted_funding_rate_pct",)}
+
+    def judge(self, features):
+        rate = features.extra["predicted_funding_rate_pct"]
+        points = 50.0 if rate is None else 50.0 - 100.0 * rate
+        return Verdict.of("NONE", {"crowd": points}, "never", None)
+
+
+strategy = AgainstTheCrowd()
+"""
+
+
+def install(folder: Path, name: str, code: str, points: dict[str, str]) -> None:
+    """Install a module as a distribution in a folder; `points` are entry-point group → object of the module."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.py").write_text(code)
+    info = folder / f"{name}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    groups = (f"[{group}]\n{name} = {name}:{target}\n" for group, target in points.items())
+    (info / "entry_points.txt").write_text("".join(groups))
+
+
+def install_added_dataset(folder: Path) -> None:
+    """Install the dataset `predicted_funding_rate`, and the strategy that reads it."""
+    install(folder, "predicted_funding", ENTRY, {"quant_assets.datasets": DATASET})
+    install(folder, "against_the_crowd", STRATEGY, {"quant_assets.strategies": "strategy"})

@@ -1,0 +1,200 @@
+"""A dataset that an installed package adds by one registry entry, from its request to the page."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import orjson
+import pandas as pd
+import pytest
+import requests
+
+from quant_assets.storage.lake import Lake
+from quant_assets_tests.added_dataset import DATASET, NEUTRAL_POINTS, install, install_added_dataset
+from quant_assets_tests.servers import running
+from quant_assets_tests.world import World, small_world
+
+pytestmark = pytest.mark.slow
+
+ENDPOINT = "/predicted-funding-rate-history"
+COLUMNS = (
+    "import json, sys\n"
+    "from quant_assets.common.settings import Settings\n"
+    "from quant_assets.definitions import build_definitions\n"
+    "from quant_assets.derivatives.policy import RefreshPolicy\n"
+    "specs = build_definitions(Settings()).resolve_all_asset_specs()\n"
+    "schema = 'dagster/column_schema'\n"
+    "found = {s.key.to_user_string(): {c.name: c.type for c in s.metadata[schema].schema.columns}\n"
+    "         for s in specs if schema in s.metadata}\n"
+    "upstream = {s.key.to_user_string(): [d.asset_key.to_user_string() for d in s.deps] for s in specs}\n"
+    "json.dump([found, upstream, RefreshPolicy().predicted_funding_rate_minutes], sys.stdout)\n"
+)
+
+
+@dataclass
+class Scanned:
+    """A world that was scanned without the added dataset, and then with it."""
+
+    world: World
+    env: dict[str, str]
+    calls_before: int
+    calls: int
+    symbols: int
+    stderr: str
+
+    @property
+    def feed(self) -> dict[str, Any]:
+        found: dict[str, Any] = orjson.loads((self.world.folder / "data" / "master_feed.json").read_bytes())
+        return found
+
+    def table(self, name: str) -> pd.DataFrame:
+        """Return the window's table of an asset, from the lake."""
+        found = Lake(self.world.settings().lake_dir).read([name], self.world.window.key)
+        assert found is not None
+        return found
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run Python in the environment with the added dataset."""
+        return run(self.env, self.world.folder, *arguments)
+
+
+def run(env: dict[str, str], folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, *arguments], env=env, cwd=folder, capture_output=True, text=True, timeout=180, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def scanned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scanned]:
+    folder = tmp_path_factory.mktemp("added")
+    plugins, repository = folder / "plugins", Path(__file__).parents[2]
+    with small_world(folder, markets=12) as world:
+        scan = ("-m", "quant_assets", "scan", "candles", "--as-of", world.window.end.isoformat(), "--json")
+        run({**world.environment(), "PYTHONPATH": str(repository)}, folder, *scan)
+        before = world.emulator.accounting.by_endpoint.get(ENDPOINT, 0)
+        install_added_dataset(plugins)
+        install(plugins, "broken_entry", "entry = 1 / 0", {"quant_assets.datasets": "entry"})
+        env = {**world.environment(), "PYTHONPATH": f"{repository}:{plugins}"}
+        before_calls = world.emulator.accounting.calls
+        done = run(env, folder, *scan)
+        calls = world.emulator.accounting.calls - before_calls
+        symbol_map = Lake(world.settings().lake_dir).read(["symbol_map"])
+        assert symbol_map is not None
+        symbols = symbol_map[f"{DATASET}_symbol"].replace("", None).nunique()
+        yield Scanned(world, env, before, calls, symbols, done.stderr)
+
+
+def test_added_dataset_is_fetched_with_one_call_for_each_symbol(scanned: Scanned) -> None:
+    assert scanned.calls_before == 0
+    assert scanned.world.emulator.accounting.by_endpoint[ENDPOINT] >= 1
+    assert scanned.calls == scanned.symbols > 1  # all else was stored by the first scan
+
+
+def test_added_dataset_is_in_the_plan_with_its_own_cadence(scanned: Scanned) -> None:
+    plan = orjson.loads(scanned.run("-m", "quant_assets", "plan", "candles", "--json").stdout)
+    found = plan["datasets"][DATASET]
+    assert (found["symbols"], found["known"]) == (scanned.symbols, scanned.symbols)
+    policy = scanned.world.folder / "data" / "refresh.toml"
+    policy.write_text("predicted_funding_rate_minutes = 1\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "quant_assets", "plan", "candles"],
+        env=scanned.env,
+        cwd=scanned.world.folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    policy.unlink()
+    assert done.returncode == 2
+    assert "predicted_funding_rate_minutes" in done.stderr
+
+
+def test_added_dataset_has_a_table_for_the_window(scanned: Scanned) -> None:
+    table = scanned.table(DATASET)
+    known = table[table["predicted_funding_rate_pct"].notna()]
+    assert known["coinalyze_symbol"].nunique() == scanned.symbols
+    assert (known["closed_at_ms"] <= scanned.world.window.end_ms).all()
+    assert list(table.columns[-2:]) == ["closed_at_ms", "predicted_funding_rate_pct"]
+    assert table["predicted_funding_rate_pct"].isna().any()
+
+
+def test_feed_has_a_block_of_the_added_dataset_or_null(scanned: Scanned) -> None:
+    table = scanned.table(DATASET).set_index(["exchange", "symbol"])
+    blocks = {(s["exchange"], s["symbol"]): s["derivatives"][DATASET] for s in scanned.feed["signals"]}
+    assert None in blocks.values()
+    for market, block in blocks.items():
+        row = table.loc[market]
+        if pd.isna(row["predicted_funding_rate_pct"]):
+            assert block is None
+        else:
+            age = (scanned.world.window.end_ms - row["closed_at_ms"]) / 1000
+            assert block == {
+                "value": row["predicted_funding_rate_pct"],
+                "age_seconds": age,
+                "provider": "coinalyze",
+            }
+    freshness = scanned.feed["stats"]["freshness"][DATASET]
+    assert freshness["missing"] == sum(block is None for block in blocks.values())
+
+
+def test_score_of_a_rule_follows_the_added_dataset(scanned: Scanned) -> None:
+    signals = [s for s in scanned.feed["signals"] if s["strategy_name"] == "AgainstTheCrowd"]
+    usable = [s for s in signals if s["details"]["reason"] == "never"]
+    for signal in usable:
+        block = signal["derivatives"][DATASET]
+        expected = NEUTRAL_POINTS if block is None else NEUTRAL_POINTS - 100.0 * block["value"]
+        assert signal["score"] == pytest.approx(min(max(expected, 0.0), 100.0), abs=1e-6)
+    assert len({signal["score"] for signal in usable}) > 2
+
+
+def test_dagster_shows_the_columns_of_the_added_dataset(scanned: Scanned) -> None:
+    schemas, upstream, minutes = orjson.loads(scanned.run("-c", COLUMNS).stdout)
+    assert schemas[DATASET]["predicted_funding_rate_pct"] == "float64"
+    assert schemas["symbol_map"][f"{DATASET}_symbol"] == "str"
+    added = ["extra_predicted_funding_rate_pct", "extra_predicted_funding_rate_age_seconds"]
+    assert list(schemas["features"])[-2:] == added
+    assert {name: str(kind) for name, kind in scanned.table("features").dtypes.items()} == schemas["features"]
+    assert DATASET in upstream["features"]
+    assert minutes == 30
+
+
+def test_open_row_shows_value_and_chart_of_the_added_dataset(scanned: Scanned) -> None:
+    known = [s for s in scanned.feed["signals"] if s["derivatives"][DATASET] is not None]
+    path = f"{known[0]['exchange']}/{quote(known[0]['symbol'], safe='')}"
+    value = known[0]["derivatives"][DATASET]["value"]
+    with running("serve", scanned.env, scanned.world.folder) as (_, line):
+        origin = next(word for word in line.split() if word.startswith("http"))
+        series = requests.get(f"{origin}/api/signals/{path}", timeout=30).json()[DATASET]
+        schema = requests.get(f"{origin}/api/openapi.json", timeout=30).json()["components"]["schemas"]["Chart"]
+        page = requests.get(f"{origin}/detail/{path}", timeout=30).text
+    assert series["value"][-1] == value
+    assert len(series["time"]) == len(series["value"]) > 90
+    assert (series["status"], series["age_seconds"]) == ("resolved", 0.0)
+    assert set(schema["properties"][DATASET]["properties"]) == set(series)
+    assert "Predicted funding" in page
+    assert f"{value:+.4f} %".replace("-", "\N{MINUS SIGN}") in page
+    assert f'data-dataset="{DATASET}"' in page
+
+
+def test_broken_entry_is_named_and_costs_only_itself(scanned: Scanned) -> None:
+    assert "plugin broken_entry (broken_entry:entry) cannot be loaded: ZeroDivisionError" in scanned.stderr
+    assert "predicted_funding " not in scanned.stderr
+
+
+def test_removed_dataset_leaves_the_others_and_its_feed_readable(scanned: Scanned) -> None:
+    env = {**scanned.env, "PYTHONPATH": str(Path(__file__).parents[2])}
+    with running("serve", env, scanned.world.folder) as (_, line):
+        origin = next(word for word in line.split() if word.startswith("http"))
+        feed = requests.get(f"{origin}/api/results", timeout=30)
+    assert feed.status_code == 200
+    plan = run(env, scanned.world.folder, "-m", "quant_assets", "plan", "candles", "--json")
+    assert DATASET not in orjson.loads(plan.stdout)["datasets"]
