@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, NotRequired
+from typing import Annotated, Any, Final, Literal, NotRequired
 
-from pydantic import ConfigDict, Field, with_config
+from pydantic import BaseModel, Field, create_model
 from typing_extensions import TypedDict
 
+from quant_assets.derivatives.datasets import ENTRIES, DatasetSpec
 from quant_assets.feed.model import FeedHead
 from quant_assets.feed.signal_model import Signal
 
@@ -165,7 +166,7 @@ class ChartLine(TypedDict):
     strategies: Annotated[list[str], Field(description="strategies whose breakout broke the line")]
 
 
-class DataSource(TypedDict):
+class DataSource(BaseModel):
     """Where a dataset of the market comes from."""
 
     status: str | None
@@ -175,24 +176,23 @@ class DataSource(TypedDict):
     age_seconds: float | None
 
 
-class OpenInterestSeries(DataSource):
-    """Closes of open interest."""
+def _series_model(spec: DatasetSpec) -> Any:
+    """Return the model of a dataset's source and, if it has a chart, of its series."""
+    if not spec.chart:
+        return DataSource
+    through = Annotated[int | None, Field(description="the data are complete up to here, epoch ms")]
+    series: dict[str, Any] = {"time": Times, **dict.fromkeys(spec.chart, Numbers)}
+    if spec.is_sparse:
+        series["known_through"] = through
+    return create_model(
+        f"{spec.name.title().replace('_', '')}Series",
+        __base__=DataSource,
+        __doc__=f"{spec.label} by 15-minute bar, and its source.",
+        **series,
+    )
 
-    time: Times
-    value: Numbers
 
-
-class LiquidationSeries(DataSource):
-    """Liquidated longs and shorts by 15-minute bar."""
-
-    time: Times
-    longs: Numbers
-    shorts: Numbers
-    known_through: Annotated[int | None, Field(description="epoch ms")]
-
-
-@with_config(ConfigDict(title="Chart"))
-class Chart(TypedDict):
+class MarketChart(BaseModel):
     """The signals of one market with the series of its chart, cut at the window's end."""
 
     window: str
@@ -206,7 +206,9 @@ class Chart(TypedDict):
     averages: Averages
     rsi: RsiSeries
     lines: list[ChartLine]
-    open_interest: OpenInterestSeries
-    liquidations: LiquidationSeries
-    funding_rate: DataSource
-    long_short_ratio: DataSource
+
+
+#: A market's chart with each registered dataset.
+Chart: Final[Any] = create_model(
+    "Chart", __base__=MarketChart, __doc__=MarketChart.__doc__, **{spec.name: _series_model(spec) for spec in ENTRIES}
+)

@@ -133,11 +133,9 @@ class WindowRefresh:
         report: RefreshReport,
         stored_reports: Mapping[str, Any],
     ) -> RefreshedWindows:
+        failures = report.problems.append
         tables = {
-            dataset: {
-                window.key: snapshot(store, symbol_map, dataset, window, report.problems.append)
-                for window in self.windows
-            }
+            dataset: {window.key: snapshot(store, symbol_map, dataset, window, failures) for window in self.windows}
             for dataset in self.tabulated
         }
         reports = {window.key: report.as_dict() for window in self.windows}

@@ -7,8 +7,8 @@ from typing import Annotated, Final, Literal, NotRequired, get_args
 from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
-from quant_assets.feed.model_schema import allow_other_keys
-from quant_assets.feed.signal_model import CLOSED, Signal
+from quant_assets.feed.model_schema import CLOSED, allow_other_keys
+from quant_assets.feed.signal_model import Signal
 
 Version = Literal["2.0"]
 SCHEMA_VERSION: Final[str] = get_args(Version)[0]

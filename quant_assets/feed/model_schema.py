@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
-from pydantic import TypeAdapter
+from pydantic import ConfigDict, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
+
+#: Only the keys of a model are allowed.
+CLOSED: Final = ConfigDict(extra="forbid")
 
 
 class SchemaWithoutFieldTitles(GenerateJsonSchema):

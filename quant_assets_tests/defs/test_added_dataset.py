@@ -174,12 +174,12 @@ def test_open_row_shows_value_and_chart_of_the_added_dataset(scanned: Scanned) -
     with running("serve", scanned.env, scanned.world.folder) as (_, line):
         origin = next(word for word in line.split() if word.startswith("http"))
         series = requests.get(f"{origin}/api/signals/{path}", timeout=30).json()[DATASET]
-        schema = requests.get(f"{origin}/api/openapi.json", timeout=30).json()["components"]["schemas"]["Chart"]
+        schemas = requests.get(f"{origin}/api/openapi.json", timeout=30).json()["components"]["schemas"]
         page = requests.get(f"{origin}/detail/{path}", timeout=30).text
     assert series["value"][-1] == value
     assert len(series["time"]) == len(series["value"]) > 90
     assert (series["status"], series["age_seconds"]) == ("resolved", 0.0)
-    assert set(schema["properties"][DATASET]["properties"]) == set(series)
+    assert set(schemas["PredictedFundingRateSeries"]["properties"]) == set(series)
     assert "Predicted funding" in page
     assert f"{value:+.4f} %".replace("-", "\N{MINUS SIGN}") in page
     assert f'data-dataset="{DATASET}"' in page
