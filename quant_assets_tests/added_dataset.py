@@ -7,22 +7,9 @@ from pathlib import Path
 DATASET = "predicted_funding_rate"
 NEUTRAL_POINTS = 50.0
 
-ENTRY = """
-from quant_assets.derivatives.dataset_spec import DatasetSpec, Value
-from quant_assets.derivatives.last_bar import last_bar
-
-predicted_funding_rate = DatasetSpec(
-    name="predicted_funding_rate",
-    label="Predicted funding",
-    description="Last predicted funding rate of each market known at the window's end, percent.",
-    endpoint="predicted-funding-rate-history",
-    columns=("open", "high", "low", "close"),
-    values=(Value("predicted_funding_rate_pct", "Predicted funding rate, percent for its interval.", unit="%"),),
-    read=last_bar(predicted_funding_rate_pct="close"),
-    cadence_minutes=30,
-    chart={"value": "close"},
-)
-"""
+DOCUMENT = Path(__file__).parents[1] / "docs" / "datasets.md"
+#: The entry that the documentation shows.
+ENTRY = DOCUMENT.read_text(encoding="utf-8").partition("```python\n")[2].partition("```")[0]
 
 STRATEGY = """
 from dataclasses import dataclass

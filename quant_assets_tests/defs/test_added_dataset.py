@@ -14,6 +14,7 @@ import orjson
 import pandas as pd
 import pytest
 import requests
+from playwright.sync_api import Browser
 
 from quant_assets.storage.lake import Lake
 from quant_assets_tests.added_dataset import DATASET, NEUTRAL_POINTS, install, install_added_dataset
@@ -183,6 +184,22 @@ def test_open_row_shows_value_and_chart_of_the_added_dataset(scanned: Scanned) -
     assert "Predicted funding" in page
     assert f"{value:+.4f} %".replace("-", "\N{MINUS SIGN}") in page
     assert f'data-dataset="{DATASET}"' in page
+
+
+def test_open_row_draws_the_chart_of_the_added_dataset(scanned: Scanned, browser: Browser) -> None:
+    signal = next(s for s in scanned.feed["signals"] if s["derivatives"][DATASET] is not None)
+    name = f"{signal['exchange']}/{signal['symbol']}/{signal['strategy_name']}"
+    with (
+        running("serve", scanned.env, scanned.world.folder) as (_, line),
+        browser.new_context(viewport={"width": 1280, "height": 800}) as context,
+    ):
+        page = context.new_page()
+        page.goto(f"{next(word for word in line.split() if word.startswith('http'))}/?open={quote(name, safe='')}")
+        page.wait_for_function("name => document.querySelector('#detail').dataset.drawn === name", arg=name)
+        traces = page.evaluate(
+            "() => document.querySelector('[data-plot=dataset]').data.map(t => [t.name, t.y.at(-1)])"
+        )
+    assert traces == [["Predicted funding", signal["derivatives"][DATASET]["value"]]]
 
 
 def test_broken_entry_is_named_and_costs_only_itself(scanned: Scanned) -> None:
