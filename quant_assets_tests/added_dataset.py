@@ -11,6 +11,27 @@ DOCUMENT = Path(__file__).parents[1] / "docs" / "datasets.md"
 #: The entry that the documentation shows.
 ENTRY = DOCUMENT.read_text(encoding="utf-8").partition("```python\n")[2].partition("```")[0]
 
+#: An entry whose values cannot be computed: amounts that are 0.5 for strategies where unknown.
+UNREADABLE = """
+from quant_assets.derivatives.dataset_spec import DatasetSpec, Value
+
+
+def read(spec, store, symbols, window):
+    raise RuntimeError("the rates cannot be read")
+
+
+unreadable = DatasetSpec(
+    name="unreadable",
+    label="Unreadable",
+    description="A dataset whose function fails.",
+    endpoint="predicted-funding-rate-history",
+    columns=("open", "high", "low", "close"),
+    values=(Value("unreadable_level", "A level.", neutral=0.5), Value("unreadable_bars", "A count.", dtype="int64")),
+    read=read,
+    has_unit=True,
+)
+"""
+
 STRATEGY = """
 from dataclasses import dataclass
 
@@ -23,13 +44,14 @@ class AgainstTheCrowd(Strategy):
     key = "against_the_crowd"
     description = "Scores markets whose shorts are about to pay."
     strategy_type = "test"
-    parts = ("crowd",)
-    reads = {"crowd": ("extra_predicted_funding_rate_pct",)}
+    parts = ("crowd", "level")
+    reads = {"crowd": ("extra_predicted_funding_rate_pct",), "level": ("extra_unreadable_level",)}
 
     def judge(self, features):
         rate = features.extra["predicted_funding_rate_pct"]
         points = 50.0 if rate is None else 50.0 - 100.0 * rate
-        return Verdict.of("NONE", {"crowd": points}, "never", None)
+        level = features.extra["unreadable_level"]
+        return Verdict.of("NONE", {"crowd": points, "level": level}, "never", None)
 
 
 strategy = AgainstTheCrowd()
@@ -48,6 +70,7 @@ def install(folder: Path, name: str, code: str, points: dict[str, str]) -> None:
 
 
 def install_added_dataset(folder: Path) -> None:
-    """Install the dataset `predicted_funding_rate`, and the strategy that reads it."""
+    """Install the dataset `predicted_funding_rate`, one whose function fails, and the strategy that reads both."""
     install(folder, "predicted_funding", ENTRY, {"quant_assets.datasets": DATASET})
+    install(folder, "unreadable_rates", UNREADABLE, {"quant_assets.datasets": "unreadable"})
     install(folder, "against_the_crowd", STRATEGY, {"quant_assets.strategies": "strategy"})

@@ -96,7 +96,8 @@ def scanned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scanned]:
 def test_added_dataset_is_fetched_with_one_call_for_each_symbol(scanned: Scanned) -> None:
     assert scanned.calls_before == 0
     assert scanned.world.emulator.accounting.by_endpoint[ENDPOINT] >= 1
-    assert scanned.calls == scanned.symbols > 1  # all else was stored by the first scan
+    assert scanned.symbols > 1
+    assert scanned.calls == 2 * scanned.symbols  # of the two added datasets; all else was stored by the first scan
 
 
 def test_added_dataset_is_in_the_plan_with_its_own_cadence(scanned: Scanned) -> None:
@@ -153,7 +154,8 @@ def test_score_of_a_rule_follows_the_added_dataset(scanned: Scanned) -> None:
     for signal in usable:
         block = signal["derivatives"][DATASET]
         expected = NEUTRAL_POINTS if block is None else NEUTRAL_POINTS - 100.0 * block["value"]
-        assert signal["score"] == pytest.approx(min(max(expected, 0.0), 100.0), abs=1e-6)
+        assert signal["details"]["score_breakdown"]["crowd"] == pytest.approx(expected, abs=1e-6)
+        assert signal["score"] == pytest.approx(expected + 0.5, abs=1e-6)  # 0.5 is neutral for the other dataset
     assert len({signal["score"] for signal in usable}) > 2
 
 
@@ -162,7 +164,7 @@ def test_dagster_shows_the_columns_of_the_added_dataset(scanned: Scanned) -> Non
     assert schemas[DATASET]["predicted_funding_rate_pct"] == "float64"
     assert schemas["symbol_map"][f"{DATASET}_symbol"] == "str"
     added = ["extra_predicted_funding_rate_pct", "extra_predicted_funding_rate_age_seconds"]
-    assert list(schemas["features"])[-2:] == added
+    assert [name for name in schemas["features"] if name.startswith("extra_predicted")] == added
     assert {name: str(kind) for name, kind in scanned.table("features").dtypes.items()} == schemas["features"]
     assert DATASET in upstream["features"]
     assert minutes == 30
@@ -205,6 +207,15 @@ def test_open_row_draws_the_chart_of_the_added_dataset(scanned: Scanned, browser
 def test_broken_entry_is_named_and_costs_only_itself(scanned: Scanned) -> None:
     assert "plugin broken_entry (broken_entry:entry) cannot be loaded: ZeroDivisionError" in scanned.stderr
     assert "predicted_funding " not in scanned.stderr
+
+
+def test_failing_function_of_an_entry_empties_only_its_own_table(scanned: Scanned) -> None:
+    table = scanned.table("unreadable")
+    assert table["unreadable_level"].isna().all()
+    assert (table["unreadable_bars"] == 0).all()
+    assert {s["derivatives"]["unreadable"] for s in scanned.feed["signals"]} == {None}
+    assert scanned.table("features")["extra_unreadable_unit"].isin(["BASE_ASSET", "QUOTE_ASSET", ""]).all()
+    assert scanned.table("funding_rate")["funding_rate_pct"].notna().any()
 
 
 def test_removed_dataset_leaves_the_others_and_its_feed_readable(scanned: Scanned) -> None:
