@@ -72,10 +72,8 @@ class Lake:
 
     def partitions(self, key: Sequence[str], suffix: str = TABLE_SUFFIX) -> list[str]:
         """Return the keys of the windows whose tables or documents are stored, newest first."""
-        folder = object_name(key, None, "")
-        names = [stored.name for stored in self.objects.listing(folder)]
-        windows = [window_of(name) for name in names if name.endswith(suffix) and name.rpartition("/")[0] == folder]
-        return sorted((window.key for window in windows if window is not None), reverse=True)
+        windows = [window_of(name) for name in self._newest_first(key, suffix)]
+        return [window.key for window in windows if window is not None]
 
     def write(self, key: Sequence[str], partition: str | None, table: pd.DataFrame) -> None:
         """Write a table as a whole, unless the same table is already there. Raises WriteError."""
@@ -137,16 +135,16 @@ class Lake:
         This tries windows backwards, and lists the partitions only if none of the last ones is there.
         """
         last = Window.of_key(up_to)
-        oldest = Window(last.end - (MAX_TRIED_PARTITIONS - 1) * LENGTH)
+        oldest_tried = object_name(key, Window(last.end - (MAX_TRIED_PARTITIONS - 1) * LENGTH).key, TABLE_SUFFIX)
         for back in range(MAX_TRIED_PARTITIONS):
             table = self.read_undamaged(key, Window(last.end - back * LENGTH).key)
             if table is not None:
                 return table
-        for partition in self.partitions(key):
-            if Window.of_key(partition) < oldest:
-                table = self.read_undamaged(key, partition)
-                if table is not None:
-                    return table
+        for name in self._newest_first(key, TABLE_SUFFIX):
+            window = window_of(name) if name < oldest_tried else None
+            table = self.read_undamaged(key, window.key) if window is not None else None
+            if table is not None:
+                return table
         return pd.DataFrame()
 
     def write_document(self, key: Sequence[str], partition: str, content: bytes) -> None:
@@ -161,6 +159,12 @@ class Lake:
             return None if content is None else gzip.decompress(content)
         except (OSError, EOFError, zlib.error) as error:
             raise self._damage(name, error) from error
+
+    def _newest_first(self, key: Sequence[str], suffix: str) -> list[str]:
+        """Return the names of what may be partitions of an asset, sorted backwards."""
+        folder = object_name(key, None, "")
+        names = self.objects.names(folder)
+        return sorted((n for n in names if n.endswith(suffix) and n.rpartition("/")[0] == folder), reverse=True)
 
     def _damage(self, name: str, error: BaseException) -> LakeError:
         return LakeError(f"{self.objects.describe(name)} is damaged ({error}); delete it and materialize its asset")

@@ -112,6 +112,10 @@ class ObjectStore:
                 modified = None if info.mtime_ns is None else info.mtime_ns / 1e9
                 yield StoredObject(info.path[len(self._root) :].lstrip("/"), info.size, modified)
 
+    def names(self, prefix: str = "") -> Iterator[str]:
+        """Yield the names of the objects below a prefix, in any order."""
+        return (stored.name for stored in self.listing(prefix))
+
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}".rstrip("/")
 
@@ -127,7 +131,7 @@ class LocalObjectStore(ObjectStore):
     """
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(pa.fs.LocalFileSystem(use_mmap=True), str(folder.absolute()))
+        super().__init__(pa.fs.LocalFileSystem(use_mmap=True), str(folder))
         self._folder = folder
 
     def describe(self, name: str) -> str:
@@ -169,14 +173,18 @@ class LocalObjectStore(ObjectStore):
 
     def listing(self, prefix: str = "") -> Iterator[StoredObject]:
         """Yield the files below a folder, temporary ones included, but not what links to other folders lead to."""
-        for folder, _, names in os.walk(self._folder / prefix):
-            for file in names:
-                path = Path(folder, file)
-                try:
-                    status = path.stat()
-                except FileNotFoundError:
-                    continue
-                yield StoredObject(path.relative_to(self._folder).as_posix(), status.st_size, status.st_mtime)
+        for name in self.names(prefix):
+            try:
+                status = (self._folder / name).stat()
+            except FileNotFoundError:  # removed since, or a broken link
+                continue
+            yield StoredObject(name, status.st_size, status.st_mtime)
+
+    def names(self, prefix: str = "") -> Iterator[str]:
+        """Yield the names of the files below a folder, without a system call for each."""
+        for folder, _, files in os.walk(self._folder / prefix):
+            below = os.path.relpath(folder, self._folder)
+            yield from files if below == "." else (f"{below}/{file}" for file in files)
 
 
 def open_objects(place: str | Path) -> ObjectStore:
