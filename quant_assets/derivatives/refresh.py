@@ -47,8 +47,10 @@ from quant_assets.providers.coinalyze.errors import (
 
 MAX_FAILURES_IN_A_ROW: Final = 3
 MAX_BAD_REQUESTS: Final = 12
-#: How long to wait before looking again at symbols that another process is requesting.
+#: How long to wait before looking again at symbols that another process is requesting; doubled each time, up to the
+#: maximum, since the process may have been killed, and then its claim lasts for a minute and more.
 CLAIMED_WAIT_SECONDS: Final = 0.2
+MAX_CLAIMED_WAIT_SECONDS: Final = 1.0
 
 #: Returns the symbol map that avoids these symbols (by dataset), whose last two responses were empty.
 Resolve = Callable[[Mapping[str, set[str]]], pd.DataFrame]
@@ -108,6 +110,7 @@ class Refresh:
         self._failures_in_a_row = 0
         self._bad_requests = 0
         self._claimed_elsewhere = 0
+        self._claimed_wait_seconds = CLAIMED_WAIT_SECONDS
         self._done = 0
         self._total = 0
 
@@ -159,7 +162,8 @@ class Refresh:
             return True
         if self._claimed_elsewhere:
             self._claimed_elsewhere = 0
-            self._client.budget.wait(CLAIMED_WAIT_SECONDS)
+            self._client.budget.wait(self._claimed_wait_seconds)
+            self._claimed_wait_seconds = min(2 * self._claimed_wait_seconds, MAX_CLAIMED_WAIT_SECONDS)
             return False
         return symbol_map.equals(previous)
 

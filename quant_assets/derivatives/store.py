@@ -5,8 +5,6 @@ Each response is stored in one transaction, so a crash loses at most the respons
 
 from __future__ import annotations
 
-import os
-import sqlite3
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,22 +13,31 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from quant_assets.common.file_identity import FileIdentity
-from quant_assets.common.files import advice_for
-from quant_assets.common.processes import pid_exists
-from quant_assets.common.windows import KEY_FORMAT
-from quant_assets.derivatives.datasets import SPECS, Dataset
-from quant_assets.derivatives.tables import VERSION, create_tables
+import sqlalchemy as sa
 
-LOCK_TIMEOUT_SECONDS: Final = 60.0
-CLAIM_TIMEOUT_MS: Final = 60_000
+from quant_assets.common.files import advice_for
+from quant_assets.common.windows import KEY_FORMAT
+from quant_assets.derivatives import queries
+from quant_assets.derivatives.datasets import SPECS, Dataset
+from quant_assets.derivatives.tables import BAR_TABLES, BARS, selected
+from quant_assets.storage.database import LOCK_TIMEOUT_SECONDS, Database, DatabaseError, NewerDatabase
+from quant_assets.storage.schema import (
+    claims,
+    empty_responses,
+    fetched_ranges,
+    metadata,
+    refresh_reports,
+    served_symbols,
+)
+
+#: Longer than a request can take, from the claim until its response is stored.
+CLAIM_TIMEOUT_MS: Final = 75_000
 #: An empty response counts against a symbol only if its range ends within the last day.
 DAY_SECONDS: Final = 86_400
-MARK_SIMULATED: Final = "INSERT OR IGNORE INTO facts VALUES ('simulated', '1')"
+SIMULATED: Final = "simulated"
 
 Point = tuple[float, ...]
 Row = tuple[Any, ...]
-#: Modification time, size and inode of a file.
 
 
 class StoreError(RuntimeError):
@@ -66,260 +73,164 @@ class DerivativesStore:
     ) -> None:
         self.path = path
         self._read_only = read_only
-        self._lock_timeout_seconds = lock_timeout_seconds
-        self._is_immutable = False
-        self._identity: FileIdentity | None = None
-        self._owner = f"{os.getpid()}:{uuid.uuid4().hex}"
-        self._open()
+        self._owner = uuid.uuid4().hex
+        try:
+            if not read_only:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            self._database = Database(path, BAR_TABLES, read_only=read_only, lock_timeout_seconds=lock_timeout_seconds)
+        except NewerDatabase as error:
+            raise StoreError(f"{path} {error}") from error
+        except (DatabaseError, OSError) as error:
+            advice = advice_for(error) or "move it away, and its data are fetched again"
+            raise StoreError(f"{path} cannot be used ({error}); {advice}") from error
 
     def close(self) -> None:
         """Close the file."""
-        self._connection.close()
+        self._database.close()
 
     def add(self, fetched: Fetched) -> None:
         """Store a response: its bars, the requested range, and the symbols without data."""
-        spec = SPECS[fetched.dataset]
-        marks = ", ".join("?" * (2 + len(spec.columns)))
-        with self._transaction() as connection:
-            connection.executemany(
-                f"INSERT OR REPLACE INTO {fetched.dataset} VALUES ({marks})",  # noqa: S608 - names from SPECS
-                ((symbol, *bar) for symbol, bars in fetched.bars.items() for bar in bars),
-            )
-            for symbol in fetched.requested:
-                self._add_range(connection, fetched, symbol)
-                if fetched.bars.get(symbol):
-                    connection.execute("DELETE FROM empty WHERE dataset = ? AND symbol = ?", (fetched.dataset, symbol))
-                elif fetched.through >= fetched.fetched_at_ms / 1000 - DAY_SECONDS:
-                    connection.execute(
-                        "INSERT INTO empty VALUES (?, ?, ?, NULL) ON CONFLICT (dataset, symbol)"
-                        " DO UPDATE SET previous_ms = last_ms, last_ms = excluded.last_ms",
-                        (fetched.dataset, symbol, fetched.fetched_at_ms),
-                    )
-            connection.executemany(
-                "INSERT OR IGNORE INTO seen VALUES (?, ?)", ((fetched.dataset, symbol) for symbol in fetched.bars)
-            )
+        dataset, at_ms = fetched.dataset, fetched.fetched_at_ms
+        with_data = [symbol for symbol in fetched.requested if fetched.bars.get(symbol)]
+        bars = ((symbol, *bar) for symbol, bars in fetched.bars.items() for bar in bars)
+        with self._write() as connection:
+            self._database.replace_rows(connection, BARS[dataset], bars)
+            self._add_ranges(connection, fetched)
+            connection.execute(queries.DELETE_EMPTY, {"dataset": dataset, "symbols": with_data})
+            if fetched.through >= at_ms / 1000 - DAY_SECONDS:
+                empty = [symbol for symbol in fetched.requested if symbol not in with_data]
+                last = dict(map(tuple, connection.execute(queries.LAST_EMPTY, {"dataset": dataset, "symbols": empty})))
+                rows = ((dataset, symbol, at_ms, last.get(symbol)) for symbol in empty)
+                self._database.replace_rows(connection, empty_responses, rows)
+            self._database.replace_rows(connection, served_symbols, ((dataset, symbol) for symbol in fetched.bars))
             if fetched.simulated:
-                connection.execute(MARK_SIMULATED)
+                self._mark_simulated(connection)
 
     def mark_simulated(self) -> None:
         """Store that the provider is an emulator."""
-        with self._transaction() as connection:
-            connection.execute(MARK_SIMULATED)
+        with self._write() as connection:
+            self._mark_simulated(connection)
 
     @property
     def simulated(self) -> bool:
         """Return whether any data in the store are from an emulator."""
-        return bool(self._query("SELECT 1 FROM facts WHERE name = 'simulated'"))
+        return bool(self._query(queries.METADATA, name=SIMULATED))
 
     def known_through(self, dataset: Dataset, symbols: Iterable[str], start: int) -> dict[str, int]:
         """Return by symbol the time (UNIX seconds) through which all bars since `start` were requested."""
-        return dict(
-            self._query_symbols(
-                "SELECT asked.symbol, MAX(asked.through) FROM selected JOIN asked"
-                " ON asked.dataset = ? AND asked.symbol = selected.symbol AND asked.start <= ? GROUP BY asked.symbol",
-                symbols,
-                (dataset, start),
-            )
-        )
+        return dict(self._query_symbols(queries.KNOWN_THROUGH, symbols, dataset=dataset, start=start))
 
     def served_symbols(self, dataset: Dataset) -> set[str]:
         """Return the symbols that were in any response, even without bars: the provider has this dataset for them."""
-        return {row[0] for row in self._query("SELECT symbol FROM seen WHERE dataset = ?", dataset)}
+        return {row[0] for row in self._query(queries.SERVED_SYMBOLS, dataset=dataset)}
 
     def empty_twice(self, since_ms: float) -> dict[str, set[str]]:
         """Return by dataset the symbols whose last two responses, both since `since_ms`, were empty."""
         found: dict[str, set[str]] = {dataset: set() for dataset in SPECS}
-        for dataset, symbol in self._query("SELECT dataset, symbol FROM empty WHERE previous_ms >= ?", since_ms):
+        for dataset, symbol in self._query(queries.EMPTY_TWICE, since_ms=since_ms):
             if dataset in found:  # a dataset whose package was removed keeps its rows
                 found[dataset].add(symbol)
         return found
 
     def bars(self, dataset: Dataset, symbols: Iterable[str], start: int, end: int) -> list[Row]:
         """Return `(symbol, t, *values)` of the bars that open in [start, end), by symbol and time."""
-        columns = ", ".join(f"bars.{name}" for name in SPECS[dataset].columns)
-        return self._query_symbols(
-            f"SELECT bars.symbol, bars.t, {columns} FROM selected JOIN {dataset} AS bars"  # noqa: S608 - names from SPECS
-            " ON bars.symbol = selected.symbol AND bars.t >= ? AND bars.t < ? ORDER BY bars.symbol, bars.t",
-            symbols,
-            (start, end),
-        )
+        return self._query_symbols(queries.BARS_BETWEEN[dataset], symbols, start=start, end=end)
 
     def last_bars(self, dataset: Dataset, symbols: Iterable[str], end: int) -> list[Row]:
         """Return `(symbol, t, *values)` of each symbol's newest bar that opens before `end` (UNIX seconds)."""
-        columns = ", ".join(f"bars.{name}" for name in SPECS[dataset].columns)
-        return self._query_symbols(
-            f"SELECT bars.symbol, bars.t, {columns} FROM selected JOIN {dataset} AS bars"  # noqa: S608 - names from SPECS
-            " ON bars.symbol = selected.symbol AND bars.t ="
-            f" (SELECT MAX(t) FROM {dataset} AS newest WHERE newest.symbol = selected.symbol AND newest.t < ?)",
-            symbols,
-            (end,),
-        )
+        return self._query_symbols(queries.LAST_BARS[dataset], symbols, end=end)
 
     def claim(self, dataset: Dataset, symbols: Iterable[str], now_ms: int) -> list[str]:
         """Claim symbols to request, and return them without those that another process has claimed.
 
-        `now_ms` is by a monotonic clock that all processes share. A claim ends with `release`, with its process, or
-        after a minute.
+        `now_ms` is by a monotonic clock that all processes share. A claim ends with `release`, or by itself after
+        CLAIM_TIMEOUT_MS.
         """
-        with self._transaction() as connection:
-            # Claims that end even later are from before a reboot, which restarts the clock.
-            rows = connection.execute(
-                "SELECT symbol, owner FROM claims WHERE dataset = ? AND until_ms BETWEEN ? AND ? AND owner <> ?",
-                (dataset, now_ms, now_ms + 2 * CLAIM_TIMEOUT_MS, self._owner),
-            ).fetchall()
-            claimed = {symbol for symbol, owner in rows if pid_exists(int(owner.partition(":")[0]))}
+        until_ms = now_ms + CLAIM_TIMEOUT_MS
+        others = {"dataset": dataset, "owner": self._owner, "now_ms": now_ms, "latest_ms": until_ms}
+        with self._write() as connection:
+            claimed = set(connection.scalars(queries.CLAIMED_ELSEWHERE, others))
             free = [symbol for symbol in symbols if symbol not in claimed]
-            connection.executemany(
-                "INSERT OR REPLACE INTO claims VALUES (?, ?, ?, ?)",
-                ((dataset, symbol, self._owner, now_ms + CLAIM_TIMEOUT_MS) for symbol in free),
-            )
+            rows = ((dataset, symbol, self._owner, until_ms) for symbol in free)
+            self._database.replace_rows(connection, claims, rows)
         return free
 
     def release(self, dataset: Dataset, symbols: Iterable[str]) -> None:
         """Release claims, after the symbols were fetched or failed."""
-        with self._transaction() as connection:
-            connection.executemany(
-                "DELETE FROM claims WHERE dataset = ? AND symbol = ? AND owner = ?",
-                ((dataset, symbol, self._owner) for symbol in symbols),
-            )
+        with self._write() as connection:
+            mine = {"dataset": dataset, "symbols": list(symbols), "owner": self._owner}
+            connection.execute(queries.RELEASE, mine)
 
     def prune(self, before: int) -> int:
         """Delete the bars that opened before `before` (UNIX seconds) and their ranges; return the number of bars.
 
         The file is compacted once a quarter of its pages are free.
         """
-        with self._transaction() as connection:
-            bars = sum(
-                connection.execute(f"DELETE FROM {dataset} WHERE t < ?", (before,)).rowcount  # noqa: S608 - names from SPECS
-                for dataset in SPECS
-            )
-            connection.execute("DELETE FROM asked WHERE through <= ?", (before,))
-            connection.execute("UPDATE asked SET start = ? WHERE start < ?", (before, before))
-            key = datetime.fromtimestamp(before, UTC).strftime(KEY_FORMAT)
-            connection.execute("DELETE FROM refreshes WHERE window < ?", (key,))
-        pages, free = (self._query(f"PRAGMA {name}")[0][0] for name in ("page_count", "freelist_count"))
-        if free * 4 > pages:
-            self._connection.execute("VACUUM")
+        limit = {"before": before}
+        key = datetime.fromtimestamp(before, UTC).strftime(KEY_FORMAT)
+        with self._write() as connection:
+            bars = sum(connection.execute(delete, limit).rowcount for delete in queries.PRUNE_BARS.values())
+            connection.execute(queries.PRUNE_RANGES, limit)
+            connection.execute(queries.CUT_RANGES, limit)
+            connection.execute(queries.PRUNE_REPORTS, {"before_window": key})
+        with self._translated_errors():
+            self._database.compact()
         return bars
 
     def save_report(self, window: str, report: str) -> None:
         """Store the report (JSON) of the last refresh of `window`."""
-        with self._transaction() as connection:
-            connection.execute("INSERT OR REPLACE INTO refreshes VALUES (?, ?)", (window, report))
+        with self._write() as connection:
+            self._database.replace_rows(connection, refresh_reports, [(window, report)])
 
     def load_report(self, window: str) -> str | None:
         """Return the report (JSON) of the last refresh of `window`, None if there is none."""
-        rows = self._query("SELECT report FROM refreshes WHERE window = ?", window)
+        rows = self._query(queries.REPORT, window=window)
         return rows[0][0] if rows else None
 
-    def _open(self) -> None:
-        try:
-            if self._read_only:
-                self._connect_read_only()
-            else:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                self._connection = self._connect(self.path)
-                self._connection.execute("PRAGMA journal_mode = WAL")
-                self._connection.execute("PRAGMA synchronous = NORMAL")
-            self._prepare()
-        except (sqlite3.Error, OSError) as error:
-            raise StoreError(
-                f"{self.path} cannot be used ({error}); "
-                + (advice_for(error) or "move it away, and its data are fetched again")
-            ) from error
+    def _add_ranges(self, connection: sa.Connection, fetched: Fetched) -> None:
+        """Add the requested range of each symbol, merged with the stored ranges that touch it."""
+        dataset, start, through = fetched.dataset, fetched.start, fetched.through
+        asked = {"dataset": dataset, "symbols": list(fetched.requested), "start": start, "through": through}
+        merged = dict.fromkeys(fetched.requested, (start, through))
+        for symbol, first, last in connection.execute(queries.TOUCHING_RANGES, asked):
+            merged[symbol] = (min(start, first), max(through, last))
+        connection.execute(queries.DELETE_TOUCHING_RANGES, asked)
+        rows = ((dataset, symbol, *merged_range) for symbol, merged_range in merged.items())
+        self._database.replace_rows(connection, fetched_ranges, rows)
 
-    def _connect(self, database: Path | str, *, uri: bool = False) -> sqlite3.Connection:
-        return sqlite3.connect(database, timeout=self._lock_timeout_seconds, isolation_level=None, uri=uri)
+    def _mark_simulated(self, connection: sa.Connection) -> None:
+        self._database.replace_rows(connection, metadata, [(SIMULATED, "1")])
 
-    def _connect_read_only(self) -> None:
-        """Open the file, or an empty database in memory if there is none.
-
-        SQLite creates a log file beside a database that it reads, unless the database is opened as immutable. It is
-        opened so if it has no log, or an empty one. `_read` checks that the file did not change meanwhile.
-        """
-        self._is_immutable, self._identity = True, FileIdentity.at(self.path)
-        if self._identity is None:
-            self._connection = self._connect(":memory:")
-            return
-        log = FileIdentity.at(self.path.with_name(f"{self.path.name}-wal"))
-        self._is_immutable = log is None or log.size == 0
-        mode = "ro&immutable=1" if self._is_immutable else "ro"
-        self._connection = self._connect(f"{self.path.absolute().as_uri()}?mode={mode}", uri=True)
-
-    def _prepare(self) -> None:
-        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
-        if version not in {0, VERSION}:
-            raise StoreError(
-                f"{self.path} is of version {version}, newer than this program supports; update the program"
-            )
-        if version != VERSION and self._read_only:
-            self._connection.close()
-            self._connection = self._connect(":memory:")
-            create_tables(self._connection)
-        elif version != VERSION or (not self._read_only and self._lacks_tables()):
-            # not for a complete store of this version, which can be opened on a full disk
-            with self._transaction() as connection:
-                create_tables(connection)
-        self._connection.execute("CREATE TEMP TABLE selected (symbol TEXT PRIMARY KEY)")
-
-    def _lacks_tables(self) -> bool:
-        """Return whether a dataset has no table, since it was added after the store was created."""
-        rows = self._connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
-        return not SPECS.keys() <= {name for (name,) in rows}
-
-    def _add_range(self, connection: sqlite3.Connection, fetched: Fetched, symbol: str) -> None:
-        """Add the requested range of a symbol, merged with the stored ranges that touch it."""
-        key = (fetched.dataset, symbol)
-        touching = "dataset = ? AND symbol = ? AND start <= ? AND through >= ?"
-        reach = (*key, fetched.through, fetched.start)
-        rows = connection.execute(f"SELECT start, through FROM asked WHERE {touching}", reach).fetchall()  # noqa: S608 - a constant
-        connection.execute(f"DELETE FROM asked WHERE {touching}", reach)  # noqa: S608 - a constant
-        start = min([fetched.start, *(row[0] for row in rows)])
-        through = max([fetched.through, *(row[1] for row in rows)])
-        connection.execute("INSERT INTO asked VALUES (?, ?, ?, ?)", (*key, start, through))
-
-    def _query_symbols(self, sql: str, symbols: Iterable[str], values: Sequence[object]) -> list[Row]:
+    def _query_symbols(self, query: sa.Select[Any], symbols: Iterable[str], **parameters: object) -> list[Row]:
         """Run a query that joins the temporary table `selected`, which has the `symbols`."""
-        rows = [(symbol,) for symbol in symbols]
+        chosen = [(symbol,) for symbol in symbols]
 
-        def run_query(connection: sqlite3.Connection) -> list[Row]:
-            connection.execute("DELETE FROM selected")
-            connection.executemany("INSERT OR IGNORE INTO selected VALUES (?)", rows)
-            return connection.execute(sql, values).fetchall()
+        def run(connection: sa.Connection) -> list[Row]:
+            connection.execute(queries.CREATE_SELECTED)
+            connection.execute(queries.CLEAR_SELECTED)
+            self._database.replace_rows(connection, selected, chosen)
+            return [tuple(row) for row in connection.execute(query, parameters)]
 
-        return self._read(run_query)
+        return self._read(run)
 
-    def _query(self, sql: str, *values: object) -> list[Row]:
-        return self._read(lambda connection: connection.execute(sql, values).fetchall())
+    def _query(self, query: sa.Select[Any], **parameters: object) -> list[Row]:
+        return self._read(lambda connection: [tuple(row) for row in connection.execute(query, parameters)])
 
-    def _read(self, query: Callable[[sqlite3.Connection], list[Row]]) -> list[Row]:
-        """Run a query, and repeat it if another process has changed a file that was opened as immutable."""
-        while True:
-            try:
-                with self._transaction("DEFERRED") as connection:
-                    rows = query(connection)
-            except StoreError:
-                if not self._has_changed():
-                    raise
-            else:
-                if not self._has_changed():
-                    return rows
-            self._connection.close()
-            self._open()
-
-    def _has_changed(self) -> bool:
-        return self._is_immutable and FileIdentity.at(self.path) != self._identity
+    def _read(self, query: Callable[[sa.Connection], list[Row]]) -> list[Row]:
+        with self._translated_errors():
+            return self._database.read(query)
 
     @contextmanager
-    def _transaction(self, kind: str = "IMMEDIATE") -> Iterator[sqlite3.Connection]:
-        if self._read_only and kind == "IMMEDIATE":
+    def _write(self) -> Iterator[sa.Connection]:
+        """Yield a connection in a transaction. Raise StoreError, after which nothing was stored."""
+        if self._read_only:
             raise StoreError(f"{self.path} is open read-only; nothing was stored")
+        with self._translated_errors(), self._database.write() as connection:
+            yield connection
+
+    @contextmanager
+    def _translated_errors(self) -> Iterator[None]:
         try:
-            self._connection.execute(f"BEGIN {kind}")
-            yield self._connection
-            self._connection.execute("COMMIT")
-        except sqlite3.Error as error:
+            yield
+        except DatabaseError as error:
             raise StoreError(f"{self.path}: {error}; {advice_for(error) or 'nothing was stored'}") from error
-        finally:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")

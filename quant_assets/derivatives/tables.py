@@ -1,39 +1,30 @@
-"""The tables of the derivatives store, and their version."""
+"""The tables of bars in the store, one for each dataset of the registry."""
 
 from __future__ import annotations
 
-import sqlite3
+from collections.abc import Mapping
 from typing import Final
 
+from sqlalchemy import Column, MetaData, Table, Text
+
 from quant_assets.derivatives.datasets import SPECS
+from quant_assets.storage.schema import NUMBER, WHOLE
 
-VERSION: Final = 1
+BAR_TABLES: Final = MetaData()
+#: The symbols of a query, as a table to join with.
+selected: Final = Table("selected", MetaData(), Column("symbol", Text, primary_key=True), prefixes=["TEMPORARY"])
 
 
-def create_tables(connection: sqlite3.Connection) -> None:
-    """Create the tables that are missing, and set the version."""
-    for dataset, spec in SPECS.items():
-        columns = ", ".join(f"{name} REAL NOT NULL" for name in spec.columns)
-        connection.execute(
-            f"CREATE TABLE IF NOT EXISTS {dataset} (symbol TEXT NOT NULL, t INTEGER NOT NULL, {columns},"
-            " PRIMARY KEY (symbol, t)) WITHOUT ROWID"
-        )
-    connection.execute(
-        "CREATE TABLE IF NOT EXISTS asked (dataset TEXT NOT NULL, symbol TEXT NOT NULL, start INTEGER NOT NULL,"
-        " through INTEGER NOT NULL, PRIMARY KEY (dataset, symbol, start)) WITHOUT ROWID"
+def _bar_table(dataset: str, columns: tuple[str, ...]) -> Table:
+    """Return the table of a dataset's bars, which open at `t` (UNIX seconds)."""
+    return Table(
+        dataset,
+        BAR_TABLES,
+        Column("symbol", Text, primary_key=True),
+        Column("t", WHOLE, primary_key=True),
+        *(Column(name, NUMBER, nullable=False) for name in columns),
+        sqlite_with_rowid=False,
     )
-    connection.execute(
-        "CREATE TABLE IF NOT EXISTS empty (dataset TEXT NOT NULL, symbol TEXT NOT NULL,"
-        " last_ms INTEGER NOT NULL, previous_ms INTEGER, PRIMARY KEY (dataset, symbol)) WITHOUT ROWID"
-    )
-    connection.execute(
-        "CREATE TABLE IF NOT EXISTS seen (dataset TEXT NOT NULL, symbol TEXT NOT NULL,"
-        " PRIMARY KEY (dataset, symbol)) WITHOUT ROWID"
-    )
-    connection.execute(
-        "CREATE TABLE IF NOT EXISTS claims (dataset TEXT NOT NULL, symbol TEXT NOT NULL, owner TEXT NOT NULL,"
-        " until_ms INTEGER NOT NULL, PRIMARY KEY (dataset, symbol)) WITHOUT ROWID"
-    )
-    connection.execute("CREATE TABLE IF NOT EXISTS refreshes (window TEXT PRIMARY KEY, report TEXT NOT NULL)")
-    connection.execute("CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
-    connection.execute(f"PRAGMA user_version = {VERSION}")
+
+
+BARS: Final[Mapping[str, Table]] = {dataset: _bar_table(dataset, spec.columns) for dataset, spec in SPECS.items()}

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
-from quant_assets.derivatives.store import DerivativesStore, Fetched, StoreError
+from quant_assets.derivatives.store import CLAIM_TIMEOUT_MS, DerivativesStore, Fetched, StoreError
 
 
 def add(store: DerivativesStore, start: int, through: int, at_ms: int = 0, symbols: tuple[str, ...] = ("A",)) -> None:
@@ -73,13 +76,18 @@ def test_damaged_store_is_reported_with_a_remedy(tmp_path: Path) -> None:
         DerivativesStore(path)
 
 
-def test_store_of_a_newer_version_is_not_opened(tmp_path: Path) -> None:
+@pytest.mark.parametrize("read_only", [False, True])
+@pytest.mark.parametrize("change", ["PRAGMA user_version = 99", "UPDATE quant_assets_version SET version_num = '9999'"])
+def test_store_of_a_newer_version_is_not_opened(tmp_path: Path, change: str, read_only: bool) -> None:
     path = tmp_path / "s.sqlite"
     DerivativesStore(path).close()
-    with sqlite3.connect(path) as connection:
-        connection.execute("PRAGMA user_version = 99")
-    with pytest.raises(StoreError, match="newer than this program"):
-        DerivativesStore(path)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(change)
+        connection.commit()
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match=r"s\.sqlite is of version 99.*newer than this program.*update the program"):
+        DerivativesStore(path, read_only=read_only)
+    assert path.read_bytes() == before
 
 
 def test_response_that_fails_to_store_leaves_nothing_stored(tmp_path: Path) -> None:
@@ -168,7 +176,21 @@ def test_damaged_read_only_store_is_reported_with_a_remedy(tmp_path: Path) -> No
 def everything_in(path: Path) -> list[list[tuple[object, ...]]]:
     with closing(sqlite3.connect(path)) as connection:
         names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name").fetchall()
-        return [connection.execute(f"SELECT * FROM {name} ORDER BY 1, 2").fetchall() for (name,) in names]
+        return [sorted(connection.execute(f"SELECT * FROM {name}").fetchall(), key=repr) for (name,) in names]
+
+
+@contextmanager
+def before_each_statement(do: Callable[[Any], None]) -> Iterator[None]:
+    """Call a function with the driver's cursor before each statement of any engine."""
+
+    def on_statement(_: object, cursor: Any, *__: object) -> None:
+        do(cursor)
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", on_statement)
+    try:
+        yield
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", on_statement)
 
 
 def test_partial_response_is_never_visible_while_it_is_stored(tmp_path: Path) -> None:
@@ -176,10 +198,9 @@ def test_partial_response_is_never_visible_while_it_is_stored(tmp_path: Path) ->
     store = DerivativesStore(path)
     add(store, 900, 1800, symbols=("B",))
     before = everything_in(path)
-    store._connection.set_trace_callback(lambda _: seen.append(everything_in(path)))
     bars = {"A": [(900, 1.0, 2.0), (1800, 1.0, 2.0)], "B": [(1800, 1.0, 1.0)]}
-    store.add(Fetched("liquidations", ("A", "B", "C"), bars, 0, 1800, 1_800_000, simulated=True))
-    store._connection.set_trace_callback(None)
+    with before_each_statement(lambda _: seen.append(everything_in(path))):
+        store.add(Fetched("liquidations", ("A", "B", "C"), bars, 0, 1800, 1_800_000, simulated=True))
     after = everything_in(path)
     assert before != after
     assert len(seen) > 5
@@ -187,6 +208,36 @@ def test_partial_response_is_never_visible_while_it_is_stored(tmp_path: Path) ->
 
 
 def test_store_uses_a_write_ahead_log_so_that_crashes_cannot_corrupt_it(tmp_path: Path) -> None:
-    store = DerivativesStore(tmp_path / "s.sqlite")
-    assert store._connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    assert store._connection.execute("PRAGMA synchronous").fetchone()[0] >= 1
+    store, modes = DerivativesStore(tmp_path / "s.sqlite"), []
+
+    def read_modes(cursor: Any) -> None:
+        connection = cursor.connection
+        modes.append([connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")])
+
+    with before_each_statement(read_modes):
+        add(store, 900, 1800)
+    assert modes
+    assert all(journal == "wal" and synchronous >= 1 for journal, synchronous in modes)
+
+
+def test_claim_ends_by_itself(tmp_path: Path) -> None:
+    one, other = DerivativesStore(tmp_path / "s.sqlite"), DerivativesStore(tmp_path / "s.sqlite")
+    assert one.claim("liquidations", ["A", "B"], 5_000) == ["A", "B"]
+    assert other.claim("liquidations", ["B", "C"], 5_000 + CLAIM_TIMEOUT_MS) == ["C"]
+    assert one.claim("liquidations", ["A", "B"], 5_000 + CLAIM_TIMEOUT_MS) == ["A", "B"]
+    assert other.claim("liquidations", ["A"], 5_001 + 2 * CLAIM_TIMEOUT_MS) == ["A"]
+
+
+def test_claim_of_before_a_reboot_has_ended(tmp_path: Path) -> None:
+    one, other = DerivativesStore(tmp_path / "s.sqlite"), DerivativesStore(tmp_path / "s.sqlite")
+    one.claim("liquidations", ["A"], 3_600_000)
+    assert other.claim("liquidations", ["A"], 10_000) == ["A"]
+
+
+def test_claim_is_released_only_by_its_owner(tmp_path: Path) -> None:
+    one, other = DerivativesStore(tmp_path / "s.sqlite"), DerivativesStore(tmp_path / "s.sqlite")
+    one.claim("liquidations", ["A", "B"], 0)
+    other.release("liquidations", ["A"])
+    assert other.claim("liquidations", ["A", "B"], 0) == []
+    one.release("liquidations", ["A"])
+    assert other.claim("liquidations", ["A", "B"], 0) == ["A"]

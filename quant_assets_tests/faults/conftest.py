@@ -52,9 +52,9 @@ class Sweep:
 def stored_in(folder: Path) -> Stored:
     with closing(sqlite3.connect(folder / "derivatives.sqlite")) as connection:
         tables = {name: f"SELECT * FROM {name} ORDER BY symbol, t" for name in SPECS}
-        tables["asked"] = "SELECT * FROM asked ORDER BY dataset, symbol, start"
-        tables["seen"] = "SELECT * FROM seen ORDER BY dataset, symbol"
-        tables["empty"] = "SELECT dataset, symbol FROM empty ORDER BY dataset, symbol"
+        tables["fetched_ranges"] = "SELECT * FROM fetched_ranges ORDER BY dataset, symbol, start"
+        tables["served_symbols"] = "SELECT * FROM served_symbols ORDER BY dataset, symbol"
+        tables["empty_responses"] = "SELECT dataset, symbol FROM empty_responses ORDER BY dataset, symbol"
         return {name: connection.execute(sql).fetchall() for name, sql in tables.items()}
 
 

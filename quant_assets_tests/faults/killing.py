@@ -13,8 +13,7 @@ from random import Random
 from types import FrameType
 from typing import Any
 
-import filelock
-import pyrate_limiter
+from sqlalchemy.engine import default
 
 import quant_assets
 
@@ -23,8 +22,8 @@ PACKAGE = Path(quant_assets.__file__).parent
 COUNTED_FILES = (
     *(str(PACKAGE / name) for name in ("common/files.py", "storage/lake.py", "feed/publish.py")),
     *(str(PACKAGE / name) for name in ("providers/coinalyze/budget.py", "providers/coinalyze/client.py")),
-    *(str(PACKAGE / name) for name in ("derivatives/refresh.py", "derivatives/store.py")),
-    *(str(Path(str(module.__file__)).parent) for module in (filelock, pyrate_limiter)),
+    *(str(PACKAGE / name) for name in ("derivatives/refresh.py", "derivatives/store.py", "storage/database.py")),
+    default.__file__,
 )
 #: The file that writes files.
 WRITING_FILES = (str(PACKAGE / "common/files.py"),)

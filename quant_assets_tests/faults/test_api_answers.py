@@ -198,5 +198,5 @@ def test_wholly_invalid_answer_never_marks_a_market_as_empty(sweep: Sweep) -> No
         symbol_map, report = sweep.refresh()
         assert report.stopped == "provider_unavailable"
         sweep.provider.clock.sleep(QUARTER)
-    assert sweep.stored()["empty"] == sweep.stored()["asked"] == []
+    assert sweep.stored()["empty_responses"] == sweep.stored()["fetched_ranges"] == []
     assert (symbol_map["status"] == "resolved").all()

@@ -150,7 +150,7 @@ def test_clock_skew_of_seconds_is_tolerated(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize("jump", [HOUR, -HOUR])
-def test_claim_expires_after_a_minute_whatever_the_clock_does(machine: Machine, jump: float) -> None:
+def test_claim_expires_after_75_seconds_whatever_the_clock_does(machine: Machine, jump: float) -> None:
     window = Window.last_complete(NOW)
     other = machine.store()  # of a process that is alive but hangs
     for dataset in DATASETS:
@@ -161,7 +161,7 @@ def test_claim_expires_after_a_minute_whatever_the_clock_does(machine: Machine, 
     assert report.stopped == ""
     assert machine.emulator.accounting.calls == MARKETS * len(DATASETS)
     first = machine.emulator.accounting.accepted[0].moment
-    assert 59 <= (first - NOW).total_seconds() <= 65
+    assert 74 <= (first - NOW).total_seconds() <= 86
 
 
 def test_assets_wait_by_the_monotonic_clock(tmp_path: Path) -> None:

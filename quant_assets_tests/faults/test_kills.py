@@ -19,7 +19,7 @@ import pytest
 
 from quant_assets.common.windows import LENGTH, Window
 from quant_assets.derivatives.datasets import DATASETS
-from quant_assets.derivatives.store import DerivativesStore
+from quant_assets.derivatives.store import CLAIM_TIMEOUT_MS, DerivativesStore
 from quant_assets.emulator import Emulator, plain_universe
 from quant_assets.feed import feed_problems
 from quant_assets.storage.lake import Lake
@@ -112,7 +112,8 @@ def test_store_has_an_answer_whole_or_not_at_all_after_a_kill(tmp_path: Path, nu
                 bars = Counter(row[0] for row in store.bars(dataset, known, 0, 900 * BARS))
                 assert bars == dict.fromkeys(known, BARS)
             grown.append(len(store.known_through("open_interest", SYMBOLS, 0)))
-            assert store.claim("open_interest", SYMBOLS, 0) == SYMBOLS, "a claim outlived its process"
+            later = CLAIM_TIMEOUT_MS + 1
+            assert store.claim("open_interest", SYMBOLS, later) == SYMBOLS, "a claim did not end by itself"
             store.release("open_interest", SYMBOLS)
     assert grown == sorted(grown)
     run(store_answers, path, 2)

@@ -1,9 +1,9 @@
 """The call budget: limits the calls in any sliding minute, shared by all processes that use the same file.
 
-The provider counts a request when it arrives, some time between sending and response. So calls are recorded when they
-are acquired, and moved to the time of the response by `commit`. Then 60 seconds between a response and the next
-request here are at least 60 seconds at the provider, whatever the latency. Calls of a process that was killed before
-its response are committed by the next process that acquires some.
+The provider counts a request when it arrives, some time between sending and response. So the calls of a lease count for
+as long as its request may take and a minute more, until `commit` says that the response is here; from then on they
+count for a minute. Then 60 seconds between a response and the next request here are at least 60 seconds at the
+provider, whatever the latency. The lease of a process that was killed ends by itself.
 
 Times are those of a monotonic clock. By the time of day, setting the clock forward would make calls of this minute
 look old, and setting it back would postpone deadlines.
@@ -11,26 +11,28 @@ look old, and setting it back would postpone deadlines.
 
 from __future__ import annotations
 
-import os
-import sqlite3
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+import sqlalchemy as sa
 from filelock import FileLock
-from pyrate_limiter import Rate, RateItem, SQLiteBucket
+from sqlalchemy import bindparam
 
 from quant_assets.common.files import advice_for
-from quant_assets.common.processes import pid_exists
 from quant_assets.providers.coinalyze.errors import BudgetUnusable, DeadlineExceeded
+from quant_assets.storage.database import DamagedDatabase, Database, DatabaseError, NewerDatabase
+from quant_assets.storage.schema import call_leases, call_throttle
 
 MINUTE_MS: Final = 60_000
-TABLE: Final = "calls"
-#: The name, in the file, of calls that are no longer leased.
-COMMITTED: Final = "settled"
+#: How long after `renew` a request must have its response. The client gives up before.
+MAX_REQUEST_MS: Final = 65_000
+#: How long a lease is for. The difference is what may pass between `acquire` and `renew` before it has to be renewed.
+LEASE_MS: Final = 70_000
 MAX_SLEEP_SECONDS: Final = 1.0
 MAX_PAUSE_SECONDS: Final = 600.0
 #: Throttling: after a 429 the share of the limit in use is multiplied by this factor, down to the minimum.
@@ -38,13 +40,64 @@ THROTTLE_FACTOR: Final = 0.75
 MIN_SHARE: Final = 0.25
 RECOVERY_PER_MINUTE: Final = 0.02
 
+_COUNTED: Final = sa.select(call_leases.c.counts_until_ms, call_leases.c.calls).where(
+    call_leases.c.counts_until_ms > bindparam("now")
+)
+_DELETE_ENDED: Final = sa.delete(call_leases).where(call_leases.c.counts_until_ms <= bindparam("now"))
+_SHORTEN: Final = (
+    sa.update(call_leases)
+    .where(call_leases.c.counts_until_ms > bindparam("latest"))
+    .values(counts_until_ms=bindparam("until"))
+)
+_RENEW: Final = (
+    sa.update(call_leases)
+    .where(call_leases.c.lease == bindparam("name"), call_leases.c.counts_until_ms > bindparam("now"))
+    .values(counts_until_ms=bindparam("until"))
+)
+_SHRINK: Final = sa.update(call_leases).where(call_leases.c.lease == bindparam("name")).values(calls=bindparam("left"))
+_RELEASE: Final = sa.delete(call_leases).where(call_leases.c.lease == bindparam("name"))
+_THROTTLE: Final = sa.select(call_throttle.c.paused_until_ms, call_throttle.c.share, call_throttle.c.since_ms)
+#: Calls that count, with the times (milliseconds of the budget's clock) until which they do.
+Counted = list[tuple[int, int]]
+
+
+@dataclass(slots=True)
+class Lease:
+    """Calls that were acquired, for a request that must be sent and answered before `ends_ms` of the budget's clock."""
+
+    name: str
+    calls: int
+    ends_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Throttle:
+    """No calls until `paused_until_ms`; `share` of the limit is in use from `since_ms`, and recovers."""
+
+    paused_until_ms: int = 0
+    share: float = 1.0
+    since_ms: int = 0
+
+    def share_at(self, now: int) -> float:
+        minutes = (now - self.since_ms) / MINUTE_MS
+        # After a reboot the clock restarts, which would keep the share low for long; it counts as recovered instead.
+        if minutes < -MAX_PAUSE_SECONDS / 60:
+            return 1.0
+        return min(self.share + RECOVERY_PER_MINUTE * max(minutes, 0.0), 1.0)
+
+    def pause_ms_at(self, now: int) -> int:
+        """Return how long the pause lasts. A pause longer than any can be is from before a reboot, and has ended."""
+        left = self.paused_until_ms - now
+        return left if 0 < left <= MAX_PAUSE_SECONDS * 1000 else 0
+
 
 class CallBudget:
     """`calls_per_minute` calls in any sliding minute, stored in the SQLite file `path`.
 
-    Processes that open the same file share one budget. After a crash or a reboot (which restarts the clock) calls are
-    blocked for at most a minute. `clock` returns monotonic seconds, the same for all processes of the machine; `sleep`
-    waits. Tests replace both.
+    Processes that open the same file share one budget. The calls of a killed process are blocked for at most 130 s
+    after it acquired them; after a reboot, which restarts the clock, and after an upgrade calls are blocked for at most
+    a minute more. `clock` returns monotonic seconds, the same for all processes of the machine; `sleep` waits. Tests
+    replace both.
     """
 
     def __init__(
@@ -60,19 +113,14 @@ class CallBudget:
         self._clock = clock
         self._sleep = sleep
         self._path = path
-        with self._translate_errors():
+        with self._translated_errors():
             path.parent.mkdir(parents=True, exist_ok=True)
-            # The bucket's own lock guards each of its operations; this one makes several of them atomic. Opening is
-            # locked too: of two processes that find a damaged file, the second must not move the first's new file.
-            self._lock = FileLock(f"{path}.step")
-            with self._lock:
-                self._bucket = self._open(path)
-        with self._locked():
-            self._execute("CREATE TABLE IF NOT EXISTS pause (until_ms INTEGER NOT NULL)")
-            self._execute("CREATE TABLE IF NOT EXISTS easing (share REAL NOT NULL, at_ms INTEGER NOT NULL)")
+            self._database = _open(path)
 
-    def acquire(self, calls: int, deadline: float | None = None, on_wait: Callable[[float], None] | None = None) -> str:
-        """Acquire `calls`, waiting until they fit, and return a lease for `commit`, `shrink` or `release`.
+    def acquire(
+        self, calls: int, deadline: float | None = None, on_wait: Callable[[float], None] | None = None
+    ) -> Lease:
+        """Acquire `calls`, waiting until they fit, and return a lease for `renew`, `commit`, `shrink` or `release`.
 
         `deadline` is in seconds of the budget's clock; `on_wait` is called with the remaining seconds. Raise
         DeadlineExceeded at once if the calls cannot fit before the deadline.
@@ -81,8 +129,8 @@ class CallBudget:
             raise ValueError(f"{calls} calls never fit a budget of {self.calls_per_minute} a minute")
         if deadline is not None and self._clock() >= deadline:
             raise DeadlineExceeded("the time allowed for calls is up")
-        lease = f"{os.getpid()}:{uuid.uuid4().hex}"
-        while (wait := self._try_acquire(lease, calls)) > 0:
+        lease = Lease(uuid.uuid4().hex, calls, 0)
+        while (wait := self._try_acquire(lease)) > 0:
             now = self._clock()
             if deadline is not None and now + wait > deadline:
                 raise DeadlineExceeded(f"the next {calls} calls fit in {wait:.0f} s, after the time allowed for them")
@@ -100,26 +148,34 @@ class CallBudget:
         self._sleep(seconds)
         self.waited_seconds += seconds
 
-    def commit(self, lease: str) -> None:
-        """Count the calls of `lease` from now on: their response is here, or will not come."""
-        with self._locked():
-            self._commit(lease, self._now_ms())
+    def renew(self, lease: Lease) -> bool:
+        """Let the lease last for a whole request from now on; return False if it has ended meanwhile."""
+        now = self._now_ms()
+        if lease.ends_ms - now >= MAX_REQUEST_MS:
+            return True
+        ends = now + LEASE_MS
+        with self._write() as connection:
+            until = {"name": lease.name, "now": now, "until": ends + MINUTE_MS}
+            is_counted = connection.execute(_RENEW, until).rowcount > 0
+        lease.ends_ms = ends
+        return is_counted
 
-    def release(self, lease: str) -> None:
+    def commit(self, lease: Lease) -> None:
+        """Count the calls of `lease` for a minute from now on: their response is here, or will not come."""
+        until = self._now_ms() + MINUTE_MS + 1  # the clock's milliseconds are rounded down
+        with self._write() as connection:
+            self._database.replace_rows(connection, call_leases, [(lease.name, lease.calls, until)])
+
+    def release(self, lease: Lease) -> None:
         """Return calls that were acquired but not sent."""
-        with self._locked():
-            self._execute(f"DELETE FROM {TABLE} WHERE name = ?", lease)  # noqa: S608 - a constant
+        with self._write() as connection:
+            connection.execute(_RELEASE, {"name": lease.name})
 
-    def shrink(self, lease: str, calls: int) -> None:
+    def shrink(self, lease: Lease, calls: int) -> None:
         """Return all but `calls` of the calls of `lease`."""
-        with self._locked():
-            self._execute(
-                f"DELETE FROM {TABLE} WHERE name = ? AND rowid NOT IN"  # noqa: S608 - a constant
-                f" (SELECT rowid FROM {TABLE} WHERE name = ? LIMIT ?)",
-                lease,
-                lease,
-                calls,
-            )
+        lease.calls = calls
+        with self._write() as connection:
+            connection.execute(_SHRINK, {"name": lease.name, "left": calls})
 
     def pause(self, seconds: float) -> None:
         """Block everybody who shares this budget for `seconds`, and throttle afterwards: the provider sent a 429.
@@ -129,123 +185,127 @@ class CallBudget:
         """
         now = self._now_ms()
         until = now + int(seconds * 1000)
-        with self._locked():
-            share = max(self._share(now) * THROTTLE_FACTOR, MIN_SHARE)
-            self._execute("DELETE FROM easing")
-            self._execute("INSERT INTO easing VALUES (?, ?)", share, until)
-            # A pause further in the future than any can be is from before a reboot, and must not shadow this one.
-            latest = now + int(MAX_PAUSE_SECONDS * 1000)
-            self._execute("DELETE FROM pause WHERE until_ms <= ? OR until_ms > ?", until, latest)
-            self._execute("INSERT INTO pause SELECT ? WHERE NOT EXISTS (SELECT 1 FROM pause)", until)
+        with self._write() as connection:
+            throttle = _read_throttle(connection)
+            share = max(throttle.share_at(now) * THROTTLE_FACTOR, MIN_SHARE)
+            paused_until = max(until, now + throttle.pause_ms_at(now))
+            self._database.replace_rows(connection, call_throttle, [(1, paused_until, share, until)])
 
     def share(self) -> float:
         """Return the share of the limit in use: 1 unless the provider has sent a 429 lately."""
-        with self._locked():
-            return self._share(self._now_ms())
+        return self._state(self._now_ms())[0].share_at(self._now_ms())
 
     def spent(self) -> int:
-        """Return the calls of the last minute."""
-        with self._locked():
-            return self._spent(self._now_ms())
+        """Return the calls that count now: those of the last minute, and of requests without a response."""
+        return min(_sum(self._state(self._now_ms())[1]), self.calls_per_minute)
 
     def available(self, within_seconds: float = 0.0) -> int:
         """Return how many calls fit within so many seconds, unless another process acquires them first."""
-        with self._locked():
-            now = self._now_ms()
-            spent = self._spent(now + int(within_seconds * 1000))
-            return max(int(self.calls_per_minute * self._share(now)) - spent, 0)
+        now = self._now_ms()
+        throttle, counted = self._state(now + int(within_seconds * 1000))
+        return max(int(self.calls_per_minute * throttle.share_at(now)) - _sum(counted), 0)
 
     def close(self) -> None:
         """Close the file."""
-        self._bucket.close()  # type: ignore[no-untyped-call]
+        self._database.close()
 
-    def _open(self, path: Path) -> SQLiteBucket:
-        rates = [Rate(self.calls_per_minute, MINUTE_MS)]
-        try:
-            return SQLiteBucket.init_from_file(rates, table=TABLE, db_path=str(path), use_file_lock=True)
-        except sqlite3.OperationalError:
-            raise  # locked, full or read-only: the file itself may be intact
-        except sqlite3.DatabaseError:
-            # A damaged file held only the calls of a minute. It is kept under another name for inspection.
-            path.replace(path.with_suffix(".damaged"))
-            return SQLiteBucket.init_from_file(rates, table=TABLE, db_path=str(path), use_file_lock=True)
+    def _try_acquire(self, lease: Lease) -> float:
+        """Acquire the calls if they fit and return 0, else return the seconds until another try makes sense."""
+        with self._write() as connection:
+            now = self._now_ms()
+            connection.execute(_DELETE_ENDED, {"now": now})
+            # A lease that counts for longer than any can is from before a reboot or an upgrade.
+            shorten = {"latest": now + LEASE_MS + MINUTE_MS, "until": now + MINUTE_MS}
+            connection.execute(_SHORTEN, shorten)
+            throttle = _read_throttle(connection)
+            wait_ms = throttle.pause_ms_at(now)
+            if not wait_ms:
+                counted = _read_counted(connection, now)
+                limit = max(int(self.calls_per_minute * throttle.share_at(now)), lease.calls)
+                wait_ms = _wait_ms(counted, lease.calls, limit, now)
+            if not wait_ms:
+                lease.ends_ms = now + LEASE_MS
+                row = (lease.name, lease.calls, lease.ends_ms + MINUTE_MS)
+                self._database.replace_rows(connection, call_leases, [row])
+            return wait_ms / 1000
+
+    def _state(self, now: int) -> tuple[_Throttle, Counted]:
+        """Return the throttle, and what counts at a time."""
+        with self._translated_errors():
+            return self._database.read(lambda connection: (_read_throttle(connection), _read_counted(connection, now)))
 
     @contextmanager
-    def _translate_errors(self) -> Iterator[None]:
+    def _write(self) -> Iterator[sa.Connection]:
+        with self._translated_errors(), self._database.write() as connection:
+            yield connection
+
+    @contextmanager
+    def _translated_errors(self) -> Iterator[None]:
         """Raise BudgetUnusable with advice if the file cannot be used."""
         try:
             yield
-        except (sqlite3.Error, OSError) as error:
+        except NewerDatabase as error:
+            raise BudgetUnusable(f"the call budget {self._path} {error}") from error
+        except (DatabaseError, OSError) as error:
             raise BudgetUnusable(
                 f"the call budget {self._path} cannot be used ({error}); "
                 + (advice_for(error) or "move it away, or make its folder writable")
             ) from error
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Hold the lock, so that several operations on the file are atomic."""
-        with self._translate_errors(), self._lock:
-            yield
-
-    def _try_acquire(self, lease: str, calls: int) -> float:
-        """Acquire the calls if they fit and return 0, else return the seconds until another try makes sense."""
-        with self._locked():
-            now = self._now_ms()
-            # After a reboot the clock restarts, and old calls are in the future; they count from now on instead.
-            self._execute(f"UPDATE {TABLE} SET item_timestamp = ? WHERE item_timestamp > ?", now, now)  # noqa: S608 - a constant
-            self._reap_dead_owners(now)
-            paused_until = self._execute("SELECT COALESCE(MAX(until_ms), 0) FROM pause")[0][0]
-            if 0 < paused_until - now <= MAX_PAUSE_SECONDS * 1000:
-                return float(paused_until - now) / 1000
-            self._bucket.leak(now)
-            if (wait_ms := self._throttled_wait_ms(calls, now)) > 0:
-                return wait_ms / 1000
-            item = RateItem(lease, now, weight=calls)
-            if self._bucket.put(item):
-                return 0.0
-            return max(float(self._bucket.waiting(item)), 1.0) / 1000  # type: ignore[arg-type]
-
-    def _commit(self, lease: str, now: int) -> None:
-        sql = f"UPDATE {TABLE} SET item_timestamp = ?, name = ? WHERE name = ?"  # noqa: S608 - a constant
-        self._execute(sql, now, COMMITTED, lease)
-
-    def _reap_dead_owners(self, now: int) -> None:
-        """Commit the leases of processes that no longer run: a request in flight has arrived by now."""
-        for (lease,) in self._execute(f"SELECT DISTINCT name FROM {TABLE} WHERE name <> ?", COMMITTED):  # noqa: S608 - a constant
-            pid = lease.partition(":")[0]
-            if not (pid.isdigit() and pid_exists(int(pid))):
-                self._commit(lease, now)
-
-    def _spent(self, now: int) -> int:
-        rows = self._execute(f"SELECT COUNT(*) FROM {TABLE} WHERE item_timestamp >= ?", now - MINUTE_MS)  # noqa: S608 - a constant
-        return int(rows[0][0])
-
-    def _share(self, now: int) -> float:
-        rows = self._execute("SELECT share, at_ms FROM easing")
-        if not rows:
-            return 1.0
-        share, since = rows[0]
-        minutes = (now - since) / MINUTE_MS
-        # After a reboot the clock restarts, which would keep the share low for long; it counts as recovered instead.
-        return 1.0 if minutes < -MAX_PAUSE_SECONDS / 60 else min(share + RECOVERY_PER_MINUTE * max(minutes, 0.0), 1.0)
-
-    def _throttled_wait_ms(self, calls: int, now: int) -> int:
-        """Return the milliseconds until `calls` fit the share of the limit in use."""
-        share = self._share(now)
-        if share >= 1.0:
-            return 0
-        limit = max(int(self.calls_per_minute * share), calls)
-        rows = self._execute(
-            f"SELECT item_timestamp FROM {TABLE} WHERE item_timestamp >= ? ORDER BY item_timestamp",  # noqa: S608 - a constant
-            now - MINUTE_MS,
-        )
-        surplus = len(rows) + calls - limit
-        return int(rows[surplus - 1][0]) + MINUTE_MS - now + 1 if surplus > 0 else 0
-
-    def _execute(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
-        connection: sqlite3.Connection = self._bucket.conn
-        with connection, closing(connection.execute(sql, values)) as cursor:
-            return cursor.fetchall()
-
     def _now_ms(self) -> int:
         return int(self._clock() * 1000)
+
+
+def _open(path: Path) -> Database:
+    """Open the file. A damaged one held only the calls of a minute; it is kept under another name for inspection."""
+    try:
+        return _open_undamaged(path)
+    except DamagedDatabase:
+        # Of two processes that find a damaged file, the second must not move the first's new one.
+        with FileLock(f"{path}.lock"):
+            try:
+                return _open_undamaged(path)
+            except DamagedDatabase:
+                path.replace(path.with_suffix(".damaged"))
+                for suffix in ("-wal", "-shm"):
+                    path.with_name(path.name + suffix).unlink(missing_ok=True)
+                return _open_undamaged(path)
+
+
+def _open_undamaged(path: Path) -> Database:
+    database = Database(path)
+    try:
+        database.read(lambda connection: (_read_throttle(connection), _read_counted(connection, 0)))
+    except DatabaseError:
+        database.close()
+        raise
+    return database
+
+
+def _read_throttle(connection: sa.Connection) -> _Throttle:
+    row = connection.execute(_THROTTLE).first()
+    return _Throttle(*row) if row else _Throttle()
+
+
+def _read_counted(connection: sa.Connection, now: int) -> Counted:
+    return [(until, calls) for until, calls in connection.execute(_COUNTED, {"now": now})]
+
+
+def _sum(counted: Counted) -> int:
+    return sum(calls for _, calls in counted)
+
+
+def _wait_ms(counted: Counted, calls: int, limit: int, now: int) -> int:
+    """Return the milliseconds until `calls` fit at the earliest, 0 if they fit now.
+
+    What counts for over a minute is a lease without a response, which may come at any moment; then it counts for a
+    minute.
+    """
+    surplus = _sum(counted) + calls - limit
+    for until, number in sorted((min(until, now + MINUTE_MS), number) for until, number in counted):
+        if surplus <= 0:
+            break
+        surplus -= number
+        if surplus <= 0:
+            return max(until - now, 1)
+    return 0

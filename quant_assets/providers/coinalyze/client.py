@@ -42,6 +42,7 @@ SIMULATED_HEADER: Final = "X-Simulated"
 MAX_ATTEMPTS: Final = 5
 CONNECT_TIMEOUT_SECONDS: Final = 5.0
 READ_TIMEOUT_SECONDS: Final = 20.0
+#: Must be shorter than the budget's MAX_REQUEST_MS.
 RESPONSE_TIMEOUT_SECONDS: Final = 60.0
 MAX_BODY_BYTES: Final = 64 * 1024 * 1024
 MAX_ERROR_BODY_BYTES: Final = 4096
@@ -189,6 +190,9 @@ class CoinalyzeClient:
             if len(requested) < len(symbols):
                 self.budget.shrink(lease, len(requested))
             query = {"symbols": ",".join(requested), **parameters} if requested else dict(parameters)
+            if not self.budget.renew(lease):
+                last_failure = "its calls were acquired too long ago; the disk or this machine is too slow"
+                raise _TransientError(last_failure)
             self.usage.requests += 1
             self.usage.calls += max(len(requested), 1)
             try:

@@ -8,7 +8,7 @@ a redirect that it does not follow.
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from threading import Event, Timer
 from typing import Any
@@ -19,6 +19,8 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.poolmanager import PoolManager
 
+OnConnect = Callable[[socket.socket], None]
+
 
 class BoundedSession(requests.Session):
     """A session of requests that ignores redirects, with a time limit for whole responses (`time_limit`)."""
@@ -26,8 +28,9 @@ class BoundedSession(requests.Session):
     def __init__(self) -> None:
         super().__init__()
         self._sockets: WeakSet[socket.socket] = WeakSet()
+        self._timed_out = Event()
         for scheme in ("https://", "http://"):
-            self.mount(scheme, _SocketTrackingAdapter(self._sockets))
+            self.mount(scheme, _SocketTrackingAdapter(self._add_socket))
 
     def get_redirect_target(self, resp: requests.Response) -> None:
         """Return None for all responses, since requests would read the body of a redirect whatever its size."""
@@ -36,9 +39,9 @@ class BoundedSession(requests.Session):
     def time_limit(self, seconds: float) -> Iterator[Event]:
         """Close all connections if the block takes longer, so that waiting for a response raises an error.
 
-        Yield an event that is set then.
+        A connection that is made later is closed before a request is sent. Yield an event that is set then.
         """
-        timed_out = Event()
+        self._timed_out = timed_out = Event()
         timer = Timer(seconds, self._close_sockets, (timed_out,))
         timer.daemon = True
         timer.start()
@@ -46,12 +49,17 @@ class BoundedSession(requests.Session):
             yield timed_out
         finally:
             timer.cancel()
+            self._timed_out = Event()
 
     def _close_sockets(self, timed_out: Event) -> None:
         timed_out.set()
         for open_socket in list(self._sockets):
-            with suppress(OSError):  # already closed
-                open_socket.shutdown(socket.SHUT_RDWR)
+            _shut_down(open_socket)
+
+    def _add_socket(self, connected: socket.socket) -> None:
+        self._sockets.add(connected)
+        if self._timed_out.is_set():
+            _shut_down(connected)
 
 
 def describe_error(error: Exception) -> str:
@@ -68,12 +76,12 @@ def describe_error(error: Exception) -> str:
 
 
 class _SocketTrackingAdapter(HTTPAdapter):
-    """An adapter that adds the sockets of its connections, including those through a proxy, to a set."""
+    """An adapter that calls a function with the socket of each new connection, including those through a proxy."""
 
-    def __init__(self, sockets: WeakSet[socket.socket]) -> None:
+    def __init__(self, on_connect: OnConnect) -> None:
         self._pools = {
-            "http": _tracking_pool(HTTPConnectionPool, sockets),
-            "https": _tracking_pool(HTTPSConnectionPool, sockets),
+            "http": _tracking_pool(HTTPConnectionPool, on_connect),
+            "https": _tracking_pool(HTTPSConnectionPool, on_connect),
         }
         super().__init__()
 
@@ -89,12 +97,17 @@ class _SocketTrackingAdapter(HTTPAdapter):
         return manager
 
 
-def _tracking_pool(kind: type[HTTPConnectionPool], sockets: WeakSet[socket.socket]) -> type[HTTPConnectionPool]:
-    """Return a subclass of the pool class whose connections add their sockets to `sockets`."""
+def _shut_down(open_socket: socket.socket) -> None:
+    with suppress(OSError):  # already closed
+        open_socket.shutdown(socket.SHUT_RDWR)
+
+
+def _tracking_pool(kind: type[HTTPConnectionPool], on_connect: OnConnect) -> type[HTTPConnectionPool]:
+    """Return a subclass of the pool class that calls `on_connect` with the sockets of its connections."""
 
     class Connection(kind.ConnectionCls):  # type: ignore[name-defined, misc]
         def connect(self) -> None:
             super().connect()
-            sockets.add(self.sock)
+            on_connect(self.sock)
 
     return type(kind.__name__, (kind,), {"ConnectionCls": Connection})

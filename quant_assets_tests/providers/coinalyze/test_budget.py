@@ -7,15 +7,20 @@ import os
 import signal
 import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
-from threading import Thread
-from typing import Any
+from tempfile import TemporaryDirectory
+from threading import Event, Thread
 
 import pytest
-from pyrate_limiter import SQLiteBucket
+import sqlalchemy as sa
+from filelock import FileLock
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from quant_assets.providers.coinalyze.budget import CallBudget
-from quant_assets.providers.coinalyze.errors import DeadlineExceeded
+from quant_assets.providers.coinalyze.budget import LEASE_MS, MAX_REQUEST_MS, CallBudget, Lease
+from quant_assets.providers.coinalyze.client import RESPONSE_TIMEOUT_SECONDS
+from quant_assets.providers.coinalyze.errors import BudgetUnusable, DeadlineExceeded
 from quant_assets_tests.providers.coinalyze.conftest import VirtualClock
 
 
@@ -23,27 +28,64 @@ def budget_at(tmp_path: Path, clock: VirtualClock, calls_per_minute: int = 40) -
     return CallBudget(tmp_path / "budget.sqlite", calls_per_minute, clock=clock, sleep=clock.sleep)
 
 
+def spend(budget: CallBudget, calls: int) -> None:
+    """Acquire calls, and get the response at once."""
+    budget.commit(budget.acquire(calls))
+
+
 def test_burst_up_to_the_limit_is_immediate_and_the_next_call_waits(tmp_path: Path, clock: VirtualClock) -> None:
     budget = budget_at(tmp_path, clock)
     start = clock.now
-    budget.acquire(20)
-    budget.acquire(20)
+    spend(budget, 20)
+    spend(budget, 20)
     assert clock.now == start
-    budget.acquire(20)
+    spend(budget, 20)
     assert clock.now - start == pytest.approx(60, abs=0.01)
     assert budget.waited_seconds == pytest.approx(60, abs=0.01)
 
 
-def test_no_sliding_minute_exceeds_the_limit(tmp_path: Path, clock: VirtualClock) -> None:
-    budget = budget_at(tmp_path, clock, 50)
-    acquired: list[tuple[float, int]] = []
-    for step in range(60):
-        calls = (7, 20, 1, 13)[step % 4]
-        budget.acquire(calls)
-        acquired.append((clock.now, calls))
-        clock.now += (0.0, 0.4, 3.0)[step % 3]
-    for moment, _ in acquired:
-        assert sum(calls for at, calls in acquired if moment - 60 < at <= moment) <= 50
+@settings(max_examples=30, deadline=None)
+@given(
+    limit=st.integers(20, 60),
+    steps=st.lists(
+        st.tuples(
+            st.sampled_from(["answered", "killed", "released", "shrunk", "throttled"]),
+            st.integers(1, 20),
+            st.floats(0, 20),  # seconds from `acquire` until it is sent
+            st.floats(0, 60),  # seconds until it arrives
+            st.floats(0, 30),  # seconds until the next one
+        ),
+        min_size=1,
+        max_size=12,
+    ),
+)
+def test_no_sliding_minute_at_the_provider_exceeds_the_limit(
+    limit: int, steps: list[tuple[str, int, float, float, float]]
+) -> None:
+    clock, arrived = VirtualClock(), list[tuple[float, int]]()
+    with TemporaryDirectory() as folder, closing(budget_at(Path(folder), clock, limit)) as budget:
+        for what, acquired, claiming, latency, pause in steps:
+            calls = acquired
+            lease = budget.acquire(calls)
+            clock.now += claiming
+            if what == "released":
+                budget.release(lease)
+                continue
+            if what == "shrunk":
+                calls = acquired // 2 + 1
+                budget.shrink(lease, calls)
+            assert budget.renew(lease)
+            if what == "killed":  # its request arrives while others go on
+                arrived.append((clock.now + latency, calls))
+            else:
+                clock.now += latency
+                arrived.append((clock.now, calls))
+                budget.commit(lease)
+            if what == "throttled":
+                budget.pause(pause)
+            clock.now += pause
+    for moment, _ in arrived:
+        assert sum(calls for at, calls in arrived if moment - 60 <= at <= moment) <= limit
 
 
 def test_calls_count_from_their_response_so_that_latency_causes_no_429(tmp_path: Path, clock: VirtualClock) -> None:
@@ -61,22 +103,70 @@ def _acquire_and_die(path: Path, calls: int, moment: float) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_calls_of_a_killed_process_count_from_the_next_acquire(tmp_path: Path, clock: VirtualClock) -> None:
+def test_calls_of_a_killed_process_count_for_130_seconds(tmp_path: Path, clock: VirtualClock) -> None:
     dying = multiprocessing.get_context("spawn").Process(
         target=_acquire_and_die, args=(tmp_path / "budget.sqlite", 20, clock.now)
     )
     dying.start()
     dying.join(timeout=60)
     assert dying.exitcode == -signal.SIGKILL
-    clock.now += 59.0  # its request may have arrived only now
-    asked = clock.now
+    acquired = clock.now
+    clock.now += 59.0  # its request may arrive only now
     budget_at(tmp_path, clock, 20).acquire(20)
-    assert clock.now - asked >= 60
+    assert clock.now - acquired == pytest.approx(130, abs=0.01)
+
+
+def test_lease_lasts_longer_than_the_longest_request() -> None:
+    assert LEASE_MS > MAX_REQUEST_MS > 1000 * RESPONSE_TIMEOUT_SECONDS
+
+
+def test_renewed_lease_lasts_for_a_whole_request(tmp_path: Path, clock: VirtualClock) -> None:
+    budget, other = budget_at(tmp_path, clock, 20), budget_at(tmp_path, clock, 20)
+    lease = budget.acquire(20)
+    clock.now += 60.0
+    assert budget.renew(lease)
+    renewed = clock.now
+    other.acquire(1)
+    assert clock.now - renewed == pytest.approx(130, abs=0.01)
+
+
+def test_lease_that_has_ended_is_not_renewed(tmp_path: Path, clock: VirtualClock) -> None:
+    budget, other = budget_at(tmp_path, clock, 20), budget_at(tmp_path, clock, 20)
+    lease = budget.acquire(20)
+    clock.now += 131.0
+    other.acquire(20)
+    assert not budget.renew(lease)
+    assert budget.spent() == 20
+
+
+def test_wait_for_a_lease_assumes_that_its_response_is_about_to_come(tmp_path: Path, clock: VirtualClock) -> None:
+    """A deadline in 61 s can be met: the response may come in a second."""
+    budget, other, leases = budget_at(tmp_path, clock, 20), budget_at(tmp_path, clock, 20), list[Lease]()
+    leases.append(budget.acquire(20))
+    start = clock.now
+
+    def answer(_: float) -> None:
+        if leases and clock.now >= start + 1:
+            budget.commit(leases.pop())
+
+    other.acquire(20, deadline=start + 62, on_wait=answer)
+    assert clock.now - start == pytest.approx(61, abs=0.1)
+
+
+def test_calls_fit_as_soon_as_enough_earlier_ones_have_ended(tmp_path: Path, clock: VirtualClock) -> None:
+    budget, waits = budget_at(tmp_path, clock, 20), list[float]()
+    start = clock.now
+    for calls in (5, 6, 9):
+        spend(budget, calls)
+        clock.now += 10.0
+    budget.acquire(11, on_wait=waits.append)
+    assert waits[0] == pytest.approx(40, abs=0.01)
+    assert clock.now - start == pytest.approx(70, abs=0.01)
 
 
 def test_available_includes_calls_that_expire_within_the_given_time(tmp_path: Path, clock: VirtualClock) -> None:
     budget = budget_at(tmp_path, clock)
-    budget.acquire(30)
+    spend(budget, 30)
     assert budget.available(59.0) == 10
     clock.now += 59.5
     assert budget.available() == 10
@@ -115,8 +205,8 @@ def test_pause_blocks_all_clients_of_the_budget(tmp_path: Path, clock: VirtualCl
 def test_two_clients_of_one_file_share_one_budget(tmp_path: Path, clock: VirtualClock) -> None:
     mine, yours = budget_at(tmp_path, clock, 20), budget_at(tmp_path, clock, 20)
     start = clock.now
-    mine.acquire(12)
-    yours.acquire(8)
+    spend(mine, 12)
+    spend(yours, 8)
     assert clock.now == start
     yours.acquire(1)
     assert clock.now - start == pytest.approx(60, abs=0.01)
@@ -180,29 +270,37 @@ def test_two_processes_together_acquire_no_more_than_the_limit(tmp_path: Path) -
     assert calls_acquired_by_two_processes(tmp_path / "budget.sqlite") == 100
 
 
-def test_damaged_file_found_by_two_processes_is_replaced_once(
-    tmp_path: Path, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The second client opens the file after the first has found it damaged, before it is replaced."""
-    (tmp_path / "budget.sqlite").write_bytes(b"no database" * 1000)
-    open_file, others = SQLiteBucket.init_from_file, []
+def test_damaged_file_found_by_two_processes_is_replaced_once(tmp_path: Path, clock: VirtualClock) -> None:
+    """Both clients find the file damaged before either replaces it."""
+    path, found, both = tmp_path / "budget.sqlite", list[object](), Event()
+    path.write_bytes(b"no database" * 1000)
 
-    def found_damaged_by_two(*arguments: Any, **options: Any) -> SQLiteBucket:
-        try:
-            return open_file(*arguments, **options)
-        except sqlite3.DatabaseError:
-            if not others:
-                others.append(Thread(target=lambda: budget_at(tmp_path, clock).acquire(20)))
-                others[0].start()
-                others[0].join(1.0)
-            raise
+    def on_error(context: object) -> None:
+        found.append(context)
+        if len(found) == 2:
+            both.set()
 
-    monkeypatch.setattr(SQLiteBucket, "init_from_file", found_damaged_by_two)
-    budget = budget_at(tmp_path, clock)
-    others[0].join(30)
-    budget.acquire(15)
-    assert budget.spent() == budget_at(tmp_path, clock).spent() == 35
-    assert len(list(tmp_path.glob("*.damaged"))) == 1
+    clients = [Thread(target=lambda calls=calls: spend(budget_at(tmp_path, clock), calls)) for calls in (20, 15)]
+    sa.event.listen(sa.Engine, "handle_error", on_error)
+    try:
+        with FileLock(f"{path}.lock"):
+            for client in clients:
+                client.start()
+            assert both.wait(30)
+    finally:
+        sa.event.remove(sa.Engine, "handle_error", on_error)
+    for client in clients:
+        client.join(30)
+    assert budget_at(tmp_path, clock).spent() == 35
+    assert [file.read_bytes() for file in tmp_path.glob("*.damaged")] == [b"no database" * 1000]
+
+
+def test_budget_of_a_newer_version_is_not_opened(tmp_path: Path, clock: VirtualClock) -> None:
+    budget_at(tmp_path, clock).close()
+    with closing(sqlite3.connect(tmp_path / "budget.sqlite")) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    with pytest.raises(BudgetUnusable, match=r"budget\.sqlite is of version 99, newer.*update the program"):
+        budget_at(tmp_path, clock)
 
 
 def test_429_throttles_the_budget_which_recovers_with_time(tmp_path: Path, clock: VirtualClock) -> None:
@@ -211,8 +309,8 @@ def test_429_throttles_the_budget_which_recovers_with_time(tmp_path: Path, clock
     assert other.share() == pytest.approx(0.75)
     clock.now += 10
     start = clock.now
-    other.acquire(20)
-    other.acquire(20)
+    spend(other, 20)
+    spend(other, 20)
     assert clock.now - start == pytest.approx(60, abs=0.1)
     budget.pause(1)
     assert budget.share() < 0.6

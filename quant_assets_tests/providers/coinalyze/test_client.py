@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 
 import pytest
+import requests
 
 from quant_assets.emulator import DEFAULT_KEY, Emulator, Faults, plain_universe
 from quant_assets.providers.coinalyze.client import CoinalyzeClient
@@ -24,6 +25,7 @@ from quant_assets.providers.coinalyze.errors import (
     MissingApiKey,
     ProviderUnavailable,
 )
+from quant_assets.providers.coinalyze.session import BoundedSession
 from quant_assets_tests.providers.coinalyze.conftest import KEY, VirtualClock
 from quant_assets_tests.providers.coinalyze.scripted import Canned, ScriptedServer
 
@@ -338,3 +340,28 @@ def test_deadline_limits_retries_of_market_lists(make_client: MakeClient, clock:
         with pytest.raises((DeadlineExceeded, ProviderUnavailable)):
             client.exchanges(deadline=clock.now + 60)
     assert clock.now - start <= 61
+
+
+def test_calls_that_were_acquired_too_long_ago_are_acquired_again(make_client: MakeClient, clock: VirtualClock) -> None:
+    claiming, spent = [200.0, 0.0], []
+    with ScriptedServer(Canned(body=BAR)) as server:
+        client = make_client(server.url)
+
+        def claim_slowly(symbols: tuple[str, ...]) -> tuple[str, ...]:
+            clock.now += claiming.pop(0)
+            spent.append(client.budget.spent())
+            return symbols
+
+        ask(client, still_needed=claim_slowly)
+        assert spent == [0, 1]
+        assert (client.usage.requests, len(server.paths)) == (1, 1)
+
+
+def test_connection_made_after_the_time_limit_sends_no_request() -> None:
+    with ScriptedServer(Canned(body=BAR)) as server, BoundedSession() as session:
+        with session.time_limit(0.01) as timed_out:
+            assert timed_out.wait(10)
+            with pytest.raises(requests.ConnectionError):
+                session.get(server.url)
+        assert server.paths == []
+        assert session.get(server.url).content == BAR

@@ -1,0 +1,85 @@
+"""The tables that migrations govern, and their revision.
+
+Tables of bars are not among them: they follow from the registry of datasets (quant_assets/derivatives/tables.py). To
+change a table here, add a revision to `migrations/versions`, set REVISION, and add a test that upgrades a database of
+the revision before.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import REAL, BigInteger, Column, Double, Integer, MetaData, String, Table, Text
+
+REVISION: Final = "0002"
+#: The revision of a database that was written before there was a version table.
+FIRST_REVISION: Final = "0001"
+#: Tables that only a database of FIRST_REVISION has.
+FIRST_TABLES: Final = frozenset({"asked", "calls"})
+
+SCHEMA: Final = MetaData()
+WHOLE: Final = BigInteger().with_variant(Integer, "sqlite")
+NUMBER: Final[Double[float]] = Double().with_variant(REAL, "sqlite")
+
+version_table: Final = Table("quant_assets_version", SCHEMA, Column("version_num", String(32), primary_key=True))
+
+#: `[start, through]` in UNIX seconds: all bars that open or close between them were requested.
+fetched_ranges: Final = Table(
+    "fetched_ranges",
+    SCHEMA,
+    Column("dataset", Text, primary_key=True),
+    Column("symbol", Text, primary_key=True),
+    Column("start", WHOLE, primary_key=True),
+    Column("through", WHOLE, nullable=False),
+    sqlite_with_rowid=False,
+)
+#: The times (UNIX milliseconds) of the last empty responses, `previous_ms` of the one before.
+empty_responses: Final = Table(
+    "empty_responses",
+    SCHEMA,
+    Column("dataset", Text, primary_key=True),
+    Column("symbol", Text, primary_key=True),
+    Column("last_ms", WHOLE, nullable=False),
+    Column("previous_ms", WHOLE),
+    sqlite_with_rowid=False,
+)
+served_symbols: Final = Table(
+    "served_symbols",
+    SCHEMA,
+    Column("dataset", Text, primary_key=True),
+    Column("symbol", Text, primary_key=True),
+    sqlite_with_rowid=False,
+)
+#: Symbols that a process is requesting, until a time in milliseconds of the monotonic clock.
+claims: Final = Table(
+    "claims",
+    SCHEMA,
+    Column("dataset", Text, primary_key=True),
+    Column("symbol", Text, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("until_ms", WHOLE, nullable=False),
+    sqlite_with_rowid=False,
+)
+refresh_reports: Final = Table(
+    "refresh_reports", SCHEMA, Column("window", Text, primary_key=True), Column("report", Text, nullable=False)
+)
+metadata: Final = Table(
+    "metadata", SCHEMA, Column("name", Text, primary_key=True), Column("value", Text, nullable=False)
+)
+#: Calls that count against the budget until a time in milliseconds of the monotonic clock.
+call_leases: Final = Table(
+    "call_leases",
+    SCHEMA,
+    Column("lease", Text, primary_key=True),
+    Column("calls", Integer, nullable=False),
+    Column("counts_until_ms", WHOLE, nullable=False),
+)
+#: After a 429 one row, with id 1: no calls until `paused_until_ms`; `share` of the limit is in use from `since_ms`.
+call_throttle: Final = Table(
+    "call_throttle",
+    SCHEMA,
+    Column("id", Integer, primary_key=True),
+    Column("paused_until_ms", WHOLE, nullable=False),
+    Column("share", NUMBER, nullable=False),
+    Column("since_ms", WHOLE, nullable=False),
+)
