@@ -73,6 +73,12 @@ def test_revision_of_the_program_is_that_of_the_newest_migration() -> None:
     assert script.get_heads() == [REVISION]
 
 
+def test_folders_of_migrations_are_packages_so_that_a_wheel_has_them() -> None:
+    folder = Path(migrations.__file__).parent
+    assert (folder / "__init__.py").is_file()
+    assert (folder / "versions" / "__init__.py").is_file()
+
+
 @pytest.mark.parametrize("name", ["derivatives_0001", "budget_0001"])
 def test_upgraded_database_has_the_tables_and_columns_of_a_new_one(tmp_path: Path, name: str) -> None:
     """Compare also what Alembic does not: primary keys."""
