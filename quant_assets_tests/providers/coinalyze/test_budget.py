@@ -44,7 +44,7 @@ def test_burst_up_to_the_limit_is_immediate_and_the_next_call_waits(tmp_path: Pa
     assert budget.waited_seconds == pytest.approx(60, abs=0.01)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     limit=st.integers(20, 30),
     steps=st.lists(
@@ -56,7 +56,7 @@ def test_burst_up_to_the_limit_is_immediate_and_the_next_call_waits(tmp_path: Pa
             st.sampled_from([0.0, 0.0, 0.3, 30.0]),  # seconds until the next one
         ),
         min_size=1,
-        max_size=12,
+        max_size=8,
     ),
 )
 def test_no_sliding_minute_at_the_provider_exceeds_the_limit(
