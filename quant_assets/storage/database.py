@@ -62,7 +62,8 @@ class Database:
                 self._engine = self._open_to_read()
             else:
                 self._engine = sqlite.writing_engine(path, lock_timeout_seconds)
-                self._prepare()
+                with _disposed_after_an_error(self._engine):
+                    self._prepare()
 
     def close(self) -> None:
         """Close the file."""
@@ -132,12 +133,13 @@ class Database:
         else:
             self._is_snapshot = sqlite.has_no_log(self.path)
             engine = sqlite.reading_engine(self.path, self._lock_timeout_seconds, immutable=self._is_snapshot)
-            with engine.begin() as connection:
-                if self._is_ready(connection):
-                    return engine
-            self._is_snapshot, source = True, engine
-            engine = sqlite.memory_engine(source)
-            source.dispose()
+            with _disposed_after_an_error(engine):
+                with engine.begin() as connection:
+                    if self._is_ready(connection):
+                        return engine
+                self._is_snapshot, source = True, engine
+                engine = sqlite.memory_engine(source)
+                source.dispose()
         with engine.begin() as connection:
             _upgrade(connection, self._tables)
         return engine
@@ -176,6 +178,15 @@ def _upgrade(connection: sa.Connection, tables: sa.MetaData) -> None:
         upgrade(connection)
     tables.create_all(connection)
     sqlite.set_file_version(connection)
+
+
+@contextmanager
+def _disposed_after_an_error(engine: sa.Engine) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        engine.dispose()
+        raise
 
 
 @contextmanager

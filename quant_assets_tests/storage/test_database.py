@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import sqlite3
 import subprocess
 import sys
@@ -25,7 +26,7 @@ from quant_assets.derivatives.store import CLAIM_TIMEOUT_MS, DerivativesStore, S
 from quant_assets.providers.coinalyze.budget import CallBudget
 from quant_assets.providers.coinalyze.errors import DeadlineExceeded
 from quant_assets.storage import migrations
-from quant_assets.storage.database import Database
+from quant_assets.storage.database import Database, NewerDatabase
 from quant_assets.storage.schema import REVISION, SCHEMA, version_table
 from quant_assets_tests.providers.coinalyze.conftest import VirtualClock
 
@@ -179,6 +180,19 @@ def test_upgrade_that_fails_changes_nothing(old_store: Path) -> None:
 def _open_store(path: Path, start: Barrier) -> None:
     start.wait(60)
     DerivativesStore(path).close()
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+def test_file_that_cannot_be_opened_is_closed_again(tmp_path: Path, read_only: bool) -> None:
+    path = tmp_path / "s.sqlite"
+    Database(path).close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    with pytest.raises(NewerDatabase) as failure:
+        Database(path, read_only=read_only)
+    assert failure.value
+    opened = [os.readlink(file) for file in Path("/proc/self/fd").iterdir() if file.is_symlink()]
+    assert str(path) not in opened
 
 
 def test_processes_that_upgrade_at_once_wait_for_each_other(tmp_path: Path) -> None:
