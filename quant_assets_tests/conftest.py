@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -18,8 +20,18 @@ settings.register_profile("shared machine", deadline=None)
 settings.load_profile("shared machine")
 
 
+#: Dagster waits for the disk at each of hundreds of commits of a run, so temporary folders are kept in memory.
+MEMORY_FOLDER = Path("/dev/shm")
+MIN_FREE_BYTES = 8 * 2**30
+
+
 def pytest_configure() -> None:
-    """Drop the variables of a parent `make`, or a `make` that a test starts would print as its sub-make."""
+    """Keep temporary folders in memory if there is room and PYTEST_DEBUG_TEMPROOT names no other place.
+
+    Also drop the variables of a parent `make`, or a `make` that a test starts would print as its sub-make.
+    """
+    if MEMORY_FOLDER.is_dir() and shutil.disk_usage(MEMORY_FOLDER).free >= MIN_FREE_BYTES:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY_FOLDER))
     for name in ("MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS"):
         os.environ.pop(name, None)
 
