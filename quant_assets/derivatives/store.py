@@ -147,7 +147,14 @@ class DerivativesStore:
         CLAIM_TIMEOUT_MS.
         """
         until_ms = now_ms + CLAIM_TIMEOUT_MS
-        others = {"dataset": dataset, "owner": self._owner, "now_ms": now_ms, "latest_ms": until_ms}
+        # Claims that end even later are from before a reboot, which restarts the clock. Another process's claim may be
+        # a little later than `now_ms`, since this one waits for the lock.
+        others = {
+            "dataset": dataset,
+            "owner": self._owner,
+            "now_ms": now_ms,
+            "latest_ms": now_ms + 2 * CLAIM_TIMEOUT_MS,
+        }
         with self._write() as connection:
             claimed = set(connection.scalars(queries.CLAIMED_ELSEWHERE, others))
             free = [symbol for symbol in symbols if symbol not in claimed]

@@ -20,12 +20,14 @@ MARKETS = 300
 CALLS = MARKETS * 4
 
 
-def sweep(emulator: Emulator, folder: Path, calls_per_minute: int) -> subprocess.Popen[str]:
+def sweep(
+    emulator: Emulator, folder: Path, calls_per_minute: int, seconds_later: float = 0
+) -> subprocess.Popen[str]:
     window = Window.last_complete(datetime.now(UTC)).key
     return subprocess.Popen(
         [
             *(sys.executable, "-m", "quant_assets_tests.derivatives.sweep"),
-            *(emulator.url, str(folder), str(MARKETS), str(calls_per_minute), window),
+            *(emulator.url, str(folder), str(MARKETS), str(calls_per_minute), window, str(seconds_later)),
         ],
         cwd=Path(__file__).parents[2],
         stdout=subprocess.PIPE,
@@ -57,7 +59,8 @@ def test_killed_refresh_loses_at_most_twenty_calls(tmp_path: Path) -> None:
         killed.wait()
         spent = emulator.accounting.calls
         assert CALLS // 2 <= spent < CALLS, "killed in the middle"
-        output, _ = sweep(emulator, tmp_path, 100_000).communicate(timeout=60)
+        # Later than the claims of the killed refresh last.
+        output, _ = sweep(emulator, tmp_path, 100_000, seconds_later=80).communicate(timeout=60)
         accounting = emulator.accounting
     report = orjson.loads(output)
     assert accounting.calls <= CALLS + 20

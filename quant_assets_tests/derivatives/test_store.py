@@ -228,6 +228,12 @@ def test_claim_ends_by_itself(tmp_path: Path) -> None:
     assert other.claim("liquidations", ["A"], 5_001 + 2 * CLAIM_TIMEOUT_MS) == ["A"]
 
 
+def test_claim_made_while_another_process_waits_for_the_lock_counts(tmp_path: Path) -> None:
+    one, other = DerivativesStore(tmp_path / "s.sqlite"), DerivativesStore(tmp_path / "s.sqlite")
+    assert one.claim("liquidations", ["A"], 5_050) == ["A"]
+    assert other.claim("liquidations", ["A", "B"], 5_000) == ["B"]
+
+
 def test_claim_of_before_a_reboot_has_ended(tmp_path: Path) -> None:
     one, other = DerivativesStore(tmp_path / "s.sqlite"), DerivativesStore(tmp_path / "s.sqlite")
     one.claim("liquidations", ["A"], 3_600_000)
