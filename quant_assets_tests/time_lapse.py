@@ -18,7 +18,7 @@ from dagster._core.test_utils import get_freezable_log_manager
 
 from quant_assets.common.clock import Clock
 from quant_assets.common.settings import Settings
-from quant_assets.common.windows import LENGTH, Window
+from quant_assets.common.windows import WINDOW_LENGTH, Window
 from quant_assets.definitions import build_definitions
 from quant_assets.defs.derivatives.refreshes import REFRESH_MINUTES, refresh_until_the_next_scan
 from quant_assets.defs.maintenance import prune_every_night
@@ -58,7 +58,7 @@ class TimeLapse:
 
     def window(self, number: int) -> Window:
         """Return the window whose scan starts quarter hour `number`."""
-        return Window.last_complete(self.begin + number * LENGTH)
+        return Window.last_complete(self.begin + number * WINDOW_LENGTH)
 
     @contextmanager
     def opened(self) -> Iterator[dg.DagsterInstance]:
@@ -74,7 +74,7 @@ class TimeLapse:
 
     def run_window(self, instance: dg.DagsterInstance, number: int) -> None:
         """Run everything that is requested in quarter hour `number`."""
-        tick = self.begin + number * LENGTH
+        tick = self.begin + number * WINDOW_LENGTH
         for minute in sorted({0, *REFRESH_MINUTES, *self.evaluated}):
             moment = tick + timedelta(minutes=minute)
             self.seconds = max(self.seconds, moment.timestamp())

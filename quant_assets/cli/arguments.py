@@ -13,7 +13,7 @@ import typer
 from quant_assets.cli.errors import echo_err, usage_error
 from quant_assets.common.settings import Settings
 from quant_assets.common.text import is_utf8
-from quant_assets.common.windows import FIRST_WINDOW, LENGTH, Window, WindowError, parse_timestamp
+from quant_assets.common.windows import FIRST_WINDOW, WINDOW_LENGTH, Window, WindowError, parse_timestamp
 
 Json = Annotated[bool, typer.Option("--json", help="Print a summary as JSON on stdout, and nothing else there.")]
 CandleFolder = Annotated[Path, typer.Argument(help="Folder of candle files named EXCHANGE_SYMBOL_TIMEFRAME.json.")]
@@ -43,7 +43,7 @@ def parse_window(as_of: str, option: str = "--as-of") -> Window:
         usage_error(f"{option} {as_of} is in the future; the last complete window is {Window.last_complete(now).key}")
     first = Window.of_key(FIRST_WINDOW)
     if window < first:
-        first_end = (first.start + LENGTH).isoformat()
+        first_end = (first.start + WINDOW_LENGTH).isoformat()
         usage_error(f"{option} {as_of} is before the end of the first window, {first_end}")
     return window
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-LENGTH = timedelta(minutes=15)
+WINDOW_LENGTH = timedelta(minutes=15)
 KEY_FORMAT = "%Y-%m-%d-%H:%M"
 FIRST_WINDOW = "2026-01-01-00:00"
 """Key of the first window that can be scanned."""
@@ -31,7 +31,7 @@ class Window:
     @property
     def start(self) -> datetime:
         """The time at which the window opens."""
-        return self.end - LENGTH
+        return self.end - WINDOW_LENGTH
 
     @property
     def key(self) -> str:
@@ -53,7 +53,7 @@ class Window:
         """Parse a partition key. Raises WindowError if it is invalid."""
         try:
             start = datetime.strptime(key, KEY_FORMAT).replace(tzinfo=UTC)
-            return cls(start + LENGTH)
+            return cls(start + WINDOW_LENGTH)
         except (ValueError, OverflowError):
             raise WindowError(f"Invalid window {key!r}: expected a key like 2026-01-19-16:45") from None
 

@@ -12,7 +12,7 @@ import anyio.to_thread
 from fastapi import Request
 
 from quant_assets.common.settings import Settings
-from quant_assets.common.windows import LENGTH
+from quant_assets.common.windows import WINDOW_LENGTH
 from quant_assets.dashboard.feed_repository import FeedDocument, FeedRepository
 from quant_assets.dashboard.responses import CachedResponse, ResponseCache
 from quant_assets.dashboard.rows import Row, rows_of
@@ -20,7 +20,7 @@ from quant_assets.dashboard.rows import Row, rows_of
 #: Threads that read feeds and build responses; more would compete for the same processor, each with a feed in memory.
 MAX_WORKERS: Final = 2
 #: A feed whose window ended longer ago is stale.
-STALE_SECONDS: Final = 2 * LENGTH.total_seconds()
+STALE_SECONDS: Final = 2 * WINDOW_LENGTH.total_seconds()
 
 
 def now_utc() -> datetime:

@@ -13,7 +13,7 @@ from typing import Final
 import dagster as dg
 
 from quant_assets.common.clock import Clock
-from quant_assets.common.windows import LENGTH, Window
+from quant_assets.common.windows import WINDOW_LENGTH, Window
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.orchestration.job_names import ANALYSE, SCAN
 from quant_assets.orchestration.project import Project
@@ -62,7 +62,7 @@ def scan_every_quarter_hour(
 ) -> dg.RunRequest | dg.SkipReason:
     """Request a scan of the window that ended at this tick."""
     tick = context.scheduled_execution_time
-    return skip_if_late(tick, LENGTH, clock) or run_request(Window.last_complete(tick), "scan", 0.0)
+    return skip_if_late(tick, WINDOW_LENGTH, clock) or run_request(Window.last_complete(tick), "scan", 0.0)
 
 
 @dg.sensor(

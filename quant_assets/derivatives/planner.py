@@ -22,7 +22,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from quant_assets.common.windows import LENGTH, Window
+from quant_assets.common.windows import WINDOW_LENGTH, Window
 from quant_assets.derivatives.bar_times import BAR_SECONDS, NEEDED_HISTORY
 from quant_assets.derivatives.datasets import DATASETS, LEADING, Dataset
 from quant_assets.derivatives.policy import RefreshPolicy
@@ -30,7 +30,7 @@ from quant_assets.derivatives.policy import RefreshPolicy
 #: The history that a request for the newest window covers: what is needed, and more to correct bars that came late.
 REQUESTED_HISTORY: Final = timedelta(hours=36)
 #: The history of an intraday series that the provider keeps.
-PROVIDER_RETENTION: Final = 2000 * LENGTH
+PROVIDER_RETENTION: Final = 2000 * WINDOW_LENGTH
 #: The tier of all known items; lower tiers are of items that were never known.
 KNOWN_TIER: Final = 4
 #: A batch waits this long for calls to become available, before it is split to fit those that are.

@@ -15,12 +15,13 @@ import pandas as pd
 
 from quant_assets.common.progress import Progress, silent
 from quant_assets.common.sliding_minute import SlidingMinute
+from quant_assets.common.windows import WINDOW_LENGTH
 from quant_assets.derivatives.datasets import BAR_SECONDS, DATASETS
 from quant_assets.derivatives.planner import KNOWN_TIER, SHORT_WAIT_SECONDS, fit_to_budget, pack_batches, rank_due_items
 from quant_assets.derivatives.policy import RefreshPolicy
 from quant_assets.providers.coinalyze.client import SYMBOLS_PER_REQUEST
 
-WINDOW_SECONDS: Final = 900
+WINDOW_SECONDS: Final = int(WINDOW_LENGTH.total_seconds())
 SAMPLE_SECONDS: Final = 60
 #: The time between a request and its response.
 RESPONSE_SECONDS: Final = 0.3

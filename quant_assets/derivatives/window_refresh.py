@@ -12,7 +12,7 @@ import pandas as pd
 
 from quant_assets.common.clock import Clock
 from quant_assets.common.progress import Progress, silent
-from quant_assets.common.windows import LENGTH, Window
+from quant_assets.common.windows import WINDOW_LENGTH, Window
 from quant_assets.derivatives.datasets import ENTRIES, Dataset
 from quant_assets.derivatives.policy import RefreshPolicy
 from quant_assets.derivatives.refresh import Refresh, RefreshOptions
@@ -144,7 +144,7 @@ class WindowRefresh:
 
 def time_limit(newest: Window, now: float, max_wait_seconds: float, *, is_backfill: bool) -> float:
     """Return how many seconds a refresh that starts at `now` (epoch seconds) may take."""
-    length = LENGTH.total_seconds()
+    length = WINDOW_LENGTH.total_seconds()
     if is_backfill:
         return min(max_wait_seconds, length - now % length)
     until_next_end = newest.end_seconds + length - now

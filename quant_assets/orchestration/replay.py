@@ -12,7 +12,7 @@ import dagster as dg
 
 from quant_assets.common.progress import Progress
 from quant_assets.common.settings import Settings
-from quant_assets.common.windows import LENGTH, Window
+from quant_assets.common.windows import WINDOW_LENGTH, Window
 from quant_assets.orchestration.instance import open_instance
 from quant_assets.orchestration.job_runs import plain_metadata, quiet_run_config, step_failure
 from quant_assets.orchestration.partitions import BACKFILL_POLICY
@@ -40,8 +40,8 @@ class ReplayResult:
 
 def windows_between(first: Window, last: Window) -> list[Window]:
     """Return the windows from the first to the last, both included, the oldest first."""
-    count = (last.end - first.end) // LENGTH + 1
-    return [Window(first.end + number * LENGTH) for number in range(count)]
+    count = (last.end - first.end) // WINDOW_LENGTH + 1
+    return [Window(first.end + number * WINDOW_LENGTH) for number in range(count)]
 
 
 def run_replay(

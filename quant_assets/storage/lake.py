@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from quant_assets.common.windows import LENGTH, Window, WindowError
+from quant_assets.common.windows import WINDOW_LENGTH, Window, WindowError
 from quant_assets.storage.objects import MISSING_ERRORS, ObjectStore, open_objects
 
 MAX_CACHED_TABLES: Final = 16
@@ -135,9 +135,9 @@ class Lake:
         This tries windows backwards, and lists the partitions only if none of the last ones is there.
         """
         last = Window.of_key(up_to)
-        oldest_tried = object_name(key, Window(last.end - (MAX_TRIED_PARTITIONS - 1) * LENGTH).key, TABLE_SUFFIX)
+        oldest_tried = object_name(key, Window(last.end - (MAX_TRIED_PARTITIONS - 1) * WINDOW_LENGTH).key, TABLE_SUFFIX)
         for back in range(MAX_TRIED_PARTITIONS):
-            table = self.read_undamaged(key, Window(last.end - back * LENGTH).key)
+            table = self.read_undamaged(key, Window(last.end - back * WINDOW_LENGTH).key)
             if table is not None:
                 return table
         for name in self._newest_first(key, TABLE_SUFFIX):

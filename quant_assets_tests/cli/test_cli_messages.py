@@ -15,7 +15,7 @@ import orjson
 import pandas as pd
 import pytest
 
-from quant_assets.common.windows import LENGTH, Window
+from quant_assets.common.windows import WINDOW_LENGTH, Window
 from quant_assets.derivatives.store import DerivativesStore, Fetched
 from quant_assets.feed import feed_problems
 from quant_assets_tests.cli.test_cli import run
@@ -148,7 +148,7 @@ def test_plan_without_symbols_says_there_is_nothing_to_plot(world: World, tmp_pa
 
 def test_scan_of_older_window_says_where_its_feed_is(world: World, tmp_path: Path) -> None:
     world.scan("cli_older")
-    older = Window(world.window.end - LENGTH)
+    older = Window(world.window.end - WINDOW_LENGTH)
     done = run(
         *("scan", str(world.candles), "--as-of", older.end.isoformat(), "--max-wait", "0"),
         env=world.environment("cli_older"),

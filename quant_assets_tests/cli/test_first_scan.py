@@ -8,7 +8,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from quant_assets.common.windows import LENGTH, Window
+from quant_assets.common.windows import WINDOW_LENGTH, Window
 from quant_assets.definitions import build_definitions
 from quant_assets.orchestration.instance import open_instance
 from quant_assets_tests.cli.test_cli import run
@@ -104,4 +104,4 @@ def test_older_candles_do_not_replace_feed_of_their_window(world: World, tmp_pat
     assert f"the feed of the window {window.key} was made from newer candles" in done.stderr
     assert path.read_bytes() == before
     run("scan", str(older), "--as-of", "2026-01-19T18:00:00Z", "--max-wait", "0", env=variables, cwd=tmp_path)
-    assert orjson.loads(path.read_bytes())["window"] == Window(window.end + LENGTH).key
+    assert orjson.loads(path.read_bytes())["window"] == Window(window.end + WINDOW_LENGTH).key

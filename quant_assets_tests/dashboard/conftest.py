@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
 from quant_assets.common.settings import Settings
-from quant_assets.common.windows import LENGTH, Window
+from quant_assets.common.windows import WINDOW_LENGTH, Window
 from quant_assets_tests.dashboard.serving import TIMEOUT_SECONDS, Site, copy_data, serving, with_setups
 from quant_assets_tests.world import World
 
@@ -19,7 +19,7 @@ from quant_assets_tests.world import World
 @pytest.fixture(scope="session")
 def scanned(world: World) -> Settings:
     """A data folder after two scans: of the newest window and the one before."""
-    world.scan("dashboard", window=Window(world.window.end - LENGTH))
+    world.scan("dashboard", window=Window(world.window.end - WINDOW_LENGTH))
     world.scan("dashboard")
     return world.settings("dashboard")
 

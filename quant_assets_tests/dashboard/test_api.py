@@ -15,7 +15,7 @@ import pytest
 import requests
 
 from quant_assets.common.settings import Settings
-from quant_assets.common.windows import LENGTH, Window
+from quant_assets.common.windows import WINDOW_LENGTH, Window
 from quant_assets.signals.features.bars import bars_of
 from quant_assets.signals.features.indicators import rsi
 from quant_assets.storage.lake import Lake
@@ -348,7 +348,7 @@ def test_health_has_age_coverage_and_the_last_run(site: Site) -> None:
 @pytest.mark.parametrize(("late", "status"), [(timedelta(0), 200), (timedelta(seconds=1), 503)])
 def test_health_is_503_if_the_feed_is_older_than_two_windows(scanned: Settings, late: timedelta, status: int) -> None:
     end = Window.of_key(orjson.loads(scanned.feed_path.read_bytes())["window"]).end
-    with serving(scanned, clock=lambda: end + 2 * LENGTH + late) as late_site:
+    with serving(scanned, clock=lambda: end + 2 * WINDOW_LENGTH + late) as late_site:
         answer = late_site.get("/api/health")
     assert answer.status_code == status
     assert answer.json()["status"] == ("ok" if status == 200 else "stale")

@@ -9,7 +9,7 @@ import dagster as dg
 import orjson
 import pytest
 
-from quant_assets.common.windows import LENGTH, Window
+from quant_assets.common.windows import WINDOW_LENGTH, Window
 from quant_assets.definitions import build_definitions
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.emulator import DEFAULT_KEY
@@ -41,7 +41,7 @@ def backfill(world: World, name: str, assets: Iterable[str], windows: list[Windo
 
 
 def windows_before(world: World, first: int, last: int) -> list[Window]:
-    return [Window(world.window.end - back * LENGTH) for back in range(first, last - 1, -1)]
+    return [Window(world.window.end - back * WINDOW_LENGTH) for back in range(first, last - 1, -1)]
 
 
 def feed_of(world: World, name: str, window: Window) -> bytes:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from quant_assets.common.windows import LENGTH, Window
+from quant_assets.common.windows import WINDOW_LENGTH, Window
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets_tests.defs.live import Live, dagster_dev, prepare_home
 from quant_assets_tests.world import World, small_world
@@ -42,8 +42,8 @@ def live(world: World) -> Iterator[Live]:
 @pytest.fixture(scope="module")
 def interleaved(live: Live, world: World) -> Live:
     """Run two windows and a backfill at once, and at last a run that overtakes another one."""
-    before = Window(world.window.end - LENGTH).key
-    backfill = live.backfill(BY_WINDOW, [Window(world.window.end - back * LENGTH).key for back in (4, 3)])
+    before = Window(world.window.end - WINDOW_LENGTH).key
+    backfill = live.backfill(BY_WINDOW, [Window(world.window.end - back * WINDOW_LENGTH).key for back in (4, 3)])
     runs = [
         live.launch("refresh", world.window.key),
         live.launch("analyse", world.window.key),

@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from quant_assets.common.windows import LENGTH, Window
+from quant_assets.common.windows import WINDOW_LENGTH, Window
 from quant_assets.definitions import build_definitions
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.emulator import DEFAULT_KEY
@@ -127,16 +127,16 @@ def test_missed_windows_are_requested_once_without_the_newest(world: World) -> N
         evaluated.at(world.window.end)
         run(evaluated, "scan", world.window)
         evaluated.at(world.window.end + timedelta(minutes=1))
-        morning = world.window.end + 40 * LENGTH + timedelta(minutes=7)
-        missed = {Window(world.window.end + n * LENGTH).key for n in range(1, 40)}
+        morning = world.window.end + 40 * WINDOW_LENGTH + timedelta(minutes=7)
+        missed = {Window(world.window.end + n * WINDOW_LENGTH).key for n in range(1, 40)}
         assert evaluated.at(morning) == every_asset(missed)
         assert evaluated.at(morning + timedelta(seconds=30)) == {}
 
 
 def test_failed_window_is_retried_once_after_the_next_one(world: World) -> None:
     with fresh(world, "failed") as evaluated:
-        evaluated.at(world.window.end - LENGTH)
-        run(evaluated, "scan", Window(world.window.end - LENGTH))
+        evaluated.at(world.window.end - WINDOW_LENGTH)
+        run(evaluated, "scan", Window(world.window.end - WINDOW_LENGTH))
         evaluated.at(world.window.end + timedelta(seconds=20))
         config = {"ops": {"candles": {"config": {"folder": os.devnull}}}}
         failed = evaluated.definitions.resolve_job_def("scan").execute_in_process(
@@ -144,9 +144,9 @@ def test_failed_window_is_retried_once_after_the_next_one(world: World) -> None:
         )
         assert not failed.success
         assert evaluated.at(world.window.end + timedelta(minutes=1)) == {}
-        following = world.window.end + LENGTH + timedelta(seconds=20)
+        following = world.window.end + WINDOW_LENGTH + timedelta(seconds=20)
         assert evaluated.at(following) == every_asset({world.window.key})
-        assert evaluated.at(following + LENGTH) == every_asset({Window(world.window.end + LENGTH).key})
+        assert evaluated.at(following + WINDOW_LENGTH) == every_asset({Window(world.window.end + WINDOW_LENGTH).key})
 
 
 def test_missing_list_is_requested_at_once_and_then_hourly(world: World) -> None:

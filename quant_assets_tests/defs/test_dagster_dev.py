@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
-from quant_assets.common.windows import LENGTH, Window
+from quant_assets.common.windows import WINDOW_LENGTH, Window
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets_tests.defs.live import Live, dagster_dev, prepare_home
 from quant_assets_tests.world import World, small_world
@@ -147,7 +147,7 @@ def test_runs_of_one_window_take_turns(scanned: Live, world: World) -> None:
 
 
 def test_backfill_of_16_windows_is_one_run_and_one_call_per_symbol(scanned: Live, world: World) -> None:
-    windows = [Window(world.window.end - back * LENGTH) for back in range(100, 84, -1)]
+    windows = [Window(world.window.end - back * WINDOW_LENGTH) for back in range(100, 84, -1)]
     keys = [window.key for window in windows]
     before = len(world.emulator.accounting.accepted)
     feed = (world.folder / "data" / "master_feed.json").read_bytes()

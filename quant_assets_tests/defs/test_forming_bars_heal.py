@@ -11,7 +11,7 @@ import orjson
 import pandas as pd
 import pytest
 
-from quant_assets.common.windows import LENGTH, Window
+from quant_assets.common.windows import WINDOW_LENGTH, Window
 from quant_assets.storage.lake import Lake
 from quant_assets_tests.defs.test_scan_through_dagster import instance_of
 from quant_assets_tests.world import World, small_world
@@ -60,10 +60,10 @@ def true_close(world: World, entry: dict[str, Any], window: Window) -> float:
 
 
 def test_no_window_uses_the_price_of_a_forming_bar(small: World) -> None:
-    window = Window(small.window.end - 4 * LENGTH)
+    window = Window(small.window.end - 4 * WINDOW_LENGTH)
     write_as_of(small, window.start.timestamp() * 1000 + 45_000, FALSE_CLOSE)  # 45 s into the window's bar
     feed = small.scan("heals", window=window).feed
-    before = Window(window.end - LENGTH)
+    before = Window(window.end - WINDOW_LENGTH)
     fresh = [s for s in feed["signals"] if s["price_age_seconds"] == 900]
     assert fresh
     assert all(s["price"] == true_close(small, s, before) for s in fresh)
@@ -82,7 +82,7 @@ def test_no_window_uses_the_price_of_a_forming_bar(small: World) -> None:
 
 
 def test_forming_bars_stored_by_version_0_1_are_read_again(small: World) -> None:
-    window = Window(small.window.end - 4 * LENGTH)
+    window = Window(small.window.end - 4 * WINDOW_LENGTH)
     write_as_of(small, window.end_ms + 45_000, FALSE_CLOSE)
     small.scan("upgraded", window=window)
     lake = Lake(small.settings("upgraded").lake_dir)
@@ -96,7 +96,7 @@ def test_forming_bars_stored_by_version_0_1_are_read_again(small: World) -> None
     order = ["exchange", "symbol", "timeframe", "time_ms"]
     lake.write(["candles"], None, stored.sort_values(order, ignore_index=True))
     lake.write(["candle_files"], None, files.drop(columns="held_back"))
-    later = Window(window.end + LENGTH)
+    later = Window(window.end + WINDOW_LENGTH)
     feed = small.scan("upgraded", window=later).feed
     assert max(s["price"] for s in feed["signals"]) < 1e9
     stored_again = lake.read(["candles"])

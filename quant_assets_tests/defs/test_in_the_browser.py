@@ -14,7 +14,7 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from quant_assets.common.windows import LENGTH, Window
+from quant_assets.common.windows import WINDOW_LENGTH, Window
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets_tests.defs.live import Live, dagster_dev, prepare_home
 from quant_assets_tests.programs import chromium
@@ -45,7 +45,7 @@ def live(world: World) -> Iterator[Live]:
     with dagster_dev(world.environment(), home) as running:
         assert running.finished_run(running.launch("market_list"))["status"] == "SUCCESS"
         assert running.finished_run(running.launch("scan", world.window.key))["status"] == "SUCCESS"
-        older = [Window(world.window.end - back * LENGTH).key for back in range(BEFORE, 0, -1)]
+        older = [Window(world.window.end - back * WINDOW_LENGTH).key for back in range(BEFORE, 0, -1)]
         assert running.finished_backfill(running.backfill(BY_WINDOW, older), 240) == "COMPLETED_SUCCESS"
         assert running.finished_run(running.launch("scan", world.window.key))["status"] == "SUCCESS"
         yield running

@@ -14,7 +14,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from quant_assets.common.windows import LENGTH, Window
+from quant_assets.common.windows import WINDOW_LENGTH, Window
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets_tests.defs.live import (
     ROOT,
@@ -97,7 +97,7 @@ def test_backfill_survives_a_killed_daemon(
     installation: Installation,
 ) -> None:
     live, world, home = installation.live, installation.world, installation.home
-    windows = [Window(world.window.end - back * LENGTH) for back in range(150, 118, -1)]
+    windows = [Window(world.window.end - back * WINDOW_LENGTH) for back in range(150, 118, -1)]
     with process(installation.daemon(), installation.environment, home / "daemon.log") as first:
         assert live.finished_run(live.launch("market_list"))["status"] == "SUCCESS"
         assert live.finished_run(live.launch("scan", world.window.key))["status"] == "SUCCESS"

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
-from quant_assets.common.windows import LENGTH, Window
+from quant_assets.common.windows import WINDOW_LENGTH, Window
 from quant_assets_tests.defs.live import SELECTOR, Live, dagster_dev, prepare_home, wait_for
 from quant_assets_tests.signals.test_strategy_registry import code
 from quant_assets_tests.world import World, small_world
@@ -29,7 +29,7 @@ class Running:
 
     def scan(self, windows_back: int) -> dict[str, Any]:
         """Scan a window; return the metadata of its feed."""
-        window = Window(self.world.window.end - windows_back * LENGTH)
+        window = Window(self.world.window.end - windows_back * WINDOW_LENGTH)
         assert self.live.finished_run(self.live.launch("scan", window.key))["status"] == "SUCCESS"
         metadata: dict[str, Any] = self.live.materialized("master_feed")[0]["metadata"]
         return metadata

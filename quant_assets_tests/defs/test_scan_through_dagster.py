@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from quant_assets.common.clock import Clock
-from quant_assets.common.windows import LENGTH, Window
+from quant_assets.common.windows import WINDOW_LENGTH, Window
 from quant_assets.definitions import build_definitions
 from quant_assets.defs import markets
 from quant_assets.derivatives.datasets import DATASETS
@@ -136,7 +136,7 @@ def test_scanning_a_window_again_costs_no_call_and_changes_no_signal(scanned: Wo
 
 def test_scan_of_an_older_window_keeps_the_newer_feed(scanned: World) -> None:
     newest = (scanned.folder / "scanned" / "master_feed.json").read_bytes()
-    older = scanned.scan("scanned", window=Window(scanned.window.end - 3 * LENGTH))
+    older = scanned.scan("scanned", window=Window(scanned.window.end - 3 * WINDOW_LENGTH))
     assert older.publication is Publication.NEWER_WINDOW
     assert Path(older.feed_path).name == f"{older.feed['window'].replace(':', '')}.json.gz"
     assert (scanned.folder / "scanned" / "master_feed.json").read_bytes() == newest
@@ -163,7 +163,7 @@ def test_unchanged_candle_files_are_not_parsed_again(scanned: World) -> None:
 
 @pytest.mark.parametrize("windows_back", [0, 5, 40])
 def test_signals_do_not_depend_on_data_after_the_window(world: World, windows_back: int) -> None:
-    window = Window(world.window.end - windows_back * LENGTH)
+    window = Window(world.window.end - windows_back * WINDOW_LENGTH)
     whole = world.scan(f"whole{windows_back}", window=window)
     cut = world.folder / f"cut{windows_back}"
     cut_candles(world.candles, cut, window.end_ms)
@@ -190,7 +190,7 @@ def test_feed_without_a_key_is_neutral(world: World) -> None:
 
 def test_refused_key_is_reported_and_keeps_stored_data(world: World) -> None:
     world.scan("refused")
-    window = Window(world.window.end - 8 * LENGTH * 4 * 3)
+    window = Window(world.window.end - 8 * WINDOW_LENGTH * 4 * 3)
     result = world.scan("refused", window=window, key="no longer valid")
     assert result.key_refused
     assert result.feed["stats"]["markets"] > 0
@@ -221,7 +221,7 @@ def test_feed_is_written_when_the_store_is_damaged(world: World) -> None:
 
 def test_features_use_the_newest_earlier_derivatives(scanned: World) -> None:
     settings = scanned.settings("scanned")
-    later = Window(scanned.window.end - LENGTH)
+    later = Window(scanned.window.end - WINDOW_LENGTH)
     with instance_of(scanned, "scanned") as instance:
         job = build_definitions(settings).resolve_implicit_global_asset_job_def()
         result = job.execute_in_process(
@@ -242,7 +242,7 @@ def test_api_key_is_nowhere_in_the_data_folder(world: World) -> None:
     world.emulator.faults = Faults(seed=1, server_error=0.3, cut=0.2)
     try:
         world.scan("secret", key=secret)
-        world.scan("secret", key=secret + "-refused", window=Window(world.window.end - LENGTH))
+        world.scan("secret", key=secret + "-refused", window=Window(world.window.end - WINDOW_LENGTH))
     finally:
         world.emulator.key = DEFAULT_KEY
         world.emulator.faults = Faults()

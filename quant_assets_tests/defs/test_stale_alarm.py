@@ -14,7 +14,7 @@ import pytest
 
 from quant_assets.common.clock import SYSTEM, Clock
 from quant_assets.common.settings import Settings
-from quant_assets.common.windows import LENGTH, Window
+from quant_assets.common.windows import WINDOW_LENGTH, Window
 from quant_assets.definitions import build_definitions
 from quant_assets.defs.alerts import staleness_alert
 from quant_assets.defs.feed.newest_window import newest_window
@@ -119,7 +119,7 @@ def test_stale_asset_sends_one_notice_and_one_when_fresh_again(alarm: Alarm, nam
     assert alarm.subjects() == []
     alarm.tick_at(19, 20, 35, 50)
     assert alarm.subjects() == [f"{name} is stale"]
-    alarm.add(name, Window(NOON + 3 * LENGTH))
+    alarm.add(name, Window(NOON + 3 * WINDOW_LENGTH))
     alarm.tick_at(51, 60)
     assert alarm.subjects() == [f"{name} is stale", f"{name} is fresh again"]
 
@@ -137,7 +137,7 @@ def test_materializing_an_old_window_keeps_the_asset_stale(alarm: Alarm) -> None
     alarm.add("master_feed", WINDOW)
     alarm.tick_at(45)
     for back in (1, 2, 90):
-        alarm.add("master_feed", Window(NOON - back * LENGTH))
+        alarm.add("master_feed", Window(NOON - back * WINDOW_LENGTH))
         alarm.tick_at(46 + back)
     assert alarm.subjects() == ["master_feed is stale"]
     assert alarm.reported == [False]
@@ -174,7 +174,7 @@ def test_sensor_reports_the_check_only_when_it_changes(alarm: Alarm) -> None:
     alarm.tick_at(19, 20, 40)
     assert alarm.reported == [False]
     assert not alarm.shown_check()
-    alarm.add("master_feed", Window(NOON + 2 * LENGTH))
+    alarm.add("master_feed", Window(NOON + 2 * WINDOW_LENGTH))
     alarm.tick_at(41, 42, 48)
     assert alarm.reported == [False, True]
     assert alarm.shown_check()
@@ -183,7 +183,7 @@ def test_sensor_reports_the_check_only_when_it_changes(alarm: Alarm) -> None:
 def test_check_fails_again_after_a_window_between_two_ticks(alarm: Alarm) -> None:
     alarm.add("master_feed", WINDOW)
     alarm.tick_at(45)
-    alarm.add("master_feed", Window(NOON + 4 * LENGTH))  # whose run reports that the check passes
+    alarm.add("master_feed", Window(NOON + 4 * WINDOW_LENGTH))  # whose run reports that the check passes
     alarm.tick_at(135)
     assert alarm.reported == [False, False]
 
@@ -218,7 +218,7 @@ def test_cursor_of_an_earlier_version_is_accepted(alarm: Alarm) -> None:
     alarm.cursor = json.dumps({"since": {"master_feed": NOON.timestamp()}, "told": ["master_feed", "features"]})
     alarm.tick_at(45)
     assert alarm.subjects() == []
-    alarm.add("master_feed", Window(NOON + 3 * LENGTH))
+    alarm.add("master_feed", Window(NOON + 3 * WINDOW_LENGTH))
     alarm.tick_at(46)
     assert alarm.subjects() == ["master_feed is fresh again"]
 
@@ -241,7 +241,7 @@ def test_future_window_in_the_cursor_is_ignored(tmp_path: Path) -> None:
 
 def test_window_that_has_not_ended_is_not_the_newest(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
-    for window in (WINDOW, Window(NOON + LENGTH)):
+    for window in (WINDOW, Window(NOON + WINDOW_LENGTH)):
         lake.write(["features"], window.key, pd.DataFrame({"value": [1.0]}))
     assert newest_window(lake, ["features"], NOON + 14 * MINUTE) == WINDOW
 
@@ -265,7 +265,7 @@ def scan(alarm: Alarm, window: Window, at: datetime) -> None:
 
 
 def test_backfill_keeps_the_alert_and_the_failed_check(world: World, webhook: ScriptedServer) -> None:
-    first, newest = Window(world.window.end - 4 * LENGTH), world.window
+    first, newest = Window(world.window.end - 4 * WINDOW_LENGTH), world.window
     with installation(world, "stale_alarm", webhook) as alarm:
         scan(alarm, first, at=first.end + MINUTE)
         assert alarm.shown_check()
@@ -278,7 +278,7 @@ def test_backfill_keeps_the_alert_and_the_failed_check(world: World, webhook: Sc
         assert "features is stale" in stale
         assert not alarm.shown_check()
 
-        scan(alarm, Window(first.end - 3 * LENGTH), at=newest.end + 2 * MINUTE)  # as a backfill does
+        scan(alarm, Window(first.end - 3 * WINDOW_LENGTH), at=newest.end + 2 * MINUTE)  # as a backfill does
         assert not alarm.shown_check()
         alarm.tick(newest.end + 3 * MINUTE)
         assert alarm.subjects() == stale

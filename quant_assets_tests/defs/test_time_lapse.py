@@ -13,7 +13,7 @@ import orjson
 import pytest
 
 from quant_assets.common.settings import Settings
-from quant_assets.common.windows import LENGTH, Window
+from quant_assets.common.windows import WINDOW_LENGTH, Window
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.emulator import (
     DEFAULT_KEY,
@@ -87,7 +87,7 @@ def lapse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoHours]:
     folder = tmp_path_factory.mktemp("lapse")
     universe = simulated_universe()
     chosen = SimulatedUniverse(universe.listings, seed=universe.seed, scanned=universe.scanned[::6])
-    write_candle_files(chosen, folder / "candles", BEGIN + WINDOWS * LENGTH)
+    write_candle_files(chosen, folder / "candles", BEGIN + WINDOWS * WINDOW_LENGTH)
     with (
         Emulator(universe, calls_per_minute=CALLS_PER_MINUTE) as emulator,
         environment(COINALYZE_API_KEY=DEFAULT_KEY, DAGSTER_HOME=str(folder / "data" / "dagster")),
@@ -104,7 +104,7 @@ def lapse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoHours]:
 
 
 def keys() -> list[str]:
-    return [Window.last_complete(BEGIN + number * LENGTH).key for number in range(WINDOWS)]
+    return [Window.last_complete(BEGIN + number * WINDOW_LENGTH).key for number in range(WINDOWS)]
 
 
 def test_every_window_has_a_valid_feed(lapse: TwoHours) -> None:
@@ -133,7 +133,7 @@ def test_own_requests_cause_no_429(lapse: TwoHours) -> None:
 
 
 def test_feed_is_updated_after_refreshes(lapse: TwoHours) -> None:
-    first = [name for moment, name in lapse.requested if moment < BEGIN + LENGTH]
+    first = [name for moment, name in lapse.requested if moment < BEGIN + WINDOW_LENGTH]
     assert first.count("keep_up") >= 2
 
 

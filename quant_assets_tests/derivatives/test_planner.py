@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quant_assets.common.windows import LENGTH, Window
+from quant_assets.common.windows import WINDOW_LENGTH, Window
 from quant_assets.derivatives.bar_times import needed_since
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.derivatives.planner import (
@@ -262,7 +262,7 @@ def test_batch_is_split_to_fit_the_available_calls(available: int, count: int) -
 @given(back=st.integers(0, 40_000), late=st.floats(0, 900))
 def test_request_covers_the_needed_history_within_the_retention(back: int, late: float) -> None:
     now = WINDOW.end + timedelta(seconds=late)
-    window = Window(WINDOW.end - back * LENGTH)
+    window = Window(WINDOW.end - back * WINDOW_LENGTH)
     start, end = request_range(window, window, now.timestamp())
     assert start <= needed_since(window) - 900
     assert end >= window.end_seconds

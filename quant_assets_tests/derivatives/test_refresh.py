@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from pydantic import SecretStr
 
-from quant_assets.common.windows import LENGTH, Window
+from quant_assets.common.windows import WINDOW_LENGTH, Window
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.derivatives.planner import min_minutes
 from quant_assets.derivatives.refresh import Refresh, RefreshOptions
@@ -92,7 +92,7 @@ def test_second_refresh_of_a_window_costs_no_call(provide: Provide) -> None:
 def test_next_window_requests_only_datasets_that_are_due(provide: Provide) -> None:
     provider = provide(plain_universe(10))
     provider.refresh()
-    provider.clock.moment += LENGTH
+    provider.clock.moment += WINDOW_LENGTH
     _, report = provider.refresh()
     assert {dataset: report.datasets[dataset].calls for dataset in DATASETS} == {
         "open_interest": 10,
@@ -112,7 +112,7 @@ def test_backfill_within_the_retention_costs_one_call_per_symbol(provide: Provid
     _, first = provider.refresh(window=days_ago)
     assert first.calls == 20
     for step in range(1, 12):
-        _, later = provider.refresh(window=Window(days_ago.end + step * 7 * LENGTH))
+        _, later = provider.refresh(window=Window(days_ago.end + step * 7 * WINDOW_LENGTH))
         assert later.calls == 0
     _, last = provider.refresh(window=newest)
     assert last.calls == 0
@@ -213,7 +213,7 @@ def test_symbol_that_is_empty_twice_is_replaced_by_the_next_best_market(provide:
 
     symbol_map, _ = provider.refresh()
     assert status_of(symbol_map) == (first, "resolved")
-    provider.clock.moment += LENGTH
+    provider.clock.moment += WINDOW_LENGTH
     symbol_map, _ = provider.refresh()
     assert status_of(symbol_map) == ("STANDIN.6", "aggregated")
     table = snapshot(provider.store(), symbol_map, "open_interest", Window.last_complete(provider.clock()))
@@ -222,7 +222,7 @@ def test_symbol_that_is_empty_twice_is_replaced_by_the_next_best_market(provide:
     assert (symbol_map["funding_rate_symbol"] == "STANDIN.6").sum() == 0
     # After a new market list the first symbol is tried again.
     provider.market_list["fetched_at_ms"] = int(provider.clock.seconds() * 1000) + 1
-    provider.clock.moment += LENGTH
+    provider.clock.moment += WINDOW_LENGTH
     symbol_map, _ = provider.refresh()
     assert status_of(symbol_map) == (first, "resolved")
 

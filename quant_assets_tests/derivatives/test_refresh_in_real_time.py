@@ -20,9 +20,7 @@ MARKETS = 300
 CALLS = MARKETS * 4
 
 
-def sweep(
-    emulator: Emulator, folder: Path, calls_per_minute: int, seconds_later: float = 0
-) -> subprocess.Popen[str]:
+def sweep(emulator: Emulator, folder: Path, calls_per_minute: int, seconds_later: float = 0) -> subprocess.Popen[str]:
     window = Window.last_complete(datetime.now(UTC)).key
     return subprocess.Popen(
         [

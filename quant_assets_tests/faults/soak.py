@@ -30,7 +30,7 @@ import dagster as dg
 import orjson
 
 from quant_assets.common.settings import Settings
-from quant_assets.common.windows import LENGTH, Window
+from quant_assets.common.windows import WINDOW_LENGTH, Window
 from quant_assets.emulator import (
     DEFAULT_KEY,
     DEFAULT_SEED,
@@ -284,7 +284,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             candles_dir=Path(folder, "candles"),
         )
         soak = Soak(settings, emulator, options.markets, options.windows, options.seed)
-        print(f"{options.windows} windows of {LENGTH}, {options.markets} markets, seed {options.seed}", flush=True)
+        print(
+            f"{options.windows} windows of {WINDOW_LENGTH}, {options.markets} markets, seed {options.seed}", flush=True
+        )
         soak.run(lambda line: print(line, flush=True))
     broken = list(soak.broken)
     if options.windows >= MIN_WINDOWS:

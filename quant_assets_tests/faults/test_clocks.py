@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from quant_assets.common.clock import SYSTEM, Clock
 from quant_assets.common.settings import Settings
-from quant_assets.common.windows import LENGTH, Window
+from quant_assets.common.windows import WINDOW_LENGTH, Window
 from quant_assets.definitions import build_definitions
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.derivatives.refresh import Refresh, RefreshOptions
@@ -119,7 +119,7 @@ def test_data_fetched_under_a_wrong_clock_is_neither_fresh_nor_lost(machine: Mac
         known = machine.store().known_through(
             dataset, machine.symbol_map[f"{dataset}_symbol"], window.end_seconds - 80_000
         )
-        assert max(known.values(), default=0) <= truly_closed - LENGTH.total_seconds()
+        assert max(known.values(), default=0) <= truly_closed - WINDOW_LENGTH.total_seconds()
     machine.ahead_seconds = 0.0
     window = Window.last_complete(machine.moment)
     right = machine.refresh(window)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from quant_assets.common.windows import LENGTH
+from quant_assets.common.windows import WINDOW_LENGTH
 from quant_assets_tests.defs.live import BIN, ROOT, free_port
 from quant_assets_tests.faults.proxy import FaultyProxy, ProxiedRequest
 from quant_assets_tests.faults.terminals import on_terminal
@@ -94,7 +94,7 @@ def test_ctrl_c_in_the_demo_leaves_one_line(world: World, tmp_path: Path, stage:
 @pytest.mark.parametrize("started", ["by a shell", "where SIGINT is ignored"])
 def test_ctrl_c_in_a_replay_leaves_one_line(world: World, tmp_path: Path, started: str) -> None:
     world.scan("pressed_replay")
-    begin, end = (world.window.end - LENGTH * 80).isoformat(), world.window.end.isoformat()
+    begin, end = (world.window.end - WINDOW_LENGTH * 80).isoformat(), world.window.end.isoformat()
     command = [*PROGRAM, "replay", "--from", begin, "--to", end, str(world.candles)]
     if started != "by a shell":
         command = ["sh", "-c", 'trap "" INT; exec "$0" "$@"', *command]

@@ -17,7 +17,7 @@ import orjson
 import pyarrow.parquet as pq
 import pytest
 
-from quant_assets.common.windows import LENGTH, Window
+from quant_assets.common.windows import WINDOW_LENGTH, Window
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.derivatives.store import CLAIM_TIMEOUT_MS, DerivativesStore
 from quant_assets.emulator import Emulator, plain_universe
@@ -144,7 +144,7 @@ def test_feed_and_tables_are_whole_after_a_kill(world: World, scanned: bytes, tm
         for document in lake.rglob("*.json.gz"):
             assert feed_problems(gzip.decompress(document.read_bytes())) == []
     run(publish_windows, scanned, newest, lake, path, 2)
-    assert orjson.loads(path.read_bytes())["window"] == Window(newest.end + 2 * LENGTH).key
+    assert orjson.loads(path.read_bytes())["window"] == Window(newest.end + 2 * WINDOW_LENGTH).key
     later = datetime.now(UTC) + timedelta(hours=2)
     assert len(list(tmp_path.rglob("*.tmp"))) > 0, "no kill hit a write"
     prune_temporary_files(tmp_path, later)

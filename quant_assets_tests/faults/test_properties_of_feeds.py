@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from quant_assets.candles import read_candles
-from quant_assets.common.windows import LENGTH, Window
+from quant_assets.common.windows import WINDOW_LENGTH, Window
 from quant_assets_tests.faults.folders import (
     STRATEGIES,
     WINDOW,
@@ -83,7 +83,7 @@ def test_signals_of_a_market_do_not_depend_on_other_markets(feed: dict[str, Any]
 def test_files_cut_at_the_windows_end_give_the_same_signal_bytes(folder: Path, tmp_path: Path) -> None:
     rng = seeded_random("windows")
     for turn in range(rounds(4, 8)):
-        window = Window(WINDOW.end - rng.randrange(400) * LENGTH)
+        window = Window(WINDOW.end - rng.randrange(400) * WINDOW_LENGTH)
         cut = tmp_path / str(turn)
         cut_candles(folder, cut, window.end_ms)
         whole = feed_of(folder, window=window)

@@ -28,7 +28,7 @@ from pydantic import SecretStr
 
 from quant_assets.common.clock import SYSTEM, Clock
 from quant_assets.common.settings import Settings
-from quant_assets.common.windows import LENGTH, Window
+from quant_assets.common.windows import WINDOW_LENGTH, Window
 from quant_assets.definitions import build_definitions
 from quant_assets.defs.alerts import run_failure_alert
 from quant_assets.emulator import Faults
@@ -115,7 +115,7 @@ def run_windows(world: World, settings: Settings, instance: dg.DagsterInstance) 
     emulator, rng = world.emulator, seeded_random("the key")
 
     def scan(*, spent_by_others: int = 0, **faults: float) -> dg.ExecuteInProcessResult:
-        clock.sleep(LENGTH.total_seconds())
+        clock.sleep(WINDOW_LENGTH.total_seconds())
         emulator.spend(spent_by_others)
         emulator.faults = Faults(seed=rng.randrange(1000), **faults)  # type: ignore[arg-type]
         return definitions.resolve_job_def("scan").execute_in_process(

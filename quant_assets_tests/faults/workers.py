@@ -14,7 +14,7 @@ import orjson
 import pandas as pd
 from pydantic import SecretStr
 
-from quant_assets.common.windows import LENGTH, Window
+from quant_assets.common.windows import WINDOW_LENGTH, Window
 from quant_assets.derivatives.datasets import DATASETS, ENTRIES
 from quant_assets.derivatives.refresh import Refresh, RefreshOptions
 from quant_assets.derivatives.report import RefreshReport
@@ -117,7 +117,7 @@ def publish_windows(feed: bytes, window: Window, lake: Path, path: Path, times: 
     table = pd.DataFrame(document["signals"])[["exchange", "symbol", "strategy_name", "score", "price"]]
     tables = Lake(lake)
     for number in islice(count(), times):
-        window = Window(window.end + LENGTH)
+        window = Window(window.end + WINDOW_LENGTH)
         content = orjson.dumps({**document, "window": window.key, "as_of": f"{window.end:%Y-%m-%dT%H:%M:00Z}"})
         tables.write(["features"], window.key, table.assign(score=float(number)))
         tables.write(["symbol_map"], None, table.assign(score=float(number)))

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 from quant_assets.common.files import replace_file
-from quant_assets.common.windows import LENGTH, Window
+from quant_assets.common.windows import WINDOW_LENGTH, Window
 from quant_assets.feed import Publication, StoredFeed, publish
 from quant_assets.storage.lake import Lake
 
@@ -35,7 +35,7 @@ def feed_of(window: Window, note: str = "", newest_close_ms: int | None = None) 
 
 def test_newer_or_same_window_replaces_the_feed(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "feed.json"
-    newer = feed_of(Window(WINDOW.end + LENGTH))
+    newer = feed_of(Window(WINDOW.end + WINDOW_LENGTH))
     for feed in (feed_of(WINDOW), feed_of(WINDOW, "again"), newer):
         assert publish(feed, path, NOW) is Publication.PUBLISHED
     assert path.read_bytes() == newer.content
@@ -44,7 +44,7 @@ def test_newer_or_same_window_replaces_the_feed(tmp_path: Path) -> None:
 def test_older_window_does_not_replace_the_feed(tmp_path: Path) -> None:
     path = tmp_path / "feed.json"
     publish(feed_of(WINDOW), path, NOW)
-    assert publish(feed_of(Window(WINDOW.end - LENGTH)), path, NOW) is Publication.NEWER_WINDOW
+    assert publish(feed_of(Window(WINDOW.end - WINDOW_LENGTH)), path, NOW) is Publication.NEWER_WINDOW
     assert path.read_bytes() == feed_of(WINDOW).content
 
 
@@ -70,7 +70,7 @@ def test_older_candles_do_not_replace_the_same_window(
 def test_newer_window_replaces_the_feed_despite_older_candles(tmp_path: Path) -> None:
     path = tmp_path / "feed.json"
     publish(feed_of(WINDOW, newest_close_ms=1800), path, NOW)
-    assert publish(feed_of(Window(WINDOW.end + LENGTH), "", 900), path, NOW) is Publication.PUBLISHED
+    assert publish(feed_of(Window(WINDOW.end + WINDOW_LENGTH), "", 900), path, NOW) is Publication.PUBLISHED
 
 
 def test_feed_of_a_future_window_is_replaced(tmp_path: Path) -> None:

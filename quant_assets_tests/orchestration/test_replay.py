@@ -9,7 +9,7 @@ import dagster as dg
 import orjson
 import pytest
 
-from quant_assets.common.windows import LENGTH, Window
+from quant_assets.common.windows import WINDOW_LENGTH, Window
 from quant_assets.definitions import build_definitions
 from quant_assets.orchestration.replay import WINDOWS_PER_RUN, run_replay, windows_between
 from quant_assets.storage.lake import Lake
@@ -21,12 +21,12 @@ WINDOWS = 18
 
 @pytest.fixture(scope="module")
 def first(world: World) -> Window:
-    return Window(world.window.end - WINDOWS * LENGTH)
+    return Window(world.window.end - WINDOWS * WINDOW_LENGTH)
 
 
 @pytest.fixture(scope="module")
 def last(world: World) -> Window:
-    return Window(world.window.end - LENGTH)
+    return Window(world.window.end - WINDOW_LENGTH)
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def test_replay_of_older_windows_keeps_the_master_feed(world: World) -> None:
 @pytest.mark.usefixtures("replayed")
 def test_replay_reports_progress(world: World, first: Window) -> None:
     reported: list[tuple[str, int, int]] = []
-    second = Window(first.end + LENGTH)
+    second = Window(first.end + WINDOW_LENGTH)
     with environment(DAGSTER_HOME=str(world.folder / "replay" / "dagster")):
         settings = world.settings("replay")
         run_replay(

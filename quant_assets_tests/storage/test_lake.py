@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from quant_assets.common.windows import LENGTH, Window
+from quant_assets.common.windows import WINDOW_LENGTH, Window
 from quant_assets.storage.lake import DOCUMENT_SUFFIX, Lake, LakeError
 from quant_assets.storage.objects import LocalObjectStore
 from quant_assets_tests.storage.places import BUCKET, PLACES, Place
@@ -42,7 +42,7 @@ def local(tmp_path: Path) -> Lake:
 
 def window(back: int) -> str:
     """Return the key of an earlier window."""
-    return Window(LAST.end - back * LENGTH).key
+    return Window(LAST.end - back * WINDOW_LENGTH).key
 
 
 def test_table_is_read_as_it_was_written(place: Place, lake: Lake) -> None:

@@ -13,14 +13,14 @@ from typing import Final, TypedDict
 
 import dagster as dg
 
-from quant_assets.common.windows import LENGTH, Window
+from quant_assets.common.windows import WINDOW_LENGTH, Window
 from quant_assets.orchestration.checks import CheckEvent, WindowCheckResult, window_check_results, window_check_spec
 from quant_assets.storage.lake import Lake
 
 #: The time that the scan of a window may take before the window counts as missing.
 STALE_GRACE_SECONDS: Final = 180.0
 #: The age at which the newest window is stale: the length of the next window, and its grace.
-MAX_AGE: Final = LENGTH + timedelta(seconds=STALE_GRACE_SECONDS)
+MAX_AGE: Final = WINDOW_LENGTH + timedelta(seconds=STALE_GRACE_SECONDS)
 #: The time for which older windows are looked for.
 LOOK_BACK: Final = timedelta(days=1)
 
@@ -47,8 +47,8 @@ def newest_window(lake: Lake, key: Sequence[str], now: datetime, known: Window |
     This tries window keys backwards for a day, or down to a window that is `known` to have been in the lake.
     """
     last = Window.last_complete(now)
-    for back in range(LOOK_BACK // LENGTH):
-        window = Window(last.end - back * LENGTH)
+    for back in range(LOOK_BACK // WINDOW_LENGTH):
+        window = Window(last.end - back * WINDOW_LENGTH)
         if window == known or lake.has(key, window.key):
             return window
     return known if known is not None and known < last else None
@@ -61,7 +61,7 @@ def is_in_time(newest: Window, now: datetime) -> bool:
 
 def describe_missing(newest: Window) -> str:
     """Return which window is the newest, since when the next one is missing, and what to check."""
-    following = Window(newest.end + LENGTH)
+    following = Window(newest.end + WINDOW_LENGTH)
     return (
         f"The newest window is {newest.key}, which ended at {_utc(newest.end)}; {following.key} has been missing since "
         f"{_utc(following.end)}. In Dagster, check the runs of {following.key}, that the daemon is running, and that "
@@ -76,7 +76,7 @@ def check_fields(newest: Window | None, now: datetime) -> CheckFields:
         "newest_window": "none in the last 24 hours" if newest is None else newest.key
     }
     if newest is not None and not passed:
-        metadata["missing_since"] = dg.MetadataValue.timestamp(newest.end + LENGTH)
+        metadata["missing_since"] = dg.MetadataValue.timestamp(newest.end + WINDOW_LENGTH)
     return {
         "asset_key": dg.AssetKey(FEED),
         "check_name": CHECK,
