@@ -83,12 +83,12 @@ class Row:
     reason: str | None
     phone_note: str
     """The text below the market on a phone: R:R, or the reason."""
-    oi: str
+    oi_status: str
     oi_value: str | None
     oi_change: str
     oi_z: str
     oi_age: float | None
-    oi_text: str
+    oi_age_text: str
     oi_stale: bool
     oi_title: str
     funding_size: float | None
@@ -236,12 +236,12 @@ def _open_interest(interest: Json, age_seconds: float | None) -> dict[str, Any]:
             f"{age} old" if age else "age unknown",
         ]
     return {
-        "oi": interest["status"],
+        "oi_status": interest["status"],
         "oi_value": value,
         "oi_change": (change or "–") if is_known else "",
         "oi_z": f"z {z_score or '–'}" if is_known else "",
         "oi_age": age_seconds,
-        "oi_text": age or ("–" if is_known else ""),
+        "oi_age_text": age or ("–" if is_known else ""),
         "oi_stale": is_known and formatting.stale_age(interest) is not None,
         "oi_title": ", ".join(notes),
     }
@@ -292,12 +292,12 @@ BLANK_ROW: Final = Row(
     bias="",
     reason=None,
     phone_note="",
-    oi="",
+    oi_status="",
     oi_value=None,
     oi_change="",
     oi_z="",
     oi_age=None,
-    oi_text="",
+    oi_age_text="",
     oi_stale=False,
     oi_title="",
     funding_size=None,

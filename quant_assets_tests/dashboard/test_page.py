@@ -30,11 +30,11 @@ def test_page_shows_all_columns_in_the_feeds_order(page: Page, setups_site: Site
         ("entry", row.entry_text),
         ("stop", row.stop_text),
         ("target", row.target_text),
-        ("oi", row.oi),
+        ("oi_status", row.oi_status),
         ("oi_value", row.oi_value or "unknown"),
         ("oi_change", row.oi_change),
         ("oi_z", row.oi_z),
-        ("oi_age", row.oi_text),
+        ("oi_age", row.oi_age_text),
         ("funding", row.funding_text or "unknown"),
         ("ls", row.ls_text or "unknown"),
         ("volume", row.volume_text or "unknown"),
@@ -114,10 +114,11 @@ def test_filters_are_kept_in_the_address(page: Page, setups_site: Site) -> None:
 @pytest.mark.parametrize("name", ["exchange", "status"])
 def test_exchange_and_status_filter_rows(page: Page, setups_site: Site, name: str) -> None:
     visit(page, setups_site)
-    value = getattr(rows(setups_site)[5], "exchange" if name == "exchange" else "oi")
+    value = getattr(rows(setups_site)[5], "exchange" if name == "exchange" else "oi_status")
     page.select_option(f"select[name={name}]", value)
     assert_first_ids(
-        [row for row in rows(setups_site) if getattr(row, "exchange" if name == "exchange" else "oi") == value], page
+        [row for row in rows(setups_site) if getattr(row, "exchange" if name == "exchange" else "oi_status") == value],
+        page,
     )
 
 

@@ -61,7 +61,7 @@ def test_unknown_is_none_in_a_row_and_a_word_on_the_page(site: Site) -> None:
 
 def test_stale_open_interest_is_marked(setups_site: Site) -> None:
     stale = [row for row in rows_of(setups_site.feed["signals"]) if row.oi_stale]
-    assert {row.oi_text for row in stale} == {"5 h"}
+    assert {row.oi_age_text for row in stale} == {"5 h"}
     assert '<span class="age stale" data-c="oi_age">5 h</span>' in setups_site.get(f"/?q={stale[0].symbol}").text
 
 
@@ -102,14 +102,14 @@ def test_funding_shows_its_interval_and_sorts_by_size_for_8_hours(
 def test_open_interest_cell_has_value_change_z_score_and_age(site: Site) -> None:
     known = {"status": "aggregated", "value": 4_600_000.0, "unit": "BASE_ASSET", "age_seconds": 720.0}
     row = changed_row(site.feed["signals"][0], oi_metadata={**known, "change_24h_pct": -1.234, "z_score": 0.31})
-    assert (row.oi, row.oi_value, row.oi_change, row.oi_z, row.oi_text) == (
+    assert (row.oi_status, row.oi_value, row.oi_change, row.oi_z, row.oi_age_text) == (
         *("aggregated", "4.60M", "−1.23 %", "z +0.31", "12 min"),
     )
     assert "4.60M of the base asset, −1.23 % in 24 hours, z-score +0.31, 12 min old" in row.oi_title
     row = changed_row(site.feed["signals"][0], oi_metadata={**known, "change_24h_pct": None, "z_score": None})
     assert (row.oi_change, row.oi_z) == ("–", "z –")
     row = changed_row(site.feed["signals"][0], oi_metadata={**known, "value": None})
-    assert (row.oi_value, row.oi_change, row.oi_z, row.oi_age, row.oi_text) == (None, "", "", None, "")
+    assert (row.oi_value, row.oi_change, row.oi_z, row.oi_age, row.oi_age_text) == (None, "", "", None, "")
 
 
 def test_volume_and_change_are_shown_or_unknown(site: Site) -> None:

@@ -15,7 +15,7 @@ export function filterRows(rows, state) {
     (!actions.size || actions.has(row.action)) &&
     (!strategies.size || strategies.has(row.strategy.toLowerCase())) &&
     (!exchanges.size || exchanges.has(row.exchange.toLowerCase())) &&
-    (!statuses.size || statuses.has(row.oi)) &&
+    (!statuses.size || statuses.has(row.oi_status)) &&
     row.score >= minScore &&
     words.every((word) => searchText(row).includes(word)));
 }
@@ -197,10 +197,10 @@ function fillRow(node, row, address) {
   put("side", row.action === "WAIT" ? row.bias : "").dataset.bias = row.bias;
   put("reason", row.reason ?? "").closest("td").hidden = row.rr_text !== null;
   for (const name of ["rr", "entry", "stop", "target"]) put(name, row[`${name}_text`] ?? "–").hidden = row.rr_text === null;
-  put("oi", row.oi).closest(".status").dataset.status = row.oi;
+  put("oi_status", row.oi_status).closest(".status").dataset.status = row.oi_status;
   for (const name of ["oi_value", "oi_change", "oi_z"]) put(name, row[name]);
-  put("oi_age", row.oi_text).classList.toggle("stale", row.oi_stale);
-  cells.oi.closest("td").title = row.oi_title;
+  put("oi_age", row.oi_age_text).classList.toggle("stale", row.oi_stale);
+  cells.oi_status.closest("td").title = row.oi_title;
   for (const name of ["funding", "ls"]) {
     const cell = put(name, row[`${name}_text`]);
     cell.classList.toggle("stale", row[`${name}_stale`]);
