@@ -19,7 +19,7 @@ help:
 	@echo "make soak      run a simulated day with random faults and check that nothing grows (SEED=1)"
 	@echo "make speed     check the limits of time, on a machine that is idle"
 	@echo "make bench     make speed, then measure speed and memory into docs/performance.md (BENCH=--quick for less)"
-	@echo "make pictures  take the screenshots of the dashboard in docs/ (needs Chromium)"
+	@echo "make pictures  take the screenshots of dashboard and Dagster in docs/ (needs Chromium)"
 	@echo "make schema    write docs/master_feed.schema.json from the models of the feed"
 	@echo "make audit     run bandit, and pip-audit on requirements.lock (needs a registry with advisories)"
 	@echo "make setup     create the virtual environment in $(VENV)"
@@ -106,6 +106,7 @@ bench: speed
 
 pictures: setup
 	$(BIN)/python -m quant_assets_tests.dashboard.pictures
+	QUANT_PICTURES="$(CURDIR)/docs" $(BIN)/python -m pytest -q quant_assets_tests/defs/test_in_the_browser.py
 
 schema: setup
 	$(BIN)/python -m quant_assets.feed >docs/master_feed.schema.json

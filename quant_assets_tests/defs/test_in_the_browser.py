@@ -1,6 +1,6 @@
 """Dagster's UI in Debian's Chromium: lineage, the feed's page with its plots, the partitions of open interest.
 
-With QUANT_PICTURES set to a folder, the pages are saved there as pictures for the documentation.
+With QUANT_PICTURES set to a folder, as `make pictures` does, two pages are saved there for the documentation.
 """
 
 from __future__ import annotations
@@ -90,7 +90,6 @@ def test_feed_page_shows_freshness_summary_and_plots(live: Live, page: Page) -> 
     if folded.count():  # a long one is shown in a window of its own
         folded.click()
     expect(summary).to_be_visible()
-    save(page, "feed_summary")
     if page.get_by_role("button", name="Close").count():
         page.get_by_role("button", name="Close").click()
     page.get_by_role("button", name="Plots").click()
@@ -106,4 +105,3 @@ def test_partitions_page_shows_materialized_windows(live: Live, page: Page, worl
     page.goto(f"{live.url}/assets/open_interest?view=partitions&partition={quote(world.window.key)}")
     expect(page.get_by_text("median_age_seconds").first).to_be_visible(timeout=PATIENCE)
     expect(page.get_by_text("coverage").first).to_be_visible()
-    save(page, "open_interest")
