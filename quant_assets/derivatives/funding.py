@@ -8,8 +8,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from quant_assets.markets.exchanges import EXCHANGES
+
 #: The funding interval in hours of exchanges with another one than 8 hours, by lower-case name.
-FUNDING_INTERVAL_HOURS: Final = {"hyperliquid": 1.0}
+FUNDING_INTERVAL_HOURS: Final = {
+    exchange.name.casefold(): exchange.funding_interval_hours
+    for exchange in EXCHANGES
+    if exchange.funding_interval_hours is not None
+}
 
 #: The interval in hours that rules use, also for exchanges whose interval is unknown.
 FUNDING_HOURS: Final = 8.0

@@ -8,19 +8,14 @@ from __future__ import annotations
 from typing import Any, Final
 
 from quant_assets.derivatives.datasets import ENTRIES, DatasetSpec
+from quant_assets.markets.exchanges import EXCHANGES
 from quant_assets.signals import NONE, Features
 from quant_assets.signals.features.model import column_value
 
-EXCHANGE_TAGS: Final = {
-    "HYPERLIQUID": "HL",
-    "BINANCE": "BIN",
-    "BYBIT": "BYB",
-    "OKX": "OKX",
-    "KUCOIN": "KUC",
-    "MEXC": "MEX",
-}
-#: The exchanges whose candles existing pages can draw; for other exchanges they draw those of the last one.
-CANDLE_SOURCES: Final = ("HYPERLIQUID", "KUCOIN", "MEXC")
+EXCHANGE_TAGS: Final = {exchange.name.upper(): exchange.tag for exchange in EXCHANGES if exchange.tag}
+#: The exchanges whose candles existing pages can draw, and the one that stands in for others.
+CANDLE_SOURCES: Final = frozenset(exchange.name.upper() for exchange in EXCHANGES if exchange.has_candle_source)
+DEFAULT_CANDLE_SOURCE: Final = "MEXC"
 #: The provider of the derivative data.
 PROVIDER: Final = "coinalyze"
 
@@ -37,7 +32,7 @@ def market_blocks(f: Features) -> Json:
         "display_symbol": f.display_symbol,
         "canonical_symbol": f.canonical_symbol,
         "exchange": f.exchange,
-        "source": f.exchange.upper() if f.exchange.upper() in CANDLE_SOURCES else CANDLE_SOURCES[-1],
+        "source": f.exchange.upper() if f.exchange.upper() in CANDLE_SOURCES else DEFAULT_CANDLE_SOURCE,
         "exchange_tag": EXCHANGE_TAGS.get(f.exchange.upper(), f.exchange[:3].upper()),
         "price": f.price,
         "price_age_seconds": f.price_age_seconds,

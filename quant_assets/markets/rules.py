@@ -13,26 +13,14 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, StringConstraints, field_validator
 
 from quant_assets.common.toml_config import read_config, validate_config
+from quant_assets.markets.exchanges import EXCHANGES
 
 Name = Annotated[str, StringConstraints(min_length=1)]
 
 ANY_EXCHANGE = "*"
 
 _QUOTES = ("USDT", "USDC", "FDUSD", "BUSD", "TUSD", "USD1", "USDD", "USDE", "DAI", "USD", "EUR")
-_SYNONYMS = {
-    "GATE": "Gate.io",
-    "GATEIO": "Gate.io",
-    "HTX": "Huobi",
-    "OKEX": "OKX",
-    "WOO": "WOO X",
-    "HL": "Hyperliquid",
-    "ASTERDEX": "Aster",
-    "BINANCEFUTURES": "Binance",
-    "BINANCEUSDM": "Binance",
-    "COINBASEINTERNATIONAL": "Coinbase",
-    "KRAKENFUTURES": "Kraken",
-    "KUCOINFUTURES": "KuCoin",
-}
+_SYNONYMS = {other: exchange.name for exchange in EXCHANGES for other in exchange.other_names}
 
 
 class RulesError(ValueError):
@@ -63,7 +51,9 @@ class ResolutionRules(BaseModel):
     synonyms: Mapping[Name, Name] = _SYNONYMS
     reference_exchanges: tuple[Name, ...] = ("Binance", "Bybit", "OKX", "Hyperliquid", "Gate.io")
     stand_ins: Mapping[Name, Name] = {}
-    without_liquidations: tuple[Name, ...] = ("Hyperliquid",)
+    without_liquidations: tuple[Name, ...] = tuple(
+        exchange.name for exchange in EXCHANGES if not exchange.publishes_liquidations
+    )
 
     @field_validator("never_match")
     @classmethod

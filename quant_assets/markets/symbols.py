@@ -6,6 +6,7 @@ import re
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
+from quant_assets.markets.exchanges import EXCHANGES
 from quant_assets.markets.rules import ResolutionRules, nfc
 
 TIMEFRAMES = ("1m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "12h", "1d")
@@ -14,8 +15,9 @@ _FORM = "EXCHANGE_SYMBOL_TIMEFRAME.json"
 _SEPARATORS = "-_/"
 _SUFFIX = re.compile(r"[-_/](?:PERPETUAL|PERP|SWAP)\Z")
 _ZEROS = re.compile(r"(10{3,7})(?=\D)(.+)", re.DOTALL)
-_KUCOIN = "kucoin"
-_HYPERLIQUID = "hyperliquid"
+#: Keys of exchanges (`ResolutionRules.exchange_key`).
+_WITH_CONTRACT_SUFFIX = frozenset(exchange.name.casefold() for exchange in EXCHANGES if exchange.has_contract_suffix)
+_WITH_K_MULTIPLIER = frozenset(exchange.name.casefold() for exchange in EXCHANGES if exchange.has_k_multiplier)
 _DEFAULT_RULES = ResolutionRules()
 
 
@@ -96,7 +98,7 @@ def symbol_readings(raw: str, exchange: str, rules: ResolutionRules = _DEFAULT_R
     raw = nfc(raw)
     exchange_key = rules.exchange_key(exchange)
     joined, separators_at = _join(raw)
-    if exchange_key == _KUCOIN and joined.endswith("M") and _quotes(joined[:-1], (), rules):
+    if exchange_key in _WITH_CONTRACT_SUFFIX and joined.endswith("M") and _quotes(joined[:-1], (), rules):
         joined = joined[:-1]
     for quote in _quotes(joined, separators_at, rules) or [""]:
         base = nfc(joined.removesuffix(quote))  # joined letters may compose to one
@@ -152,6 +154,7 @@ def _split_multiplier(base: str, exchange_key: str, rules: ResolutionRules) -> t
         return int(found[1]), rules.alias(found[2], exchange_key)
     if base.startswith("1M") and len(base) >= 4:
         return 1_000_000, rules.alias(base[2:], exchange_key)
-    if exchange_key == _HYPERLIQUID and len(base) >= 3 and base[0] == "k" and base[1].isupper() and base[2].isupper():
+    has_k = len(base) >= 3 and base[0] == "k" and base[1].isupper() and base[2].isupper()
+    if has_k and exchange_key in _WITH_K_MULTIPLIER:
         return 1_000, rules.alias(base[1:], exchange_key)
     return 1, rules.alias(base, exchange_key)
