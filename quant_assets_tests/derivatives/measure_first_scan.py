@@ -64,7 +64,7 @@ def main() -> None:
     """Print the table."""
     folder, as_of, calls_per_minute = sys.argv[1:] + ["", "2026-01-19T17:00:00Z", "40"][len(sys.argv) - 1 :]
     markets = markets_table(Path(folder), parse_timestamp(as_of), int(calls_per_minute))
-    groups = {"with a setup": markets["setup"], "near one": markets["near"], "all": markets["near"].notna()}
+    groups = {"with a setup": markets["setup"], "in focus": markets["near"], "all": markets["near"].notna()}
     print("| minutes | dataset | " + " | ".join(groups) + " |")
     print("|---|---|" + "---|" * len(groups))
     for minutes in (2, 10):
