@@ -10,7 +10,7 @@ import orjson
 import pandas as pd
 import pytest
 
-from quant_assets.common.windows import LENGTH, Window
+from quant_assets.common.windows import WINDOW_LENGTH, Window
 from quant_assets.definitions import build_definitions
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.emulator import DEFAULT_KEY
@@ -40,7 +40,9 @@ def first_requested(world: World, name: str, window: Window, watchlist: pd.DataF
         inputs = [dg.AssetKey(asset) for asset in ("candles", "candle_files", "symbol_map")]
         assert job.execute_in_process(instance=evaluated.instance, asset_selection=inputs).success
         if watchlist is not None:
-            Lake(world.settings(name).lake_dir).write(["watchlist"], Window(window.end - 4 * LENGTH).key, watchlist)
+            Lake(world.settings(name).lake_dir).write(
+                ["watchlist"], Window(window.end - 4 * WINDOW_LENGTH).key, watchlist
+            )
         before = len(world.emulator.accounting.accepted)
         run(evaluated, "refresh", window)
         requested = world.emulator.accounting.accepted[before:]
@@ -76,7 +78,7 @@ def test_new_watchlist_starts_no_refresh(world: World) -> None:
 @pytest.fixture(scope="module")
 def older(world: World) -> Window:
     """Scan a window into the folder "older", and remove what an earlier version did not have."""
-    window = Window(world.window.end - 2 * LENGTH)
+    window = Window(world.window.end - 2 * WINDOW_LENGTH)
     world.scan("older", window=window)
     settings = world.settings("older")
     with environment(DAGSTER_HOME=str(world.folder / "older" / "dagster")), open_instance(settings) as instance:
@@ -92,7 +94,7 @@ def test_folder_of_an_earlier_version_goes_on_with_the_next_scan(world: World, o
         assert evaluated.at(older.end + timedelta(minutes=1)) == {}
         run(evaluated, "refresh", older)
         assert evaluated.at(older.end + timedelta(minutes=2)) == {}
-        following = Window(older.end + LENGTH)
+        following = Window(older.end + WINDOW_LENGTH)
         run(evaluated, "scan", following)
         assert evaluated.at(following.end + timedelta(minutes=1)) == {}
         run(evaluated, "refresh", following)

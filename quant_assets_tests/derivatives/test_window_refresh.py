@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from quant_assets.common.clock import Clock
-from quant_assets.common.windows import LENGTH, Window
+from quant_assets.common.windows import WINDOW_LENGTH, Window
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.derivatives.policy import RefreshPolicy
 from quant_assets.derivatives.report import StopReason
@@ -28,7 +28,7 @@ def window_refresh(provider: Provider, count: int = 2) -> WindowRefresh:
     last = Window.last_complete(provider.clock.moment)
     symbol_map = provider.resolve({})
     return WindowRefresh(
-        [Window(last.end - back * LENGTH) for back in range(count - 1, -1, -1)],
+        [Window(last.end - back * WINDOW_LENGTH) for back in range(count - 1, -1, -1)],
         DATASETS,
         DATASETS,
         MarketSources(symbol_map, provider.market_list, ResolutionRules(), provider.clock.moment),
