@@ -36,7 +36,7 @@ def test_prune_removes_old_windows_bars_and_runs(world: World) -> None:
     with closing(sqlite3.connect(history / "index.db")) as index:
         left = {row[0] for row in index.execute("SELECT DISTINCT run_id FROM event_logs")}
     assert left <= kept
-    assert metadata["removed_files"] == 9
+    assert metadata["removed_files"] == 11
     assert metadata["removed_bars"] > 1000
     assert metadata["removed_runs"] >= 2
     assert metadata["freed_bytes"] > 100_000
