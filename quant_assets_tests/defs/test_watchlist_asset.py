@@ -126,4 +126,4 @@ def test_replay_of_an_earlier_version_gives_the_same_signals(world: World, older
     assert after is not None
     assert orjson.loads(after)["signals"] == orjson.loads(before)["signals"]
     for name in (*NEW, *DATASETS):
-        assert lake.path([name], older.key).exists(), name
+        assert lake.has([name], older.key), name
