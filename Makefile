@@ -20,7 +20,7 @@ help:
 	@echo "make speed     check the limits of time, on a machine that is idle"
 	@echo "make bench     make speed, then measure speed and memory into docs/performance.md (BENCH=--quick for less)"
 	@echo "make pictures  take the screenshots of dashboard and Dagster in docs/ (needs Chromium)"
-	@echo "make schema    write docs/master_feed.schema.json from the models of the feed"
+	@echo "make schema    write the JSON Schema of the feed from its models"
 	@echo "make audit     run bandit, and pip-audit on requirements.lock (needs a registry with advisories)"
 	@echo "make setup     create the virtual environment in $(VENV)"
 	@echo "make lock      update requirements.lock (needs uv)"
@@ -109,7 +109,8 @@ pictures: setup
 	QUANT_PICTURES="$(CURDIR)/docs" $(BIN)/python -m pytest -q quant_assets_tests/defs/test_in_the_browser.py
 
 schema: setup
-	$(BIN)/python -m quant_assets.feed >docs/master_feed.schema.json
+	$(BIN)/python -m quant_assets.feed >quant_assets/feed/master_feed.schema.json.new
+	mv quant_assets/feed/master_feed.schema.json.new quant_assets/feed/master_feed.schema.json
 
 # In an environment of its own. It fails when the registry has no advisories or cannot be reached.
 audit:

@@ -14,7 +14,7 @@ from quant_assets.dashboard.explanations import TIERS, UNITS, explain_reason, ex
 from quant_assets.dashboard.feed_repository import FeedDocument
 from quant_assets.dashboard.market_data import Source, dataset_sources
 from quant_assets.dashboard.rows import bar_of, row_id
-from quant_assets.derivatives.datasets import ENTRIES, LEADING, DatasetSpec
+from quant_assets.derivatives.datasets import ENTRIES, PRIMARY_DATASET, DatasetSpec
 from quant_assets.feed.reasons import reason_summary
 from quant_assets.signals import PENALTY
 from quant_assets.storage.lake import Lake
@@ -99,7 +99,7 @@ def _datasets(signal: Json, sources: Mapping[Any, Source]) -> list[dict[str, Any
     """Return a line for each dataset: its value, status, source market and age."""
     interest = signal["oi_metadata"]
     # A feed from before a dataset was added lacks its block.
-    blocks = {**signal["derivatives"], LEADING: None if interest["value"] is None else interest}
+    blocks = {**signal["derivatives"], PRIMARY_DATASET: None if interest["value"] is None else interest}
     lines = []
     status: str | None
     exchange: str | None
@@ -110,7 +110,7 @@ def _datasets(signal: Json, sources: Mapping[Any, Source]) -> list[dict[str, Any
         source = sources.get(spec.name)
         if source is not None:
             status, exchange, symbol = source.status, source.exchange, source.symbol
-        elif spec.name == LEADING:
+        elif spec.name == PRIMARY_DATASET:
             status, exchange, symbol = (interest[k] for k in ("status", "reference_exchange", "coinalyze_symbol"))
         else:
             status, exchange, symbol = None, None, None

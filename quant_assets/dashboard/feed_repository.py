@@ -17,7 +17,7 @@ from quant_assets.common.file_identity import FileIdentity
 from quant_assets.common.settings import Settings
 from quant_assets.common.windows import Window, WindowError
 from quant_assets.feed import feed_problems
-from quant_assets.feed.contract import SCHEMA_VERSIONS
+from quant_assets.feed.contract import SCHEMA_FILES
 from quant_assets.storage.lake import DOCUMENT_SUFFIX, Lake, LakeError
 
 Json = dict[str, Any]
@@ -179,9 +179,9 @@ def _parse_feed(content: bytes) -> Json:
     if isinstance(feed, list):
         raise FeedError("bare_list", f"the feed is a bare list of {len(feed)} signals, an old format: run a new scan")
     version = feed.get("schema_version") if isinstance(feed, dict) else None
-    if not isinstance(version, str) or version not in SCHEMA_VERSIONS:
+    if not isinstance(version, str) or version not in SCHEMA_FILES:
         found = f"schema version {version!r:.40}" if version is not None else "no schema version"
-        supported = " and ".join(SCHEMA_VERSIONS)
+        supported = " and ".join(SCHEMA_FILES)
         raise FeedError("other_schema", f"the feed has {found}, this dashboard reads {supported}: run a new scan")
     problems = feed_problems(content)
     if problems:

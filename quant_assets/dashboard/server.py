@@ -28,7 +28,7 @@ from quant_assets.dashboard.feed_repository import FeedError
 from quant_assets.dashboard.query import QueryError, query_error
 from quant_assets.dashboard.responses import error_json, send
 from quant_assets.dashboard.static_files import CACHE_FOREVER, PLOTLY, plotly_script, static_app, static_version
-from quant_assets.feed.model import SCHEMA_VERSION
+from quant_assets.feed.contract import SCHEMA_VERSION
 
 #: Limit for request line and headers together; browsers send a tenth of it.
 MAX_HEADER_BYTES: Final = 16_384

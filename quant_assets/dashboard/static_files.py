@@ -13,12 +13,10 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Scope
 
-from quant_assets.dashboard.responses import CachedResponse
+from quant_assets.dashboard.responses import MIN_GZIP_BYTES, REVALIDATE, CachedResponse
 
 PLOTLY: Final = "plotly.min.js"
 CACHE_FOREVER: Final = "public, max-age=31536000, immutable"
-REVALIDATE: Final = "no-cache"
-MIN_GZIP_BYTES: Final = 512
 FOLDER: Final = Path(str(resources.files("quant_assets.dashboard").joinpath("static")))
 
 

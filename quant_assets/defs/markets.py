@@ -10,7 +10,7 @@ import orjson
 import pandas as pd
 
 from quant_assets.common.clock import Clock
-from quant_assets.derivatives.datasets import ENTRIES, LEADING
+from quant_assets.derivatives.datasets import ENTRIES, PRIMARY_DATASET
 from quant_assets.derivatives.store import StoreError
 from quant_assets.markets import (
     DROPPED,
@@ -226,7 +226,7 @@ def symbol_map(
             "dagster/row_count": len(table),
             **{status: int(statuses.get(status, 0)) for status in ("resolved", "aggregated", "neutral")},
             "coverage": float((table["status"] != "neutral").mean()) if len(table) else 0.0,
-            "distinct_symbols": int(table[f"{LEADING}_symbol"].replace("", None).nunique()),
+            "distinct_symbols": int(table[f"{PRIMARY_DATASET}_symbol"].replace("", None).nunique()),
             "market_list_age_hours": age_seconds / 3600,
             "seconds": time.perf_counter() - started,
         },

@@ -22,8 +22,8 @@ __all__ = [
     "DATASETS",
     "ENTRIES",
     "INTERVAL",
-    "LEADING",
     "LOADED_DATASETS",
+    "PRIMARY_DATASET",
     "PROBLEMS",
     "SPECS",
     "Dataset",
@@ -83,5 +83,5 @@ PROBLEMS: Final[tuple[str, ...]] = _discovered.problems
 SPECS: Final[Mapping[Dataset, DatasetSpec]] = {spec.name: spec for spec in ENTRIES}
 """Name → entry, in the same order."""
 DATASETS: Final[tuple[Dataset, ...]] = tuple(SPECS)
-LEADING: Final[Dataset] = OPEN_INTEREST.name
+PRIMARY_DATASET: Final[Dataset] = OPEN_INTEREST.name
 """The dataset that decides a market's status and is fetched first."""

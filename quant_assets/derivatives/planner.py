@@ -24,7 +24,7 @@ import pandas as pd
 
 from quant_assets.common.windows import WINDOW_LENGTH, Window
 from quant_assets.derivatives.bar_times import BAR_SECONDS, NEEDED_HISTORY
-from quant_assets.derivatives.datasets import DATASETS, LEADING, Dataset
+from quant_assets.derivatives.datasets import DATASETS, PRIMARY_DATASET, Dataset
 from quant_assets.derivatives.policy import RefreshPolicy
 
 #: The history that a request for the newest window covers: what is needed, and more to correct bars that came late.
@@ -61,7 +61,7 @@ def build_items(
 
     Columns: dataset (its number in DATASETS, int64), symbol, known_through (UNIX seconds, NaN for never known), setup
     and near (bool: whether any market of the symbol has a setup, or is near one), volume (float64, the sum of its
-    markets). `watchlist` has exchange, symbol, setup, near, volume by market; without it all markets are alike.
+    markets). `watchlist` has exchange, symbol, setup, near, volume by market; without it all have the same priority.
     """
     markets = symbol_map[["exchange", "symbol"]].copy()
     markets["setup"], markets["near"], markets["volume"] = False, False, 0.0
@@ -101,7 +101,7 @@ def rank_due_items(items: pd.DataFrame, end_seconds: float, policy: RefreshPolic
     near = items["near"].to_numpy()[due]
     setup = items["setup"].to_numpy()[due]
     overdue = age >= policy.oldest_minutes * 60
-    interest = dataset == DATASETS.index(LEADING)
+    interest = dataset == DATASETS.index(PRIMARY_DATASET)
     ratio = np.where(interest, policy.open_interest_weight, 1.0) * age / cadence
     ratio[overdue] = age[overdue]  # overdue items are ordered by age alone
     ratio[never], dataset[never] = 0.0, 0  # neither counts among items that were never known

@@ -82,7 +82,7 @@ class Refresh:
 
     All windows are served by the same calls. A symbol that comes back empty twice is replaced by the next best one,
     through `resolve`. `watchlist` has exchange, symbol, setup, near, volume by market, and orders the requests; without
-    it all markets are alike. `clock` returns UNIX seconds.
+    it all markets have the same priority. `clock` returns UNIX seconds.
     """
 
     def __init__(

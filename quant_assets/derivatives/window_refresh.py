@@ -62,13 +62,13 @@ class RefreshedWindows:
 class WindowRefresh:
     """A refresh of windows, the oldest first, in the order of a watchlist.
 
-    `datasets` are refreshed; `tabulated` are those whose tables are returned. `exchange` and `symbol` limit the refresh
+    `datasets` are refreshed; `returned` are those whose tables are returned. `exchange` and `symbol` limit the refresh
     to some markets, "" for all.
     """
 
     windows: Sequence[Window]
     datasets: Sequence[Dataset]
-    tabulated: Sequence[Dataset]
+    returned: Sequence[Dataset]
     sources: MarketSources
     watchlist: pd.DataFrame
     policy: RefreshPolicy
@@ -136,7 +136,7 @@ class WindowRefresh:
         failures = report.problems.append
         tables = {
             dataset: {window.key: snapshot(store, symbol_map, dataset, window, failures) for window in self.windows}
-            for dataset in self.tabulated
+            for dataset in self.returned
         }
         reports = {window.key: report.as_dict() for window in self.windows}
         return RefreshedWindows(tables, report, {**reports, **stored_reports})

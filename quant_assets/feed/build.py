@@ -12,8 +12,8 @@ import pandas as pd
 from quant_assets.common.windows import Window
 from quant_assets.derivatives.datasets import ENTRIES
 from quant_assets.feed.conflicts import mark_conflicts
+from quant_assets.feed.contract import SCHEMA_VERSION
 from quant_assets.feed.market_blocks import Json, market_blocks
-from quant_assets.feed.model import SCHEMA_VERSION
 from quant_assets.feed.selection import count_by_name
 from quant_assets.feed.signal import build_signal
 from quant_assets.signals import MAX_OI_AGE_SECONDS, Strategy, features_of

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal, NotRequired, get_args
+from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
-from quant_assets.feed.model_schema import CLOSED, allow_other_keys
+from quant_assets.feed.model_schema import CLOSED, SchemaWithoutFieldTitles, allow_other_keys, json_schema
 from quant_assets.feed.signal_model import Signal
-
-Version = Literal["2.0"]
-SCHEMA_VERSION: Final[str] = get_args(Version)[0]
 
 Count = Annotated[int, Field(ge=0)]
 #: The last ms of the year 9999.
@@ -100,7 +97,7 @@ class FeedHead(TypedDict):
 
     last_updated: Annotated[TimeMs, Field(description="when it was written, epoch ms")]
     published_at_ms: Annotated[TimeMs, Field(description="when the window's first feed was written, epoch ms")]
-    schema_version: Version
+    schema_version: Literal["2.0"]
     as_of: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:00Z$", description="end of the window")]
     window: Annotated[
         str, Field(pattern=r"^\d{4}-\d\d-\d\d-\d\d:\d\d$", description="partition key: the window's start")
@@ -114,3 +111,8 @@ class MasterFeed(FeedHead):
     """Scored trading signals: one for every market and strategy of a 15-minute window."""
 
     signals: list[Signal]
+
+
+def generate_schema() -> dict[str, Any]:
+    """Return the JSON Schema of the feed."""
+    return {"$schema": SchemaWithoutFieldTitles.schema_dialect, **json_schema(MasterFeed)}

@@ -173,7 +173,7 @@ def _upgrade(connection: sa.Connection, tables: sa.MetaData) -> None:
         if version_table.name not in found:
             version_table.create(connection)
             connection.execute(version_table.insert().values(version_num=revision))
-        from quant_assets.storage.migrations import upgrade  # noqa: PLC0415 - slow, and seldom needed
+        from quant_assets.storage.migrations import upgrade  # noqa: PLC0415 - slow, and rarely needed
 
         upgrade(connection)
     tables.create_all(connection)

@@ -7,7 +7,7 @@ the revision before.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import REAL, BigInteger, Column, Double, Integer, MetaData, String, Table, Text
 
@@ -23,42 +23,31 @@ NUMBER: Final[Double[float]] = Double().with_variant(REAL, "sqlite")
 
 version_table: Final = Table("quant_assets_version", SCHEMA, Column("version_num", String(32), primary_key=True))
 
+
+def _table_of_symbols(name: str, *columns: Column[Any]) -> Table:
+    """Return a table whose rows belong to a symbol of a dataset."""
+    keys = (Column("dataset", Text, primary_key=True), Column("symbol", Text, primary_key=True))
+    return Table(name, SCHEMA, *keys, *columns, sqlite_with_rowid=False)
+
+
 #: `[start, through]` in UNIX seconds: all bars that open or close between them were requested.
-fetched_ranges: Final = Table(
+fetched_ranges: Final = _table_of_symbols(
     "fetched_ranges",
-    SCHEMA,
-    Column("dataset", Text, primary_key=True),
-    Column("symbol", Text, primary_key=True),
     Column("start", WHOLE, primary_key=True),
     Column("through", WHOLE, nullable=False),
-    sqlite_with_rowid=False,
 )
 #: The times (UNIX milliseconds) of the last empty responses, `previous_ms` of the one before.
-empty_responses: Final = Table(
+empty_responses: Final = _table_of_symbols(
     "empty_responses",
-    SCHEMA,
-    Column("dataset", Text, primary_key=True),
-    Column("symbol", Text, primary_key=True),
     Column("last_ms", WHOLE, nullable=False),
     Column("previous_ms", WHOLE),
-    sqlite_with_rowid=False,
 )
-served_symbols: Final = Table(
-    "served_symbols",
-    SCHEMA,
-    Column("dataset", Text, primary_key=True),
-    Column("symbol", Text, primary_key=True),
-    sqlite_with_rowid=False,
-)
+served_symbols: Final = _table_of_symbols("served_symbols")
 #: Symbols that a process is requesting, until a time in milliseconds of the monotonic clock.
-claims: Final = Table(
+claims: Final = _table_of_symbols(
     "claims",
-    SCHEMA,
-    Column("dataset", Text, primary_key=True),
-    Column("symbol", Text, primary_key=True),
     Column("owner", Text, nullable=False),
     Column("until_ms", WHOLE, nullable=False),
-    sqlite_with_rowid=False,
 )
 refresh_reports: Final = Table(
     "refresh_reports", SCHEMA, Column("window", Text, primary_key=True), Column("report", Text, nullable=False)

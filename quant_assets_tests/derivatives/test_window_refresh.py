@@ -67,7 +67,7 @@ def test_without_datasets_nothing_is_requested_and_stored_reports_apply(provide:
     refresh, store = window_refresh(provider, 1), provider.store()
     first = refresh.run(store, provider.client(), 60, clock_of(provider))
     calls = provider.emulator.accounting.calls
-    found = replace(refresh, datasets=(), tabulated=("open_interest",)).run(
+    found = replace(refresh, datasets=(), returned=("open_interest",)).run(
         store, provider.client(), 60, clock_of(provider)
     )
     assert provider.emulator.accounting.calls == calls

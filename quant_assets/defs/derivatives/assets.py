@@ -52,7 +52,7 @@ class RefreshConfig(dg.Config):
     pool=COINALYZE,
     ins={
         "coinalyze_markets": dg.AssetIn(metadata=OPTIONAL),
-        # A refresh takes the newest watchlist; if there has been none, all markets are alike.
+        # A refresh takes the newest watchlist; if there has been none, all markets have the same priority.
         "watchlist": dg.AssetIn(metadata=CARRIED_FORWARD),
     },
     outs={
@@ -88,17 +88,17 @@ def derivatives(
     started = time.perf_counter()
     coinalyze.require_origin()
     windows = windows_of(context)
-    selected, tabulated = _selection(context)
+    selected, returned = _selection(context)
     market_list = list_of_provider(coinalyze_markets, coinalyze.provider)
     refresh = WindowRefresh(
-        windows,
-        selected,
-        tabulated,
-        MarketSources(symbol_map, market_list, market_rules.load(), clock.now()),
-        watchlist[windows[-1].key],
-        refresh_policy.load(),
-        config.exchange,
-        config.symbol,
+        windows=windows,
+        datasets=selected,
+        returned=returned,
+        sources=MarketSources(symbol_map, market_list, market_rules.load(), clock.now()),
+        watchlist=watchlist[windows[-1].key],
+        policy=refresh_policy.load(),
+        exchange=config.exchange,
+        symbol=config.symbol,
     )
     is_backfill = BACKFILL_TAG in context.run.tags
     try:

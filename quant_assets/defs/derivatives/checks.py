@@ -7,7 +7,7 @@ import dagster as dg
 import pandas as pd
 
 from quant_assets.common.windows import Window
-from quant_assets.derivatives.datasets import DATASETS, LEADING, Dataset
+from quant_assets.derivatives.datasets import DATASETS, PRIMARY_DATASET, Dataset
 from quant_assets.derivatives.report import RefreshReport, StopReason
 from quant_assets.orchestration.checks import WindowCheckResult, window_check_spec
 from quant_assets.orchestration.partitions import Tables
@@ -32,7 +32,7 @@ CHECK_SPECS: Final = {
         window_check_spec(dataset, name, description)
         for name, description in {
             **CHECKS,
-            **(OPEN_INTEREST_CHECKS if dataset == LEADING else {}),
+            **(OPEN_INTEREST_CHECKS if dataset == PRIMARY_DATASET else {}),
         }.items()
     ]
     for dataset in DATASETS
@@ -101,7 +101,7 @@ def _results(
             bool(len(ages)) and ages.median() <= MAX_OI_AGE_SECONDS, {"known": len(ages), **median}
         ),
     }
-    if dataset == LEADING:
+    if dataset == PRIMARY_DATASET:
         failed = any(account["failed"] for account in report["datasets"].values())
         values = table["value"].dropna()
         zeros = float((values == 0).mean()) if len(values) else 0.0

@@ -68,9 +68,8 @@ def join_features(
 ) -> pd.DataFrame:
     """Return the features of the markets of a table of candle features, in its order.
 
-    `candle_features` is the table of the same window, `symbol_map` the symbol map, `derivatives` the four tables by
-    dataset ("open_interest", "funding_rate", "long_short_ratio", "liquidations") for this window. A table may be
-    missing, empty or lack a market, whose values are then unknown. `COLUMNS` describes the columns.
+    `candle_features` is the table of the same window, `symbol_map` the symbol map, `derivatives` its tables by dataset.
+    A table may be missing, empty or lack a market, whose values are then unknown. `COLUMNS` describes the columns.
     Raises LookAheadError if a derivative value closed after the window's end.
     """
     markets = list(zip(candle_features["exchange"].tolist(), candle_features["symbol"].tolist(), strict=True))
