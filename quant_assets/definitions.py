@@ -17,6 +17,7 @@ from quant_assets.common.progress import Progress, silent
 from quant_assets.common.settings import Settings
 from quant_assets.derivatives.datasets import DATASETS, LOADED_DATASETS
 from quant_assets.orchestration.project import Project
+from quant_assets.providers.registry import LOADED_PROVIDERS, PROVIDERS
 from quant_assets.signals import discover_strategies
 from quant_assets.storage.origins import environment_settings
 
@@ -44,6 +45,7 @@ def defs() -> dg.Definitions:
     """Build the definitions for the settings in the environment."""
     gc.set_threshold(200_000, 50, 1_000)  # a run is short and makes few reference cycles
     found = ",".join(strategy.key for strategy in discover_strategies().strategies)
+    os.environ.setdefault(LOADED_PROVIDERS, ",".join(PROVIDERS))
     os.environ.setdefault(LOADED_DATASETS, ",".join(DATASETS))
     loaded = os.environ.setdefault(LOADED_STRATEGIES, found).split(",")
     settings, origin_problem = environment_settings(fetches=True)

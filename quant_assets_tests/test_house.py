@@ -274,3 +274,15 @@ def test_no_file_names_a_package_registry_or_a_machine() -> None:
             text = path.read_text(encoding="utf-8", errors="replace")
             assert not hosts.search(text), name
             assert "/work/" + "main" not in text, name
+
+
+#: Where Coinalyze's package may be imported: where it is registered, and where it is simulated.
+COINALYZE_IMPORTERS = ("providers/", "emulator/")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_no_module_depends_on_one_provider(path: Path) -> None:
+    name = str(path.relative_to(PACKAGE))
+    if not name.startswith(COINALYZE_IMPORTERS):
+        imported = imports_in(ast.parse(path.read_text(encoding="utf-8")), "the module")
+        assert [module for module in imported if module.startswith("quant_assets.providers.coinalyze")] == []

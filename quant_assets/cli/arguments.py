@@ -51,10 +51,11 @@ def parse_window(as_of: str, option: str = "--as-of") -> Window:
 def parse_strategies(names: str) -> list[str]:
     """Return the names of the chosen strategies, an empty list for all; exit if a name is unknown."""
     from quant_assets.derivatives.datasets import PROBLEMS  # noqa: PLC0415
+    from quant_assets.providers.registry import PROBLEMS as PROVIDER_PROBLEMS  # noqa: PLC0415
     from quant_assets.signals import discover_strategies  # noqa: PLC0415
 
     discovered = discover_strategies()
-    for problem in (*PROBLEMS, *discovered.problems):
+    for problem in (*PROVIDER_PROBLEMS, *PROBLEMS, *discovered.problems):
         echo_err(problem)
     if names.strip().casefold() == "all":
         return []

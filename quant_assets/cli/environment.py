@@ -66,18 +66,20 @@ def create_data_folder(settings: Settings) -> None:
 
 
 def check_config_files(settings: Settings) -> None:
-    """Exit if one of the user's TOML files is invalid: refresh policy, resolution, retention, strategies."""
+    """Exit if one of the user's TOML files is invalid: refresh policy, providers, resolution, retention, strategies."""
     from quant_assets.derivatives.policy import PolicyError, load_policy  # noqa: PLC0415
+    from quant_assets.derivatives.provider_choice import ProviderChoiceError, load_provider_choice  # noqa: PLC0415
     from quant_assets.markets import RulesError, load_rules  # noqa: PLC0415
     from quant_assets.signals import ParametersError, discover_strategies, with_parameters  # noqa: PLC0415
     from quant_assets.storage.retention import RetentionError, load_retention  # noqa: PLC0415
 
     try:
         load_policy(settings.policy_path)
+        load_provider_choice(settings.providers_path)
         load_rules(settings.rules_path)
         load_retention(settings.retention_path)
         with_parameters(discover_strategies().strategies, settings.strategies_path)
-    except (PolicyError, RulesError, RetentionError, ParametersError) as error:
+    except (PolicyError, ProviderChoiceError, RulesError, RetentionError, ParametersError) as error:
         usage_error(str(error))
 
 

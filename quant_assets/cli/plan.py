@@ -40,12 +40,12 @@ def plan(
         refresh_plan = plan_refresh(settings, folder.absolute(), Window.last_complete(now), progress, now=now)
         summary: dict[str, Any] = dict(refresh_plan.summary)
         if hours and len(refresh_plan.items):
-            planned, in_turn = simulate_refresh(refresh_plan, settings.calls_per_minute, hours, progress)
+            planned, in_turn = simulate_refresh(refresh_plan, settings, hours, progress)
             summary["simulation"] = {"planned": simulation_summary(planned), "in_turn": simulation_summary(in_turn)}
     for note in refresh_plan.notes:
         echo_err(note)
     if hours and "simulation" not in summary:
-        echo_err("no market has a Coinalyze symbol yet, so there is nothing to simulate or to plot")
+        echo_err("no market has a source of derivatives yet, so there is nothing to simulate or to plot")
     if plot is not None and "simulation" in summary:
         from quant_assets.cli.plan_chart import ages_figure, write_figure  # noqa: PLC0415
 

@@ -5,9 +5,11 @@ Fetches only a market list that is due.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,22 +21,25 @@ from quant_assets.common.progress import Progress
 from quant_assets.common.settings import Settings
 from quant_assets.common.windows import Window
 from quant_assets.definitions import build_definitions
-from quant_assets.derivatives.datasets import DATASETS
+from quant_assets.derivatives.datasets import DATASETS, PRIMARY_DATASET, Dataset
 from quant_assets.derivatives.items import load_items
 from quant_assets.derivatives.planner import min_minutes, rank_due_items
 from quant_assets.derivatives.policy import RefreshPolicy, load_policy
+from quant_assets.derivatives.provider_choice import ProviderChoice, datasets_by_provider, load_provider_choice
 from quant_assets.derivatives.simulation import SimulatedDay, policy_order, round_robin_order, simulate
 from quant_assets.derivatives.store import DerivativesStore
 from quant_assets.orchestration.symbol_map import current_symbol_map
+from quant_assets.providers.registry import PROVIDERS
 from quant_assets.signals import build_watchlist, candle_features_table, discover_strategies, with_parameters
 
 
 @dataclass(frozen=True, slots=True)
 class RefreshPlan:
-    """The planner's table of items, the policy, a summary for people and `--json`, and notes for stderr."""
+    """The planner's table of items, the policy, the providers, a summary for people and `--json`, notes for stderr."""
 
     items: pd.DataFrame
     policy: RefreshPolicy
+    choice: ProviderChoice
     summary: dict[str, Any]
     notes: tuple[str, ...]
 
@@ -50,9 +55,11 @@ def plan_refresh(settings: Settings, folder: Path, window: Window, progress: Pro
     symbol_map, problem = current_symbol_map(settings, build_definitions, markets, now)
     strategies = with_parameters(discover_strategies().strategies, settings.strategies_path)
     watchlist = build_watchlist(candle_features_table(candles.bars, window, progress), window, strategies)
-    with closing(DerivativesStore(settings.store_dir / "derivatives.sqlite", read_only=True)) as store:
+    with closing(DerivativesStore(settings.store_path, read_only=True)) as store:
         items = load_items(store, symbol_map, window, watchlist=watchlist)
     due = rank_due_items(items, window.end_seconds, policy)
+    choice = load_provider_choice(settings.providers_path)
+    limits = {name: provider.calls_per_minute(settings) for name, provider in PROVIDERS.items()}
     summary = {
         "window": window.key,
         "markets": len(symbol_map),
@@ -62,28 +69,40 @@ def plan_refresh(settings: Settings, folder: Path, window: Window, progress: Pro
         "symbols": int(items["symbol"].nunique()),
         "markets_in_focus": int(watchlist["near"].sum()),
         "datasets": {
-            dataset: _dataset_summary(items, due, number, window, settings.calls_per_minute)
+            dataset: _dataset_summary(items, due, number, window, limits[choice[dataset]])
             for number, dataset in enumerate(DATASETS)
         },
         "calls_per_minute": settings.calls_per_minute,
         "calls_due": len(due),
-        "minutes": min_minutes(len(due), settings.calls_per_minute),
+        "minutes": sum(
+            min_minutes(_calls_due(due, datasets), limits[name])
+            for name, datasets in datasets_by_provider(choice).items()
+        ),
     }
     problems = [problem] if problem else []
+    simulated = choice[PRIMARY_DATASET]
+    if any(name != simulated for name in choice.values()):
+        problems.append(f"a simulation has the datasets of {PROVIDERS[simulated].label} only")
     if symbol_map["market_list_at_ms"].isna().all():
         problems.append("no market list has been fetched yet: every market is neutral, and the plan says nothing")
-    return RefreshPlan(items, policy, summary, tuple(problems))
+    return RefreshPlan(items, policy, choice, summary, tuple(problems))
 
 
 def simulate_refresh(
-    plan: RefreshPlan, calls_per_minute: int, hours: float, progress: Progress
+    plan: RefreshPlan, settings: Settings, hours: float, progress: Progress
 ) -> tuple[SimulatedDay, SimulatedDay]:
-    """Simulate the plan's items from an empty store: as planned, and all in turn."""
-    empty = plan.items.assign(known_through=np.nan)
-    planned = simulate(
-        empty, policy_order(plan.policy), calls_per_minute=calls_per_minute, hours=hours, progress=progress
+    """Simulate from an empty store the plan's items of the provider of open interest: as planned, and all in turn."""
+    provider = PROVIDERS[plan.choice[PRIMARY_DATASET]]
+    numbers = [DATASETS.index(dataset) for dataset in datasets_by_provider(plan.choice)[provider.name]]
+    empty = plan.items[plan.items["dataset"].isin(numbers)].assign(known_through=np.nan)
+    run = partial(
+        simulate,
+        empty,
+        calls_per_minute=provider.calls_per_minute(settings),
+        symbols_per_request=provider.symbols_per_request,
+        hours=hours,
     )
-    return planned, simulate(empty, round_robin_order, calls_per_minute=calls_per_minute, hours=hours)
+    return run(policy_order(plan.policy), progress=progress), run(round_robin_order)
 
 
 def simulation_summary(day: SimulatedDay) -> dict[str, Any]:
@@ -106,6 +125,10 @@ def simulation_summary(day: SimulatedDay) -> dict[str, Any]:
             for row in day.summary(0 if all_known is None else int(all_known // 60) + 1).to_dict("records")
         },
     }
+
+
+def _calls_due(due: pd.DataFrame, datasets: Sequence[Dataset]) -> int:
+    return int(due["dataset"].isin([DATASETS.index(dataset) for dataset in datasets]).sum())
 
 
 def _dataset_summary(

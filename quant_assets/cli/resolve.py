@@ -17,7 +17,7 @@ def resolve(
     exchange: Annotated[str, typer.Argument(help="Exchange as the candle files write it.")],
     as_json: Json = False,
 ) -> None:
-    """Show which Coinalyze symbols serve one market now: its row of the symbol map."""
+    """Show which symbols serve one market now: its row of the symbol map."""
     import pandas as pd  # noqa: PLC0415
 
     from quant_assets.cli.rendering import print_row, print_row_as_json  # noqa: PLC0415

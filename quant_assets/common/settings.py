@@ -147,6 +147,11 @@ class Settings(BaseModel):
         return self.data_dir / "resolution.toml"
 
     @property
+    def store_path(self) -> Path:
+        """The database of fetched bars."""
+        return self.store_dir / "derivatives.sqlite"
+
+    @property
     def retention_path(self) -> Path:
         """The user's changes to retention; may be missing."""
         return self.data_dir / "retention.toml"
@@ -155,6 +160,11 @@ class Settings(BaseModel):
     def strategies_path(self) -> Path:
         """The user's changes to parameters of strategies; may be missing."""
         return self.data_dir / "strategies.toml"
+
+    @property
+    def providers_path(self) -> Path:
+        """The user's choice of the provider of each dataset; may be missing."""
+        return self.data_dir / "providers.toml"
 
     @property
     def policy_path(self) -> Path:

@@ -40,7 +40,7 @@ class Window:
 
     @property
     def end_seconds(self) -> int:
-        """The end as UNIX seconds, the unit of the Coinalyze API."""
+        """The end as UNIX seconds."""
         return int(self.end.timestamp())
 
     @property

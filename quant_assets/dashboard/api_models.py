@@ -170,7 +170,8 @@ class DataSource(BaseModel):
     """Where a dataset of the market comes from."""
 
     status: str | None
-    coinalyze_symbol: str | None
+    provider: str | None
+    coinalyze_symbol: Annotated[str | None, Field(description="its symbol; null where Coinalyze is not its source")]
     reference_exchange: str | None
     unit: str | None
     age_seconds: float | None

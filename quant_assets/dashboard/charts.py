@@ -23,6 +23,7 @@ from quant_assets.dashboard.market_data import (
     store_path,
 )
 from quant_assets.derivatives.datasets import ENTRIES, DatasetSpec
+from quant_assets.providers.registry import DEFAULT, provider_name
 from quant_assets.signals.features.bars import Bars, Floats, bars_of
 from quant_assets.signals.features.indicators import ema, rsi
 from quant_assets.storage.lake import Lake
@@ -216,11 +217,13 @@ def _at(values: Sequence[float], indices: Sequence[int]) -> list[float]:
 def _source(source: Source | None, window: Window) -> Json:
     """Return the source of a dataset; every value is None if the window has no table."""
     if source is None:
-        return dict.fromkeys(("status", "coinalyze_symbol", "reference_exchange", "unit", "age_seconds"))
+        return dict.fromkeys(("status", "provider", "coinalyze_symbol", "reference_exchange", "unit", "age_seconds"))
     closed = source.closed_at_ms
+    provider = provider_name(source.symbol) if source.symbol else None
     return {
         "status": source.status,
-        "coinalyze_symbol": source.symbol or None,
+        "provider": provider,
+        "coinalyze_symbol": source.symbol if provider == DEFAULT.name else None,
         "reference_exchange": source.exchange or None,
         "unit": source.unit or None,
         "age_seconds": None if closed is None else (window.end_ms - closed) / 1000,

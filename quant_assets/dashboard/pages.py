@@ -27,6 +27,7 @@ from quant_assets.dashboard.rows import (
 )
 from quant_assets.dashboard.static_files import PLOTLY, static_version
 from quant_assets.dashboard.summary import summary
+from quant_assets.providers.registry import PROVIDERS
 
 #: Rows in the HTML itself; the script fetches all rows and takes over.
 INITIAL_ROWS: Final = 60
@@ -115,6 +116,7 @@ def _templates() -> Environment:
         lstrip_blocks=True,
     )
     environment.globals["static"] = f"/static/{static_version()}"
+    environment.globals["providers"] = list(PROVIDERS.values())
     environment.globals["plotly"] = f"/static/{static_version()}/{PLOTLY}"
     return environment
 

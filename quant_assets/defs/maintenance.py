@@ -10,7 +10,7 @@ import dagster as dg
 from quant_assets.common.clock import Clock
 from quant_assets.orchestration.job_names import PRUNE
 from quant_assets.orchestration.project import Project
-from quant_assets.orchestration.resources import Coinalyze, Folders, Retention
+from quant_assets.orchestration.resources import Folders, Providers, Retention
 from quant_assets.orchestration.run_records import remove_runs
 from quant_assets.storage.lake import Lake
 from quant_assets.storage.retention import prune_lake, prune_temporary_files, size_of, size_of_lake
@@ -29,7 +29,7 @@ def disk_use(
     context: dg.AssetExecutionContext,
     retention: Retention,
     folders: Folders,
-    coinalyze: Coinalyze,
+    providers: Providers,
     lake: dg.ResourceParam[Lake],
     clock: dg.ResourceParam[Clock],
 ) -> dg.MaterializeResult[Any]:
@@ -38,7 +38,7 @@ def disk_use(
     policy, now = retention.load(), clock.now()
     before = size_of(Path(folders.data))
     removed = prune_lake(lake, now, policy) + prune_temporary_files(Path(folders.data), now)
-    with coinalyze.store() as store:
+    with providers.store() as store:
         bars = store.prune(int((now - timedelta(days=policy.bars_days)).timestamp()))
     runs = remove_runs(context.instance, now - timedelta(days=policy.runs_days))
     after = size_of(Path(folders.data))

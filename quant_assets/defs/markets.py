@@ -1,4 +1,4 @@
-"""The stage `markets`: Coinalyze's market list, and the map from every market to its Coinalyze symbols."""
+"""The stage `markets`: the providers' market lists, and the map from every market to the symbols that serve it."""
 
 import time
 from collections.abc import Iterator
@@ -10,26 +10,26 @@ import orjson
 import pandas as pd
 
 from quant_assets.common.clock import Clock
-from quant_assets.derivatives.datasets import ENTRIES, PRIMARY_DATASET
+from quant_assets.derivatives.datasets import PRIMARY_DATASET
 from quant_assets.derivatives.store import StoreError
 from quant_assets.markets import (
     DROPPED,
     MAX_LIST_AGE,
     MarketListRefused,
-    list_of_provider,
     market_list_table,
     refuse_shrunken_market_list,
-    resolve_markets,
 )
 from quant_assets.orchestration import columns
 from quant_assets.orchestration.conditions import DAILY_FRESHNESS, FOLLOW_MARKET_LIST, REFRESH_BEFORE_STALE
 from quant_assets.orchestration.io_managers import OPTIONAL
 from quant_assets.orchestration.job_names import MARKET_LIST
-from quant_assets.orchestration.pools import COINALYZE
+from quant_assets.orchestration.market_lists import LIST_ASSETS, stored_list
+from quant_assets.orchestration.pools import PROVIDER
 from quant_assets.orchestration.project import Project
-from quant_assets.orchestration.resources import Coinalyze, MarketRules
-from quant_assets.providers.coinalyze.client import CoinalyzeClient, Usage
-from quant_assets.providers.coinalyze.errors import CoinalyzeError, ProviderUnavailable
+from quant_assets.orchestration.resources import MarketRules, Providers
+from quant_assets.providers.base import Provider, ProviderClient, Usage
+from quant_assets.providers.errors import ProviderError, ProviderUnavailable
+from quant_assets.providers.registry import PROVIDERS, provider_name
 from quant_assets.storage.lake import Lake
 
 _MARKET = ["exchange", "symbol"]
@@ -63,9 +63,9 @@ class _ApiUsage:
         }
 
     @contextmanager
-    def measured_client(self, coinalyze: Coinalyze, clock: Clock) -> Iterator[CoinalyzeClient]:
+    def measured_client(self, providers: Providers, provider: Provider, clock: Clock) -> Iterator[ProviderClient]:
         """Open a client, and record what it costs."""
-        with coinalyze.client(clock) as client:
+        with providers.client(provider, clock) as client:
             self.usage = client.usage
             try:
                 yield client
@@ -88,75 +88,80 @@ class _FetchedList:
 
 
 def _fetch(
-    context: dg.AssetExecutionContext, config: MarketListConfig, coinalyze: Coinalyze, clock: Clock, usage: _ApiUsage
+    context: dg.AssetExecutionContext,
+    config: MarketListConfig,
+    providers: Providers,
+    provider: Provider,
+    clock: Clock,
+    usage: _ApiUsage,
 ) -> _FetchedList:
     """Fetch the market list. Raises dg.Failure, and dg.RetryRequested if the provider is out of reach."""
     fetched_at = clock.now()
     deadline = clock.monotonic() + config.max_wait_seconds
     try:
-        with usage.measured_client(coinalyze, clock) as client, coinalyze.store() as store:
-            exchanges, markets = client.exchanges(deadline=deadline), client.future_markets(deadline=deadline)
-            if markets.simulated:
+        with usage.measured_client(providers, provider, clock) as client, providers.store() as store:
+            found = client.market_list(deadline=deadline)
+            if found.simulated:
                 store.mark_simulated()
-    except (CoinalyzeError, StoreError) as error:
+    except (ProviderError, StoreError) as error:
         # No RetryPolicy: it would also repeat a step that a user interrupted, or whose key was refused.
         if config.retry and isinstance(error, ProviderUnavailable) and context.retry_number < len(RETRY_SECONDS):
             context.log.warning("%s", error)
             raise dg.RetryRequested(len(RETRY_SECONDS), RETRY_SECONDS[context.retry_number]) from None
         raise usage.failure(error) from None
-    codes = sorted(exchange.code for exchange in exchanges.rows)
-    table = market_list_table(
-        [(exchange.code, exchange.name) for exchange in exchanges.rows],
-        [asdict(row) for row in markets.rows],
-        fetched_at,
-    )
-    broken_rows = exchanges.invalid + markets.invalid + table.attrs[DROPPED]
+    codes = sorted(exchange.code for exchange in found.exchanges)
+    # A symbol of another provider's form would be taken for that provider's.
+    markets = [asdict(market) for market in found.markets if provider_name(market.symbol) == provider.name]
+    table = market_list_table([(exchange.code, exchange.name) for exchange in found.exchanges], markets, fetched_at)
+    broken_rows = found.invalid + len(found.markets) - len(markets) + table.attrs[DROPPED]
     table = table.assign(
-        exchange_codes=orjson.dumps(codes).decode(), provider=coinalyze.provider, simulated=markets.simulated
+        exchange_codes=orjson.dumps(codes).decode(),
+        provider=provider.origin(providers.settings),
+        simulated=found.simulated,
     )
     return _FetchedList(table, codes, broken_rows)
 
 
-def market_list_asset(provider: str) -> dg.AssetsDefinition:
-    """Return the asset `coinalyze_markets`; its code version is the provider, whose change makes the list outdated."""
+def market_list_asset(provider: Provider, origin: str) -> dg.AssetsDefinition:
+    """Return the asset with a provider's market list; its code version is the origin: another makes it outdated."""
 
     @dg.asset(
-        name="coinalyze_markets",
+        name=LIST_ASSETS[provider.name],
         group_name="markets",
-        kinds={"python", "coinalyze", "parquet"},
+        kinds={"python", provider.name, "parquet"},
         owners=["team:quant"],
         description=(
-            "Every futures market that Coinalyze lists, with the name of its exchange: `/exchanges` and "
-            "`/future-markets`, two calls. An answer that is empty, or has lost more than half of the last one or of "
-            "its perpetuals, is refused, and the last list is kept."
+            f"Every futures market that {provider.label} lists, with the name of its exchange. An answer that is "
+            "empty, or has lost more than half of the last one or of its perpetuals, is refused, and the last list is "
+            "kept."
         ),
-        metadata=columns.schema(columns.COINALYZE_MARKETS),
-        code_version=provider,
+        metadata=columns.schema(columns.MARKET_LIST),
+        code_version=origin,
         freshness_policy=DAILY_FRESHNESS,
         automation_condition=REFRESH_BEFORE_STALE,
-        pool=COINALYZE,
+        pool=PROVIDER,
     )
-    def coinalyze_markets(
+    def market_list(
         context: dg.AssetExecutionContext,
         config: MarketListConfig,
-        coinalyze: Coinalyze,
+        providers: Providers,
         lake: dg.ResourceParam[Lake],
         clock: dg.ResourceParam[Clock],
     ) -> dg.MaterializeResult[pd.DataFrame]:
         started = time.perf_counter()
-        coinalyze.require_origin()
+        providers.require_origin()
         usage = _ApiUsage()
-        fetched = _fetch(context, config, coinalyze, clock, usage)
-        last = list_of_provider(lake.read_undamaged(["coinalyze_markets"]), coinalyze.provider)
+        fetched = _fetch(context, config, providers, provider, clock, usage)
+        last = stored_list(lake, providers.settings, provider)
         try:
             refuse_shrunken_market_list(fetched.exchange_codes, fetched.table, last)
         except MarketListRefused as error:
             if last is None:
                 raise usage.failure(error) from None
-            path = lake.describe(["coinalyze_markets"])
+            path = lake.describe([LIST_ASSETS[provider.name]])
             advice = f"If the provider has changed that much, remove {path}, and the next answer is taken"
             raise usage.failure(error, f"{error}. {advice}") from None
-        coinalyze.record_origin()
+        providers.record_origin(provider)
         return dg.MaterializeResult(
             value=fetched.table,
             metadata={
@@ -169,7 +174,7 @@ def market_list_asset(provider: str) -> dg.AssetsDefinition:
             },
         )
 
-    return coinalyze_markets
+    return market_list
 
 
 def _pairs(table: pd.DataFrame) -> Iterator[tuple[str, str]]:
@@ -180,9 +185,9 @@ def _pairs(table: pd.DataFrame) -> Iterator[tuple[str, str]]:
     group_name="markets",
     kinds={"python", "pandas", "parquet"},
     owners=["team:quant"],
-    ins={"coinalyze_markets": dg.AssetIn(metadata=OPTIONAL)},
+    ins={asset: dg.AssetIn(metadata=OPTIONAL) for asset in LIST_ASSETS.values()},
     description=(
-        "The Coinalyze symbol of each market, for each dataset: of its own exchange (resolved), of the best market of "
+        "The provider's symbol of each market, for each dataset: of its own exchange (resolved), of the best market of "
         "a reference exchange (aggregated), or none (neutral). One row for every market that has candles. No call. "
         "A symbol that comes back empty twice is replaced in the refresh; the derivative tables show the replacement."
     ),
@@ -203,21 +208,20 @@ def _pairs(table: pd.DataFrame) -> Iterator[tuple[str, str]]:
 )
 def symbol_map(
     candle_files: pd.DataFrame,
-    coinalyze_markets: pd.DataFrame,
     market_rules: MarketRules,
-    coinalyze: Coinalyze,
+    providers: Providers,
     lake: dg.ResourceParam[Lake],
     clock: dg.ResourceParam[Clock],
+    **market_lists: pd.DataFrame,
 ) -> Iterator[dg.Output[pd.DataFrame] | dg.AssetCheckResult]:
     """Resolve every market that has candles."""
     started = time.perf_counter()
-    coinalyze.require_origin()
+    providers.require_origin()
     now = clock.now()
     markets = candle_files.loc[candle_files["status"] == "read", _MARKET].drop_duplicates()
-    market_list = list_of_provider(coinalyze_markets, coinalyze.provider)
+    lists = providers.lists(market_lists, market_rules.load(), now)
     last = lake.read_undamaged(["symbol_map"])
-    table = resolve_markets(markets, market_list, datasets=ENTRIES, now=now, rules=market_rules.load())
-    table = table.assign(simulated=bool(market_list is not None and market_list["simulated"].any()))
+    table = lists.resolve(markets).assign(simulated=lists.simulated)
     statuses = table["status"].value_counts()
     age_seconds = now.timestamp() - float(table["market_list_at_ms"].max()) / 1000
     yield dg.Output(
@@ -253,14 +257,15 @@ def symbol_map(
 #: A job of its own: if it fails, scans use the stored list.
 market_list_job = dg.define_asset_job(
     MARKET_LIST,
-    selection=["coinalyze_markets"],
-    description="Fetch Coinalyze's market list: two calls.",
+    selection=list(LIST_ASSETS.values()),
+    description="Fetch the providers' market lists.",
 )
 
 
 def build(project: Project) -> dg.Definitions:
-    """Return the market list, the symbol map, and the job that fetches the list."""
+    """Return the market lists, the symbol map, and the job that fetches the lists."""
+    lists = [market_list_asset(provider, provider.origin(project.settings)) for provider in PROVIDERS.values()]
     return dg.Definitions(
-        assets=dg.with_source_code_references([market_list_asset(project.settings.provider), symbol_map]),
+        assets=dg.with_source_code_references([*lists, symbol_map]),
         jobs=[market_list_job],
     )

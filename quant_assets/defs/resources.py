@@ -7,11 +7,11 @@ from quant_assets.orchestration.io_managers import DocumentIOManager, TableIOMan
 from quant_assets.orchestration.project import Project
 from quant_assets.orchestration.resources import (
     CandleFolder,
-    Coinalyze,
     FeedFile,
     Folders,
     MarketRules,
     Notifier,
+    Providers,
     RefreshPolicyFile,
     Retention,
     Strategies,
@@ -30,14 +30,13 @@ def build(project: Project) -> dg.Definitions:
             "lake": lake,
             "progress": project.progress,
             "clock": project.clock,
-            "coinalyze": Coinalyze(
+            "providers": Providers(
                 base_url=settings.base_url,
                 calls_per_minute=settings.calls_per_minute,
-                store_dir=str(settings.store_dir),
-                budget_path=str(settings.budget_path),
-                provider=settings.provider,
                 key_variable=settings.key_variable,
+                origin=settings.origin,
                 data_dir=str(settings.data_dir),
+                budget_dir=None if settings.budget_dir is None else str(settings.budget_dir),
                 origin_problem=project.origin_problem,
             ),
             "candle_folder": CandleFolder(path=str(settings.candle_folder)),

@@ -8,7 +8,6 @@ from typing import Final
 from quant_assets.common.windows import Window
 
 BAR_SECONDS: Final = 900
-INTERVAL: Final = "15min"
 #: The history that a window's values are computed from.
 NEEDED_HISTORY: Final = timedelta(hours=24)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
-from quant_assets.derivatives.datasets import BAR_SECONDS, Dataset
+from quant_assets.derivatives.datasets import BAR_SECONDS, SPECS, Dataset
 from quant_assets.derivatives.planner import last_close
 from quant_assets.derivatives.report import RefreshReport
 from quant_assets.derivatives.store import Fetched
-from quant_assets.providers.coinalyze.models import ApiResponse, History
+from quant_assets.providers.base import ApiResponse, History
 
 MAX_CLOCK_DIFFERENCE_SECONDS: Final = 60.0
 CLOCK_PROBLEM: Final = "this machine's clock"
@@ -40,12 +41,18 @@ def closed_bars(
 ) -> tuple[Fetched, int]:
     """Return the bars of a response that have closed by `now` (UNIX seconds), and the number of invalid bars.
 
-    Open bars are skipped, since a later window would take them for final. Bars that do not open at a quarter hour, or
-    open after the requested range, are invalid.
+    Open bars are skipped, since a later window would take them for final. Bars that do not open at a quarter hour, open
+    after the requested range, or lack a finite number for each column of the dataset are invalid.
     """
     start, end = requested_range
-    valid = {row.symbol: [p for p in row.points if not p[0] % BAR_SECONDS and p[0] <= end] for row in response.rows}
+    width = 1 + len(SPECS[dataset].columns)
+    rows = [row for row in response.rows if row.symbol in requested]
+    valid = {row.symbol: [point for point in row.points if _is_valid(point, width, end)] for row in rows}
     bars = {symbol: [p for p in points if p[0] + BAR_SECONDS <= now] for symbol, points in valid.items()}
-    invalid = sum(len(row.points) - len(valid[row.symbol]) for row in response.rows)
+    invalid = sum(len(row.points) - len(valid[row.symbol]) for row in rows)
     through = last_close(min(end, int(now)))
     return Fetched(dataset, requested, bars, start, through, int(now * 1000), response.simulated), invalid
+
+
+def _is_valid(point: tuple[float, ...], width: int, end: int) -> bool:
+    return len(point) == width and not point[0] % BAR_SECONDS and point[0] <= end and math.isfinite(sum(point))

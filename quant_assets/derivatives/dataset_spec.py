@@ -14,7 +14,7 @@ import pandas as pd
 
 from quant_assets.common.windows import Window
 from quant_assets.markets.candidates import Candidate
-from quant_assets.providers.coinalyze.client import HISTORY_FIELDS
+from quant_assets.providers.registry import DEFAULT, PROVIDERS
 
 if TYPE_CHECKING:
     from quant_assets.derivatives.store import DerivativesStore
@@ -24,7 +24,7 @@ EXTRA_PREFIX: Final = "extra_"
 CLOSED_AT: Final = "closed_at_ms"
 #: Columns that every table of a window has.
 SOURCE_COLUMNS: Final = (
-    *("exchange", "symbol", "coinalyze_symbol", "source_exchange", "status", "unit", "simulated"),
+    *("exchange", "symbol", "coinalyze_symbol", "provider", "source_exchange", "status", "unit", "simulated"),
     CLOSED_AT,
 )
 MIN_CADENCE_MINUTES: Final = 15
@@ -32,18 +32,19 @@ MIN_CADENCE_MINUTES: Final = 15
 MAX_CADENCE_MINUTES: Final = 525_600
 
 Values = Mapping[str, Mapping[str, float]]
-"""Coinalyze symbol → value column → its value; `closed_at_ms` is the close of the newest bar used, epoch ms."""
+"""Symbol of the provider → value column → its value; `closed_at_ms` is the close of the newest bar used, epoch ms."""
 Reader = Callable[["DatasetSpec", "DerivativesStore", list[str], Window], Values]
-"""Computes a dataset's values of some Coinalyze symbols from stored bars that had closed by the window's end."""
+"""Computes a dataset's values of some symbols from stored bars that had closed by the window's end."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _DTYPES = ("float64", "int64")
 #: Names of assets, of the store's other tables, and of keys of refresh.toml.
 _TAKEN: Final = frozenset(
     {
-        *("candles", "candle_files", "candle_features", "exchange_markets", "exchange_candles", "coinalyze_markets"),
+        *("candles", "candle_files", "candle_features", "exchange_markets", "exchange_candles"),
         *("symbol_map", "watchlist", "derivatives", "features", "signals", "master_feed", "alerts", "trades"),
         *("track_record", "disk_use", "asked", "empty", "seen", "claims", "refreshes", "facts", "selected", "oldest"),
+        *(f"{provider}_markets" for provider in PROVIDERS),
         *("fetched_ranges", "empty_responses", "served_symbols", "metadata", "budget", "bars", "newest"),
     }
 )
@@ -80,7 +81,8 @@ class DatasetSpec:
         name: its key: asset, table in the store, columns of the symbol map, `<name>_minutes` in data/refresh.toml.
         label: its name on the page.
         description: one sentence on its table, for Dagster and the documentation.
-        endpoint: the history endpoint of the API, one of HISTORY_FIELDS.
+        endpoint: what its provider calls it; for Coinalyze a history endpoint of the API.
+        provider: the provider that serves it, unless data/providers.toml names another.
         columns: the columns of a stored bar, in the order of the endpoint's fields.
         values: the value columns of a window's table; the first is what the page shows.
         read: computes them from the store.
@@ -105,6 +107,7 @@ class DatasetSpec:
     values: tuple[Value, ...]
     read: Reader
     cadence_minutes: float = 60
+    provider: str = DEFAULT.name
     has_unit: bool = False
     is_sparse: bool = False
     is_published: Callable[[Candidate], bool] = _published_everywhere
@@ -115,18 +118,14 @@ class DatasetSpec:
     features: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def fields(self) -> tuple[str, ...]:
-        """Return the names of a bar's values in the API, in the order of the client's points."""
-        return tuple(HISTORY_FIELDS[self.endpoint].split())
-
-    @property
     def inputs(self) -> Mapping[str, str]:
         """Return column of the window's table → derivative input that it fills."""
         if self.features:
             return self.features
         names = {value.name: f"{EXTRA_PREFIX}{value.name}" for value in self.values}
-        unit = {"unit": f"{EXTRA_PREFIX}{self.name}_unit"} if self.has_unit else {}
-        return {CLOSED_AT: f"{EXTRA_PREFIX}{self.name}_{CLOSED_AT}", **names, **unit}
+        own = f"{EXTRA_PREFIX}{self.name}"
+        unit = {"unit": f"{own}_unit"} if self.has_unit else {}
+        return {CLOSED_AT: f"{own}_{CLOSED_AT}", **names, **unit, "provider": f"{own}_provider"}
 
     @property
     def age_column(self) -> str:
@@ -151,14 +150,14 @@ def find_problem(spec: object) -> str:
         return f"has an invalid name {spec.name!r}: expected lower-case letters, digits and underscores, and not taken"
     if not all(isinstance(text, str) and text for text in (spec.label, spec.description, spec.colour)):
         return "has an invalid label, description or colour: expected non-empty texts"
-    if spec.endpoint not in HISTORY_FIELDS:
-        return f"has an unknown endpoint {spec.endpoint!r}: expected one of {', '.join(HISTORY_FIELDS)}"
+    if spec.provider not in PROVIDERS:
+        return f"has an unknown provider {spec.provider!r}: expected one of {', '.join(PROVIDERS)}"
     if not isinstance(spec.cadence_minutes, int | float) or not (
         MIN_CADENCE_MINUTES <= spec.cadence_minutes <= MAX_CADENCE_MINUTES
     ):
         return f"has an invalid cadence_minutes {spec.cadence_minutes!r}: expected 15 minutes to a year"
     spec.is_published(_SAMPLE)  # an error of it is the entry's problem, not that of every market
-    return _columns_problem(spec) or _mappings_problem(spec)
+    return _columns_problem(spec) or _mappings_problem(spec) or PROVIDERS[spec.provider].find_problem(spec)
 
 
 def _columns_problem(spec: DatasetSpec) -> str:
@@ -166,8 +165,6 @@ def _columns_problem(spec: DatasetSpec) -> str:
     stored = spec.columns
     if not isinstance(stored, tuple) or not _are_names(stored) or {"symbol", "t"}.intersection(stored):
         return f"has invalid columns {stored!r}: expected a tuple of distinct names like close, without symbol and t"
-    if len(stored) != len(spec.fields):
-        return f"has {len(stored)} columns, but a bar of {spec.endpoint} has {len(spec.fields)} values"
     values = spec.values
     if not isinstance(values, tuple) or not values or not all(isinstance(value, Value) for value in values):
         return "has invalid values: expected a tuple of at least one Value"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from quant_assets.common.plugins import load_plugin, plugins_of
-from quant_assets.derivatives.bar_times import BAR_SECONDS, INTERVAL
+from quant_assets.derivatives.bar_times import BAR_SECONDS
 from quant_assets.derivatives.dataset_spec import DatasetSpec, find_problem
 from quant_assets.derivatives.entries import BUILT_IN, OPEN_INTEREST
 from quant_assets.markets.datasets import Dataset
@@ -21,7 +21,6 @@ __all__ = [
     "BAR_SECONDS",
     "DATASETS",
     "ENTRIES",
-    "INTERVAL",
     "LOADED_DATASETS",
     "PRIMARY_DATASET",
     "PROBLEMS",

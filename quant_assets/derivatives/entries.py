@@ -71,6 +71,7 @@ FUNDING_RATE: Final = DatasetSpec(
     feed={"value": "funding_rate_pct", "interval_hours": "interval_hours"},
     features={
         "closed_at_ms": "funding_closed_at_ms",
+        "provider": "funding_provider",
         "funding_rate_pct": "funding_rate_pct",
         "interval_hours": "funding_interval_hours",
     },
@@ -93,6 +94,7 @@ LONG_SHORT_RATIO: Final = DatasetSpec(
     feed={"value": "long_short_ratio"},
     features={
         "closed_at_ms": "long_short_closed_at_ms",
+        "provider": "long_short_provider",
         "long_short_ratio": "long_short_ratio",
         "longs_pct": "longs_pct",
         "shorts_pct": "shorts_pct",
@@ -120,6 +122,7 @@ LIQUIDATIONS: Final = DatasetSpec(
     feed={name: name for name in ("longs_1h", "shorts_1h", "longs_24h", "shorts_24h", "unit")},
     features={
         "closed_at_ms": "liquidations_closed_at_ms",
+        "provider": "liquidations_provider",
         "unit": "liquidations_unit",
         "longs_1h": "liquidated_longs_1h",
         "shorts_1h": "liquidated_shorts_1h",

@@ -18,7 +18,7 @@ from quant_assets.common.progress import Progress, silent
 from quant_assets.common.windows import Window
 from quant_assets.derivatives.bar_times import needed_since
 from quant_assets.derivatives.closed_bars import closed_bars, conservative_now
-from quant_assets.derivatives.datasets import DATASETS, INTERVAL, SPECS, Dataset
+from quant_assets.derivatives.datasets import DATASETS, SPECS, Dataset
 from quant_assets.derivatives.items import load_items
 from quant_assets.derivatives.planner import (
     SHORT_WAIT_SECONDS,
@@ -35,15 +35,17 @@ from quant_assets.derivatives.planner import (
 from quant_assets.derivatives.policy import RefreshPolicy
 from quant_assets.derivatives.report import DatasetReport, RefreshReport, StopReason
 from quant_assets.derivatives.store import DerivativesStore, Fetched, StoreError
-from quant_assets.providers.coinalyze.client import SYMBOLS_PER_REQUEST, CoinalyzeClient
-from quant_assets.providers.coinalyze.errors import (
+from quant_assets.providers.base import ApiResponse, History, ProviderClient
+from quant_assets.providers.errors import (
     BadRequest,
     BudgetUnusable,
     DeadlineExceeded,
     InvalidApiKey,
     MissingApiKey,
+    ProviderError,
     ProviderUnavailable,
 )
+from quant_assets.providers.registry import DEFAULT
 
 MAX_FAILURES_IN_A_ROW: Final = 3
 MAX_BAD_REQUESTS: Final = 12
@@ -70,6 +72,7 @@ class RefreshOptions:
     datasets: Sequence[Dataset] = DATASETS
     deadline: float | None = None
     policy: RefreshPolicy = field(default_factory=RefreshPolicy)
+    symbols_per_request: int = DEFAULT.symbols_per_request
 
     @property
     def first_window(self) -> Window:
@@ -78,7 +81,7 @@ class RefreshOptions:
 
 
 class Refresh:
-    """One refresh of a store: request what the windows need and the store does not have.
+    """One refresh of a store by one provider: request what the windows need and the store does not have.
 
     All windows are served by the same calls. A symbol that comes back empty twice is replaced by the next best one,
     through `resolve`. `watchlist` has exchange, symbol, setup, near, volume by market, and orders the requests; without
@@ -88,7 +91,7 @@ class Refresh:
     def __init__(
         self,
         store: DerivativesStore,
-        client: CoinalyzeClient,
+        client: ProviderClient,
         resolve: Resolve,
         options: RefreshOptions,
         *,
@@ -154,7 +157,7 @@ class Refresh:
 
     def _plan(self, due: pd.DataFrame) -> deque[Batch]:
         """Return the batches to request, the most important first."""
-        return deque(pack_batches(due, min(SYMBOLS_PER_REQUEST, self._client.budget.calls_per_minute)))
+        return deque(pack_batches(due, min(self._options.symbols_per_request, self._client.budget.calls_per_minute)))
 
     def _is_finished(self, previous: pd.DataFrame, symbol_map: pd.DataFrame) -> bool:
         """Return whether no further round is needed; wait a moment if another process is requesting the rest."""
@@ -203,16 +206,7 @@ class Refresh:
         """Request a batch, store its closed bars and count the result."""
         options, now = self._options, self._clock()
         start, end = request_range(options.first_window, options.last, now)
-        response, requested = self._client.history(
-            SPECS[batch.dataset].endpoint,
-            batch.symbols,
-            interval=INTERVAL,
-            start=start,
-            end=end,
-            deadline=options.deadline,
-            still_needed=lambda symbols: self._claim(batch.dataset, symbols),
-            on_wait=self._show_progress,
-        )
+        response, requested = self._send(batch, start, end)
         now = conservative_now(now, response.responded_at, self.report)
         fetched, invalid = closed_bars(batch.dataset, requested, response, (start, end), now)
         if requested:
@@ -227,6 +221,23 @@ class Refresh:
         self._any_response |= bool(requested)
         self._mark_rejected_empty()
         self._done += len(batch.symbols)
+
+    def _send(self, batch: Batch, start: int, end: int) -> tuple[ApiResponse[History], tuple[str, ...]]:
+        """Request a batch. An error that the provider's code should not raise counts as an unavailable provider."""
+        try:
+            return self._client.bars(
+                SPECS[batch.dataset],
+                batch.symbols,
+                start=start,
+                end=end,
+                deadline=self._options.deadline,
+                still_needed=lambda symbols: self._claim(batch.dataset, symbols),
+                on_wait=self._show_progress,
+            )
+        except (ProviderError, StoreError):
+            raise
+        except Exception as error:  # the code of an installed package may raise anything
+            raise ProviderUnavailable(f"{batch.dataset}: {type(error).__name__}: {error}") from error
 
     def _claim(self, dataset: Dataset, symbols: Sequence[str]) -> list[str]:
         """Claim symbols, and return those that are still due and not claimed by another process.

@@ -61,6 +61,18 @@ class RefreshReport:
         """Return the symbols, over all datasets, that needed no call."""
         return sum(dataset.cached for dataset in self.datasets.values())
 
+    def add(self, other: RefreshReport) -> None:
+        """Add what another provider's refresh did. The first reason to stop is kept."""
+        self.datasets |= other.datasets
+        self.calls += other.calls
+        self.requests += other.requests
+        self.rate_limited += other.rate_limited
+        self.retries += other.retries
+        self.waited_seconds = round(self.waited_seconds + other.waited_seconds, 3)
+        self.invalid_points += other.invalid_points
+        self.stopped = self.stopped or other.stopped
+        self.problems += other.problems
+
     def as_dict(self) -> dict[str, Any]:
         """Return the report as plain JSON types, with the names under which reports are stored."""
         stored = _with_stored_names(asdict(self))

@@ -19,7 +19,7 @@ from quant_assets.common.windows import WINDOW_LENGTH
 from quant_assets.derivatives.datasets import BAR_SECONDS, DATASETS
 from quant_assets.derivatives.planner import KNOWN_TIER, SHORT_WAIT_SECONDS, fit_to_budget, pack_batches, rank_due_items
 from quant_assets.derivatives.policy import RefreshPolicy
-from quant_assets.providers.coinalyze.client import SYMBOLS_PER_REQUEST
+from quant_assets.providers.registry import DEFAULT
 
 WINDOW_SECONDS: Final = int(WINDOW_LENGTH.total_seconds())
 SAMPLE_SECONDS: Final = 60
@@ -93,6 +93,7 @@ def simulate(
     order: Order,
     *,
     calls_per_minute: int,
+    symbols_per_request: int = DEFAULT.symbols_per_request,
     hours: float = 24.0,
     progress: Progress = silent,
 ) -> SimulatedDay:
@@ -104,7 +105,7 @@ def simulate(
     requested_at = items["known_through"].to_numpy(copy=True)
     through = requested_at.copy()
     position_of = {(d, s): n for n, (d, s) in enumerate(zip(items["dataset"], items["symbol"], strict=True))}
-    size = min(SYMBOLS_PER_REQUEST, calls_per_minute)
+    size = min(symbols_per_request, calls_per_minute)
     budget = SlidingMinute(calls_per_minute)
     events: list[tuple[float, np.ndarray]] = []
     windows, calls, requests, busy = [], 0, 0, 0.0

@@ -17,6 +17,7 @@ from quant_assets.derivatives.dataset_spec import CLOSED_AT
 from quant_assets.derivatives.datasets import SPECS, Dataset, DatasetSpec
 from quant_assets.derivatives.planner import distinct_symbols
 from quant_assets.derivatives.store import DerivativesStore, StoreError
+from quant_assets.providers.registry import provider_name
 
 
 def snapshot(
@@ -31,9 +32,9 @@ def snapshot(
     Without a store all values are missing. If a function of the dataset's entry raises anything but StoreError, all
     values are missing too, and `on_failure` is called with a message; without `on_failure` the exception is raised.
 
-    Columns: exchange, symbol, coinalyze_symbol, source_exchange, status, unit, simulated (whether the data are from
-    an emulator), closed_at_ms (close of the newest bar used, NaN without data), and the values of the dataset's entry,
-    NaN without data (0 for a count).
+    Columns: exchange, symbol, coinalyze_symbol (the symbol at its provider), provider, source_exchange, status, unit,
+    simulated (whether the data are from an emulator), closed_at_ms (close of the newest bar used, NaN without data),
+    and the values of the dataset's entry, NaN without data (0 for a count).
     """
     try:
         return _table(store, symbol_map, SPECS[dataset], window)
@@ -46,6 +47,11 @@ def snapshot(
         return _table(None, symbol_map, replace(SPECS[dataset], complete=None), window)
 
 
+def with_provider(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a window's table with the column `provider`: the name of each symbol's provider, "" without a symbol."""
+    return table.assign(provider=[provider_name(symbol) if symbol else "" for symbol in table["coinalyze_symbol"]])
+
+
 def _table(store: DerivativesStore | None, symbol_map: pd.DataFrame, spec: DatasetSpec, window: Window) -> pd.DataFrame:
     dataset, symbols = spec.name, symbol_map[f"{spec.name}_symbol"]
     values = {} if store is None else spec.read(spec, store, distinct_symbols(symbols), window)
@@ -55,12 +61,14 @@ def _table(store: DerivativesStore | None, symbol_map: pd.DataFrame, spec: Datas
             "exchange": symbol_map["exchange"].astype(str),
             "symbol": symbol_map["symbol"].astype(str),
             "coinalyze_symbol": symbols.astype(str),
+            "provider": "",
             "source_exchange": symbol_map[f"{dataset}_exchange"].astype(str),
             "status": symbol_map[f"{dataset}_status"].astype(str),
             "unit": pd.Series(unit, index=symbol_map.index, dtype=str),
             "simulated": store is not None and store.simulated,
         }
     )
+    table = with_provider(table)
     dtypes = {CLOSED_AT: "float64", **{value.name: value.dtype for value in spec.values}}
     for column, dtype in dtypes.items():
         known = [values.get(symbol, {}).get(column, math.nan) for symbol in symbols]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import orjson
@@ -13,40 +13,21 @@ import pandas as pd
 from quant_assets.common.clock import Clock
 from quant_assets.common.progress import Progress, silent
 from quant_assets.common.windows import WINDOW_LENGTH, Window
-from quant_assets.derivatives.datasets import ENTRIES, Dataset
+from quant_assets.derivatives.datasets import Dataset
+from quant_assets.derivatives.market_sources import MarketSources
 from quant_assets.derivatives.policy import RefreshPolicy
+from quant_assets.derivatives.provider_choice import datasets_by_provider
 from quant_assets.derivatives.refresh import Refresh, RefreshOptions
 from quant_assets.derivatives.report import DatasetReport, RefreshReport, StopReason
 from quant_assets.derivatives.snapshot import snapshot
 from quant_assets.derivatives.store import DerivativesStore, StoreError
-from quant_assets.markets import ResolutionRules, resolve_markets, select_markets
-from quant_assets.providers.coinalyze.client import CoinalyzeClient
+from quant_assets.markets import select_markets
+from quant_assets.providers.base import Provider, ProviderClient
+from quant_assets.providers.errors import BudgetUnusable
+from quant_assets.providers.registry import DEFAULT, PROVIDERS
 
-
-@dataclass(frozen=True, slots=True)
-class MarketSources:
-    """The symbol map of a run, and what it takes to replace symbols whose responses were empty.
-
-    Without a market list no symbol is replaced.
-    """
-
-    symbol_map: pd.DataFrame
-    market_list: pd.DataFrame | None
-    rules: ResolutionRules
-    now: datetime
-
-    @property
-    def since_ms(self) -> float:
-        """Return when the market list of the symbol map was fetched, UNIX milliseconds; 0 without markets."""
-        return float(self.symbol_map["market_list_at_ms"].max()) if len(self.symbol_map) else 0.0
-
-    def resolve(self, empty: Mapping[str, Collection[str]]) -> pd.DataFrame:
-        """Return the symbol map that avoids these symbols (by dataset)."""
-        if not any(empty.values()) or self.market_list is None:
-            return self.symbol_map
-        return resolve_markets(
-            self.symbol_map, self.market_list, datasets=ENTRIES, now=self.now, rules=self.rules, empty=empty
-        )
+Connect = Callable[[Provider], AbstractContextManager[ProviderClient]]
+"""Opens a client of a provider, and closes it. Raises BudgetUnusable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,52 +59,71 @@ class WindowRefresh:
     def run(
         self,
         store: DerivativesStore,
-        client: CoinalyzeClient,
+        connect: Connect,
         seconds_allowed: float,
         clock: Clock,
         progress: Progress = silent,
     ) -> RefreshedWindows:
         """Refresh what is due within `seconds_allowed`, store the report, and return what is known then.
 
-        If nothing is refreshed, the reports are those stored by the last refresh of each window.
-        Raises StoreError, and BudgetUnusable.
+        If nothing is refreshed, the reports are those stored by the last refresh of each window. Raises StoreError.
         """
         report, stored_reports = RefreshReport(), {}
         if self.datasets:
-            report = self._refresh(store, client, clock, clock.monotonic() + seconds_allowed, progress)
+            deadline = clock.monotonic() + seconds_allowed
+            for provider, datasets in self._requested().items():
+                report.add(self._refresh(provider, datasets, store, connect, clock, deadline, progress))
             _save_report(report, store, self.windows[-1])
         else:
             stored_reports = _stored_reports(store, self.windows)
-        symbol_map = self.sources.resolve(store.empty_twice(self.sources.since_ms))
+        symbol_map = self.sources.resolve(self.sources.lists.empty_symbols(store))
         return self._result(store, symbol_map, report, stored_reports)
 
     def without_store(self, problem: str) -> RefreshedWindows:
-        """Return what there is if the store or the budget cannot be used: nothing is known."""
-        report = RefreshReport(
-            {dataset: DatasetReport() for dataset in self.datasets}, stopped=StopReason.STORE, problems=[problem]
-        )
-        return self._result(None, self.sources.symbol_map, report, {})
+        """Return what there is if the store cannot be used: nothing is known."""
+        return self._result(None, self.sources.symbol_map, _unusable(self.datasets, problem), {})
+
+    def _requested(self) -> dict[str, list[Dataset]]:
+        """Return provider → the datasets to refresh. The default provider is last: its limit takes all the time."""
+        found = {
+            provider: [dataset for dataset in datasets if dataset in self.datasets]
+            for provider, datasets in datasets_by_provider(self.sources.lists.choice).items()
+        }
+        return {provider: found[provider] for provider in sorted(found, key=_is_default) if found[provider]}
 
     def _refresh(
-        self, store: DerivativesStore, client: CoinalyzeClient, clock: Clock, deadline: float, progress: Progress
+        self,
+        provider: str,
+        datasets: Sequence[Dataset],
+        store: DerivativesStore,
+        connect: Connect,
+        clock: Clock,
+        deadline: float,
+        progress: Progress,
     ) -> RefreshReport:
+        """Refresh the datasets of one provider. A budget that cannot be used costs only these."""
         options = RefreshOptions(
             self.windows[-1],
-            self.sources.since_ms,
+            self.sources.lists.since_ms(provider),
             first=self.windows[0],
-            datasets=self.datasets,
+            datasets=datasets,
             deadline=deadline,
             policy=self.policy,
+            symbols_per_request=PROVIDERS[provider].symbols_per_request,
         )
-        _, report = Refresh(
-            store,
-            client,
-            lambda empty: select_markets(self.sources.resolve(empty), self.exchange, self.symbol),
-            options,
-            watchlist=self.watchlist,
-            clock=clock.seconds,
-            progress=progress,
-        ).run()
+        try:
+            with connect(PROVIDERS[provider]) as client:
+                _, report = Refresh(
+                    store,
+                    client,
+                    lambda empty: select_markets(self.sources.resolve(empty), self.exchange, self.symbol),
+                    options,
+                    watchlist=self.watchlist,
+                    clock=clock.seconds,
+                    progress=progress,
+                ).run()
+        except BudgetUnusable as error:
+            return _unusable(datasets, str(error))
         return report
 
     def _result(
@@ -149,6 +149,16 @@ def time_limit(newest: Window, now: float, max_wait_seconds: float, *, is_backfi
         return min(max_wait_seconds, length - now % length)
     until_next_end = newest.end_seconds + length - now
     return min(max_wait_seconds, until_next_end) if until_next_end > 0 else max_wait_seconds
+
+
+def _is_default(provider: str) -> bool:
+    return PROVIDERS[provider] is DEFAULT
+
+
+def _unusable(datasets: Sequence[Dataset], problem: str) -> RefreshReport:
+    """Return the report of a refresh that could not begin."""
+    counts = {dataset: DatasetReport() for dataset in datasets}
+    return RefreshReport(counts, stopped=StopReason.STORE, problems=[problem])
 
 
 def _save_report(report: RefreshReport, store: DerivativesStore, window: Window) -> None:

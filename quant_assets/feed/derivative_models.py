@@ -10,7 +10,7 @@ from typing_extensions import TypedDict
 from quant_assets.feed.model_schema import CLOSED, allow_other_keys
 
 Age = Annotated[float, Field(ge=0)] | None
-Provider = Annotated[str | None, Field(description="provider of the value: coinalyze")]
+Provider = Annotated[str | None, Field(description="provider of the value, such as coinalyze")]
 
 
 @with_config(CLOSED)

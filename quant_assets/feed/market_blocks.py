@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from quant_assets.derivatives.datasets import ENTRIES, DatasetSpec
 from quant_assets.markets.exchanges import EXCHANGES
+from quant_assets.providers.registry import DEFAULT, provider_name
 from quant_assets.signals import NONE, Features
 from quant_assets.signals.features.model import column_value
 
@@ -16,9 +17,6 @@ EXCHANGE_TAGS: Final = {exchange.name.upper(): exchange.tag for exchange in EXCH
 #: The exchanges whose candles existing pages can draw, and the one that stands in for others.
 CANDLE_SOURCES: Final = frozenset(exchange.name.upper() for exchange in EXCHANGES if exchange.has_candle_source)
 DEFAULT_CANDLE_SOURCE: Final = "MEXC"
-#: The provider of the derivative data.
-PROVIDER: Final = "coinalyze"
-
 #: The datasets with a block in `derivatives`.
 _SHOWN: Final = tuple(spec for spec in ENTRIES if spec.feed_keys)
 
@@ -27,6 +25,7 @@ Json = dict[str, Any]
 
 def market_blocks(f: Features) -> Json:
     """Return the blocks that the signals of all strategies on one market share."""
+    provider = provider_name(f.oi_symbol) if f.oi_symbol else None
     return {
         "symbol": f.symbol,
         "display_symbol": f.display_symbol,
@@ -58,7 +57,7 @@ def market_blocks(f: Features) -> Json:
         },
         "oi_metadata": {
             "status": f.oi_status,
-            "coinalyze_symbol": f.oi_symbol or None,
+            "coinalyze_symbol": f.oi_symbol if provider == DEFAULT.name else None,
             "value": f.oi_value,
             "unit": f.oi_unit or None,
             "change_24h_pct": f.oi_change_24h_pct,
@@ -66,7 +65,7 @@ def market_blocks(f: Features) -> Json:
             "z_score_valid": f.oi_z_is_valid,
             "age_seconds": f.oi_age_seconds,
             "reference_exchange": f.oi_exchange or None,
-            "provider": None if f.oi_value is None else PROVIDER,
+            "provider": None if f.oi_value is None else provider,
             "z_score_provider": None,
         },
         "derivatives": {spec.name: _dataset_block(f, spec) for spec in _SHOWN},
@@ -81,6 +80,7 @@ def _dataset_block(f: Features, spec: DatasetSpec) -> Json | None:
     is_extra = not spec.features  # its value may be neutral where nothing is known
     if next(iter(block.values())) is None or (is_extra and age_seconds is None):
         return None
+    provider = column_value(f, spec.inputs["provider"])
     if "unit" in block:
         block["unit"] = block["unit"] or None
-    return {**block, "age_seconds": age_seconds, "provider": PROVIDER}
+    return {**block, "age_seconds": age_seconds, "provider": provider or None}

@@ -1,4 +1,4 @@
-"""Parse exchange symbols, and choose the Coinalyze symbol for each market and dataset.
+"""Parse exchange symbols, and choose the provider's symbol for each market and dataset.
 
 A market is an exchange and its local symbol. `parse_symbol` splits a symbol into its parts, `resolve_markets` chooses
 each market's source for each dataset. Nothing here fetches anything, reads a clock or imports Dagster.

@@ -44,7 +44,7 @@ class Query(NamedTuple):
 class Candidates:
     """The perpetuals of a market list that are listed at a time.
 
-    `table` has the columns of the coinalyze_markets table; `now_ms` is in epoch ms.
+    `table` has the columns of `market_list_table`; `now_ms` is in epoch ms.
     """
 
     def __init__(self, table: pd.DataFrame, now_ms: int, rules: ResolutionRules) -> None:

@@ -1,4 +1,4 @@
-"""Choose the Coinalyze symbol for each market and dataset."""
+"""Choose the provider's symbol for each market and dataset."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MARKET_COLUMNS = (
     *("exchange", "symbol", "base", "quote", "multiplier"),
     *("canonical_symbol", "display_symbol", "status", "reason"),
 )
-_SOURCE_PARTS = ("symbol", "exchange", "status", "multiplier", "unit")
+SOURCE_PARTS = ("symbol", "exchange", "status", "multiplier", "unit")
 _DEFAULT_RULES = ResolutionRules()
 _NOTHING_EMPTY: Mapping[str, Collection[str]] = {}
 
@@ -50,12 +50,12 @@ def resolve_markets(
 
     Args:
         markets: columns exchange and symbol, as candle files name them; a repeated pair counts once.
-        market_list: the coinalyze_markets table; None or empty makes all markets neutral.
+        market_list: the provider's market list (`market_list_table`); None or empty makes all markets neutral.
         datasets: what to choose symbols for; the first, open interest, decides a market's status. The registry is
             `quant_assets.derivatives.datasets.ENTRIES`.
         now: markets that expire by then count as delisted; timezone-aware.
         rules: see ResolutionRules.
-        empty: for each dataset, Coinalyze symbols that came back empty; the next best market replaces them.
+        empty: for each dataset, symbols that came back empty; the next best market replaces them.
 
     Columns: exchange, symbol, base, quote, multiplier (of the local symbol, int64), canonical_symbol (the asset),
     display_symbol, status and reason ("" when resolved), both of open interest; and for each dataset D
@@ -208,7 +208,7 @@ def _row(
 
 
 def _table(rows: list[dict[str, Any]], fetched_at_ms: float, datasets: Sequence[ResolvedDataset]) -> pd.DataFrame:
-    sources = (f"{dataset.name}_{part}" for dataset in datasets for part in _SOURCE_PARTS)
+    sources = (f"{dataset.name}_{part}" for dataset in datasets for part in SOURCE_PARTS)
     columns = {name: [row[name] for row in rows] for name in (*_MARKET_COLUMNS, *sources)}
     table = pd.DataFrame(
         {

@@ -47,8 +47,8 @@ CANDLE_FILES: Final[Columns] = {
     "last_ms": ("float64", "Open of the last bar, epoch ms."),
     "simulated": ("bool", "Whether the folder marks its candles as simulated."),
 }
-COINALYZE_MARKETS: Final[Columns] = {
-    "symbol": ("str", "Coinalyze symbol."),
+MARKET_LIST: Final[Columns] = {
+    "symbol": ("str", "Symbol at the provider."),
     "exchange": ("str", "Exchange code."),
     "exchange_name": ("str", "Exchange name."),
     "symbol_on_exchange": ("str", "The market's name on the exchange."),
@@ -81,7 +81,7 @@ SYMBOL_MAP: Final[Columns] = {
         f"{dataset}_{suffix}": (dtype, text.format(dataset=dataset.replace("_", " ")))
         for dataset in DATASETS
         for suffix, (dtype, text) in {
-            "symbol": ("str", "Coinalyze symbol that {dataset} comes from; empty for none."),
+            "symbol": ("str", "Symbol at its provider that {dataset} comes from; empty for none."),
             "exchange": ("str", "Exchange that {dataset} comes from."),
             "status": ("str", "resolved, aggregated or neutral, of {dataset}."),
             "multiplier": ("int64", "Units of the asset in one unit of that market's base."),
@@ -91,7 +91,8 @@ SYMBOL_MAP: Final[Columns] = {
 }
 _SOURCE: Final[Columns] = {
     **_MARKET,
-    "coinalyze_symbol": ("str", "Coinalyze symbol that the data come from; empty for none."),
+    "coinalyze_symbol": ("str", "Symbol at the provider that the data come from; empty for none."),
+    "provider": ("str", "Provider that the data come from; empty for none."),
     "source_exchange": ("str", "Exchange that the data come from."),
     "status": ("str", "resolved (this exchange), aggregated (another market is used) or neutral (none)."),
     "unit": ("str", "BASE_ASSET or QUOTE_ASSET, where amounts have a unit."),

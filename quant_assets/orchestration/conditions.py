@@ -6,6 +6,7 @@ from typing import Any, Final
 import dagster as dg
 
 from quant_assets.derivatives.datasets import DATASETS
+from quant_assets.orchestration.market_lists import LIST_ASSETS
 
 #: Warns an hour before it fails, so that a failed fetch of the market list can be repeated in time.
 DAILY_FRESHNESS: Final = dg.FreshnessPolicy.time_window(
@@ -19,7 +20,7 @@ WINDOW_FRESHNESS: Final = dg.FreshnessPolicy.time_window(
 BACKFILL_LOOKBACK: Final = timedelta(hours=24)
 
 _Condition: Final[Any] = dg.AutomationCondition
-_MARKET_LIST: Final = dg.AssetSelection.assets("coinalyze_markets")
+_MARKET_LIST: Final = dg.AssetSelection.assets(*LIST_ASSETS.values())
 _UNPARTITIONED: Final = dg.AssetSelection.assets("candles", "candle_files", "symbol_map") | _MARKET_LIST
 #: If a window of these is missing, its readers use the newest earlier window.
 _CARRIED_FORWARD: Final = dg.AssetSelection.assets(*DATASETS, "watchlist")

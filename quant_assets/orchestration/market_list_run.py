@@ -1,4 +1,4 @@
-"""Fetch the market list before a scan, in a run of its own: if that fails, the scan uses the stored list."""
+"""Fetch the market lists before a scan, each in a run of its own: if that fails, the scan uses the stored list."""
 
 from __future__ import annotations
 
@@ -12,16 +12,20 @@ import dagster as dg
 import pandas as pd
 
 from quant_assets.common.settings import Settings
-from quant_assets.markets import MAX_LIST_AGE, list_of_provider
+from quant_assets.derivatives.provider_choice import datasets_by_provider, load_provider_choice
+from quant_assets.markets import MAX_LIST_AGE
 from quant_assets.orchestration.job_names import MARKET_LIST
 from quant_assets.orchestration.job_runs import materialized_metadata, quiet_run_config, step_failure
-from quant_assets.providers.coinalyze.errors import InvalidApiKey
+from quant_assets.orchestration.market_lists import LIST_ASSETS, stored_list
+from quant_assets.providers.base import Provider
+from quant_assets.providers.errors import InvalidApiKey
+from quant_assets.providers.registry import PROVIDERS
 from quant_assets.storage.lake import Lake
 
 
 @dataclass(frozen=True, slots=True)
 class MarketListRun:
-    """What fetching the market list cost, and why it failed; all zero if the list was not due."""
+    """What fetching the market lists cost, and why it failed; all zero if none was due."""
 
     calls: int = 0
     requests: int = 0
@@ -42,33 +46,44 @@ class MarketListRun:
             key_refused,
         )
 
+    def plus(self, other: MarketListRun) -> MarketListRun:
+        """Return the sum of this run and that of another provider's list."""
+        return MarketListRun(
+            self.calls + other.calls,
+            self.requests + other.requests,
+            self.rate_limited + other.rate_limited,
+            self.waited_seconds + other.waited_seconds,
+            "; ".join(problem for problem in (self.problem, other.problem) if problem),
+            self.key_refused or other.key_refused,
+        )
 
-def fetch_market_list_if_due(
+
+def fetch_market_lists_if_due(
     settings: Settings, definitions: dg.Definitions, instance: dg.DagsterInstance, max_wait_seconds: float = 60.0
 ) -> MarketListRun:
-    """Fetch the market list if there is a key and the list is missing or a day old. A failure keeps the stored list."""
-    if not market_list_is_due(settings, datetime.now(UTC)):
-        return MarketListRun()
-    result = definitions.resolve_job_def(MARKET_LIST).execute_in_process(
-        instance=instance,
-        raise_on_error=False,
-        run_config=quiet_run_config(coinalyze_markets={"max_wait_seconds": max_wait_seconds, "retry": False}),
-    )
-    if result.success:
-        return MarketListRun.of(materialized_metadata(result)["coinalyze_markets"])
-    message, metadata = step_failure(result)
-    return MarketListRun.of(
-        metadata,
-        f"market list: {message}; {_fallback_note(settings)}",
-        key_refused=metadata.get("error") == InvalidApiKey.__name__,
-    )
+    """Fetch each market list that is due, in a run of its own. A failure keeps the stored list."""
+    total = MarketListRun()
+    for provider in due_market_lists(settings, datetime.now(UTC)):
+        total = total.plus(_fetch(settings, provider, definitions, instance, max_wait_seconds))
+    return total
 
 
-def market_list_is_due(settings: Settings, now: datetime) -> bool:
-    """Tell whether there is a key and the stored market list is missing or a day old. Changes nothing."""
-    if not settings.has_key(os.environ):
-        return False
-    market_list = _stored_list(settings)
+def due_market_lists(settings: Settings, now: datetime) -> list[Provider]:
+    """Return the providers in use that have a key, and whose stored list is missing or a day old. Change nothing.
+
+    Raise ProviderChoiceError.
+    """
+    choice = load_provider_choice(settings.providers_path)
+    with_key = (PROVIDERS[name] for name in datasets_by_provider(choice))
+    lake = Lake(settings.lake_dir)
+    return [
+        provider
+        for provider in with_key
+        if provider.has_key(settings, os.environ) and _is_due(stored_list(lake, settings, provider), now)
+    ]
+
+
+def _is_due(market_list: pd.DataFrame | None, now: datetime) -> bool:
     if market_list is None:
         return True
     age_seconds = now.timestamp() - float(market_list["fetched_at_ms"].max()) / 1000
@@ -76,13 +91,32 @@ def market_list_is_due(settings: Settings, now: datetime) -> bool:
     return not 0 <= age_seconds < MAX_LIST_AGE.total_seconds()
 
 
-def _stored_list(settings: Settings) -> pd.DataFrame | None:
-    """Return the stored market list of this provider, None if there is none."""
-    return list_of_provider(Lake(settings.lake_dir).read_undamaged(["coinalyze_markets"]), settings.provider)
+def _fetch(
+    settings: Settings,
+    provider: Provider,
+    definitions: dg.Definitions,
+    instance: dg.DagsterInstance,
+    max_wait_seconds: float,
+) -> MarketListRun:
+    asset = LIST_ASSETS[provider.name]
+    result = definitions.resolve_job_def(MARKET_LIST).execute_in_process(
+        instance=instance,
+        raise_on_error=False,
+        asset_selection=[dg.AssetKey(asset)],
+        run_config=quiet_run_config(**{asset: {"max_wait_seconds": max_wait_seconds, "retry": False}}),
+    )
+    if result.success:
+        return MarketListRun.of(materialized_metadata(result)[asset])
+    message, metadata = step_failure(result)
+    return MarketListRun.of(
+        metadata,
+        f"market list of {provider.label}: {message}; {_fallback_note(settings, provider)}",
+        key_refused=metadata.get("error") == InvalidApiKey.__name__,
+    )
 
 
-def _fallback_note(settings: Settings) -> str:
+def _fallback_note(settings: Settings, provider: Provider) -> str:
     """Return what a scan does without a new market list."""
-    if _stored_list(settings) is None:
-        return "there is none yet, so every market is neutral"
+    if stored_list(Lake(settings.lake_dir), settings, provider) is None:
+        return "there is none yet, so its datasets are neutral"
     return "the stored list is used"

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-#: Assets that spend API calls, so that a refresh and a backfill do not share one budget.
-COINALYZE: Final = "coinalyze"
+#: Assets that send requests to providers, so that a refresh and a backfill do not share one budget.
+PROVIDER: Final = "coinalyze"
 #: Assets that are computed for a window, from candle features to the feed, so that no two runs write it at once.
 ANALYSIS: Final = "analysis"

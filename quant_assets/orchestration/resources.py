@@ -1,68 +1,101 @@
-"""Dagster resources: the API client, the store, and the user's files.
+"""Dagster resources: the providers' clients, the store, and the user's files.
 
-The API key is read from the environment when it is needed, so that Dagster never records it.
+A key is read from the environment when it is needed, so that Dagster never records it.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import dagster as dg
-from pydantic import Field, SecretStr
+import pandas as pd
+from pydantic import Field
 
 from quant_assets.alerts.notices import Notice, Webhook, WebhookError, log_notice, registered_notifiers, send
 from quant_assets.common.clock import Clock
+from quant_assets.common.settings import Settings
+from quant_assets.derivatives.market_sources import MarketLists
 from quant_assets.derivatives.policy import RefreshPolicy, load_policy
+from quant_assets.derivatives.provider_choice import ProviderChoice, datasets_by_provider, load_provider_choice
 from quant_assets.derivatives.store import DerivativesStore
 from quant_assets.markets import ResolutionRules, load_rules
-from quant_assets.providers.coinalyze.budget import CallBudget
-from quant_assets.providers.coinalyze.client import CoinalyzeClient
+from quant_assets.orchestration.market_lists import lists_in_use
+from quant_assets.providers.base import Provider, ProviderClient
+from quant_assets.providers.budget import CallBudget
+from quant_assets.providers.registry import PROVIDERS, budget_path
 from quant_assets.signals import Strategy, with_parameters
-from quant_assets.storage.origins import record_origin
+from quant_assets.storage.origins import foreign_origin, record_origin
 from quant_assets.storage.retention import RetentionPolicy, load_retention
 
 
-class Coinalyze(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """The rate-limited client, and the store of what it fetched."""
+class Providers(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """The providers of derivative data: their rate-limited clients, and the store of what was fetched."""
 
-    base_url: str = Field(description="Address of the API, such as https://api.coinalyze.net/v1.")
-    calls_per_minute: int = Field(description="The provider's limit, each symbol of a request counted.")
-    store_dir: str = Field(description="Folder of the store.")
-    budget_path: str = Field(description="SQLite file of the call budget.")
-    provider: str = Field(description="Name of the provider at that address.")
-    key_variable: str = Field(description="Name of the environment variable that holds the key.")
+    base_url: str = Field(description="Address of the Coinalyze API, such as https://api.coinalyze.net/v1.")
+    calls_per_minute: int = Field(description="Coinalyze's limit, each symbol of a request counted.")
+    key_variable: str = Field(description="Name of the environment variable that holds Coinalyze's key.")
+    origin: str = Field(default="", description="Whose data the folder holds, if not those of that address.")
     data_dir: str = Field(description="Data folder, which records whose data it holds.")
+    budget_dir: str | None = Field(default=None, description="Folder of the call budgets, if not the data folder.")
     origin_problem: str = Field(
         default="", description="Why data of this provider must not be written into the data folder."
     )
 
-    def require_origin(self) -> None:
-        """Raise dg.Failure if the data folder holds data of another provider."""
-        if self.origin_problem:
-            raise dg.Failure(self.origin_problem, metadata={"error": "OriginError"}, allow_retries=False)
+    @property
+    def settings(self) -> Settings:
+        """Return the settings that providers read."""
+        return Settings(
+            base_url=self.base_url,
+            calls_per_minute=self.calls_per_minute,
+            key_variable=self.key_variable,
+            origin=self.origin,
+            data_dir=Path(self.data_dir),
+            budget_dir=None if self.budget_dir is None else Path(self.budget_dir),
+        )
 
-    def record_origin(self) -> None:
-        """Record that the data folder holds data of this provider."""
-        record_origin(Path(self.data_dir), self.provider)
+    def choice(self) -> ProviderChoice:
+        """Return which provider serves each dataset. Raises ProviderChoiceError for an invalid file."""
+        return load_provider_choice(self.settings.providers_path)
+
+    def lists(self, tables: Mapping[str, pd.DataFrame], rules: ResolutionRules, now: datetime) -> MarketLists:
+        """Return the market lists of the providers in use, from the tables of their assets."""
+        return lists_in_use(tables, self.settings, self.choice(), rules, now)
+
+    def require_origin(self) -> None:
+        """Raise dg.Failure if the data folder holds data of another origin of a provider in use."""
+        settings = self.settings
+        problem = self.origin_problem
+        for name in datasets_by_provider(self.choice()):
+            problem = problem or foreign_origin(settings, name, PROVIDERS[name].origin(settings))
+        if problem:
+            raise dg.Failure(problem, metadata={"error": "OriginError"}, allow_retries=False)
+
+    def record_origin(self, provider: Provider) -> None:
+        """Record that the data folder holds data of this origin of a provider."""
+        record_origin(Path(self.data_dir), provider.name, provider.origin(self.settings))
 
     @contextmanager
-    def client(self, clock: Clock) -> Iterator[CoinalyzeClient]:
-        """Open a client with the shared call budget. Without a key its methods raise MissingApiKey."""
-        key = os.environ.get(self.key_variable, "").strip()
-        budget = CallBudget(Path(self.budget_path), self.calls_per_minute, clock=clock.monotonic, sleep=clock.sleep)
-        secret = SecretStr(key) if key else None
-        with closing(CoinalyzeClient(secret, self.base_url, budget, clock=clock.seconds, sleep=clock.sleep)) as client:
+    def client(self, provider: Provider, clock: Clock) -> Iterator[ProviderClient]:
+        """Open a client with the call budget that all processes share. Without a key its methods raise MissingApiKey.
+
+        Raises BudgetUnusable.
+        """
+        settings = self.settings
+        limit = provider.calls_per_minute(settings)
+        budget = CallBudget(budget_path(provider, settings), limit, clock=clock.monotonic, sleep=clock.sleep)
+        with closing(budget), closing(provider.connect(settings, budget, clock)) as client:
             yield client
 
     @contextmanager
     def store(self) -> Iterator[DerivativesStore]:
-        """Open the store of the data fetched from this provider."""
-        with closing(DerivativesStore(Path(self.store_dir) / "derivatives.sqlite")) as store:
+        """Open the store of fetched data."""
+        with closing(DerivativesStore(self.settings.store_path)) as store:
             yield store
 
 

@@ -24,7 +24,7 @@ from quant_assets.feed import Publication
 from quant_assets.orchestration.instance import instance_home, open_instance
 from quant_assets.orchestration.job_names import SCAN
 from quant_assets.orchestration.job_runs import materialized_metadata, quiet_run_config, step_failure
-from quant_assets.orchestration.market_list_run import MarketListRun, fetch_market_list_if_due
+from quant_assets.orchestration.market_list_run import MarketListRun, fetch_market_lists_if_due
 from quant_assets.signals import STALE_CANDLES, candle_features_table, stale_candles
 from quant_assets.storage.lake import DOCUMENT_SUFFIX, Lake
 
@@ -90,7 +90,7 @@ def run_scan(
         _require_fresh_candles(folder, window, progress)
     with translate_disk_errors(settings), open_instance(settings) as instance, scan_lock(settings, progress):
         list_seconds = min(max(max_wait_seconds, MIN_LIST_SECONDS), MAX_LIST_SECONDS)
-        market_list = fetch_market_list_if_due(settings, definitions, instance, list_seconds)
+        market_list = fetch_market_lists_if_due(settings, definitions, instance, list_seconds)
         left_seconds = max_wait_seconds
         if market_list.calls:
             left_seconds = max(max_wait_seconds - (time.monotonic() - started), 0.0)

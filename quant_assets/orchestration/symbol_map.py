@@ -10,11 +10,14 @@ import dagster as dg
 import pandas as pd
 
 from quant_assets.common.settings import Settings
-from quant_assets.derivatives.datasets import ENTRIES
+from quant_assets.derivatives.market_sources import MarketLists
+from quant_assets.derivatives.provider_choice import datasets_by_provider, load_provider_choice
 from quant_assets.derivatives.store import DerivativesStore
-from quant_assets.markets import list_of_provider, load_rules, resolve_markets
+from quant_assets.markets import load_rules
 from quant_assets.orchestration.instance import open_instance
-from quant_assets.orchestration.market_list_run import fetch_market_list_if_due, market_list_is_due
+from quant_assets.orchestration.market_list_run import due_market_lists, fetch_market_lists_if_due
+from quant_assets.orchestration.market_lists import stored_list
+from quant_assets.providers.registry import PROVIDERS
 from quant_assets.storage.lake import Lake
 
 
@@ -25,16 +28,15 @@ def current_symbol_map(
 
     The problem is "" if the market list was fetched or not due. A symbol that was empty twice since the list was
     fetched is skipped, as in a refresh. If there is a key and the list is due, this spends two calls; otherwise it
-    creates and changes nothing. Raises RulesError, StoreError, and SettingsError if the list is due and Dagster's
-    instance cannot be opened.
+    creates and changes nothing. Raises RulesError, ProviderChoiceError, StoreError, and SettingsError if the list is
+    due and Dagster's instance cannot be opened.
     """
     problem = ""
-    if market_list_is_due(settings, now):
+    if due_market_lists(settings, now):
         with open_instance(settings) as instance:
-            problem = fetch_market_list_if_due(settings, definitions(settings), instance).problem
-    market_list = list_of_provider(Lake(settings.lake_dir).read_undamaged(["coinalyze_markets"]), settings.provider)
-    since_ms = 0.0 if market_list is None else float(market_list["fetched_at_ms"].max())
-    with closing(DerivativesStore(settings.store_dir / "derivatives.sqlite", read_only=True)) as store:
-        empty = store.empty_twice(since_ms)
-    rules = load_rules(settings.rules_path)
-    return resolve_markets(markets, market_list, datasets=ENTRIES, now=now, rules=rules, empty=empty), problem
+            problem = fetch_market_lists_if_due(settings, definitions(settings), instance).problem
+    lake, choice = Lake(settings.lake_dir), load_provider_choice(settings.providers_path)
+    lists = {name: stored_list(lake, settings, PROVIDERS[name]) for name in datasets_by_provider(choice)}
+    found = MarketLists(lists, choice, load_rules(settings.rules_path), now)
+    with closing(DerivativesStore(settings.store_path, read_only=True)) as store:
+        return found.resolve(markets, found.empty_symbols(store)), problem

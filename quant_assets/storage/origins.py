@@ -1,7 +1,7 @@
-"""The origin of a data folder: the provider of its Coinalyze data. Data of two providers are never mixed.
+"""The origins of a data folder: one for each source of its data. Data of two origins of a source are never mixed.
 
-The first accepted market list records the origin in `origins.json`. A data folder of version 0.1 has no such file; its
-origin is the provider of its market list, or of its only store.
+The first accepted market list of a source records its origin in `origins.json`. A data folder of version 0.1 has no
+such file; its origin is the provider of its market list, or of its only store.
 """
 
 from __future__ import annotations
@@ -51,24 +51,45 @@ def settings_for_data_folder(settings: Settings, environment: Mapping[str, str],
 
 def recorded_origin(settings: Settings) -> str | None:
     """Return the origin that a data folder records; None if nothing was fetched into it."""
-    path = settings.data_dir / FILE_NAME
+    recorded = _read(settings.data_dir)
+    if recorded is None:
+        return _origin_of_version_0_1(settings)
+    return recorded.get(COINALYZE)
+
+
+def foreign_origin(settings: Settings, source: str, origin: str) -> str:
+    """Return why data that a source fetches from this origin must not be written into the data folder; "" if they may.
+
+    Coinalyze's origin is compared by `settings_for_data_folder`.
+    """
+    recorded = None if source == COINALYZE else (_read(settings.data_dir) or {}).get(source)
+    if recorded is None or recorded == origin:
+        return ""
+    return (
+        f"{settings.data_dir} holds data of {source} from {recorded}, not from {origin}: "
+        f"choose another folder with QUANT_DATA_DIR, or set {source} to that origin again"
+    )
+
+
+def record_origin(data_dir: Path, source: str, origin: str) -> None:
+    """Record the origin of a source's data in a data folder, unless it is recorded already."""
+    recorded = _read(data_dir) or {}
+    if source not in recorded:
+        replace_file(data_dir / FILE_NAME, orjson.dumps({**recorded, source: origin}) + b"\n")
+
+
+def _read(data_dir: Path) -> dict[str, str] | None:
+    """Return source → its recorded origin, None without a file. Raise OriginError."""
+    path = data_dir / FILE_NAME
     try:
         recorded = orjson.loads(path.read_bytes())
     except FileNotFoundError:
-        return _origin_of_version_0_1(settings)
+        return None
     except (OSError, orjson.JSONDecodeError) as error:
         raise OriginError(f"{path} cannot be read ({error}); delete it, and the next fetch writes it again") from None
-    origin = recorded.get(COINALYZE) if isinstance(recorded, dict) else None
-    if not isinstance(origin, str):
+    if not isinstance(recorded, dict) or not all(isinstance(origin, str) for origin in recorded.values()):
         raise OriginError(f'{path} does not name an origin like {{"{COINALYZE}": "api.coinalyze.net"}}; delete it')
-    return origin
-
-
-def record_origin(data_dir: Path, origin: str) -> None:
-    """Record the origin of a data folder, unless it is recorded already."""
-    path = data_dir / FILE_NAME
-    if not path.exists():
-        replace_file(path, orjson.dumps({COINALYZE: origin}) + b"\n")
+    return recorded
 
 
 def _origin_of_version_0_1(settings: Settings) -> str | None:

@@ -83,7 +83,7 @@ def test_unreachable_provider_is_named_with_its_effect(world: World, tmp_path: P
     environment = {**world.environment("cli_unreachable"), "COINALYZE_BASE_URL": "http://127.0.0.1:9/v1"}
     done = run("resolve", "BTCUSDT", "BINANCE", env=environment, cwd=tmp_path)
     assert "of http://127.0.0.1:9/v1 failed" in done.stderr
-    assert "there is none yet, so every market is neutral" in done.stderr
+    assert "there is none yet, so its datasets are neutral" in done.stderr
 
 
 def test_plan_without_a_key_warns(world: World, tmp_path: Path) -> None:

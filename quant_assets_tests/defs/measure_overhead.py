@@ -41,7 +41,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 import orjson
 from pydantic import SecretStr
-from quant_assets.providers.coinalyze.budget import CallBudget
+from quant_assets.providers.budget import CallBudget
 from quant_assets.providers.coinalyze.client import CoinalyzeClient
 from quant_assets.derivatives.datasets import DATASETS, ENTRIES
 from quant_assets.derivatives.policy import load_policy

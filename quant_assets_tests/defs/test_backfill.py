@@ -14,7 +14,7 @@ from quant_assets.definitions import build_definitions
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.emulator import DEFAULT_KEY
 from quant_assets.orchestration.instance import open_instance
-from quant_assets.orchestration.market_list_run import fetch_market_list_if_due
+from quant_assets.orchestration.market_list_run import fetch_market_lists_if_due
 from quant_assets.storage.lake import Lake
 from quant_assets_tests.world import World, environment
 
@@ -34,7 +34,7 @@ def backfill(world: World, name: str, assets: Iterable[str], windows: list[Windo
         settings = world.settings(name)
         definitions = build_definitions(settings)
         with open_instance(settings) as instance:
-            fetch_market_list_if_due(settings, definitions, instance)
+            fetch_market_lists_if_due(settings, definitions, instance)
             return definitions.resolve_implicit_global_asset_job_def().execute_in_process(
                 instance=instance, tags=tags, asset_selection=keys
             )

@@ -16,7 +16,7 @@ from quant_assets.definitions import build_definitions
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.emulator import DEFAULT_KEY
 from quant_assets.orchestration.instance import open_instance
-from quant_assets.orchestration.market_list_run import fetch_market_list_if_due
+from quant_assets.orchestration.market_list_run import fetch_market_lists_if_due
 from quant_assets_tests.world import World, environment
 
 SIGNALS = ("signals/breakout", "signals/breakout_v2", "signals/legacy")
@@ -52,7 +52,7 @@ def fresh(world: World, name: str) -> Iterator[Evaluated]:
         settings = world.settings(name)
         definitions = build_definitions(settings)
         with open_instance(settings) as instance:
-            fetch_market_list_if_due(settings, definitions, instance)
+            fetch_market_lists_if_due(settings, definitions, instance)
             yield Evaluated(definitions, instance)
 
 
@@ -163,7 +163,7 @@ def test_missing_list_is_requested_at_once_and_then_hourly(world: World) -> None
             assert evaluated.at(hour + timedelta(minutes=68)) == {"coinalyze_markets": {""}}
             run(evaluated, "scan", world.window)
             evaluated.at(hour + timedelta(minutes=69))
-            fetch_market_list_if_due(settings, definitions, instance)
+            fetch_market_lists_if_due(settings, definitions, instance)
             assert evaluated.at(hour + timedelta(minutes=70)) == {"symbol_map": {""}}
 
 

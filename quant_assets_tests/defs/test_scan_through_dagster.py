@@ -22,7 +22,7 @@ from quant_assets.emulator import DEFAULT_KEY, Faults
 from quant_assets.feed import Publication, feed_problems
 from quant_assets.markets import list_of_provider
 from quant_assets.orchestration.instance import open_instance
-from quant_assets.orchestration.market_list_run import fetch_market_list_if_due
+from quant_assets.orchestration.market_list_run import fetch_market_lists_if_due
 from quant_assets.orchestration.scan import ScanFailed, run_scan
 from quant_assets.storage.lake import Lake
 from quant_assets_tests.world import SAMPLE_CANDLES, World, cut_candles, environment, small_world
@@ -316,7 +316,7 @@ def test_refresh_continues_after_a_scan_and_updates_the_feed(world: World) -> No
     with environment(COINALYZE_API_KEY=DEFAULT_KEY, DAGSTER_HOME=home):
         definitions = build_definitions(settings)
         with open_instance(settings) as instance:
-            fetch_market_list_if_due(settings, definitions, instance)
+            fetch_market_lists_if_due(settings, definitions, instance)
         first = run_scan(
             settings,
             definitions,

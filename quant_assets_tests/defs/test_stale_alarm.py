@@ -20,7 +20,7 @@ from quant_assets.defs.alerts import staleness_alert
 from quant_assets.defs.feed.newest_window import newest_window
 from quant_assets.emulator import DEFAULT_KEY
 from quant_assets.orchestration.instance import open_instance
-from quant_assets.orchestration.market_list_run import fetch_market_list_if_due
+from quant_assets.orchestration.market_list_run import fetch_market_lists_if_due
 from quant_assets.storage.lake import DOCUMENT_SUFFIX, Lake
 from quant_assets_tests.providers.coinalyze.scripted import Canned, ScriptedServer
 from quant_assets_tests.world import World, environment
@@ -254,7 +254,7 @@ def installation(world: World, name: str, webhook: ScriptedServer) -> Iterator[A
         with open_instance(settings) as instance:
             alarm = Alarm(settings, instance, webhook)
             alarm.now = world.window.end
-            fetch_market_list_if_due(settings, alarm.definitions, instance)
+            fetch_market_lists_if_due(settings, alarm.definitions, instance)
             yield alarm
 
 

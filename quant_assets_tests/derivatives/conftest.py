@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, closing
+from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +19,9 @@ from quant_assets.derivatives.report import RefreshReport
 from quant_assets.derivatives.store import DerivativesStore
 from quant_assets.emulator import DEFAULT_KEY, Emulator, Universe
 from quant_assets.markets import market_list_table, resolve_markets
-from quant_assets.providers.coinalyze.budget import CallBudget
+from quant_assets.providers import base as providers
+from quant_assets.providers.base import ProviderClient
+from quant_assets.providers.budget import CallBudget
 from quant_assets.providers.coinalyze.client import CoinalyzeClient
 
 #: Six seconds after the end of the window 17:30.
@@ -84,6 +86,9 @@ class Provider:
             **options,  # type: ignore[arg-type]
         )
         return self.stack.enter_context(closing(client))
+
+    def connect(self, _: providers.Provider) -> AbstractContextManager[ProviderClient]:
+        return closing(self.client())
 
     def store(self) -> DerivativesStore:
         return self.stack.enter_context(closing(DerivativesStore(self.folder / "derivatives.sqlite")))

@@ -24,7 +24,7 @@ from quant_assets.derivatives.refresh import Refresh, RefreshOptions
 from quant_assets.derivatives.store import DerivativesStore
 from quant_assets.emulator import DEFAULT_KEY, plain_universe
 from quant_assets.markets import market_list_table, resolve_markets
-from quant_assets.providers.coinalyze.budget import CallBudget
+from quant_assets.providers.budget import CallBudget
 from quant_assets.providers.coinalyze.client import CoinalyzeClient
 
 

@@ -12,12 +12,15 @@ import pytest
 from quant_assets.common.clock import Clock
 from quant_assets.common.windows import WINDOW_LENGTH, Window
 from quant_assets.derivatives.datasets import DATASETS
+from quant_assets.derivatives.market_sources import MarketLists, MarketSources
 from quant_assets.derivatives.policy import RefreshPolicy
+from quant_assets.derivatives.provider_choice import DEFAULT_CHOICE
 from quant_assets.derivatives.report import StopReason
 from quant_assets.derivatives.snapshot import snapshot
-from quant_assets.derivatives.window_refresh import MarketSources, WindowRefresh, time_limit
+from quant_assets.derivatives.window_refresh import WindowRefresh, time_limit
 from quant_assets.emulator import plain_universe
 from quant_assets.markets import ResolutionRules
+from quant_assets.providers.registry import DEFAULT
 from quant_assets_tests.derivatives.conftest import Provider
 
 Provide = Callable[..., Provider]
@@ -26,12 +29,12 @@ Provide = Callable[..., Provider]
 def window_refresh(provider: Provider, count: int = 2) -> WindowRefresh:
     """Return a refresh of the last `count` windows and all datasets."""
     last = Window.last_complete(provider.clock.moment)
-    symbol_map = provider.resolve({})
+    lists = MarketLists({DEFAULT.name: provider.market_list}, DEFAULT_CHOICE, ResolutionRules(), provider.clock.moment)
     return WindowRefresh(
         [Window(last.end - back * WINDOW_LENGTH) for back in range(count - 1, -1, -1)],
         DATASETS,
         DATASETS,
-        MarketSources(symbol_map, provider.market_list, ResolutionRules(), provider.clock.moment),
+        MarketSources(provider.resolve({}), lists),
         pd.DataFrame(),
         RefreshPolicy(),
     )
@@ -44,7 +47,7 @@ def clock_of(provider: Provider) -> Clock:
 def test_each_window_has_its_table_of_what_is_known_after_the_refresh(provide: Provide) -> None:
     provider = provide(plain_universe(5))
     refresh, store = window_refresh(provider), provider.store()
-    found = refresh.run(store, provider.client(), 60, clock_of(provider))
+    found = refresh.run(store, provider.connect, 60, clock_of(provider))
     assert found.report.stopped == StopReason.COMPLETED
     keys = [window.key for window in refresh.windows]
     assert {dataset: list(tables) for dataset, tables in found.tables.items()} == dict.fromkeys(DATASETS, keys)
@@ -57,7 +60,7 @@ def test_each_window_has_its_table_of_what_is_known_after_the_refresh(provide: P
 def test_report_is_stored_for_the_newest_window_and_applies_to_all(provide: Provide) -> None:
     provider = provide(plain_universe(5))
     refresh, store = window_refresh(provider), provider.store()
-    found = refresh.run(store, provider.client(), 60, clock_of(provider))
+    found = refresh.run(store, provider.connect, 60, clock_of(provider))
     assert found.reports == {window.key: found.report.as_dict() for window in refresh.windows}
     assert [store.load_report(window.key) is None for window in refresh.windows] == [True, False]
 
@@ -65,10 +68,10 @@ def test_report_is_stored_for_the_newest_window_and_applies_to_all(provide: Prov
 def test_without_datasets_nothing_is_requested_and_stored_reports_apply(provide: Provide) -> None:
     provider = provide(plain_universe(5))
     refresh, store = window_refresh(provider, 1), provider.store()
-    first = refresh.run(store, provider.client(), 60, clock_of(provider))
+    first = refresh.run(store, provider.connect, 60, clock_of(provider))
     calls = provider.emulator.accounting.calls
     found = replace(refresh, datasets=(), returned=("open_interest",)).run(
-        store, provider.client(), 60, clock_of(provider)
+        store, provider.connect, 60, clock_of(provider)
     )
     assert provider.emulator.accounting.calls == calls
     assert list(found.tables) == ["open_interest"]
@@ -78,11 +81,11 @@ def test_without_datasets_nothing_is_requested_and_stored_reports_apply(provide:
 def test_refresh_is_limited_to_markets_and_time(provide: Provide) -> None:
     provider = provide(plain_universe(5))
     refresh, store = window_refresh(provider, 1), provider.store()
-    refresh.run(store, provider.client(), 0, clock_of(provider))
+    refresh.run(store, provider.connect, 0, clock_of(provider))
     assert provider.emulator.accounting.calls == 0
     chosen = refresh.sources.symbol_map.iloc[0]
     limited = replace(refresh, exchange=chosen["exchange"], symbol=chosen["symbol"])
-    found = limited.run(store, provider.client(), 60, clock_of(provider))
+    found = limited.run(store, provider.connect, 60, clock_of(provider))
     assert provider.emulator.accounting.calls == len(DATASETS)
     assert (
         found.tables["open_interest"][refresh.windows[0].key]["closed_at_ms"].notna().tolist()

@@ -51,7 +51,7 @@ def demo_in(data_dir: Path, universe: SimulatedUniverse, origin: str = "loopback
     yesterday = datetime.now(UTC) - timedelta(days=1)
     write_candle_files(some, folder / "candles", yesterday)
     os.utime(folder / "candles" / MARKER, (yesterday.timestamp(), yesterday.timestamp()))
-    record_origin(folder, origin)
+    record_origin(folder, "coinalyze", origin)
     return folder
 
 

@@ -21,7 +21,7 @@ PACKAGE = Path(quant_assets.__file__).parent
 #: Steps are counted in these files: those that fetch, store and write, and the libraries that they write with.
 COUNTED_FILES = (
     *(str(PACKAGE / name) for name in ("common/files.py", "storage/lake.py", "feed/publish.py")),
-    *(str(PACKAGE / name) for name in ("providers/coinalyze/budget.py", "providers/coinalyze/client.py")),
+    *(str(PACKAGE / name) for name in ("providers/budget.py", "providers/reserve.py", "providers/coinalyze/client.py")),
     *(str(PACKAGE / name) for name in ("derivatives/refresh.py", "derivatives/store.py", "storage/database.py")),
     default.__file__,
 )

@@ -11,6 +11,7 @@ import orjson
 import pytest
 
 from quant_assets.derivatives.datasets import SPECS
+from quant_assets.providers.coinalyze import HISTORY_FIELDS
 from quant_assets_tests.derivatives.conftest import NOW
 from quant_assets_tests.faults.conftest import MARKETS, Stored, Sweep
 from quant_assets_tests.faults.proxy import Alter, ProxiedRequest
@@ -147,7 +148,7 @@ def test_bar_with_an_invalid_value_is_skipped_and_fetched_again_later(sweep: Swe
     def spoil_bar(rows: Rows, _: Random) -> int:
         points = [point for row in rows for point in row["history"] if point["t"] == SPOILED]
         for point in points:
-            field = random.choice(SPECS[dataset].fields)
+            field = random.choice(HISTORY_FIELDS[SPECS[dataset].endpoint].split())
             if kind == "no field":
                 del point[field]
             else:

@@ -10,7 +10,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from quant_assets.providers.coinalyze import CoinalyzeError
+from quant_assets.providers.coinalyze import ProviderError
 from quant_assets_tests.cli.test_cli import run
 from quant_assets_tests.faults.conftest import Stored, Sweep
 from quant_assets_tests.faults.faulty_responses import FAULTY_RESPONSES
@@ -90,7 +90,7 @@ def test_key_is_in_no_exception_log_report_or_file(
     now = int(sweep.provider.clock.seconds())
     symbols = sorted(sweep.provider.emulator.universe.listings)[:2]
     limits = {"interval": "15min", "start": now - 9000, "end": now, "deadline": now + 300.0}
-    with pytest.raises(CoinalyzeError) as caught:
+    with pytest.raises(ProviderError) as caught:
         client.history("open-interest-history", symbols, **limits)  # type: ignore[arg-type]
     sweep.provider.store().save_report("2026-01-19-17:30", orjson.dumps(report.as_dict()).decode())
     shown = [repr(client), repr(vars(client)), repr(report), caplog.text]

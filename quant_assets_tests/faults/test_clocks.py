@@ -24,6 +24,7 @@ from quant_assets.derivatives.snapshot import snapshot
 from quant_assets.derivatives.store import DerivativesStore
 from quant_assets.emulator import DEFAULT_KEY, Emulator, plain_universe
 from quant_assets.providers.coinalyze import CallBudget, CoinalyzeClient
+from quant_assets.providers.registry import DEFAULT
 from quant_assets_tests.faults.workers import symbol_map_of
 
 NOW = datetime(2026, 1, 19, 17, 45, 6, tzinfo=UTC)
@@ -169,5 +170,5 @@ def test_assets_wait_by_the_monotonic_clock(tmp_path: Path) -> None:
     clock = Clock(seconds=lambda: 5e8, monotonic=lambda: 77.0, sleep=lambda _: None)
     resources = build_definitions(Settings(data_dir=tmp_path), clock=clock).resources
     assert resources is not None
-    with resources["coinalyze"].client(clock) as client:
+    with resources["providers"].client(DEFAULT, clock) as client:
         assert client.budget.now() == 77.0

@@ -35,11 +35,12 @@ from quant_assets.emulator import Faults
 from quant_assets.orchestration.instance import open_instance
 from quant_assets.orchestration.resources import Notifier
 from quant_assets.providers.coinalyze import CallBudget, CoinalyzeClient
-from quant_assets.providers.coinalyze.errors import CoinalyzeError
+from quant_assets.providers.errors import ProviderError
+from quant_assets.providers.registry import DEFAULT
 from quant_assets_tests.dashboard.serving import serving
 from quant_assets_tests.faults.seeding import rounds, seeded_random
-from quant_assets_tests.providers.coinalyze.conftest import VirtualClock
 from quant_assets_tests.providers.coinalyze.scripted import Canned, ScriptedServer
+from quant_assets_tests.providers.conftest import VirtualClock
 from quant_assets_tests.world import CALLS_PER_MINUTE, World, environment, small_world
 
 #: Has characters that a shell, a URL, JSON and SQL escape.
@@ -306,7 +307,7 @@ def test_key_is_in_no_exception_or_its_chain(tmp_path: Path, answer: Canned) -> 
         budget = CallBudget(tmp_path / "budget.sqlite", 1000, clock=clock, sleep=clock.sleep)
         secret = SecretStr(KEY)
         with closing(CoinalyzeClient(secret, server.url, budget, sleep=lambda _: None, max_attempts=2)) as client:
-            with pytest.raises(CoinalyzeError) as caught:
+            with pytest.raises(ProviderError) as caught:
                 client.history("open-interest-history", ["S"], **ASK)  # type: ignore[arg-type]
             shown = repr(client) + str(client) + repr(vars(client)) + repr(vars(client._session))
     assert KEY in server.keys
@@ -326,8 +327,8 @@ def test_key_is_in_no_exception_or_its_chain(tmp_path: Path, answer: Canned) -> 
 def test_key_does_not_follow_a_redirect(tmp_path: Path) -> None:
     with ScriptedServer(Canned()) as other, ScriptedServer(Canned(302, b"", {"Location": other.url})) as server:
         budget = CallBudget(tmp_path / "budget.sqlite", 1000)
-        with closing(CoinalyzeClient(SecretStr(KEY), server.url, budget)) as client, pytest.raises(CoinalyzeError):
-            client.exchanges()
+        with closing(CoinalyzeClient(SecretStr(KEY), server.url, budget)) as client, pytest.raises(ProviderError):
+            client.market_list()
     assert server.keys == [KEY]
     assert other.paths == []
 
@@ -365,9 +366,9 @@ def test_key_is_in_no_process_argument_or_title(world: World, tmp_path: Path) ->
 def test_key_with_odd_characters_is_sent_unchanged(world: World, given: str) -> None:
     with ScriptedServer(Canned(401)) as server, environment(COINALYZE_API_KEY=given):
         settings = world.settings("odd", base_url=server.url)
-        resource = build_definitions(settings).resources["coinalyze"]  # type: ignore[index]
-        with resource.client(clock=SYSTEM) as client, pytest.raises(CoinalyzeError):
-            client.exchanges()
+        resource = build_definitions(settings).resources["providers"]  # type: ignore[index]
+        with resource.client(DEFAULT, SYSTEM) as client, pytest.raises(ProviderError):
+            client.market_list()
     assert server.keys == [KEY]
 
 

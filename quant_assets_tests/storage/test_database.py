@@ -23,12 +23,12 @@ from alembic.script import ScriptDirectory
 from quant_assets.common.settings import Settings
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.derivatives.store import CLAIM_TIMEOUT_MS, DerivativesStore, StoreError
-from quant_assets.providers.coinalyze.budget import CallBudget
-from quant_assets.providers.coinalyze.errors import DeadlineExceeded
+from quant_assets.providers.budget import CallBudget
+from quant_assets.providers.errors import DeadlineExceeded
 from quant_assets.storage import migrations
 from quant_assets.storage.database import Database, NewerDatabase
 from quant_assets.storage.schema import REVISION, SCHEMA, version_table
-from quant_assets_tests.providers.coinalyze.conftest import VirtualClock
+from quant_assets_tests.providers.conftest import VirtualClock
 
 OLD = Path(__file__).parent / "old_databases"
 #: The end of the last bar in the old store (UNIX seconds), and the symbols that have bars.

@@ -6,6 +6,7 @@ missing data are carried forward with their age, and the checks report them.
 
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import dagster as dg
 import pandas as pd
@@ -15,17 +16,18 @@ from quant_assets.common.progress import Progress
 from quant_assets.common.windows import Window
 from quant_assets.defs.derivatives.checks import CHECK_SPECS, check_results, refresh_metadata, table_metadata
 from quant_assets.derivatives.datasets import DATASETS, ENTRIES, Dataset
+from quant_assets.derivatives.market_sources import MarketSources
 from quant_assets.derivatives.store import StoreError
-from quant_assets.derivatives.window_refresh import MarketSources, RefreshedWindows, WindowRefresh, time_limit
-from quant_assets.markets import list_of_provider
+from quant_assets.derivatives.window_refresh import RefreshedWindows, WindowRefresh, time_limit
 from quant_assets.orchestration import columns
 from quant_assets.orchestration.checks import CheckEvent, window_check_results
 from quant_assets.orchestration.conditions import BACKFILL_MISSING, WINDOW_FRESHNESS
 from quant_assets.orchestration.io_managers import CARRIED_FORWARD, OPTIONAL
+from quant_assets.orchestration.market_lists import LIST_ASSETS
 from quant_assets.orchestration.partitions import BACKFILL_POLICY, WINDOWS, Tables, windows_of
-from quant_assets.orchestration.pools import COINALYZE
-from quant_assets.orchestration.resources import Coinalyze, MarketRules, RefreshPolicyFile
-from quant_assets.providers.coinalyze.errors import BudgetUnusable
+from quant_assets.orchestration.pools import PROVIDER
+from quant_assets.orchestration.resources import MarketRules, Providers, RefreshPolicyFile
+from quant_assets.providers.registry import PROVIDERS
 
 BACKFILL_TAG = "dagster/backfill"
 
@@ -49,9 +51,9 @@ class RefreshConfig(dg.Config):
     can_subset=True,
     partitions_def=WINDOWS,
     backfill_policy=BACKFILL_POLICY,
-    pool=COINALYZE,
+    pool=PROVIDER,
     ins={
-        "coinalyze_markets": dg.AssetIn(metadata=OPTIONAL),
+        **{asset: dg.AssetIn(metadata=OPTIONAL) for asset in LIST_ASSETS.values()},
         # A refresh takes the newest watchlist; if there has been none, all markets have the same priority.
         "watchlist": dg.AssetIn(metadata=CARRIED_FORWARD),
     },
@@ -59,11 +61,12 @@ class RefreshConfig(dg.Config):
         spec.name: dg.AssetOut(
             is_required=False,
             description=(
-                f"{spec.description} One row for each market. From Coinalyze's `/{spec.endpoint}`: "
-                "15-minute bars that had closed by the window's end. Stored bars are not requested again."
+                f"{spec.description} One row for each market. From {PROVIDERS[spec.provider].label}'s "
+                f"`{spec.endpoint}`, unless data/providers.toml names another provider: 15-minute bars that had closed "
+                "by the window's end. Stored bars are not requested again."
             ),
             metadata=columns.schema(columns.DERIVATIVES[spec.name]),
-            kinds={"python", "coinalyze", "parquet"},
+            kinds={"python", spec.provider, "parquet"},
             owners=["team:quant"],
             freshness_policy=WINDOW_FRESHNESS,
             automation_condition=BACKFILL_MISSING,
@@ -75,26 +78,25 @@ class RefreshConfig(dg.Config):
 def derivatives(
     context: dg.AssetExecutionContext,
     config: RefreshConfig,
-    coinalyze_markets: pd.DataFrame,
     symbol_map: pd.DataFrame,
     watchlist: Tables,
-    coinalyze: Coinalyze,
+    providers: Providers,
     market_rules: MarketRules,
     refresh_policy: RefreshPolicyFile,
     progress: dg.ResourceParam[Progress],
     clock: dg.ResourceParam[Clock],
+    **market_lists: pd.DataFrame,
 ) -> Iterator[dg.Output[Tables] | CheckEvent]:
     """Refresh what is due, and return the tables of what is known."""
     started = time.perf_counter()
-    coinalyze.require_origin()
+    providers.require_origin()
     windows = windows_of(context)
     selected, returned = _selection(context)
-    market_list = list_of_provider(coinalyze_markets, coinalyze.provider)
     refresh = WindowRefresh(
         windows=windows,
         datasets=selected,
         returned=returned,
-        sources=MarketSources(symbol_map, market_list, market_rules.load(), clock.now()),
+        sources=MarketSources(symbol_map, providers.lists(market_lists, market_rules.load(), clock.now())),
         watchlist=watchlist[windows[-1].key],
         policy=refresh_policy.load(),
         exchange=config.exchange,
@@ -102,10 +104,11 @@ def derivatives(
     )
     is_backfill = BACKFILL_TAG in context.run.tags
     try:
-        with coinalyze.client(clock) as client, coinalyze.store() as store:
+        with providers.store() as store:
             seconds_allowed = time_limit(windows[-1], clock.seconds(), config.max_wait_seconds, is_backfill=is_backfill)
-            found = refresh.run(store, client, seconds_allowed, clock, progress)
-    except (StoreError, BudgetUnusable) as error:
+            connect = partial(providers.client, clock=clock)
+            found = refresh.run(store, connect, seconds_allowed, clock, progress)
+    except StoreError as error:
         # The feed is made without derivatives; checks and ages show that nothing is known.
         found = refresh.without_store(str(error))
     for problem in found.report.problems:

@@ -20,7 +20,7 @@ from quant_assets.orchestration.checks import CheckEvent, WindowCheckResult, win
 from quant_assets.orchestration.conditions import FOLLOW_INPUTS, WINDOW_FRESHNESS
 from quant_assets.orchestration.partitions import BACKFILL_POLICY, WINDOWS, Tables, windows_of
 from quant_assets.orchestration.pools import ANALYSIS
-from quant_assets.orchestration.resources import Coinalyze, FeedFile
+from quant_assets.orchestration.resources import FeedFile, Providers
 from quant_assets.signals import STALE_CANDLES, Strategy, stale_candles
 from quant_assets.storage.lake import Lake, LakeError
 
@@ -65,7 +65,7 @@ def feed_asset(strategies: Sequence[Strategy], not_loaded: Sequence[str] = ()) -
         context: dg.AssetExecutionContext,
         candle_files: pd.DataFrame,
         features: Tables,
-        coinalyze: Coinalyze,
+        providers: Providers,
         feed_file: FeedFile,
         lake: dg.ResourceParam[Lake],
         clock: dg.ResourceParam[Clock],
@@ -89,7 +89,7 @@ def feed_asset(strategies: Sequence[Strategy], not_loaded: Sequence[str] = ()) -
                 tables,
                 candle_files,
                 window,
-                api=_refresh_report(context, coinalyze, window),
+                api=_refresh_report(context, providers, window),
                 written_at=written_at,
                 published_at_ms=None if stored is None else stored.published_at_ms,
             )
@@ -181,10 +181,10 @@ def _stored_feed(context: dg.AssetExecutionContext, lake: Lake, window: Window) 
     return None if content is None else StoredFeed.of(content)
 
 
-def _refresh_report(context: dg.AssetExecutionContext, coinalyze: Coinalyze, window: Window) -> dict[str, Any] | None:
+def _refresh_report(context: dg.AssetExecutionContext, providers: Providers, window: Window) -> dict[str, Any] | None:
     """Return the report of the window's last refresh, None if there is none."""
     try:
-        with coinalyze.store() as store:
+        with providers.store() as store:
             report = store.load_report(window.key)
     except StoreError as error:
         context.log.warning("the report of the refresh is missing: %s", error)

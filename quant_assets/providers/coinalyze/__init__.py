@@ -1,22 +1,20 @@
-"""The Coinalyze API: client, call budget and response models."""
+"""The Coinalyze API: client and response models."""
 
-from quant_assets.providers.coinalyze.budget import CallBudget
-from quant_assets.providers.coinalyze.client import (
-    HISTORY_FIELDS,
-    SYMBOLS_PER_REQUEST,
-    CoinalyzeClient,
-    Usage,
-)
-from quant_assets.providers.coinalyze.errors import (
+from quant_assets.providers.base import ApiResponse, Exchange, History, Market, Usage
+from quant_assets.providers.budget import CallBudget
+from quant_assets.providers.coinalyze.client import HISTORY_FIELDS, SYMBOLS_PER_REQUEST, CoinalyzeClient
+from quant_assets.providers.errors import (
     BadRequest,
     BudgetUnusable,
-    CoinalyzeError,
     DeadlineExceeded,
     InvalidApiKey,
     MissingApiKey,
+    ProviderError,
     ProviderUnavailable,
 )
-from quant_assets.providers.coinalyze.models import ApiResponse, Exchange, History, Market
+
+#: The name in version 0.1.
+CoinalyzeError = ProviderError
 
 __all__ = [
     "HISTORY_FIELDS",
@@ -26,13 +24,13 @@ __all__ = [
     "BudgetUnusable",
     "CallBudget",
     "CoinalyzeClient",
-    "CoinalyzeError",
     "DeadlineExceeded",
     "Exchange",
     "History",
     "InvalidApiKey",
     "Market",
     "MissingApiKey",
+    "ProviderError",
     "ProviderUnavailable",
     "Usage",
 ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
@@ -16,28 +15,31 @@ from requests.auth import AuthBase
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
 
 from quant_assets.common.settings import LOOPBACK_HOSTS
-from quant_assets.providers.coinalyze.budget import MAX_PAUSE_SECONDS, CallBudget
-from quant_assets.providers.coinalyze.errors import (
+from quant_assets.providers.base import (
+    ApiResponse,
+    Exchange,
+    History,
+    Market,
+    MarketList,
+    RequestedDataset,
+    SymbolFilter,
+    Usage,
+)
+from quant_assets.providers.budget import MAX_PAUSE_SECONDS, CallBudget
+from quant_assets.providers.coinalyze.models import MalformedResponse, read_exchanges, read_history, read_markets
+from quant_assets.providers.coinalyze.retry_after import parse_http_date, parse_retry_after
+from quant_assets.providers.coinalyze.session import BoundedSession, describe_error
+from quant_assets.providers.errors import (
     BadRequest,
     DeadlineExceeded,
     InvalidApiKey,
     MissingApiKey,
     ProviderUnavailable,
 )
-from quant_assets.providers.coinalyze.models import (
-    ApiResponse,
-    Exchange,
-    History,
-    MalformedResponse,
-    Market,
-    read_exchanges,
-    read_history,
-    read_markets,
-)
-from quant_assets.providers.coinalyze.retry_after import parse_http_date, parse_retry_after
-from quant_assets.providers.coinalyze.session import BoundedSession, describe_error
+from quant_assets.providers.reserve import LeaseExpired, reserve_calls
 
 SYMBOLS_PER_REQUEST: Final = 20
+INTERVAL: Final = "15min"
 SIMULATED_HEADER: Final = "X-Simulated"
 MAX_ATTEMPTS: Final = 5
 CONNECT_TIMEOUT_SECONDS: Final = 5.0
@@ -61,21 +63,13 @@ HISTORY_FIELDS: Final[Mapping[str, str]] = {
 _KEY_PATTERN: Final = re.compile(r"[!-~]+")
 Row = TypeVar("Row")
 RawResponse = tuple[bytes, Mapping[str, str]]
-SymbolFilter = Callable[[Sequence[str]], Sequence[str]]
-
-
-@dataclass(slots=True)
-class Usage:
-    """What a client has spent: `calls` counts symbols as the provider does, `requests` counts HTTP requests."""
-
-    calls: int = 0
-    requests: int = 0
-    rate_limited: int = 0
-    retries: int = 0
 
 
 class _TransientError(Exception):
     """A failed attempt that is worth a retry."""
+
+
+_RETRIED: Final = (_TransientError, MalformedResponse, LeaseExpired)
 
 
 class CoinalyzeClient:
@@ -119,6 +113,34 @@ class CoinalyzeClient:
     def future_markets(self, *, deadline: float | None = None) -> ApiResponse[Market]:
         """Fetch the list of futures markets. Costs one call."""
         return self._list("future-markets", read_markets, deadline)
+
+    def market_list(self, *, deadline: float | None = None) -> MarketList:
+        """Fetch the exchanges and the futures markets. Costs two calls."""
+        exchanges, markets = self.exchanges(deadline=deadline), self.future_markets(deadline=deadline)
+        return MarketList(exchanges.rows, markets.rows, exchanges.invalid + markets.invalid, markets.simulated)
+
+    def bars(
+        self,
+        dataset: RequestedDataset,
+        symbols: Sequence[str],
+        *,
+        start: int,
+        end: int,
+        deadline: float | None = None,
+        still_needed: SymbolFilter | None = None,
+        on_wait: Callable[[float], None] | None = None,
+    ) -> tuple[ApiResponse[History], tuple[str, ...]]:
+        """Fetch the 15-minute bars of a dataset, as `history` does."""
+        return self.history(
+            dataset.endpoint,
+            symbols,
+            interval=INTERVAL,
+            start=start,
+            end=end,
+            deadline=deadline,
+            still_needed=still_needed,
+            on_wait=on_wait,
+        )
 
     def history(
         self,
@@ -182,27 +204,19 @@ class CoinalyzeClient:
 
         def attempt() -> tuple[ApiResponse[Row], tuple[str, ...]]:
             nonlocal last_failure
-            lease = self.budget.acquire(max(len(symbols), 1), deadline, on_wait)
-            requested = tuple(still_needed(symbols)) if still_needed is not None else tuple(symbols)
-            if symbols and not requested:
-                self.budget.release(lease)
-                return ApiResponse((), 0, simulated=False), ()
-            if len(requested) < len(symbols):
-                self.budget.shrink(lease, len(requested))
-            query = {"symbols": ",".join(requested), **parameters} if requested else dict(parameters)
-            if not self.budget.renew(lease):
-                last_failure = "its calls were acquired too long ago; the disk or this machine is too slow"
-                raise _TransientError(last_failure)
-            self.usage.requests += 1
-            self.usage.calls += max(len(requested), 1)
+            calls = reserve_calls(
+                self.budget, self.usage, symbols, deadline=deadline, still_needed=still_needed, on_wait=on_wait
+            )
             try:
-                body, headers = self._send(endpoint, query, description, deadline)
-                rows, invalid = read(body, requested)
-            except (_TransientError, MalformedResponse) as failure:
+                with calls as requested:
+                    if symbols and not requested:
+                        return ApiResponse((), 0, simulated=False), ()
+                    query = {"symbols": ",".join(requested), **parameters} if requested else dict(parameters)
+                    body, headers = self._send(endpoint, query, description, deadline)
+                    rows, invalid = read(body, requested)
+            except _RETRIED as failure:
                 last_failure = str(failure)
                 raise
-            finally:
-                self.budget.commit(lease)
             simulated = self._is_local or headers.get(SIMULATED_HEADER, "").lower() == "true"
             return ApiResponse(rows, invalid, simulated, parse_http_date(headers.get("Date"))), requested
 
@@ -215,7 +229,7 @@ class CoinalyzeClient:
             )
 
         retrying = Retrying(
-            retry=retry_if_exception_type((_TransientError, MalformedResponse)),
+            retry=retry_if_exception_type(_RETRIED),
             stop=stop,
             wait=wait_random_exponential(multiplier=0.5, max=20),
             sleep=self._sleep,

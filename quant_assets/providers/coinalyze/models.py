@@ -1,4 +1,4 @@
-"""The API's responses as dataclasses, and their parsers.
+"""Parsers of the API's responses.
 
 Invalid rows are skipped and counted; valid rows beside them are kept.
 """
@@ -6,11 +6,12 @@ Invalid rows are skipped and counted; valid rows beside them are kept.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, TypeVar
 
 import orjson
+
+from quant_assets.providers.base import Exchange, History, Market
 
 #: The year 2100 in UNIX seconds: a later time is in milliseconds, or invalid.
 MAX_TIMESTAMP: Final = 4_102_444_800
@@ -22,57 +23,6 @@ Row = TypeVar("Row")
 
 class MalformedResponse(ValueError):
     """A body that is not what the endpoint is documented to return."""
-
-
-@dataclass(frozen=True, slots=True)
-class Exchange:
-    """A row of `/exchanges`."""
-
-    code: str
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Market:
-    """A row of `/future-markets`. `expire_at` is epoch ms, None for never."""
-
-    symbol: str
-    exchange: str
-    symbol_on_exchange: str
-    base_asset: str
-    quote_asset: str
-    is_perpetual: bool
-    margined: str
-    expire_at: int | None
-    oi_lq_vol_denominated_in: str
-    has_long_short_ratio_data: bool
-    has_ohlcv_data: bool
-    has_buy_sell_data: bool
-
-
-@dataclass(frozen=True, slots=True)
-class History:
-    """One symbol's bars, ascending by time and without duplicates.
-
-    A point is `(t, *values)`, t the UNIX second at which the bar opens, the values in the order of `fields`.
-    """
-
-    symbol: str
-    fields: str
-    points: tuple[tuple[float, ...], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ApiResponse(Generic[Row]):
-    """The rows of one response, how many rows or points were invalid and skipped, and whether an emulator sent it.
-
-    `responded_at` is the provider's time of the response (UNIX seconds), None if the response has no valid `Date`.
-    """
-
-    rows: tuple[Row, ...]
-    invalid: int
-    simulated: bool
-    responded_at: float | None = None
 
 
 def read_exchanges(body: bytes) -> tuple[tuple[Exchange, ...], int]:
@@ -115,7 +65,7 @@ def read_history(
         valid_points, invalid_points = _parse_points(points, pick, signed=signed)
         invalid += invalid_points
         any_valid = any_valid or bool(valid_points) or not invalid_points
-        histories[symbol] = History(symbol, fields, valid_points)
+        histories[symbol] = History(symbol, valid_points)
     if len(rows) > 1 and not any_valid:
         raise MalformedResponse(f"all {len(rows)} rows are invalid")
     return tuple(histories.values()), invalid

@@ -13,6 +13,7 @@ from quant_assets.common.windows import Window
 from quant_assets.derivatives.dataset_spec import CLOSED_AT
 from quant_assets.derivatives.datasets import ENTRIES
 from quant_assets.derivatives.funding import with_funding_interval
+from quant_assets.derivatives.snapshot import with_provider
 from quant_assets.signals.features.bars import Columns
 from quant_assets.signals.features.extra import EXTRA_ENTRIES, unknown_extra_inputs
 
@@ -51,16 +52,19 @@ class DerivativeInputs:
     oi_closed_at_ms: float | None = None
     funding_rate_pct: float | None = None
     funding_interval_hours: float | None = None
+    funding_provider: str = ""
     funding_closed_at_ms: float | None = None
     long_short_ratio: float | None = None
     longs_pct: float | None = None
     shorts_pct: float | None = None
+    long_short_provider: str = ""
     long_short_closed_at_ms: float | None = None
     liquidated_longs_1h: float | None = None
     liquidated_shorts_1h: float | None = None
     liquidated_longs_24h: float | None = None
     liquidated_shorts_24h: float | None = None
     liquidations_unit: str = ""
+    liquidations_provider: str = ""
     liquidations_closed_at_ms: float | None = None
 
 
@@ -71,7 +75,7 @@ _PASSED_THROUGH = (
     *("oi_value", "oi_points", "oi_average", "oi_slope", "oi_change_24h_pct"),
     *("funding_rate_pct", "funding_interval_hours", "long_short_ratio", "longs_pct", "shorts_pct"),
     *("liquidated_longs_1h", "liquidated_shorts_1h", "liquidated_longs_24h", "liquidated_shorts_24h"),
-    "liquidations_unit",
+    *("liquidations_unit", "funding_provider", "long_short_provider", "liquidations_provider"),
     *(name for spec in EXTRA_ENTRIES for column, name in spec.inputs.items() if column != CLOSED_AT),
 )
 """Fields that are copied to the features unchanged."""
@@ -113,14 +117,16 @@ def merge_inputs(markets: Sequence[Key], symbol_map: pd.DataFrame, tables: Mappi
     for table, filled in ((symbol_map, _SYMBOL_MAP_FIELDS), *zip(named.values(), _TABLE_FIELDS.values(), strict=True)):
         if table is None or table.empty:
             continue
+        if "provider" not in table and "coinalyze_symbol" in table:
+            table = with_provider(table)  # noqa: PLW2901 - tables of earlier versions lack it
         keys = zip(table["exchange"].tolist(), table["symbol"].tolist(), strict=True)
         row_of = {key: row for row, key in enumerate(keys)}
         rows = np.array([row_of.get(market, -1) for market in markets], dtype=np.int64)
         (present,) = (rows >= 0).nonzero()
         rows = rows[present]
         for column, field in filled.items():
-            if field in _EXTRA_INPUTS and column not in table:
-                continue  # a table of an earlier version of the dataset's package
+            if column not in table and (field in _EXTRA_INPUTS or column == "provider"):
+                continue  # a table of an earlier version of the dataset's package, or of no provider
             values = table[column].to_numpy()[rows]
             is_known = ~pd.isna(values)
             columns[field][present[is_known]] = values[is_known]

@@ -28,6 +28,7 @@ def _extra_columns(spec: DatasetSpec) -> dict[str, ExtraColumn]:
         found[spec.inputs["unit"]] = ExtraColumn(
             str, f"unit of {spec.name}: BASE_ASSET or QUOTE_ASSET; empty if none", ""
         )
+    found[spec.inputs["provider"]] = ExtraColumn(str, f"provider of {spec.name}; empty if none", "")
     found[spec.age_column] = ExtraColumn(number, f"window's end minus the close of the last bar of {spec.name}")
     return found
 
@@ -42,7 +43,7 @@ EXTRA_COLUMNS: Final[Mapping[str, ExtraColumn]] = {
 def unknown_extra_inputs(markets: int) -> dict[str, Any]:
     """Return the derivative inputs of datasets without fields for a number of markets, all unknown."""
     return {
-        name: np.full(markets, "", dtype=object) if column == "unit" else np.full(markets, np.nan)
+        name: np.full(markets, "", dtype=object) if column in {"unit", "provider"} else np.full(markets, np.nan)
         for spec in EXTRA_ENTRIES
         for column, name in spec.inputs.items()
     }

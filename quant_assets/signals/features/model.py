@@ -134,7 +134,7 @@ class Features(NamedTuple):
 
     simulated: Annotated[bool, "whether the symbol map or any derivative input comes from an emulator"] = False
     oi_status: Annotated[str, "source of open interest: resolved, aggregated (a stand-in) or neutral"] = "neutral"
-    oi_symbol: Annotated[str, "Coinalyze symbol of open interest; empty without one"] = ""
+    oi_symbol: Annotated[str, "symbol of open interest at its provider; empty without one"] = ""
     oi_exchange: Annotated[str, "name of the exchange that open interest is from; empty without one"] = ""
     oi_unit: Annotated[str, "unit of oi_value: BASE_ASSET or QUOTE_ASSET; empty without one"] = ""
     oi_value: Annotated[Number, "last open interest, in oi_unit"] = None
@@ -146,16 +146,19 @@ class Features(NamedTuple):
     oi_z: Annotated[Number, "z-score of the last open interest; unknown if too few, flat, old or neutral"] = None
     funding_rate_pct: Annotated[Number, "last known funding rate, percent for its interval"] = None
     funding_interval_hours: Annotated[Number, "hours that the funding rate is for; unknown if not published"] = None
+    funding_provider: Annotated[str, "provider of the funding rate; empty without one"] = ""
     funding_age_seconds: Annotated[Number, "window's end minus the close of the last funding bar"] = None
     long_short_ratio: Annotated[Number, "last known ratio of long to short accounts"] = None
     longs_pct: Annotated[Number, "accounts that are long, percent"] = None
     shorts_pct: Annotated[Number, "accounts that are short, percent"] = None
+    long_short_provider: Annotated[str, "provider of the ratio; empty without one"] = ""
     long_short_age_seconds: Annotated[Number, "window's end minus the close of the last ratio bar"] = None
     liquidated_longs_1h: Annotated[Number, "longs liquidated over the last hour, in liquidations_unit"] = None
     liquidated_shorts_1h: Annotated[Number, "shorts liquidated over the last hour, in liquidations_unit"] = None
     liquidated_longs_24h: Annotated[Number, "longs liquidated over 24 hours, in liquidations_unit"] = None
     liquidated_shorts_24h: Annotated[Number, "shorts liquidated over 24 hours, in liquidations_unit"] = None
     liquidations_unit: Annotated[str, "unit of the liquidations: BASE_ASSET or QUOTE_ASSET; empty if none"] = ""
+    liquidations_provider: Annotated[str, "provider of the liquidations; empty without one"] = ""
     liquidations_age_seconds: Annotated[Number, "window's end minus the close of the last liquidation bar"] = None
 
     extra: Mapping[str, Any] = {}

@@ -1,4 +1,4 @@
-"""Fixtures: a client with a virtual clock, which sleeping moves."""
+"""Fixtures: a client with a virtual clock."""
 
 from __future__ import annotations
 
@@ -9,30 +9,11 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from quant_assets.providers.coinalyze.budget import CallBudget
+from quant_assets.providers.budget import CallBudget
 from quant_assets.providers.coinalyze.client import CoinalyzeClient
+from quant_assets_tests.providers.conftest import VirtualClock
 
 KEY = "k-5up3r-s3cret-0f-the-t3sts"
-
-
-class VirtualClock:
-    """UNIX seconds that pass only by sleeping."""
-
-    def __init__(self, start: float = 1_768_842_300.0) -> None:
-        self.now = start
-        self.slept: list[float] = []
-
-    def __call__(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.now += seconds
-
-
-@pytest.fixture
-def clock() -> VirtualClock:
-    return VirtualClock()
 
 
 @pytest.fixture

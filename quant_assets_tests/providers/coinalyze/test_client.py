@@ -17,17 +17,18 @@ import requests
 
 from quant_assets.emulator import DEFAULT_KEY, Emulator, Faults, plain_universe
 from quant_assets.providers.coinalyze.client import CoinalyzeClient
-from quant_assets.providers.coinalyze.errors import (
+from quant_assets.providers.coinalyze.session import BoundedSession
+from quant_assets.providers.errors import (
     BadRequest,
-    CoinalyzeError,
     DeadlineExceeded,
     InvalidApiKey,
     MissingApiKey,
+    ProviderError,
     ProviderUnavailable,
 )
-from quant_assets.providers.coinalyze.session import BoundedSession
-from quant_assets_tests.providers.coinalyze.conftest import KEY, VirtualClock
+from quant_assets_tests.providers.coinalyze.conftest import KEY
 from quant_assets_tests.providers.coinalyze.scripted import Canned, ScriptedServer
+from quant_assets_tests.providers.conftest import VirtualClock
 
 MakeClient = Callable[..., CoinalyzeClient]
 BAR = b'[{"symbol": "A", "history": [{"t": 1768838400, "o": 1, "h": 2, "l": 1, "c": 2}]}]'
@@ -282,7 +283,7 @@ def test_key_is_in_no_exception_and_no_log(
     caplog.set_level(logging.DEBUG)
     with ScriptedServer(answer) as server:
         client = make_client(server.url, max_attempts=2)
-        with pytest.raises(CoinalyzeError) as caught:
+        with pytest.raises(ProviderError) as caught:
             ask(client)
     shown = "".join(traceback.format_exception(caught.value)) + repr(vars(caught.value)) + repr(client)
     chain: BaseException | None = caught.value

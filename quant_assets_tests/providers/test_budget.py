@@ -18,10 +18,10 @@ from filelock import FileLock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quant_assets.providers.coinalyze.budget import LEASE_MS, MAX_REQUEST_MS, CallBudget, Lease
+from quant_assets.providers.budget import LEASE_MS, MAX_REQUEST_MS, CallBudget, Lease
 from quant_assets.providers.coinalyze.client import RESPONSE_TIMEOUT_SECONDS
-from quant_assets.providers.coinalyze.errors import BudgetUnusable, DeadlineExceeded
-from quant_assets_tests.providers.coinalyze.conftest import VirtualClock
+from quant_assets.providers.errors import BudgetUnusable, DeadlineExceeded
+from quant_assets_tests.providers.conftest import VirtualClock
 
 
 def budget_at(tmp_path: Path, clock: VirtualClock, calls_per_minute: int = 40) -> CallBudget:

@@ -24,7 +24,7 @@ from filelock import FileLock
 from sqlalchemy import bindparam
 
 from quant_assets.common.files import advice_for
-from quant_assets.providers.coinalyze.errors import BudgetUnusable, DeadlineExceeded
+from quant_assets.providers.errors import BudgetUnusable, DeadlineExceeded
 from quant_assets.storage.database import DamagedDatabase, Database, DatabaseError, NewerDatabase
 from quant_assets.storage.schema import call_leases, call_throttle
 

@@ -1,4 +1,4 @@
-"""The errors of the Coinalyze client.
+"""The errors of providers' clients.
 
 Every message names the request and the remedy. None contains the key, or a request object that holds it.
 """
@@ -6,23 +6,23 @@ Every message names the request and the remedy. None contains the key, or a requ
 from __future__ import annotations
 
 
-class CoinalyzeError(Exception):
-    """Base class of the errors of the client."""
+class ProviderError(Exception):
+    """Base class of the errors of a provider's client."""
 
 
-class MissingApiKey(CoinalyzeError):
-    """No key is set: set COINALYZE_API_KEY. Nothing was sent."""
+class MissingApiKey(ProviderError):
+    """No key is set; the message names the variable. Nothing was sent."""
 
 
-class InvalidApiKey(CoinalyzeError):
+class InvalidApiKey(ProviderError):
     """The provider rejects the key (401 or 403). A retry is pointless until the key is changed."""
 
 
-class BadRequest(CoinalyzeError):
+class BadRequest(ProviderError):
     """The provider rejects the request as invalid (400 or 422). A retry would fail again."""
 
 
-class ProviderUnavailable(CoinalyzeError):
+class ProviderUnavailable(ProviderError):
     """The provider sent no valid response in any attempt.
 
     Raised after timeouts, refused connections, 5xx, 429 and malformed bodies, and at once for statuses that the API
@@ -30,9 +30,9 @@ class ProviderUnavailable(CoinalyzeError):
     """
 
 
-class BudgetUnusable(CoinalyzeError):
+class BudgetUnusable(ProviderError):
     """The file of the call budget cannot be used. Nothing is sent then, since calls could not be counted."""
 
 
-class DeadlineExceeded(CoinalyzeError):
+class DeadlineExceeded(ProviderError):
     """The calls do not fit into the budget before the caller's deadline. Nothing was sent."""

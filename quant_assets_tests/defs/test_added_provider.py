@@ -1,0 +1,270 @@
+"""The provider of docs/providers.md, installed as a package: from its market list to the page."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, quote, urlsplit
+
+import orjson
+import pandas as pd
+import pytest
+import requests
+
+from quant_assets.derivatives.datasets import DATASETS
+from quant_assets.storage.lake import Lake
+from quant_assets_tests.added_dataset import install
+from quant_assets_tests.providers.coinalyze.scripted import LoopbackServer
+from quant_assets_tests.servers import running
+from quant_assets_tests.world import World, small_world
+
+pytestmark = pytest.mark.slow
+
+SERVED = ("open_interest", "long_short_ratio")
+OTHERS = ("funding_rate", "liquidations")
+CHOICE = "".join(f'{dataset} = "example"\n' for dataset in SERVED)
+DOCUMENT = Path(__file__).parents[2] / "docs" / "providers.md"
+CODE = DOCUMENT.read_text(encoding="utf-8").partition("```python\n")[2].partition("```")[0]
+BROKEN = """
+class Broken:
+    name = "broken"
+"""
+
+
+@dataclass
+class ExampleServer:
+    """The example's API over HTTP: open interest of 1000, 1001, … and as many longs as shorts."""
+
+    names: list[dict[str, str]]
+    requests: list[tuple[str, list[str]]] = field(default_factory=list)
+    status: int = 200
+
+    def respond(self, target: str) -> Any:
+        parts = urlsplit(target)
+        path, query = parts.path.removeprefix("/v1/"), parse_qs(parts.query)
+        names = query.get("names", [""])[0].split(",")
+        self.requests.append((path, names))
+        if path == "markets":
+            return self.names
+        first, last = int(query["from"][0]), int(query["to"][0])
+        times = range(first + -first % 900, last + 1, 900)
+        value = {"interest": lambda n: [1000.0 + n], "accounts": lambda _: [60.0, 40.0]}[path]
+        return {name: [[t, *value(n)] for n, t in enumerate(times)] for name in names}
+
+    @contextmanager
+    def serving(self) -> Iterator[str]:
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                body = orjson.dumps(server.respond(self.path))
+                self.send_response(server.status)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None: ...
+
+        with LoopbackServer(Handler) as loopback:
+            yield loopback.url
+
+
+@dataclass
+class Scanned:
+    """A world whose open interest and ratios come from the example."""
+
+    world: World
+    env: dict[str, str]
+    server: ExampleServer
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of the project."""
+        return subprocess.run(
+            [sys.executable, "-m", "quant_assets", *arguments],
+            env=self.env,
+            cwd=self.world.folder,
+            capture_output=True,
+            text=True,
+            timeout=180,
+            check=False,
+        )
+
+    def scan(self) -> subprocess.CompletedProcess[str]:
+        """Scan the world's window."""
+        return self.run("scan", "candles", "--as-of", self.world.window.end.isoformat(), "--json")
+
+    @property
+    def feed(self) -> dict[str, Any]:
+        found: dict[str, Any] = orjson.loads((self.world.folder / "data" / "master_feed.json").read_bytes())
+        return found
+
+    def table(self, name: str, *partition: str) -> pd.DataFrame:
+        found = Lake(self.world.settings().lake_dir).read([name], *partition)
+        assert found is not None
+        return found
+
+
+@pytest.fixture(scope="module")
+def scanned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scanned]:
+    folder = tmp_path_factory.mktemp("provider")
+    plugins = folder / "plugins"
+    install(plugins, "example_provider", CODE, {"quant_assets.providers": "Example"})
+    install(plugins, "broken_provider", BROKEN, {"quant_assets.providers": "Broken"})
+    with small_world(folder, markets=12) as world:
+        rows = [listing.row for listing in world.emulator.universe.listings.values()]
+        bases = sorted({row.base_asset for row in rows if row.is_perpetual})
+        names = [{"name": f"{base}-USDT", "exchange": "Binance", "base": base, "quote": "USDT"} for base in bases]
+        server = ExampleServer([*names, {"name": "", "exchange": "Binance", "base": "", "quote": ""}])
+        with server.serving() as url:
+            path = f"{Path(__file__).parents[2]}:{plugins}"
+            env = {**world.environment(), "PYTHONPATH": path, "EXAMPLE_URL": url}
+            found = Scanned(world, env, server)
+            (folder / "data").mkdir()
+            (folder / "data" / "providers.toml").write_text(CHOICE)
+            done = found.scan()
+            assert done.returncode == 0, done.stderr
+            assert "plugin broken_provider (broken_provider:Broken) is not a provider: it has no label" in done.stderr
+            yield found
+
+
+def test_added_provider_is_asked_only_for_its_datasets(scanned: Scanned) -> None:
+    paths = {path for path, _ in scanned.server.requests}
+    assert paths == {"markets", "interest", "accounts"}
+    assert max(len(names) for _, names in scanned.server.requests) == 5
+    by_endpoint = scanned.world.emulator.accounting.by_endpoint
+    assert {"/open-interest-history", "/long-short-ratio-history"}.isdisjoint(by_endpoint)
+    assert {"/funding-rate-history", "/liquidation-history"} <= by_endpoint.keys()
+
+
+def test_window_tables_and_symbol_map_name_the_provider(scanned: Scanned) -> None:
+    for dataset in DATASETS:
+        table = scanned.table(dataset, scanned.world.window.key)
+        known = table[table["coinalyze_symbol"] != ""]
+        provider = "example" if dataset in SERVED else "coinalyze"
+        assert set(known["provider"]) == {provider}
+        assert known["coinalyze_symbol"].str.startswith("example:").all() == (dataset in SERVED)
+        assert set(table.loc[table["coinalyze_symbol"] == "", "provider"]) <= {""}
+    interest = scanned.table("open_interest", scanned.world.window.key)
+    assert (interest["value"].dropna() > 1000).all()
+    assert interest["closed_at_ms"].dropna().eq(scanned.world.window.end_ms).all()
+    assert interest["value"].notna().any()
+    symbol_map = scanned.table("symbol_map")
+    assert symbol_map["open_interest_symbol"].str.startswith("example:").any()
+    assert not symbol_map["funding_rate_symbol"].str.contains(":").any()
+
+
+def test_feed_names_the_provider_of_each_value(scanned: Scanned) -> None:
+    signals = scanned.feed["signals"]
+    known = [s for s in signals if s["oi_metadata"]["value"] is not None]
+    assert known
+    assert {s["oi_metadata"]["provider"] for s in known} == {"example"}
+    assert {s["oi_metadata"]["coinalyze_symbol"] for s in signals} == {None}
+    for dataset, provider in (("long_short_ratio", "example"), ("funding_rate", "coinalyze")):
+        blocks = [s["derivatives"][dataset] for s in signals if s["derivatives"][dataset] is not None]
+        assert {block["provider"] for block in blocks} == {provider}
+    ratios = {s["derivatives"]["long_short_ratio"]["value"] for s in known if s["derivatives"]["long_short_ratio"]}
+    assert ratios == {1.5}
+
+
+def test_second_scan_asks_nothing_again(scanned: Scanned) -> None:
+    before = len(scanned.server.requests), scanned.world.emulator.accounting.calls
+    done = scanned.scan()
+    assert done.returncode == 0, done.stderr
+    assert (len(scanned.server.requests), scanned.world.emulator.accounting.calls) == before
+    assert orjson.loads(done.stdout)["api"]["calls"] == 0
+
+
+def test_plan_counts_the_symbols_of_both_providers(scanned: Scanned) -> None:
+    done = scanned.run("plan", "candles", "--json", "--simulate", "1h")
+    plan = orjson.loads(done.stdout)
+    assert all(plan["datasets"][dataset]["symbols"] > 0 for dataset in DATASETS)
+    assert "a simulation has the datasets of Example only" in done.stderr
+
+
+def test_market_list_and_budget_of_the_provider_are_its_own(scanned: Scanned) -> None:
+    listed = scanned.table("example_markets")
+    assert len(listed) == len(scanned.server.names) - 1  # a row without a base is left out
+    assert set(listed["provider"]) == {"loopback"}
+    data = scanned.world.folder / "data"
+    assert (data / "store" / "example-loopback" / "budget.sqlite").is_file()
+    assert orjson.loads((data / "origins.json").read_bytes()) == {"coinalyze": "loopback", "example": "loopback"}
+
+
+def test_page_names_and_draws_data_of_the_provider(scanned: Scanned) -> None:
+    signal = next(s for s in scanned.feed["signals"] if s["oi_metadata"]["value"] is not None)
+    path = f"{signal['exchange']}/{quote(signal['symbol'], safe='')}"
+    with running("serve", scanned.env, scanned.world.folder) as (_, line):
+        origin = next(word for word in line.split() if word.startswith("http"))
+        page = requests.get(f"{origin}/detail/{path}", timeout=30).text
+        series = requests.get(f"{origin}/api/signals/{path}", timeout=30).json()["open_interest"]
+    assert '<a href="https://example.com/" rel="noopener">Example</a>' in page
+    assert re.search(r"example:\w+-USDT", page)
+    assert (series["provider"], series["coinalyze_symbol"]) == ("example", None)
+    assert series["value"][-1] == signal["oi_metadata"]["value"]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ('open_interest = "nobody"', "open_interest: unknown provider 'nobody'; known are coinalyze, example"),
+        ('funding_rate = "example"', "funding_rate: example cannot serve it: funding_rate is not one of open_interest"),
+        ('prices = "example"', "prices: unknown key; known are open_interest"),
+        ("open_interest = 7", "open_interest: Input should be a valid string"),
+    ],
+)
+def test_invalid_choice_of_providers_is_named_and_changes_nothing(scanned: Scanned, content: str, told: str) -> None:
+    path = scanned.world.folder / "data" / "providers.toml"
+    feed = scanned.feed
+    path.write_text(content)
+    done = scanned.scan()
+    path.write_text(CHOICE)
+    assert done.returncode == 2
+    assert f"{path}: {told}" in done.stderr
+    assert scanned.feed == feed
+
+
+def test_other_origin_of_the_provider_is_refused(scanned: Scanned) -> None:
+    path = scanned.world.folder / "data" / "origins.json"
+    recorded = path.read_bytes()
+    path.write_bytes(recorded.replace(b'"example":"loopback"', b'"example":"api.example.com"'))
+    done = scanned.scan()
+    path.write_bytes(recorded)
+    assert done.returncode != 0
+    assert "holds data of example from api.example.com, not from loopback" in done.stderr
+
+
+def test_failing_provider_costs_only_its_own_datasets(scanned: Scanned) -> None:
+    data = scanned.world.folder / "failing"
+    data.mkdir()
+    (data / "providers.toml").write_text(CHOICE)
+    failing = Scanned(scanned.world, {**scanned.env, "QUANT_DATA_DIR": str(data)}, scanned.server)
+    scanned.server.status = 503
+    done = failing.scan()
+    scanned.server.status = 200
+    assert done.returncode == 0, done.stderr
+    feed = orjson.loads((data / "master_feed.json").read_bytes())
+    assert {s["oi_metadata"]["value"] for s in feed["signals"]} == {None}
+    assert any(s["derivatives"]["funding_rate"] for s in feed["signals"])
+    assert "market list of Example: GET /markets" in done.stderr
+    assert "there is none yet, so its datasets are neutral" in done.stderr
+
+
+def test_uninstalled_provider_is_named_and_its_feed_stays_readable(scanned: Scanned) -> None:
+    env = {**scanned.env, "PYTHONPATH": str(Path(__file__).parents[2])}
+    without = Scanned(scanned.world, env, scanned.server)
+    done = without.scan()
+    assert done.returncode == 2
+    assert "unknown provider 'example'; known are coinalyze" in done.stderr
+    (scanned.world.folder / "data" / "providers.toml").unlink()
+    done = without.scan()
+    (scanned.world.folder / "data" / "providers.toml").write_text(CHOICE)
+    assert done.returncode == 0, done.stderr
+    known = [s for s in scanned.feed["signals"] if s["oi_metadata"]["value"] is not None]
+    assert {s["oi_metadata"]["provider"] for s in known} == {"coinalyze"}
