@@ -163,7 +163,7 @@ def test_dagster_shows_the_columns_of_the_added_dataset(scanned: Scanned) -> Non
     schemas, upstream, minutes = orjson.loads(scanned.run("-c", COLUMNS).stdout)
     assert schemas[DATASET]["predicted_funding_rate_pct"] == "float64"
     assert schemas["symbol_map"][f"{DATASET}_symbol"] == "str"
-    added = ["extra_predicted_funding_rate_pct", "extra_predicted_funding_rate_age_seconds"]
+    added = [f"extra_predicted_funding_rate_{name}" for name in ("pct", "provider", "age_seconds")]
     assert [name for name in schemas["features"] if name.startswith("extra_predicted")] == added
     assert {name: str(kind) for name, kind in scanned.table("features").dtypes.items()} == schemas["features"]
     assert DATASET in upstream["features"]
