@@ -7,6 +7,7 @@ closed by the window's end are never used.
 """
 
 from quant_assets.signals.analysis import Signal, analyse
+from quant_assets.signals.description import describe, describe_part, title_of
 from quant_assets.signals.features.derivative_inputs import MAX_OI_AGE_SECONDS, DerivativeInputs, LookAheadError
 from quant_assets.signals.features.model import COLUMNS, Features
 from quant_assets.signals.features.staleness import stale_candles
@@ -22,6 +23,7 @@ from quant_assets.signals.features.table import (
 )
 from quant_assets.signals.features.trendlines import TrendLine, line_equation
 from quant_assets.signals.features.triggers import Trigger
+from quant_assets.signals.gates import COMMON_GATES, Gate, GateIndex, gates_of
 from quant_assets.signals.parameters import ParametersError, parameters_of, with_parameters
 from quant_assets.signals.reasons import INSUFFICIENT_HISTORY, STALE_CANDLES, STOP_TOO_CLOSE, STRATEGY_FAILED, Reason
 from quant_assets.signals.registry import Discovered, discover_strategies
@@ -39,6 +41,7 @@ OLDEST_OI_SECONDS = MAX_OI_AGE_SECONDS
 __all__ = [
     "CANDLE_DTYPES",
     "COLUMNS",
+    "COMMON_GATES",
     "DTYPES",
     "INSUFFICIENT_HISTORY",
     "LONG",
@@ -56,6 +59,8 @@ __all__ = [
     "DerivativeInputs",
     "Discovered",
     "Features",
+    "Gate",
+    "GateIndex",
     "Limits",
     "LookAheadError",
     "ParametersError",
@@ -73,9 +78,12 @@ __all__ = [
     "analyse",
     "build_watchlist",
     "candle_features_table",
+    "describe",
+    "describe_part",
     "discover_strategies",
     "features_of",
     "features_table",
+    "gates_of",
     "join_features",
     "judge",
     "line_equation",
@@ -85,6 +93,7 @@ __all__ = [
     "run_strategy",
     "stale_candles",
     "table_of",
+    "title_of",
     "valid_setup",
     "with_parameters",
 ]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
@@ -35,6 +35,16 @@ def parameters_of(strategy: Strategy) -> dict[str, Any]:
         return {}
     values = {field.name: getattr(strategy, field.name) for field in dataclasses.fields(strategy) if field.init}
     return {name: value for name, value in values.items() if isinstance(value, _PARAMETER_TYPES)}
+
+
+def parameter_descriptions(strategy: Strategy) -> dict[str, str]:
+    """Return the texts of the parameters that are annotated with one: `Annotated[float, "text"]`."""
+    try:
+        hints = get_type_hints(type(strategy), include_extras=True)
+    except NameError:  # annotations of a plugin that exist for type checkers only
+        return {}
+    marks = {name: hints[name].__metadata__ for name in parameters_of(strategy) if get_origin(hints[name]) is Annotated}
+    return {name: texts[0] for name, texts in marks.items() if isinstance(texts[0], str)}
 
 
 def with_parameters(strategies: Iterable[AnyStrategy], path: Path) -> tuple[AnyStrategy, ...]:
@@ -75,6 +85,12 @@ def _model(title: str, fields: Mapping[str, tuple[Any, Any]]) -> type[BaseModel]
 
 def _with_values(strategy: AnyStrategy, table: BaseModel, path: Path) -> AnyStrategy:
     try:
-        return dataclasses.replace(strategy, **table.model_dump(by_alias=True))
+        changed = dataclasses.replace(strategy, **table.model_dump(by_alias=True))
     except ValueError as problem:
         raise ParametersError(f"{path}: {strategy.key}: {problem}") from None
+    try:
+        changed.explanations(), changed.gates()
+    except Exception as problem:  # noqa: BLE001 - a plugin may raise anything
+        message = f"{path}: {strategy.key}: these values cannot be explained: {type(problem).__name__}: {problem}"
+        raise ParametersError(message) from None
+    return changed

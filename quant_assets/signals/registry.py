@@ -7,16 +7,19 @@ import pkgutil
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from quant_assets.common.plugins import Source, load_plugin, plugins_of
 from quant_assets.signals import strategies
+from quant_assets.signals.gates import Gate
 from quant_assets.signals.scores import SUMS
 from quant_assets.signals.strategy import Strategy
 
 ENTRY_POINT_GROUP = "quant_assets.strategies"
 """Group of entry points that load a `Strategy`, as an instance or as a class without required arguments."""
 _KEY = re.compile(r"[a-z][a-z0-9_]*")
+_EXPLAINED: Final = frozenset({"bias", "setup"})
+"""What a strategy may explain besides its parts and filters."""
 _NO_STRATEGY = object()
 """Marks a module of `strategies` that only has helpers and defines no strategy."""
 
@@ -60,7 +63,7 @@ def _find_problem(strategy: Any, found: list[Strategy]) -> str:
     """Return why an object is not a valid strategy, or conflicts with those found; empty if it is valid."""
     if strategy is _NO_STRATEGY:
         return ""
-    problem = _declaration_problem(strategy) or _mappings_problem(strategy)
+    problem = _declaration_problem(strategy) or _mappings_problem(strategy) or _words_problem(strategy)
     if problem:
         return problem
     if any(strategy.name == other.name or strategy.key == other.key for other in found):
@@ -99,4 +102,17 @@ def _mappings_problem(strategy: Strategy) -> str:
         isinstance(name, str) for names in renamed.items() for name in names
     ):
         return 'has invalid renamed_parameters: expected old and new names, e.g. {"least_rsi": "min_rsi"}'
+    return ""
+
+
+def _words_problem(strategy: Strategy) -> str:
+    """Return what is wrong with a strategy's explanations and gates; empty if nothing is."""
+    texts, gates = strategy.explanations(), strategy.gates()
+    if not isinstance(texts, Mapping) or not all(isinstance(text, str) for text in texts.values()):
+        return 'has invalid explanations: expected a sentence for each part, e.g. {"strength": "The 4h RSI."}'
+    unknown = sorted(texts.keys() - {*strategy.parts, *strategy.filters, *_EXPLAINED})
+    if unknown:
+        return f"explains {', '.join(unknown)}: expected its parts and filters, bias, or setup"
+    if not isinstance(gates, Mapping) or not all(isinstance(gate, Gate) for gate in gates.values()):
+        return 'has invalid gates: expected e.g. {"rsi_too_low": Gate("RSI must be at least {limit}.", 60.0)}'
     return ""

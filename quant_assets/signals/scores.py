@@ -16,6 +16,24 @@ SUMS = frozenset({"base", "total"})
 """Names of sums of parts in the feed; reserved, no part may have one."""
 OI_FLOW_MAX, SENTIMENT_MAX = 20.0, 10.0
 """Maximum points of the two scores."""
+OI_FLOW_NEUTRAL, SENTIMENT_NEUTRAL = OI_FLOW_MAX / 2.0, SENTIMENT_MAX / 2.0
+"""Points without data."""
+FULL_Z = 3.0
+"""Z-score of open interest with the maximum of points."""
+FULL_FUNDING_PCT = 0.05
+"""Funding for 8 hours with the full effect on the score of sentiment; a long/short ratio has it at 2 : 1."""
+SENTIMENT_STEP = SENTIMENT_NEUTRAL / 2.0
+"""Full effect of each of the two."""
+OI_FLOW_TEXT = (
+    f"{OI_FLOW_NEUTRAL:g} + {OI_FLOW_NEUTRAL:g} × z / {FULL_Z:g} for a z-score z of open interest, "
+    f"0 to {OI_FLOW_MAX:g}; {OI_FLOW_NEUTRAL:g} if it is unknown."
+)
+SENTIMENT_TEXT = (
+    f"{SENTIMENT_NEUTRAL:g}, plus up to {SENTIMENT_STEP:g} if the other side pays funding (all at "
+    f"{FULL_FUNDING_PCT:g} % for 8 hours) and up to {SENTIMENT_STEP:g} if most accounts are on the other side (all at "
+    "2 : 1); as much less if it is this side. Unknown data change nothing."
+)
+"""How the two scores are computed."""
 OI_FLOW_READS = ("oi_z",)
 SENTIMENT_READS = ("funding_rate_pct", "funding_interval_hours", "long_short_ratio")
 """Fields of the features that the two scores read."""
@@ -27,24 +45,24 @@ def clip(value: float, lowest: float, highest: float) -> float:
 
 
 def oi_flow(features: Features) -> float:
-    """Return the score of open interest, 0 to 20: 10 + z × 10/3, or 10 without a z-score."""
+    """Return the score of open interest, 0 to OI_FLOW_MAX, by its z-score; neutral without one."""
     if features.oi_z is None:
-        return 10.0
-    return clip(10.0 + features.oi_z * 10.0 / 3.0, 0.0, OI_FLOW_MAX)
+        return OI_FLOW_NEUTRAL
+    return clip(OI_FLOW_NEUTRAL + features.oi_z * OI_FLOW_NEUTRAL / FULL_Z, 0.0, OI_FLOW_MAX)
 
 
 def sentiment(features: Features, bias: str) -> float:
-    """Return the score of sentiment, 0 to 10: below 5 if the side pays funding or most accounts are on it.
+    """Return the score of sentiment, 0 to SENTIMENT_MAX: low if the side pays funding or most accounts are on it.
 
-    Funding is scaled to 8 hours. An unknown input, or a ratio that is not positive, adds nothing to the neutral 5.
+    Funding is scaled to 8 hours. An unknown input, or a ratio that is not positive, changes nothing.
     """
     sign = SIGN[bias]
-    score = 5.0
+    score = SENTIMENT_NEUTRAL
     funding_8h_pct = features.funding_8h_pct
     if funding_8h_pct is not None:
-        score += sign * 2.5 * clip(-funding_8h_pct / 0.05, -1.0, 1.0)
+        score += sign * SENTIMENT_STEP * clip(-funding_8h_pct / FULL_FUNDING_PCT, -1.0, 1.0)
     if features.long_short_ratio is not None and features.long_short_ratio > 0.0:
-        score += sign * 2.5 * clip(-math.log2(features.long_short_ratio), -1.0, 1.0)
+        score += sign * SENTIMENT_STEP * clip(-math.log2(features.long_short_ratio), -1.0, 1.0)
     return score
 
 

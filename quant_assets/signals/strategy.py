@@ -11,9 +11,13 @@ A new strategy is one new file:
         description = "LONG while HTF RSI is high"
         strategy_type = "momentum"
         parts = ("strength",)
-        min_rsi: float = 60.0
+        min_rsi: Annotated[float, "Minimum RSI."] = 60.0
 
         def judge(self, features: Features) -> Verdict: ...
+
+        def explanations(self) -> dict[str, str]: ...
+
+        def gates(self) -> dict[str, Gate]: ...
 
     strategy = Momentum()
 """
@@ -23,10 +27,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from quant_assets.signals.features.model import Features
 from quant_assets.signals.features.tolerance import below
+from quant_assets.signals.gates import Gate
 from quant_assets.signals.reasons import STOP_TOO_CLOSE
 from quant_assets.signals.verdict import Refusal, Verdict
 
@@ -38,14 +43,18 @@ Limits = Mapping[str, tuple[float, float]]
 
 @dataclass(frozen=True)
 class Strategy(ABC):
-    """One way to judge a market; extend it as a frozen dataclass whose fields are the strategy's parameters."""
+    """One way to judge a market; extend it as a frozen dataclass whose fields are the strategy's parameters.
+
+    Page, terminal, Dagster and documents show a strategy in its own words: `description`, `max_points`,
+    `explanations()`, `gates()`, and the text of a parameter that is `Annotated[float, "text"]`.
+    """
 
     name: ClassVar[str]
     """Display name, like BreakoutV2."""
     key: ClassVar[str]
     """Name of its asset and file, like breakout_v2: lower-case letters, digits and underscores."""
     description: ClassVar[str]
-    """What it looks for, in a sentence or two."""
+    """What it looks for, in a sentence or two, without values of parameters."""
     strategy_type: ClassVar[str]
     """Family of the strategy, by which consumers of the feed may group."""
     parts: ClassVar[tuple[str, ...]]
@@ -62,12 +71,21 @@ class Strategy(ABC):
     """Fields of the features that each part and gate, and `bias`, `setup` and `reason`, depend on. Dagster shows them
     as the lineage of the signal table's columns."""
 
-    min_stop_pct: float = field(default=0.5, kw_only=True)
-    """Minimum distance of the stop from the price, in percent of the price: fees and slippage exceed a smaller one."""
+    min_stop_pct: Annotated[
+        float, "Minimum distance of the stop from the price, in percent of the price; 0 turns it off."
+    ] = field(default=0.5, kw_only=True)
 
     @abstractmethod
     def judge(self, features: Features) -> Verdict:
         """Return the verdict on a market with enough fresh bars; use nothing but the features."""
+
+    def explanations(self) -> Mapping[str, str]:
+        """Return how each part and filter, `bias` and `setup` is computed: sentences with the parameters in force."""
+        return {}
+
+    def gates(self) -> Mapping[str, Gate]:
+        """Return the strategy's own gates by reason to wait, with the parameters in force as limits."""
+        return {}
 
     def refuse_close_stop(self, price: float, sl: float) -> Refusal | None:
         """Return a refusal if the stop is closer to the price than `min_stop_pct`, else None."""

@@ -2,18 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from quant_assets.signals.features.model import Features
 from quant_assets.signals.features.tolerance import above, below
-from quant_assets.signals.features.triggers import Trigger
+from quant_assets.signals.features.trendlines import LINE_TOLERANCE, TRIGGER_BARS
+from quant_assets.signals.features.triggers import BARS_BEFORE, Trigger
+from quant_assets.signals.gates import COMMON_GATES, LIMIT, Gate
 from quant_assets.signals.reasons import Reason
-from quant_assets.signals.scores import OI_FLOW_MAX, OI_FLOW_READS, SENTIMENT_MAX, SENTIMENT_READS, oi_flow, sentiment
+from quant_assets.signals.scores import (
+    OI_FLOW_MAX,
+    OI_FLOW_READS,
+    OI_FLOW_TEXT,
+    SENTIMENT_MAX,
+    SENTIMENT_READS,
+    SENTIMENT_TEXT,
+    oi_flow,
+    sentiment,
+)
 from quant_assets.signals.setups import Setup, valid_setup
 from quant_assets.signals.sides import LONG, NONE, SIGN
 from quant_assets.signals.strategy import Limits, Reads, Strategy
 from quant_assets.signals.verdict import Refusal, Verdict
+
+MAX_DISTANCE_TEXT = "Maximum distance of the price from the breakout's close, as a share of that close."
+MIN_RR_TEXT = "Minimum reward / risk of a setup."
+SIDE_TEXT = "LONG if RSI on 4h broke a falling resistance, SHORT if it broke a rising support."
+NO_BREAKOUT = Gate(
+    f"RSI must have moved more than {LINE_TOLERANCE:g} beyond a trendline in one of the last {TRIGGER_BARS} bars on 4h,"
+    " and still be beyond it."
+)
+"""Words that Breakout and BreakoutV2 share."""
+FULL_STRENGTH = 10.0
+"""RSI points beyond the line with the maximum of points."""
+FULL_GEOMETRY = 500.0
+"""Percent × bars along the line with the maximum of points."""
+EXTENSION, MAX_TARGET_ATR = 1.618, 8.0
+"""Distance of the target from the breakout's close: in price ranges along the line, and its maximum in ATR."""
+STOP_ATR, MAX_STOP_ATR = 0.5, 2.5
+"""Distance of the stop beyond the bars before the breakout, and its maximum from the breakout's close, in ATR."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +52,8 @@ class Breakout(Strategy):
     name = "Breakout"
     key = "breakout"
     description = (
-        "A 4h RSI trendline broken within the last three bars: LONG above a falling resistance, SHORT below a rising "
-        "support. The target is 1.618 times the range of the bars along the line."
+        f"A 4h RSI trendline broken within the last {TRIGGER_BARS} bars: LONG above a falling resistance, SHORT below "
+        "a rising support."
     )
     strategy_type = "breakout"
     parts = ("geometry", "momentum", "oi_flow", "sentiment")
@@ -56,18 +85,16 @@ class Breakout(Strategy):
         "reason": ("price", "trigger_close", "trigger_after_low", "trigger_after_high"),
     }
 
-    max_distance: float = 0.03
-    """Largest distance of the price from the breakout's close, as a share of that close."""
-    min_rr: float = 1.0
-    """Smallest reward / risk of a setup."""
+    max_distance: Annotated[float, MAX_DISTANCE_TEXT] = 0.03
+    min_rr: Annotated[float, MIN_RR_TEXT] = 1.0
 
     def judge(self, features: Features) -> Verdict:
         """Score the geometry of the line and the strength of the break; a setup if no gate refuses it."""
         trigger = features.trigger
         bias = NONE if trigger is None else trigger.side
         parts = {
-            "geometry": 0.0 if trigger is None else _geometry(trigger),
-            "momentum": 0.0 if trigger is None else 30.0 * min(1.0, trigger.strength / 10.0),
+            "geometry": 0.0 if trigger is None else _geometry(trigger, self.max_points["geometry"]),
+            "momentum": strength_score(trigger, self.max_points["momentum"]),
             "oi_flow": oi_flow(features),
             "sentiment": sentiment(features, bias),
         }
@@ -76,6 +103,32 @@ class Breakout(Strategy):
         sl, tp = _stop_and_target(trigger, features.price)
         setup = valid_setup(bias, features.price, sl, tp)
         return Verdict.of(bias, parts, self._reason(trigger, features.price, sl, tp, setup), setup)
+
+    def explanations(self) -> Mapping[str, str]:
+        """Return how parts, side and setup are computed."""
+        points = self.max_points
+        return {
+            "bias": SIDE_TEXT,
+            "geometry": f"{points['geometry']:g} × change of the price between the line's pivots in percent × bars "
+            f"between them / {FULL_GEOMETRY:g}.",
+            "momentum": strength_text(points["momentum"]),
+            "oi_flow": OI_FLOW_TEXT,
+            "sentiment": SENTIMENT_TEXT,
+            "setup": f"The stop is {STOP_ATR:g} ATR(14) beyond the low (LONG) or high (SHORT) of the {BARS_BEFORE} "
+            f"bars before the breakout, at most {MAX_STOP_ATR:g} ATR from the breakout's close, and at least "
+            f"{STOP_ATR:g} ATR from the price. The target is {EXTENSION:g} times the price range along the line from "
+            f"the breakout's close, at most {MAX_TARGET_ATR:g} ATR.",
+        }
+
+    def gates(self) -> Mapping[str, Gate]:
+        """Return the conditions of a setup."""
+        return {
+            Reason.NO_BREAKOUT: NO_BREAKOUT,
+            Reason.PRICE_MOVED_AWAY: price_gate(self.max_distance),
+            Reason.ALREADY_HIT: Gate("No 4h bar since the breakout may have touched the stop or the target."),
+            Reason.NO_VALID_SETUP: COMMON_GATES[Reason.NO_VALID_SETUP],
+            Reason.POOR_RISK_REWARD: rr_gate(self.min_rr),
+        }
 
     def _reason(self, t: Trigger, price: float, sl: float, tp: float, setup: Setup | None) -> str | Refusal:
         if moved_away := refuse_moved_price(t, price, self.max_distance):
@@ -95,21 +148,41 @@ def refuse_moved_price(trigger: Trigger, price: float, max_distance: float) -> R
     return Refusal(Reason.PRICE_MOVED_AWAY, moved * 100.0, max_distance * 100.0) if above(moved, max_distance) else None
 
 
-def _geometry(t: Trigger) -> float:
-    """Return the score of the line: 40 × (price change along it in percent × bars / 500), at most 40."""
+def price_gate(max_distance: float) -> Gate:
+    """Return the gate of `refuse_moved_price`. `max_distance` is a share of the breakout's close."""
+    return Gate(f"The price must be at most {LIMIT} from the close of the breakout's bar.", max_distance * 100.0, " %")
+
+
+def rr_gate(min_rr: float) -> Gate:
+    """Return the gate of the minimum reward / risk."""
+    return Gate(f"The target must be at least {LIMIT} times as far from the entry as the stop.", min_rr)
+
+
+def strength_score(trigger: Trigger | None, max_points: float) -> float:
+    """Return the score of a breakout by the distance of RSI beyond the line, 0 without a breakout."""
+    return 0.0 if trigger is None else max_points * min(1.0, trigger.strength / FULL_STRENGTH)
+
+
+def strength_text(max_points: float) -> str:
+    """Return how `strength_score` is computed."""
+    return f"{max_points:g} × points of RSI beyond the line at the breakout / {FULL_STRENGTH:g}."
+
+
+def _geometry(t: Trigger, max_points: float) -> float:
+    """Return the score of the line by the price change along it in percent × its bars."""
     moved_pct = abs(t.end_close / t.start_close - 1.0) * 100.0
-    return 40.0 * min(1.0, moved_pct * (t.end_index - t.start_index) / 500.0)
+    return max_points * min(1.0, moved_pct * (t.end_index - t.start_index) / FULL_GEOMETRY)
 
 
 def _stop_and_target(t: Trigger, price: float) -> tuple[float, float]:
     sign = SIGN[t.side]
-    along_line = t.close + sign * 1.618 * (t.line_high - t.line_low)
-    tp_limit = t.close + sign * 8.0 * t.atr
+    along_line = t.close + sign * EXTENSION * (t.line_high - t.line_low)
+    tp_limit = t.close + sign * MAX_TARGET_ATR * t.atr
     if t.side == LONG:
-        sl = max(t.before_low - 0.5 * t.atr, t.close - 2.5 * t.atr)
-        return min(sl, price - 0.5 * t.atr), min(along_line, tp_limit)
-    sl = min(t.before_high + 0.5 * t.atr, t.close + 2.5 * t.atr)
-    return max(sl, price + 0.5 * t.atr), max(along_line, tp_limit)
+        sl = max(t.before_low - STOP_ATR * t.atr, t.close - MAX_STOP_ATR * t.atr)
+        return min(sl, price - STOP_ATR * t.atr), min(along_line, tp_limit)
+    sl = min(t.before_high + STOP_ATR * t.atr, t.close + MAX_STOP_ATR * t.atr)
+    return max(sl, price + STOP_ATR * t.atr), max(along_line, tp_limit)
 
 
 def _is_already_hit(t: Trigger, sl: float, tp: float) -> bool:

@@ -4,16 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
+from quant_assets.signals.features.candle_features import OBV_SLOPE_BARS
 from quant_assets.signals.features.model import OI_Z_VALID, Features
 from quant_assets.signals.features.tolerance import below, within
 from quant_assets.signals.features.triggers import Trigger
+from quant_assets.signals.gates import LIMIT, Gate
 from quant_assets.signals.reasons import Reason
-from quant_assets.signals.scores import OI_FLOW_MAX, OI_FLOW_READS, SENTIMENT_MAX, SENTIMENT_READS, oi_flow, sentiment
+from quant_assets.signals.scores import (
+    OI_FLOW_MAX,
+    OI_FLOW_READS,
+    OI_FLOW_TEXT,
+    SENTIMENT_MAX,
+    SENTIMENT_READS,
+    SENTIMENT_TEXT,
+    oi_flow,
+    sentiment,
+)
 from quant_assets.signals.setups import Setup, valid_setup
 from quant_assets.signals.sides import LONG, NONE, SHORT, SIGN
-from quant_assets.signals.strategies.breakout import refuse_moved_price
+from quant_assets.signals.strategies.breakout import (
+    MAX_DISTANCE_TEXT,
+    MIN_RR_TEXT,
+    NO_BREAKOUT,
+    SIDE_TEXT,
+    price_gate,
+    refuse_moved_price,
+    rr_gate,
+    strength_score,
+    strength_text,
+)
 from quant_assets.signals.strategy import Limits, Reads, Strategy
 from quant_assets.signals.verdict import Refusal, Verdict
 
@@ -21,6 +42,10 @@ ALLOWED: Mapping[str, tuple[float, float]] = {LONG: (40.0, 80.0), SHORT: (20.0, 
 """Side → range of the last HTF RSI in which a setup is allowed, bounds included."""
 BEST: Mapping[str, tuple[float, float]] = {LONG: (50.0, 70.0), SHORT: (30.0, 50.0)}
 """Side → range of the last HTF RSI with the most points."""
+REST_OF_RANGE = 10.0
+"""Points within ALLOWED, but not within BEST."""
+GOOD_RR, BEST_RR, GOOD_RR_POINTS = 2.0, 3.0, 10.0
+"""Reward / risk from which a setup scores GOOD_RR_POINTS, and from which it scores the maximum."""
 SETUP_READS = ("trigger_side", "price", "htf_atr", "trigger_leg_high", "trigger_leg_low")
 
 
@@ -32,7 +57,7 @@ class BreakoutV2(Strategy):
     key = "breakout_v2"
     description = (
         "The breakout of a 4h RSI trendline, only if open interest is unusually high (or unknown), OBV has the same "
-        "direction, RSI is not overbought or oversold, and the target is twice as far as the stop."
+        "direction, RSI is not overbought or oversold, and the reward is worth the risk."
     )
     strategy_type = "breakout"
     parts = ("range", "oi_flow", "obv", "breakout", "risk_reward", "sentiment")
@@ -61,12 +86,9 @@ class BreakoutV2(Strategy):
         "reason": ("price", "trigger_close", "htf_rsi"),
     }
 
-    max_distance: float = 0.03
-    """Largest distance of the price from the breakout's close, as a share of that close."""
-    min_rr: float = 2.0
-    """Smallest reward / risk of a setup."""
-    stop_atr: float = 3.0
-    """Distance of the stop from the price, in ATR(14) of the last HTF bar."""
+    max_distance: Annotated[float, MAX_DISTANCE_TEXT] = 0.03
+    min_rr: Annotated[float, MIN_RR_TEXT] = 2.0
+    stop_atr: Annotated[float, "Distance of the stop from the price, in ATR(14) of the last 4h bar."] = 3.0
 
     def judge(self, features: Features) -> Verdict:
         """Score the breakout and its confirmations; a setup if no gate refuses it."""
@@ -78,11 +100,11 @@ class BreakoutV2(Strategy):
             "obv_slope": None if trigger is None else _is_obv_aligned(features, bias),
         }
         parts = {
-            "range": _range_score(features.htf_rsi, bias),
+            "range": self._range_score(features.htf_rsi, bias),
             "oi_flow": oi_flow(features),
-            "obv": 15.0 if filters["obv_slope"] else 0.0,
-            "breakout": 0.0 if trigger is None else 20.0 * min(1.0, trigger.strength / 10.0),
-            "risk_reward": _rr_score(setup),
+            "obv": self.max_points["obv"] if filters["obv_slope"] else 0.0,
+            "breakout": strength_score(trigger, self.max_points["breakout"]),
+            "risk_reward": self._rr_score(setup),
             "sentiment": sentiment(features, bias),
         }
         reason = Reason.NO_BREAKOUT if trigger is None else next(self._refusals(features, trigger, setup, filters), "")
@@ -107,6 +129,52 @@ class BreakoutV2(Strategy):
         if setup is None or below(setup.rr, self.min_rr):
             yield Refusal(Reason.POOR_RISK_REWARD, None if setup is None else setup.rr, self.min_rr)
 
+    def explanations(self) -> Mapping[str, str]:
+        """Return how parts, filters, side and setup are computed."""
+        points, gates = self.max_points, self.gates()
+        return {
+            "bias": SIDE_TEXT,
+            "range": f"{points['range']:g} if RSI on 4h is within {_ranges(BEST)}, {REST_OF_RANGE:g} in the rest of "
+            f"{_ranges(ALLOWED)}.",
+            "oi_flow": OI_FLOW_TEXT,
+            "obv": f"{points['obv']:g} if OBV of the last {OBV_SLOPE_BARS} bars on 15m moves in the direction of the "
+            "side.",
+            "breakout": strength_text(points["breakout"]),
+            "risk_reward": f"{points['risk_reward']:g} if the target is at least {BEST_RR:g} times as far as the stop, "
+            f"{GOOD_RR_POINTS:g} if at least {GOOD_RR:g} times.",
+            "sentiment": SENTIMENT_TEXT,
+            "oi_zscore": gates[Reason.OI_Z_SCORE_TOO_LOW].sentence(),
+            "obv_slope": gates[Reason.OBV_AGAINST].sentence(),
+            "setup": f"The stop is {self.stop_atr:g} ATR(14) of the last 4h bar from the price. The target is beyond "
+            "the high (LONG) or low (SHORT) between the line's second pivot and the breakout, by the price range of "
+            "these bars.",
+        }
+
+    def gates(self) -> Mapping[str, Gate]:
+        """Return the conditions of a setup."""
+        return {
+            Reason.NO_BREAKOUT: NO_BREAKOUT,
+            Reason.PRICE_MOVED_AWAY: price_gate(self.max_distance),
+            Reason.OI_Z_SCORE_TOO_LOW: Gate(
+                f"The z-score of open interest must be above {LIMIT}, or unknown.", OI_Z_VALID
+            ),
+            Reason.OBV_AGAINST: Gate(
+                f"OBV of the last {OBV_SLOPE_BARS} bars on 15m must move in the direction of the side."
+            ),
+            Reason.OUTSIDE_RANGE: Gate(f"RSI on 4h must be within {_ranges(ALLOWED)}."),
+            Reason.POOR_RISK_REWARD: rr_gate(self.min_rr),
+        }
+
+    def _range_score(self, rsi: float | None, bias: str) -> float:
+        if rsi is None or bias == NONE or not within(rsi, *ALLOWED[bias]):
+            return 0.0
+        return float(self.max_points["range"]) if within(rsi, *BEST[bias]) else REST_OF_RANGE
+
+    def _rr_score(self, setup: Setup | None) -> float:
+        if setup is None or below(setup.rr, GOOD_RR):
+            return 0.0
+        return GOOD_RR_POINTS if below(setup.rr, BEST_RR) else float(self.max_points["risk_reward"])
+
     def _stop(self, f: Features, t: Trigger) -> float | None:
         return None if f.htf_atr is None else f.price - SIGN[t.side] * self.stop_atr * f.htf_atr
 
@@ -122,16 +190,8 @@ def _is_obv_aligned(features: Features, side: str) -> bool:
     return features.obv_slope is not None and features.obv_slope * SIGN[side] > 0.0
 
 
-def _range_score(rsi: float | None, bias: str) -> float:
-    if rsi is None or bias == NONE or not within(rsi, *ALLOWED[bias]):
-        return 0.0
-    return 20.0 if within(rsi, *BEST[bias]) else 10.0
-
-
-def _rr_score(setup: Setup | None) -> float:
-    if setup is None or below(setup.rr, 2.0):
-        return 0.0
-    return 10.0 if below(setup.rr, 3.0) else 15.0
+def _ranges(by_side: Mapping[str, tuple[float, float]]) -> str:
+    return " or ".join(f"{low:g}–{high:g} ({side})" for side, (low, high) in by_side.items())
 
 
 strategy = BreakoutV2()

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
+from quant_assets.signals.features.candle_features import (
+    MIN_TREND_BARS,
+    OBV_LEAD,
+    OBV_RANGE_BARS,
+    PULLBACK,
+    PULLBACK_BARS,
+    VOLUME_BARS,
+)
 from quant_assets.signals.features.model import Features
 from quant_assets.signals.features.tolerance import above
+from quant_assets.signals.gates import COMMON_GATES, LIMIT, Gate
 from quant_assets.signals.reasons import Reason
 from quant_assets.signals.scores import (
     OI_FLOW_MAX,
     OI_FLOW_READS,
+    OI_FLOW_TEXT,
     PENALTY,
     SENTIMENT_MAX,
     SENTIMENT_READS,
+    SENTIMENT_TEXT,
     oi_flow,
     score_of,
     sentiment,
@@ -25,6 +37,10 @@ from quant_assets.signals.verdict import Refusal, Verdict
 
 DIRECTION_SIGN = {"BULLISH": 1.0, "BEARISH": -1.0, "NEUTRAL": 0.0, "NONE": 0.0}
 """OBV imbalance or divergence → sign of the side that it supports."""
+STRONG_ADX = 25.0
+"""HTF ADX above which a trend is strong."""
+WEAK_TREND, NEUTRAL_FLOW, FAULT = 15.0, 10.0, 10.0
+"""Points of a trend that is not strong, of an OBV without a lead, and of each fault in the penalty."""
 
 
 @dataclass(frozen=True)
@@ -34,19 +50,19 @@ class Legacy(Strategy):
     name = "Legacy"
     key = "legacy"
     description = (
-        "Trend and pullback: LONG if the 4h close is above its EMA50 and that above its EMA200, at a 15m "
-        "pullback of 30 to 80 %; SHORT mirrored. Waits for a score of 70, unless changed."
+        "Trend and pullback: LONG if the 4h close is above its EMA50 and that above its EMA200, best at a 15m "
+        "pullback; SHORT mirrored."
     )
     strategy_type = "trend_pullback"
     parts = ("trend", "structure", "money_flow", "timing", "oi_flow", "sentiment", PENALTY)
     max_points: ClassVar = {
         "trend": 25.0,
         "structure": 20.0,
-        "money_flow": 20.0,
+        "money_flow": 2.0 * NEUTRAL_FLOW,
         "timing": 5.0,
         "oi_flow": OI_FLOW_MAX,
         "sentiment": SENTIMENT_MAX,
-        PENALTY: 20.0,
+        PENALTY: 2.0 * FAULT,
     }
     limits: ClassVar[Limits] = {"threshold": (0.0, 100.0), "stop_atr": (0.0, 100.0), "min_reward": (0.0, 100.0)}
     renamed_parameters: ClassVar = {"least_reward": "min_reward"}
@@ -62,12 +78,11 @@ class Legacy(Strategy):
         "setup": ("trend_bias", "price", "ltf_atr", "ltf_low_20", "ltf_high_20", "ltf_low_100", "ltf_high_100"),
     }
 
-    threshold: float = 70.0
-    """Smallest score of a setup."""
-    stop_atr: float = 0.5
-    """Distance of the stop beyond the 20-bar extreme, in ATR(14)."""
-    min_reward: float = 2.0
-    """Smallest distance of the target from the price, as a multiple of the distance of the stop."""
+    threshold: Annotated[float, "Minimum score of a setup."] = 70.0
+    stop_atr: Annotated[float, "Distance of the stop beyond the 20-bar extreme, in ATR(14) of 15m."] = 0.5
+    min_reward: Annotated[
+        float, "Minimum distance of the target from the price, as a multiple of the distance of the stop."
+    ] = 2.0
 
     def judge(self, features: Features) -> Verdict:
         """Score trend, pullback, money flow and derivatives; a setup if the score reaches the threshold."""
@@ -75,6 +90,38 @@ class Legacy(Strategy):
         parts = self._parts(features, bias)
         setup = self._setup(features, bias) if bias != NONE else None
         return Verdict.of(bias, parts, self._reason(bias, score_of(parts), setup), setup)
+
+    def explanations(self) -> Mapping[str, str]:
+        """Return how parts, side and setup are computed."""
+        points = self.max_points
+        low, high = (f"{share * 100:g}" for share in PULLBACK)
+        return {
+            "bias": "LONG if the close is above EMA50 and that above EMA200, SHORT if below and below; on 4h, or on "
+            f"15m with fewer than {MIN_TREND_BARS} bars of 4h.",
+            "trend": f"{WEAK_TREND:g} with a side, {points['trend']:g} if ADX on 4h is above {STRONG_ADX:g}.",
+            "structure": f"{points['structure']:g} in a pullback: the price came back {low} to {high} % of the range "
+            f"of the last {PULLBACK_BARS} bars on 15m.",
+            "money_flow": f"{points['money_flow']:g} if OBV leads the price in the direction of the side, 0 if against "
+            f"it, else {NEUTRAL_FLOW:g}. It leads if its place in its range of {OBV_RANGE_BARS} bars on 15m differs "
+            f"from that of the close by more than {OBV_LEAD * 100:g} %.",
+            "timing": f"{points['timing']:g} in a pullback with volume on 15m below the mean of the last {VOLUME_BARS} "
+            "bars.",
+            "oi_flow": OI_FLOW_TEXT,
+            "sentiment": SENTIMENT_TEXT,
+            PENALTY: f"Subtracted: {FAULT:g} for a divergence of RSI against the side, {FAULT:g} for a price above the "
+            "upper (LONG) or below the lower (SHORT) Bollinger band, both on 15m.",
+            "setup": f"The stop is {self.stop_atr:g} ATR(14) beyond the low (LONG) or high (SHORT) of the last 20 bars "
+            "on 15m. The target is the high (LONG) or low (SHORT) of the last 100 bars, but at least "
+            f"{self.min_reward:g} times as far as the stop.",
+        }
+
+    def gates(self) -> Mapping[str, Gate]:
+        """Return the conditions of a setup."""
+        return {
+            Reason.NO_TREND: Gate("Close, EMA50 and EMA200 must be in rising or falling order."),
+            Reason.SCORE_BELOW_THRESHOLD: Gate(f"The score must be at least {LIMIT}.", self.threshold),
+            Reason.NO_VALID_SETUP: COMMON_GATES[Reason.NO_VALID_SETUP],
+        }
 
     def _reason(self, bias: str, score: float, setup: Setup | None) -> str | Refusal:
         if bias == NONE:
@@ -86,17 +133,18 @@ class Legacy(Strategy):
         return self.refuse_close_stop(setup.entry, setup.sl) or ""
 
     def _parts(self, f: Features, bias: str) -> dict[str, float]:
-        is_strong = f.htf_adx is not None and above(f.htf_adx, 25.0)
+        is_strong = f.htf_adx is not None and above(f.htf_adx, STRONG_ADX)
         imbalance = SIGN[bias] * DIRECTION_SIGN[f.obv_imbalance]
         diverges = SIGN[bias] * DIRECTION_SIGN[f.divergence] < 0.0
+        points = self.max_points
         return {
-            "trend": 0.0 if bias == NONE else 25.0 if is_strong else 15.0,
-            "structure": 20.0 if f.is_pullback else 0.0,
-            "money_flow": 10.0 + 10.0 * imbalance,
-            "timing": 5.0 if f.is_pullback and f.is_volume_quiet else 0.0,
+            "trend": 0.0 if bias == NONE else points["trend"] if is_strong else WEAK_TREND,
+            "structure": points["structure"] if f.is_pullback else 0.0,
+            "money_flow": NEUTRAL_FLOW + NEUTRAL_FLOW * imbalance,
+            "timing": points["timing"] if f.is_pullback and f.is_volume_quiet else 0.0,
             "oi_flow": oi_flow(f),
             "sentiment": sentiment(f, bias),
-            PENALTY: 10.0 * diverges + 10.0 * f.is_overextended,
+            PENALTY: FAULT * diverges + FAULT * f.is_overextended,
         }
 
     def _setup(self, f: Features, side: str) -> Setup | None:
