@@ -9,7 +9,7 @@ import time
 from datetime import UTC, datetime
 
 from quant_assets.cli.arguments import Json
-from quant_assets.cli.environment import create_data_folder, settings_from_environment
+from quant_assets.cli.environment import check_config_files, create_data_folder, settings_from_environment
 from quant_assets.cli.errors import echo_err
 from quant_assets.cli.scan import print_result, run_and_report
 from quant_assets.common.settings import Settings
@@ -46,7 +46,8 @@ def demo(as_json: Json = False) -> None:
             data_dir=folder,
             candles_dir=folder / "candles",
         )
+        configured = check_config_files(settings)
         result = run_and_report(settings, folder / "candles", Window.last_complete(now), 50.0, "", "")
-    print_result(result.feed, result, result.feed_path, as_json=as_json)
+    print_result(result.feed, result, result.feed_path, configured, as_json=as_json)
     echo_err(f"this market is simulated: nothing here was ever traded; {time.monotonic() - started:.1f} s in all")
     echo_err(f"to see its dashboard: QUANT_DATA_DIR={shlex.quote(str(folder))} {shlex.quote(sys.argv[0])} serve")

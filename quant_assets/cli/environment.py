@@ -6,12 +6,15 @@ import logging
 import os
 import warnings
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from dotenv import load_dotenv
 
 from quant_assets.cli.errors import echo_err, usage_error
 from quant_assets.common.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from quant_assets.signals import Strategy
 
 
 def load_settings(*, fetches: bool) -> Settings:
@@ -65,12 +68,15 @@ def create_data_folder(settings: Settings) -> None:
         _exit_for_data_folder(settings, error)
 
 
-def check_config_files(settings: Settings) -> None:
-    """Exit if one of the user's TOML files is invalid: refresh policy, providers, resolution, retention, strategies."""
+def check_config_files(settings: Settings) -> tuple[Strategy, ...]:
+    """Exit if one of the user's TOML files is invalid: refresh policy, providers, resolution, retention, strategies.
+
+    Returns the strategies with the parameters in force.
+    """
     from quant_assets.derivatives.policy import PolicyError, load_policy  # noqa: PLC0415
     from quant_assets.derivatives.provider_choice import ProviderChoiceError, load_provider_choice  # noqa: PLC0415
     from quant_assets.markets import RulesError, load_rules  # noqa: PLC0415
-    from quant_assets.signals import ParametersError, discover_strategies, with_parameters  # noqa: PLC0415
+    from quant_assets.signals import ParametersError, strategies_in_force  # noqa: PLC0415
     from quant_assets.storage.retention import RetentionError, load_retention  # noqa: PLC0415
 
     try:
@@ -78,7 +84,7 @@ def check_config_files(settings: Settings) -> None:
         load_provider_choice(settings.providers_path)
         load_rules(settings.rules_path)
         load_retention(settings.retention_path)
-        with_parameters(discover_strategies().strategies, settings.strategies_path)
+        return strategies_in_force(settings.strategies_path)
     except (PolicyError, ProviderChoiceError, RulesError, RetentionError, ParametersError) as error:
         usage_error(str(error))
 
@@ -92,9 +98,11 @@ def silence_dagster() -> None:
 def warn_about_missing_key(settings: Settings) -> None:
     """Print what a missing API key means, if it is missing."""
     if not settings.has_key(os.environ):
+        from quant_assets.signals.scores import OI_FLOW_MAX, OI_FLOW_NEUTRAL  # noqa: PLC0415
+
         echo_err(
             f"no API key: set {settings.key_variable}. Nothing is fetched, and unknown data count as neutral: "
-            "open interest scores 10 of 20"
+            f"open interest scores {OI_FLOW_NEUTRAL:g} of {OI_FLOW_MAX:g}"
         )
 
 

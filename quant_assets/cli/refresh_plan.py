@@ -30,7 +30,7 @@ from quant_assets.derivatives.simulation import SimulatedDay, policy_order, roun
 from quant_assets.derivatives.store import DerivativesStore
 from quant_assets.orchestration.symbol_map import current_symbol_map
 from quant_assets.providers.registry import PROVIDERS
-from quant_assets.signals import build_watchlist, candle_features_table, discover_strategies, with_parameters
+from quant_assets.signals import build_watchlist, candle_features_table, strategies_in_force
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def plan_refresh(settings: Settings, folder: Path, window: Window, progress: Pro
     candles = read_candles(folder, progress=progress)
     markets = candles.files.loc[candles.files["status"] == "read", ["exchange", "symbol"]].drop_duplicates()
     symbol_map, problem = current_symbol_map(settings, build_definitions, markets, now)
-    strategies = with_parameters(discover_strategies().strategies, settings.strategies_path)
+    strategies = strategies_in_force(settings.strategies_path)
     watchlist = build_watchlist(candle_features_table(candles.bars, window, progress), window, strategies)
     with closing(DerivativesStore(settings.store_path, read_only=True)) as store:
         items = load_items(store, symbol_map, window, watchlist=watchlist)

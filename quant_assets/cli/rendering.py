@@ -18,6 +18,7 @@ from quant_assets.common.progress import Progress as ReportProgress
 from quant_assets.common.progress import silent
 from quant_assets.common.text import escape_control_chars, format_age
 from quant_assets.feed.build import FRESH_SECONDS, OLD_PRICE_SECONDS
+from quant_assets.signals import GateIndex
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,11 +108,13 @@ def _count(number: int, singular: str, plural: str) -> str:
     return f"{number} {singular if number == 1 else plural}"
 
 
-def print_scan(feed: Mapping[str, Any], path: str, api: Mapping[str, float], elapsed_seconds: float) -> None:
+def print_scan(
+    feed: Mapping[str, Any], path: str, api: Mapping[str, float], elapsed_seconds: float, gates: GateIndex
+) -> None:
     """Print the best signals and the summary of a scan."""
     has_width = sys.stdout.isatty() or "COLUMNS" in os.environ
     console = Console(soft_wrap=False, width=None if has_width else DEFAULT_WIDTH)
-    for table in signal_tables(feed, MAX_SIGNALS_SHOWN, console.width):
+    for table in signal_tables(feed, MAX_SIGNALS_SHOWN, console.width, gates):
         console.print(table)
         console.print()
     for line in [*scan_summary_lines(feed, api, elapsed_seconds), f"feed: {path}"]:

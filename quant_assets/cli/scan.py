@@ -31,7 +31,10 @@ from quant_assets.common.settings import Settings
 from quant_assets.common.windows import Window
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from quant_assets.orchestration.scan import ScanResult
+    from quant_assets.signals import Strategy
 
 
 def scan(
@@ -53,7 +56,7 @@ def scan(
     window = parse_window(as_of)
     strategies = parse_strategies(strategy)
     check_candle_files(folder)
-    check_config_files(settings)
+    configured = check_config_files(settings)
     exchange, symbol = parse_selection(folder, settings, exchange, symbol)
     to_stdout = output == Path("-")
     if to_stdout and as_json:
@@ -89,7 +92,7 @@ def scan(
     if to_stdout:
         _print_feed(feed, result.feed_path)
     else:
-        print_result(feed, result, path, as_json=as_json)
+        print_result(feed, result, path, configured, as_json=as_json)
     if result.key_refused:
         raise typer.Exit(EXIT_KEY_REFUSED)
 
@@ -147,8 +150,14 @@ def _print_feed(feed: dict[str, Any], path: str) -> None:
         raise typer.Exit(EXIT_UNEXPECTED) from None
 
 
-def print_result(feed: dict[str, Any], result: ScanResult, path: str, *, as_json: bool) -> None:
+def print_result(
+    feed: dict[str, Any], result: ScanResult, path: str, strategies: Sequence[Strategy], *, as_json: bool
+) -> None:
     """Print the result of a scan, as tables or as JSON."""
     from quant_assets.cli.rendering import print_scan, print_scan_as_json  # noqa: PLC0415
+    from quant_assets.signals import GateIndex  # noqa: PLC0415
 
-    (print_scan_as_json if as_json else print_scan)(feed, path, result.api, result.elapsed_seconds)
+    if as_json:
+        print_scan_as_json(feed, path, result.api, result.elapsed_seconds)
+    else:
+        print_scan(feed, path, result.api, result.elapsed_seconds, GateIndex(strategies))

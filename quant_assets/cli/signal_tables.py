@@ -2,7 +2,8 @@
 
 Setups and waiting signals are in two tables, since they have different columns. A column with the same value in every
 row is shown in the title instead. If columns do not fit, the least important ones are left out; no cell is truncated.
-Exchange and strategy are shown below the market if there is no room for columns of their own.
+Exchange and strategy are shown below the market if there is no room for columns of their own. Below the waiting signals
+are the conditions that they failed.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from rich.text import Text
 
 from quant_assets.common.text import escape_control_chars, format_age
 from quant_assets.feed.build import OLD_PRICE_SECONDS
-from quant_assets.feed.reasons import reason_summary
+from quant_assets.feed.reasons import reason_sentence, reason_summary
+from quant_assets.signals import GateIndex
 
 Signal = Mapping[str, Any]
 
@@ -98,19 +100,6 @@ SETUP_COLUMNS: Final = (
     _OI_AGE,
     _OI,
 )
-WAIT_COLUMNS: Final = (
-    _MARKET,
-    _EXCHANGE,
-    _STRATEGY,
-    _SCORE,
-    _BIAS,
-    Column("why it waits", lambda s: escape_control_chars(reason_summary(s["details"]))),
-    _PRICE,
-    _PRICE_AGE,
-    _OI_Z,
-    _OI_AGE,
-    _OI,
-)
 #: Titles of columns, the most important first.
 IMPORTANCE: Final = (
     *("action", "market", "score", "bias", "entry", "stop", "target", "R:R", "why it waits", "exchange", "strategy"),
@@ -124,7 +113,13 @@ _IDENTITY: Final = ("exchange", "strategy")
 _SELF_EXPLANATORY: Final = frozenset({"exchange", "strategy", "why it waits"})
 
 
-def signal_tables(feed: Mapping[str, Any], count: int, width: int) -> Iterator[Group]:
+def wait_columns(gates: GateIndex) -> tuple[Column, ...]:
+    """Return the columns of waiting signals in the order in which they are shown."""
+    reason = Column("why it waits", lambda s: escape_control_chars(reason_summary(s, gates)))
+    return (_MARKET, _EXCHANGE, _STRATEGY, _SCORE, _BIAS, reason, _PRICE, _PRICE_AGE, _OI_Z, _OI_AGE, _OI)
+
+
+def signal_tables(feed: Mapping[str, Any], count: int, width: int, gates: GateIndex) -> Iterator[RenderableType]:
     """Yield tables of the best `count` signals of a feed with their titles, at most `width` characters wide."""
     best = feed["signals"][:count]
     title = f"Best {len(best)} of {len(feed['signals'])} signals, {feed['as_of']}"
@@ -134,7 +129,21 @@ def signal_tables(feed: Mapping[str, Any], count: int, width: int) -> Iterator[G
     if setups or not best:
         yield _table(title, SETUP_COLUMNS, setups, width)
     if waiting:
-        yield _table("Waiting, best score first" if setups else title, WAIT_COLUMNS, waiting, width)
+        yield _table("Waiting, best score first" if setups else title, wait_columns(gates), waiting, width)
+        conditions = list(_failed_conditions(waiting, gates))
+        if conditions:
+            yield Group(*(Text(condition, style="dim") for condition in conditions))
+
+
+def _failed_conditions(waiting: Sequence[Signal], gates: GateIndex) -> Iterator[str]:
+    """Yield each condition that a signal failed, with its reason and strategies."""
+    strategies: dict[tuple[str, str], dict[str, None]] = {}
+    for signal in waiting:
+        if sentence := reason_sentence(signal, gates):
+            reason = signal["details"]["reason"].replace("_", " ")
+            strategies.setdefault((reason, sentence), {})[signal["strategy_name"]] = None
+    for (reason, sentence), names in strategies.items():
+        yield escape_control_chars(f"{reason} ({', '.join(names)}): {sentence}")
 
 
 def _table(title: str, columns: Sequence[Column], signals: Sequence[Signal], width: int) -> Group:

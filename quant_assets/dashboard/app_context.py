@@ -16,6 +16,7 @@ from quant_assets.common.windows import WINDOW_LENGTH
 from quant_assets.dashboard.feed_repository import FeedDocument, FeedRepository
 from quant_assets.dashboard.responses import CachedResponse, ResponseCache
 from quant_assets.dashboard.rows import Row, rows_of
+from quant_assets.dashboard.strategies import StrategyRepository
 
 #: Threads that read feeds and build responses; more would compete for the same processor, each with a feed in memory.
 MAX_WORKERS: Final = 2
@@ -34,6 +35,7 @@ class AppContext:
     def __init__(self, settings: Settings, clock: Callable[[], datetime] = now_utc) -> None:
         self.settings = settings
         self.feeds = FeedRepository(settings)
+        self.strategies = StrategyRepository(settings)
         self.cache = ResponseCache()
         self.clock = clock
         self._rows: WeakKeyDictionary[FeedDocument, list[Row]] = WeakKeyDictionary()
@@ -57,7 +59,7 @@ class AppContext:
         """Return the table rows of a feed; they are built once while the feed is in memory."""
         found = self._rows.get(document)
         if found is None:
-            found = self._rows[document] = rows_of(document.feed["signals"])
+            found = self._rows[document] = rows_of(document.feed["signals"], self.strategies.in_force().gates)
         return found
 
     def age_seconds(self, document: FeedDocument) -> float:

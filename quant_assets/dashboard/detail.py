@@ -10,12 +10,13 @@ from urllib.parse import quote
 
 from quant_assets.common.settings import Settings
 from quant_assets.dashboard import formatting
-from quant_assets.dashboard.explanations import TIERS, UNITS, explain_reason, explain_score, funding_text
+from quant_assets.dashboard.explanations import TIERS, UNITS, explain_score, funding_text
 from quant_assets.dashboard.feed_repository import FeedDocument
 from quant_assets.dashboard.market_data import Source, dataset_sources
 from quant_assets.dashboard.rows import bar_of, row_id
+from quant_assets.dashboard.strategies import InForce
 from quant_assets.derivatives.datasets import ENTRIES, PRIMARY_DATASET, DatasetSpec
-from quant_assets.feed.reasons import reason_summary
+from quant_assets.feed.reasons import reason_sentence, reason_summary
 from quant_assets.signals import PENALTY
 from quant_assets.storage.lake import Lake
 
@@ -34,9 +35,12 @@ class Figure:
     note: str = ""
 
 
-def signal_detail(document: FeedDocument, signals: Sequence[Json], strategy: str, settings: Settings) -> dict[str, Any]:
+def signal_detail(
+    document: FeedDocument, signals: Sequence[Json], strategy: str, settings: Settings, in_force: InForce
+) -> dict[str, Any]:
     """Return the content of the panel for one of a market's signals: that of the strategy, or else the first."""
     signal = next((signal for signal in signals if signal["strategy_name"] == strategy), signals[0])
+    judged_by = in_force.strategies.get(signal["strategy_name"])
     decimals = formatting.price_decimals(signal["price"])
     sources = dataset_sources(Lake(settings.lake_dir), document.window, signal["exchange"], signal["symbol"])
     return {
@@ -54,12 +58,15 @@ def signal_detail(document: FeedDocument, signals: Sequence[Json], strategy: str
                 "points": f"{formatting.MINUS if part.name == PENALTY and part.points else ''}{part.points:.1f}",
                 "max_points": None if part.max_points is None else f"{part.max_points:g}",
                 "explanation": part.explanation,
+                "here": part.values,
             }
-            for part in explain_score(signal)
+            for part in explain_score(signal, judged_by)
         ],
-        "reason_summary": reason_summary(signal["details"]),
-        "reason": explain_reason(signal["details"]) if signal["setup"] is None else "",
+        "parameters_problem": in_force.problem,
+        "reason_summary": reason_summary(signal, in_force.gates),
+        "reason": reason_sentence(signal, in_force.gates),
         "trade": _trade(signal, decimals),
+        "setup": "" if judged_by is None else judged_by.explanations().get("setup", ""),
         "datasets": _datasets(signal, sources),
         "charts": [spec for spec in ENTRIES if spec.chart and spec.name not in _SHARED_CHART],
         "market": _market(signal, decimals),

@@ -26,6 +26,7 @@ from quant_assets.dashboard.rows import (
     sort_rows,
 )
 from quant_assets.dashboard.static_files import PLOTLY, static_version
+from quant_assets.dashboard.strategies import InForce
 from quant_assets.dashboard.summary import summary
 from quant_assets.providers.registry import PROVIDERS
 
@@ -63,8 +64,13 @@ async def page(request: Request, parameters: Annotated[PageParameters, Query()])
         return error_page(request, error.code, str(error), error.status)
     is_stale = context.is_stale(document)
     windows = tuple(context.feeds.windows()[:MAX_WINDOWS])
-    key = ("page", document.etag, parameters, is_stale, windows)
-    return send(request, await context.response(key, lambda: _page(context, document, parameters, windows, is_stale)))
+    in_force = context.strategies.in_force()
+    key = ("page", document.etag, parameters, is_stale, windows, in_force.version)
+
+    def make() -> CachedResponse:
+        return _page(context, document, parameters, windows, is_stale, in_force)
+
+    return send(request, await context.response(key, make))
 
 
 @router.api_route("/rows", methods=METHODS)
@@ -83,10 +89,12 @@ async def details(
     context = context_of(request)
     document = await context.document(parameters.window)
     signals = signals_of(document, exchange, symbol)
-    key = ("detail", document.etag, signals[0]["exchange"], signals[0]["symbol"], parameters.strategy)
+    in_force = context.strategies.in_force()
+    market = (signals[0]["exchange"], signals[0]["symbol"])
+    key = ("detail", document.etag, *market, parameters.strategy, in_force.version)
 
     def make() -> CachedResponse:
-        detail = signal_detail(document, signals, parameters.strategy, context.settings)
+        detail = signal_detail(document, signals, parameters.strategy, context.settings, in_force)
         return CachedResponse(_templates().get_template("detail.html").render(detail=detail).encode(), HTML)
 
     return send(request, await context.response(key, make))
@@ -133,13 +141,14 @@ def _page(
     parameters: PageParameters,
     windows: tuple[str, ...],
     is_stale: bool,
+    in_force: InForce,
 ) -> CachedResponse:
     pairs = zip(document.feed["signals"], context.rows(document), strict=True)
     found = search_rows([row for signal, row in pairs if parameters.matches(signal)], parameters.q)
     found = sort_rows(found, parameters.sort, parameters.dir)
     opened, detail = _opened_market(document, parameters.open), None
     if opened is not None:
-        detail = signal_detail(document, opened[0], opened[1], context.settings)
+        detail = signal_detail(document, opened[0], opened[1], context.settings, in_force)
     html = (
         _templates()
         .get_template("page.html")

@@ -14,11 +14,11 @@ from quant_assets.dashboard.explanations import (
     conflict_text,
     funding_for_8_hours,
     funding_text,
-    part_colour,
+    part_colours,
 )
 from quant_assets.derivatives.funding import FUNDING_HOURS
 from quant_assets.feed.reasons import reason_summary
-from quant_assets.signals import PENALTY, SUMS
+from quant_assets.signals import PENALTY, SUMS, GateIndex
 
 Json = Mapping[str, Any]
 
@@ -112,9 +112,9 @@ class Row:
     """The full text of each price that is shown shortened, by column."""
 
 
-def rows_of(signals: Iterable[Json]) -> list[Row]:
+def rows_of(signals: Iterable[Json], gates: GateIndex) -> list[Row]:
     """Return a row for each signal, in the same order."""
-    return [_row(signal) for signal in signals]
+    return [_row(signal, gates) for signal in signals]
 
 
 def row_id(signal: Json) -> str:
@@ -138,13 +138,13 @@ def sort_rows(rows: Sequence[Row], sort: str, direction: str) -> list[Row]:
     return sorted(known, key=value, reverse=direction == "desc") + unknown
 
 
-def _row(signal: Json) -> Row:
+def _row(signal: Json, gates: GateIndex) -> Row:
     setup = signal["setup"] is not None
     decimals = formatting.price_decimals(signal["price"])
     interest, derivatives = signal["oi_metadata"], signal["derivatives"]
     funding, ratio = derivatives["funding_rate"], derivatives["long_short_ratio"]
     details = signal["details"]
-    reason = reason_summary(details) or None
+    reason = reason_summary(signal, gates) or None
     rr = formatting.number(signal["rr"]) if setup else None
     oi_age = interest["age_seconds"] if interest["value"] is not None else None
     # Feeds of version 1.0 lack the keys that are read with `get`.
@@ -202,10 +202,11 @@ def bar_of(parts: Mapping[str, float]) -> tuple[tuple[str, float, float], ...]:
     The penalty comes last and covers the end of the bar.
     """
     segments: list[tuple[str, float, float]] = []
+    colours = part_colours(parts)
     left = 0.0
-    for index, (name, points) in enumerate(parts.items()):
+    for name, points in parts.items():
         if name not in SUMS and name != PENALTY and points > 0:
-            segments.append((part_colour(name, index), round(left, 1), round(min(points, max(100 - left, 0)), 1)))
+            segments.append((colours[name], round(left, 1), round(min(points, max(100 - left, 0)), 1)))
             left = min(left + points, 100.0)
     penalty = min(parts.get(PENALTY, 0.0), left)
     if penalty > 0:

@@ -8,7 +8,7 @@ from typing import Final
 import dagster as dg
 
 from quant_assets.derivatives.datasets import DATASETS, ENTRIES, Dataset
-from quant_assets.signals import CANDLE_DTYPES, DTYPES, Strategy
+from quant_assets.signals import CANDLE_DTYPES, DTYPES, Strategy, describe_part, title_of
 from quant_assets.signals import COLUMNS as FEATURES
 
 #: Name → (dtype, description).
@@ -132,14 +132,12 @@ WATCHLIST: Final[Columns] = {
 
 
 def signal_columns(strategy: Strategy) -> Columns:
-    """Return the columns of a strategy's signal table."""
+    """Return the columns of a strategy's signal table, described with its parameters."""
+    texts = strategy.explanations()
     return {
         **_SIGNAL,
-        **{f"part_{part}": ("float64", f"Points of the score from {_words(part)}.") for part in strategy.parts},
-        **{
-            f"filter_{name}": ("object", f"Whether the gate {_words(name)} was passed; empty if not judged.")
-            for name in strategy.filters
-        },
+        **{f"part_{part}": ("float64", describe_part(strategy, part)) for part in strategy.parts},
+        **{f"filter_{name}": ("object", _filter_text(name, texts.get(name, ""))) for name in strategy.filters},
     }
 
 
@@ -175,5 +173,5 @@ def lineage(strategy: Strategy) -> dict[str, dg.TableColumnLineageMetadataValue]
     return {"dagster/column_lineage": dg.MetadataValue.column_lineage(dg.TableColumnLineage(dependencies))}
 
 
-def _words(name: str) -> str:
-    return name.replace("_", " ")
+def _filter_text(name: str, condition: str) -> str:
+    return f"Whether the gate {title_of(name)} was passed; empty if not judged. {condition}".rstrip()

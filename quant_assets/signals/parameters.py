@@ -16,6 +16,7 @@ from typing import Annotated, Any, TypeVar, get_origin, get_type_hints
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from quant_assets.common.toml_config import RenamedFrom, load_config
+from quant_assets.signals.registry import discover_strategies
 from quant_assets.signals.strategy import Limits, Strategy
 
 COMMON_LIMITS: Limits = {"min_stop_pct": (0.0, 100.0)}
@@ -45,6 +46,11 @@ def parameter_descriptions(strategy: Strategy) -> dict[str, str]:
         return {}
     marks = {name: hints[name].__metadata__ for name in parameters_of(strategy) if get_origin(hints[name]) is Annotated}
     return {name: texts[0] for name, texts in marks.items() if isinstance(texts[0], str)}
+
+
+def strategies_in_force(path: Path) -> tuple[Strategy, ...]:
+    """Return all strategies with the parameters of the file. Raises ParametersError for an invalid file."""
+    return with_parameters(discover_strategies().strategies, path)
 
 
 def with_parameters(strategies: Iterable[AnyStrategy], path: Path) -> tuple[AnyStrategy, ...]:

@@ -11,10 +11,12 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from quant_assets.cli.signal_tables import CONFLICT_MARK, signal_tables
+from quant_assets.signals import GateIndex, discover_strategies
 from quant_assets_tests.world import World
 
 WIDTHS = (60, 80, 110, 140, 200)
 COUNT = 15
+GATES = GateIndex(discover_strategies().strategies)
 Feed = dict[str, Any]
 
 
@@ -97,7 +99,7 @@ FEEDS: dict[str, Feed] = {
 def lines_of(feed: Feed, width: int) -> list[str]:
     """Return the lines on a terminal of this width."""
     console = Console(file=io.StringIO(), width=width, force_terminal=False)
-    for table in signal_tables(feed, COUNT, width):
+    for table in signal_tables(feed, COUNT, width, GATES):
         console.print(table)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue().splitlines()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from playwright.sync_api import Page, expect
 
 from quant_assets.dashboard.rows import Row, rows_of
-from quant_assets_tests.dashboard.serving import TIMEOUT_SECONDS, Site
+from quant_assets_tests.dashboard.serving import GATES, TIMEOUT_SECONDS, Site
 
 expect.set_options(timeout=TIMEOUT_SECONDS * 1000)
 
@@ -22,7 +22,7 @@ def ids(page: Page) -> list[str]:
 
 
 def rows(site: Site) -> list[Row]:
-    return rows_of(site.feed["signals"])
+    return rows_of(site.feed["signals"], GATES)
 
 
 def wait_for_row(page: Page, row_id: str) -> None:

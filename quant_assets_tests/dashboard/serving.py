@@ -20,10 +20,12 @@ from quant_assets.common.settings import Settings
 from quant_assets.common.windows import Window
 from quant_assets.dashboard.server import create_app, listen, make_server
 from quant_assets.feed import feed_problems
+from quant_assets.signals import GateIndex, discover_strategies
 
 #: Timeout of everything that tests wait for.
 TIMEOUT_SECONDS = 15.0
 HOSTILE_SYMBOL = "<img src=x onerror=alert(1)>USDT"
+GATES = GateIndex(discover_strategies().strategies)
 HOSTILE_STRATEGY = 'Bob\'s "best" </script><b>'
 
 Json = dict[str, Any]

@@ -9,7 +9,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser
 
 from quant_assets.dashboard.rows import rows_of
-from quant_assets_tests.dashboard.serving import TIMEOUT_SECONDS, Site
+from quant_assets_tests.dashboard.serving import GATES, TIMEOUT_SECONDS, Site
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,9 @@ def test_page_has_no_serious_axe_violation(
     browser: Browser, setups_site: Site, view: str, width: int, scheme: str
 ) -> None:
     name = next(
-        row.id for row in rows_of(setups_site.feed["signals"]) if row.strategy == "Breakout" and row.action == "SHORT"
+        row.id
+        for row in rows_of(setups_site.feed["signals"], GATES)
+        if row.strategy == "Breakout" and row.action == "SHORT"
     )
     with browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme, bypass_csp=True) as context:  # type: ignore[arg-type]
         page = context.new_page()

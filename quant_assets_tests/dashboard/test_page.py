@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from quant_assets.dashboard.rows import SORT_FIELDS, row_id, rows_of, sort_rows
 from quant_assets_tests.dashboard.browsing import assert_first_ids, focused_id, ids, rows, visit, wait_for_row
-from quant_assets_tests.dashboard.serving import Site, with_setups
+from quant_assets_tests.dashboard.serving import GATES, Site, with_setups
 
 
 def test_page_shows_all_columns_in_the_feeds_order(page: Page, setups_site: Site) -> None:
@@ -175,7 +175,7 @@ def test_older_window_can_be_chosen(page: Page, setups_site: Site) -> None:
     page.wait_for_selector("html[data-ready]")
     expect(page.locator(".badge")).to_have_text("older window")
     assert older in (page.locator("select[name=window]").input_value())
-    assert_first_ids(rows_of(setups_site.get("/api/results", params={"window": older}).json()["signals"]), page)
+    assert_first_ids(rows_of(setups_site.get("/api/results", params={"window": older}).json()["signals"], GATES), page)
 
 
 def test_page_works_by_keyboard_alone(page: Page, setups_site: Site) -> None:

@@ -8,12 +8,10 @@ from urllib.parse import quote
 import orjson
 import pytest
 
-from quant_assets.dashboard.explanations import REASONS, explain_reason, explain_score, max_points_of
 from quant_assets.dashboard.query import Filters
 from quant_assets.dashboard.rows import SORT_FIELDS, SORTS, Row, rows_of
 from quant_assets.dashboard.summary import summary
-from quant_assets.signals import SUMS, discover_strategies
-from quant_assets_tests.dashboard.serving import HOSTILE_STRATEGY, HOSTILE_SYMBOL, Json, Site, with_hostile_names
+from quant_assets_tests.dashboard.serving import GATES, HOSTILE_STRATEGY, HOSTILE_SYMBOL, Json, Site, with_hostile_names
 
 
 def rows_in(html: str) -> list[str]:
@@ -25,13 +23,15 @@ def body_of(html: str) -> str:
 
 
 def test_first_rows_are_in_the_html_in_the_feeds_order(site: Site) -> None:
-    expected = [row.id for row in rows_of(site.feed["signals"])]
+    expected = [row.id for row in rows_of(site.feed["signals"], GATES)]
     assert rows_in(site.get("/").text) == expected[:60]
 
 
 def test_server_applies_filters_search_and_sort_of_the_address(site: Site) -> None:
     html = site.get("/?strategy=Legacy&sort=price&dir=asc&q=usd").text
-    rows = [row for row in rows_of(site.feed["signals"]) if row.strategy == "Legacy" and "usd" in row.market.lower()]
+    rows = [
+        row for row in rows_of(site.feed["signals"], GATES) if row.strategy == "Legacy" and "usd" in row.market.lower()
+    ]
     assert rows_in(html) == [row.id for row in sorted(rows, key=lambda row: row.price)]
     assert 'data-sort="price" data-first="desc" aria-sort="ascending"' in html
     assert '<option value="Legacy" selected>' in html
@@ -40,7 +40,7 @@ def test_server_applies_filters_search_and_sort_of_the_address(site: Site) -> No
 @pytest.mark.parametrize("sort", SORTS)
 @pytest.mark.parametrize("direction", ["asc", "desc"])
 def test_server_sorts_unknown_values_last(setups_site: Site, sort: str, direction: str) -> None:
-    by_id = {row.id: row for row in rows_of(setups_site.feed["signals"])}
+    by_id = {row.id: row for row in rows_of(setups_site.feed["signals"], GATES)}
     html = setups_site.get(f"/?sort={sort}&dir={direction}").text
     values = [getattr(by_id[name], SORT_FIELDS.get(sort, sort)) for name in rows_in(html)]
     known = [value for value in values if value is not None]
@@ -51,7 +51,8 @@ def test_server_sorts_unknown_values_last(setups_site: Site, sort: str, directio
 def test_unknown_is_none_in_a_row_and_a_word_on_the_page(site: Site) -> None:
     signal = next(s for s in site.feed["signals"] if s["oi_metadata"]["value"] is None and s["setup"] is None)
     (row,) = rows_of(
-        [{**signal, "derivatives": {"funding_rate": None, "long_short_ratio": None, "liquidations": None}}]
+        [{**signal, "derivatives": {"funding_rate": None, "long_short_ratio": None, "liquidations": None}}],
+        GATES,
     )
     assert (row.oi_age, row.oi_value, row.funding_size, row.funding_text, row.ls, row.ls_text) == (None,) * 6
     assert (row.rr, row.entry, row.stop, row.target) == (None,) * 4
@@ -60,7 +61,7 @@ def test_unknown_is_none_in_a_row_and_a_word_on_the_page(site: Site) -> None:
 
 
 def test_stale_open_interest_is_marked(setups_site: Site) -> None:
-    stale = [row for row in rows_of(setups_site.feed["signals"]) if row.oi_stale]
+    stale = [row for row in rows_of(setups_site.feed["signals"], GATES) if row.oi_stale]
     assert {row.oi_age_text for row in stale} == {"5 h"}
     assert '<span class="age stale" data-c="oi_age">5 h</span>' in setups_site.get(f"/?q={stale[0].symbol}").text
 
@@ -76,7 +77,7 @@ def test_statistics_above_the_table_match_the_feed(site: Site) -> None:
 
 def changed_row(signal: Json, **blocks: Json) -> Row:
     """Return the row of a signal after changing keys of its blocks."""
-    (row,) = rows_of([{**signal, **{name: {**signal[name], **keys} for name, keys in blocks.items()}}])
+    (row,) = rows_of([{**signal, **{name: {**signal[name], **keys} for name, keys in blocks.items()}}], GATES)
     return row
 
 
@@ -124,7 +125,7 @@ def test_price_tooltip_has_the_age_from_16_minutes_on(own_site: Site) -> None:
     first, second = feed["signals"][:2]
     first["price_age_seconds"], second["price_age_seconds"] = 960.0, 900.0
     own_site.write(orjson.dumps(feed))
-    rows = rows_of(feed["signals"])
+    rows = rows_of(feed["signals"], GATES)
     assert (rows[0].price_age, rows[1].price_age) == ("16 min old at the window's end", None)
     assert f'title="{rows[0].full.get("price", rows[0].price_text)}, 16 min old at the window' in body_of(
         own_site.get("/").text
@@ -158,47 +159,22 @@ def test_hostile_names_are_escaped(own_site: Site) -> None:
 
 
 def test_open_parameter_opens_a_row(site: Site) -> None:
-    row = rows_of(site.feed["signals"])[0]
+    row = rows_of(site.feed["signals"], GATES)[0]
     html = site.get("/", params={"open": row.id}).text
     assert 'id="detail-title"' in html
     assert f'data-id="{row.id}"' in html.split("<aside")[1]
     assert "<aside" in site.get("/?open=no/such/row").text
 
 
-def test_built_in_parts_and_reasons_are_explained(site: Site) -> None:
-    for strategy in discover_strategies().strategies:
-        assert all(max_points_of(part) for part in strategy.parts)
-    for signal in site.feed["signals"]:
-        parts = explain_score(signal)
-        assert [part.name for part in parts] == [n for n in signal["details"]["score_breakdown"] if n not in SUMS]
-        assert all(
-            part.explanation and part.max_points is not None and part.points <= part.max_points for part in parts
-        )
-        reason = signal["details"]["reason"]
-        assert reason is None or reason in REASONS
-
-
-def test_third_party_parts_and_reasons_are_shown_by_name(site: Site) -> None:
-    signal = site.feed["signals"][0]
-    third_party = {**signal, "details": {**signal["details"], "score_breakdown": {"moon_phase": 12.0, "total": 12.0}}}
-    (part,) = explain_score(third_party)
-    assert (part.title, part.max_points, part.explanation) == ("moon phase", None, "")
-    assert explain_reason({"reason": "new_moon"}) == "new moon"
-    bounded = {"reason": "new_moon", "reason_value": 0.25, "reason_bound": 0.5}
-    assert explain_reason(bounded) == "new moon: 0.25 < 0.5"
-    (row,) = rows_of([third_party])
-    assert row.bar == ((part.colour, 0.0, 12.0),) == (("p0", 0.0, 12.0),)
-
-
 def test_penalty_covers_the_end_of_the_bar(site: Site) -> None:
     signal = site.feed["signals"][0]
     parts = {"trend": 25.0, "structure": 20.0, "penalty": 10.0, "total": 35.0}
-    (row,) = rows_of([{**signal, "details": {**signal["details"], "score_breakdown": parts}}])
-    assert row.bar == (("trend", 0.0, 25.0), ("structure", 25.0, 20.0), ("penalty", 35.0, 10.0))
+    (row,) = rows_of([{**signal, "details": {**signal["details"], "score_breakdown": parts}}], GATES)
+    assert row.bar == (("p0", 0.0, 25.0), ("p1", 25.0, 20.0), ("penalty", 35.0, 10.0))
 
 
 def test_row_has_a_text_for_each_number(site: Site) -> None:
-    for row in rows_of(site.feed["signals"]):
+    for row in rows_of(site.feed["signals"], GATES):
         assert isinstance(row, Row)
         for name in ("rr", "entry", "stop", "target", "ls", "volume", "change", "price"):
             assert (getattr(row, name) is None) == (getattr(row, f"{name}_text") is None)

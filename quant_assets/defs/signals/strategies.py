@@ -13,13 +13,17 @@ from quant_assets.orchestration.conditions import FOLLOW_INPUTS, WINDOW_FRESHNES
 from quant_assets.orchestration.partitions import BACKFILL_POLICY, WINDOWS, Tables, windows_of
 from quant_assets.orchestration.pools import ANALYSIS
 from quant_assets.orchestration.resources import Strategies
-from quant_assets.signals import Strategy, parameters_of, run_strategy
+from quant_assets.signals import Strategy, describe, parameters_of, run_strategy
 
 SHOWN_FAILURES = 5
 
 
-def signal_asset(strategy: Strategy) -> dg.AssetsDefinition:
-    """Return the asset `signals/KEY` of a strategy."""
+def signal_asset(strategy: Strategy, problem: str = "") -> dg.AssetsDefinition:
+    """Return the asset `signals/KEY` of a strategy, described with its parameters.
+
+    `problem` is why these are not the parameters in force, "" if they are.
+    """
+    note = f"\n\n**These are the default parameters:** {problem}" if problem else ""
     no_errors = window_check_spec(
         ["signals", strategy.key], "no_strategy_errors", "The strategy raised no error on any market."
     )
@@ -34,9 +38,7 @@ def signal_asset(strategy: Strategy) -> dg.AssetsDefinition:
         freshness_policy=WINDOW_FRESHNESS,
         automation_condition=FOLLOW_INPUTS,
         pool=ANALYSIS,
-        description=(
-            f"{strategy.description} One row for each market: bias, action, score with its parts, setup or reason."
-        ),
+        description=describe(strategy) + note,
         metadata=columns.schema(columns.signal_columns(strategy)),
         check_specs=[no_errors],
     )
@@ -60,8 +62,11 @@ def signal_asset(strategy: Strategy) -> dg.AssetsDefinition:
             metadata = _metadata(table, configured, shown)
             metadata["seconds"] = time.perf_counter() - started
             context.add_asset_metadata(metadata, partition_key=window.key)
-        # Dagster shows the lineage of the newest materialization.
-        context.add_asset_metadata(columns.lineage(strategy), partition_key=windows[-1].key)
+        # Dagster shows the lineage and the words of the newest materialization.
+        context.add_asset_metadata(
+            {**columns.lineage(strategy), "rules": dg.MetadataValue.md(describe(configured))},
+            partition_key=windows[-1].key,
+        )
         yield dg.Output(tables)
         yield from window_check_results(context, no_errors, results)
 
