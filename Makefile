@@ -6,7 +6,7 @@ DOMAIN := quant_assets/providers/*,quant_assets/candles/*,quant_assets/storage/*
 UNIT_TESTS := $(addprefix quant_assets_tests/,alerts candles common derivatives emulator feed fuzz markets providers signals storage \
 	test_documents.py test_house.py)
 
-.PHONY: help setup demo serve ui check test lint types unit tests coverage speed chaos fuzz soak bench pictures schema audit lock clean
+.PHONY: help setup demo serve ui check test lint types unit tests coverage speed chaos fuzz soak bench pictures schema docs audit lock clean
 
 help:
 	@echo "make demo      scan a simulated market: no key, no network"
@@ -21,6 +21,7 @@ help:
 	@echo "make bench     make speed, then measure speed and memory into docs/performance.md (BENCH=--quick for less)"
 	@echo "make pictures  take the screenshots of dashboard and Dagster in docs/ (needs Chromium)"
 	@echo "make schema    write the JSON Schema of the feed from its models"
+	@echo "make docs      write the tables of strategies into docs/strategies.md"
 	@echo "make audit     run bandit, and pip-audit on requirements.lock (needs a registry with advisories)"
 	@echo "make setup     create the virtual environment in $(VENV)"
 	@echo "make lock      update requirements.lock (needs uv)"
@@ -111,6 +112,9 @@ pictures: setup
 schema: setup
 	$(BIN)/python -m quant_assets.feed >quant_assets/feed/master_feed.schema.json.new
 	mv quant_assets/feed/master_feed.schema.json.new quant_assets/feed/master_feed.schema.json
+
+docs: setup
+	$(BIN)/python -m quant_assets_tests.signals.document_strategies
 
 # In an environment of its own. It fails when the registry has no advisories or cannot be reached.
 audit:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from quant_assets_tests.signals.document_strategies import DOCUMENT, WORDS, with_words
+
 TESTS = Path(__file__).parent
 ROOT = TESTS.parent
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *(ROOT / "docs").glob("*.md")])
@@ -52,3 +54,9 @@ def test_reliability_links_to_a_test_for_each_promise() -> None:
     assert len(rows) > 70
     linked = {row for row in rows if any(title.startswith("test_") for _, title in LINK.findall(row))}
     assert [row for row in rows if row not in linked and "make soak" not in row] == []
+
+
+def test_strategies_page_has_the_words_of_the_strategies() -> None:
+    text = DOCUMENT.read_text(encoding="utf-8")
+    assert len(WORDS.findall(text)) >= 4
+    assert text == with_words(text), "run `make docs`"

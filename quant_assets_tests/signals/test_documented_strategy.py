@@ -23,6 +23,7 @@ BLOCKS = BLOCK.findall((ROOT / "docs" / "strategies.md").read_text(encoding="utf
 TESTS = (
     *("test_run_strategy.py", "test_reads.py", "test_signal_properties.py", "test_point_in_time.py"),
     *("test_strategy_registry.py", "test_strategy_parameters.py", "test_scores_and_setups.py", "test_analyse.py"),
+    "test_descriptions.py",
 )
 
 
