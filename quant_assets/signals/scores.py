@@ -29,9 +29,10 @@ OI_FLOW_TEXT = (
     f"0 to {OI_FLOW_MAX:g}; {OI_FLOW_NEUTRAL:g} if it is unknown."
 )
 SENTIMENT_TEXT = (
-    f"{SENTIMENT_NEUTRAL:g}, plus up to {SENTIMENT_STEP:g} if the other side pays funding (all at "
-    f"{FULL_FUNDING_PCT:g} % for 8 hours) and up to {SENTIMENT_STEP:g} if most accounts are on the other side (all at "
-    "2 : 1); as much less if it is this side. Unknown data change nothing."
+    f"{SENTIMENT_NEUTRAL:g} is neutral. Funding adds up to {SENTIMENT_STEP:g} if the other side pays it, and subtracts "
+    f"up to {SENTIMENT_STEP:g} if this side does (all at {FULL_FUNDING_PCT:g} % for 8 hours). The long/short ratio "
+    "adds as much if most accounts are on the other side, and subtracts as much if on this side (all at 2 : 1). "
+    "Unknown data change nothing."
 )
 """How the two scores are computed."""
 OI_FLOW_READS = ("oi_z",)
