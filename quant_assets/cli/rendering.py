@@ -13,7 +13,7 @@ import orjson
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from quant_assets.cli.signal_tables import CONFLICT_MARK, UNKNOWN, signal_tables
+from quant_assets.cli.signal_tables import CONFLICT_MARK, OLD_PRICE_MARK, UNKNOWN, has_old_price, signal_tables
 from quant_assets.common.progress import Progress as ReportProgress
 from quant_assets.common.progress import silent
 from quant_assets.common.text import escape_control_chars, format_age
@@ -84,9 +84,10 @@ def scan_summary_lines(feed: Mapping[str, Any], api: Mapping[str, float], elapse
         f"API: {api['calls']:.0f} calls in {api['requests']:.0f} requests, {api['cache_hits']:.0f} cache hits, "
         f"{api['rate_limited']:.0f} times over the limit, {api['waited_seconds']:.0f} s waited"
     )
-    old = sum(signal["price_age_seconds"] >= OLD_PRICE_SECONDS for signal in markets)
+    old = sum(map(has_old_price, markets))
     if old:
-        yield f"prices: {_count(old, 'market lacks', 'markets lack')} the last 15m bar of the window"
+        minutes = f"{OLD_PRICE_SECONDS // 60} min or more before the window's end"
+        yield f"prices: {_count(old, 'market has', 'markets have')} a price from {minutes} (marked{OLD_PRICE_MARK})"
     conflicts = len({signal["canonical_symbol"] for signal in feed["signals"] if signal["conflict"]})
     if conflicts:
         assets = _count(conflicts, "asset has", "assets have")

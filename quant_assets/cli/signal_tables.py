@@ -29,6 +29,8 @@ STATUS_STYLES: Final = {"resolved": "green", "aggregated": "yellow", "neutral": 
 UNKNOWN: Final = "–"
 #: Marks the market of a setup whose asset also has a setup on the other side.
 CONFLICT_MARK: Final = " !"
+#: Marks the market of a signal whose price is at least OLD_PRICE_SECONDS old.
+OLD_PRICE_MARK: Final = " ~"
 #: Blanks between two columns, if there is room and if there is little.
 _GAPS: Final = (2, 1)
 MAX_PRICE_CHARS: Final = 10
@@ -48,12 +50,17 @@ def _price(value: float | None) -> str:
 
 
 def _market(signal: Signal) -> str:
-    return escape_control_chars(signal["display_symbol"]) + (CONFLICT_MARK if signal["conflict"] else "")
+    marks = (CONFLICT_MARK if signal["conflict"] else "") + (OLD_PRICE_MARK if has_old_price(signal) else "")
+    return escape_control_chars(signal["display_symbol"]) + marks
+
+
+def has_old_price(signal: Signal) -> bool:
+    """Return whether the bar of a signal's price closed so long before the window's end that it is marked."""
+    return bool(signal["price_age_seconds"] >= OLD_PRICE_SECONDS)
 
 
 def _old_price(signal: Signal) -> str:
-    age_seconds = signal["price_age_seconds"]
-    return format_age(age_seconds) if age_seconds >= OLD_PRICE_SECONDS else ""
+    return format_age(signal["price_age_seconds"]) if has_old_price(signal) else ""
 
 
 def _z_score(signal: Signal) -> str:

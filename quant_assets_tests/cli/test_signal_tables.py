@@ -10,7 +10,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from quant_assets.cli.signal_tables import CONFLICT_MARK, signal_tables
+from quant_assets.cli.signal_tables import CONFLICT_MARK, OLD_PRICE_MARK, signal_tables
 from quant_assets.signals import GateIndex, discover_strategies
 from quant_assets_tests.world import World
 
@@ -209,6 +209,15 @@ def test_single_signal_shows_exchange_and_strategy(width: int) -> None:
 
 def test_conflict_is_marked() -> None:
     assert f"BTCUSDT{CONFLICT_MARK}" in "\n".join(lines_of(FEEDS["conflicts"], 80))
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_old_price_is_marked_at_every_width(width: int) -> None:
+    old, newest = signal(price_age_seconds=960.0), signal(display_symbol="ETHUSDT", price_age_seconds=900.0)
+    text = "\n".join(lines_of(feed_of(old, newest, waiting(display_symbol="SOLUSDT", price_age_seconds=1800.0)), width))
+    assert f"BTCUSDT{OLD_PRICE_MARK}" in text
+    assert f"SOLUSDT{OLD_PRICE_MARK}" in text
+    assert f"ETHUSDT{OLD_PRICE_MARK}" not in text
 
 
 def test_old_price_is_shown_if_there_is_room() -> None:
