@@ -12,7 +12,7 @@ from quant_assets.derivatives.datasets import DATASETS, PRIMARY_DATASET, SPECS
 from quant_assets.derivatives.provider_choice import ProviderChoice, datasets_by_provider
 from quant_assets.derivatives.store import DerivativesStore
 from quant_assets.markets import ResolutionRules, resolve_markets
-from quant_assets.markets.resolution import SOURCE_PARTS
+from quant_assets.markets.resolution import LIST_TIME, SOURCE_PARTS
 from quant_assets.providers.registry import provider_name
 
 Empty = Mapping[str, Collection[str]]
@@ -51,12 +51,14 @@ class MarketLists:
         first = found[self.choice[PRIMARY_DATASET]]
         if len(found) == 1:
             return first
-        sources = {d: [f"{d}_{part}" for part in SOURCE_PARTS] for d in DATASETS}
-        *market, fetched_at = first.columns.drop(
-            [name for names in sources.values() for name in names], errors="ignore"
-        )
-        of_datasets = [found[self.choice[dataset]][columns] for dataset, columns in sources.items()]
-        return pd.concat([first[market], *of_datasets, first[[fetched_at]]], axis=1)
+        of_datasets = {
+            column: found[self.choice[dataset]][column]
+            for dataset in DATASETS
+            for column in (f"{dataset}_{part}" for part in SOURCE_PARTS)
+        }
+        others = first.columns.difference(list(of_datasets), sort=False)
+        columns = [*others.drop(LIST_TIME), *of_datasets, LIST_TIME]
+        return first[others].assign(**of_datasets)[columns]
 
     def empty_symbols(self, store: DerivativesStore) -> Empty:
         """Return by dataset the symbols whose last two responses, both since its provider's list, were empty."""

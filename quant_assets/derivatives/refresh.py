@@ -63,7 +63,7 @@ class RefreshOptions:
     """What to refresh: the windows from `first` (default: the last one) to `last`, and how.
 
     `since_ms` is the time of the market list (UNIX milliseconds): empty responses before it do not count. `deadline` is
-    in seconds of the budget's clock, None for no limit.
+    in seconds of the budget's clock, None for no limit. `symbols_per_request` is the provider's maximum.
     """
 
     last: Window

@@ -22,6 +22,7 @@ _MARKET_COLUMNS = (
     *("exchange", "symbol", "base", "quote", "multiplier"),
     *("canonical_symbol", "display_symbol", "status", "reason"),
 )
+LIST_TIME = "market_list_at_ms"
 SOURCE_PARTS = ("symbol", "exchange", "status", "multiplier", "unit")
 _DEFAULT_RULES = ResolutionRules()
 _NOTHING_EMPTY: Mapping[str, Collection[str]] = {}
@@ -216,5 +217,5 @@ def _table(rows: list[dict[str, Any]], fetched_at_ms: float, datasets: Sequence[
             for name, values in columns.items()
         }
     )
-    table["market_list_at_ms"] = pd.Series([fetched_at_ms] * len(rows), dtype="float64")
+    table[LIST_TIME] = pd.Series([fetched_at_ms] * len(rows), dtype="float64")
     return table

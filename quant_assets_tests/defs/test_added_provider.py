@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -19,6 +19,7 @@ import pytest
 import requests
 
 from quant_assets.derivatives.datasets import DATASETS
+from quant_assets.derivatives.store import DerivativesStore
 from quant_assets.storage.lake import Lake
 from quant_assets_tests.added_dataset import install
 from quant_assets_tests.providers.coinalyze.scripted import LoopbackServer
@@ -45,6 +46,7 @@ class ExampleServer:
     names: list[dict[str, str]]
     requests: list[tuple[str, list[str]]] = field(default_factory=list)
     status: int = 200
+    has_values: bool = True
 
     def respond(self, target: str) -> Any:
         parts = urlsplit(target)
@@ -55,7 +57,7 @@ class ExampleServer:
             return self.names
         first, last = int(query["from"][0]), int(query["to"][0])
         times = range(first + -first % 900, last + 1, 900)
-        value = {"interest": lambda n: [1000.0 + n], "accounts": lambda _: [60.0, 40.0]}[path]
+        value = {"interest": lambda n: [1000.0 + n] * self.has_values, "accounts": lambda _: [60.0, 40.0]}[path]
         return {name: [[t, *value(n)] for n, t in enumerate(times)] for name in names}
 
     @contextmanager
@@ -254,6 +256,25 @@ def test_failing_provider_costs_only_its_own_datasets(scanned: Scanned) -> None:
     assert any(s["derivatives"]["funding_rate"] for s in feed["signals"])
     assert "market list of Example: GET /markets" in done.stderr
     assert "there is none yet, so its datasets are neutral" in done.stderr
+
+
+def test_bars_that_break_the_code_of_a_provider_cost_only_their_dataset(scanned: Scanned) -> None:
+    data = scanned.world.folder / "breaking"
+    data.mkdir()
+    (data / "providers.toml").write_text(CHOICE)
+    breaking = Scanned(scanned.world, {**scanned.env, "QUANT_DATA_DIR": str(data)}, scanned.server)
+    scanned.server.has_values = False
+    done = breaking.scan()
+    scanned.server.has_values = True
+    assert done.returncode == 0, done.stderr
+    feed = orjson.loads((data / "master_feed.json").read_bytes())
+    assert {s["oi_metadata"]["value"] for s in feed["signals"]} == {None}
+    assert any(s["derivatives"]["funding_rate"] for s in feed["signals"])
+    with closing(DerivativesStore(data / "store" / "loopback" / "derivatives.sqlite", read_only=True)) as store:
+        report = orjson.loads(store.load_report(scanned.world.window.key) or "")
+    assert report["datasets"]["open_interest"]["failed"] > 0
+    assert report["datasets"]["long_short_ratio"]["fetched"] > 0
+    assert any(problem.startswith("open_interest: TypeError: ") for problem in report["problems"])
 
 
 def test_uninstalled_provider_is_named_and_its_feed_stays_readable(scanned: Scanned) -> None:
