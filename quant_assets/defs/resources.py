@@ -16,6 +16,7 @@ from quant_assets.orchestration.resources import (
     Retention,
     Strategies,
 )
+from quant_assets.signals import FeaturesCache
 
 
 def build(project: Project) -> dg.Definitions:
@@ -30,6 +31,7 @@ def build(project: Project) -> dg.Definitions:
             "lake": lake,
             "progress": project.progress,
             "clock": project.clock,
+            "features_cache": FeaturesCache(),
             "providers": Providers(
                 base_url=settings.base_url,
                 calls_per_minute=settings.calls_per_minute,

@@ -16,7 +16,7 @@ from quant_assets.feed.contract import SCHEMA_VERSION
 from quant_assets.feed.market_blocks import Json, market_blocks
 from quant_assets.feed.selection import count_by_name
 from quant_assets.feed.signal import build_signal
-from quant_assets.signals import MAX_OI_AGE_SECONDS, Strategy, features_of
+from quant_assets.signals import MAX_OI_AGE_SECONDS, FeaturesCache, Strategy
 
 #: Derivative data older than this are stale.
 FRESH_SECONDS: Final = MAX_OI_AGE_SECONDS
@@ -33,14 +33,16 @@ def build_feed(
     api: Mapping[str, Any] | None,
     written_at: datetime,
     published_at_ms: int | None = None,
+    cache: FeaturesCache | None = None,
 ) -> Json:
     """Return the master feed of a window.
 
     `features` and each signal table have one row per market, in the same order. `candle_files` has the skipped files,
     `api` the API usage of the window's refresh, None if there was none. `written_at` is timezone-aware;
-    `published_at_ms` is when the window's first feed was written, None if this is the first.
+    `published_at_ms` is when the window's first feed was written, None if this is the first. `cache` is that of the
+    strategies, if any.
     """
-    markets = list(features_of(features))
+    markets = (cache or FeaturesCache()).features_of(features)
     blocks = [market_blocks(market) for market in markets]
     entries = [
         build_signal(strategy, market, row, shared)

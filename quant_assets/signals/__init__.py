@@ -14,6 +14,7 @@ from quant_assets.signals.features.staleness import stale_candles
 from quant_assets.signals.features.table import (
     CANDLE_DTYPES,
     DTYPES,
+    FeaturesCache,
     candle_features_table,
     features_of,
     features_table,
@@ -59,6 +60,7 @@ __all__ = [
     "DerivativeInputs",
     "Discovered",
     "Features",
+    "FeaturesCache",
     "Gate",
     "GateIndex",
     "Limits",

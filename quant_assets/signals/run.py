@@ -11,7 +11,7 @@ import pandas as pd
 
 from quant_assets.signals.features.candle_features import MIN_BARS
 from quant_assets.signals.features.model import Features
-from quant_assets.signals.features.table import features_of
+from quant_assets.signals.features.table import FeaturesCache
 from quant_assets.signals.reasons import INSUFFICIENT_HISTORY, STRATEGY_FAILED
 from quant_assets.signals.scores import rounded
 from quant_assets.signals.sides import NONE, SIGN
@@ -46,7 +46,10 @@ def judge(strategy: Strategy, features: Features) -> Verdict:
 
 
 def run_strategy(
-    strategy: Strategy, features: pd.DataFrame, on_failure: Callable[[str], None] | None = None
+    strategy: Strategy,
+    features: pd.DataFrame,
+    on_failure: Callable[[str], None] | None = None,
+    cache: FeaturesCache | None = None,
 ) -> pd.DataFrame:
     """Return the signal table of a strategy: one row per row of the features table, in its order.
 
@@ -56,9 +59,12 @@ def run_strategy(
     side (empty without), `part_<name>` for each declared part, `filter_<name>` (True, False, None) for each declared
     filter.
     If a strategy raises on a market, or its verdict does not match its declaration, the market waits with the reason
-    `strategy_failed`, and `on_failure` is called with a message. Without `on_failure` the exception is raised.
+    `strategy_failed`, and `on_failure` is called with a message. Without `on_failure` the exception is raised. Callers
+    that run several strategies on one table share a `cache`.
     """
-    verdicts = [_judge_or_wait(strategy, market, on_failure) for market in features_of(features)]
+    verdicts = [
+        _judge_or_wait(strategy, market, on_failure) for market in (cache or FeaturesCache()).features_of(features)
+    ]
     setups = [found.setup for found in verdicts]
     columns: dict[str, Any] = {
         "exchange": features["exchange"].to_numpy(),

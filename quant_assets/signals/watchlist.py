@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from quant_assets.common.windows import Window
-from quant_assets.signals.features.table import join_features
+from quant_assets.signals.features.table import FeaturesCache, join_features
 from quant_assets.signals.registry import discover_strategies
 from quant_assets.signals.run import run_strategy
 from quant_assets.signals.strategy import Strategy
@@ -35,8 +35,9 @@ def build_watchlist(
     usable = (features["unusable"] == "").to_numpy()
     setup = np.zeros(len(features), dtype=bool)
     near = (features["trigger_side"] != "").to_numpy() | _near_a_trendline(features)
+    cache = FeaturesCache()
     for strategy in chosen:
-        table = run_strategy(strategy, features, on_failure=_ignore_failure)
+        table = run_strategy(strategy, features, on_failure=_ignore_failure, cache=cache)
         setup |= (table["side"] != "").to_numpy()
         threshold = getattr(strategy, "threshold", None)
         if threshold is not None:

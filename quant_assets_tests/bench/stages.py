@@ -20,7 +20,7 @@ from quant_assets.common.windows import Window, parse_timestamp
 from quant_assets.derivatives.datasets import ENTRIES
 from quant_assets.feed import build_feed, feed_problems
 from quant_assets.markets import resolve_markets
-from quant_assets.signals import Strategy, discover_strategies, features_of, features_table, run_strategy
+from quant_assets.signals import FeaturesCache, Strategy, discover_strategies, features_table, run_strategy
 from quant_assets.signals.features.bars import market_bars
 from quant_assets.storage.lake import Lake
 from quant_assets_tests.bench.folders import replace_files
@@ -69,29 +69,34 @@ def analyse(lake: Lake, window: Window, repeats: int) -> Stages:
         bars = stored(Lake(lake.objects), "candles")
         stages["bare TA-Lib"].measure(bare_indicators, market_bars(bars, window))
         features: pd.DataFrame = stages["features"].measure(features_table, bars, symbol_map, {}, window)
-        features_of(features.iloc[:0])  # replaces the cached features of the previous round
+        cache = FeaturesCache()
         signals: dict[Strategy, pd.DataFrame] = {
-            strategy: stages[f"strategy {strategy.key}"].measure(run_strategy, strategy, features)
+            strategy: stages[f"strategy {strategy.key}"].measure(run_strategy, strategy, features, None, cache)
             for strategy in strategies
         }
-        stages[TO_FEED].measure(publish, features, signals, files, window)
-        features_of(features.iloc[:0])
+        stages[TO_FEED].measure(publish, features, signals, files, window, cache)
         del bars
         stages[TO_TABLES].measure(compute_signals, Lake(lake.objects), symbol_map, window)
     return stages
 
 
-def publish(features: pd.DataFrame, signals: dict[Strategy, pd.DataFrame], files: pd.DataFrame, window: Window) -> None:
+def publish(
+    features: pd.DataFrame,
+    signals: dict[Strategy, pd.DataFrame],
+    files: pd.DataFrame,
+    window: Window,
+    cache: FeaturesCache,
+) -> None:
     """Build the feed, write it as JSON, and check it against its schema."""
-    feed = build_feed(features, signals, files, window, api=None, written_at=datetime.now(UTC))
+    feed = build_feed(features, signals, files, window, api=None, written_at=datetime.now(UTC), cache=cache)
     assert not feed_problems(orjson.dumps(feed))
 
 
 def compute_signals(lake: Lake, symbol_map: pd.DataFrame, window: Window) -> None:
     """Compute every signal table from the stored candles."""
-    features = features_table(stored(lake, "candles"), symbol_map, {}, window)
+    features, cache = features_table(stored(lake, "candles"), symbol_map, {}, window), FeaturesCache()
     for strategy in discover_strategies().strategies:
-        run_strategy(strategy, features)
+        run_strategy(strategy, features, cache=cache)
 
 
 def stored(lake: Lake, name: str) -> pd.DataFrame:

@@ -21,7 +21,7 @@ from quant_assets.orchestration.conditions import FOLLOW_INPUTS, WINDOW_FRESHNES
 from quant_assets.orchestration.partitions import BACKFILL_POLICY, WINDOWS, Tables, windows_of
 from quant_assets.orchestration.pools import ANALYSIS
 from quant_assets.orchestration.resources import FeedFile, Providers
-from quant_assets.signals import STALE_CANDLES, Strategy, stale_candles
+from quant_assets.signals import STALE_CANDLES, FeaturesCache, Strategy, stale_candles
 from quant_assets.storage.lake import Lake, LakeError
 
 #: The time to wait if another run is writing the same window.
@@ -69,6 +69,7 @@ def feed_asset(strategies: Sequence[Strategy], not_loaded: Sequence[str] = ()) -
         feed_file: FeedFile,
         lake: dg.ResourceParam[Lake],
         clock: dg.ResourceParam[Clock],
+        features_cache: dg.ResourceParam[FeaturesCache],
         **signals: Tables,
     ) -> Iterator[dg.Output[dict[str, bytes]] | CheckEvent]:
         windows, path = windows_of(context), Path(feed_file.path)
@@ -92,6 +93,7 @@ def feed_asset(strategies: Sequence[Strategy], not_loaded: Sequence[str] = ()) -
                 api=_refresh_report(context, providers, window),
                 written_at=written_at,
                 published_at_ms=None if stored is None else stored.published_at_ms,
+                cache=features_cache,
             )
             feeds[window.key] = _WindowFeed.of(feed, window, stored, started)
         contract = {key: found.contract for key, found in feeds.items()}

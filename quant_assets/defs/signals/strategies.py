@@ -13,7 +13,7 @@ from quant_assets.orchestration.conditions import FOLLOW_INPUTS, WINDOW_FRESHNES
 from quant_assets.orchestration.partitions import BACKFILL_POLICY, WINDOWS, Tables, windows_of
 from quant_assets.orchestration.pools import ANALYSIS
 from quant_assets.orchestration.resources import Strategies
-from quant_assets.signals import Strategy, describe, parameters_of, run_strategy
+from quant_assets.signals import FeaturesCache, Strategy, describe, parameters_of, run_strategy
 
 SHOWN_FAILURES = 5
 
@@ -43,7 +43,10 @@ def signal_asset(strategy: Strategy, problem: str = "") -> dg.AssetsDefinition:
         check_specs=[no_errors],
     )
     def signals(
-        context: dg.AssetExecutionContext, features: Tables, strategies: dg.ResourceParam[Strategies]
+        context: dg.AssetExecutionContext,
+        features: Tables,
+        strategies: dg.ResourceParam[Strategies],
+        features_cache: dg.ResourceParam[FeaturesCache],
     ) -> Iterator[dg.Output[Tables] | CheckEvent]:
         configured = strategies.load()[strategy.key]
         windows = windows_of(context)
@@ -52,7 +55,7 @@ def signal_asset(strategy: Strategy, problem: str = "") -> dg.AssetsDefinition:
         for window in windows:
             started = time.perf_counter()
             failures: list[str] = []
-            table = tables[window.key] = run_strategy(configured, features[window.key], failures.append)
+            table = tables[window.key] = run_strategy(configured, features[window.key], failures.append, features_cache)
             shown = failures[:SHOWN_FAILURES]
             for failure in shown:
                 context.log.warning(failure)

@@ -6,7 +6,6 @@ may be missing is empty.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
@@ -117,20 +116,25 @@ def table_of(rows: Iterable[Features]) -> pd.DataFrame:
 def features_of(table: pd.DataFrame) -> list[Features]:
     """Return the features of a table, in its order: exactly those that it was made from.
 
-    The features of the last table are cached, since every strategy and the feed read the same ones, each from its own
-    copy of the table. A column that an earlier version did not store takes its default. Raises KeyError if a column
+    A column that an earlier version did not store takes its default. Raises KeyError if a column
     without a default is missing.
     """
-    for cached, found in tuple(_CACHED):
-        if table.equals(cached):
-            return list(found)
     columns = [_stored_or_default(table, name) for name in FIELDS]
-    rows = list(map(Features._make, zip(*columns, _extra_values(table), strict=True)))
-    _CACHED.append((table.copy(deep=False), rows))
-    return list(rows)
+    return list(map(Features._make, zip(*columns, _extra_values(table), strict=True)))
 
 
-_CACHED: deque[tuple[pd.DataFrame, list[Features]]] = deque(maxlen=1)
+class FeaturesCache:
+    """Keeps the features of the last table: every strategy and the feed read the same ones, each from its own copy."""
+
+    def __init__(self) -> None:
+        self._last: tuple[pd.DataFrame, list[Features]] | None = None
+
+    def features_of(self, table: pd.DataFrame) -> list[Features]:
+        """Return the features of a table, as the function `features_of` does."""
+        last = self._last
+        if last is None or not table.equals(last[0]):
+            last = self._last = (table.copy(deep=False), features_of(table))
+        return list(last[1])
 
 
 def _candle_columns(markets: Sequence[MarketBars], window: Window) -> Columns:
