@@ -1,4 +1,4 @@
-"""The command line in real processes: exit codes, stdout and stderr."""
+"""The command line: exit codes, stdout and stderr."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import orjson
 import pytest
 
 from quant_assets.common.text import escape_control_chars
+from quant_assets_tests.forking import run, run_process
 from quant_assets_tests.providers.coinalyze.scripted import Canned, ScriptedServer
 from quant_assets_tests.servers import running
 from quant_assets_tests.world import World
@@ -31,18 +32,6 @@ SUMMARY = {
     "elapsed_seconds",
 }
 API = {"calls", "requests", "rate_limited", "cache_hits", "waited_seconds"}
-
-
-def run(*arguments: str, env: dict[str, str], cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "quant_assets", *arguments],
-        env=env,
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
 
 
 def as_of(world: World) -> str:
@@ -395,7 +384,7 @@ def test_failing_plugin_strategy_does_not_affect_others(world: World, tmp_path: 
         "[quant_assets.strategies]\nfaulty = faulty:strategy\ngone = no_such_module:strategy\n"
     )
     environment = {**world.environment("cli_plugin"), "PYTHONPATH": str(tmp_path)}
-    done = run("scan", str(world.candles), "--as-of", as_of(world), "--json", env=environment, cwd=tmp_path)
+    done = run_process("scan", str(world.candles), "--as-of", as_of(world), "--json", env=environment, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     summary = orjson.loads(done.stdout)
     assert summary["signals"] == summary["markets"] * 4

@@ -18,8 +18,8 @@ import pytest
 from quant_assets.common.windows import WINDOW_LENGTH, Window
 from quant_assets.derivatives.store import DerivativesStore, Fetched
 from quant_assets.feed import feed_problems
-from quant_assets_tests.cli.test_cli import run
 from quant_assets_tests.faults.proxy import FaultyProxy
+from quant_assets_tests.forking import run, run_process
 from quant_assets_tests.providers.coinalyze.scripted import Canned
 from quant_assets_tests.world import World
 
@@ -159,7 +159,7 @@ def test_scan_of_older_window_says_where_its_feed_is(world: World, tmp_path: Pat
 
 def test_scan_works_on_an_ascii_terminal(world: World, tmp_path: Path) -> None:
     environment = {**world.environment("cli"), "PYTHONIOENCODING": "ascii"}
-    done = run("scan", str(world.candles), "--symbol", "BTC", env=environment, cwd=tmp_path)
+    done = run_process("scan", str(world.candles), "--symbol", "BTC", env=environment, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "feed: " in done.stdout
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from quant_assets_tests.cli.test_cli import run
 from quant_assets_tests.defs.live import BIN, ROOT
+from quant_assets_tests.forking import run
 from quant_assets_tests.servers import running
 from quant_assets_tests.world import World
 

@@ -11,7 +11,7 @@ import pytest
 from quant_assets.common.windows import WINDOW_LENGTH, Window
 from quant_assets.definitions import build_definitions
 from quant_assets.orchestration.instance import open_instance
-from quant_assets_tests.cli.test_cli import run
+from quant_assets_tests.forking import run
 from quant_assets_tests.world import World, environment
 
 NEWEST_MS = 1_768_843_800_000  # 2026-01-19 17:30, when the newest bar opens

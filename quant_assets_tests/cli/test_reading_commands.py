@@ -11,8 +11,8 @@ import orjson
 import pytest
 import requests
 
-from quant_assets_tests.cli.test_cli import run
 from quant_assets_tests.faults.disks import disk
+from quant_assets_tests.forking import run
 from quant_assets_tests.servers import running
 from quant_assets_tests.world import World
 

@@ -10,7 +10,8 @@ import orjson
 import pytest
 
 from quant_assets.feed import feed_problems
-from quant_assets_tests.cli.test_cli import as_of, run
+from quant_assets_tests.cli.test_cli import as_of
+from quant_assets_tests.forking import run
 from quant_assets_tests.world import World
 
 

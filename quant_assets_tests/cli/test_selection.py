@@ -10,7 +10,7 @@ import typer
 
 from quant_assets.cli.arguments import parse_selection
 from quant_assets.common.settings import Settings
-from quant_assets_tests.cli.test_cli import run
+from quant_assets_tests.forking import run
 from quant_assets_tests.world import World
 
 

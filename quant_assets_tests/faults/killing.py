@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import sys
@@ -16,6 +15,7 @@ from typing import Any
 from sqlalchemy.engine import default
 
 import quant_assets
+from quant_assets_tests.forking import CONTEXT
 
 PACKAGE = Path(quant_assets.__file__).parent
 #: Steps are counted in these files: those that fetch, store and write, and the libraries that they write with.
@@ -27,9 +27,6 @@ COUNTED_FILES = (
 )
 #: The file that writes files.
 WRITING_FILES = (str(PACKAGE / "common/files.py"),)
-#: A worker is forked from a process that has imported everything, so that it costs some milliseconds.
-CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["pytest", "quant_assets_tests.faults.workers", "quant_assets_tests.faults.commands"])
 TIMEOUT_SECONDS = 120
 
 

@@ -11,12 +11,12 @@ import orjson
 import pytest
 
 from quant_assets.providers.coinalyze import ProviderError
-from quant_assets_tests.cli.test_cli import run
 from quant_assets_tests.faults.conftest import Stored, Sweep
 from quant_assets_tests.faults.faulty_responses import FAULTY_RESPONSES
 from quant_assets_tests.faults.proxy import FaultyProxy, ProxiedRequest
 from quant_assets_tests.faults.seeding import rounds, seeded_random
 from quant_assets_tests.faults.test_api_connections import CALLS, REQUESTS
+from quant_assets_tests.forking import run
 from quant_assets_tests.providers.coinalyze.scripted import Canned
 from quant_assets_tests.world import World
 

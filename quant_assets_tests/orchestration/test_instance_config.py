@@ -16,8 +16,8 @@ from quant_assets.common.files import UserFileWarning
 from quant_assets.common.settings import Settings, SettingsError
 from quant_assets.orchestration.instance import open_instance
 from quant_assets.orchestration.instance_config import prepare_dagster_yaml
-from quant_assets_tests.cli.test_cli import run
 from quant_assets_tests.defs.live import ROOT
+from quant_assets_tests.forking import run
 from quant_assets_tests.world import World, environment
 
 #: As earlier versions appended it to the project's dagster.yaml.

@@ -13,7 +13,7 @@ from quant_assets.common.windows import WINDOW_LENGTH, Window
 from quant_assets.definitions import build_definitions
 from quant_assets.orchestration.replay import WINDOWS_PER_RUN, run_replay, windows_between
 from quant_assets.storage.lake import Lake
-from quant_assets_tests.cli.test_cli import run
+from quant_assets_tests.forking import run
 from quant_assets_tests.world import World, environment
 
 WINDOWS = 18

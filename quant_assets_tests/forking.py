@@ -1,0 +1,78 @@
+"""Fork processes from one that has imported everything, so that a process costs milliseconds and no imports.
+
+A forked command has state of its own (environment, folder, streams, signals), so that nothing is left for the next one.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from quant_assets.cli import main
+from quant_assets.derivatives.datasets import LOADED_DATASETS
+
+CONTEXT: Final = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(
+    ["pytest", "quant_assets_tests.imported", "quant_assets_tests.faults.workers", "quant_assets_tests.faults.commands"]
+)
+TIMEOUT_SECONDS: Final = 120
+#: Read when Python starts or a module is imported, so that a fork would not see them.
+READ_AT_START: Final = ("PYTHON", LOADED_DATASETS)
+
+
+def run(*arguments: str, env: Mapping[str, str], cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command in a forked process; return its exit code, stdout and stderr, as `subprocess.run` does.
+
+    Raises ValueError for variables that take a process of its own: use `run_process`.
+    """
+    different = {name for name in env.keys() | os.environ if env.get(name) != os.environ.get(name)}
+    if any(name.startswith(READ_AT_START) for name in different):
+        raise ValueError(f"a fork does not see {different}: use run_process")
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder) / name for name in ("stdout", "stderr")]
+        process = CONTEXT.Process(target=_run_command, args=(arguments, dict(env), cwd, *paths))
+        process.start()
+        process.join(TIMEOUT_SECONDS)
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+            raise subprocess.TimeoutExpired(arguments, TIMEOUT_SECONDS)
+        return subprocess.CompletedProcess(arguments, process.exitcode, *(path.read_text("utf-8") for path in paths))
+
+
+def run_process(*arguments: str, env: Mapping[str, str], cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command in a process of its own, from the start of Python to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "quant_assets", *arguments],
+        env=env,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_SECONDS,
+        check=False,
+    )
+
+
+def become_command(arguments: list[str], env: Mapping[str, str], cwd: Path, stdout: int, stderr: int) -> None:
+    """Run a command in this process, which is a fork, with these open files as its streams; it exits at the end."""
+    os.environ.clear()
+    os.environ.update(env)
+    os.chdir(cwd)
+    for target, source in enumerate((os.open(os.devnull, os.O_RDONLY), stdout, stderr)):
+        os.dup2(source, target)
+    sys.stdin = os.fdopen(0, encoding="utf-8", closefd=False)
+    sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    sys.stderr = os.fdopen(2, "w", buffering=1, encoding="utf-8", closefd=False)
+    sys.argv = ["quant-assets", *arguments]
+    main()
+
+
+def _run_command(arguments: list[str], env: Mapping[str, str], cwd: Path, *paths: Path) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    become_command(arguments, env, cwd, *(os.open(path, flags) for path in paths))
