@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +21,7 @@ CONTEXT: Final = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
     ["pytest", "quant_assets_tests.imported", "quant_assets_tests.faults.workers", "quant_assets_tests.faults.commands"]
 )
-TIMEOUT_SECONDS: Final = 120
+TIMEOUT_SECONDS: Final = 300
 #: Read when Python starts or a module is imported, so that a fork would not see them.
 READ_AT_START: Final = ("PYTHON", LOADED_DATASETS)
 
@@ -36,7 +36,7 @@ def run(*arguments: str, env: Mapping[str, str], cwd: Path) -> subprocess.Comple
         raise ValueError(f"a fork does not see {different}: use run_process")
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder) / name for name in ("stdout", "stderr")]
-        process = CONTEXT.Process(target=_run_command, args=(arguments, dict(env), cwd, *paths))
+        process = CONTEXT.Process(target=become_command, args=(arguments, dict(env), cwd, *paths))
         process.start()
         process.join(TIMEOUT_SECONDS)
         if process.exitcode is None:
@@ -59,20 +59,21 @@ def run_process(*arguments: str, env: Mapping[str, str], cwd: Path) -> subproces
     )
 
 
-def become_command(arguments: list[str], env: Mapping[str, str], cwd: Path, stdout: int, stderr: int) -> None:
-    """Run a command in this process, which is a fork, with these open files as its streams; it exits at the end."""
-    os.environ.clear()
-    os.environ.update(env)
-    os.chdir(cwd)
-    for target, source in enumerate((os.open(os.devnull, os.O_RDONLY), stdout, stderr)):
-        os.dup2(source, target)
-    sys.stdin = os.fdopen(0, encoding="utf-8", closefd=False)
-    sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
-    sys.stderr = os.fdopen(2, "w", buffering=1, encoding="utf-8", closefd=False)
+def become_command(arguments: Sequence[str], env: Mapping[str, str], cwd: Path, stdout: Path, stderr: Path) -> None:
+    """Run a command in this process, which is a fork; its output is appended to two files. It exits at the end."""
+    redirect(env, cwd, stdout, stderr)
     sys.argv = ["quant-assets", *arguments]
     main()
 
 
-def _run_command(arguments: list[str], env: Mapping[str, str], cwd: Path, *paths: Path) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-    become_command(arguments, env, cwd, *(os.open(path, flags) for path in paths))
+def redirect(env: Mapping[str, str], cwd: Path, stdout: Path, stderr: Path) -> None:
+    """Give this process, which is a fork, an environment and a folder, and append its output to two files."""
+    os.environ.clear()
+    os.environ.update(env)
+    os.chdir(cwd)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    for target, path in enumerate((stdout, stderr), 1):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), target)
+    sys.stdin = os.fdopen(0, encoding="utf-8", closefd=False)
+    sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    sys.stderr = os.fdopen(2, "w", buffering=1, encoding="utf-8", closefd=False)

@@ -132,7 +132,7 @@ def test_make_targets_use_different_ports(target: str, port: str) -> None:
 def test_serve_without_a_feed_points_to_the_demo(world: World, tmp_path: Path) -> None:
     demo = world.folder / "cli_only_demo" / "demo"
     demo.mkdir(parents=True)
-    (demo / "master_feed.json").write_bytes(Path(world.scan("cli_start").feed_path).read_bytes())
+    (demo / "master_feed.json").write_bytes(world.scanned("cli_start").read_bytes())
     with running("serve", world.environment("cli_only_demo"), tmp_path) as (program, line):
         assert line.startswith("dashboard: ")
         program.terminate()

@@ -33,7 +33,7 @@ def file_states(folder: Path) -> FileStates:
 @pytest.fixture(scope="module")
 def scanned(world: World) -> Path:
     """A data folder as a scan left it."""
-    return Path(world.scan("reading").feed_path).parent
+    return world.scanned("reading").parent
 
 
 @contextmanager
@@ -101,7 +101,7 @@ def test_resolve_with_a_key_fetches_due_market_list(world: World, tmp_path: Path
 
 def test_reading_commands_work_on_a_read_only_disk(world: World, tmp_path: Path) -> None:
     with disk(world.folder / "reading_only", 24_000) as made:
-        world.scan("reading_only")
+        world.scanned("reading_only")
         environment = world.environment("reading_only")
         made.read_only()
         resolved = run(*RESOLVE, env=environment, cwd=tmp_path)

@@ -6,6 +6,7 @@ import copy
 import io
 from typing import Any
 
+import orjson
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
@@ -112,7 +113,8 @@ def head_of(feed: Feed, width: int, first: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def scanned(world: World) -> Feed:
-    return world.scan("signal_tables").feed
+    feed: Feed = orjson.loads(world.scanned("signal_tables").read_bytes())
+    return feed
 
 
 @pytest.fixture(params=["a scan", *FEEDS])

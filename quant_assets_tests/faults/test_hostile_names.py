@@ -204,7 +204,7 @@ def test_provider_symbols_cannot_leave_the_data_folder(tmp_path: Path, world: Wo
 
 
 def test_hostile_names_sent_to_the_dashboard_write_nothing(world: World) -> None:
-    world.scan("hostile")
+    world.scanned("hostile")
     settings = world.settings("hostile")
     with serving(settings) as site:
         before = tree(settings.data_dir)

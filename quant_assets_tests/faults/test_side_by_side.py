@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -120,16 +118,8 @@ def test_two_scans_of_different_candles_in_one_data_folder_stay_separate(tmp_pat
             for file in files:
                 if file.name.partition("_")[0] in of_folder:
                     shutil.copy(file, folder)
-        scans = [
-            subprocess.Popen(
-                [sys.executable, "-m", "quant_assets", "scan", str(folder), "--output", str(folder / "feed.json")],
-                env=world.environment("shared"),
-                cwd=tmp_path,
-                stdout=subprocess.DEVNULL,
-            )
-            for folder in halves
-        ]
-        assert [scan.wait(120) for scan in scans] == [0, 0]
+        scans = (("scan", str(folder), "--output", str(folder / "feed.json")) for folder in halves)
+        reference_comparison(world, *(forked_scan(world, "shared", scan) for scan in scans))
         for folder, of_folder in zip(halves, chosen, strict=True):
             feed = orjson.loads((folder / "feed.json").read_bytes())
             assert {signal["exchange"] for signal in feed["signals"]} == of_folder

@@ -39,6 +39,7 @@ from quant_assets.providers.errors import ProviderError
 from quant_assets.providers.registry import DEFAULT
 from quant_assets_tests.dashboard.serving import serving
 from quant_assets_tests.faults.seeding import rounds, seeded_random
+from quant_assets_tests.forking import run
 from quant_assets_tests.providers.coinalyze.scripted import Canned, ScriptedServer
 from quant_assets_tests.providers.conftest import VirtualClock
 from quant_assets_tests.world import CALLS_PER_MINUTE, World, environment, small_world
@@ -376,15 +377,7 @@ def test_key_with_odd_characters_is_sent_unchanged(world: World, given: str) -> 
     "given", ["s3cr3t-schlüssel", "s3cr3t-\u20ac", "s3cr3t-one\ns3cr3t-two", "s3cr3t- two"][: rounds(1, 4)]
 )
 def test_invalid_key_error_names_the_variable_and_not_the_value(world: World, tmp_path: Path, given: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "quant_assets", "scan", str(world.candles), "--json"],
-        env=world.environment("impossible", key=given),
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = run("scan", str(world.candles), "--json", env=world.environment("impossible", key=given), cwd=tmp_path)
     assert done.returncode == 3
     assert "COINALYZE_API_KEY" in done.stderr
     assert "s3cr3t" not in done.stdout + done.stderr

@@ -179,7 +179,7 @@ def test_command_brings_an_old_instance_over_with_one_line(world: World, tmp_pat
     run_id = write_old_home(home)
     if command == "replay":
         home.rename(tmp_path / "kept")
-        world.scan(name)  # it needs a symbol map
+        world.scanned(name)  # it needs a symbol map
         (home / "dagster.yaml").write_text(PACKAGED + SECTION)
     window = world.window.start.isoformat()
     arguments = {

@@ -34,8 +34,7 @@ def replayed(
     world: World, first: Window, last: Window, tmp_path_factory: pytest.TempPathFactory
 ) -> subprocess.CompletedProcess[str]:
     """Scan once, and then replay the 18 windows before that."""
-    world.scan("replay")
-    (world.folder / "replay" / "before.json").write_bytes((world.folder / "replay" / "master_feed.json").read_bytes())
+    (world.folder / "replay" / "before.json").write_bytes(world.scanned("replay").read_bytes())
     calls = world.emulator.accounting.calls
     arguments = ("replay", "--from", first.end.isoformat(), "--to", last.end.isoformat(), "--json")
     done = run(*arguments, env=world.environment("replay"), cwd=tmp_path_factory.mktemp("replay"))
