@@ -42,7 +42,7 @@ pairs = st.lists(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(pairs, lists, st.randoms(use_true_random=False))
 def test_order_of_markets_and_list_rows_changes_nothing(
     wanted: list[tuple[str, str]], given_rows: list[dict[str, Any]], shuffle: random.Random
@@ -53,7 +53,7 @@ def test_order_of_markets_and_list_rows_changes_nothing(
     pd.testing.assert_frame_equal(first, again)
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(pairs, lists)
 def test_every_market_has_one_consistent_row(wanted: list[tuple[str, str]], given_rows: list[dict[str, Any]]) -> None:
     found = resolve_markets(markets(*wanted), table(given_rows), datasets=ENTRIES, now=NOW)
@@ -72,7 +72,7 @@ def test_every_market_has_one_consistent_row(wanted: list[tuple[str, str]], give
         assert market["liquidations_exchange"] != "Hyperliquid"
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(pairs, lists)
 def test_each_market_is_resolved_independently(wanted: list[tuple[str, str]], given_rows: list[dict[str, Any]]) -> None:
     together = resolve_markets(markets(*wanted), table(given_rows), datasets=ENTRIES, now=NOW)
