@@ -48,9 +48,9 @@ def test_scan_prints_best_signals_and_path_of_feed(world: World, tmp_path: Path)
 
 
 def test_json_prints_only_a_summary_on_stdout(world: World, tmp_path: Path) -> None:
-    environment = world.environment("cli")
-    run("scan", str(world.candles), "--as-of", as_of(world), env=environment, cwd=tmp_path)
-    done = run("scan", str(world.candles), "--as-of", as_of(world), "--json", env=environment, cwd=tmp_path)
+    world.scanned("cli_json")
+    arguments = ("scan", str(world.candles), "--as-of", as_of(world), "--json")
+    done = run(*arguments, env=world.environment("cli_json"), cwd=tmp_path)
     summary = orjson.loads(done.stdout)
     assert set(summary) >= SUMMARY
     assert set(summary["api"]) == API
@@ -60,11 +60,11 @@ def test_json_prints_only_a_summary_on_stdout(world: World, tmp_path: Path) -> N
 
 
 def test_selection_is_written_beside_the_complete_master_feed(world: World, tmp_path: Path) -> None:
-    output = tmp_path / "chosen.json"
+    output, master = tmp_path / "chosen.json", world.scanned("cli_selected")
     done = run(
         *("scan", str(world.candles), "--as-of", as_of(world), "--strategy", "Legacy,breakout_v2"),
         *("--exchange", "binance", "--symbol", "usd", "--output", str(output), "--json"),
-        env=world.environment("cli"),
+        env=world.environment("cli_selected"),
         cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr
@@ -72,7 +72,7 @@ def test_selection_is_written_beside_the_complete_master_feed(world: World, tmp_
     assert {signal["exchange"] for signal in chosen["signals"]} == {"BINANCE"}
     assert {signal["strategy_name"] for signal in chosen["signals"]} == {"Legacy", "BreakoutV2"}
     assert len(chosen["signals"]) == chosen["stats"]["markets"] * 2 == orjson.loads(done.stdout)["signals"]
-    whole = orjson.loads((world.folder / "cli" / "master_feed.json").read_bytes())
+    whole = orjson.loads(master.read_bytes())
     assert len(whole["signals"]) == whole["stats"]["markets"] * 3 > len(chosen["signals"])
 
 
@@ -122,7 +122,7 @@ def broken_files(folder: Path) -> None:
 
 
 def test_scan_that_can_read_no_file_keeps_the_feed_and_names_one(world: World, tmp_path: Path) -> None:
-    path = Path(world.scan("cli_all_broken").feed_path)
+    path = world.scanned("cli_all_broken")
     before = path.read_bytes()
     broken_files(tmp_path)
     done = run("scan", str(tmp_path), env=world.environment("cli_all_broken"), cwd=tmp_path)
@@ -334,7 +334,7 @@ def test_invalid_responses_are_reported_within_max_wait(world: World, tmp_path: 
 def test_scan_rebuilds_damaged_tables(world: World, tmp_path: Path) -> None:
     environment = world.environment("cli_damaged")
     arguments = ("scan", str(world.candles), "--as-of", as_of(world), "--json")
-    first = orjson.loads(run(*arguments, env=environment, cwd=tmp_path).stdout)
+    first = orjson.loads(world.scanned("cli_damaged").read_bytes())["stats"]
     for table in sorted((world.folder / "cli_damaged" / "lake").rglob("*.parquet")):
         table.write_bytes(table.read_bytes()[:100])
     done = run(*arguments, env=environment, cwd=tmp_path)
@@ -422,7 +422,7 @@ def test_control_characters_in_names_are_escaped(tmp_path: Path, world: World) -
 
 
 def test_output_to_master_feed_is_rejected(world: World, tmp_path: Path) -> None:
-    path = Path(world.scan("cli_over").feed_path)
+    path = world.scanned("cli_over")
     before = path.read_bytes()
     done = run(
         *("scan", str(world.candles), "--symbol", "BTC", "--output", str(path)),

@@ -25,7 +25,7 @@ from quant_assets_tests.world import World
 
 
 def test_summary_of_a_selection_counts_only_its_markets(world: World, tmp_path: Path) -> None:
-    world.scan("cli_selection")
+    world.scanned("cli_selection")
     done = run("scan", str(world.candles), "--symbol", "BTC", env=world.environment("cli_selection"), cwd=tmp_path)
     line = next(line for line in done.stdout.splitlines() if line.startswith("open interest: "))
     counts = [int(count) for count in re.findall(r"\d+", line)]
@@ -51,6 +51,8 @@ def test_env_file_with_null_character_exits_2_without_showing_it(world: World, t
 @pytest.mark.parametrize("closed", [">&- 2>&-", "2>&-", "2>/dev/full", "<&- >&- 2>&-"])
 def test_feed_is_written_when_streams_are_closed_or_full(world: World, tmp_path: Path, closed: str) -> None:
     name = f"cli_closed_{closed.encode().hex()}"
+    feed = world.scanned(name)
+    feed.unlink()
     moment = world.window.end.isoformat()
     command = [sys.executable, "-m", "quant_assets", "scan", str(world.candles), "--as-of", moment]
     done = subprocess.run(
@@ -62,7 +64,7 @@ def test_feed_is_written_when_streams_are_closed_or_full(world: World, tmp_path:
         check=False,
     )
     assert done.returncode == 0
-    assert feed_problems((world.folder / name / "master_feed.json").read_bytes()) == []
+    assert feed_problems(feed.read_bytes()) == []
     assert done.stdout == b"" or orjson.loads(done.stdout)["markets"] > 0
 
 
@@ -116,7 +118,7 @@ def test_calls_of_a_failed_market_list_are_counted(world: World, tmp_path: Path)
 def test_resolve_and_plan_skip_symbols_that_were_empty_twice(world: World, tmp_path: Path) -> None:
     """Their symbols and calls are those of a refresh."""
     environment = world.environment("cli_empty")
-    world.scan("cli_empty")
+    world.scanned("cli_empty")
     with closing(DerivativesStore(world.settings("cli_empty").store_dir / "derivatives.sqlite")) as store:
         nothing = Fetched("open_interest", ("BTCUSDT_PERP.A",), {}, 0, 2**40, round(time.time() * 1000), simulated=True)
         store.add(nothing)
@@ -147,7 +149,7 @@ def test_plan_without_symbols_says_there_is_nothing_to_plot(world: World, tmp_pa
 
 
 def test_scan_of_older_window_says_where_its_feed_is(world: World, tmp_path: Path) -> None:
-    world.scan("cli_older")
+    world.scanned("cli_older")
     older = Window(world.window.end - WINDOW_LENGTH)
     done = run(
         *("scan", str(world.candles), "--as-of", older.end.isoformat(), "--max-wait", "0"),
@@ -198,10 +200,11 @@ def test_unusable_dagster_instance_exits_2_and_is_named(
     ],
 )
 def test_scan_rebuilds_tables_of_another_version(world: World, tmp_path: Path, table: str, column: str) -> None:
-    world.scan("cli_version")
-    path = world.settings("cli_version").lake_dir / f"{table}.parquet"
+    name = f"cli_version_{table}_{column}"
+    world.scanned(name)
+    path = world.settings(name).lake_dir / f"{table}.parquet"
     pd.read_parquet(path).drop(columns=column).to_parquet(path)
-    done = run("scan", str(world.candles), "--json", env=world.environment("cli_version"), cwd=tmp_path)
+    done = run("scan", str(world.candles), "--json", env=world.environment(name), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert column in pd.read_parquet(path)
 

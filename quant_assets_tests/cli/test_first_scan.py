@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 from pathlib import Path
 
 import orjson
@@ -15,6 +16,7 @@ from quant_assets_tests.forking import run
 from quant_assets_tests.world import World, environment
 
 NEWEST_MS = 1_768_843_800_000  # 2026-01-19 17:30, when the newest bar opens
+AT_NEWEST_BAR = ("--as-of", "2026-01-19T17:45:00Z", "--max-wait", "0")
 
 
 def stale_folder(folder: Path, newest_ms: int = NEWEST_MS) -> Path:
@@ -29,6 +31,15 @@ def stale_folder(folder: Path, newest_ms: int = NEWEST_MS) -> Path:
             ]
             (folder / f"{market}_{timeframe}.json").write_bytes(orjson.dumps(rows))
     return folder
+
+
+@pytest.fixture(scope="module")
+def stale(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Scan a folder of stale candles as of their newest bar, and return it; the data folder is `stale`."""
+    candles = stale_folder(tmp_path_factory.mktemp("stale") / "candles")
+    done = run("scan", str(candles), *AT_NEWEST_BAR, env=world.environment("stale"), cwd=candles)
+    assert done.returncode == 0, done.stderr
+    return candles
 
 
 def test_stale_first_scan_exits_2_and_suggests_a_working_command(world: World, tmp_path: Path) -> None:
@@ -50,12 +61,11 @@ def test_stale_first_scan_exits_2_and_suggests_a_working_command(world: World, t
     assert "stale_candles" not in {signal["details"]["reason"] for signal in feed["signals"]}
 
 
-def test_later_scan_of_stale_candles_withdraws_the_setups(world: World, tmp_path: Path) -> None:
+def test_later_scan_of_stale_candles_withdraws_the_setups(world: World, stale: Path, tmp_path: Path) -> None:
     """Setups of an existing feed must not remain for a window without candles."""
-    candles = stale_folder(tmp_path / "candles")
     variables = world.environment("later_stale")
-    run("scan", str(candles), "--max-wait", "0", "--as-of", "2026-01-19T17:45:00Z", env=variables, cwd=tmp_path)
-    done = run("scan", str(candles), "--max-wait", "0", env=variables, cwd=tmp_path)
+    shutil.copytree(world.folder / "stale", world.folder / "later_stale")
+    done = run("scan", str(stale), "--max-wait", "0", env=variables, cwd=tmp_path)
     assert done.returncode == 0
     assert "scan with --as-of 2026-01-19T17:45:00Z" in done.stderr
     feed = orjson.loads((world.folder / "later_stale" / "master_feed.json").read_bytes())
@@ -87,19 +97,19 @@ def test_stale_first_run_under_dagster_fails_and_publishes_nothing(world: World,
 
 
 @pytest.mark.parametrize("missing", ["feed", "nothing"])
-def test_older_candles_do_not_replace_feed_of_their_window(world: World, tmp_path: Path, missing: str) -> None:
+def test_older_candles_do_not_replace_feed_of_their_window(
+    world: World, stale: Path, tmp_path: Path, missing: str
+) -> None:
     name = f"older_candles_{missing}"
-    candles = stale_folder(tmp_path / "newer")
     older = stale_folder(tmp_path / "older", NEWEST_MS - 900_000)
     window = Window.of_key("2026-01-19-17:30")
     variables = world.environment(name)
-    moment = ("--as-of", "2026-01-19T17:45:00Z", "--max-wait", "0")
-    run("scan", str(candles), *moment, env=variables, cwd=tmp_path)
+    shutil.copytree(world.folder / "stale", world.folder / name)
     path = world.folder / name / "master_feed.json"
     before = path.read_bytes()
     if missing == "feed":
         path.unlink()
-    done = run("scan", str(older), *moment, env=variables, cwd=tmp_path)
+    done = run("scan", str(older), *AT_NEWEST_BAR, env=variables, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert f"the feed of the window {window.key} was made from newer candles" in done.stderr
     assert path.read_bytes() == before

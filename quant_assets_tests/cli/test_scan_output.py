@@ -16,6 +16,7 @@ from quant_assets_tests.world import World
 
 
 def test_output_to_stdout_prints_only_the_feed(world: World, tmp_path: Path) -> None:
+    world.scanned("stdout")
     done = run(
         *("scan", str(world.candles), "--as-of", as_of(world), "--output", "-"),
         env=world.environment("stdout"),
@@ -63,6 +64,8 @@ def test_json_and_output_to_stdout_exclude_each_other(world: World, tmp_path: Pa
 )
 def test_feed_is_written_when_stdout_fails(world: World, tmp_path: Path, stdout: str, code: int) -> None:
     name = f"stdout_{stdout.encode().hex()}"
+    path = world.scanned(name)
+    path.unlink()
     command = [sys.executable, "-m", "quant_assets", "scan", str(world.candles), "--as-of", as_of(world)]
     done = subprocess.run(
         ["sh", "-c", f'{{ "$@" --output -; echo $? >"$0"; }} {stdout}', str(tmp_path / "code"), *command],
@@ -73,7 +76,6 @@ def test_feed_is_written_when_stdout_fails(world: World, tmp_path: Path, stdout:
         timeout=120,
         check=False,
     )
-    path = world.folder / name / "master_feed.json"
     assert feed_problems(path.read_bytes()) == []
     assert int((tmp_path / "code").read_text()) == code
     lines = done.stderr.splitlines()
