@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -79,16 +79,21 @@ def run_scan(
     exchange: str,
     symbol: str,
     progress: Progress,
+    given: dg.DagsterInstance | None = None,
 ) -> ScanResult:
     """Scan one window: fetch the market list if it is due, then run the job `scan`.
 
-    Raises ScanFailed, UnreadableCandles, and StaleCandles if this is the first feed and no candle is as new as the
-    window.
+    The run is recorded in `given`, or else in the instance of the data folder. Raises ScanFailed, UnreadableCandles,
+    and StaleCandles if this is the first feed and no candle is as new as the window.
     """
     started = time.monotonic()
     if not settings.feed_path.is_file():
         _require_fresh_candles(folder, window, progress)
-    with translate_disk_errors(settings), open_instance(settings) as instance, scan_lock(settings, progress):
+    with (
+        translate_disk_errors(settings),
+        nullcontext(given) if given else open_instance(settings) as instance,
+        scan_lock(settings, progress),
+    ):
         list_seconds = min(max(max_wait_seconds, MIN_LIST_SECONDS), MAX_LIST_SECONDS)
         market_list = fetch_market_lists_if_due(settings, definitions, instance, list_seconds)
         left_seconds = max_wait_seconds

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import dagster as dg
 import orjson
@@ -12,14 +12,18 @@ import pytest
 from quant_assets.common.windows import WINDOW_LENGTH, Window
 from quant_assets.definitions import build_definitions
 from quant_assets.derivatives.datasets import DATASETS
-from quant_assets.emulator import DEFAULT_KEY
-from quant_assets.orchestration.instance import open_instance
 from quant_assets.orchestration.market_list_run import fetch_market_lists_if_due
 from quant_assets.storage.lake import Lake
-from quant_assets_tests.world import World, environment
+from quant_assets_tests.world import World, kept_in_memory
 
 SIGNALS = ("signals/breakout", "signals/breakout_v2", "signals/legacy")
 ANALYSIS = ("candle_features", "watchlist", "features", *SIGNALS, "master_feed")
+
+
+@pytest.fixture(scope="module")
+def world(world: World) -> Iterator[World]:
+    with kept_in_memory(world) as kept:
+        yield kept
 
 
 def backfill(world: World, name: str, assets: Iterable[str], windows: list[Window]) -> dg.ExecuteInProcessResult:
@@ -30,14 +34,13 @@ def backfill(world: World, name: str, assets: Iterable[str], windows: list[Windo
         "dagster/backfill": "test",
     }
     keys = [dg.AssetKey(asset.split("/")) for asset in assets]
-    with environment(COINALYZE_API_KEY=DEFAULT_KEY, DAGSTER_HOME=str(world.folder / name / "dagster")):
-        settings = world.settings(name)
-        definitions = build_definitions(settings)
-        with open_instance(settings) as instance:
-            fetch_market_lists_if_due(settings, definitions, instance)
-            return definitions.resolve_implicit_global_asset_job_def().execute_in_process(
-                instance=instance, tags=tags, asset_selection=keys
-            )
+    settings = world.settings(name)
+    definitions = build_definitions(settings)
+    with world.opened(name) as instance:
+        fetch_market_lists_if_due(settings, definitions, instance)
+        return definitions.resolve_implicit_global_asset_job_def().execute_in_process(
+            instance=instance, tags=tags, asset_selection=keys
+        )
 
 
 def windows_before(world: World, first: int, last: int) -> list[Window]:

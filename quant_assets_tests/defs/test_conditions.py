@@ -14,14 +14,18 @@ import pytest
 from quant_assets.common.windows import WINDOW_LENGTH, Window
 from quant_assets.definitions import build_definitions
 from quant_assets.derivatives.datasets import DATASETS
-from quant_assets.emulator import DEFAULT_KEY
-from quant_assets.orchestration.instance import open_instance
 from quant_assets.orchestration.market_list_run import fetch_market_lists_if_due
-from quant_assets_tests.world import World, environment
+from quant_assets_tests.world import World, kept_in_memory
 
 SIGNALS = ("signals/breakout", "signals/breakout_v2", "signals/legacy")
 FOLLOWING = {"features", *SIGNALS, "master_feed"}
 BY_WINDOW = {*DATASETS, "candle_features", "watchlist", *FOLLOWING}
+
+
+@pytest.fixture(scope="module")
+def world(world: World) -> Iterator[World]:
+    with kept_in_memory(world) as kept:
+        yield kept
 
 
 class Evaluated:
@@ -47,13 +51,11 @@ class Evaluated:
 
 @contextmanager
 def fresh(world: World, name: str) -> Iterator[Evaluated]:
-    home = str(world.folder / name / "dagster")
-    with environment(COINALYZE_API_KEY=DEFAULT_KEY, DAGSTER_HOME=home):
-        settings = world.settings(name)
-        definitions = build_definitions(settings)
-        with open_instance(settings) as instance:
-            fetch_market_lists_if_due(settings, definitions, instance)
-            yield Evaluated(definitions, instance)
+    settings = world.settings(name)
+    definitions = build_definitions(settings)
+    with world.opened(name) as instance:
+        fetch_market_lists_if_due(settings, definitions, instance)
+        yield Evaluated(definitions, instance)
 
 
 def every_asset(windows: set[str]) -> dict[str, set[str]]:
@@ -150,21 +152,20 @@ def test_failed_window_is_retried_once_after_the_next_one(world: World) -> None:
 
 
 def test_missing_list_is_requested_at_once_and_then_hourly(world: World) -> None:
-    with environment(COINALYZE_API_KEY=DEFAULT_KEY, DAGSTER_HOME=str(world.folder / "list" / "dagster")):
-        settings = world.settings("list")
-        definitions = build_definitions(settings)
-        with open_instance(settings) as instance:
-            evaluated = Evaluated(definitions, instance)
-            hour = world.moment.replace(minute=0, second=0, microsecond=0)
-            assert evaluated.at(hour) == {"coinalyze_markets": {""}}
-            assert evaluated.at(hour + timedelta(minutes=1)) == {}
-            assert evaluated.at(hour + timedelta(minutes=8)) == {"coinalyze_markets": {""}}
-            assert evaluated.at(hour + timedelta(minutes=9)) == {}
-            assert evaluated.at(hour + timedelta(minutes=68)) == {"coinalyze_markets": {""}}
-            run(evaluated, "scan", world.window)
-            evaluated.at(hour + timedelta(minutes=69))
-            fetch_market_lists_if_due(settings, definitions, instance)
-            assert evaluated.at(hour + timedelta(minutes=70)) == {"symbol_map": {""}}
+    settings = world.settings("list")
+    definitions = build_definitions(settings)
+    with world.opened("list") as instance:
+        evaluated = Evaluated(definitions, instance)
+        hour = world.moment.replace(minute=0, second=0, microsecond=0)
+        assert evaluated.at(hour) == {"coinalyze_markets": {""}}
+        assert evaluated.at(hour + timedelta(minutes=1)) == {}
+        assert evaluated.at(hour + timedelta(minutes=8)) == {"coinalyze_markets": {""}}
+        assert evaluated.at(hour + timedelta(minutes=9)) == {}
+        assert evaluated.at(hour + timedelta(minutes=68)) == {"coinalyze_markets": {""}}
+        run(evaluated, "scan", world.window)
+        evaluated.at(hour + timedelta(minutes=69))
+        fetch_market_lists_if_due(settings, definitions, instance)
+        assert evaluated.at(hour + timedelta(minutes=70)) == {"symbol_map": {""}}
 
 
 def test_list_of_another_provider_is_fetched_again(world: World) -> None:
