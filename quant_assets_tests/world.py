@@ -79,7 +79,7 @@ class World:
         if self.in_memory is None:
             return None
         if name not in self.in_memory:
-            self.settings(name).data_dir.mkdir(exist_ok=True)
+            self.settings(name).data_dir.mkdir(parents=True, exist_ok=True)
             self.in_memory[name] = dg.DagsterInstance.ephemeral(settings={"freshness": {"enabled": True}})
         return self.in_memory[name]
 

@@ -13,8 +13,7 @@ import pytest
 
 from quant_assets.common.windows import WINDOW_LENGTH, Window
 from quant_assets.storage.lake import Lake
-from quant_assets_tests.defs.test_scan_through_dagster import instance_of
-from quant_assets_tests.world import World, small_world
+from quant_assets_tests.world import World, kept_in_memory, small_world
 
 STEP_MS = {"15m": 900_000, "4h": 14_400_000}
 FALSE_CLOSE = 1.5
@@ -22,8 +21,8 @@ FALSE_CLOSE = 1.5
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with small_world(tmp_path_factory.mktemp("forming"), markets=4) as made:
-        yield made
+    with small_world(tmp_path_factory.mktemp("forming"), markets=4) as made, kept_in_memory(made) as kept:
+        yield kept
 
 
 def write_as_of(world: World, moment_ms: int, false_close: float = 1.0) -> None:
@@ -68,7 +67,7 @@ def test_no_window_uses_the_price_of_a_forming_bar(small: World) -> None:
     assert fresh
     assert all(s["price"] == true_close(small, s, before) for s in fresh)
     assert feed["stats"]["candles"]["held_back"] > 0
-    with instance_of(small, "heals") as instance:
+    with small.opened("heals") as instance:
         event = instance.get_latest_materialization_event(dg.AssetKey("candles"))
     metadata = event.asset_materialization.metadata  # type: ignore[union-attr]
     assert metadata["bars_held_back"].value == feed["stats"]["candles"]["held_back"]
