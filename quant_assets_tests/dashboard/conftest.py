@@ -13,14 +13,15 @@ from playwright.sync_api import Browser, BrowserContext, Page
 from quant_assets.common.settings import Settings
 from quant_assets.common.windows import WINDOW_LENGTH, Window
 from quant_assets_tests.dashboard.serving import TIMEOUT_SECONDS, Site, copy_data, serving, with_setups
-from quant_assets_tests.world import World
+from quant_assets_tests.world import World, kept_in_memory
 
 
 @pytest.fixture(scope="session")
 def scanned(world: World) -> Settings:
     """A data folder after two scans: of the newest window and the one before."""
-    world.scan("dashboard", window=Window(world.window.end - WINDOW_LENGTH))
-    world.scan("dashboard")
+    with kept_in_memory(world) as kept:
+        kept.scan("dashboard", window=Window(world.window.end - WINDOW_LENGTH))
+        kept.scan("dashboard")
     return world.settings("dashboard")
 
 
@@ -52,10 +53,23 @@ def allowed_errors() -> list[str]:
     return []
 
 
-@pytest.fixture
-def browser(browser: Browser, allowed_errors: list[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Browser]:
-    """Chromium; the test fails on a console error, an uncaught error or a dialog."""
-    faults: list[str] = []
+@pytest.fixture(scope="module")
+def faults() -> list[str]:
+    """The console errors, uncaught errors and dialogs of all pages."""
+    return []
+
+
+@pytest.fixture(autouse=True)
+def _no_faults(faults: list[str], allowed_errors: list[str]) -> Iterator[None]:
+    """Fail a test in which a page had an error or a dialog that it did not expect."""
+    faults.clear()
+    yield
+    assert [fault for fault in faults if not any(piece in fault for piece in allowed_errors)] == []
+
+
+@pytest.fixture(scope="module")
+def browser(browser: Browser, faults: list[str]) -> Iterator[Browser]:
+    """Chromium, whose pages report their faults."""
     new_context = browser.new_context
 
     def watched(**options: Any) -> BrowserContext:
@@ -65,14 +79,22 @@ def browser(browser: Browser, allowed_errors: list[str], monkeypatch: pytest.Mon
         context.on("dialog", lambda dialog: faults.append(f"dialog: {dialog.message}") or dialog.dismiss())
         return context
 
-    monkeypatch.setattr(browser, "new_context", watched)
-    yield browser
-    assert [fault for fault in faults if not any(piece in fault for piece in allowed_errors)] == []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(browser, "new_context", watched)
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """The context of a module's pages, so that a script is loaded once. Each page starts without stored settings."""
+    with browser.new_context(viewport={"width": 1280, "height": 800}, color_scheme="light") as opened:
+        opened.set_default_timeout(TIMEOUT_SECONDS * 1000)
+        yield opened
 
 
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
+def page(context: BrowserContext) -> Iterator[Page]:
     """A page of 1280 by 800 pixels."""
-    with browser.new_context(viewport={"width": 1280, "height": 800}, color_scheme="light") as context:
-        context.set_default_timeout(TIMEOUT_SECONDS * 1000)
-        yield context.new_page()
+    with context.new_page() as opened:
+        yield opened
+        opened.evaluate("try { localStorage.clear(); } catch { /* a page without an origin has none */ }")

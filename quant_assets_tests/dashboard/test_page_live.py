@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gzip
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import orjson
+import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from quant_assets.common.settings import Settings
@@ -143,7 +145,14 @@ def test_error_page_reloads_when_the_feed_is_valid(browser: Browser, own_site: S
         expect(page.locator("main tbody tr[data-id]").first).to_be_visible()
 
 
-def test_age_of_the_feed_counts_up(page: Page, own_site: Site) -> None:
+@pytest.fixture
+def own_page(browser: Browser) -> Iterator[Page]:
+    with browser.new_context() as context:
+        yield context.new_page()
+
+
+def test_age_of_the_feed_counts_up(own_page: Page, own_site: Site) -> None:
+    page = own_page  # its clock is that of its context
     # The scan may have come long after the window's end, which alone would make the window stale.
     updated = datetime.fromisoformat(own_site.feed["as_of"]).timestamp() + 60
     own_site.write(orjson.dumps({**own_site.feed, "last_updated": int(updated * 1000)}))

@@ -9,12 +9,11 @@ from urllib.parse import quote
 
 import orjson
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from quant_assets.common.settings import Settings
 from quant_assets_tests.dashboard.browsing import focused_id, ids, rows, visit, wait_for_row
 from quant_assets_tests.dashboard.serving import (
-    TIMEOUT_SECONDS,
     Json,
     Site,
     copy_data,
@@ -76,10 +75,9 @@ def price_range_site(scanned: Settings, tmp_path_factory: pytest.TempPathFactory
 
 
 @pytest.fixture
-def sized_page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
-    with browser.new_context(viewport={"width": request.param, "height": 900}) as context:
-        context.set_default_timeout(TIMEOUT_SECONDS * 1000)
-        yield context.new_page()
+def sized_page(page: Page, request: pytest.FixtureRequest) -> Page:
+    page.set_viewport_size({"width": request.param, "height": 900})
+    return page
 
 
 @pytest.mark.parametrize("sized_page", WIDTHS, indirect=True)
@@ -124,19 +122,22 @@ def test_window_and_its_selector_are_visible_on_a_phone(sized_page: Page, setups
     sized_page.wait_for_url(f"**/?window={quote(older)}")
 
 
-@pytest.mark.parametrize("sized_page", WIDTHS, indirect=True)
-def test_search_placeholder_is_not_cut_off(sized_page: Page, setups_site: Site) -> None:
-    visit(sized_page, setups_site)
-    taken, room = sized_page.evaluate(
-        """() => {
-          const field = document.querySelector("[name=q]"), style = getComputedStyle(field);
-          const pen = document.createElement("canvas").getContext("2d");
-          pen.font = `${style.fontSize} ${style.fontFamily}`;
-          return [pen.measureText(field.placeholder).width,
-                  field.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight) - 20];
-        }"""
-    )
-    assert taken <= room, "the button that clears the field covers the text"
+PLACEHOLDER = """width => {
+  if (innerWidth !== width) throw new Error(`the page is ${innerWidth} wide`);
+  const field = document.querySelector("[name=q]"), style = getComputedStyle(field);
+  const pen = document.createElement("canvas").getContext("2d");
+  pen.font = `${style.fontSize} ${style.fontFamily}`;
+  return [pen.measureText(field.placeholder).width,
+          field.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight) - 20];
+}"""
+
+
+def test_search_placeholder_is_not_cut_off(page: Page, setups_site: Site) -> None:
+    visit(page, setups_site)
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 900})
+        taken, room = page.evaluate(PLACEHOLDER, width)
+        assert taken <= room, f"at {width} the button that clears the field covers the text"
 
 
 def levels(feed: Json, risk: float) -> tuple[Json, str]:

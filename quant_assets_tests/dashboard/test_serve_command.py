@@ -45,8 +45,10 @@ def test_serves_on_loopback_until_a_signal(
         assert process.stderr.read().strip() == "stopped"
 
 
-@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("after_seconds", [0.0, 0.01, 0.05])
+@pytest.mark.parametrize(
+    ("ending", "after_seconds"),
+    [(signal.SIGINT, 0.0), (signal.SIGTERM, 0.0), (signal.SIGTERM, 0.01), (signal.SIGINT, 0.05)],
+)
 def test_signal_during_startup_stops_cleanly(
     world: World, tmp_path: Path, ending: signal.Signals, after_seconds: float
 ) -> None:
