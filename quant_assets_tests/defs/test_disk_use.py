@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from contextlib import closing
 from datetime import timedelta
 
 import dagster as dg
+import pytest
 
 from quant_assets.common.clock import Clock
 from quant_assets.definitions import build_definitions
@@ -15,8 +17,14 @@ from quant_assets.orchestration.instance import open_instance
 from quant_assets_tests.world import World, environment
 
 
-def test_prune_removes_old_windows_bars_and_runs(world: World) -> None:
+@pytest.fixture(scope="module", autouse=True)
+def scanned(world: World) -> None:
+    """Scan once, for both tests."""
     world.scan("pruned")
+    shutil.copytree(world.folder / "pruned", world.folder / "kept")
+
+
+def test_prune_removes_old_windows_bars_and_runs(world: World) -> None:
     settings = world.settings("pruned")
     (settings.data_dir / "retention.toml").write_text("windows_days = 7\nbars_days = 8\nruns_days = 1\n")
     later = Clock(seconds=(world.moment + timedelta(days=30)).timestamp)
@@ -48,7 +56,6 @@ def test_prune_removes_old_windows_bars_and_runs(world: World) -> None:
 
 
 def test_prune_after_a_day_removes_nothing(world: World) -> None:
-    world.scan("kept")
     settings = world.settings("kept")
     later = Clock(seconds=(world.moment + timedelta(days=1)).timestamp)
     with environment(COINALYZE_API_KEY=DEFAULT_KEY, DAGSTER_HOME=str(world.folder / "kept" / "dagster")):

@@ -18,12 +18,10 @@ from quant_assets.common.windows import WINDOW_LENGTH, Window
 from quant_assets.definitions import build_definitions
 from quant_assets.defs.alerts import staleness_alert
 from quant_assets.defs.feed.newest_window import newest_window
-from quant_assets.emulator import DEFAULT_KEY
-from quant_assets.orchestration.instance import open_instance
 from quant_assets.orchestration.market_list_run import fetch_market_lists_if_due
 from quant_assets.storage.lake import DOCUMENT_SUFFIX, Lake
 from quant_assets_tests.providers.coinalyze.scripted import Canned, ScriptedServer
-from quant_assets_tests.world import World, environment
+from quant_assets_tests.world import World, kept_in_memory
 
 NOON = datetime(2026, 2, 3, 12, 0, tzinfo=UTC)
 #: Ended at noon.
@@ -249,13 +247,12 @@ def test_window_that_has_not_ended_is_not_the_newest(tmp_path: Path) -> None:
 @contextmanager
 def installation(world: World, name: str, webhook: ScriptedServer) -> Iterator[Alarm]:
     """An installation of a world, whose runs and alarm go by the test's clock."""
-    with environment(COINALYZE_API_KEY=DEFAULT_KEY, DAGSTER_HOME=str(world.folder / name / "dagster")):
-        settings = world.settings(name)
-        with open_instance(settings) as instance:
-            alarm = Alarm(settings, instance, webhook)
-            alarm.now = world.window.end
-            fetch_market_lists_if_due(settings, alarm.definitions, instance)
-            yield alarm
+    settings = world.settings(name)
+    with kept_in_memory(world) as kept, kept.opened(name) as instance:
+        alarm = Alarm(settings, instance, webhook)
+        alarm.now = world.window.end
+        fetch_market_lists_if_due(settings, alarm.definitions, instance)
+        yield alarm
 
 
 def scan(alarm: Alarm, window: Window, at: datetime) -> None:
