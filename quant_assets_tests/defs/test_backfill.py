@@ -85,7 +85,7 @@ def test_each_window_of_a_backfill_has_its_own_metadata(replayed: World) -> None
 
 
 def test_backfill_costs_one_call_per_symbol_and_dataset(world: World) -> None:
-    windows = windows_before(world, 300, 285)
+    windows = windows_before(world, 300, 297)
     before = len(world.emulator.accounting.accepted)
     candles = backfill(world, "range", ("candles", "candle_files", "symbol_map"), windows)
     assert candles.success
