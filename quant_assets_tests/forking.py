@@ -16,6 +16,7 @@ from typing import Final
 
 from quant_assets.cli import main
 from quant_assets.derivatives.datasets import LOADED_DATASETS
+from quant_assets.providers.registry import LOADED_PROVIDERS
 
 CONTEXT: Final = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
@@ -23,7 +24,7 @@ CONTEXT.set_forkserver_preload(
 )
 TIMEOUT_SECONDS: Final = 300
 #: Read when Python starts or a module is imported, so that a fork would not see them.
-READ_AT_START: Final = ("PYTHON", LOADED_DATASETS)
+READ_AT_START: Final = ("PYTHON", LOADED_DATASETS, LOADED_PROVIDERS)
 
 
 def run(*arguments: str, env: Mapping[str, str], cwd: Path) -> subprocess.CompletedProcess[str]:

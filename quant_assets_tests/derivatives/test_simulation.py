@@ -102,7 +102,7 @@ def test_simulation_is_deterministic() -> None:
     assert one.calls == other.calls
 
 
-@settings(max_examples=10)
+@settings(max_examples=25)
 @given(
     symbols=st.integers(1, 120),
     near=st.floats(0, 1),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -14,7 +15,6 @@ from quant_assets.common.windows import WINDOW_LENGTH
 from quant_assets_tests.defs.live import BIN, ROOT, free_port
 from quant_assets_tests.faults.proxy import FaultyProxy, ProxiedRequest
 from quant_assets_tests.faults.terminals import on_terminal
-from quant_assets_tests.forking import CONTEXT, become_command
 from quant_assets_tests.providers.coinalyze.scripted import Canned
 from quant_assets_tests.servers import running
 from quant_assets_tests.world import World
@@ -34,25 +34,25 @@ def test_interrupted_scan_stops_at_once_and_sends_nothing_more(
         return Canned(length=10**9, ending="drip") if request.endpoint == endpoint else answer
 
     with FaultyProxy(world.emulator, drip) as proxy:
-        env = {**world.environment(f"told_{told.name}_{endpoint}"), "COINALYZE_BASE_URL": proxy.url}
-        output, said = tmp_path / "stdout", tmp_path / "stderr"
-        arguments = (["scan", str(world.candles), "--json"], env, tmp_path, output, said)
-        scan = CONTEXT.Process(target=become_command, args=arguments)
-        scan.start()
-        try:
-            latest = time.monotonic() + 60
-            while not any(request.endpoint == endpoint for request in proxy.requests):
-                assert time.monotonic() < latest
-                time.sleep(0.02)
-            asked = len(proxy.requests)
-            os.kill(scan.pid or 0, told)
-            scan.join(AT_ONCE_SECONDS)
-        finally:
-            scan.kill()
+        scan = subprocess.Popen(
+            [sys.executable, "-m", "quant_assets", "scan", str(world.candles), "--json"],
+            env={**world.environment(f"told_{told.name}_{endpoint}"), "COINALYZE_BASE_URL": proxy.url},
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        latest = time.monotonic() + 60
+        while not any(request.endpoint == endpoint for request in proxy.requests):
+            assert time.monotonic() < latest
+            time.sleep(0.02)
+        asked = len(proxy.requests)
+        scan.send_signal(told)
+        output, said = scan.communicate(timeout=AT_ONCE_SECONDS)
         assert len(proxy.requests) == asked
-    assert scan.exitcode == 130
-    assert output.read_text() == ""
-    assert said.read_text().splitlines() == [INTERRUPTED]
+    assert scan.returncode == 130
+    assert output == ""
+    assert said.splitlines() == [INTERRUPTED]
 
 
 @pytest.mark.parametrize(
