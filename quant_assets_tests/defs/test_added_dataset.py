@@ -171,9 +171,14 @@ def test_dagster_shows_the_columns_of_the_added_dataset(scanned: Scanned) -> Non
 
 
 def test_open_row_shows_value_and_chart_of_the_added_dataset(scanned: Scanned) -> None:
-    known = [s for s in scanned.feed["signals"] if s["derivatives"][DATASET] is not None]
-    path = f"{known[0]['exchange']}/{quote(known[0]['symbol'], safe='')}"
-    value = known[0]["derivatives"][DATASET]["value"]
+    table = scanned.table(DATASET).set_index(["exchange", "symbol"])
+    signal = next(
+        s
+        for s in scanned.feed["signals"]
+        if s["derivatives"][DATASET] is not None and table.loc[(s["exchange"], s["symbol"]), "status"] == "resolved"
+    )
+    path = f"{signal['exchange']}/{quote(signal['symbol'], safe='')}"
+    value = signal["derivatives"][DATASET]["value"]
     with running("serve", scanned.env, scanned.world.folder) as (_, line):
         origin = next(word for word in line.split() if word.startswith("http"))
         series = requests.get(f"{origin}/api/signals/{path}", timeout=30).json()[DATASET]
