@@ -22,7 +22,7 @@ from quant_assets.emulator import DEFAULT_KEY, Faults
 from quant_assets.feed import Publication, feed_problems
 from quant_assets.markets import list_of_provider
 from quant_assets.orchestration.market_list_run import fetch_market_lists_if_due
-from quant_assets.orchestration.scan import ScanFailed, run_scan
+from quant_assets.orchestration.scan import ScanFailed, ScanResult, run_scan
 from quant_assets.storage.lake import Lake
 from quant_assets_tests.world import SAMPLE_CANDLES, World, cut_candles, kept_in_memory, small_world
 
@@ -41,6 +41,13 @@ def scanned(world: World) -> World:
     """Scan the world once, into the folder `scanned`."""
     world.scan("scanned")
     return world
+
+
+@pytest.fixture(scope="module")
+def older(scanned: World) -> tuple[bytes, ScanResult]:
+    """Scan the third window before the newest in a folder with the newest; return the feed before, and the result."""
+    newest = scanned.scanned("older").read_bytes()
+    return newest, scanned.scan("older", window=Window(scanned.window.end - 3 * WINDOW_LENGTH))
 
 
 def test_a_scan_materializes_every_asset_of_its_window(scanned: World) -> None:
@@ -133,12 +140,11 @@ def test_scanning_a_window_again_costs_no_call_and_changes_no_signal(scanned: Wo
     assert orjson.dumps(again.feed["signals"]) == orjson.dumps(first["signals"])
 
 
-def test_scan_of_an_older_window_keeps_the_newer_feed(scanned: World) -> None:
-    newest = (scanned.folder / "scanned" / "master_feed.json").read_bytes()
-    older = scanned.scan("scanned", window=Window(scanned.window.end - 3 * WINDOW_LENGTH))
-    assert older.publication is Publication.NEWER_WINDOW
-    assert Path(older.feed_path).name == f"{older.feed['window'].replace(':', '')}.json.gz"
-    assert (scanned.folder / "scanned" / "master_feed.json").read_bytes() == newest
+def test_scan_of_an_older_window_keeps_the_newer_feed(world: World, older: tuple[bytes, ScanResult]) -> None:
+    newest, scan = older
+    assert scan.publication is Publication.NEWER_WINDOW
+    assert Path(scan.feed_path).name == f"{scan.feed['window'].replace(':', '')}.json.gz"
+    assert (world.folder / "older" / "master_feed.json").read_bytes() == newest
 
 
 def test_unchanged_candle_files_are_not_parsed_again(scanned: World) -> None:
@@ -216,20 +222,20 @@ def test_feed_is_written_when_the_store_is_damaged(world: World) -> None:
         assert record.status.value == "FAILED"
 
 
-def test_features_use_the_newest_earlier_derivatives(scanned: World) -> None:
-    settings = scanned.settings("scanned")
-    later = Window(scanned.window.end - WINDOW_LENGTH)
-    with scanned.opened("scanned") as instance:
+def test_features_use_the_newest_earlier_derivatives(world: World, older: tuple[bytes, ScanResult]) -> None:
+    settings = world.settings("older")
+    between = Window(world.window.end - WINDOW_LENGTH)
+    with world.opened("older") as instance:
         job = build_definitions(settings).resolve_implicit_global_asset_job_def()
         result = job.execute_in_process(
             instance=instance,
-            partition_key=later.key,
+            partition_key=between.key,
             asset_selection=[dg.AssetKey("candle_features"), dg.AssetKey("features")],
         )
     assert result.success
-    table = Lake(settings.lake_dir).read(["features"], later.key)
+    table = Lake(settings.lake_dir).read(["features"], between.key)
     assert table is not None
-    # Only an older window (three before the newest) has derivatives: they are two windows older here.
+    # Of the earlier windows only the third before the newest has derivatives, which are two windows older here.
     assert table["oi_age_seconds"].dropna().min() == 1800.0
 
 
