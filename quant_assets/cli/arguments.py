@@ -97,9 +97,9 @@ def parse_selection(folder: Path, settings: Settings, exchange: str, symbol: str
     markets = list_markets(folder)
     on_exchange = [market for market in markets if not exchange or market[0].casefold() == exchange.casefold()]
     names = {name for _, name in on_exchange}
-    names |= {reading.display for venue, name in on_exchange for reading in symbol_readings(name, venue, rules)}
+    names |= {reading.display for key, name in on_exchange for reading in symbol_readings(name, key, rules)}
     if not any(symbol.casefold() in name.casefold() for name in names):
-        exchanges = sorted({venue for venue, _ in markets})
+        exchanges = sorted({key for key, _ in markets})
         options = (("--exchange", exchange), ("--symbol", symbol))
         given = " and ".join(f"{option} {text!r}" for option, text in options if text)
         similar = _similar_names(symbol, names) if on_exchange else _similar_names(exchange, exchanges)

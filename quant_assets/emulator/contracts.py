@@ -10,10 +10,10 @@ import re
 from quant_assets.emulator.universe import MarketRow
 
 ALIASES = {"XBT": "BTC", "PUMPFUN": "PUMP"}
-CODES_BY_VENUE = {"BINANCE": "A", "BYBIT": "6", "OKX": "3", "HYPERLIQUID": "H", "GATE": "Y"}
+CODES_BY_EXCHANGE = {"BINANCE": "A", "BYBIT": "6", "OKX": "3", "HYPERLIQUID": "H", "GATE": "Y"}
 """Coinalyze codes of the exchanges as candle files name them; KUCOIN, MEXC and BITGET have none."""
 
-VENUES_BY_CODE = {code: venue for venue, code in CODES_BY_VENUE.items()}
+EXCHANGES_BY_CODE = {code: exchange for exchange, code in CODES_BY_EXCHANGE.items()}
 
 _MULTIPLIED = frozenset("A6HS")  # exchanges whose contracts of cheap coins have a multiplier
 _QUOTE = re.compile(r"(?P<base>.+?)[-_]?(?:USDT|USDC|USD)$")
@@ -70,13 +70,13 @@ def asset_of_base(base: str, *, on_hyperliquid: bool = False) -> tuple[str, int]
     return ALIASES.get(asset, asset), multiplier
 
 
-def asset_of_local_symbol(venue: str, symbol: str) -> tuple[str, int]:
+def asset_of_local_symbol(exchange: str, symbol: str) -> tuple[str, int]:
     """Return asset and multiplier of a candle file's symbol: KUCOIN, XBTUSDTM → BTC, 1."""
     plain = re.sub(r"[-_](?:PERPETUAL|PERP|SWAP)$", "", symbol)
-    if venue == "KUCOIN":
+    if exchange == "KUCOIN":
         plain = re.sub(r"(?<=USDT|USDC)M$|(?<=USD)M$", "", plain)
-    if venue == "BYBIT" and plain.endswith("PERP"):
+    if exchange == "BYBIT" and plain.endswith("PERP"):
         plain = plain.removesuffix("PERP")
     quoted = _QUOTE.match(plain)
     base = quoted["base"] if quoted else plain
-    return asset_of_base(base, on_hyperliquid=venue == "HYPERLIQUID")
+    return asset_of_base(base, on_hyperliquid=exchange == "HYPERLIQUID")

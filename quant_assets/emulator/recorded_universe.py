@@ -25,8 +25,8 @@ _FIELDS = ("open", "high", "low", "close", "volume")
 class _Recording:
     """Candles of one file, and the multiplier of its contract."""
 
-    def __init__(self, venue: str, multiplier: int, candles: Candles) -> None:
-        self.venue, self.multiplier, self.candles = venue, multiplier, candles
+    def __init__(self, multiplier: int, candles: Candles) -> None:
+        self.multiplier, self.candles = multiplier, candles
 
 
 def universe_of_candles(folder: Path, seed: int = DEFAULT_SEED) -> Universe:
@@ -40,25 +40,25 @@ def universe_of_candles(folder: Path, seed: int = DEFAULT_SEED) -> Universe:
         raise FileNotFoundError(f"Folder not found: {folder}")
     recordings: dict[str, dict[str, _Recording]] = {}
     for path in sorted(folder.glob(f"[!.]*{_SUFFIX}")):
-        venue, _, symbol = path.name.removesuffix(_SUFFIX).partition("_")
+        exchange, _, symbol = path.name.removesuffix(_SUFFIX).partition("_")
         candles = _read(path)
         if symbol and candles is not None:
-            asset, multiplier = asset_of_local_symbol(venue, symbol)
+            asset, multiplier = asset_of_local_symbol(exchange, symbol)
             kept = recordings.setdefault(asset, {})
-            if venue not in kept or len(kept[venue].candles.t) < len(candles.t):
-                kept[venue] = _Recording(venue, multiplier, candles)
+            if exchange not in kept or len(kept[exchange].candles.t) < len(candles.t):
+                kept[exchange] = _Recording(multiplier, candles)
     return Universe.of(
-        Listing.of(row, _source(seed, row, by_venue), empty_open_interest=_has_empty_open_interest(seed, row))
-        for asset, by_venue in recordings.items()
-        for row in _rows_of(seed, asset, by_venue)
+        Listing.of(row, _source(seed, row, by_exchange), empty_open_interest=_has_empty_open_interest(seed, row))
+        for asset, by_exchange in recordings.items()
+        for row in _rows_of(seed, asset, by_exchange)
     )
 
 
-def _rows_of(seed: int, asset: str, by_venue: Mapping[str, _Recording]) -> Iterator[MarketRow]:
+def _rows_of(seed: int, asset: str, by_exchange: Mapping[str, _Recording]) -> Iterator[MarketRow]:
     if asset in REAL_ASSETS:
         yield from (row for row in REAL_ROWS if _asset_of(row) == asset)
         return
-    longest = max(by_venue.values(), key=lambda recording: len(recording.candles.t))
+    longest = max(by_exchange.values(), key=lambda recording: len(recording.candles.t))
     cheap = longest.candles.c[0] / longest.multiplier < 1e-4
     multiplier = 1000 if cheap else 1
     draw = hash_fraction(seed, "where", asset)
@@ -72,8 +72,8 @@ def _rows_of(seed: int, asset: str, by_venue: Mapping[str, _Recording]) -> Itera
         )
     elif draw < 0.90:
         yield contract_row("36Y"[hash_key(seed, "only", asset) % 3], asset, multiplier)
-    if "HYPERLIQUID" in by_venue and hash_fraction(seed, "on", "H", asset) < 0.92:
-        yield contract_row("H", asset, by_venue["HYPERLIQUID"].multiplier)
+    if "HYPERLIQUID" in by_exchange and hash_fraction(seed, "on", "H", asset) < 0.92:
+        yield contract_row("H", asset, by_exchange["HYPERLIQUID"].multiplier)
 
 
 def _asset_of(row: MarketRow) -> str:
@@ -84,11 +84,11 @@ def _has_empty_open_interest(seed: int, row: MarketRow) -> bool:
     return row.exchange == "H" and hash_fraction(seed, "empty", row.symbol) < 0.12
 
 
-def _source(seed: int, row: MarketRow, by_venue: Mapping[str, _Recording]) -> RecordedSource:
+def _source(seed: int, row: MarketRow, by_exchange: Mapping[str, _Recording]) -> RecordedSource:
     """Return the candles of the same exchange, else the longest ones, scaled to the row's multiplier."""
-    recording = by_venue.get("HYPERLIQUID") if row.exchange == "H" else None
+    recording = by_exchange.get("HYPERLIQUID") if row.exchange == "H" else None
     if recording is None:
-        recording = max(by_venue.values(), key=lambda candidate: len(candidate.candles.t))
+        recording = max(by_exchange.values(), key=lambda candidate: len(candidate.candles.t))
     factor = asset_of_base(row.base_asset, on_hyperliquid=row.exchange == "H")[1] / recording.multiplier
     raw = recording.candles
     scaled = raw._replace(

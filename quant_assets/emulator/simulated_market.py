@@ -30,12 +30,12 @@ _SHARED_VOLATILITY = 0.0018
 class SimulatedMarket:
     """Parameters of one market.
 
-    Markets of one `asset` share their path, up to a small basis by `venue`. `level` is the typical price,
+    Markets of one `asset` share their path, up to a small basis by `exchange`. `level` is the typical price,
     `volatility` the deviation of a 15-minute log return, `turnover` the typical quote volume of 15 minutes, `beta`
     the exposure to the factor that all assets share.
     """
 
-    venue: str
+    exchange: str
     asset: str
     level: float
     volatility: float = 0.004
@@ -111,17 +111,17 @@ def _fifteen_minute_bars(seed: int, market: SimulatedMarket, first: int, stop: i
     """Return the 15-minute bars of the path from `first` to `stop`, both multiples of 15 minutes."""
     nodes = np.arange(first // NODE_SECONDS, stop // NODE_SECONDS + 1, dtype=np.int64)
     path, heat = _asset_path(seed, market.asset, market.volatility, market.beta, int(nodes[0]), int(nodes[-1]))
-    venue = hash_key(seed, "venue", market.venue, market.asset)
-    logs = log(market.level) + path + 0.0004 * value_noise(venue, nodes, 16)
+    exchange_hash = hash_key(seed, "venue", market.exchange, market.asset)  # another text changes all prices
+    logs = log(market.level) + path + 0.0004 * value_noise(exchange_hash, nodes, 16)
     steps = nodes[:-1]
     share = np.ones(len(steps))
     if until is not None:
         share = np.clip(until / NODE_SECONDS - steps, 0.0, 1.0)
     opened, moved = logs[:-1], np.diff(logs) * share
     wick = share * market.volatility * 0.35
-    top = np.maximum(opened, opened + moved) + wick * uniform(venue + 1, steps) ** 2 * (1 + heat[:-1])
-    bottom = np.minimum(opened, opened + moved) - wick * uniform(venue + 2, steps) ** 2 * (1 + heat[:-1])
-    volume = share * _turnover(venue, market, steps, np.diff(logs), heat[:-1]) / np.exp(opened)
+    top = np.maximum(opened, opened + moved) + wick * uniform(exchange_hash + 1, steps) ** 2 * (1 + heat[:-1])
+    bottom = np.minimum(opened, opened + moved) - wick * uniform(exchange_hash + 2, steps) ** 2 * (1 + heat[:-1])
+    volume = share * _turnover(exchange_hash, market, steps, np.diff(logs), heat[:-1]) / np.exp(opened)
     begun = share > 0
     top[~begun], bottom[~begun] = -np.inf, np.inf
 
@@ -144,12 +144,12 @@ def _fifteen_minute_bars(seed: int, market: SimulatedMarket, first: int, stop: i
     )
 
 
-def _turnover(venue: int, market: SimulatedMarket, steps: Integers, moves: Floats, heat: Floats) -> Floats:
+def _turnover(exchange_hash: int, market: SimulatedMarket, steps: Integers, moves: Floats, heat: Floats) -> Floats:
     """Return the quote volume of each step: higher with moves, after jumps, by day and in accumulation phases."""
     unit = market.volatility / sqrt(NODES_PER_BAR)
     day = 1.0 + 0.35 * np.sin(2 * np.pi * (steps % 384) / 384.0 - 1.0)
-    mood = np.exp(0.45 * normal(venue + 3, steps) + 0.5 * value_noise(venue + 4, steps, 768))
-    lean = 0.45 * np.tanh(1.5 * value_noise(venue + 5, steps, 300)) * np.sign(moves)
+    mood = np.exp(0.45 * normal(exchange_hash + 3, steps) + 0.5 * value_noise(exchange_hash + 4, steps, 768))
+    lean = 0.45 * np.tanh(1.5 * value_noise(exchange_hash + 5, steps, 300)) * np.sign(moves)
     rush = 0.45 + 0.7 * np.minimum(np.abs(moves) / unit, 6.0)
     turnover = market.turnover / NODES_PER_BAR * day * mood * (1.0 + lean) * rush * (1.0 + heat)
     return np.asarray(turnover, dtype=np.float64)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from math import floor, log10
 
 from quant_assets.emulator import catalogue
-from quant_assets.emulator.contracts import VENUES_BY_CODE, asset_of_base, asset_of_local_symbol, contract_row
+from quant_assets.emulator.contracts import EXCHANGES_BY_CODE, asset_of_base, asset_of_local_symbol, contract_row
 from quant_assets.emulator.derivatives import ContractProfile
 from quant_assets.emulator.noise import hash_fraction, hash_key
 from quant_assets.emulator.simulated_market import BAR_SECONDS, SimulatedMarket
@@ -67,11 +67,11 @@ def _rows() -> Iterator[MarketRow]:
     yield from catalogue.EDGE_CASE_ROWS
 
 
-def _market(venue: str, asset_name: str, multiplier: int) -> SimulatedMarket:
+def _market(exchange: str, asset_name: str, multiplier: int) -> SimulatedMarket:
     asset = catalogue.ASSETS[asset_name]
-    share = next((part for code, part in _TURNOVER_BY_CODE.items() if VENUES_BY_CODE[code] == venue), 0.08)
+    share = next((part for code, part in _TURNOVER_BY_CODE.items() if EXCHANGES_BY_CODE[code] == exchange), 0.08)
     return SimulatedMarket(
-        venue, asset_name, asset.price * multiplier, asset.volatility, asset.turnover * share, _beta(asset_name)
+        exchange, asset_name, asset.price * multiplier, asset.volatility, asset.turnover * share, _beta(asset_name)
     )
 
 
@@ -83,7 +83,7 @@ def _beta(asset: str) -> float:
 
 def _source(seed: int, row: MarketRow) -> SimulatedSource:
     asset, multiplier = asset_of_base(row.base_asset, on_hyperliquid=row.exchange == "H")
-    market = _market(VENUES_BY_CODE.get(row.exchange, row.exchange), asset, multiplier)
+    market = _market(EXCHANGES_BY_CODE.get(row.exchange, row.exchange), asset, multiplier)
     in_quote = row.oi_lq_vol_denominated_in == "QUOTE_ASSET"
     dollars = market.turnover * (25.0 + 40.0 * hash_fraction(seed, "open interest", row.symbol))
     profile = ContractProfile(

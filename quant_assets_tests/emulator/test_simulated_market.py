@@ -54,7 +54,7 @@ def test_prices_differ_by_seed_and_asset():
     assert not np.array_equal(day(7, SOL), day(7, SimulatedMarket("BINANCE", "ETH", 138.0, 0.0042, 3e7)))
 
 
-def test_venues_of_one_asset_agree_to_a_fraction_of_a_percent():
+def test_exchanges_agree_on_an_asset_to_a_fraction_of_a_percent():
     other = simulate_candles(7, SimulatedMarket("MEXC", "SOL", 138.0, 0.0042, 3e5), 900, NOW - 7 * 86_400, NOW)
     assert not np.array_equal(other.c, WEEK.c)
     assert np.abs(other.c / WEEK.c - 1).max() < 0.005
