@@ -4,26 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from datetime import datetime
 from pathlib import Path
 
 from quant_assets.emulator.candle_updater import CandleUpdater
 from quant_assets.emulator.recorded_universe import universe_of_candles
-from quant_assets.emulator.server import DEFAULT_CALLS_PER_MINUTE, DEFAULT_KEY, Emulator, system_clock
-from quant_assets.emulator.simulated_universe import DEFAULT_SEED, simulated_universe
+from quant_assets.emulator.server import DEFAULT_CALLS_PER_MINUTE, DEFAULT_KEY, Emulator
+from quant_assets.emulator.simulated_universe import simulated_universe
 
 
 def run_emulator(
     port: int = 0,
     calls_per_minute: int = DEFAULT_CALLS_PER_MINUTE,
     candles: Path | None = None,
-    seed: int = DEFAULT_SEED,
     key: str = DEFAULT_KEY,
     *,
     update_candles: Path | None = None,
     on_ready: Callable[[str], None] = lambda url: None,  # noqa: ARG005
     on_error: Callable[[OSError], None] = lambda error: None,  # noqa: ARG005
-    clock: Callable[[], datetime] = system_clock,
 ) -> None:
     """Serve until KeyboardInterrupt; call `on_ready` with the base URL once requests are accepted.
 
@@ -32,11 +29,11 @@ def run_emulator(
     FileNotFoundError for a missing folder, OSError for a port in use.
     """
     with suppress(KeyboardInterrupt), ExitStack() as stack:
-        simulated = simulated_universe(seed) if candles is None else None
-        universe = simulated or universe_of_candles(candles or Path(), seed)
-        emulator = Emulator(universe, calls_per_minute=calls_per_minute, key=key, port=port, clock=clock)
+        simulated = simulated_universe() if candles is None else None
+        universe = simulated or universe_of_candles(candles or Path())
+        emulator = Emulator(universe, calls_per_minute=calls_per_minute, key=key, port=port)
         stack.enter_context(emulator)
         if simulated is not None and update_candles is not None:
-            stack.enter_context(CandleUpdater(simulated, update_candles, clock=clock, on_error=on_error))
+            stack.enter_context(CandleUpdater(simulated, update_candles, on_error=on_error))
         on_ready(emulator.url)
         emulator.wait()
