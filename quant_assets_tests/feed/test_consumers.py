@@ -6,11 +6,12 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+import orjson
 import pytest
 
 from quant_assets.common.windows import Window, parse_timestamp
 from quant_assets.feed.conflicts import mark_conflicts
-from quant_assets_tests.world import SAMPLE_CANDLES, World
+from quant_assets_tests.world import SAMPLE_CANDLES, World, kept_in_memory
 
 Json = dict[str, Any]
 NUMBER, TEXT, TRUTH, OBJECT = (int, float), str, bool, dict
@@ -45,12 +46,14 @@ TOP = ("last_updated", "published_at_ms", "signals", "schema_version", "as_of", 
 @pytest.fixture(scope="module", params=["simulated", "real"])
 def feed(request: pytest.FixtureRequest, world: World, tmp_path_factory: pytest.TempPathFactory) -> Json:
     if request.param == "simulated":
-        return world.scan("consumers").feed
+        found: Json = orjson.loads(world.scanned("consumers").read_bytes())
+        return found
     if not SAMPLE_CANDLES.is_dir():
         pytest.skip(f"no real candles at {SAMPLE_CANDLES}")
     window = Window(parse_timestamp("2026-01-19T17:00:00Z"))
     real = World(tmp_path_factory.mktemp("real"), world.emulator, SAMPLE_CANDLES, window.end)
-    return real.scan(window=window).feed
+    with kept_in_memory(real) as kept:
+        return kept.scan(window=window).feed
 
 
 def at(value: Any, path: str) -> Any:

@@ -20,7 +20,7 @@ Feed = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def content(world: World) -> bytes:
-    return orjson.dumps(world.scan("feed").feed)
+    return world.scanned("feed").read_bytes()
 
 
 @pytest.fixture
