@@ -13,8 +13,8 @@ from typing import Final
 
 from quant_assets.common.plugins import load_plugin, plugins_of
 from quant_assets.derivatives.bar_times import BAR_SECONDS
+from quant_assets.derivatives.built_in_datasets import BUILT_IN, OPEN_INTEREST
 from quant_assets.derivatives.dataset_spec import DatasetSpec, find_problem
-from quant_assets.derivatives.entries import BUILT_IN, OPEN_INTEREST
 from quant_assets.markets.datasets import Dataset
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""The registry of providers: Coinalyze, and those of installed packages."""
+"""The registry of providers: the built-in ones, and those of installed packages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ ENTRY_POINT_GROUP: Final = "quant_assets.providers"
 LOADED_PROVIDERS: Final = "QUANT_ASSETS_LOADED_PROVIDERS"
 """Variable with the names of the providers of a code location. Its run processes inherit it: they leave out what was
 installed later, since the graph of the code location lacks it."""
-DEFAULT: Final[Provider] = Coinalyze()
+BUILT_IN: Final[tuple[Provider, ...]] = (Coinalyze(),)
+"""The providers of this project, in packages beside this module."""
+DEFAULT: Final = BUILT_IN[0]
 """The provider of all datasets whose entry or data/providers.toml names no other."""
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
@@ -31,7 +33,7 @@ def discover_providers(loaded: Collection[str] | None = None) -> tuple[dict[str,
 
     If `loaded` is given, only those that it names are returned.
     """
-    found, problems = {DEFAULT.name: DEFAULT}, []
+    found, problems = {provider.name: provider for provider in BUILT_IN}, []
     for source, load in plugins_of(ENTRY_POINT_GROUP):
         provider, problem = load_plugin(load, lambda provider: _problem(provider, found))
         if problem:

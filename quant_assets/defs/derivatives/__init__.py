@@ -1,4 +1,4 @@
-"""The stage `derivatives`: four datasets by window, and the schedule that refreshes them."""
+"""The stage `derivatives`: datasets by window, and the schedule that refreshes them."""
 
 import dagster as dg
 
@@ -8,7 +8,7 @@ from quant_assets.orchestration.project import Project
 
 
 def build(_: Project) -> dg.Definitions:
-    """Return the four datasets, and the job and schedule that refresh them."""
+    """Return the datasets, and the job and schedule that refresh them."""
     return dg.Definitions(
         assets=dg.with_source_code_references([derivatives]),
         jobs=[refresh_job],
