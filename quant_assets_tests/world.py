@@ -104,7 +104,7 @@ class World:
 
         There is one such scan for each world. It costs seconds, and a copy milliseconds.
         """
-        made = self.folder / "scanned"
+        made = self.folder / ("finished" if self.in_memory is None else "finished_in_memory")
         if not made.exists():
             self.scan(made.name)
         shutil.copytree(made, self.folder / name, dirs_exist_ok=True)

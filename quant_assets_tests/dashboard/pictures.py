@@ -24,7 +24,7 @@ from quant_assets_tests.world import small_world
 
 DOCS: Final = Path(__file__).parents[2] / "docs"
 DEMO_MARKETS: Final = 73
-MAX_BYTES: Final = 250_000
+MAX_BYTES: Final = 300_000
 
 
 @dataclass(frozen=True)

@@ -168,6 +168,7 @@ def test_age_of_the_feed_counts_up(own_page: Page, own_site: Site) -> None:
     expect(page.locator(".badge")).to_have_text("stale")
 
 
+@pytest.mark.speed
 def test_1100_markets_are_shown_and_sorted_quickly(page: Page, own_site: Site) -> None:
     own_site.write(orjson.dumps(multiply_markets(own_site.feed, 1100)))
     total = own_site.feed["stats"]["signals"]
