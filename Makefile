@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DOMAIN := quant_assets/providers/*,quant_assets/candles/*,quant_assets/storage/*,quant_assets/markets/*,quant_assets/derivatives/*,quant_assets/signals/*,quant_assets/feed/*,quant_assets/dashboard/*
-UNIT_TESTS := $(addprefix quant_assets_tests/,alerts candles common derivatives emulator feed fuzz markets providers signals storage \
+UNIT_TESTS := $(addprefix quant_assets_tests/,alerts candles common derivatives emulator feed markets providers signals storage \
 	test_documents.py test_house.py)
 
 .PHONY: help setup demo serve ui check test lint types unit tests coverage speed chaos fuzz soak bench pictures schema docs audit lock clean
