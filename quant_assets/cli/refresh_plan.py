@@ -75,7 +75,7 @@ def plan_refresh(settings: Settings, folder: Path, window: Window, progress: Pro
         "calls_per_minute": settings.calls_per_minute,
         "calls_due": len(due),
         "minutes": sum(
-            min_minutes(_calls_due(due, datasets), limits[name])
+            min_minutes(len(_of_datasets(due, datasets)), limits[name])
             for name, datasets in datasets_by_provider(choice).items()
         ),
     }
@@ -93,8 +93,8 @@ def simulate_refresh(
 ) -> tuple[SimulatedDay, SimulatedDay]:
     """Simulate from an empty store the plan's items of the provider of open interest: as planned, and all in turn."""
     provider = PROVIDERS[plan.choice[PRIMARY_DATASET]]
-    numbers = [DATASETS.index(dataset) for dataset in datasets_by_provider(plan.choice)[provider.name]]
-    empty = plan.items[plan.items["dataset"].isin(numbers)].assign(known_through=np.nan)
+    items = _of_datasets(plan.items, datasets_by_provider(plan.choice)[provider.name])
+    empty = items.assign(known_through=np.nan)
     run = partial(
         simulate,
         empty,
@@ -127,8 +127,8 @@ def simulation_summary(day: SimulatedDay) -> dict[str, Any]:
     }
 
 
-def _calls_due(due: pd.DataFrame, datasets: Sequence[Dataset]) -> int:
-    return int(due["dataset"].isin([DATASETS.index(dataset) for dataset in datasets]).sum())
+def _of_datasets(items: pd.DataFrame, datasets: Sequence[Dataset]) -> pd.DataFrame:
+    return items[items["dataset"].isin([DATASETS.index(dataset) for dataset in datasets])]
 
 
 def _dataset_summary(

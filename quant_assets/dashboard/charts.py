@@ -219,10 +219,10 @@ def _source(source: Source | None, window: Window) -> Json:
     if source is None:
         return dict.fromkeys(("status", "provider", "coinalyze_symbol", "reference_exchange", "unit", "age_seconds"))
     closed = source.closed_at_ms
-    provider = provider_name(source.symbol) if source.symbol else None
+    provider = provider_name(source.symbol)
     return {
         "status": source.status,
-        "provider": provider,
+        "provider": provider or None,
         "coinalyze_symbol": source.symbol if provider == DEFAULT.name else None,
         "reference_exchange": source.exchange or None,
         "unit": source.unit or None,

@@ -49,7 +49,7 @@ def snapshot(
 
 def with_provider(table: pd.DataFrame) -> pd.DataFrame:
     """Return a window's table with the column `provider`: the name of each symbol's provider, "" without a symbol."""
-    return table.assign(provider=[provider_name(symbol) if symbol else "" for symbol in table["coinalyze_symbol"]])
+    return table.assign(provider=list(map(provider_name, table["coinalyze_symbol"])))
 
 
 def _table(store: DerivativesStore | None, symbol_map: pd.DataFrame, spec: DatasetSpec, window: Window) -> pd.DataFrame:
@@ -61,14 +61,13 @@ def _table(store: DerivativesStore | None, symbol_map: pd.DataFrame, spec: Datas
             "exchange": symbol_map["exchange"].astype(str),
             "symbol": symbol_map["symbol"].astype(str),
             "coinalyze_symbol": symbols.astype(str),
-            "provider": "",
+            "provider": list(map(provider_name, symbols)),
             "source_exchange": symbol_map[f"{dataset}_exchange"].astype(str),
             "status": symbol_map[f"{dataset}_status"].astype(str),
             "unit": pd.Series(unit, index=symbol_map.index, dtype=str),
             "simulated": store is not None and store.simulated,
         }
     )
-    table = with_provider(table)
     dtypes = {CLOSED_AT: "float64", **{value.name: value.dtype for value in spec.values}}
     for column, dtype in dtypes.items():
         known = [values.get(symbol, {}).get(column, math.nan) for symbol in symbols]

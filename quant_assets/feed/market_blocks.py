@@ -25,7 +25,7 @@ Json = dict[str, Any]
 
 def market_blocks(f: Features) -> Json:
     """Return the blocks that the signals of all strategies on one market share."""
-    provider = provider_name(f.oi_symbol) if f.oi_symbol else None
+    provider = provider_name(f.oi_symbol)
     return {
         "symbol": f.symbol,
         "display_symbol": f.display_symbol,
@@ -65,7 +65,7 @@ def market_blocks(f: Features) -> Json:
             "z_score_valid": f.oi_z_is_valid,
             "age_seconds": f.oi_age_seconds,
             "reference_exchange": f.oi_exchange or None,
-            "provider": None if f.oi_value is None else provider,
+            "provider": None if f.oi_value is None else provider or None,
             "z_score_provider": None,
         },
         "derivatives": {spec.name: _dataset_block(f, spec) for spec in _SHOWN},

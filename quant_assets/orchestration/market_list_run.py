@@ -74,11 +74,11 @@ def due_market_lists(settings: Settings, now: datetime) -> list[Provider]:
     Raise ProviderChoiceError.
     """
     choice = load_provider_choice(settings.providers_path)
-    with_key = (PROVIDERS[name] for name in datasets_by_provider(choice))
+    in_use = (PROVIDERS[name] for name in datasets_by_provider(choice))
     lake = Lake(settings.lake_dir)
     return [
         provider
-        for provider in with_key
+        for provider in in_use
         if provider.has_key(settings, os.environ) and _is_due(stored_list(lake, settings, provider), now)
     ]
 

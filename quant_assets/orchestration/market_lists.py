@@ -26,7 +26,7 @@ def stored_list(lake: Lake, settings: Settings, provider: Provider) -> pd.DataFr
 
 
 def lists_in_use(
-    tables: Mapping[str, pd.DataFrame],
+    tables: Mapping[str, pd.DataFrame | None],
     settings: Settings,
     choice: ProviderChoice,
     rules: ResolutionRules,

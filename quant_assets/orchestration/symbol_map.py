@@ -10,14 +10,12 @@ import dagster as dg
 import pandas as pd
 
 from quant_assets.common.settings import Settings
-from quant_assets.derivatives.market_sources import MarketLists
-from quant_assets.derivatives.provider_choice import datasets_by_provider, load_provider_choice
+from quant_assets.derivatives.provider_choice import load_provider_choice
 from quant_assets.derivatives.store import DerivativesStore
 from quant_assets.markets import load_rules
 from quant_assets.orchestration.instance import open_instance
 from quant_assets.orchestration.market_list_run import due_market_lists, fetch_market_lists_if_due
-from quant_assets.orchestration.market_lists import stored_list
-from quant_assets.providers.registry import PROVIDERS
+from quant_assets.orchestration.market_lists import LIST_ASSETS, lists_in_use
 from quant_assets.storage.lake import Lake
 
 
@@ -36,7 +34,7 @@ def current_symbol_map(
         with open_instance(settings) as instance:
             problem = fetch_market_lists_if_due(settings, definitions(settings), instance).problem
     lake, choice = Lake(settings.lake_dir), load_provider_choice(settings.providers_path)
-    lists = {name: stored_list(lake, settings, PROVIDERS[name]) for name in datasets_by_provider(choice)}
-    found = MarketLists(lists, choice, load_rules(settings.rules_path), now)
+    tables = {asset: lake.read_undamaged([asset]) for asset in LIST_ASSETS.values()}
+    found = lists_in_use(tables, settings, choice, load_rules(settings.rules_path), now)
     with closing(DerivativesStore(settings.store_path, read_only=True)) as store:
         return found.resolve(markets, found.empty_symbols(store)), problem

@@ -142,7 +142,7 @@ class ProviderClient(Protocol):
         """
 
     def close(self) -> None:
-        """Close the connections and the budget."""
+        """Close the connections. The budget is closed by its owner, too."""
 
 
 class Provider(Protocol):

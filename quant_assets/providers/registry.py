@@ -65,9 +65,9 @@ PROBLEMS: Final[tuple[str, ...]] = tuple(_problems)
 
 
 def provider_name(symbol: str) -> str:
-    """Return the name of the provider of a symbol of the symbol map; it may have been uninstalled."""
+    """Return the name of a symbol's provider, which may have been uninstalled; empty for an empty symbol."""
     name, colon, _ = symbol.partition(":")
-    return name if colon else DEFAULT.name
+    return name if colon or not symbol else DEFAULT.name
 
 
 def budget_path(provider: Provider, settings: Settings) -> Path:
