@@ -35,7 +35,7 @@ from quant_assets.derivatives.planner import (
 from quant_assets.derivatives.policy import RefreshPolicy
 from quant_assets.derivatives.report import DatasetReport, RefreshReport, StopReason
 from quant_assets.derivatives.store import DerivativesStore, Fetched, StoreError
-from quant_assets.providers.base import ApiResponse, History, ProviderClient
+from quant_assets.providers.base import ProviderClient
 from quant_assets.providers.errors import (
     BadRequest,
     BudgetUnusable,
@@ -120,11 +120,12 @@ class Refresh:
     def run(self) -> tuple[pd.DataFrame, RefreshReport]:
         """Run the refresh and return the final symbol map and the report. Raise StoreError if reading fails."""
         usage, waited_seconds = replace(self._client.usage), self._client.budget.waited_seconds
+        batch_size = min(self._options.symbols_per_request, self._client.budget.calls_per_minute)
         symbol_map = self._resolve_symbols()
         due = self._due_items(symbol_map)
         self._count_cached(symbol_map, due)
         while True:
-            self._request(self._plan(due))
+            self._request(deque(pack_batches(due, batch_size)))
             previous, symbol_map = symbol_map, self._resolve_symbols()
             is_finished = self._is_finished(previous, symbol_map)
             due = self._due_items(symbol_map)
@@ -154,10 +155,6 @@ class Refresh:
             for number, symbol in zip(ranked["dataset"], ranked["symbol"], strict=True)
         ]
         return ranked[np.array(untried, dtype=bool)]
-
-    def _plan(self, due: pd.DataFrame) -> deque[Batch]:
-        """Return the batches to request, the most important first."""
-        return deque(pack_batches(due, min(self._options.symbols_per_request, self._client.budget.calls_per_minute)))
 
     def _is_finished(self, previous: pd.DataFrame, symbol_map: pd.DataFrame) -> bool:
         """Return whether no further round is needed; wait a moment if another process is requesting the rest."""
@@ -204,40 +201,45 @@ class Refresh:
 
     def _fetch(self, batch: Batch) -> None:
         """Request a batch, store its closed bars and count the result."""
-        options, now = self._options, self._clock()
-        start, end = request_range(options.first_window, options.last, now)
-        response, requested = self._send(batch, start, end)
-        now = conservative_now(now, response.responded_at, self.report)
-        fetched, invalid = closed_bars(batch.dataset, requested, response, (start, end), now)
+        fetched, invalid = self._request_closed_bars(batch)
+        requested = fetched.requested
         if requested:
             self._store.add(fetched)
         with_data = sum(bool(bars) for bars in fetched.bars.values())
         counts = self.report.datasets[batch.dataset]
         counts.fetched += with_data
         counts.empty += len(requested) - with_data
-        self.report.invalid_points += response.invalid + invalid
+        self.report.invalid_points += invalid
         self._tried[batch.dataset].update(requested)
         self._failures_in_a_row = self._bad_requests = 0
         self._any_response |= bool(requested)
         self._mark_rejected_empty()
         self._done += len(batch.symbols)
 
-    def _send(self, batch: Batch, start: int, end: int) -> tuple[ApiResponse[History], tuple[str, ...]]:
-        """Request a batch. An error that the provider's code should not raise counts as an unavailable provider."""
+    def _request_closed_bars(self, batch: Batch) -> tuple[Fetched, int]:
+        """Request a batch; return its closed bars, and the number of invalid ones.
+
+        A provider whose code raises another error than it should, or returns something else, counts as unavailable.
+        """
+        options, now = self._options, self._clock()
+        start, end = request_range(options.first_window, options.last, now)
         try:
-            return self._client.bars(
+            response, requested = self._client.bars(
                 SPECS[batch.dataset],
                 batch.symbols,
                 start=start,
                 end=end,
-                deadline=self._options.deadline,
+                deadline=options.deadline,
                 still_needed=lambda symbols: self._claim(batch.dataset, symbols),
                 on_wait=self._show_progress,
             )
+            now = conservative_now(now, response.responded_at, self.report)
+            fetched, invalid = closed_bars(batch.dataset, requested, response, (start, end), now)
         except (ProviderError, StoreError):
             raise
-        except Exception as error:  # the code of an installed package may raise anything
+        except Exception as error:  # the code of an installed package may do anything
             raise ProviderUnavailable(f"{batch.dataset}: {type(error).__name__}: {error}") from error
+        return fetched, response.invalid + invalid
 
     def _claim(self, dataset: Dataset, symbols: Sequence[str]) -> list[str]:
         """Claim symbols, and return those that are still due and not claimed by another process.

@@ -51,10 +51,7 @@ def settings_for_data_folder(settings: Settings, environment: Mapping[str, str],
 
 def recorded_origin(settings: Settings) -> str | None:
     """Return the origin that a data folder records; None if nothing was fetched into it."""
-    recorded = _read(settings.data_dir)
-    if recorded is None:
-        return _origin_of_version_0_1(settings)
-    return recorded.get(COINALYZE)
+    return (_read(settings.data_dir) or {}).get(COINALYZE) or _origin_of_version_0_1(settings)
 
 
 def foreign_origin(settings: Settings, source: str, origin: str) -> str:

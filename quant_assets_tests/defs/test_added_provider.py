@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
@@ -46,7 +46,7 @@ class ExampleServer:
     names: list[dict[str, str]]
     requests: list[tuple[str, list[str]]] = field(default_factory=list)
     status: int = 200
-    has_values: bool = True
+    sent: Callable[[float], list[float | str]] = lambda value: [value]
 
     def respond(self, target: str) -> Any:
         parts = urlsplit(target)
@@ -57,7 +57,7 @@ class ExampleServer:
             return self.names
         first, last = int(query["from"][0]), int(query["to"][0])
         times = range(first + -first % 900, last + 1, 900)
-        value = {"interest": lambda n: [1000.0 + n] * self.has_values, "accounts": lambda _: [60.0, 40.0]}[path]
+        value = {"interest": lambda n: self.sent(1000.0 + n), "accounts": lambda _: [60.0, 40.0]}[path]
         return {name: [[t, *value(n)] for n, t in enumerate(times)] for name in names}
 
     @contextmanager
@@ -258,14 +258,19 @@ def test_failing_provider_costs_only_its_own_datasets(scanned: Scanned) -> None:
     assert "there is none yet, so its datasets are neutral" in done.stderr
 
 
-def test_bars_that_break_the_code_of_a_provider_cost_only_their_dataset(scanned: Scanned) -> None:
-    data = scanned.world.folder / "breaking"
+@pytest.mark.parametrize(
+    ("name", "sent"), [("missing", lambda _: []), ("text", lambda value: [str(value)])], ids=["no value", "text"]
+)
+def test_bars_that_break_the_code_of_a_provider_cost_only_their_dataset(
+    scanned: Scanned, name: str, sent: Callable[[float], list[float | str]]
+) -> None:
+    data = scanned.world.folder / name
     data.mkdir()
     (data / "providers.toml").write_text(CHOICE)
     breaking = Scanned(scanned.world, {**scanned.env, "QUANT_DATA_DIR": str(data)}, scanned.server)
-    scanned.server.has_values = False
+    usual, scanned.server.sent = scanned.server.sent, sent
     done = breaking.scan()
-    scanned.server.has_values = True
+    scanned.server.sent = usual
     assert done.returncode == 0, done.stderr
     feed = orjson.loads((data / "master_feed.json").read_bytes())
     assert {s["oi_metadata"]["value"] for s in feed["signals"]} == {None}
