@@ -15,7 +15,7 @@ from quant_assets.markets import ResolutionRules, resolve_markets
 from quant_assets.markets.resolution import LIST_TIME, SOURCE_PARTS
 from quant_assets.providers.registry import provider_name
 
-Empty = Mapping[str, Collection[str]]
+EmptySymbols = Mapping[str, Collection[str]]
 """Dataset → symbols whose last two responses were empty."""
 
 
@@ -31,11 +31,11 @@ class MarketLists:
     rules: ResolutionRules
     now: datetime
 
-    def resolve(self, markets: pd.DataFrame, empty: Empty | None = None) -> pd.DataFrame:
+    def resolve(self, markets: pd.DataFrame, empty: EmptySymbols | None = None) -> pd.DataFrame:
         """Return the symbol map of `markets` (columns exchange and symbol), without the symbols of `empty`.
 
-        Columns are those of `resolve_markets`. Each dataset's are by the list of its provider, all others by that of
-        open interest.
+        Columns are those of `resolve_markets`. Those of a dataset come from the list of its provider, all others from
+        the list of open interest's.
         """
         found = {
             provider: resolve_markets(
@@ -60,15 +60,15 @@ class MarketLists:
         columns = [*others.drop(LIST_TIME), *of_datasets, LIST_TIME]
         return first[others].assign(**of_datasets)[columns]
 
-    def empty_symbols(self, store: DerivativesStore) -> Empty:
+    def empty_symbols(self, store: DerivativesStore) -> EmptySymbols:
         """Return by dataset the symbols whose last two responses, both since its provider's list, were empty."""
         found: dict[str, Collection[str]] = {}
         for provider, datasets in datasets_by_provider(self.choice).items():
-            empty = store.empty_twice(self.since_ms(provider))
+            empty = store.empty_twice(self.list_fetched_at_ms(provider))
             found |= {dataset: empty[dataset] for dataset in datasets}
         return found
 
-    def since_ms(self, provider: str) -> float:
+    def list_fetched_at_ms(self, provider: str) -> float:
         """Return when a provider's market list was fetched, epoch ms; 0 without one."""
         market_list = self.by_provider.get(provider)
         return 0.0 if market_list is None else float(market_list["fetched_at_ms"].max())
@@ -87,14 +87,13 @@ class MarketSources:
     symbol_map: pd.DataFrame
     lists: MarketLists
 
-    def resolve(self, empty: Empty) -> pd.DataFrame:
-        """Return the symbol map without these symbols (by dataset), and with symbols of the providers in use only.
+    def resolve(self, empty: EmptySymbols) -> pd.DataFrame:
+        """Return the symbol map, resolved again if a symbol of it is in `empty`, or a dataset's provider has changed.
 
-        Without a market list no symbol is replaced.
+        Empty symbols are not replaced if no market list is stored.
         """
-        if (any(empty.values()) or self._names_another_provider()) and any(
-            found is not None for found in self.lists.by_provider.values()
-        ):
+        replaces = any(empty.values()) and any(found is not None for found in self.lists.by_provider.values())
+        if replaces or self._names_another_provider():
             return self.lists.resolve(self.symbol_map, empty)
         return self.symbol_map
 

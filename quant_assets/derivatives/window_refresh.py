@@ -23,11 +23,11 @@ from quant_assets.derivatives.snapshot import snapshot
 from quant_assets.derivatives.store import DerivativesStore, StoreError
 from quant_assets.markets import select_markets
 from quant_assets.providers.base import Provider, ProviderClient
-from quant_assets.providers.errors import BudgetUnusable
+from quant_assets.providers.errors import BudgetUnusable, ProviderUnavailable
 from quant_assets.providers.registry import DEFAULT, PROVIDERS
 
 Connect = Callable[[Provider], AbstractContextManager[ProviderClient]]
-"""Opens a client of a provider, and closes it. Raises BudgetUnusable."""
+"""Opens a client of a provider, and closes it. Raises BudgetUnusable and ProviderUnavailable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class WindowRefresh:
 
     def without_store(self, problem: str) -> RefreshedWindows:
         """Return what there is if the store cannot be used: nothing is known."""
-        return self._result(None, self.sources.symbol_map, _unusable(self.datasets, problem), {})
+        return self._result(None, self.sources.symbol_map, _not_started(self.datasets, StopReason.STORE, problem), {})
 
     def _requested(self) -> dict[str, list[Dataset]]:
         """Return provider → the datasets to refresh. The default provider is last: its limit takes all the time."""
@@ -101,10 +101,10 @@ class WindowRefresh:
         deadline: float,
         progress: Progress,
     ) -> RefreshReport:
-        """Refresh the datasets of one provider. A budget that cannot be used costs only these."""
+        """Refresh the datasets of one provider. If no client can be opened, only these are not refreshed."""
         options = RefreshOptions(
             self.windows[-1],
-            self.sources.lists.since_ms(provider),
+            self.sources.lists.list_fetched_at_ms(provider),
             first=self.windows[0],
             datasets=datasets,
             deadline=deadline,
@@ -123,7 +123,9 @@ class WindowRefresh:
                     progress=progress,
                 ).run()
         except BudgetUnusable as error:
-            return _unusable(datasets, str(error))
+            return _not_started(datasets, StopReason.STORE, error)
+        except ProviderUnavailable as error:
+            return _not_started(datasets, StopReason.PROVIDER_UNAVAILABLE, error)
         return report
 
     def _result(
@@ -155,10 +157,10 @@ def _is_default(provider: str) -> bool:
     return PROVIDERS[provider] is DEFAULT
 
 
-def _unusable(datasets: Sequence[Dataset], problem: str) -> RefreshReport:
-    """Return the report of a refresh that could not begin."""
+def _not_started(datasets: Sequence[Dataset], reason: StopReason, problem: object) -> RefreshReport:
+    """Return the report of a refresh that could not start."""
     counts = {dataset: DatasetReport() for dataset in datasets}
-    return RefreshReport(counts, stopped=StopReason.STORE, problems=[problem])
+    return RefreshReport(counts, stopped=reason, problems=[str(problem)])
 
 
 def _save_report(report: RefreshReport, store: DerivativesStore, window: Window) -> None:

@@ -28,6 +28,7 @@ from quant_assets.markets import ResolutionRules, load_rules
 from quant_assets.orchestration.market_lists import lists_in_use
 from quant_assets.providers.base import Provider, ProviderClient
 from quant_assets.providers.budget import CallBudget
+from quant_assets.providers.errors import ProviderUnavailable
 from quant_assets.providers.registry import PROVIDERS, budget_path
 from quant_assets.signals import Strategy, with_parameters
 from quant_assets.storage.origins import foreign_origin, record_origin
@@ -84,13 +85,18 @@ class Providers(dg.ConfigurableResource):  # type: ignore[type-arg]
     def client(self, provider: Provider, clock: Clock) -> Iterator[ProviderClient]:
         """Open a client with the call budget that all processes share. Without a key its methods raise MissingApiKey.
 
-        Raises BudgetUnusable.
+        Raises BudgetUnusable, and ProviderUnavailable if the provider's code fails.
         """
         settings = self.settings
         limit = provider.calls_per_minute(settings)
         budget = CallBudget(budget_path(provider, settings), limit, clock=clock.monotonic, sleep=clock.sleep)
-        with closing(budget), closing(provider.connect(settings, budget, clock)) as client:
-            yield client
+        with closing(budget):
+            try:
+                client = provider.connect(settings, budget, clock)
+            except Exception as error:  # the code of an installed package may raise anything
+                raise ProviderUnavailable(f"{provider.name}: {type(error).__name__}: {error}") from error
+            with closing(client):
+                yield client
 
     @contextmanager
     def store(self) -> Iterator[DerivativesStore]:

@@ -33,6 +33,25 @@ OTHERS = ("funding_rate", "liquidations")
 CHOICE = "".join(f'{dataset} = "example"\n' for dataset in SERVED)
 DOCUMENT = Path(__file__).parents[2] / "docs" / "providers.md"
 CODE = DOCUMENT.read_text(encoding="utf-8").partition("```python\n")[2].partition("```")[0]
+FAILING = """
+class Failing:
+    name, label, url, symbols_per_request = "failing", "Failing", "https://example.com/", 5
+
+    def origin(self, settings):
+        return "loopback"
+
+    def calls_per_minute(self, settings):
+        return 60
+
+    def has_key(self, settings, environment):
+        return True
+
+    def find_problem(self, dataset):
+        return ""
+
+    def connect(self, settings, budget, clock):
+        raise RuntimeError("no client")
+"""
 BROKEN = """
 class Broken:
     name = "broken"
@@ -118,6 +137,7 @@ def scanned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scanned]:
     folder = tmp_path_factory.mktemp("provider")
     plugins = folder / "plugins"
     install(plugins, "example_provider", CODE, {"quant_assets.providers": "Example"})
+    install(plugins, "failing_provider", FAILING, {"quant_assets.providers": "Failing"})
     install(plugins, "broken_provider", BROKEN, {"quant_assets.providers": "Broken"})
     with small_world(folder, markets=12) as world:
         rows = [listing.row for listing in world.emulator.universe.listings.values()]
@@ -256,6 +276,18 @@ def test_failing_provider_costs_only_its_own_datasets(scanned: Scanned) -> None:
     assert any(s["derivatives"]["funding_rate"] for s in feed["signals"])
     assert "market list of Example: GET /markets" in done.stderr
     assert "there is none yet, so its datasets are neutral" in done.stderr
+
+
+def test_provider_that_cannot_connect_costs_only_its_own_datasets(scanned: Scanned) -> None:
+    data = scanned.world.folder / "unconnected"
+    data.mkdir()
+    (data / "providers.toml").write_text('liquidations = "failing"\n')
+    done = Scanned(scanned.world, {**scanned.env, "QUANT_DATA_DIR": str(data)}, scanned.server).scan()
+    assert done.returncode == 0, done.stderr
+    assert "market list of Failing: failing: RuntimeError: no client" in done.stderr
+    feed = orjson.loads((data / "master_feed.json").read_bytes())
+    assert {s["derivatives"]["liquidations"] for s in feed["signals"]} == {None}
+    assert any(s["oi_metadata"]["value"] for s in feed["signals"])
 
 
 @pytest.mark.parametrize(

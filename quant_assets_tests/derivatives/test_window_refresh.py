@@ -78,6 +78,14 @@ def test_without_datasets_nothing_is_requested_and_stored_reports_apply(provide:
     assert found.reports == first.reports
 
 
+def test_symbols_of_another_provider_are_dropped_after_a_change(provide: Provide) -> None:
+    provider = provide(plain_universe(5))
+    sources = window_refresh(provider).sources
+    assert (sources.resolve({})["open_interest_symbol"] != "").all()
+    changed = replace(sources.lists, by_provider={}, choice=dict.fromkeys(DATASETS, "other"))
+    assert (replace(sources, lists=changed).resolve({})["open_interest_symbol"] == "").all()
+
+
 def test_refresh_is_limited_to_markets_and_time(provide: Provide) -> None:
     provider = provide(plain_universe(5))
     refresh, store = window_refresh(provider, 1), provider.store()
