@@ -33,8 +33,8 @@ def run(*arguments: str, env: Mapping[str, str], cwd: Path) -> subprocess.Comple
     Raises ValueError for variables that take a process of its own: use `run_process`.
     """
     different = {name for name in env.keys() | os.environ if env.get(name) != os.environ.get(name)}
-    if any(name.startswith(READ_AT_START) for name in different):
-        raise ValueError(f"a fork does not see {different}: use run_process")
+    if read_at_start := sorted(name for name in different if name.startswith(READ_AT_START)):
+        raise ValueError(f"{', '.join(read_at_start)} are read when Python starts, and change no fork: use run_process")
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder) / name for name in ("stdout", "stderr")]
         process = CONTEXT.Process(target=become_command, args=(arguments, dict(env), cwd, *paths))

@@ -142,18 +142,18 @@ class ProviderClient(Protocol):
         """
 
     def close(self) -> None:
-        """Close the connections. The budget is closed by its owner, too."""
+        """Close the connections. The caller closes the budget."""
 
 
 class Provider(Protocol):
     """A provider of derivative data. A package registers its class as an entry point of `quant_assets.providers`.
 
-    Each of its symbols must begin with its name and a colon, so that no symbol is of two providers.
+    Symbols of an added provider must begin with its name and a colon. Symbols without a colon are Coinalyze's.
     """
 
     @property
     def name(self) -> str:
-        """Its name in `data/providers.toml`, tables and feed: lower-case letters, digits and underscores."""
+        """Its name in `data/providers.toml`, tables and feed: lower-case letters, digits, underscores."""
 
     @property
     def label(self) -> str:
@@ -177,7 +177,7 @@ class Provider(Protocol):
         """Return whether a key is set; True if none is needed."""
 
     def find_problem(self, dataset: RequestedDataset) -> str:
-        """Return why it cannot serve a dataset, "" if it can."""
+        """Return why it cannot serve a dataset, like `is not one of …`; "" if it can."""
 
     def connect(self, settings: Settings, budget: CallBudget, clock: Clock) -> ProviderClient:
         """Return a client. A missing key is an error of its methods."""

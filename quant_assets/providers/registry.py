@@ -51,8 +51,10 @@ def _problem(provider: Any, taken: Collection[str]) -> str:
     missing += [name for name in _METHODS if not callable(getattr(provider, name, None))]
     if missing:
         return f"is not a provider: it has no {', '.join(missing)}"
-    if not _NAME.fullmatch(provider.name) or provider.name in taken:
-        return f"has an invalid name {provider.name!r}: expected lower-case letters, digits and underscores, not taken"
+    if not _NAME.fullmatch(provider.name):
+        return f"has an invalid name {provider.name!r}: expected a lower-case letter, then letters, digits, underscores"
+    if provider.name in taken:
+        return f"has the name {provider.name!r}, which another provider has: rename it, or uninstall one of them"
     return ""
 
 
@@ -65,7 +67,7 @@ PROBLEMS: Final[tuple[str, ...]] = tuple(_problems)
 
 
 def provider_name(symbol: str) -> str:
-    """Return the name of a symbol's provider, which may have been uninstalled; empty for an empty symbol."""
+    """Return the text before a symbol's colon, Coinalyze's name without one, "" for "". It may not be installed."""
     name, colon, _ = symbol.partition(":")
     return name if colon or not symbol else DEFAULT.name
 

@@ -24,10 +24,10 @@ def reserve_calls(
     still_needed: SymbolFilter | None = None,
     on_wait: Callable[[float], None] | None = None,
 ) -> Iterator[tuple[str, ...]]:
-    """Acquire the calls of a request, one for each symbol, or one without symbols.
+    """Reserve a call for each symbol, or one call if `symbols` is empty, and yield the symbols to request.
 
-    Send the request inside of the `with` block, for the symbols that it yields: those that `still_needed` returns. If
-    it returns none, send nothing. `usage` counts the request. The arguments are those of `ProviderClient.bars`.
+    Send one request inside of the `with` block, for these symbols only. If `symbols` were given and none is yielded,
+    send nothing. `usage` counts the request. The other arguments are those of `ProviderClient.bars`.
     Raises DeadlineExceeded, BudgetUnusable and LeaseExpired.
     """
     lease = budget.acquire(max(len(symbols), 1), deadline, on_wait)
@@ -39,7 +39,7 @@ def reserve_calls(
     if len(requested) < len(symbols):
         budget.shrink(lease, len(requested))
     if not budget.renew(lease):
-        raise LeaseExpired("its calls were acquired too long ago; the disk or this machine is too slow")
+        raise LeaseExpired("its calls expired before it was sent: the disk or this machine is too slow")
     usage.requests += 1
     usage.calls += max(len(requested), 1)
     try:

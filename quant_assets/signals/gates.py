@@ -39,7 +39,7 @@ COMMON_GATES: Final[Mapping[str, Gate]] = MappingProxyType(
             f"The last bar must have closed at most {MAX_AGE_MS[LTF] / 60_000:g} minutes ({LTF}) and "
             f"{MAX_AGE_MS[HTF] / 3_600_000:g} hours ({HTF}) before the window's end."
         ),
-        Reason.NO_VALID_SETUP: Gate("Entry, stop and target must be in order."),
+        Reason.NO_VALID_SETUP: Gate("A LONG needs stop < entry < target, a SHORT needs target < entry < stop."),
         Reason.STOP_TOO_CLOSE: Gate(
             f"The stop must be at least {LIMIT} from the entry, since costs exceed a smaller distance.", unit=" %"
         ),
