@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 from playwright.sync_api import Browser
 
+from quant_assets.emulator import Faults
 from quant_assets_tests.faults.seeding import LONG, SEED
 from quant_assets_tests.programs import chromium
 from quant_assets_tests.world import World, small_world
@@ -41,9 +43,17 @@ def pytest_report_header() -> str:
 
 
 @pytest.fixture(scope="session")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Simulate a small market, which all modules share."""
     with small_world(tmp_path_factory.mktemp("world")) as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def world(market: World, tmp_path_factory: pytest.TempPathFactory) -> World:
+    """Return the shared market with data folders of this module's own, so that names of two modules cannot collide."""
+    market.emulator.faults = Faults()
+    return replace(market, folder=tmp_path_factory.mktemp("world"))
 
 
 @pytest.fixture(autouse=True)

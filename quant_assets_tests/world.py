@@ -36,6 +36,8 @@ class World:
     moment: datetime
     #: The Dagster instances in memory, by data folder, or None if they are on the disk.
     in_memory: dict[str, dg.DagsterInstance] | None = None
+    #: The data folders of finished scans, to copy; shared by the worlds of one market.
+    finished: Path = Path("finished")
 
     @property
     def window(self) -> Window:
@@ -102,11 +104,11 @@ class World:
     def scanned(self, name: str) -> Path:
         """Copy a finished scan of the world's window into the data folder of this name; return its feed.
 
-        There is one such scan for each world. It costs seconds, and a copy milliseconds.
+        There is one such scan for each market. It costs seconds, and a copy milliseconds.
         """
-        made = self.folder / ("finished" if self.in_memory is None else "finished_in_memory")
+        made = self.folder / self.finished / ("on_disk" if self.in_memory is None else "in_memory")
         if not made.exists():
-            self.scan(made.name)
+            self.scan(str(made))
         shutil.copytree(made, self.folder / name, dirs_exist_ok=True)
         return self.folder / name / "master_feed.json"
 
@@ -148,7 +150,7 @@ def small_world(folder: Path, markets: int = 24) -> Iterator[World]:
     candles = folder / "candles"
     write_candle_files(chosen, candles, moment)
     with Emulator(universe, calls_per_minute=CALLS_PER_MINUTE) as emulator:
-        yield World(folder, emulator, candles, moment)
+        yield World(folder, emulator, candles, moment, finished=folder / "finished")
 
 
 def cut_candles(source: Path, target: Path, end_ms: int) -> None:

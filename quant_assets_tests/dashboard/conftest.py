@@ -17,12 +17,12 @@ from quant_assets_tests.world import World, kept_in_memory
 
 
 @pytest.fixture(scope="session")
-def scanned(world: World) -> Settings:
+def scanned(market: World) -> Settings:
     """A data folder after two scans: of the newest window and the one before."""
-    with kept_in_memory(world) as kept:
-        kept.scan("dashboard", window=Window(world.window.end - WINDOW_LENGTH))
+    with kept_in_memory(market) as kept:
+        kept.scan("dashboard", window=Window(market.window.end - WINDOW_LENGTH))
         kept.scan("dashboard")
-    return world.settings("dashboard")
+    return market.settings("dashboard")
 
 
 @pytest.fixture(scope="module")

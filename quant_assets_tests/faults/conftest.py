@@ -88,22 +88,27 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> Stored:
 
 @dataclass(frozen=True)
 class Scanned:
-    """A world, and the result of a scan without faults in the data folder of this name."""
+    """A world, and the folder and the result of a scan of its market without faults."""
 
     world: World
-    name: str
+    folder: Path
     result: ScanResult
 
     def copied(self, name: str) -> Path:
         """Copy the data folder of this scan to one of another name, and return it."""
         target = self.world.folder / name
-        shutil.copytree(self.world.folder / self.name, target)
+        shutil.copytree(self.folder, target)
         return target
 
 
 @pytest.fixture(scope="session")
-def scanned(world: World) -> Scanned:
-    return Scanned(world, "faults_clean", world.scan("faults_clean"))
+def clean_scan(market: World) -> ScanResult:
+    return market.scan("faults_clean")
+
+
+@pytest.fixture(scope="module")
+def scanned(market: World, world: World, clean_scan: ScanResult) -> Scanned:
+    return Scanned(world, market.folder / "faults_clean", clean_scan)
 
 
 @pytest.fixture
