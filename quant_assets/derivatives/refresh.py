@@ -120,7 +120,7 @@ class Refresh:
     def run(self) -> tuple[pd.DataFrame, RefreshReport]:
         """Run the refresh and return the final symbol map and the report. Raise StoreError if reading fails."""
         usage, waited_seconds = replace(self._client.usage), self._client.budget.waited_seconds
-        batch_size = min(self._options.symbols_per_request, self._client.budget.calls_per_minute)
+        batch_size = min(self._options.symbols_per_request, self._client.budget.limit)
         symbol_map = self._resolve_symbols()
         due = self._due_items(symbol_map)
         self._count_cached(symbol_map, due)
@@ -317,7 +317,7 @@ class Refresh:
 
     def _show_progress(self, wait_seconds: float = 0.0) -> None:
         """Report the symbols done, and how long the remaining ones take at the limit."""
-        minutes = min_minutes(self._total - self._done, self._client.budget.calls_per_minute)
+        minutes = min_minutes(self._total - self._done, self._client.budget.limit)
         text = f"about {minutes} min left" if minutes else "under a minute left"
         if wait_seconds >= 1:
             text += f", next request in {wait_seconds:.0f} s"

@@ -3,7 +3,8 @@
 The provider counts a request when it arrives, some time between sending and response. So the calls of a lease count for
 as long as its request may take and a minute more, until `commit` says that the response is here; from then on they
 count for a minute. Then 60 seconds between a response and the next request here are at least 60 seconds at the
-provider, whatever the latency. The lease of a process that was killed ends by itself.
+provider, whatever the latency. The lease of a process that was killed ends by itself. A provider that counts in another
+period than a minute gets its budget by `period_seconds`.
 
 Times are those of a monotonic clock. By the time of day, setting the clock forward would make calls of this minute
 look old, and setting it back would postpone deadlines.
@@ -92,24 +93,27 @@ class _Throttle:
 
 
 class CallBudget:
-    """`calls_per_minute` calls in any sliding minute, stored in the SQLite file `path`.
+    """`limit` calls in any `period_seconds`, a minute by default, stored in the SQLite file `path`.
 
-    Processes that open the same file share one budget. The calls of a killed process are blocked for at most 130 s
-    after it acquired them; after a reboot, which restarts the clock, and after an upgrade calls are blocked for at most
-    a minute more. `clock` returns monotonic seconds, the same for all processes of the machine; `sleep` waits. Tests
-    replace both.
+    Processes that open the same file share one budget. The calls of a killed process are blocked for at most 70 s and
+    a period after it acquired them; after a reboot, which restarts the clock, and after an upgrade calls are blocked
+    for at most a period more. `clock` returns monotonic seconds, the same for all processes of the machine; `sleep`
+    waits. Tests replace both.
     """
 
     def __init__(
         self,
         path: Path,
-        calls_per_minute: int,
+        limit: int,
         *,
+        period_seconds: float = 60.0,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self.calls_per_minute = calls_per_minute
+        self.limit = limit
+        self.period_seconds = period_seconds
         self.waited_seconds = 0.0
+        self._period_ms = int(period_seconds * 1000)
         self._clock = clock
         self._sleep = sleep
         self._path = path
@@ -125,8 +129,8 @@ class CallBudget:
         `deadline` is in seconds of the budget's clock; `on_wait` is called with the remaining seconds. Raise
         DeadlineExceeded at once if the calls cannot fit before the deadline.
         """
-        if calls > self.calls_per_minute:
-            raise ValueError(f"{calls} calls never fit a budget of {self.calls_per_minute} a minute")
+        if calls > self.limit:
+            raise ValueError(f"{calls} calls never fit a budget of {self.limit} in {self.period_seconds:g} s")
         if deadline is not None and self._clock() >= deadline:
             raise DeadlineExceeded("the time allowed for calls is up")
         lease = Lease(uuid.uuid4().hex, calls, 0)
@@ -155,14 +159,14 @@ class CallBudget:
             return True
         ends = now + LEASE_MS
         with self._write() as connection:
-            until = {"name": lease.name, "now": now, "until": ends + MINUTE_MS}
+            until = {"name": lease.name, "now": now, "until": ends + self._period_ms}
             is_counted = connection.execute(_RENEW, until).rowcount > 0
         lease.ends_ms = ends
         return is_counted
 
     def commit(self, lease: Lease) -> None:
-        """Count the calls of `lease` for a minute from now on: their response is here, or will not come."""
-        until = self._now_ms() + MINUTE_MS + 1  # the clock's milliseconds are rounded down
+        """Count the calls of `lease` for a period from now on: their response is here, or will not come."""
+        until = self._now_ms() + self._period_ms + 1  # the clock's milliseconds are rounded down
         with self._write() as connection:
             self._database.replace_rows(connection, call_leases, [(lease.name, lease.calls, until)])
 
@@ -196,14 +200,14 @@ class CallBudget:
         return self._state(self._now_ms())[0].share_at(self._now_ms())
 
     def spent(self) -> int:
-        """Return the calls that count now: those of the last minute, and of requests without a response."""
-        return min(_sum(self._state(self._now_ms())[1]), self.calls_per_minute)
+        """Return the calls that count now: those of the last period, and of requests without a response."""
+        return min(_sum(self._state(self._now_ms())[1]), self.limit)
 
     def available(self, within_seconds: float = 0.0) -> int:
         """Return how many calls fit within so many seconds, unless another process acquires them first."""
         now = self._now_ms()
         throttle, counted = self._state(now + int(within_seconds * 1000))
-        return max(int(self.calls_per_minute * throttle.share_at(now)) - _sum(counted), 0)
+        return max(int(self.limit * throttle.share_at(now)) - _sum(counted), 0)
 
     def close(self) -> None:
         """Close the file."""
@@ -215,17 +219,17 @@ class CallBudget:
             now = self._now_ms()
             connection.execute(_DELETE_ENDED, {"now": now})
             # A lease that counts for longer than any can is from before a reboot or an upgrade.
-            shorten = {"latest": now + LEASE_MS + MINUTE_MS, "until": now + MINUTE_MS}
+            shorten = {"latest": now + LEASE_MS + self._period_ms, "until": now + self._period_ms}
             connection.execute(_SHORTEN, shorten)
             throttle = _read_throttle(connection)
             wait_ms = throttle.pause_ms_at(now)
             if not wait_ms:
                 counted = _read_counted(connection, now)
-                limit = max(int(self.calls_per_minute * throttle.share_at(now)), lease.calls)
-                wait_ms = _wait_ms(counted, lease.calls, limit, now)
+                limit = max(int(self.limit * throttle.share_at(now)), lease.calls)
+                wait_ms = _wait_ms(counted, lease.calls, limit, now, self._period_ms)
             if not wait_ms:
                 lease.ends_ms = now + LEASE_MS
-                row = (lease.name, lease.calls, lease.ends_ms + MINUTE_MS)
+                row = (lease.name, lease.calls, lease.ends_ms + self._period_ms)
                 self._database.replace_rows(connection, call_leases, [row])
             return wait_ms / 1000
 
@@ -295,14 +299,14 @@ def _sum(counted: Counted) -> int:
     return sum(calls for _, calls in counted)
 
 
-def _wait_ms(counted: Counted, calls: int, limit: int, now: int) -> int:
+def _wait_ms(counted: Counted, calls: int, limit: int, now: int, period_ms: int) -> int:
     """Return the milliseconds until `calls` fit at the earliest, 0 if they fit now.
 
-    What counts for over a minute is a lease without a response, which may come at any moment; then it counts for a
-    minute.
+    What counts for over a period is a lease without a response, which may come at any moment; then it counts for a
+    period.
     """
     surplus = _sum(counted) + calls - limit
-    for until, number in sorted((min(until, now + MINUTE_MS), number) for until, number in counted):
+    for until, number in sorted((min(until, now + period_ms), number) for until, number in counted):
         if surplus <= 0:
             break
         surplus -= number

@@ -22,7 +22,7 @@ from quant_assets.providers.coinalyze.models import (
     read_history,
     read_markets,
 )
-from quant_assets.providers.coinalyze.retry_after import parse_retry_after
+from quant_assets.providers.retry_after import parse_retry_after
 
 NOW = datetime(2026, 1, 19, 17, tzinfo=UTC)
 SYMBOL = "BTCUSDT_PERP.A"

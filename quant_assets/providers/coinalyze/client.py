@@ -25,10 +25,9 @@ from quant_assets.providers.base import (
     SymbolFilter,
     Usage,
 )
+from quant_assets.providers.bounded_session import BoundedSession, describe_error
 from quant_assets.providers.budget import MAX_PAUSE_SECONDS, CallBudget
 from quant_assets.providers.coinalyze.models import MalformedResponse, read_exchanges, read_history, read_markets
-from quant_assets.providers.coinalyze.retry_after import parse_http_date, parse_retry_after
-from quant_assets.providers.coinalyze.session import BoundedSession, describe_error
 from quant_assets.providers.errors import (
     BadRequest,
     DeadlineExceeded,
@@ -37,6 +36,7 @@ from quant_assets.providers.errors import (
     ProviderUnavailable,
 )
 from quant_assets.providers.reserve import LeaseExpired, reserve_calls
+from quant_assets.providers.retry_after import parse_http_date, parse_retry_after
 
 SYMBOLS_PER_REQUEST: Final = 20
 INTERVAL: Final = "15min"

@@ -16,8 +16,8 @@ import pytest
 import requests
 
 from quant_assets.emulator import DEFAULT_KEY, Emulator, Faults, plain_universe
+from quant_assets.providers.bounded_session import BoundedSession
 from quant_assets.providers.coinalyze.client import CoinalyzeClient
-from quant_assets.providers.coinalyze.session import BoundedSession
 from quant_assets.providers.errors import (
     BadRequest,
     DeadlineExceeded,
