@@ -82,7 +82,12 @@ class Response:
         phrase = HTTPStatus(status).phrase
         if status == HTTPStatus.INTERNAL_SERVER_ERROR:
             return cls(status, orjson.dumps({"message": phrase}))
-        page = f"<html><head><title>{status} {phrase}</title></head><body>{phrase}</body></html>"
+        return cls.of_page(f"{status} {phrase}", status)
+
+    @classmethod
+    def of_page(cls, title: str, status: int = 200) -> Response:
+        """Return a web page, as a gateway sends it in place of the API's response."""
+        page = f"<html><head><title>{title}</title></head><body>{title}</body></html>"
         return cls(status, page.encode(), "text/html")
 
 

@@ -14,12 +14,21 @@ from typing import Any, Protocol
 
 from quant_assets.emulator.api import RequestError, Response
 
+MAX_BODY_BYTES = 1 << 20
+"""The largest body of a POST request."""
+
 
 class RequestHandler(Protocol):
     """One request, and the methods to respond to it."""
 
     @property
     def target(self) -> str: ...  # noqa: D102 - path and query as received
+
+    @property
+    def method(self) -> str: ...  # noqa: D102 - GET, or POST where the server accepts it
+
+    @property
+    def body(self) -> bytes: ...  # noqa: D102 - of a POST request
 
     def header(self, name: str) -> str | None:
         """Return a header of the request."""
@@ -32,15 +41,23 @@ class RequestHandler(Protocol):
 
 
 class LoopbackServer(ThreadingHTTPServer):
-    """An HTTP server on 127.0.0.1 with a thread for each connection."""
+    """An HTTP server on 127.0.0.1 with a thread for each connection; accepts GET, and POST with `accepts_post`."""
 
     daemon_threads = True
     block_on_close = False
     request_queue_size = 128
 
-    def __init__(self, port: int, handle: Callable[[RequestHandler], None], now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        port: int,
+        handle: Callable[[RequestHandler], None],
+        now: Callable[[], float],
+        *,
+        accepts_post: bool = False,
+    ) -> None:
         self.on_request = handle
         self.now = now
+        self.accepts_post = accepts_post
         self._connections: set[socket.socket] = set()
         self._lock = Lock()
         super().__init__(("127.0.0.1", port), _Handler)
@@ -83,22 +100,38 @@ class LoopbackServer(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Handle the GET requests of one connection; each response is a single write, sent at once."""
+    """Handle the requests of one connection; each response is a single write, sent at once."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     server_version = "CoinalyzeEmulator"
     sys_version = ""
     server: LoopbackServer
+    body = b""
 
     @property
     def target(self) -> str:
         return self.path
 
+    @property
+    def method(self) -> str:
+        return self.command
+
     def header(self, name: str) -> str | None:
         return self.headers.get(name)
 
     def do_GET(self) -> None:
+        self.server.on_request(self)
+
+    def do_POST(self) -> None:
+        if not self.server.accepts_post:
+            self.send_error(HTTPStatus.NOT_IMPLEMENTED, "Unsupported method ('POST')")
+            return
+        length = self.headers.get("Content-Length", "")
+        if not length.isdecimal() or int(length) > MAX_BODY_BYTES:
+            self.send_error(HTTPStatus.BAD_REQUEST, "Content-Length is missing, invalid or too large")
+            return
+        self.body = self.rfile.read(int(length))
         self.server.on_request(self)
 
     def send(self, response: Response, *, cut: bool = False) -> None:

@@ -41,7 +41,7 @@ def universe_of_candles(folder: Path, seed: int = DEFAULT_SEED) -> Universe:
     recordings: dict[str, dict[str, _Recording]] = {}
     for path in sorted(folder.glob(f"[!.]*{_SUFFIX}")):
         exchange, _, symbol = path.name.removesuffix(_SUFFIX).partition("_")
-        candles = _read(path)
+        candles = read_candles(path)
         if symbol and candles is not None:
             asset, multiplier = asset_of_local_symbol(exchange, symbol)
             kept = recordings.setdefault(asset, {})
@@ -108,7 +108,7 @@ def _source(seed: int, row: MarketRow, by_exchange: Mapping[str, _Recording]) ->
     return RecordedSource(scaled, profile)
 
 
-def _read(path: Path) -> Candles | None:
+def read_candles(path: Path) -> Candles | None:
     """Return the valid candles of a file, None if there are none."""
     try:
         content = orjson.loads(path.read_bytes())

@@ -194,6 +194,8 @@ class Emulator:
             handler.close()
         elif fault == "server_error":
             handler.send(Response.of_server_error(faults.status_of_request(number)))
+        elif fault == "html":
+            handler.send(Response.of_page("Checking your browser"))
         else:
             if fault == "slow":
                 self._stopped.wait(faults.delay_seconds)

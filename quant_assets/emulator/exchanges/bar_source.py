@@ -1,0 +1,157 @@
+"""Provide the bars, open interest and funding of one contract: simulated, or recorded in candle files."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from threading import Lock
+from typing import Protocol
+
+import numpy as np
+
+from quant_assets.emulator.derivatives import WARM_UP_BARS, ContractProfile, derive_datasets
+from quant_assets.emulator.noise import Floats, Integers
+from quant_assets.emulator.simulated_market import (
+    BAR_SECONDS,
+    Candles,
+    SimulatedMarket,
+    aggregate_candles,
+    simulate_candles,
+)
+
+_BLOCK_BARS = {BAR_SECONDS: 1536}
+_LONG_BLOCK_BARS = 256
+_DERIVED_BLOCK_BARS = 768
+_MAX_CACHED_BLOCKS = 4
+
+Derivatives = tuple[Integers, Floats, Floats]
+"""Opens of 15-minute bars, and open interest (base units) and funding (percent) at their close."""
+
+
+class BarSource(Protocol):
+    """A source of the bars of one contract; volumes in units of the base.
+
+    `ends` is the close of its newest bar in UNIX seconds, None if it goes on.
+    """
+
+    @property
+    def ends(self) -> int | None: ...  # noqa: D102 - said above
+
+    def bars(self, seconds: int, start: int, stop: int) -> Candles:
+        """Return the bars of a timeframe that open in [start, stop), all as if complete."""
+
+    def bar_in_progress(self, seconds: int, start: int, now: float) -> Candles | None:
+        """Return the bar that opened at `start` as of `now`, None if there is only what was recorded."""
+
+    def derivatives(self, start: int, stop: int) -> Derivatives:
+        """Return open interest and funding of the 15-minute bars that open in [start, stop)."""
+
+
+class SimulatedBars:
+    """Bars of a simulated market that never ends; several threads may ask."""
+
+    ends: int | None = None
+
+    def __init__(self, seed: int, market: SimulatedMarket, profile: ContractProfile) -> None:
+        self._seed, self._market, self._profile = seed, market, profile
+        self._blocks: OrderedDict[tuple[int, int], Candles] = OrderedDict()
+        self._derived: tuple[int, Derivatives] | None = None
+        self._lock = Lock()
+
+    def bars(self, seconds: int, start: int, stop: int) -> Candles:
+        """See BarSource."""
+        length = _BLOCK_BARS.get(seconds, _LONG_BLOCK_BARS) * seconds
+        numbers = range(start // length, max(start, stop - 1) // length + 1)
+        with self._lock:
+            blocks = [self._block(seconds, number, length) for number in numbers]
+        return slice_candles(_joined(blocks), start, stop)
+
+    def bar_in_progress(self, seconds: int, start: int, now: float) -> Candles | None:
+        """See BarSource."""
+        return simulate_candles(self._seed, self._market, seconds, start, start + 1, now)
+
+    def derivatives(self, start: int, stop: int) -> Derivatives:
+        """See BarSource."""
+        length = _DERIVED_BLOCK_BARS * BAR_SECONDS
+        numbers = range(start // length, max(start, stop - 1) // length + 1)
+        with self._lock:
+            parts = [self._derived_block(number, length) for number in numbers]
+        joined = parts[0] if len(parts) == 1 else tuple(np.concatenate(columns) for columns in zip(*parts, strict=True))
+        return _slice_derivatives(joined, start, stop)  # type: ignore[arg-type]  # three columns, as each part has
+
+    def _block(self, seconds: int, number: int, length: int) -> Candles:
+        key = (seconds, number)
+        cached = self._blocks.get(key)
+        if cached is None:
+            cached = simulate_candles(self._seed, self._market, seconds, number * length, (number + 1) * length)
+            self._blocks[key] = cached
+            if len(self._blocks) > _MAX_CACHED_BLOCKS:
+                self._blocks.popitem(last=False)
+        self._blocks.move_to_end(key)
+        return cached
+
+    def _derived_block(self, number: int, length: int) -> Derivatives:
+        if self._derived is None or self._derived[0] != number:
+            start = number * length - WARM_UP_BARS * BAR_SECONDS
+            path = simulate_candles(self._seed, self._market, BAR_SECONDS, start, (number + 1) * length)
+            derived = _slice_derivatives(_derive(path, self._profile), number * length, (number + 1) * length)
+            self._derived = (number, derived)
+        return self._derived[1]
+
+
+class RecordedBars:
+    """Bars of candle files by timeframe in seconds; other timeframes are merged from 15-minute bars.
+
+    The newest bar is served as it was recorded, which may have been before its close.
+    """
+
+    def __init__(self, recorded: Mapping[int, Candles], profile: ContractProfile) -> None:
+        self._recorded, self._profile = dict(recorded), profile
+        self._derived: Derivatives | None = None
+        self._lock = Lock()
+        self.ends: int | None = int(recorded[BAR_SECONDS].t[-1]) + BAR_SECONDS
+
+    def bars(self, seconds: int, start: int, stop: int) -> Candles:
+        """See BarSource."""
+        with self._lock:
+            if seconds not in self._recorded:
+                self._recorded[seconds] = aggregate_candles(self._recorded[BAR_SECONDS], seconds)
+        return slice_candles(self._recorded[seconds], start, stop)
+
+    def bar_in_progress(self, seconds: int, start: int, now: float) -> Candles | None:  # noqa: ARG002
+        """Return None: the newest bar is as it was recorded."""
+        return None
+
+    def derivatives(self, start: int, stop: int) -> Derivatives:
+        """See BarSource."""
+        with self._lock:
+            if self._derived is None:
+                self._derived = _derive(self._recorded[BAR_SECONDS], self._profile)
+        return _slice_derivatives(self._derived, start, stop)
+
+
+def slice_candles(candles: Candles, start: int, stop: int) -> Candles:
+    """Return the bars that open in [start, stop)."""
+    left, right = np.searchsorted(candles.t, [start, stop])
+    return Candles(candles.t[left:right], *(column[left:right] for column in candles[1:]))
+
+
+def pick_candles(candles: Candles, places: Integers) -> Candles:
+    """Return the bars at these places, in this order."""
+    return Candles(candles.t[places], *(column[places] for column in candles[1:]))
+
+
+def _joined(blocks: list[Candles]) -> Candles:
+    if len(blocks) == 1:
+        return blocks[0]
+    return Candles(*(np.concatenate(columns) for columns in zip(*blocks, strict=True)))
+
+
+def _derive(path: Candles, profile: ContractProfile) -> Derivatives:
+    derived = derive_datasets(path, profile)
+    return path.t, derived["open_interest"]["c"], derived["funding_rate"]["c"]
+
+
+def _slice_derivatives(derived: Derivatives, start: int, stop: int) -> Derivatives:
+    left, right = np.searchsorted(derived[0], [start, stop])
+    return derived[0][left:right], derived[1][left:right], derived[2][left:right]

@@ -1,0 +1,12 @@
+"""List the exchanges that are served. Adding one is a file with its API and a line here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from quant_assets.emulator.exchanges import bybit, hyperliquid, kucoin, mexc
+from quant_assets.emulator.exchanges.api import ExchangeApi
+
+APIS: Final[Mapping[str, ExchangeApi]] = {module.API.name: module.API for module in (bybit, hyperliquid, kucoin, mexc)}
+"""The APIs by exchange name."""
