@@ -10,7 +10,6 @@ from typing import Any
 import orjson
 
 from quant_assets.emulator.api import Response
-from quant_assets.emulator.exchanges.contract import Contract
 from quant_assets.emulator.exchanges.venue import Venue
 from quant_assets.emulator.noise import Floats
 
@@ -71,11 +70,15 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """`weight` in any `seconds`; a request beyond it is refused, and with `ban_seconds` all others for so long."""
+    """`weight` in any `seconds`; a request beyond it is refused.
+
+    With `ban_seconds`, everything is refused for so long after `ban_after` refusals without a success between them.
+    """
 
     weight: int
     seconds: float
     per_endpoint: bool = False
+    ban_after: int = 1
     ban_seconds: float = 0.0
 
 
@@ -187,10 +190,9 @@ def number_texts(values: Floats) -> list[str]:
     return [number_text(value) for value in values.tolist()]
 
 
-def contract_amounts(contract: Contract, volumes: Floats, prices: Floats) -> list[float]:
-    """Return volumes in base units as numbers of contracts."""
-    pairs = zip(volumes.tolist(), prices.tolist(), strict=True)
-    return [contract.contracts(volume, price) for volume, price in pairs]
+def json_number(value: float) -> float | int:
+    """Return a number as JSON has it: a whole one as an integer."""
+    return int(value) if value == int(value) else value
 
 
 def match_path(pattern: str, path: str) -> tuple[str, ...] | None:

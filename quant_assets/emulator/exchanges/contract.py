@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import ceil, log10
+
+import numpy as np
 
 from quant_assets.emulator.exchanges.bar_source import BarSource
+from quant_assets.emulator.noise import Floats
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +66,11 @@ class Contract:
 
     def contracts(self, amount: float, price: float) -> float:
         """Return an amount of the base in contracts; those of an inverse contract are worth `size` of the quote."""
+        return float(self.all_contracts(np.array([amount]), np.array([price]))[0])
+
+    def all_contracts(self, amounts: Floats, prices: Floats) -> Floats:
+        """Return amounts of the base in contracts, each at its price."""
         if self.inverse:
-            return float(round(amount * price / self.size))
-        return round(amount / self.size, 8)
+            return np.asarray(np.round(amounts * prices / self.size), dtype=np.float64)
+        decimals = max(0, self.amount_decimals + ceil(log10(self.size)))
+        return np.asarray(np.round(amounts / self.size, decimals), dtype=np.float64)

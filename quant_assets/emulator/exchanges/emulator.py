@@ -54,7 +54,7 @@ class ExchangeEmulator:
         self._lock = Lock()
         self._limits_factor = limits_factor
         self._windows: dict[str, SlidingMinute] = {}
-        self._banned_until = 0.0
+        self._banned_until, self._refusals = 0.0, 0
         self._faults, self._number, self._listed = ExchangeFaults(), 0, {item.id: item for item in self.contracts}
         self._ban_by_fault: float | None = None
         self._summaries = DaySummaries()
@@ -213,11 +213,13 @@ class ExchangeEmulator:
                 window = self._windows[scope] = SlidingMinute(allowed, round(limit.seconds * 1_000_000))
             wait = window.earliest(cost, at) - at
             if not wait:
+                self._refusals = 0
                 window.spend(cost, at)
                 spent = window.limit - window.available(at)
                 return None, self.api.headers(spent, replace(limit, weight=window.limit))
             self._counted["rate_limited"] += 1
-            if limit.ban_seconds:
+            self._refusals += 1
+            if limit.ban_seconds and self._refusals >= limit.ban_after:
                 self._banned_until = now + limit.ban_seconds
         scaled = replace(limit, weight=window.limit)
         return self.api.over_limit(Refused(scaled, wait / 1_000_000, now)), {}

@@ -13,12 +13,13 @@ from quant_assets.emulator.exchanges.api import (
     Query,
     Refused,
     Route,
-    contract_amounts,
+    json_number,
     json_response,
     number_text,
 )
 from quant_assets.emulator.exchanges.contract import Contract
 from quant_assets.emulator.exchanges.venue import UnknownContract, Venue
+from quant_assets.emulator.history import to_json_numbers
 
 _GRANULARITIES = {"15": 900, "30": 1800, "60": 3600, "120": 7200, "240": 14_400, "480": 28_800, "720": 43_200} | {
     "1440": 86_400
@@ -72,7 +73,7 @@ def _row(venue: Venue, contract: Contract) -> dict[str, Any]:
         "lotSize": 1,
         "tickSize": contract.tick,
         "indexPriceTickSize": contract.tick,
-        "multiplier": _number(multiplier),
+        "multiplier": json_number(multiplier),
         "initialMargin": 0.02,
         "maintainMargin": 0.01,
         "maxRiskLimit": 25_000,
@@ -100,9 +101,9 @@ def _row(venue: Venue, contract: Contract) -> dict[str, Any]:
         "openInterest": number_text(contract.contracts(venue.open_interest(contract), day.last)),
         "turnoverOf24h": -day.base_volume if contract.inverse else day.quote_volume,
         "volumeOf24h": round(day.quote_volume) if contract.inverse else day.base_volume,
-        "markPrice": _number(day.last),
-        "indexPrice": _number(day.last),
-        "lastTradePrice": _number(day.last),
+        "markPrice": json_number(day.last),
+        "indexPrice": json_number(day.last),
+        "lastTradePrice": json_number(day.last),
         "nextFundingRateTime": venue.next_funding(contract) * 1000 - venue.now_ms if contract.perpetual else None,
         "maxLeverage": 50,
         "sourceExchanges": ["okex", "binance", "kucoin", "bybit", "bitget", "bitmart", "gateio"],
@@ -110,8 +111,8 @@ def _row(venue: Venue, contract: Contract) -> dict[str, Any]:
         "premiumsSymbol8H": f".{stem}MPI8H",
         "fundingBaseSymbol1M": f".{contract.base}INT",
         "fundingQuoteSymbol1M": f".{contract.quote}INT",
-        "lowPrice": _number(day.low),
-        "highPrice": _number(day.high),
+        "lowPrice": json_number(day.low),
+        "highPrice": json_number(day.high),
         "priceChgPct": round(day.change, 4),
         "priceChg": round(day.last - day.open, contract.price_decimals),
     }
@@ -158,7 +159,7 @@ def _kline(venue: Venue, query: Query) -> Any:
         first = -(-start // (seconds * 1000)) * seconds
         bars = venue.bars(contract, seconds, first, min(stop, first + _MAX_BARS * seconds))
     columns = (bars.o, bars.h, bars.l, bars.c)
-    volumes = [_number(amount) for amount in contract_amounts(contract, bars.v, bars.c)]
+    volumes = to_json_numbers(contract.all_contracts(bars.v, bars.c))
     rows = zip((bars.t * 1000).tolist(), *(column.tolist() for column in columns), volumes, strict=True)
     return _body([list(row) for row in rows])
 
@@ -259,10 +260,6 @@ def _traded_contract(venue: Venue, id_: str) -> Contract:
     if not venue.trades(contract):
         raise UnknownContract(id_)
     return contract
-
-
-def _number(value: float) -> float | int:
-    return int(value) if value == int(value) else value
 
 
 def _error(code: str, message: str, status: int = 200) -> Response:

@@ -13,11 +13,12 @@ from quant_assets.emulator.exchanges.api import (
     Query,
     Refused,
     Route,
-    contract_amounts,
+    json_number,
     json_response,
 )
 from quant_assets.emulator.exchanges.contract import Contract
 from quant_assets.emulator.exchanges.venue import UnknownContract, Venue
+from quant_assets.emulator.history import to_json_numbers
 from quant_assets.emulator.noise import hash_key
 
 _INTERVALS = {"Min15": 900, "Min30": 1800, "Min60": 3600, "Hour4": 14_400, "Hour8": 28_800, "Day1": 86_400}
@@ -67,7 +68,7 @@ def _row(venue: Venue, contract: Contract) -> dict[str, Any]:
         "quoteCoinName": contract.quote,
         "futureType": 1 if contract.perpetual else 2,
         "settleCoin": contract.settle,
-        "contractSize": _number(contract.size),
+        "contractSize": json_number(contract.size),
         "minLeverage": 1,
         "maxLeverage": 50,
         "priceScale": contract.price_decimals,
@@ -131,21 +132,21 @@ def _ticker(venue: Venue, contract: Contract) -> dict[str, Any]:
     rate = venue.funding_rate(contract) if contract.perpetual else 0
     return {
         "symbol": contract.id,
-        "lastPrice": _number(day.last),
-        "bid1": _number(day.last),
-        "ask1": _number(round(day.last + contract.tick, contract.price_decimals)),
-        "volume24": _number(contract.contracts(day.base_volume, day.last)),
+        "lastPrice": json_number(day.last),
+        "bid1": json_number(day.last),
+        "ask1": json_number(round(day.last + contract.tick, contract.price_decimals)),
+        "volume24": json_number(contract.contracts(day.base_volume, day.last)),
         "amount24": day.base_volume if contract.inverse else day.quote_volume,
-        "holdVol": _number(contract.contracts(venue.open_interest(contract), day.last)),
-        "lower24Price": _number(day.low),
-        "high24Price": _number(day.high),
+        "holdVol": json_number(contract.contracts(venue.open_interest(contract), day.last)),
+        "lower24Price": json_number(day.low),
+        "high24Price": json_number(day.high),
         "riseFallRate": round(day.change, 4),
         "riseFallValue": round(day.last - day.open, contract.price_decimals),
-        "indexPrice": _number(day.last),
-        "fairPrice": _number(day.last),
+        "indexPrice": json_number(day.last),
+        "fairPrice": json_number(day.last),
         "fundingRate": rate,
-        "maxBidPrice": _number(round(day.last * 1.1, contract.price_decimals)),
-        "minAskPrice": _number(round(day.last * 0.9, contract.price_decimals)),
+        "maxBidPrice": json_number(round(day.last * 1.1, contract.price_decimals)),
+        "minAskPrice": json_number(round(day.last * 0.9, contract.price_decimals)),
         "timestamp": venue.now_ms,
     }
 
@@ -165,7 +166,7 @@ def _kline(venue: Venue, query: Query) -> Any:
         "close": bars.c[kept].tolist(),
         "high": bars.h[kept].tolist(),
         "low": bars.l[kept].tolist(),
-        "vol": contract_amounts(contract, bars.v[kept], bars.c[kept]),
+        "vol": to_json_numbers(contract.all_contracts(bars.v[kept], bars.c[kept])),
         "amount": amount[kept].tolist(),
     }
     real = {f"real{name.title()}": columns[name] for name in ("open", "close", "high", "low")}
@@ -217,10 +218,6 @@ def _traded(venue: Venue, id_: str) -> Contract:
     if not venue.trades(contract):
         raise UnknownContract(id_)
     return contract
-
-
-def _number(value: float) -> float | int:
-    return int(value) if value == int(value) else value
 
 
 def _error(code: int, message: str) -> Response:

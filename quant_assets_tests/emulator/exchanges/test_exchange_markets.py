@@ -61,7 +61,7 @@ def test_list_has_contracts_that_no_scan_wants(
         "BINANCE": {"dated", "delisted", "multiplied"},
         "BITGET": {"dated", "inverse", "delisted"},
         "BYBIT": {"dated", "inverse", "delisted", "multiplied"},
-        "GATE": {"inverse", "delisted", "multiplied"},
+        "GATE": {"dated", "inverse", "delisted", "multiplied"},
         "HYPERLIQUID": {"delisted", "multiplied"},
         "KUCOIN": {"dated", "inverse", "multiplied"},
         "MEXC": {"inverse", "delisted", "multiplied"},
