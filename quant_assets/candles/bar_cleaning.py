@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,14 @@ FIELDS = ("time", "open", "high", "low", "close", "volume")
 _MIN_TIME_MS = 1_230_768_000_000  # 2009-01-01, when the first bitcoin was mined
 _MAX_TIME_MS = 4_102_444_800_000  # 2100-01-01
 _OTHER_UNITS = ((1e8, 1e11, "seconds"), (1e14, 1e17, "microseconds"), (1e17, 1e20, "nanoseconds"))
+
+
+class BarFault(StrEnum):
+    """Why a single bar is invalid; the value completes "a bar …"."""
+
+    NOT_POSITIVE = "with a price that is not positive"
+    NEGATIVE_VOLUME = "with a negative volume"
+    CONTRADICTORY = "with open, high, low and close in contradiction"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +47,44 @@ class FileBars:
     gaps: int
 
 
+def invalid_times(times: npt.NDArray[np.float64], step_ms: int) -> npt.NDArray[np.bool_]:
+    """Return which times are off the grid of `step_ms`, or not between 2009 and 2100."""
+    off_grid = np.rint(times / step_ms) * step_ms != times  # exact, and much quicker than a remainder
+    wrong: npt.NDArray[np.bool_] = off_grid | (times < _MIN_TIME_MS) | (times >= _MAX_TIME_MS)
+    return wrong
+
+
+def find_faults(columns: npt.NDArray[np.float64]) -> dict[BarFault, npt.NDArray[np.bool_]]:
+    """Return for each fault which bars have it, none of them two; empty if all bars are valid.
+
+    `columns` has the shape of FileBars.columns. Repeated times and the order of bars are no faults.
+    """
+    _, _, highs, lows, _, volumes = columns
+    prices = columns[1:5]
+    is_valid = (prices.min(axis=0) == lows) & (prices.max(axis=0) == highs) & (lows > 0) & (volumes >= 0)
+    if is_valid.all():
+        return {}
+    not_positive: npt.NDArray[np.bool_] = np.any(prices <= 0, axis=0)
+    negative = (volumes < 0) & ~not_positive
+    return {
+        BarFault.NOT_POSITIVE: not_positive,
+        BarFault.NEGATIVE_VOLUME: negative,
+        BarFault.CONTRADICTORY: ~is_valid & ~not_positive & ~negative,
+    }
+
+
+def sort_by_time(
+    columns: npt.NDArray[np.float64],
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """Sort bars by time; return the last bar of each time, and which of the sorted bars were superseded."""
+    columns = columns[:, np.argsort(columns[0], kind="stable")]
+    superseded = np.append(np.diff(columns[0]) == 0, False)[: columns.shape[1]]
+    return columns[:, ~superseded], superseded
+
+
 def check_times(times: npt.NDArray[np.float64], step_ms: int) -> None:
     """Raise CandleFileError for a time that is off the grid of `step_ms`, or not between 2009 and 2100."""
-    off_grid = np.rint(times / step_ms) * step_ms != times  # exact, and much quicker than a remainder
-    wrong = off_grid | (times < _MIN_TIME_MS) | (times >= _MAX_TIME_MS)
+    wrong = invalid_times(times, step_ms)
     if not wrong.any():
         return
     place = int(np.flatnonzero(wrong)[0])
@@ -63,27 +106,16 @@ def clean_bars(columns: npt.NDArray[np.float64], step_ms: int) -> FileBars:
     """
     total = columns.shape[1]
     notes: list[str] = []
-    times, _, highs, lows, _, volumes = columns
-    prices = columns[1:5]
-    is_valid = (prices.min(axis=0) == lows) & (prices.max(axis=0) == highs) & (lows > 0) & (volumes >= 0)
-    if not is_valid.all():
-        invalid = ~is_valid
-        not_positive: npt.NDArray[np.bool_] = np.any(prices <= 0, axis=0)
-        negative = (volumes < 0) & ~not_positive
-        contradictory = invalid & ~not_positive & ~negative
-        notes += _counted(not_positive, "with a price that is not positive")
-        notes += _counted(negative, "with a negative volume")
-        notes += _counted(contradictory, "with open, high, low and close in contradiction")
-        columns = columns[:, ~invalid]
-        times = columns[0]
-    steps = np.diff(times)
+    if faults := find_faults(columns):
+        for fault, found in faults.items():
+            notes += _counted(found, fault)
+        columns = columns[:, ~np.any(list(faults.values()), axis=0)]
+    steps = np.diff(columns[0])
     if (steps <= 0).any():
         if (steps < 0).any():
             notes.append("put in order of time")
-        columns = columns[:, np.argsort(times, kind="stable")]
-        superseded = np.append(np.diff(columns[0]) == 0, False)
+        columns, superseded = sort_by_time(columns)
         notes += _counted(superseded, "followed by another of the same time")
-        columns = columns[:, ~superseded]
     kept = columns.shape[1]
     note = "; ".join(notes)
     if not kept:
