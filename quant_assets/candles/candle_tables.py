@@ -169,13 +169,13 @@ def _candles_table(entries: Sequence[FolderEntry], last: PreviousRead | None, pr
     read = [entry for entry in chosen if entry.status is FileStatus.READ]
     counts = [entry.bars for entry in read]
     data: dict[str, Any] = {
-        part: _repeat([entry.key[place] for entry in read], counts)
+        part: repeat_values([entry.key[place] for entry in read], counts)
         for place, part in enumerate(("exchange", "symbol", "timeframe"))
     }
     return pd.DataFrame(data | {name: column[:start] for name, column in numbers.items()}, copy=False)
 
 
-def _repeat(values: Sequence[str], counts: Sequence[int]) -> pd.Categorical:
+def repeat_values(values: Sequence[str], counts: Sequence[int]) -> pd.Categorical:
     """Return each value repeated `counts` times, as a categorical with sorted categories."""
     categories = sorted(set(values))
     place = {value: code for code, value in enumerate(categories)}

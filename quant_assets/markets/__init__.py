@@ -5,6 +5,7 @@ each market's source for each dataset. Nothing here fetches anything, reads a cl
 """
 
 from quant_assets.markets.datasets import Dataset, ResolvedDataset
+from quant_assets.markets.market_key import MarketKey, market_key
 from quant_assets.markets.market_list import (
     DROPPED,
     MAX_LIST_AGE,
@@ -35,6 +36,7 @@ __all__ = [
     "Dataset",
     "FileName",
     "LocalSymbol",
+    "MarketKey",
     "MarketListRefused",
     "MarketStatus",
     "ResolutionRules",
@@ -42,6 +44,7 @@ __all__ = [
     "RulesError",
     "list_of_provider",
     "load_rules",
+    "market_key",
     "market_list_table",
     "parse_base",
     "parse_file_name",

@@ -19,6 +19,7 @@ class Exchange:
         has_contract_suffix: whether its symbols end with an M behind the quote (`XBTUSDTM`).
         has_k_multiplier: whether a small k in front of a base means 1,000 units (`kPEPE`).
         has_candle_source: whether existing pages can draw its candles.
+        default_quote: the quote of its symbols that name none, as candle files write it.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Exchange:
     has_contract_suffix: bool = False
     has_k_multiplier: bool = False
     has_candle_source: bool = False
+    default_quote: str = ""
 
 
 EXCHANGES: Final = (
@@ -43,6 +45,7 @@ EXCHANGES: Final = (
         publishes_liquidations=False,
         has_k_multiplier=True,
         has_candle_source=True,
+        default_quote="USDT",
     ),
     Exchange(name="Gate.io", other_names=("GATE", "GATEIO")),
     Exchange(
