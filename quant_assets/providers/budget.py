@@ -184,15 +184,16 @@ class CallBudget:
     def pause(self, seconds: float) -> None:
         """Block everybody who shares this budget for `seconds`, and throttle afterwards: the provider sent a 429.
 
-        Another client of the same key spends its calls. The share of the limit in use falls by a quarter each time, and
-        recovers by two hundredths a minute.
+        Another client of the same key spends its calls. The share of the limit in use falls by a quarter for each
+        pause, whatever requests were on their way, and recovers by two hundredths a minute.
         """
         now = self._now_ms()
         until = now + int(seconds * 1000)
         with self._write() as connection:
             throttle = _read_throttle(connection)
-            share = max(throttle.share_at(now) * THROTTLE_FACTOR, MIN_SHARE)
-            paused_until = max(until, now + throttle.pause_ms_at(now))
+            paused_ms = throttle.pause_ms_at(now)
+            share = throttle.share_at(now) * (1.0 if paused_ms else THROTTLE_FACTOR)
+            paused_until, share = max(until, now + paused_ms), max(share, MIN_SHARE)
             self._database.replace_rows(connection, call_throttle, [(1, paused_until, share, until)])
 
     def share(self) -> float:
