@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from quant_assets.common.text import is_utf8
@@ -25,6 +26,7 @@ VARIABLES = {
     "data_dir": "QUANT_DATA_DIR",
     "candles_dir": "QUANT_CANDLES_DIR",
     "budget_dir": "QUANT_BUDGET_DIR",
+    "exchange_urls": "QUANT_EXCHANGE_URLS",
 }
 
 
@@ -36,6 +38,20 @@ def database_folder_problem(folder: Path) -> str:
     return "" if is_utf8(name) else "is not valid UTF-8; choose another folder"
 
 
+def _exchange_address_problem(address: str) -> str:
+    """Return what is wrong with an address that takes the place of an exchange's own, "" if nothing is."""
+    try:
+        parts = urlsplit(address)
+        _ = parts.port
+    except ValueError:
+        return "has no address"
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        return "has no address"
+    if parts.scheme == "http" and parts.hostname not in LOOPBACK_HOSTS:
+        return "has an http address of another machine"
+    return "has more than a host and a port" if parts.path.strip("/") or parts.query or parts.username else ""
+
+
 class SettingsError(ValueError):
     """An environment variable has an invalid value; the message names the variable and what it accepts."""
 
@@ -45,7 +61,8 @@ class Settings(BaseModel):
 
     `calls_per_minute` is the provider's limit; each symbol of a request counts as a call. Everything is written below
     `data_dir`. Only the call budget can be elsewhere, in `budget_dir`, to be shared by data folders that use the same
-    key. Candle files are read from `candles_dir`. `origin` is the provider whose data `data_dir` holds, if that is not
+    key. Candle files are read from `candles_dir`. `exchange_urls` are addresses that take the place of exchanges' own,
+    by their names. `origin` is the provider whose data `data_dir` holds, if that is not
     the provider of `base_url`; then nothing is fetched (quant_assets/storage/origins.py). The API key is not stored
     here: it is read from the environment variable `key_variable` when a request is sent.
     """
@@ -58,7 +75,24 @@ class Settings(BaseModel):
     data_dir: Path = Path("data")
     candles_dir: Path | None = None
     budget_dir: Path | None = None
+    exchange_urls: Mapping[str, str] = {}
     origin: str = ""
+
+    @field_validator("exchange_urls", mode="before")
+    @classmethod
+    def _exchange_addresses(cls, value: object) -> object:
+        try:
+            given = orjson.loads(value) if isinstance(value, str) else value
+        except orjson.JSONDecodeError:
+            given = None
+        example = '{"BYBIT": "http://127.0.0.1:8901"}'
+        if not isinstance(given, Mapping) or not all(isinstance(address, str) for address in given.values()):
+            raise ValueError(f"is not JSON like {example}")
+        for exchange, address in given.items():
+            problem = _exchange_address_problem(address)
+            if problem:
+                raise ValueError(f"{problem} for {exchange}; expected something like {example}")
+        return {exchange: address.rstrip("/") for exchange, address in given.items()}
 
     @field_validator("base_url")
     @classmethod
@@ -135,6 +169,22 @@ class Settings(BaseModel):
     def budget_path(self) -> Path:
         """The database of the call budget of this provider."""
         return (self.budget_dir or self.data_dir / "store") / self.provider / "budget.sqlite"
+
+    @property
+    def exchanges_path(self) -> Path:
+        """The user's choice of exchanges and markets to fetch candles of; may be missing."""
+        return self.data_dir / "exchanges.toml"
+
+    def exchange_origin(self, exchange: str) -> str:
+        """Return where an exchange's data come from: `loopback`, the host of another address, or the exchange."""
+        address = self.exchange_urls.get(exchange)
+        host = exchange.lower() if address is None else urlsplit(address).hostname or ""
+        return LOOPBACK_ORIGIN if host in LOOPBACK_HOSTS else host
+
+    def exchange_budget_path(self, exchange: str) -> Path:
+        """Return the database of the budget of requests to an exchange."""
+        folder = f"{exchange.lower()}-{self.exchange_origin(exchange)}"
+        return (self.budget_dir or self.data_dir / "store") / folder / "budget.sqlite"
 
     @property
     def feed_path(self) -> Path:

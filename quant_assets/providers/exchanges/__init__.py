@@ -1,0 +1,1 @@
+"""Market lists and candles from the exchanges themselves, through ccxt."""

@@ -1,0 +1,204 @@
+"""The client of one exchange: its market list, and the bars of a market, through ccxt."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any, Final, TypeVar
+
+import ccxt
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from quant_assets.common.timeframes import STEP_MS
+from quant_assets.providers.budget import CallBudget
+from quant_assets.providers.errors import DeadlineExceeded, ProviderError
+from quant_assets.providers.exchanges.catalogue import ExchangeApi
+from quant_assets.providers.exchanges.errors import (
+    MalformedBody,
+    RequestFailed,
+    RequestRefused,
+    UnknownMarket,
+)
+from quant_assets.providers.exchanges.market import ExchangeMarket
+from quant_assets.providers.exchanges.session import ExchangeSession, ExchangeUsage
+
+MAX_ATTEMPTS: Final = 4
+Result = TypeVar("Result")
+BarRow = list[float]
+"""Open of a bar in UNIX milliseconds; open, high, low and close in the quote asset; volume in the base asset."""
+
+
+class ExchangeClient:
+    """A connection to an exchange, for one thread.
+
+    All methods raise RequestFailed, MalformedBody, RateLimited, UnknownMarket, RequestRefused, DeadlineExceeded and
+    BudgetUnusable. What is worth a retry was tried `max_attempts` times before. `address` sends the requests to this
+    machine (`ExchangeSession`).
+    """
+
+    def __init__(
+        self,
+        api: ExchangeApi,
+        budget: CallBudget,
+        address: str | None = None,
+        *,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
+        max_attempts: int = MAX_ATTEMPTS,
+    ) -> None:
+        self.api = api
+        self._session = ExchangeSession(api, budget, address, clock=clock)
+        self._sleep, self._max_attempts = sleep, max_attempts
+        self._ccxt: Any = getattr(ccxt, api.ccxt_class)(
+            {"enableRateLimit": False, "session": self._session, **api.options}
+        )
+
+    @property
+    def usage(self) -> ExchangeUsage:
+        """Return what the requests cost so far."""
+        return self._session.usage
+
+    def markets(self, *, deadline: float | None = None) -> list[ExchangeMarket]:
+        """Fetch the list of all contracts, with their 24-hour turnover and last price."""
+        markets = self._call(deadline, lambda: self._ccxt.load_markets(reload=True))
+        tickers: dict[str, Any] = {}
+        for parameters in self.api.ticker_requests:
+            tickers |= self._call(deadline, partial(self._ccxt.fetch_tickers, None, dict(parameters)))
+        found = [
+            self._market(market, tickers.get(symbol, {}))
+            for symbol, market in markets.items()
+            if market.get("contract") and not market.get("option")
+        ]
+        if not found:
+            raise MalformedBody(f"{self.api.name}: the market list has no contract")
+        return found
+
+    def bars(
+        self, market: ExchangeMarket, timeframe: str, start_ms: int, end_ms: int, *, deadline: float | None = None
+    ) -> list[BarRow]:
+        """Fetch the bars that open from `start_ms` to before `end_ms`, in one request; the newest may still be open.
+
+        Raise ValueError if they are more than the exchange gives in one response.
+        """
+        step = STEP_MS[timeframe]
+        count = -(-(end_ms - start_ms) // step)
+        if count > self.api.max_bars[timeframe]:
+            raise ValueError(f"{self.api.name} gives {self.api.max_bars[timeframe]} bars in a response, not {count}")
+        symbol = self._know(market)
+        extra = self.api.bar_parameters(start_ms, end_ms)
+        rows: list[BarRow] = self._call(
+            deadline, lambda: self._read_rows(self._ccxt.fetch_ohlcv(symbol, timeframe, start_ms, count, dict(extra)))
+        )
+        if self.api.counts_contracts:
+            rows = [[*row[:5], _clean(row[5] * market.contract_size)] for row in rows]
+        return [row for row in rows if start_ms <= row[0] < end_ms]
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._session.close()
+
+    def _market(self, market: Mapping[str, Any], ticker: Mapping[str, Any]) -> ExchangeMarket:
+        info = market.get("info") or {}
+        size = market.get("contractSize")
+        return ExchangeMarket(
+            symbol=self.api.local_symbol(market),
+            base=str(market["base"]),
+            quote=str(market["quote"]),
+            settle=str(market.get("settle") or market["quote"]),
+            is_perpetual=bool(market.get("swap")),
+            is_linear=bool(market.get("linear")),
+            is_active=market.get("active") is not False,
+            contract_size=float(size) if size and self.api.counts_contracts else 1.0,
+            tick_size=(market.get("precision") or {}).get("price"),
+            listed_ms=market.get("created"),
+            quote_volume=self.api.quote_volume(info, ticker),
+            last_price=self.api.last_price(info, ticker),
+        )
+
+    def _know(self, market: ExchangeMarket) -> str:
+        """Tell ccxt of a market, so that it fetches no market list of its own; return its unified symbol."""
+        unified = f"{market.symbol}:{market.settle}"
+        if unified not in (self._ccxt.markets or {}):
+            known = {
+                "id": market.symbol,
+                "symbol": unified,
+                "base": market.base,
+                "baseName": market.symbol,
+                "quote": market.quote,
+                "settle": market.settle,
+                "settleId": market.settle.lower(),  # Gate's address has it
+                "type": "swap",
+                "swap": True,
+                "spot": False,
+                "contract": True,
+                "linear": True,
+                "inverse": False,
+                "contractSize": market.contract_size,
+            }
+            self._ccxt.set_markets([*(self._ccxt.markets or {}).values(), known])
+        return unified
+
+    def _read_rows(self, rows: Iterable[list[Any]]) -> list[BarRow]:
+        """Return the rows of ccxt, or raise MalformedBody if one lacks a number."""
+        found = [row[:6] for row in rows]
+        if any(len(row) < 6 or not all(isinstance(value, int | float) for value in row) for row in found):
+            raise MalformedBody(f"{self.api.name}: bars without time, price or volume")
+        return found
+
+    def _call(self, deadline: float | None, call: Callable[[], Result]) -> Result:
+        """Call ccxt, again after a failure that may pass, and translate its errors."""
+        self._session.deadline = deadline
+        failure: ProviderError | None = None
+
+        def attempt() -> Result:
+            nonlocal failure
+            try:
+                return self._translated(call)
+            except (RequestFailed, MalformedBody) as error:
+                failure = error
+                raise
+            except DeadlineExceeded:
+                if failure is not None:  # it used up the time
+                    raise failure from None
+                raise
+
+        def count_retry(_: RetryCallState) -> None:
+            self.usage.retries += 1
+
+        retrying = Retrying(
+            retry=retry_if_exception_type((RequestFailed, MalformedBody)),
+            stop=stop_after_attempt(self._max_attempts),
+            wait=wait_random_exponential(multiplier=0.3, max=5),
+            sleep=self._sleep,
+            before_sleep=count_retry,
+            reraise=True,
+        )
+        return retrying(attempt)
+
+    def _translated(self, call: Callable[[], Result]) -> Result:
+        name = self.api.name
+        try:
+            return call()
+        except ProviderError:
+            raise
+        except (ccxt.RateLimitExceeded, ccxt.DDoSProtection) as error:
+            raise self._session.refused(f"{name}: {_text(error)}") from error
+        except ccxt.BadSymbol as error:
+            raise UnknownMarket(f"{name}: {_text(error)}") from error
+        except ccxt.NetworkError as error:
+            raise RequestFailed(f"{name}: {_text(error)}") from error
+        except ccxt.BaseError as error:
+            raise RequestRefused(f"{name}: {_text(error)}") from error
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+            # ccxt reads bodies that are JSON of another shape without checking them.
+            raise MalformedBody(f"{name}: the response has another shape ({type(error).__name__})") from error
+
+
+def _text(error: Exception) -> str:
+    return str(error).replace("\n", " ")[:200]
+
+
+def _clean(product: float) -> float:
+    """Remove the noise of a product in the last digit: 10584 x 0.001 is 10.584, not 10.584000000000001."""
+    return float(f"{product:.15g}")

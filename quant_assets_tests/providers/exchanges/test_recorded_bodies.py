@@ -1,0 +1,119 @@
+"""Recorded bodies of the real APIs go through the client, and give what was recorded of their meaning.
+
+They are beside the project, not in it; without them these tests are skipped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+import pytest
+
+from quant_assets.providers.errors import ProviderError
+from quant_assets.providers.exchanges.errors import RateLimited, RequestFailed, RequestRefused, UnknownMarket
+from quant_assets_tests.candles.exchanges.markets import BTC
+from quant_assets_tests.providers.coinalyze.scripted import Canned
+from quant_assets_tests.providers.exchanges.conftest import Scripted
+
+DATA: Final = Path(__file__).parents[4] / "shared" / "exchange_data"
+FOLDERS: Final = {
+    "BINANCE": "binance",
+    "BYBIT": "bybit",
+    "OKX": "okx",
+    "HYPERLIQUID": "hyperliquid",
+    "KUCOIN": "kucoinfutures",
+    "MEXC": "mexc",
+    "GATE": "gate",
+    "BITGET": "bitget",
+}
+pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="the recorded bodies are not beside the project")
+
+
+def content(exchange: str, name: str) -> Any:
+    """Return the content of a file, None if there is none."""
+    path = DATA / FOLDERS[exchange] / name
+    return orjson.loads(path.read_bytes()) if path.is_file() else None
+
+
+#: The responses to the requests of a market list, in order, around the rows of the list.
+Responses = Callable[[list[Any]], list[Any]]
+#: Exchanges that are not asked for contracts with margin in the base asset.
+LINEAR_ONLY: Final = {"BYBIT", "GATE"}
+LISTS: Final[dict[str, Responses]] = {
+    "BINANCE": lambda rows: [{"symbols": rows}, []],
+    "BYBIT": lambda rows: [{"retCode": 0, "result": {"category": "linear", "list": part}} for part in (rows, [], [])],
+    "OKX": lambda rows: [{"code": "0", "data": rows}, {"code": "0", "data": []}],
+    "HYPERLIQUID": lambda rows: [[{"universe": rows}, rows]],
+    "KUCOIN": lambda rows: [{"code": "200000", "data": rows}],
+    "MEXC": lambda rows: [{"symbols": []}, *({"success": True, "code": 0, "data": part} for part in (rows, []))],
+    "GATE": lambda rows: [rows, []],
+    "BITGET": lambda rows: [{"code": "00000", "data": part} for part in (rows, *[[]] * 7)],
+}
+
+
+@pytest.mark.parametrize("exchange", FOLDERS)
+def test_recorded_market_list_gives_the_recorded_markets(scripted: Scripted, exchange: str) -> None:
+    recorded = content(exchange, "markets.json")
+    wanted = {
+        symbol: item
+        for symbol, item in recorded["unified_by_ccxt_4_5_90_from_info"].items()
+        if item["contract"] and (item["linear"] or exchange not in LINEAR_ONLY)
+    }
+    answers = LISTS[exchange]([recorded["markets"][symbol]["info"] for symbol in wanted])
+    client, _, _ = scripted(exchange, *(Canned(body=orjson.dumps(answer)) for answer in answers))
+    found = client.markets()
+    assert len(found) == len(wanted)
+    by_names = {(market.base, market.quote, market.settle, market.is_perpetual): market for market in found}
+    for item in wanted.values():
+        market = by_names[item["base"], item["quote"], item["settle"], bool(item["swap"])]
+        assert market.is_linear is bool(item["linear"])
+        assert market.is_active is (item["active"] is not False)
+        assert market.symbol == (item["base"] if exchange == "HYPERLIQUID" else item["id"])
+        assert client.api.counts_contracts is False or market.contract_size == item["contractSize"]
+
+
+def swap_bars() -> Iterator[Any]:
+    """Yield the recorded answers with bars of perpetuals."""
+    for exchange in FOLDERS:
+        for entry in (content(exchange, "response_fetchOHLCV.json") or {"entries": []})["entries"]:
+            if ":" in entry["input"][0] and len(entry["input"]) < 5:  # others are of spot, or of an index price
+                yield pytest.param(exchange, entry, id=f"{exchange}-{entry['description']}")
+
+
+@pytest.mark.parametrize(("exchange", "entry"), list(swap_bars()))
+def test_recorded_bars_give_the_recorded_rows(scripted: Scripted, exchange: str, entry: Any) -> None:
+    expected = entry["parsedResponse"]
+    client, _, _ = scripted(exchange, Canned(body=orjson.dumps(entry["httpResponse"])))
+    first = int(expected[0][0])
+    assert client.bars(BTC, "15m", first, first + 100 * 900_000) == expected
+
+
+#: ccxt's class for a recorded refusal → ours.
+NAMES: Final = {
+    "RateLimitExceeded": RateLimited,
+    "DDoSProtection": RateLimited,
+    "BadSymbol": UnknownMarket,
+    "BadRequest": RequestRefused,
+    "ExchangeError": RequestRefused,
+    "OrderNotFound": RequestRefused,
+    "ExchangeNotAvailable": RequestFailed,
+}
+
+
+def refusals() -> Iterator[Any]:
+    """Yield the recorded refusals."""
+    for exchange in FOLDERS:
+        for case in (content(exchange, "errors.json") or {"cases": []})["cases"]:
+            yield pytest.param(exchange, case, id=f"{exchange}-{case['case']}")
+
+
+@pytest.mark.parametrize(("exchange", "case"), list(refusals()))
+def test_recorded_refusal_is_an_error_with_our_name(scripted: Scripted, exchange: str, case: Any) -> None:
+    body = case["body"].encode() if isinstance(case["body"], str) else orjson.dumps(case["body"])
+    client, _, _ = scripted(exchange, Canned(case["http_status"], body, case["headers"]))
+    with pytest.raises(ProviderError) as found:
+        client.bars(BTC, "15m", 1_768_841_100_000, 1_768_842_000_000)
+    assert type(found.value) is NAMES[case["ccxt_exception_chain"][0]]
