@@ -1,0 +1,115 @@
+"""Which exchanges and markets to fetch: data/exchanges.toml."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import orjson
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
+
+from quant_assets.common.toml_config import read_config, validate_config
+from quant_assets.providers.exchanges.catalogue import EXCHANGE_APIS
+
+#: A year of quarter hours for a market is 35,000 bars, and for a thousand of them some gigabytes.
+MAX_HISTORY_DAYS: Final = 3660
+
+
+class ExchangesConfigError(ValueError):
+    """An invalid data/exchanges.toml; the message names the file, the key, what is wrong and what would do."""
+
+
+def _exchange(name: str) -> str:
+    if name not in EXCHANGE_APIS:
+        raise ValueError(f"unknown exchange {name!r}; known are {', '.join(EXCHANGE_APIS)}")
+    return name
+
+
+def _pattern(text: str) -> str:
+    exchange, colon, symbol = text.partition(":")
+    if not (exchange and colon and symbol):
+        raise ValueError(f"{text!r} is not EXCHANGE:SYMBOL, such as BINANCE:BTCUSDT or *:USDCUSDT")
+    return text
+
+
+class MarketChoice(BaseModel):
+    """Which markets of an exchange are fetched.
+
+    Attributes:
+        quotes: assets in which markets are quoted or settled.
+        min_quote_volume_24h: least turnover of 24 hours in the quote asset.
+        top: at most so many markets, those with the largest turnover.
+        history_days: days of bars before the first fetch.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    quotes: tuple[str, ...] = Field(default=("USDT", "USDC", "USD"), min_length=1)
+    min_quote_volume_24h: float = Field(default=1_000_000, ge=0)
+    top: int = Field(default=300, ge=1)
+    history_days: float = Field(default=60, ge=1, le=MAX_HISTORY_DAYS)
+
+
+class ExchangesConfig(MarketChoice):
+    """The content of data/exchanges.toml.
+
+    `exchanges` are those to fetch; none by default. `include` and `exclude` are patterns `EXCHANGE:SYMBOL` with `*`
+    for any text; an excluded market is not fetched, even if it is included. A table with an exchange's name has other
+    values for it.
+    """
+
+    exchanges: tuple[Annotated[str, AfterValidator(_exchange)], ...] = ()
+    include: tuple[Annotated[str, AfterValidator(_pattern)], ...] = ()
+    exclude: tuple[Annotated[str, AfterValidator(_pattern)], ...] = ()
+    overrides: Mapping[str, MarketChoice] = {}
+
+    def of(self, exchange: str) -> MarketChoice:
+        """Return the choice of an exchange's markets."""
+        return self.overrides.get(exchange, self)
+
+    def includes(self, exchange: str, symbol: str) -> bool:
+        """Return whether a market is fetched whatever its turnover."""
+        return _matches(self.include, exchange, symbol)
+
+    def excludes(self, exchange: str, symbol: str) -> bool:
+        """Return whether a market is never fetched."""
+        return _matches(self.exclude, exchange, symbol)
+
+
+#: The file's keys. Each exchange's table is a field, so that an unknown key in it is named with its place.
+_FIELDS: Final[dict[str, Any]] = {
+    **{name: (field.annotation, field) for name, field in ExchangesConfig.model_fields.items() if name != "overrides"},
+    **{name: (MarketChoice, MarketChoice()) for name in EXCHANGE_APIS},
+}
+_File: Final[type[BaseModel]] = create_model("_File", __config__=ConfigDict(frozen=True, extra="forbid"), **_FIELDS)
+
+
+def load_exchanges(path: Path) -> ExchangesConfig:
+    """Read data/exchanges.toml, the defaults if it does not exist. Raise ExchangesConfigError."""
+    if not path.exists() and not path.is_symlink():
+        return ExchangesConfig()
+    content = read_config(path, ExchangesConfigError)
+    common = {key: value for key, value in content.items() if key in MarketChoice.model_fields}
+    # What an exchange's table leaves out is what the file says for all.
+    tables = {
+        key: {**common, **value} if key in EXCHANGE_APIS and isinstance(value, Mapping) else value
+        for key, value in content.items()
+    }
+    file = validate_config(tables, path, _File, ExchangesConfigError)
+    found: dict[str, Any] = {name: getattr(file, name) for name in ExchangesConfig.model_fields if name != "overrides"}
+    overrides = {name: getattr(file, name) for name in EXCHANGE_APIS if name in content}
+    return ExchangesConfig(**found, overrides=overrides)
+
+
+def write_exchanges(path: Path, exchanges: tuple[str, ...], top: int) -> None:
+    """Write a file that fetches the `top` markets of some exchanges. Raise FileExistsError rather than replace one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    names = orjson.dumps(exchanges).decode().replace(",", ", ")
+    with path.open("x", encoding="utf-8") as file:
+        file.write(f"exchanges = {names}\ntop = {top}  # of each exchange, by turnover\n")
+
+
+def _matches(patterns: tuple[str, ...], exchange: str, symbol: str) -> bool:
+    return any(fnmatchcase(f"{exchange}:{symbol}", pattern) for pattern in patterns)

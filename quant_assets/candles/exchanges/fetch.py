@@ -1,0 +1,259 @@
+"""Fetch bars of one exchange over a few connections, and store them as they come."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+from threading import Event, Lock
+from typing import Final, Protocol
+
+from quant_assets.candles.bar_store import BarStore, MergeCounts
+from quant_assets.candles.exchanges.due_requests import BarRequest, RequestKind
+from quant_assets.candles.fetched_bars import FetchedBars, Refusal, check_fetched_bars, table_of_fetched
+from quant_assets.common.timeframes import STEP_MS
+from quant_assets.providers.errors import DeadlineExceeded, ProviderError
+from quant_assets.providers.exchanges.errors import RateLimited, RequestFailed, UnknownMarket
+from quant_assets.providers.exchanges.market import ExchangeMarket
+from quant_assets.providers.exchanges.session import ExchangeUsage
+
+#: Storing rewrites the files of the days that it touches. It waits for so many times the seconds that it last took.
+MERGE_SHARE: Final = 20.0
+MIN_MERGE_SECONDS: Final = 2.0
+#: Failed requests in a row after which an exchange counts as out of reach.
+MAX_FAILURES: Final = 6
+#: How often the newest bar of a market is asked for again if the exchange does not have it yet, and how soon.
+MAX_LATE_ATTEMPTS: Final = 3
+LATE_RETRY_SECONDS: Final = 3.0
+#: A local clock that is further off is told of.
+MAX_OFFSET_SECONDS: Final = 60.0
+
+
+class BarClient(Protocol):
+    """What a fetch needs of an exchange's client."""
+
+    @property
+    def usage(self) -> ExchangeUsage: ...  # noqa: D102 - what its requests cost so far
+
+    def bars(
+        self, market: ExchangeMarket, timeframe: str, start_ms: int, end_ms: int, *, deadline: float | None = None
+    ) -> Sequence[Sequence[float]]:
+        """Fetch bars, as ExchangeClient does."""
+
+
+@dataclass(slots=True)
+class FetchReport:
+    """What a fetch of one exchange did.
+
+    Attributes:
+        exchange: its name.
+        requested, done: requests for bars that were due, and those that were answered.
+        stored: new, revised and unchanged bars.
+        refused: bars that were not stored, by reason; those that had not closed among them.
+        failed: symbols of markets without all of their bars, with the reason.
+        in_vain: requests for gaps that were answered, and for history before the beginning of a market.
+        late: symbols of markets whose newest bar the exchange did not have in time.
+        problem: why the fetch ended before its requests did; "" if it did not.
+        usage: what the requests cost.
+    """
+
+    exchange: str
+    requested: int = 0
+    done: int = 0
+    stored: MergeCounts = field(default_factory=MergeCounts)
+    refused: Counter[Refusal] = field(default_factory=Counter)
+    failed: dict[str, str] = field(default_factory=dict)
+    in_vain: list[BarRequest] = field(default_factory=list)
+    late: set[str] = field(default_factory=set)
+    problem: str = ""
+    usage: ExchangeUsage = field(default_factory=ExchangeUsage)
+
+    @property
+    def is_clock_off(self) -> bool:
+        """Return whether the local clock differs from the exchange's by more than a minute."""
+        return abs(self.usage.offset_seconds or 0.0) > MAX_OFFSET_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    request: BarRequest
+    rows: Sequence[Sequence[float]]
+    exchange_ms: float
+
+
+class ExchangeFetch:
+    """A fetch of one exchange's bars, with a connection for each client.
+
+    `clock` returns UNIX seconds, `monotonic` the seconds of the deadline. `on_progress` is called with the report
+    after each answer.
+    """
+
+    def __init__(
+        self,
+        exchange: str,
+        clients: Sequence[BarClient],
+        store: BarStore,
+        *,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+        on_progress: Callable[[FetchReport], None] = lambda _: None,
+    ) -> None:
+        self.report = FetchReport(exchange)
+        self._clients, self._store = clients, store
+        self._clock, self._monotonic, self._on_progress = clock, monotonic, on_progress
+        self._queue: deque[BarRequest] = deque()
+        self._late: deque[tuple[float, BarRequest]] = deque()
+        self._attempts: Counter[BarRequest] = Counter()
+        self._answers: SimpleQueue[_Answer] = SimpleQueue()
+        self._lock, self._stopped = Lock(), Event()
+        self._failures = 0
+
+    def run(self, requests: Iterable[BarRequest], deadline: float | None = None) -> FetchReport:
+        """Send the requests in order until `deadline`, store what comes, and return the report.
+
+        Bars that were fetched are stored whatever ends the fetch. Raise what the store raises.
+        """
+        self._queue.extend(requests)
+        self.report.requested = len(self._queue)
+        with ThreadPoolExecutor(len(self._clients), thread_name_prefix=self.report.exchange) as pool:
+            running = [pool.submit(self._work, client, deadline) for client in self._clients]
+            try:
+                self._store_answers(lambda: all(work.done() for work in running))
+            finally:
+                self._stopped.set()
+        for work in running:
+            work.result()
+        self._add_usage()
+        return self.report
+
+    def _work(self, client: BarClient, deadline: float | None) -> None:
+        """Send requests over one connection until none is left or the fetch ends."""
+        while not self._stopped.is_set() and (request := self._next()) is not None:
+            try:
+                rows = client.bars(
+                    request.market, request.timeframe, request.start_ms, request.end_ms, deadline=deadline
+                )
+            except DeadlineExceeded as error:
+                self._end(str(error))
+            except RateLimited:
+                self._put_back(request)
+            except UnknownMarket as error:
+                self._fail(request, str(error))
+            except RequestFailed as error:
+                self._fail(request, str(error))
+                self._failures += 1
+                if self._failures >= MAX_FAILURES:
+                    self._end(f"out of reach: {error}")
+            except ProviderError as error:
+                self._fail(request, str(error))
+            else:
+                self._failures = 0
+                exchange_ms = (self._clock() + (client.usage.offset_seconds or 0.0)) * 1000
+                self._answers.put(_Answer(request, rows, exchange_ms))
+                if request.kind is RequestKind.NEW:
+                    self._ask_again_if_late(request, rows, deadline)
+                elif request.kind is RequestKind.GAP or not rows:
+                    self.report.in_vain.append(request)
+                    self._skip_older(request)
+
+    def _next(self) -> BarRequest | None:
+        """Return the next request; wait for a late bar if there is nothing else to ask."""
+        while not self._stopped.is_set():
+            with self._lock:
+                if self._late and self._late[0][0] <= self._monotonic():
+                    return self._late.popleft()[1]
+                if self._queue:
+                    return self._queue.popleft()
+                if not self._late:
+                    return None
+            self._stopped.wait(0.1)
+        return None
+
+    def _put_back(self, request: BarRequest) -> None:
+        with self._lock:
+            self._queue.appendleft(request)
+
+    def _skip_older(self, request: BarRequest) -> None:
+        """Ask for no older history of a market that begins after a request."""
+        if request.kind is not RequestKind.HISTORY:
+            return
+        series = (request.market.symbol, request.timeframe, request.kind)
+        with self._lock:
+            older = [
+                other
+                for other in self._queue
+                if (other.market.symbol, other.timeframe, other.kind) == series and other.end_ms <= request.start_ms
+            ]
+            self._queue = deque(other for other in self._queue if other not in older)
+            self.report.requested -= len(older)
+            self.report.in_vain += older
+
+    def _ask_again_if_late(self, request: BarRequest, rows: Sequence[Sequence[float]], deadline: float | None) -> None:
+        """Ask once more for the newest bar of a market that the exchange does not have yet."""
+        step, symbol = STEP_MS[request.timeframe], request.market.symbol
+        if rows and rows[-1][0] >= request.end_ms - step:
+            self.report.late.discard(symbol)
+            return
+        again = self._monotonic() + LATE_RETRY_SECONDS
+        with self._lock:
+            self.report.late.add(symbol)
+            self._attempts[request] += 1
+            if self._attempts[request] < MAX_LATE_ATTEMPTS and (deadline is None or again < deadline):
+                self._late.append((again, request))
+                self.report.requested += 1
+
+    def _fail(self, request: BarRequest, reason: str) -> None:
+        self.report.failed[request.market.symbol] = reason
+
+    def _end(self, problem: str) -> None:
+        """End the fetch for all connections."""
+        self.report.problem = self.report.problem or problem
+        self._stopped.set()
+
+    def _store_answers(self, is_done: Callable[[], bool]) -> None:
+        """Check answers as they come, and store many at once."""
+        waiting: dict[str, list[tuple[str, FetchedBars]]] = {timeframe: [] for timeframe in STEP_MS}
+        next_merge = self._monotonic() + MIN_MERGE_SECONDS
+        while True:
+            was_done = is_done()
+            try:
+                answer = self._answers.get(timeout=0.0 if was_done else 0.1)
+            except Empty:
+                if was_done:
+                    break
+            else:
+                request = answer.request
+                checked = check_fetched_bars(answer.rows, STEP_MS[request.timeframe], answer.exchange_ms)
+                self.report.refused.update(checked.refused)
+                waiting[request.timeframe].append((request.market.symbol, checked))
+                self.report.done += 1
+                self._add_usage()
+                self._on_progress(self.report)
+            if any(waiting.values()) and self._monotonic() >= next_merge:
+                next_merge = self._merge(waiting)
+        self._merge(waiting)
+
+    def _merge(self, waiting: dict[str, list[tuple[str, FetchedBars]]]) -> float:
+        """Store the waiting bars, and return when to do so again."""
+        began = self._monotonic()
+        for timeframe, fetched in waiting.items():
+            if fetched:
+                self.report.stored += self._store.merge(self.report.exchange, timeframe, table_of_fetched(fetched))
+                fetched.clear()
+        ended = self._monotonic()
+        return ended + max(MIN_MERGE_SECONDS, MERGE_SHARE * (ended - began))
+
+    def _add_usage(self) -> None:
+        """Sum up what the connections spent."""
+        usages = [client.usage for client in self._clients]
+        offsets = [usage.offset_seconds for usage in usages if usage.offset_seconds is not None]
+        self.report.usage = ExchangeUsage(
+            requests=sum(usage.requests for usage in usages),
+            weight=sum(usage.weight for usage in usages),
+            retries=sum(usage.retries for usage in usages),
+            rate_limited=sum(usage.rate_limited for usage in usages),
+            offset_seconds=offsets[-1] if offsets else None,
+        )

@@ -1,0 +1,93 @@
+"""Fetch the market lists of exchanges, all at once, and keep the last list of one that fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import pandas as pd
+
+from quant_assets.candles.exchanges.config import ExchangesConfig
+from quant_assets.candles.exchanges.universe import COLUMNS, universe_of
+from quant_assets.markets.market_list import MarketListRefused, refuse_shrunken_list
+from quant_assets.markets.rules import ResolutionRules
+from quant_assets.providers.errors import ProviderError
+from quant_assets.providers.exchanges.market import ExchangeMarket
+
+FetchMarkets = Callable[[str], Sequence[ExchangeMarket]]
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeMarkets:
+    """The markets of all exchanges in one table (see `universe_of`), and a message for each exchange that failed."""
+
+    table: pd.DataFrame
+    problems: dict[str, str]
+
+
+def fetch_exchange_markets(
+    config: ExchangesConfig, rules: ResolutionRules, fetch: FetchMarkets, last: pd.DataFrame | None
+) -> ExchangeMarkets:
+    """Return the markets of the configured exchanges. `fetch` returns those of one, and raises ProviderError.
+
+    An exchange that fails, or whose list has lost more than half of the last one, keeps its rows of `last`, with what
+    is selected of them by the present configuration.
+    """
+    with ThreadPoolExecutor(max(len(config.exchanges), 1), thread_name_prefix="market-list") as pool:
+        fetched = list(pool.map(lambda exchange: _fetch(exchange, fetch, last), config.exchanges))
+    tables, problems = [], {}
+    for exchange, (markets, problem) in zip(config.exchanges, fetched, strict=True):
+        if problem:
+            problems[exchange] = problem
+        rows = rows_of(last, exchange)
+        selected = set(rows.loc[rows["selected"], "symbol"])
+        tables.append(universe_of(exchange, markets or markets_of(rows), config, rules, selected))
+    empty = pd.DataFrame(columns=list(COLUMNS))
+    return ExchangeMarkets(pd.concat(tables, ignore_index=True) if tables else empty, problems)
+
+
+def rows_of(table: pd.DataFrame | None, exchange: str) -> pd.DataFrame:
+    """Return the rows of an exchange."""
+    return pd.DataFrame(columns=list(COLUMNS)) if table is None else table[table["exchange"] == exchange]
+
+
+def markets_of(rows: pd.DataFrame) -> list[ExchangeMarket]:
+    """Return the markets of rows of the table."""
+    return [
+        ExchangeMarket(
+            symbol=str(row["symbol"]),
+            base=str(row["base"]),
+            quote=str(row["quote"]),
+            settle=str(row["settle"]),
+            is_perpetual=bool(row["is_perpetual"]),
+            is_linear=bool(row["is_linear"]),
+            is_active=bool(row["is_active"]),
+            contract_size=float(row["contract_size"]),
+            tick_size=_value(row["tick_size"]),
+            listed_ms=None if pd.isna(row["listed_ms"]) else int(row["listed_ms"]),
+            quote_volume=_value(row["quote_volume_24h"]),
+            last_price=_value(row["last_price"]),
+        )
+        for row in rows.to_dict("records")
+    ]
+
+
+def _fetch(exchange: str, fetch: FetchMarkets, last: pd.DataFrame | None) -> tuple[Sequence[ExchangeMarket], str]:
+    """Return the markets and "", or no markets and why the last list is kept."""
+    known = rows_of(last, exchange)
+    kept = "; the stored list is kept" if len(known) else "; there is no stored one, so it has no markets yet"
+    try:
+        markets = fetch(exchange)
+        refuse_shrunken_list(
+            f"the market list of {exchange}", [market.symbol for market in markets], set(known["symbol"])
+        )
+    except ProviderError as error:
+        return (), f"{error}{kept}"
+    except MarketListRefused as error:
+        return (), str(error)
+    return markets, ""
+
+
+def _value(number: object) -> float | None:
+    return None if pd.isna(number) else float(number)  # type: ignore[arg-type, call-overload]

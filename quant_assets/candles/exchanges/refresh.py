@@ -1,0 +1,74 @@
+"""Bring the stored bars of one exchange up to date: what is due, fetching it, and what the exchange does not have."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import pandas as pd
+
+from quant_assets.candles.bar_gaps import BarGaps
+from quant_assets.candles.bar_store import BarStore
+from quant_assets.candles.exchanges.due_requests import BarRequest, by_timeframe, due_requests
+from quant_assets.candles.exchanges.fetch import BarClient, ExchangeFetch, FetchReport
+from quant_assets.common.timeframes import STEP_MS
+from quant_assets.providers.exchanges.catalogue import ExchangeApi
+from quant_assets.providers.exchanges.market import ExchangeMarket
+
+TIMEFRAMES: Final = tuple(STEP_MS)
+
+
+def refresh_bars(
+    api: ExchangeApi,
+    clients: Sequence[BarClient],
+    markets: Sequence[ExchangeMarket],
+    store: BarStore,
+    *,
+    history_from_ms: int,
+    timeframes: Sequence[str] = TIMEFRAMES,
+    deadline: float | None = None,
+    clock: Callable[[], float] = time.time,
+    monotonic: Callable[[], float] = time.monotonic,
+    on_progress: Callable[[FetchReport], None] = lambda _: None,
+) -> FetchReport:
+    """Fetch the bars of an exchange's markets that are missing, in the order of the markets, until `deadline`.
+
+    Bars count as closed by the exchange's time, as far as `clients` know it, and by `clock` (UNIX seconds) else. A gap
+    that is still there after it was asked for is recorded, and not asked for again.
+    """
+    offsets = [client.usage.offset_seconds for client in clients if client.usage.offset_seconds is not None]
+    closed_by_ms = int((clock() + (offsets[0] if offsets else 0.0)) * 1000)
+    due = {
+        timeframe: due_requests(
+            store, api, markets, timeframe, history_from_ms=history_from_ms, closed_by_ms=closed_by_ms
+        )
+        for timeframe in timeframes
+    }
+    fetch = ExchangeFetch(api.name, clients, store, clock=clock, monotonic=monotonic, on_progress=on_progress)
+    report = fetch.run(by_timeframe(due), deadline)
+    record_missing(store, api.name, report.in_vain)
+    return report
+
+
+def record_missing(store: BarStore, exchange: str, in_vain: Sequence[BarRequest]) -> None:
+    """Record the bars of these requests that are still missing: the exchange does not have them."""
+    gaps = BarGaps(store)
+    for timeframe in {request.timeframe for request in in_vain}:
+        requests: dict[str, list[BarRequest]] = defaultdict(list)
+        for request in in_vain:
+            if request.timeframe == timeframe:
+                requests[request.market.symbol].append(request)
+        every = [request for each in requests.values() for request in each]
+        first, last = min(request.start_ms for request in every), max(request.end_ms for request in every)
+        missing = gaps.to_fetch(exchange, timeframe, requests, first, last)
+        rows = [
+            (exchange, symbol, timeframe, max(start, request.start_ms), min(end, request.end_ms))
+            for symbol, start, end in zip(missing["symbol"], missing["start_ms"], missing["end_ms"], strict=True)
+            for request in requests[symbol]
+            if start < request.end_ms and request.start_ms < end
+        ]
+        if rows:
+            columns = ["exchange", "symbol", "timeframe", "start_ms", "end_ms"]
+            gaps.record_asked(pd.DataFrame(rows, columns=columns))
