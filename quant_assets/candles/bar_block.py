@@ -117,8 +117,13 @@ class BarBlock:
 
     def newest(self, count: int) -> BarBlock:
         """Return the newest `count` bars of each symbol."""
-        ends = np.cumsum(np.bincount(self.codes, minlength=len(self.symbols)))
-        return self.where(ends[self.codes] - np.arange(len(self)) <= count)
+        spans = self.spans()
+        if all(end - start <= count for _, start, end in spans):
+            return self
+        kept = [slice(max(start, end - count), end) for _, start, end in spans]  # much quicker than a mask
+        columns = [np.concatenate([column[rows] for rows in kept]) for column in self.values]
+        codes, times = (np.concatenate([column[rows] for rows in kept]) for column in (self.codes, self.times_ms))
+        return BarBlock(self.symbols, codes, times, tuple(columns))
 
     def spans(self) -> list[tuple[str, int, int]]:
         """Return each symbol that has bars, and the places of its first bar and behind its last."""

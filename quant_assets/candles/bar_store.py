@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ from quant_assets.storage.lake import Lake, LakeError
 from quant_assets.storage.retention import Removed
 
 NEWEST_BARS: Final = 1_500
+#: Threads that read at once; Parquet is decoded outside Python's lock.
+READERS: Final = 4
 _LONG_AGO: Final = -(2**62)
 
 
@@ -132,6 +135,12 @@ class BarStore:
         block = block.between(oldest_ms, end_ms)
         live = {symbol for symbol, _, end in block.spans() if block.times_ms[end - 1] >= first_ms}
         return StoredBars(block.of_symbols(live).newest(count).frame(exchange, timeframe), damaged)
+
+    def newest_of_all(self, count: int = NEWEST_BARS, closed_by_ms: int | None = None) -> list[StoredBars]:
+        """Read the newest bars of all exchanges and timeframes, as `newest` does for each."""
+        found = [(exchange, timeframe) for exchange in self.exchanges() for timeframe in STEP_MS]
+        with ThreadPoolExecutor(READERS) as pool:
+            return list(pool.map(lambda names: self.newest(names[0], names[1], count, closed_by_ms), found))
 
     def times(
         self, exchange: str, timeframe: str, start_ms: int, end_ms: int, symbols: Collection[str] | None = None

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from quant_assets.candles.bar_store import NEWEST_BARS
@@ -51,12 +52,12 @@ class JoinedCandles:
 
 @dataclass(frozen=True, slots=True)
 class _Series:
-    """A series: its names, and its rows in a table."""
+    """A series: its names, the columns of NUMBERS of its table, and its rows there."""
 
     exchange: str
     symbol: str
     timeframe: str
-    table: pd.DataFrame
+    columns: Mapping[str, npt.NDArray[Any]]
     rows: slice
 
     def __len__(self) -> int:
@@ -73,7 +74,7 @@ class _Series:
     @property
     def ends_ms(self) -> tuple[int, int]:
         """The opens of the first and the last bar."""
-        times = self.table["time_ms"].to_numpy()
+        times = self.columns["time_ms"]
         return int(times[self.rows.start]), int(times[self.rows.stop - 1])
 
 
@@ -111,11 +112,12 @@ def _series_of(table: pd.DataFrame, max_bars: int) -> Iterable[_Series]:
     names = [table[name] for name in ("exchange", "symbol", "timeframe")]
     is_first = np.ones(len(table), np.bool_)
     is_first[1:] = np.any([np.diff(column.cat.codes.to_numpy()) != 0 for column in names], axis=0)
+    columns = {name: table[name].to_numpy() for name in NUMBERS}
     starts = np.flatnonzero(is_first)
     ends = np.append(starts, len(table))[1:].tolist()
     texts = [column.iloc[starts].tolist() for column in names]
     for exchange, symbol, timeframe, start, end in zip(*texts, starts.tolist(), ends, strict=True):
-        yield _Series(exchange, symbol, timeframe, table, slice(max(start, end - max_bars), end))
+        yield _Series(exchange, symbol, timeframe, columns, slice(max(start, end - max_bars), end))
 
 
 def _names_of_files(
@@ -148,7 +150,6 @@ def _bars_of(chosen: Sequence[tuple[tuple[str, str, str], _Series]]) -> pd.DataF
         for place, name in enumerate(("exchange", "symbol", "timeframe"))
     }
     for name, dtype in NUMBERS.items():
-        columns = {id(series.table): series.table[name].to_numpy() for _, series in chosen}
-        parts = [columns[id(series.table)][series.rows] for _, series in chosen]
+        parts = [series.columns[name][series.rows] for _, series in chosen]
         data[name] = np.concatenate(parts or [np.empty(0, dtype)])
     return pd.DataFrame(data, copy=False)

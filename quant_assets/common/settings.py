@@ -161,6 +161,11 @@ class Settings(BaseModel):
         return self.data_dir / "lake"
 
     @property
+    def bar_locks_dir(self) -> Path:
+        """The folder of the locks of those who write bars of exchanges."""
+        return self.data_dir / "locks"
+
+    @property
     def store_dir(self) -> Path:
         """The folder of data fetched from this provider."""
         return self.data_dir / "store" / self.provider

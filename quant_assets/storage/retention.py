@@ -25,14 +25,16 @@ class RetentionError(ValueError):
 class RetentionPolicy(BaseModel):
     """How many days to keep tables and feeds of windows, stored bars, and the records of Dagster's runs.
 
-    A window is computed from bars of two days. The provider serves 15-minute bars of about three weeks, so keep bars
-    longer than that: a replay of an older window has no other source.
+    `bars_days` is for bars of derivatives: a window is computed from two days of them. The provider serves 15-minute
+    bars of about three weeks, so keep bars longer than that: a replay of an older window has no other source.
+    `exchange_bars_days` is for candles fetched from exchanges: 1,500 bars of 4h are 250 days.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     windows_days: float = Field(default=30, ge=2, le=MAX_DAYS)
     bars_days: float = Field(default=45, ge=3, le=MAX_DAYS)
+    exchange_bars_days: float = Field(default=366, ge=3, le=MAX_DAYS)
     runs_days: float = Field(default=14, ge=1, le=MAX_DAYS)
 
 

@@ -162,6 +162,14 @@ def test_series_without_a_new_bar_is_not_among_the_newest(store: BarStore) -> No
     assert {symbol for symbol, _ in model_of_table(store.newest(EXCHANGE, "15m", 150).bars)} == {"BTCUSDT"}
 
 
+def test_newest_bars_of_all_exchanges_and_timeframes_are_read_together(store: BarStore) -> None:
+    for exchange, timeframe in (("OKX", "15m"), ("OKX", "4h"), ("BYBIT", "15m")):
+        store.merge(exchange, timeframe, table_of(run_of(50), timeframe))
+    found = [one.bars for one in store.newest_of_all(20)]
+    names = [(table["exchange"].iat[0], table["timeframe"].iat[0], len(table)) for table in found if len(table)]
+    assert names == [("BYBIT", "15m", 20), ("OKX", "15m", 20), ("OKX", "4h", 20)]
+
+
 def test_bars_of_4h_are_stored_by_month(store: BarStore, tmp_path: Path) -> None:
     rows = run_of(200)
     merge(store, rows, "4h")

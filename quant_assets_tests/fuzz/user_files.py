@@ -22,7 +22,17 @@ MARKETS = markets(("BINANCE", "BTCUSDT"), ("KUCOIN", "XBTUSDTM"), ("MEXC", "PUMP
 
 WORDS = (
     *(key.encode() for key in ResolutionRules.model_fields),
-    *(b"open_interest_minutes", b"oldest_minutes", b"windows_days", b"bars_days", b"runs_days", b"inf", b"nan", b"1e9"),
+    *(
+        b"open_interest_minutes",
+        b"oldest_minutes",
+        b"windows_days",
+        b"bars_days",
+        b"exchange_bars_days",
+        b"runs_days",
+        b"inf",
+        b"nan",
+        b"1e9",
+    ),
     *(
         b"[legacy]\n",
         b"threshold = ",
@@ -80,7 +90,7 @@ def check(data: bytes) -> None:
         except RetentionError as error:
             _check_message(path, error)
         else:
-            for days in (retention.windows_days, retention.bars_days, retention.runs_days):
+            for days in retention.model_dump().values():
                 assert datetime.now(UTC) - timedelta(days=days)
         try:
             strategies = with_parameters(discover_strategies().strategies, path)
