@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
@@ -40,9 +41,11 @@ def merge_history(folder: Path, symbols: list[str], number: int = 1) -> None:
     store_in(folder).merge(EXCHANGE, "15m", table_of([row for symbol in symbols for row in history(symbol, number)]))
 
 
-def merge_one_by_one(folder: Path, symbols: list[str]) -> None:
+def merge_in_step(folder: Path, symbols: list[str], together: Barrier) -> None:
+    """Merge one symbol after another, each at the same moment as another process."""
     store = store_in(folder)
     for symbol in symbols:
+        together.wait(TIMEOUT_SECONDS)
         counts = store.merge(EXCHANGE, "15m", table_of(history(symbol)))
         assert (counts.new, counts.revised) == (BARS, 0)
 
@@ -74,7 +77,8 @@ def test_killed_merge_leaves_whole_days_and_keeps_older_bars(tmp_path: Path, kil
 
 def test_two_processes_that_merge_at_once_lose_no_bar(tmp_path: Path) -> None:
     symbols = [f"S{number}" for number in range(16)]
-    workers = [CONTEXT.Process(target=merge_one_by_one, args=(tmp_path, symbols[start::2])) for start in (0, 1)]
+    together = CONTEXT.Barrier(2)
+    workers = [CONTEXT.Process(target=merge_in_step, args=(tmp_path, symbols[start::2], together)) for start in (0, 1)]
     for worker in workers:
         worker.start()
     for worker in workers:
