@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import datetime
 from types import TracebackType
@@ -44,7 +45,7 @@ class ExchangeEmulators:
                 )
                 stack.callback(exchange.stop)
                 self._exchanges[name] = exchange
-            self._opened = stack.pop_all()
+            stack.pop_all()  # all ports are open: they are closed at the end of the block
 
     @property
     def urls(self) -> dict[str, str]:
@@ -69,5 +70,7 @@ class ExchangeEmulators:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop all."""
-        self._opened.close()
+        """Stop all, at once."""
+        with ThreadPoolExecutor(len(self._exchanges) or 1) as pool:
+            for exchange in self._exchanges.values():
+                pool.submit(exchange.stop)
