@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +17,9 @@ import orjson
 import pytest
 import requests
 
+from quant_assets.cli.emulator import EXCHANGE_PORTS
 from quant_assets.emulator import MARKER, SimulatedUniverse, run_emulator, write_candle_files
+from quant_assets.emulator.exchanges import APIS
 from quant_assets.storage.origins import record_origin
 from quant_assets_tests.servers import running
 
@@ -23,7 +27,8 @@ from quant_assets_tests.servers import running
 def test_prints_its_url_and_ends_on_interrupt():
     asked = []
 
-    def ask_and_interrupt(url):
+    def ask_and_interrupt(url, exchange_urls):
+        assert exchange_urls == {}
         asked.append(requests.get(url + "/exchanges", headers={"api_key": "mine"}, timeout=5).status_code)
         raise KeyboardInterrupt
 
@@ -42,6 +47,55 @@ def emulator(data_dir: Path, *options: str) -> Iterator[tuple[str, subprocess.Po
     environment = {**os.environ, "QUANT_DATA_DIR": str(data_dir)}
     with running("emulator", environment, data_dir, *options) as (program, line):
         yield line, program
+
+
+def exchange_urls_in(exports: str) -> dict[str, str]:
+    """Return the exchanges that a printed line exports, by name."""
+    (value,) = [word for word in shlex.split(exports) if word.startswith("QUANT_EXCHANGE_URLS=")]
+    urls = orjson.loads(value.partition("=")[2])
+    return {str(name): str(url) for name, url in urls.items()}
+
+
+def test_exchanges_are_served_beside_coinalyze(tmp_path: Path) -> None:
+    with emulator(tmp_path, "--exchanges") as (exports, program):
+        urls = exchange_urls_in(exports)
+        assert set(urls) == set(APIS)
+        assert len(urls) == EXCHANGE_PORTS
+        assert "COINALYZE_BASE_URL" in exports
+        listed = requests.get(f"{urls['MEXC']}/api/v1/contract/detail", timeout=30).json()["data"]
+        assert len(listed) > 130
+        assert "Coinalyze and 8 exchanges" in read_line(program.stderr)
+        program.terminate()
+        assert program.wait(timeout=60) == 0
+
+
+def test_exchanges_serve_the_bars_of_candle_files(universe: SimulatedUniverse, tmp_path: Path) -> None:
+    folder = tmp_path / "candles"
+    some = SimulatedUniverse(universe.listings, seed=universe.seed, scanned=universe.scanned[:2])
+    write_candle_files(some, folder, datetime(2026, 1, 19, 17, 5, tzinfo=UTC))
+    with emulator(tmp_path, "--exchanges", "--candles", str(folder)) as (exports, _):
+        url = exchange_urls_in(exports)["BINANCE"]
+        for timeframe in ("15m", "4h"):
+            fields = {"symbol": "BTCUSDT", "interval": timeframe, "limit": 1500}
+            rows = requests.get(f"{url}/fapi/v1/klines", params=fields, timeout=30).json()
+            bars = orjson.loads((folder / f"BINANCE_BTCUSDT_{timeframe}.json").read_bytes())
+            assert [[row[0], *(float(value) for value in row[1:6])] for row in rows] == [
+                [bar[name] for name in ("time", "open", "high", "low", "close", "volume")] for bar in bars
+            ]
+
+
+def test_port_without_room_for_the_exchanges_is_refused(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "quant_assets", "emulator", "--exchanges", "--port", "65530"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "65530" in done.stderr
+    assert "65527" in done.stderr
 
 
 def demo_in(data_dir: Path, universe: SimulatedUniverse, origin: str = "loopback") -> Path:

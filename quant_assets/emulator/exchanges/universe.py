@@ -144,7 +144,8 @@ def _recorded(api: ExchangeApi, symbol: str, recorded: Mapping[int, Candles], se
         interest_pct=interest_pct(CODES_BY_EXCHANGE.get(api.name, ""), seed, symbol),
     )
     source = RecordedBars(recorded, profile)
-    return _perpetual(api, symbol, source, price, decimals, amount_decimals, int(bars.t[0]))
+    listed = min(int(candles.t[0]) for candles in recorded.values())
+    return _perpetual(api, symbol, source, price, decimals, amount_decimals, listed)
 
 
 def _perpetual(
