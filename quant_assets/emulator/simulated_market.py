@@ -24,6 +24,7 @@ _REGIME_SPACING = 256  # nodes: finer displacements are scaled by the volatility
 _JUMP_SLOT = 576  # nodes, 1.5 days: at most one jump in each
 _JUMP_MEMORY = 8  # slots until a jump has decayed completely
 _SHARED_VOLATILITY = 0.0018
+_SHORT = 64  # nodes: 4 hours
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,9 +156,18 @@ def _turnover(exchange_hash: int, market: SimulatedMarket, steps: Integers, move
     return np.asarray(turnover, dtype=np.float64)
 
 
-@lru_cache(maxsize=24)
 def _asset_path(seed: int, asset: str, volatility: float, beta: float, first: int, last: int) -> tuple[Floats, Floats]:
-    """Return the log price at the nodes first … last, around 0, and the activity after jumps (0 = calm)."""
+    """Return the log price at the nodes first … last, around 0, and the activity after jumps (0 = calm).
+
+    The paths of bars in progress are short: those of a thousand are kept, of longer ones two dozen.
+    """
+    cached = _short_asset_path if last - first <= _SHORT else _long_asset_path
+    return cached(seed, asset, volatility, beta, first, last)
+
+
+def _compute_asset_path(
+    seed: int, asset: str, volatility: float, beta: float, first: int, last: int
+) -> tuple[Floats, Floats]:
     nodes = np.arange(first, last + 1, dtype=np.int64)
     key = hash_key(seed, "asset", asset)
     path = _walk(key, first, last, volatility) + beta * _shared_path(seed, first, last)
@@ -167,6 +177,10 @@ def _asset_path(seed: int, asset: str, volatility: float, beta: float, first: in
     path += 0.5 * volatility * heat / (1.0 + heat) * normal(key + 8, nodes)
     path.flags.writeable = heat.flags.writeable = False
     return path, heat
+
+
+_short_asset_path = lru_cache(maxsize=1024)(_compute_asset_path)
+_long_asset_path = lru_cache(maxsize=24)(_compute_asset_path)
 
 
 @lru_cache(maxsize=24)

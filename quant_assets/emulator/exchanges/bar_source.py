@@ -21,8 +21,9 @@ from quant_assets.emulator.simulated_market import (
 
 _BLOCK_BARS = {BAR_SECONDS: 1536}
 _LONG_BLOCK_BARS = 256
-_DERIVED_BLOCK_BARS = 768
-_MAX_CACHED_BLOCKS = 4
+_DAY_SECONDS = 96 * BAR_SECONDS
+_WARM_UP_SECONDS = WARM_UP_BARS * BAR_SECONDS
+_MAX_CACHED_BLOCKS, _MAX_CACHED_DAYS = 4, 2
 
 Derivatives = tuple[Integers, Floats, Floats]
 """Opens of 15-minute bars, and open interest (base units) and funding (percent) at their close."""
@@ -47,19 +48,41 @@ class BarSource(Protocol):
         """Return open interest and funding of the 15-minute bars that open in [start, stop)."""
 
 
+class _Day:
+    """The 15-minute bars of a day and of the three days before it, and what is derived from them when it is asked."""
+
+    def __init__(self, number: int, path: Candles, profile: ContractProfile) -> None:
+        self._number, self._profile = number, profile
+        self.path = path
+        self._derived: Derivatives | None = None
+
+    def derivatives(self) -> Derivatives:
+        """Return open interest and funding of the day."""
+        if self._derived is None:
+            start = self._number * _DAY_SECONDS
+            self._derived = _slice_derivatives(_derive(self.path, self._profile), start, start + _DAY_SECONDS)
+        return self._derived
+
+
 class SimulatedBars:
-    """Bars of a simulated market that never ends; several threads may ask."""
+    """Bars of a simulated market that never ends; several threads may ask.
+
+    What tickers and the newest bars need comes from the last days; long ranges come from blocks of weeks.
+    """
 
     ends: int | None = None
 
     def __init__(self, seed: int, market: SimulatedMarket, profile: ContractProfile) -> None:
         self._seed, self._market, self._profile = seed, market, profile
         self._blocks: OrderedDict[tuple[int, int], Candles] = OrderedDict()
-        self._derived: tuple[int, Derivatives] | None = None
+        self._days: OrderedDict[int, _Day] = OrderedDict()
         self._lock = Lock()
 
     def bars(self, seconds: int, start: int, stop: int) -> Candles:
         """See BarSource."""
+        if seconds == BAR_SECONDS and stop - start <= _WARM_UP_SECONDS:
+            with self._lock:
+                return slice_candles(self._day(max(start, stop - 1) // _DAY_SECONDS).path, start, stop)
         length = _BLOCK_BARS.get(seconds, _LONG_BLOCK_BARS) * seconds
         numbers = range(start // length, max(start, stop - 1) // length + 1)
         with self._lock:
@@ -68,35 +91,40 @@ class SimulatedBars:
 
     def bar_in_progress(self, seconds: int, start: int, now: float) -> Candles | None:
         """See BarSource."""
-        return simulate_candles(self._seed, self._market, seconds, start, start + 1, now)
+        return self._simulate(seconds, start, start + 1, now)
 
     def derivatives(self, start: int, stop: int) -> Derivatives:
         """See BarSource."""
-        length = _DERIVED_BLOCK_BARS * BAR_SECONDS
-        numbers = range(start // length, max(start, stop - 1) // length + 1)
+        numbers = range(start // _DAY_SECONDS, max(start, stop - 1) // _DAY_SECONDS + 1)
+        if len(numbers) > _MAX_CACHED_DAYS:
+            whole = self._simulate(BAR_SECONDS, start - _WARM_UP_SECONDS, stop)
+            return _slice_derivatives(_derive(whole, self._profile), start, stop)
         with self._lock:
-            parts = [self._derived_block(number, length) for number in numbers]
-        joined = parts[0] if len(parts) == 1 else tuple(np.concatenate(columns) for columns in zip(*parts, strict=True))
-        return _slice_derivatives(joined, start, stop)  # type: ignore[arg-type]  # three columns, as each part has
+            parts = [self._day(number).derivatives() for number in numbers]
+        t, interest, funding = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+        return _slice_derivatives((t, interest, funding), start, stop)
+
+    def _simulate(self, seconds: int, start: int, stop: int, until: float | None = None) -> Candles:
+        return simulate_candles(self._seed, self._market, seconds, start, stop, until)
 
     def _block(self, seconds: int, number: int, length: int) -> Candles:
         key = (seconds, number)
-        cached = self._blocks.get(key)
-        if cached is None:
-            cached = simulate_candles(self._seed, self._market, seconds, number * length, (number + 1) * length)
-            self._blocks[key] = cached
+        if key not in self._blocks:
+            self._blocks[key] = self._simulate(seconds, number * length, (number + 1) * length)
             if len(self._blocks) > _MAX_CACHED_BLOCKS:
                 self._blocks.popitem(last=False)
         self._blocks.move_to_end(key)
-        return cached
+        return self._blocks[key]
 
-    def _derived_block(self, number: int, length: int) -> Derivatives:
-        if self._derived is None or self._derived[0] != number:
-            start = number * length - WARM_UP_BARS * BAR_SECONDS
-            path = simulate_candles(self._seed, self._market, BAR_SECONDS, start, (number + 1) * length)
-            derived = _slice_derivatives(_derive(path, self._profile), number * length, (number + 1) * length)
-            self._derived = (number, derived)
-        return self._derived[1]
+    def _day(self, number: int) -> _Day:
+        if number not in self._days:
+            start = number * _DAY_SECONDS
+            path = self._simulate(BAR_SECONDS, start - _WARM_UP_SECONDS, start + _DAY_SECONDS)
+            self._days[number] = _Day(number, path, self._profile)
+            if len(self._days) > _MAX_CACHED_DAYS:
+                self._days.popitem(last=False)
+        self._days.move_to_end(number)
+        return self._days[number]
 
 
 class RecordedBars:

@@ -203,7 +203,7 @@ def _funding(venue: Venue, query: Query) -> Any:
 
 def _contract(venue: Venue, query: Query) -> Contract:
     contract = venue.contract(query.text("symbol"))
-    if contract not in _of_category(venue, query.text("category", "linear")):
+    if contract.inverse != (query.text("category", "linear") == "inverse"):
         raise UnknownContract(contract.id)
     return contract
 
