@@ -44,8 +44,8 @@ class SimulatedUniverse(Universe):
 def simulated_universe(seed: int = DEFAULT_SEED, *, markets: int = 0) -> SimulatedUniverse:
     """Return the universe of the demo: 73 scanned markets on eight exchanges and some 170 contracts.
 
-    It has every known edge case of the market list: see catalogue.py. With `markets`, invented assets are added, until
-    so many markets are scanned.
+    It has every known edge case of the market list: see catalogue.py. With `markets`, invented assets are added until
+    about so many markets are scanned, spread as in generated_assets.py.
     """
     symbols = {exchange: named.split() for exchange, named in catalogue.SCANNED_SYMBOLS.items()}
     invented: dict[str, catalogue.Asset] = {}

@@ -56,3 +56,11 @@ def test_available_calls_fit_and_one_more_does_not(spent: Spent, wait: int) -> N
     available = minute_of(spent).available(at)
     assert fits(spent, available, at)
     assert not fits(spent, available + 1, at)
+
+
+def test_length_can_be_other_than_a_minute() -> None:
+    window = SlidingMinute(2, 5_000_000)
+    window.spend(2, 0)
+    assert window.earliest(1, 1) == 5_000_000
+    assert window.earliest(1, 5_000_000) == 5_000_000
+    assert window.earliest(3, 7) == 5_000_007

@@ -45,6 +45,21 @@ def test_slow_response_can_exceed_the_client_timeout(emulator: Emulator):
         requests.get(emulator.url + "/exchanges", headers={"api_key": "right"}, timeout=0.1)
 
 
+def test_web_page_can_come_with_status_200(get, emulator: Emulator):
+    emulator.faults = Faults(script=("html",))
+    answer = get("/exchanges")
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"].startswith("text/html")
+    assert answer.text.startswith("<html>")
+    assert get("/exchanges").json()
+
+
+def test_post_is_refused_by_the_local_coinalyze(emulator: Emulator):
+    answer = requests.post(emulator.url + "/exchanges", json={}, timeout=5)
+    assert answer.status_code == 501
+    assert "POST" in answer.json()["message"]
+
+
 def test_request_with_a_fault_is_counted(get, emulator: Emulator):
     emulator.faults = Faults(script=("server_error",))
     get("/funding-rate", symbols="BTC.H,KAITO.H")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-MAX_REMEMBERED: Final = 20_000
+MAX_REMEMBERED: Final = 5_000
 """How many of the newest requests an exchange remembers one by one."""
 
 

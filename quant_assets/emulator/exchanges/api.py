@@ -151,7 +151,7 @@ class ExchangeApi:
         funding_hours: how often its perpetuals pay, the first most often.
         other_contracts: dated, delisted, inverse and odd contracts that its list has besides.
         unknown_contract, bad_parameter, unknown_path, over_limit, banned: its ways to refuse.
-        prepare: what turns a request into the key of `routes` and its fields, for an API with one path for all.
+        prepare: what makes the path of `routes` from a request's path and fields, for an API with one path for all.
         headers: what it adds to each response, by the weight spent and the limit.
     """
 
@@ -165,7 +165,6 @@ class ExchangeApi:
     over_limit: Callable[[Refused], Response]
     banned: Callable[[Refused], Response]
     counts_contracts: bool = False
-    settle_of: Callable[[str], str] = field(default=lambda quote: quote)
     funding_hours: tuple[int, ...] = (8, 8, 8, 4)
     other_contracts: tuple[OtherContract, ...] = ()
     prepare: Callable[[str, Mapping[str, Any]], str] = field(default=lambda path, fields: path)  # noqa: ARG005

@@ -158,8 +158,9 @@ class ExchangeEmulator:
             self._count("down")
             handler.close()
             return
-        now = self._now()
-        ban = self._ban(now, faults)
+        at = self.clock().timestamp()  # limits go by the true time, whatever the exchange's clock says
+        now = at + faults.clock_offset_seconds
+        ban = self._ban(at, now, faults)
         if ban is not None:
             self._count("banned")
             handler.send(self.api.banned(ban))
@@ -171,7 +172,7 @@ class ExchangeEmulator:
             handler.send(self.api.unknown_path(path, now))
             return
         response, cost, failed = self._respond(route, query, Venue(listed, now, faults, number, self._summaries))
-        refused, headers = self._spend(key, route, cost, now)
+        refused, headers = self._spend(key, route, cost, at, now)
         if refused is not None:
             handler.send(refused)
             return
@@ -201,11 +202,13 @@ class ExchangeEmulator:
             response = error.response
         return response, route.cost(query, None), True
 
-    def _spend(self, key: str, route: Route, cost: int, now: float) -> tuple[Response | None, Mapping[str, str]]:
+    def _spend(
+        self, key: str, route: Route, cost: int, seconds: float, now: float
+    ) -> tuple[Response | None, Mapping[str, str]]:
         """Spend the weight of a request and return None with the headers that tell of it, or return the refusal."""
         limit = route.limit or self.api.limit
         scope = key if route.limit is not None or limit.per_endpoint else ""
-        at = round(now * 1_000_000)
+        at = round(seconds * 1_000_000)
         with self._lock:
             window = self._windows.get(scope)
             if window is None:
@@ -220,16 +223,16 @@ class ExchangeEmulator:
             self._counted["rate_limited"] += 1
             self._refusals += 1
             if limit.ban_seconds and self._refusals >= limit.ban_after:
-                self._banned_until = now + limit.ban_seconds
+                self._banned_until = seconds + limit.ban_seconds
         scaled = replace(limit, weight=window.limit)
         return self.api.over_limit(Refused(scaled, wait / 1_000_000, now)), {}
 
-    def _ban(self, now: float, faults: ExchangeFaults) -> Refused | None:
+    def _ban(self, at: float, now: float, faults: ExchangeFaults) -> Refused | None:
         with self._lock:
             if faults.ban_seconds and self._ban_by_fault is None:
-                self._ban_by_fault = now + faults.ban_seconds
+                self._ban_by_fault = at + faults.ban_seconds
             until = max(self._banned_until, self._ban_by_fault or 0.0)
-        return Refused(self.api.limit, until - now, now) if until > now else None
+        return Refused(self.api.limit, until - at, now) if until > at else None
 
     def _account(self, key: str, query: Query, cost: int, *, failed: bool) -> None:
         named = (*query.path, *(str(query.fields[name]) for name in _CONTRACT_FIELDS if name in query.fields))

@@ -166,7 +166,7 @@ def _perpetual(
         symbol=symbol,
         base=base,
         quote=quote,
-        settle=base if inverse else api.settle_of(quote),
+        settle=base if inverse else quote,
         size=_size(api, id_, level, amount_decimals, inverse=inverse),
         price_decimals=price_decimals,
         amount_decimals=amount_decimals,

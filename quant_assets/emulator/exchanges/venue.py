@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import floor
+from math import ceil, floor
 from threading import Lock
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from quant_assets.emulator.exchanges.bar_source import pick_candles
 from quant_assets.emulator.exchanges.contract import Contract
 from quant_assets.emulator.exchanges.faults import ExchangeFaults
-from quant_assets.emulator.noise import Floats, Integers, hash_key, uniform
+from quant_assets.emulator.noise import Floats, Integers, hash_fraction, hash_key, uniform
 from quant_assets.emulator.simulated_market import BAR_SECONDS, Candles
 
 DAY_SECONDS = 86_400
@@ -133,7 +133,7 @@ class Venue:
 
     def bars(self, contract: Contract, seconds: int, start: float, stop: float) -> Candles:
         """Return the bars that open in [start, stop) as they are now; the last one may be in progress."""
-        bars = self._true_bars(contract, seconds, floor(start), floor(min(stop, self.now + 1)))
+        bars = self._true_bars(contract, seconds, ceil(start), ceil(stop))
         if not len(bars.t):
             return bars
         return self._spoil_order(contract, self._spoil_bars(contract, seconds, bars))
@@ -144,7 +144,7 @@ class Venue:
         ends = contract.ends
         if ends is not None:
             end = min(end, ends)
-        newest = (int(np.ceil(end)) - 1) // seconds * seconds
+        newest = (ceil(end) - 1) // seconds * seconds
         return self.bars(contract, seconds, newest - (count - 1) * seconds, newest + 1)
 
     def summary(self, contract: Contract) -> DaySummary:
@@ -179,12 +179,12 @@ class Venue:
         self, contract: Contract, seconds: int, start: float, stop: float, column: int
     ) -> tuple[Integers, Floats]:
         step = max(seconds, BAR_SECONDS)
-        first = max(-(-floor(start) // step) * step, contract.listed + BAR_SECONDS)
+        first = max(-(-ceil(start) // step) * step, contract.listed + BAR_SECONDS)
         ends = contract.ends
-        last = min(stop, self.now + 1) if ends is None else min(stop, self.now + 1, ends)
-        derived = contract.source.derivatives(first - BAR_SECONDS, max(first, floor(last)) - BAR_SECONDS)
+        last = ceil(min(stop, self.now + 0.001, *([] if ends is None else [ends])))
+        derived = contract.source.derivatives(first - BAR_SECONDS, max(first, last) - BAR_SECONDS)
         moments = derived[0] + BAR_SECONDS
-        chosen = (moments % step == 0) & (moments < last)
+        chosen = moments % step == 0
         return moments[chosen], derived[column][chosen]
 
     def _derivative(self, contract: Contract, column: int, decimals: int) -> float:
@@ -197,7 +197,7 @@ class Venue:
         return round(float(values[0] + (values[-1] - values[0]) * share), decimals)
 
     def _true_bars(self, contract: Contract, seconds: int, start: int, stop: int) -> Candles:
-        bars = slice_to_life(contract, seconds, start, min(stop, int(np.ceil(self.now))))
+        bars = slice_to_life(contract, seconds, start, min(stop, ceil(self.now)))
         if not len(bars.t) or bars.t[-1] + seconds <= self.now:
             return bars
         begun = contract.source.bar_in_progress(seconds, int(bars.t[-1]), self.now)
@@ -225,10 +225,7 @@ class Venue:
         if faults.repeated:
             twice = self._chosen(contract, "repeated", faults.repeated, bars.t)
             bars = pick_candles(bars, np.repeat(np.arange(count), 1 + twice))
-        if (
-            faults.shuffled
-            and uniform(hash_key(faults.seed, "shuffled"), np.array([self._number]))[0] < faults.shuffled
-        ):
+        if hash_fraction(faults.seed, "shuffled", self._number) < faults.shuffled:
             key = hash_key(faults.seed, "order", self._number)
             bars = pick_candles(bars, np.argsort(uniform(key, np.arange(len(bars.t))), kind="stable"))
         return bars

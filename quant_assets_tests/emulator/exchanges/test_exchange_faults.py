@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import ccxt
@@ -109,6 +110,8 @@ def test_list_can_shrink_and_comes_back(market: Market) -> None:
 def test_clock_of_the_exchange_can_be_off(market: Market, clock: Clock, seconds: int) -> None:
     market.exchange.faults = ExchangeFaults(clock_offset_seconds=seconds)
     assert market.client.fetch_time() // 1000 == clock.seconds + seconds
+    date = parsedate_to_datetime(market.client.last_response_headers["Date"])
+    assert date.timestamp() == clock.seconds + seconds
     rows = market.bars(3)
     assert rows[-1][0] == (clock.seconds + seconds) // 900 * 900_000
 
