@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -83,6 +83,10 @@ class Response:
         if status == HTTPStatus.INTERNAL_SERVER_ERROR:
             return cls(status, orjson.dumps({"message": phrase}))
         return cls.of_page(f"{status} {phrase}", status)
+
+    def garbled(self) -> Response:
+        """Return this response with half of its body, which pretends to be whole."""
+        return replace(self, body=self.body[: len(self.body) // 2])
 
     @classmethod
     def of_page(cls, title: str, status: int = 200) -> Response:

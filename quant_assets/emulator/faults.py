@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from quant_assets.emulator.noise import hash_fraction
 
-KINDS = ("server_error", "cut", "closed", "slow", "html")
+KINDS = ("server_error", "cut", "closed", "slow", "html", "garbled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,10 +14,10 @@ class Faults:
     """Which share of the requests fails, and how; none by default.
 
     `server_error` responds with 500, 502 or 503; `cut` announces more bytes than it sends, and closes; `closed`
-    closes without a response; `slow` responds after `delay_seconds`; `html` sends a web page with status 200. Shares
-    are fractions that add up to at most 1. `script` names the faults of the first requests in order ("" for none); the
-    shares apply to the rest. The choice depends only on the seed and the request's number since the faults were set.
-    Raises ValueError for invalid shares or names.
+    closes without a response; `slow` responds after `delay_seconds`; `html` sends a web page with status 200;
+    `garbled` sends half of the body as if it were whole. Shares are fractions that add up to at most 1. `script` names
+    the faults of the first requests in order ("" for none); the shares apply to the rest. The choice depends only on
+    the seed and the request's number since the faults were set. Raises ValueError for invalid shares or names.
     """
 
     seed: int = 0
@@ -28,10 +28,11 @@ class Faults:
     delay_seconds: float = 0.05
     script: tuple[str, ...] = ()
     html: float = 0.0
+    garbled: float = 0.0
 
     def __post_init__(self) -> None:
         """Validate shares and script."""
-        shares = (self.server_error, self.cut, self.closed, self.slow, self.html)
+        shares = (self.server_error, self.cut, self.closed, self.slow, self.html, self.garbled)
         if min(shares) < 0 or sum(shares) > 1:
             raise ValueError(f"Invalid shares {shares}: expected numbers from 0 to 1 that add up to at most 1")
         unknown = set(self.script) - {"", *KINDS}

@@ -200,7 +200,7 @@ class Emulator:
             if fault == "slow":
                 self._stopped.wait(faults.delay_seconds)
             response = respond(request, self.universe, moment.timestamp())
-            handler.send(response, cut=fault == "cut")
+            handler.send(response.garbled() if fault == "garbled" else response, cut=fault == "cut")
 
 
 def _microseconds(moment: datetime) -> int:

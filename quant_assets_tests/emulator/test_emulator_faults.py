@@ -54,6 +54,15 @@ def test_web_page_can_come_with_status_200(get, emulator: Emulator):
     assert get("/exchanges").json()
 
 
+def test_garbled_body_pretends_to_be_whole(get, emulator: Emulator):
+    emulator.faults = Faults(script=("", "garbled"))
+    whole, half = get("/exchanges"), get("/exchanges")
+    assert half.status_code == 200
+    assert half.content == whole.content[: len(whole.content) // 2]
+    with pytest.raises(requests.JSONDecodeError):
+        half.json()
+
+
 def test_post_is_refused_by_the_local_coinalyze(emulator: Emulator):
     answer = requests.post(emulator.url + "/exchanges", json={}, timeout=5)
     assert answer.status_code == 501

@@ -19,6 +19,7 @@ from quant_assets.emulator.exchanges.accounting import MAX_REMEMBERED, AcceptedR
 from quant_assets.emulator.exchanges.api import (
     BadParameter,
     ExchangeApi,
+    Limit,
     Query,
     Refusal,
     Refused,
@@ -115,6 +116,15 @@ class ExchangeEmulator:
             accepted=accepted,
         )
 
+    def spend(self, weight: int, endpoint: str = "") -> None:
+        """Spend weight as another client of the same address does.
+
+        `endpoint` is a key of the API's routes; it matters where limits are by endpoint.
+        """
+        limit, scope = self._limit_of(endpoint)
+        with self._lock:
+            self._window(limit, scope).spend(weight, round(self.clock().timestamp() * 1_000_000))
+
     def start(self) -> Self:
         """Start serving in background threads; return as soon as requests are accepted."""
         name = f"exchange {self.api.name}"
@@ -172,7 +182,7 @@ class ExchangeEmulator:
             handler.send(self.api.unknown_path(path, now))
             return
         response, cost, failed = self._respond(route, query, Venue(listed, now, faults, number, self._summaries))
-        refused, headers = self._spend(key, route, cost, at, now)
+        refused, headers = self._spend(key, cost, at, now)
         if refused is not None:
             handler.send(refused)
             return
@@ -202,18 +212,12 @@ class ExchangeEmulator:
             response = error.response
         return response, route.cost(query, None), True
 
-    def _spend(
-        self, key: str, route: Route, cost: int, seconds: float, now: float
-    ) -> tuple[Response | None, Mapping[str, str]]:
+    def _spend(self, key: str, cost: int, seconds: float, now: float) -> tuple[Response | None, Mapping[str, str]]:
         """Spend the weight of a request and return None with the headers that tell of it, or return the refusal."""
-        limit = route.limit or self.api.limit
-        scope = key if route.limit is not None or limit.per_endpoint else ""
+        limit, scope = self._limit_of(key)
         at = round(seconds * 1_000_000)
         with self._lock:
-            window = self._windows.get(scope)
-            if window is None:
-                allowed = max(1, round(limit.weight * self._limits_factor))
-                window = self._windows[scope] = SlidingMinute(allowed, round(limit.seconds * 1_000_000))
+            window = self._window(limit, scope)
             wait = window.earliest(cost, at) - at
             if not wait:
                 self._refusals = 0
@@ -226,6 +230,19 @@ class ExchangeEmulator:
                 self._banned_until = seconds + limit.ban_seconds
         scaled = replace(limit, weight=window.limit)
         return self.api.over_limit(Refused(scaled, wait / 1_000_000, now)), {}
+
+    def _limit_of(self, endpoint: str) -> tuple[Limit, str]:
+        """Return the limit of an endpoint, and which requests share it: the endpoint's name, or "" for all."""
+        route = self.api.routes.get(endpoint)
+        if route is not None and route.limit is not None:
+            return route.limit, endpoint
+        return self.api.limit, endpoint if self.api.limit.per_endpoint else ""
+
+    def _window(self, limit: Limit, scope: str) -> SlidingMinute:
+        if scope not in self._windows:
+            allowed = max(1, round(limit.weight * self._limits_factor))
+            self._windows[scope] = SlidingMinute(allowed, round(limit.seconds * 1_000_000))
+        return self._windows[scope]
 
     def _ban(self, at: float, now: float, faults: ExchangeFaults) -> Refused | None:
         with self._lock:
@@ -259,7 +276,7 @@ class ExchangeEmulator:
         else:
             if fault == "slow":
                 self._stopped.wait(faults.delay_seconds)
-            handler.send(response, cut=fault == "cut")
+            handler.send(response.garbled() if fault == "garbled" else response, cut=fault == "cut")
 
 
 _CONTRACT_FIELDS = ("symbol", "instId", "contract", "coin")

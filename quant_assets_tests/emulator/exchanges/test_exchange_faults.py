@@ -87,6 +87,13 @@ def test_web_page_with_status_200_is_no_error_to_ccxt(market: Market) -> None:
         assert rows == []
 
 
+def test_garbled_body_is_no_error_to_ccxt(market: Market) -> None:
+    market.exchange.faults = ExchangeFaults(garbled=1.0)
+    rows = market.bars()
+    market.exchange.faults = ExchangeFaults()
+    assert rows != market.bars()
+
+
 def test_exchange_that_is_down_answers_nothing_until_it_is_up(market: Market) -> None:
     before = market.bars()
     market.exchange.faults = ExchangeFaults(down=True)

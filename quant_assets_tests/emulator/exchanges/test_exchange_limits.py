@@ -98,6 +98,19 @@ def test_limit_of_an_endpoint_does_not_block_another(connected: Connect, exchang
     assert client.fetch_tickers()
 
 
+def test_another_client_of_the_same_address_spends_too(exchanges: ExchangeEmulators, clock: Clock) -> None:
+    exchanges["BINANCE"].spend(2400)
+    url = exchanges["BINANCE"].url + "/fapi/v1/time"
+    assert requests.get(url, timeout=5).status_code == 429
+    clock.move(60)
+    assert requests.get(url, timeout=5).ok
+    exchanges["OKX"].spend(40, "GET /api/v5/market/candles")
+    fields = {"instId": "BTC-USDT-SWAP", "bar": "15m"}
+    assert requests.get(exchanges["OKX"].url + "/api/v5/market/candles", fields, timeout=5).status_code == 429
+    assert requests.get(exchanges["OKX"].url + "/api/v5/market/history-candles", fields, timeout=5).ok
+    assert exchanges["OKX"].accounting.weight == 1
+
+
 def test_bybit_bans_for_ten_minutes_with_403(exchanges: ExchangeEmulators, clock: Clock) -> None:
     exchanges["BYBIT"].limits_factor = 0.0
     url = exchanges["BYBIT"].url + "/v5/market/time"
