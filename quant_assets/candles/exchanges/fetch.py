@@ -13,7 +13,13 @@ from typing import Final, Protocol
 
 from quant_assets.candles.bar_store import BarStore, MergeCounts
 from quant_assets.candles.exchanges.due_requests import BarRequest, RequestKind
-from quant_assets.candles.fetched_bars import FetchedBars, Refusal, check_fetched_bars, table_of_fetched
+from quant_assets.candles.fetched_bars import (
+    EXPECTED_REFUSALS,
+    FetchedBars,
+    Refusal,
+    check_fetched_bars,
+    table_of_fetched,
+)
 from quant_assets.common.timeframes import STEP_MS
 from quant_assets.providers.errors import DeadlineExceeded, ProviderError
 from quant_assets.providers.exchanges.errors import RateLimited, RequestFailed, UnknownMarket
@@ -70,6 +76,11 @@ class FetchReport:
     late: set[str] = field(default_factory=set)
     problem: str = ""
     usage: ExchangeUsage = field(default_factory=ExchangeUsage)
+
+    @property
+    def unexpected(self) -> dict[str, int]:
+        """Return how many bars were refused for each reason that a sound answer does not have."""
+        return {str(reason): count for reason, count in self.refused.items() if reason not in EXPECTED_REFUSALS}
 
     @property
     def is_clock_off(self) -> bool:

@@ -32,11 +32,12 @@ def fetch_exchange_markets(
     """Return the markets of the configured exchanges. `fetch` returns those of one, and raises ProviderError.
 
     An exchange that fails, or whose list has lost more than half of the last one, keeps its rows of `last`, with what
-    is selected of them by the present configuration.
+    is selected of them by the present configuration. Rows of exchanges that are not configured stay as they are.
     """
     with ThreadPoolExecutor(max(len(config.exchanges), 1), thread_name_prefix="market-list") as pool:
         fetched = list(pool.map(lambda exchange: _fetch(exchange, fetch, last), config.exchanges))
-    tables, problems = [], {}
+    others = [] if last is None else [last[~last["exchange"].isin(config.exchanges)]]
+    tables, problems = [table for table in others if len(table)], {}
     for exchange, (markets, problem) in zip(config.exchanges, fetched, strict=True):
         if problem:
             problems[exchange] = problem

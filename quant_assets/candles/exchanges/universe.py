@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable
 from typing import Final
 
@@ -14,6 +15,8 @@ from quant_assets.providers.exchanges.market import ExchangeMarket
 
 #: A market that was selected stays so until its turnover is below this share of the bound, or its rank as far beyond.
 KEPT_SHARE: Final = 0.8
+#: ccxt writes ids into addresses as they are, where `../` would ask for another path.
+_SYMBOL: Final = re.compile(r"[\w.-]{1,64}")
 COLUMNS: Final = (
     *("exchange", "symbol", "base", "quote", "settle", "asset", "multiplier", "contract_size", "tick_size"),
     *("is_perpetual", "is_linear", "is_active", "listed_ms", "quote_volume_24h", "last_price", "selected", "reason"),
@@ -31,8 +34,9 @@ def universe_of(
 
     Columns: COLUMNS. `asset` and `multiplier` are those of the symbol (PEPE and 1000 for 1000PEPE),
     `quote_volume_24h` is NaN if unknown. `reason` is "" for a selected market, and else why it is not:
-    `not_perpetual`, `inverse`, `inactive`, `quote`, `excluded`, `volume` or `rank`. A market of `selected_before` stays
-    selected until it is clearly below a bound (KEPT_SHARE), so that the edge does not flicker.
+    `not_perpetual`, `inverse`, `inactive`, `name` (it has characters of addresses), `quote`, `excluded`, `volume` or
+    `rank`. A market of `selected_before` stays selected until it is clearly below a bound (KEPT_SHARE), so that the
+    edge does not flicker.
     """
     choice = config.of(exchange)
     table = pd.DataFrame([_row(exchange, market, choice, rules) for market in markets], columns=list(COLUMNS))
@@ -81,6 +85,8 @@ def _row(exchange: str, market: ExchangeMarket, choice: MarketChoice, rules: Res
 
 def _kind_reason(market: ExchangeMarket, choice: MarketChoice) -> str:
     """Return why a market can never be fetched, "" if it can."""
+    if not _SYMBOL.fullmatch(market.symbol):
+        return "name"
     if not market.is_perpetual:
         return "not_perpetual"
     if not market.is_linear:

@@ -78,6 +78,13 @@ class ExchangeApi:
     pause_seconds: Callable[[Mapping[str, str], float], float | None] = lambda _headers, _now: None
     ban_seconds: Mapping[int, float] = field(default_factory=dict)
 
+    def bar_weight(self, timeframe: str) -> int:
+        """Return the weight of a request for as many bars as a response holds."""
+        count = self.max_bars[timeframe]
+        span = {"interval": timeframe, "startTime": 0, "endTime": count * STEP_MS[timeframe]}
+        body = {"type": "candleSnapshot", "req": span}
+        return self.weight(SentRequest("/klines", {"limit": str(count)}, body))
+
 
 def _number(value: object) -> float | None:
     """Return a finite number, None for anything else. APIs send numbers as text, too."""

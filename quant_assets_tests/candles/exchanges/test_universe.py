@@ -39,6 +39,18 @@ def test_reason_of_a_market(changes: dict[str, object], reason: str) -> None:
     assert list(table["selected"]) == [not reason]
 
 
+@pytest.mark.parametrize(
+    "symbol", ["../../ETCUSDT", "A/B", "A?limit=1", "A%2E", "A B", "", "N\nL", "\u202eDLOG", "Q" * 65]
+)
+def test_name_with_characters_of_addresses_is_never_asked_for(symbol: str) -> None:
+    config = ExchangesConfig(include=("*:*",))
+    assert list(universe_of("MEXC", [market(symbol)], config, RULES)["reason"]) == ["name"]
+
+
+def test_name_in_another_script_is_fetched() -> None:
+    assert list(universe_of("BINANCE", [market("龙虾USDT")], ExchangesConfig(), RULES)["reason"]) == [""]
+
+
 def test_markets_with_the_largest_turnover_come_first_up_to_the_rank() -> None:
     markets = [market(f"{letter}USDT", quote_volume=1e6 * (place + 1)) for place, letter in enumerate("ABCD")]
     table = universe_of("BYBIT", markets, ExchangesConfig(top=2), RULES)
