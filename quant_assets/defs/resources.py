@@ -3,6 +3,7 @@
 import dagster as dg
 
 from quant_assets.common.settings import WEBHOOK_VARIABLE
+from quant_assets.orchestration.exchange_source import ExchangeSource
 from quant_assets.orchestration.io_managers import DocumentIOManager, TableIOManager
 from quant_assets.orchestration.project import Project
 from quant_assets.orchestration.resources import (
@@ -40,6 +41,11 @@ def build(project: Project) -> dg.Definitions:
                 data_dir=str(settings.data_dir),
                 budget_dir=None if settings.budget_dir is None else str(settings.budget_dir),
                 origin_problem=project.origin_problem,
+            ),
+            "exchange_source": ExchangeSource(
+                data_dir=str(settings.data_dir),
+                budget_dir=None if settings.budget_dir is None else str(settings.budget_dir),
+                addresses=dict(settings.exchange_urls),
             ),
             "candle_folder": CandleFolder(path=str(settings.candle_folder)),
             "market_rules": MarketRules(path=str(settings.rules_path)),

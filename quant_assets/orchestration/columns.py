@@ -47,6 +47,25 @@ CANDLE_FILES: Final[Columns] = {
     "last_ms": ("float64", "Open of the last bar, epoch ms."),
     "simulated": ("bool", "Whether the folder marks its candles as simulated."),
 }
+EXCHANGE_MARKETS: Final[Columns] = {
+    "exchange": ("str", "Exchange, as in candle files' names."),
+    "symbol": ("str", "The exchange's own id."),
+    "base": ("str", "Base as the exchange names it."),
+    "quote": ("str", "Quote as the exchange names it."),
+    "settle": ("str", "Asset in which margin and profit are paid."),
+    "asset": ("str", "Base without its multiplier."),
+    "multiplier": ("int64", "Units of the asset in one unit of the base."),
+    "contract_size": ("float64", "Base units in a contract; 1 where volumes are in base units."),
+    "tick_size": ("float64", "Smallest step of the price."),
+    "is_perpetual": ("bool", "Whether the contract has no expiry."),
+    "is_linear": ("bool", "Whether margin is not paid in the base."),
+    "is_active": ("bool", "Whether it is traded."),
+    "listed_ms": ("float64", "When it was listed, epoch ms."),
+    "quote_volume_24h": ("float64", "Turnover of 24 hours, in quote."),
+    "last_price": ("float64", "In quote."),
+    "selected": ("bool", "Whether its candles are fetched."),
+    "reason": ("str", "Why not."),
+}
 MARKET_LIST: Final[Columns] = {
     "symbol": ("str", "Symbol at the provider."),
     "exchange": ("str", "Exchange code."),

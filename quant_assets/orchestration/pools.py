@@ -6,3 +6,5 @@ from typing import Final
 PROVIDER: Final = "coinalyze"
 #: Assets that are computed for a window, from candle features to the feed, so that no two runs write it at once.
 ANALYSIS: Final = "analysis"
+#: Assets that send requests to exchanges.
+EXCHANGES: Final = "exchanges"

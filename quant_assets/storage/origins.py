@@ -75,6 +75,11 @@ def record_origin(data_dir: Path, source: str, origin: str) -> None:
         replace_file(data_dir / FILE_NAME, orjson.dumps({**recorded, source: origin}) + b"\n")
 
 
+def recorded_origins(data_dir: Path) -> dict[str, str]:
+    """Return source → its recorded origin. Raise OriginError."""
+    return _read(data_dir) or {}
+
+
 def _read(data_dir: Path) -> dict[str, str] | None:
     """Return source → its recorded origin, None without a file. Raise OriginError."""
     path = data_dir / FILE_NAME

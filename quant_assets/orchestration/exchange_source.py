@@ -1,0 +1,74 @@
+"""The resource through which assets reach exchanges: their configuration, connections and stored bars."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import dagster as dg
+from pydantic import Field
+
+from quant_assets.candles.bar_store import BarStore
+from quant_assets.candles.exchanges.config import ExchangesConfig, load_exchanges
+from quant_assets.candles.exchanges.connections import CONNECTIONS, check_exchange_urls, connected
+from quant_assets.common.clock import Clock
+from quant_assets.common.settings import LOOPBACK_ORIGIN, Settings
+from quant_assets.providers.exchanges.catalogue import EXCHANGE_APIS
+from quant_assets.storage.lake import Lake
+from quant_assets.storage.origins import foreign_origin, record_origin, recorded_origins
+
+if TYPE_CHECKING:
+    from quant_assets.providers.exchanges.client import ExchangeClient
+
+
+class ExchangeSource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """The exchanges whose candles are fetched."""
+
+    data_dir: str = Field(description="Data folder, with exchanges.toml.")
+    budget_dir: str | None = Field(default=None, description="Folder of the request budgets, if not the data folder.")
+    addresses: dict[str, str] = Field(default={}, description="Addresses in place of exchanges' own, by exchange.")
+
+    @property
+    def settings(self) -> Settings:
+        """Return the settings of connections."""
+        return Settings(
+            data_dir=Path(self.data_dir),
+            budget_dir=None if self.budget_dir is None else Path(self.budget_dir),
+            exchange_urls=self.addresses,
+        )
+
+    def config(self) -> ExchangesConfig:
+        """Return the user's choice of exchanges and markets. Raise ExchangesConfigError."""
+        check_exchange_urls(self.settings)
+        return load_exchanges(self.settings.exchanges_path)
+
+    def store(self) -> BarStore:
+        """Return the bars of all exchanges."""
+        return bar_store(self.settings)
+
+    def simulated(self) -> set[str]:
+        """Return the exchanges whose stored bars come from an emulator. Raise OriginError."""
+        origins = recorded_origins(self.settings.data_dir)
+        return {exchange for exchange in EXCHANGE_APIS if origins.get(exchange) == LOOPBACK_ORIGIN}
+
+    @contextmanager
+    def connected(self, exchange: str, clock: Clock, count: int = CONNECTIONS) -> Iterator[list[ExchangeClient]]:
+        """Connect to an exchange, and record where its data come from.
+
+        Raise BudgetUnusable, and dg.Failure if the data folder holds data of another origin of the exchange.
+        """
+        settings = self.settings
+        origin = settings.exchange_origin(exchange)
+        if problem := foreign_origin(settings, exchange, origin):
+            raise dg.Failure(problem, metadata={"error": "OriginError"}, allow_retries=False)
+        with connected(settings, exchange, count, clock=clock.seconds) as clients:
+            yield clients
+        if any(client.usage.offset_seconds is not None for client in clients):
+            record_origin(settings.data_dir, exchange, origin)
+
+
+def bar_store(settings: Settings) -> BarStore:
+    """Return the store of exchanges' bars in a data folder."""
+    return BarStore(Lake(settings.lake_dir), settings.bar_locks_dir)
