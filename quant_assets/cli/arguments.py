@@ -81,12 +81,14 @@ def check_candle_files(folder: Path, timeframes: Sequence[str] = ()) -> None:
         usage_error(str(error))
 
 
-def parse_selection(folder: Path, settings: Settings, exchange: str, symbol: str) -> tuple[str, str]:
-    """Return --exchange and --symbol in Unicode NFC, as `select_signals` takes them; exit if no candle file matches.
+def parse_selection(
+    markets: Sequence[tuple[str, str]], settings: Settings, exchange: str, symbol: str
+) -> tuple[str, str]:
+    """Return --exchange and --symbol in Unicode NFC, as `select_signals` takes them; exit if no market matches.
 
-    The text of --symbol may be part of a file's symbol, or of a display symbol that it may get.
+    `markets` are exchange and symbol of those with candles. The text of --symbol may be part of a symbol, or of a
+    display symbol that it may get.
     """
-    from quant_assets.candles import list_markets  # noqa: PLC0415
     from quant_assets.markets import load_rules, symbol_readings  # noqa: PLC0415
     from quant_assets.markets.rules import nfc  # noqa: PLC0415
 
@@ -94,7 +96,6 @@ def parse_selection(folder: Path, settings: Settings, exchange: str, symbol: str
     if not exchange and not symbol:
         return "", ""
     rules = load_rules(settings.rules_path)
-    markets = list_markets(folder)
     on_exchange = [market for market in markets if not exchange or market[0].casefold() == exchange.casefold()]
     names = {name for _, name in on_exchange}
     names |= {reading.display for key, name in on_exchange for reading in symbol_readings(name, key, rules)}
@@ -104,7 +105,7 @@ def parse_selection(folder: Path, settings: Settings, exchange: str, symbol: str
         given = " and ".join(f"{option} {text!r}" for option, text in options if text)
         similar = _similar_names(symbol, names) if on_exchange else _similar_names(exchange, exchanges)
         suggestion = f"similar: {', '.join(similar)}; " if similar else ""
-        usage_error(f"No candle file matches {given}; {suggestion}exchanges: {', '.join(exchanges)}")
+        usage_error(f"No market with candles matches {given}; {suggestion}exchanges: {', '.join(exchanges)}")
     return exchange, symbol
 
 

@@ -12,13 +12,12 @@ import orjson
 import typer
 
 from quant_assets.cli.arguments import (
-    CandleFolder,
     Json,
-    check_candle_files,
     parse_selection,
     parse_strategies,
     parse_window,
 )
+from quant_assets.cli.candle_sources import known_markets, prepare_candles
 from quant_assets.cli.environment import (
     check_config_files,
     create_data_folder,
@@ -38,7 +37,10 @@ if TYPE_CHECKING:
 
 
 def scan(
-    folder: CandleFolder,
+    folder: Annotated[
+        Path | None,
+        typer.Argument(help="Folder of candle files; without it, candles are fetched as exchanges.toml says."),
+    ] = None,
     strategy: Annotated[str, typer.Option(help="Strategies to show: all, or names separated by commas.")] = "all",
     as_of: Annotated[str, typer.Option(help="Scan the last window complete at this moment, ISO 8601.")] = "",
     output: Annotated[Path | None, typer.Option(help="Write the feed to this file too; - is stdout.")] = None,
@@ -47,7 +49,10 @@ def scan(
     exchange: Annotated[str, typer.Option(help="Refresh and show only this exchange.")] = "",
     as_json: Json = False,
 ) -> None:
-    """Scan a folder of candles: refresh what is due, analyse every market, write the master feed.
+    """Scan a window: fetch candles or read a folder, refresh what is due, analyse every market, write the feed.
+
+    With a folder, its candles alone are scanned. Without one, candles are fetched from the exchanges of exchanges.toml,
+    and those of QUANT_CANDLES_DIR are scanned with them.
 
     The master feed always holds every market and strategy. With --strategy, --symbol or --exchange the selection
     is written beside it, or to --output. With --output - the feed is written to stdout, and nothing else.
@@ -55,9 +60,10 @@ def scan(
     settings = load_settings(fetches=True)
     window = parse_window(as_of)
     strategies = parse_strategies(strategy)
-    check_candle_files(folder)
+    max_wait = prepare_candles(settings, folder, max_wait)
+    window = parse_window(as_of)  # the last one may have ended while candles were fetched
     configured = check_config_files(settings)
-    exchange, symbol = parse_selection(folder, settings, exchange, symbol)
+    exchange, symbol = parse_selection(known_markets(settings, folder), settings, exchange, symbol)
     to_stdout = output == Path("-")
     if to_stdout and as_json:
         usage_error("--output - and --json both write to stdout; choose one of them")
@@ -98,7 +104,7 @@ def scan(
 
 
 def run_and_report(
-    settings: Settings, folder: Path, window: Window, max_wait: float, exchange: str, symbol: str
+    settings: Settings, folder: Path | None, window: Window, max_wait: float, exchange: str, symbol: str
 ) -> ScanResult:
     """Run a scan, show its progress and print its notes; exit with the message of the failed step if it fails."""
     from quant_assets.cli.rendering import progress_bars  # noqa: PLC0415
@@ -112,7 +118,7 @@ def run_and_report(
             result = run_scan(
                 settings,
                 build_definitions(settings, progress),
-                folder.absolute(),
+                None if folder is None else folder.absolute(),
                 window,
                 max_wait_seconds=max_wait,
                 exchange=exchange,
@@ -133,11 +139,12 @@ def run_and_report(
     return result
 
 
-def _as_of_advice(folder: Path, as_of: str) -> str:
+def _as_of_advice(folder: Path | None, as_of: str) -> str:
     """Return the advice to scan as of the newest bar, "" if `as_of` is empty."""
     if not as_of:
         return ""
-    return f". To scan as of that bar: {shlex.quote(sys.argv[0])} scan {shlex.quote(str(folder))} --as-of {as_of}"
+    place = "" if folder is None else f" {shlex.quote(str(folder))}"
+    return f". To scan as of that bar: {shlex.quote(sys.argv[0])} scan{place} --as-of {as_of}"
 
 
 def _print_feed(feed: dict[str, Any], path: str) -> None:

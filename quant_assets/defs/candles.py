@@ -1,8 +1,9 @@
-"""The stage `candles`: read a folder of candle files into a table of bars and a table of the files."""
+"""The stage `candles`: the bars of candle files and of exchanges in one table, and a table of the files."""
 
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pandas as pd
@@ -13,11 +14,13 @@ from quant_assets.candles import (
     read_scannable_candles,
     source_is_simulated,
 )
+from quant_assets.candles.joined_tables import join_tables
 from quant_assets.common.progress import Progress
 from quant_assets.common.timeframes import STEP_MS
 from quant_assets.orchestration import columns
+from quant_assets.orchestration.exchange_source import ExchangeSource
 from quant_assets.orchestration.project import Project
-from quant_assets.orchestration.resources import CandleFolder
+from quant_assets.orchestration.resources import CandleFolder, MarketRules
 from quant_assets.storage.lake import Lake, LakeError
 
 MAX_SKIPPED_SHARE = 0.05
@@ -27,17 +30,21 @@ class CandlesConfig(dg.Config):
     """The folder to read."""
 
     folder: str = ""
-    """Folder of candle files; empty for the one of the environment."""
+    """Folder of candle files, and no other candles; empty for those of exchanges and of the environment's folder."""
+    closed_by_ms: int = 0
+    """Time of the newest bars of exchanges, epoch ms; 0 for now."""
 
 
 @dg.multi_asset(
     name="candles",
     group_name="candles",
+    deps=["exchange_candles"],
     outs={
         "candles": dg.AssetOut(
             description=(
-                "Bars of every market: 15m and 4h candles from files `EXCHANGE_SYMBOL_TIMEFRAME.json`, checked and "
-                "sorted by exchange, symbol, timeframe and time. Files that did not change are not parsed again. "
+                "Bars of every market: 15m and 4h candles from files `EXCHANGE_SYMBOL_TIMEFRAME.json`, and the newest "
+                "1,500 that were fetched from exchanges, checked and sorted by exchange, symbol, timeframe and time. "
+                "A market that both have is the exchange's, under the name of its file. "
                 "A bar that had not ended when its file was written is held back until the file is written again."
             ),
             metadata=columns.schema(columns.CANDLES),
@@ -66,21 +73,37 @@ def candles(
     context: dg.AssetExecutionContext,
     config: CandlesConfig,
     candle_folder: CandleFolder,
+    exchange_source: ExchangeSource,
+    market_rules: MarketRules,
     lake: dg.ResourceParam[Lake],
     progress: dg.ResourceParam[Progress],
 ) -> Iterator[dg.Output[pd.DataFrame] | dg.AssetCheckResult]:
-    """Read the files of the candle folder that changed."""
+    """Read the files of the candle folder that changed, and the stored bars of exchanges."""
     started = time.perf_counter()
     folder = Path(config.folder or candle_folder.path)
+    store = exchange_source.store()
+    stored = [] if config.folder else store.newest_of_all(closed_by_ms=config.closed_by_ms or None)
     try:
-        tables = read_scannable_candles(folder, _cached_tables(context, lake), progress)
+        # Only the files' own table tells which of them did not change.
+        known = None if store.exchanges() else _cached_tables(context, lake)
+        is_optional = bool(stored) and not folder.is_dir()
+        of_files = None if is_optional else read_scannable_candles(folder, known, progress)
     except CandleFolderError as error:
         raise dg.Failure(str(error), metadata={"error": CandleFolderError.__name__}, allow_retries=False) from error
-    files = tables.files.assign(simulated=source_is_simulated(folder))
+    joined = join_tables(
+        of_files,
+        stored,
+        market_rules.load(),
+        files_are_simulated=source_is_simulated(folder),
+        simulated_exchanges=exchange_source.simulated(),
+    )
+    for name in joined.damaged:
+        context.log.warning("%s is damaged; its bars are fetched again", name)
+    tables, files = joined.tables, joined.tables.files
     skipped = files[files["status"] == "skipped"]
     used = files[files["status"] != "unused"]
     share = len(skipped) / max(len(used), 1)
-    counts: dict[str, dg.MetadataValue | int | float] = {
+    counts: dict[str, dg.MetadataValue[Any] | int | float] = {
         "folder": dg.MetadataValue.path(folder),
         "markets": len(files.loc[files["status"] == "read", ["exchange", "symbol"]].drop_duplicates()),
         "files_read": int((files["status"] == "read").sum()),
@@ -88,6 +111,7 @@ def candles(
         "bars_dropped": int(files["dropped"].sum()),
         "bars_held_back": int(files["held_back"].sum()),
         "gaps": int(files["gaps"].sum()),
+        "longer_files": dg.MetadataValue.json(list(joined.longer_files)),
         "seconds": time.perf_counter() - started,
     }
     if len(tables.bars):

@@ -72,7 +72,7 @@ class ScanResult:
 def run_scan(
     settings: Settings,
     definitions: dg.Definitions,
-    folder: Path,
+    folder: Path | None,
     window: Window,
     *,
     max_wait_seconds: float,
@@ -83,11 +83,12 @@ def run_scan(
 ) -> ScanResult:
     """Scan one window: fetch the market list if it is due, then run the job `scan`.
 
-    The run is recorded in `given`, or else in the instance of the data folder. Raises ScanFailed, UnreadableCandles,
-    and StaleCandles if this is the first feed and no candle is as new as the window.
+    The candles are those of `folder` alone; None for the stored ones of exchanges and those of the environment's
+    folder. The run is recorded in `given`, or else in the instance of the data folder. Raises ScanFailed,
+    UnreadableCandles, and StaleCandles if this is the first feed and no candle is as new as the window.
     """
     started = time.monotonic()
-    if not settings.feed_path.is_file():
+    if folder is not None and not settings.feed_path.is_file():
         _require_fresh_candles(folder, window, progress)
     with (
         translate_disk_errors(settings),
@@ -104,7 +105,7 @@ def run_scan(
             partition_key=window.key,
             raise_on_error=False,
             run_config=quiet_run_config(
-                candles={"folder": str(folder)},
+                candles={"folder": "" if folder is None else str(folder), "closed_by_ms": window.end_ms},
                 derivatives={"max_wait_seconds": left_seconds, "exchange": exchange, "symbol": symbol},
             ),
         )

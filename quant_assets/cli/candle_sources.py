@@ -1,0 +1,68 @@
+"""Where a scan gets its candles from: a folder, or the exchanges that are chosen."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+from quant_assets.cli.arguments import check_candle_files
+from quant_assets.cli.environment import create_data_folder
+from quant_assets.cli.errors import usage_error
+from quant_assets.cli.fetch import ask_for_exchanges, fetch_and_report
+from quant_assets.common.settings import Settings
+
+#: A fetch takes so long at least, whatever time a scan has: the new bars are what a scan is for.
+MIN_FETCH_SECONDS: Final = 20.0
+
+
+def prepare_candles(settings: Settings, folder: Path | None, max_wait: float) -> float:
+    """Check the candle files of a folder, or without one fetch the candles that are due, if exchanges are chosen.
+
+    Return what is left of the seconds `max_wait`. Exit if there are no candles at all.
+    """
+    if folder is not None:
+        check_candle_files(folder)
+        return max_wait
+    started = time.monotonic()
+    _fetch_candles(settings, max_wait)
+    return max(max_wait - (time.monotonic() - started), 0.0)
+
+
+def _fetch_candles(settings: Settings, max_wait: float) -> None:
+    from quant_assets.candles.exchanges.config import ExchangesConfigError, load_exchanges  # noqa: PLC0415
+    from quant_assets.orchestration.exchange_source import bar_store  # noqa: PLC0415
+    from quant_assets.orchestration.fetch import FetchChoice  # noqa: PLC0415
+
+    try:
+        config = load_exchanges(settings.exchanges_path)
+    except ExchangesConfigError as error:
+        usage_error(str(error))
+    if not config.exchanges:
+        if bar_store(settings).exchanges():
+            return
+        if settings.candle_folder.is_dir():
+            check_candle_files(settings.candle_folder)
+            return
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            usage_error(
+                "there are no candles: fetch some with `quant-assets fetch --exchange NAME`, or give a folder of "
+                "candle files: quant-assets scan DIR"
+            )
+        ask_for_exchanges(settings, config)
+    create_data_folder(settings)
+    fetch_and_report(settings, FetchChoice(max_wait_seconds=max(max_wait, MIN_FETCH_SECONDS)))
+
+
+def known_markets(settings: Settings, folder: Path | None) -> list[tuple[str, str]]:
+    """Return exchange and symbol of the markets with candles in a folder, or in every place without one."""
+    from quant_assets.candles import list_markets  # noqa: PLC0415
+
+    if folder is not None:
+        return list_markets(folder)
+    from quant_assets.orchestration.exchange_source import bar_store  # noqa: PLC0415
+
+    store = bar_store(settings)
+    stored = [(exchange, symbol) for exchange in store.exchanges() for symbol in store.last_times(exchange, "15m")]
+    return stored + (list_markets(settings.candle_folder) if settings.candle_folder.is_dir() else [])

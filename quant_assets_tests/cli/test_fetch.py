@@ -1,0 +1,158 @@
+"""`fetch` and `scan` without a folder, against the local exchanges: from nothing to a feed."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import orjson
+import pytest
+
+from quant_assets.candles.bar_store import BarStore
+from quant_assets.common.settings import Settings
+from quant_assets.common.timeframes import STEP_MS
+from quant_assets.common.windows import WINDOW_LENGTH, Window
+from quant_assets.emulator import simulated_universe
+from quant_assets.emulator.exchanges import ExchangeEmulators, ExchangeFaults, exchanges_of_universe
+from quant_assets.orchestration.exchange_source import bar_store
+from quant_assets_tests.forking import run
+
+NAMES = ["BYBIT", "MEXC"]
+
+
+@pytest.fixture(scope="module")
+def exchanges() -> Iterator[ExchangeEmulators]:
+    with ExchangeEmulators(exchanges_of_universe(simulated_universe()), names=NAMES) as running:
+        yield running
+
+
+def environment(folder: Path, **changes: str) -> dict[str, str]:
+    """Return the environment of a user without a key and without candle files."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("COINALYZE", "QUANT", "DAGSTER"))}
+    return {**kept, "QUANT_DATA_DIR": str(folder), **changes}
+
+
+def variables(exchanges: ExchangeEmulators, folder: Path) -> dict[str, str]:
+    """Return the environment with the addresses of the local exchanges."""
+    return environment(folder, QUANT_EXCHANGE_URLS=orjson.dumps(exchanges.urls).decode())
+
+
+@pytest.fixture(scope="module")
+def fetched(exchanges: ExchangeEmulators, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Fetch the six largest markets of two exchanges, and return the data folder."""
+    folder = tmp_path_factory.mktemp("fetched") / "data"
+    folder.mkdir()
+    (folder / "exchanges.toml").write_text('exchanges = ["BYBIT", "MEXC"]\ntop = 6\nhistory_days = 18\n')
+    done = run("fetch", "--json", env=variables(exchanges, folder), cwd=folder)
+    assert done.returncode == 0, done.stderr
+    summary = orjson.loads(done.stdout)
+    assert summary["markets"] == 12
+    assert summary["new_bars"] == pytest.approx(12 * 18 * 102, rel=0.01)
+    assert {row["exchange"]: row["problem"] for row in summary["exchanges"]} == {"BYBIT": "", "MEXC": ""}
+    return folder
+
+
+def as_files(store: BarStore, folder: Path) -> Path:
+    """Write the stored bars as candle files."""
+    folder.mkdir()
+    for exchange in store.exchanges():
+        for timeframe in STEP_MS:
+            bars = store.read(exchange, timeframe, 0, 2**62).bars
+            for symbol, series in bars.groupby("symbol", observed=True):
+                rows = series.rename(columns={"time_ms": "time"})[["time", "open", "high", "low", "close", "volume"]]
+                (folder / f"{exchange}_{symbol}_{timeframe}.json").write_bytes(orjson.dumps(rows.to_dict("records")))
+    return folder
+
+
+@pytest.mark.parametrize("back", [timedelta(0), timedelta(hours=1), timedelta(days=1)])
+def test_scan_of_fetched_bars_gives_the_signals_of_the_same_bars_in_files(
+    exchanges: ExchangeEmulators, fetched: Path, tmp_path: Path, back: timedelta
+) -> None:
+    window = Window.last_complete(datetime.now(UTC) - WINDOW_LENGTH - back)
+    moment = ("--as-of", window.end.isoformat(), "--max-wait", "0", "--output")
+    own = run("scan", *moment, str(tmp_path / "own.json"), env=variables(exchanges, fetched), cwd=tmp_path)
+    assert own.returncode == 0, own.stderr
+    files = as_files(bar_store(Settings(data_dir=fetched)), tmp_path / "candles")
+    other = variables(exchanges, tmp_path / "other")
+    done = run("scan", str(files), *moment, str(tmp_path / "files.json"), env=other, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    of_own, of_files = (orjson.loads((tmp_path / f"{name}.json").read_bytes()) for name in ("own", "files"))
+    assert len(of_own["signals"]) == 12 * 3
+    assert orjson.dumps(of_own["signals"]) == orjson.dumps(of_files["signals"])
+    assert of_own["simulated"] is True
+
+
+def test_second_fetch_asks_for_nothing_that_is_stored(exchanges: ExchangeEmulators, fetched: Path) -> None:
+    time.sleep(max(0.0, 5 - time.time() % 900))  # a bar that has just closed may come late
+    run("fetch", env=variables(exchanges, fetched), cwd=fetched)
+    before = sum(exchanges[name].accounting.requests for name in NAMES)
+    done = run("fetch", "--json", env=variables(exchanges, fetched), cwd=fetched)
+    after = sum(exchanges[name].accounting.requests for name in NAMES)
+    assert orjson.loads(done.stdout)["new_bars"] == 0
+    assert after - before == 3 + 3  # the market lists
+
+
+def test_exchange_that_is_down_costs_its_own_markets_alone(exchanges: ExchangeEmulators, tmp_path: Path) -> None:
+    exchanges["MEXC"].faults = ExchangeFaults(down=True)
+    env = variables(exchanges, tmp_path / "data")
+    options = ("--exchange", "bybit", "--exchange", "mexc", "--top", "3", "--days", "2")
+    done = run("fetch", *options, env=env, cwd=tmp_path)
+    exchanges["MEXC"].faults = ExchangeFaults()
+    assert done.returncode == 0, done.stderr
+    assert "MEXC" in done.stderr
+    assert "no markets yet" in done.stderr
+    assert "BYBIT" in done.stdout
+    again = run("fetch", *options, env=env, cwd=tmp_path)
+    assert "MEXC" not in again.stderr
+    assert sorted(bar_store(Settings(data_dir=tmp_path / "data")).exchanges()) == NAMES
+
+
+def test_list_shows_markets_and_why_others_are_left_out(exchanges: ExchangeEmulators, tmp_path: Path) -> None:
+    env = variables(exchanges, tmp_path / "data")
+    done = run("fetch", "--list", "--exchange", "bybit", "--top", "3", env=env, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "BYBIT: 3 of" in done.stdout
+    assert "BTCUSDT" in done.stdout
+    assert "not fetched, rank:" in done.stdout
+    assert bar_store(Settings(data_dir=tmp_path / "data")).exchanges() == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("fetch",), "no exchange is chosen"),
+        (("fetch", "--exchange", "KRAKEN"), "Unknown exchange 'KRAKEN': known are BINANCE"),
+        (("fetch", "--exchange", "BYBIT", "--since", "yesterday"), "Invalid timestamp 'yesterday'"),
+        (("fetch", "--exchange", "BYBIT", "--since", "2990-01-01"), "is in the future"),
+        (("fetch", "--exchange", "BYBIT", "--since", "2026-01-01", "--days", "3"), "choose one of them"),
+        (("fetch", "--exchange", "BYBIT", "--timeframe", "1h"), "known are 15m, 4h"),
+        (("scan",), "quant-assets fetch --exchange NAME"),
+    ],
+)
+def test_wrong_usage_is_exit_2_and_says_what_would_do(
+    exchanges: ExchangeEmulators, tmp_path: Path, options: tuple[str, ...], message: str
+) -> None:
+    done = run(*options, env=variables(exchanges, tmp_path / "data"), cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "data" / "lake").exists()
+
+
+def test_folder_of_another_origin_is_refused(fetched: Path) -> None:
+    done = run("fetch", env=environment(fetched), cwd=fetched)
+    assert done.returncode == 1
+    assert "from loopback" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "urls", ["no json", '{"KRAKEN": "http://127.0.0.1:1"}', '{"BYBIT": "http://192.168.1.1"}', '{"BYBIT": 3}']
+)
+def test_invalid_addresses_are_exit_2(tmp_path: Path, urls: str) -> None:
+    env = environment(tmp_path / "data", QUANT_EXCHANGE_URLS=urls)
+    done = run("fetch", "--exchange", "BYBIT", env=env, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "QUANT_EXCHANGE_URLS" in done.stderr
