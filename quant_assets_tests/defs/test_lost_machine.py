@@ -8,17 +8,19 @@ from pathlib import Path
 
 import orjson
 
+from quant_assets.definitions import build_definitions
 from quant_assets.emulator import Faults
-from quant_assets_tests.defs.live import dagster_dev_process, prepare_home, stop_process_group, wait_for
+from quant_assets.orchestration.market_list_run import fetch_market_lists_if_due
+from quant_assets_tests.defs.live import dagster_dev_process, stop_process_group, wait_for
 from quant_assets_tests.world import small_world
 
 
 def test_run_lost_in_a_crash_is_ended_and_retried(tmp_path: Path) -> None:
-    with small_world(tmp_path, markets=12) as world:
+    with small_world(tmp_path, markets=8) as world:
         home = tmp_path / "data" / "dagster"
-        prepare_home(home)
+        with world.opened() as instance:
+            fetch_market_lists_if_due(world.settings(), build_definitions(world.settings()), instance)
         with dagster_dev_process(world.environment(), home) as (program, live):
-            assert live.finished_run(live.launch("market_list"))["status"] == "SUCCESS"
             world.emulator.faults = Faults(slow=1.0, delay_seconds=5)
             before = len(world.emulator.accounting.accepted)
             lost = live.launch("scan", world.window.key, max_runtime="45")
