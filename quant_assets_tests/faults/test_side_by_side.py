@@ -32,7 +32,7 @@ def read_all_the_time(path: Path) -> Iterator[list[str]]:
 
     def read() -> None:
         last = b""
-        while not stop.is_set():
+        while not stop.wait(0.002):  # a loop without a pause would take a processor from the scans
             content = path.read_bytes() if path.exists() else b""
             if content and content != last:
                 seen[0] += 1
