@@ -107,7 +107,7 @@ bench: speed
 
 pictures: setup
 	$(BIN)/python -m quant_assets_tests.dashboard.pictures
-	QUANT_PICTURES="$(CURDIR)/docs" $(BIN)/python -m pytest -q quant_assets_tests/defs/test_in_the_browser.py
+	QUANT_PICTURES="$(CURDIR)/docs" $(BIN)/python -m pytest -q -k page quant_assets_tests/defs/test_running_dagster.py
 
 schema: setup
 	$(BIN)/python -m quant_assets.feed >quant_assets/feed/master_feed.schema.json.new

@@ -39,7 +39,7 @@ def wait_for(what: Callable[[], Found | None], seconds: float, doing: str) -> Fo
         if found:
             return found
         assert time.monotonic() < deadline, f"{doing}: not within {seconds:.0f} s"
-        time.sleep(0.25)
+        time.sleep(1.0)
 
 
 @dataclass
