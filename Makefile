@@ -79,7 +79,7 @@ unit: setup
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not speed and not slow" $(UNIT_TESTS)
 
 tests: setup
-	$(BIN)/python -m pytest -n 3 --dist loadfile -m "not speed" --cov --cov-report= --durations=10
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not speed" --cov --cov-report= --durations=10
 
 coverage:
 	$(BIN)/coverage report --include='$(DOMAIN)' --fail-under=90

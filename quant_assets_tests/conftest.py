@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from coverage import Coverage
 from hypothesis import settings
 from playwright.sync_api import Browser
 
@@ -36,6 +37,37 @@ def pytest_configure() -> None:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY_FOLDER))
     for name in ("MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS"):
         os.environ.pop(name, None)
+
+
+#: Folders of tests of Dagster, of whole commands and of faults. Some of their files take minutes, so they come first,
+#: and no worker ends alone.
+WHOLE_PROGRAM = ("defs", "faults", "cli", "orchestration")
+#: Folders in which coverage is not measured, since it doubles the time of Dagster, and those of random input.
+NOT_MEASURED = (*WHOLE_PROGRAM, "fuzz", "")
+
+
+def _folder(item: pytest.Item) -> str:
+    """Return the folder of a test below this one, or an empty string."""
+    return item.path.relative_to(Path(__file__).parent).parts[0] if item.path.parent != Path(__file__).parent else ""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the long tests come first. Each worker of pytest-xdist takes the next file when it is ready."""
+    order = {folder: number for number, folder in enumerate(WHOLE_PROGRAM)}
+    items.sort(key=lambda item: order.get(_folder(item), len(order) + (item.get_closest_marker("slow") is None)))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool | None, bool | None]:
+    """Measure coverage by unit tests and those of the dashboard alone."""
+    measured = Coverage.current()
+    if measured is None or not (_folder(item) in NOT_MEASURED or item.get_closest_marker("slow")):
+        return (yield)
+    measured.stop()
+    try:
+        return (yield)
+    finally:
+        measured.start()
 
 
 def pytest_report_header() -> str:
