@@ -6,6 +6,9 @@ DOMAIN := quant_assets/providers/*,quant_assets/candles/*,quant_assets/storage/*
 UNIT_TESTS := $(addprefix quant_assets_tests/,alerts candles common derivatives emulator feed markets providers signals storage \
 	test_documents.py test_house.py)
 
+# Some containers set this; then each of the hundreds of processes of the tests would compile the package anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help setup demo serve ui check test lint types unit tests coverage speed chaos fuzz soak bench pictures schema docs audit lock clean
 
 help:
