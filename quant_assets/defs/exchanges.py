@@ -129,6 +129,7 @@ def exchange_markets(
         "The newest two stored bars are fetched again with each new one, since exchanges correct late. A gap is asked "
         "for once more, and then recorded; nothing is filled."
     ),
+    metadata=columns.schema(columns.EXCHANGE_CANDLES),
     check_specs=[
         dg.AssetCheckSpec(name, asset="exchange_candles", description=text)
         for name, text in (

@@ -29,6 +29,11 @@ CANDLES: Final[Columns] = {
     "close": ("float64", "Price, in quote."),
     "volume": ("float64", "Volume, in the exchange's unit."),
 }
+EXCHANGE_CANDLES: Final[Columns] = {
+    "symbol": ("category", "The exchange's own id."),
+    **{name: CANDLES[name] for name in ("time_ms", "open", "high", "low", "close")},
+    "volume": ("float64", "Volume, in base units."),
+}
 CANDLE_FILES: Final[Columns] = {
     "file": ("str", "Name in the candle folder."),
     **_MARKET,

@@ -64,7 +64,7 @@ def test_help_lists_all_commands_at_any_width(width: str) -> None:
         check=True,
     )
     commands = set(re.findall(r"^│ ([a-z]+) ", done.stdout, re.MULTILINE))
-    assert commands == {"scan", "replay", "demo", "plan", "resolve", "emulator", "serve"}
+    assert commands == {"fetch", "scan", "replay", "demo", "plan", "resolve", "emulator", "serve"}
     assert max(map(len, done.stdout.splitlines())) <= int(width)
     assert len(done.stdout.splitlines()) <= 48
 

@@ -1,4 +1,4 @@
-"""`scan --exchange` and `--symbol` are rejected before any work if no candle file matches."""
+"""`scan --exchange` and `--symbol` are rejected before any work if no market matches."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import orjson
 import pytest
 import typer
 
+from quant_assets.candles import list_markets
 from quant_assets.cli.arguments import parse_selection
 from quant_assets.common.settings import Settings
 from quant_assets_tests.forking import run
@@ -29,7 +30,11 @@ def named_candles(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("exchange", "symbol", "says"),
     [
-        ("Bynance", "", "No candle file matches --exchange 'Bynance'; similar: BINANCE; exchanges: BINANCE, Bybit,"),
+        (
+            "Bynance",
+            "",
+            "No market with candles matches --exchange 'Bynance'; similar: BINANCE; exchanges: BINANCE, Bybit,",
+        ),
         ("zzz", "", "--exchange 'zzz'; exchanges: BINANCE, Bybit, KUCOIN, OKX"),
         ("", "ethustd", "--symbol 'ethustd'; similar: ETHUSDT"),
         ("", "PEPE", "--symbol 'PEPE'; exchanges: "),
@@ -53,7 +58,7 @@ def test_selection_without_match_suggests_similar_names(
     named_candles: Path, capsys: pytest.CaptureFixture[str], exchange: str, symbol: str, says: str
 ) -> None:
     with pytest.raises(typer.Exit) as ended:
-        parse_selection(named_candles, Settings(), exchange, symbol)
+        parse_selection(list_markets(named_candles), Settings(), exchange, symbol)
     assert ended.value.exit_code == 2
     message = capsys.readouterr().err
     assert says in message
@@ -65,7 +70,7 @@ def test_at_most_five_similar_names_are_suggested(tmp_path: Path, capsys: pytest
     for letter in "ABCDEFG":
         (tmp_path / f"X_COIN{letter}USDT_15m.json").write_text("[]")
     with pytest.raises(typer.Exit):
-        parse_selection(tmp_path, Settings(), "", "COINZUSDT")
+        parse_selection(list_markets(tmp_path), Settings(), "", "COINZUSDT")
     similar = capsys.readouterr().err.partition("similar: ")[2].partition(";")[0]
     assert len(similar.split(", ")) == 5
 
@@ -82,7 +87,7 @@ def test_at_most_five_similar_names_are_suggested(tmp_path: Path, capsys: pytest
     ],
 )
 def test_selection_matches_any_case_part_and_display_symbol(named_candles: Path, exchange: str, symbol: str) -> None:
-    parse_selection(named_candles, Settings(), exchange, symbol)
+    parse_selection(list_markets(named_candles), Settings(), exchange, symbol)
 
 
 def test_selection_without_match_ends_before_any_work(world: World, tmp_path: Path) -> None:
@@ -90,7 +95,7 @@ def test_selection_without_match_ends_before_any_work(world: World, tmp_path: Pa
     calls = world.emulator.accounting.calls
     done = run("scan", str(world.candles), "--exchange", "Bynance", env=environment, cwd=tmp_path)
     assert done.returncode == 2
-    assert done.stderr.startswith("No candle file matches --exchange 'Bynance'; similar: BINANCE; ")
+    assert done.stderr.startswith("No market with candles matches --exchange 'Bynance'; similar: BINANCE; ")
     assert world.emulator.accounting.calls == calls
     assert list(tmp_path.iterdir()) == []
 

@@ -17,7 +17,8 @@ from quant_assets.signals import COLUMNS, discover_strategies
 
 SIGNALS = {"signals/legacy", "signals/breakout", "signals/breakout_v2"}
 PARTITIONED = {*DATASETS, "candle_features", "watchlist", "features", *SIGNALS, "master_feed"}
-UNPARTITIONED = {"candles", "candle_files", "coinalyze_markets", "symbol_map", "disk_use"}
+EXCHANGES = {"exchange_markets", "exchange_candles"}
+UNPARTITIONED = {*EXCHANGES, "candles", "candle_files", "coinalyze_markets", "symbol_map", "disk_use"}
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +61,8 @@ def test_lineage_leads_from_candles_and_market_list_to_the_feed(graph: dg.Defini
     upstream = {name: {dep.asset_key.to_user_string() for dep in spec.deps} for name, spec in specs(graph).items()}
     assert upstream["symbol_map"] == {"candle_files", "coinalyze_markets"}
     assert upstream["candle_features"] == {"candles"}
+    assert upstream["candles"] == {"exchange_candles"}
+    assert upstream["exchange_candles"] == {"exchange_markets"}
     assert upstream["watchlist"] == {"candle_features"}
     assert all(upstream[dataset] == {"coinalyze_markets", "symbol_map", "watchlist"} for dataset in DATASETS)
     assert upstream["features"] == {"candle_features", "symbol_map", *DATASETS}
@@ -103,6 +106,8 @@ def test_every_stage_has_its_checks(graph: dg.Definitions) -> None:
     checks = {(key.asset_key.to_user_string(), key.name) for key in graph.resolve_asset_graph().asset_check_keys}
     assert checks >= {
         ("candles", "files_skipped"),
+        ("exchange_markets", "lists_fetched"),
+        *(("exchange_candles", check) for check in ("exchanges_answered", "bars_valid", "clock_agrees")),
         ("symbol_map", "every_market_has_a_row"),
         ("symbol_map", "not_half_of_the_last"),
         *(("features", check) for check in ("unusable", "with_open_interest", "finite")),

@@ -106,7 +106,7 @@ def fetching(exchanges: ExchangeEmulators, clock: list[float], tmp_path: Path) -
     exchanges[NAME].limits_factor = 1.0
     clock[0] = 0.0
     # Start well within a quarter hour, so that no bar closes during a test.
-    if (left := 900 - time.time() % 900) < 30:
+    if (left := 900 - time.time() % 900) < 180:
         clock[0] = left + 1
     yield Fetching(exchanges, tmp_path, clock[0])
     clock[0] = 0.0
