@@ -287,3 +287,18 @@ def test_no_module_depends_on_one_provider(path: Path) -> None:
     if not name.startswith(COINALYZE_IMPORTERS):
         imported = imports_in(ast.parse(path.read_text(encoding="utf-8")), "the module")
         assert [module for module in imported if module.startswith("quant_assets.providers.coinalyze")] == []
+
+
+def test_only_the_client_of_exchanges_imports_ccxt() -> None:
+    """Importing ccxt takes half a second and 70 MB, which only a fetch should pay."""
+    users = {path.relative_to(PACKAGE).as_posix() for path in FILES if "ccxt" in imports_of(path)}
+    assert users == {"providers/exchanges/client.py"}
+
+
+def test_definitions_load_without_ccxt() -> None:
+    program = (
+        "import sys; from quant_assets.common.settings import Settings; from quant_assets import definitions\n"
+        "definitions.build_definitions(Settings()); assert 'ccxt' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr

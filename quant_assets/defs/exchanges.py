@@ -1,11 +1,7 @@
 """The stage `exchanges`: the markets of the exchanges themselves, and their candles."""
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from datetime import timedelta
-from threading import Lock
-from typing import Any, Final
+from typing import Any
 
 import dagster as dg
 import pandas as pd
@@ -14,23 +10,18 @@ from pydantic import Field
 from quant_assets.candles.bar_gaps import BarGaps
 from quant_assets.candles.exchanges.config import ExchangesConfig, ExchangesConfigError
 from quant_assets.candles.exchanges.fetch import FetchReport
-from quant_assets.candles.exchanges.market_lists import fetch_exchange_markets, markets_of, rows_of
-from quant_assets.candles.exchanges.refresh import TIMEFRAMES, refresh_bars
+from quant_assets.candles.exchanges.refresh import TIMEFRAMES
 from quant_assets.common.clock import Clock
 from quant_assets.common.progress import Progress
 from quant_assets.common.windows import Window
 from quant_assets.orchestration import columns
+from quant_assets.orchestration.exchange_fetches import FetchLimits, fetch_candles, fetch_markets
 from quant_assets.orchestration.exchange_source import ExchangeSource
 from quant_assets.orchestration.job_names import FETCH
 from quant_assets.orchestration.pools import EXCHANGES
 from quant_assets.orchestration.project import Project
 from quant_assets.orchestration.resources import MarketRules
-from quant_assets.providers.exchanges.catalogue import EXCHANGE_APIS
-from quant_assets.providers.exchanges.market import ExchangeMarket
 from quant_assets.storage.lake import Lake
-
-#: The list of an exchange is not waited for longer.
-LIST_SECONDS: Final = 60.0
 
 
 class ChoiceConfig(dg.Config):
@@ -92,12 +83,8 @@ def exchange_markets(
 ) -> Iterator[dg.Output[pd.DataFrame] | dg.AssetCheckResult]:
     """Fetch the market lists of all exchanges, and choose the markets to fetch."""
     chosen = _chosen(exchange_source, config)
-
-    def fetch(exchange: str) -> Sequence[ExchangeMarket]:
-        with exchange_source.connected(exchange, clock, 1) as (client,):
-            return client.markets(deadline=clock.monotonic() + LIST_SECONDS)
-
-    found = fetch_exchange_markets(chosen, market_rules.load(), fetch, lake.read_undamaged(["exchange_markets"]))
+    last = lake.read_undamaged(["exchange_markets"])
+    found = fetch_markets(exchange_source, chosen, market_rules.load(), last, clock)
     table = found.table
     yield dg.Output(
         table,
@@ -148,40 +135,12 @@ def exchange_candles(
     progress: dg.ResourceParam[Progress],
 ) -> Iterator[dg.MaterializeResult[Any]]:
     """Fetch the bars that are missing, from all exchanges at once."""
-    chosen, now = _chosen(exchange_source, config), clock.now()
-    store = exchange_source.store()
-    started, deadline = clock.monotonic(), clock.monotonic() + config.max_wait_seconds
-    order = _watchlist_order(lake, Window.last_complete(now))
-    lock = Lock()
-
-    def show(report: FetchReport) -> None:
-        with lock:
-            done = min(report.done, report.requested)
-            note = f"{report.stored.new} bars, {report.usage.requests} requests"
-            progress(report.exchange, done, report.requested, note)
-
-    def fetch(exchange: str) -> FetchReport:
-        selected = rows_of(exchange_markets, exchange).query("selected")
-        markets = sorted(markets_of(selected), key=lambda market: order.get((exchange, market.symbol), len(order)))
-        days = config.history_days or chosen.of(exchange).history_days
-        with exchange_source.connected(exchange, clock) as clients:
-            return refresh_bars(
-                EXCHANGE_APIS[exchange],
-                clients,
-                markets,
-                store,
-                history_from_ms=int((now - timedelta(days=days)).timestamp() * 1000),
-                timeframes=[timeframe for timeframe in TIMEFRAMES if timeframe in config.timeframes],
-                deadline=deadline,
-                clock=clock.seconds,
-                monotonic=clock.monotonic,
-                on_progress=show,
-            )
-
-    with ExitStack() as stack:
-        pool = stack.enter_context(ThreadPoolExecutor(max(len(chosen.exchanges), 1), thread_name_prefix="fetch"))
-        reports = list(pool.map(fetch, chosen.exchanges))
-    yield _result(reports, BarGaps(store), clock.monotonic() - started)
+    started = clock.monotonic()
+    limits = FetchLimits(config.history_days, config.timeframes, started + config.max_wait_seconds)
+    order = _watchlist_order(lake, Window.last_complete(clock.now()))
+    chosen = _chosen(exchange_source, config)
+    reports = fetch_candles(exchange_source, chosen, exchange_markets, order, limits, clock, progress)
+    yield _result(reports, BarGaps(exchange_source.store()), clock.monotonic() - started)
 
 
 def _watchlist_order(lake: Lake, window: Window) -> dict[tuple[str, str], int]:

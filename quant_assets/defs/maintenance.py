@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 
 from quant_assets.common.clock import Clock
+from quant_assets.orchestration.exchange_source import ExchangeSource
 from quant_assets.orchestration.job_names import PRUNE
 from quant_assets.orchestration.project import Project
 from quant_assets.orchestration.resources import Folders, Providers, Retention
@@ -21,8 +22,8 @@ from quant_assets.storage.retention import prune_lake, prune_temporary_files, si
     kinds={"python"},
     owners=["team:quant"],
     description=(
-        "Disk use of the data in bytes, after removing windows, stored bars and records of runs that are older than "
-        "the limits in `data/retention.toml` (30, 45 and 14 days by default)."
+        "Disk use of the data in bytes, after removing windows, bars of derivatives, records of runs and candles of "
+        "exchanges that are older than the limits in `data/retention.toml` (30, 45, 14 and 366 days by default)."
     ),
 )
 def disk_use(
@@ -30,6 +31,7 @@ def disk_use(
     retention: Retention,
     folders: Folders,
     providers: Providers,
+    exchange_source: ExchangeSource,
     lake: dg.ResourceParam[Lake],
     clock: dg.ResourceParam[Clock],
 ) -> dg.MaterializeResult[Any]:
@@ -38,6 +40,8 @@ def disk_use(
     policy, now = retention.load(), clock.now()
     before = size_of(Path(folders.data))
     removed = prune_lake(lake, now, policy) + prune_temporary_files(Path(folders.data), now)
+    exchange_bars = exchange_source.store()
+    removed += exchange_bars.remove_before(int((now - timedelta(days=policy.exchange_bars_days)).timestamp() * 1000))
     with providers.store() as store:
         bars = store.prune(int((now - timedelta(days=policy.bars_days)).timestamp()))
     runs = remove_runs(context.instance, now - timedelta(days=policy.runs_days))
@@ -51,10 +55,12 @@ def disk_use(
             "removed_runs": runs,
             "bytes": after,
             "lake_bytes": size_of_lake(lake),
+            "exchange_bars_bytes": exchange_bars.size(),
             "store_bytes": size_of(Path(folders.store)),
             "dagster_bytes": size_of(Path(context.instance.root_directory)),
             "windows_days": policy.windows_days,
             "bars_days": policy.bars_days,
+            "exchange_bars_days": policy.exchange_bars_days,
             "runs_days": policy.runs_days,
             "seconds": time.perf_counter() - started,
         }

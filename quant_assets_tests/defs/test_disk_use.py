@@ -8,25 +8,32 @@ from contextlib import closing
 from datetime import timedelta
 
 import dagster as dg
+import pandas as pd
 import pytest
 
 from quant_assets.common.clock import Clock
 from quant_assets.definitions import build_definitions
 from quant_assets.emulator import DEFAULT_KEY
+from quant_assets.orchestration.exchange_source import bar_store
 from quant_assets.orchestration.instance import open_instance
 from quant_assets_tests.world import World, environment
 
 
 @pytest.fixture(scope="module", autouse=True)
 def scanned(world: World) -> None:
-    """Scan once, for both tests."""
+    """Scan once, for both tests, with a bar of an exchange from the day of the scan."""
     world.scan("pruned")
+    values = dict.fromkeys(("open", "high", "low", "close", "volume"), 1.0)
+    bars = pd.DataFrame({"symbol": ["BTCUSDT"], "time_ms": [world.window.end_ms - 900_000], **values})
+    bar_store(world.settings("pruned")).merge("BYBIT", "15m", bars)
     shutil.copytree(world.folder / "pruned", world.folder / "kept")
 
 
 def test_prune_removes_old_windows_bars_and_runs(world: World) -> None:
     settings = world.settings("pruned")
-    (settings.data_dir / "retention.toml").write_text("windows_days = 7\nbars_days = 8\nruns_days = 1\n")
+    (settings.data_dir / "retention.toml").write_text(
+        "windows_days = 7\nbars_days = 8\nruns_days = 1\nexchange_bars_days = 9\n"
+    )
     later = Clock(seconds=(world.moment + timedelta(days=30)).timestamp)
     with environment(COINALYZE_API_KEY=DEFAULT_KEY, DAGSTER_HOME=str(world.folder / "pruned" / "dagster")):
         definitions = build_definitions(settings, clock=later)
@@ -44,7 +51,8 @@ def test_prune_removes_old_windows_bars_and_runs(world: World) -> None:
     with closing(sqlite3.connect(history / "index.db")) as index:
         left = {row[0] for row in index.execute("SELECT DISTINCT run_id FROM event_logs")}
     assert left <= kept
-    assert metadata["removed_files"] == 11
+    assert metadata["removed_files"] == 12
+    assert len(bar_store(settings).read("BYBIT", "15m", 0, 2**62).bars) == 0
     assert metadata["removed_bars"] > 1000
     assert metadata["removed_runs"] >= 2
     assert metadata["freed_bytes"] > 100_000
@@ -66,3 +74,4 @@ def test_prune_after_a_day_removes_nothing(world: World) -> None:
             assert instance.get_runs_count() == runs + 1
     (event,) = result.asset_materializations_for_node("disk_use")
     assert {event.metadata[name].value for name in ("removed_files", "removed_bars", "removed_runs")} == {0}
+    assert len(bar_store(settings).read("BYBIT", "15m", 0, 2**62).bars) == 1
