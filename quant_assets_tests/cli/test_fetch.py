@@ -16,7 +16,9 @@ from quant_assets.common.timeframes import STEP_MS
 from quant_assets.common.windows import WINDOW_LENGTH, Window
 from quant_assets.emulator import simulated_universe
 from quant_assets.emulator.exchanges import ExchangeEmulators, ExchangeFaults, exchanges_of_universe
+from quant_assets.orchestration import columns
 from quant_assets.orchestration.exchange_source import bar_store
+from quant_assets.storage.lake import Lake
 from quant_assets_tests.forking import run
 
 NAMES = ["BYBIT", "MEXC"]
@@ -95,6 +97,13 @@ def test_second_fetch_asks_for_nothing_that_is_stored(exchanges: ExchangeEmulato
             break
     assert orjson.loads(done.stdout)["new_bars"] == 0
     assert after - before == 3 + 3  # the market lists
+
+
+def test_table_of_markets_has_the_columns_and_types_that_dagster_shows(fetched: Path) -> None:
+    table = Lake(Settings(data_dir=fetched).lake_dir).read(["exchange_markets"])
+    assert table is not None
+    shown = {name: dtype for name, (dtype, _) in columns.EXCHANGE_MARKETS.items()}
+    assert {name: str(dtype) for name, dtype in table.dtypes.items()} == shown
 
 
 def test_exchange_that_is_down_costs_its_own_markets_alone(exchanges: ExchangeEmulators, tmp_path: Path) -> None:

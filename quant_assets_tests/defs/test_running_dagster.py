@@ -35,6 +35,7 @@ from quant_assets_tests.defs.records import (
 from quant_assets_tests.defs.running import ANALYSIS, BY_WINDOW, PICTURES, Recorded, Running, record, running_ui
 
 ONCE = ("candles", "candle_files", "symbol_map")
+EXCHANGES = ("exchange_markets", "exchange_candles")
 EVALUATED = {"SUCCEEDED", "FAILED"}
 PATIENCE = 30_000
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -49,7 +50,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorded]:
 
 def test_graph_has_partitions_policies_and_checks(recorded: Recorded) -> None:
     found = nodes(recorded.live)
-    assert set(found) == {*BY_WINDOW, *ONCE, "coinalyze_markets", "disk_use"}
+    assert set(found) == {*BY_WINDOW, *ONCE, *EXCHANGES, "coinalyze_markets", "disk_use"}
     assert {name for name, node in found.items() if node["isPartitioned"]} == set(BY_WINDOW)
     for name in (*DATASETS, "master_feed"):
         assert found[name]["internalFreshnessPolicy"]["failWindowSeconds"] == 900, name
@@ -62,6 +63,7 @@ def test_graph_has_partitions_policies_and_checks(recorded: Recorded) -> None:
         assert found[name]["automationCondition"]["label"], name
     assert all("coinalyze" in found[name]["pools"] for name in (*DATASETS, "coinalyze_markets"))
     assert all("analysis" in found[name]["pools"] for name in ANALYSIS)
+    assert all("exchanges" in found[name]["pools"] for name in EXCHANGES)
     checks = {name: node["assetChecksOrError"].get("checks", []) for name, node in found.items()}
     assert {"name": "contract", "blocking": True} in checks["master_feed"]
     assert {check["name"] for check in checks["open_interest"]} >= {"coverage", "age", "refresh", "not_all_zero"}
