@@ -44,6 +44,9 @@ class BarClient(Protocol):
     @property
     def usage(self) -> ExchangeUsage: ...  # noqa: D102 - what its requests cost so far
 
+    def know(self, markets: Sequence[ExchangeMarket]) -> None:
+        """Take note of the markets whose bars will be fetched."""
+
     def bars(
         self, market: ExchangeMarket, timeframe: str, start_ms: int, end_ms: int, *, deadline: float | None = None
     ) -> Sequence[Sequence[float]]:

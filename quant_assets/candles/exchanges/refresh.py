@@ -12,7 +12,7 @@ import pandas as pd
 from quant_assets.candles.bar_gaps import BarGaps
 from quant_assets.candles.bar_store import BarStore
 from quant_assets.candles.exchanges.due_requests import BarRequest, by_timeframe, due_requests
-from quant_assets.candles.exchanges.fetch import BarClient, ExchangeFetch, FetchReport
+from quant_assets.candles.exchanges.fetch import MAX_OFFSET_SECONDS, BarClient, ExchangeFetch, FetchReport
 from quant_assets.common.timeframes import STEP_MS
 from quant_assets.providers.exchanges.catalogue import ExchangeApi
 from quant_assets.providers.exchanges.market import ExchangeMarket
@@ -35,11 +35,16 @@ def refresh_bars(
 ) -> FetchReport:
     """Fetch the bars of an exchange's markets that are missing, in the order of the markets, until `deadline`.
 
-    Bars count as closed by the exchange's time, as far as `clients` know it, and by `clock` (UNIX seconds) else. A gap
+    What is asked for goes by `clock` (UNIX seconds), or by the exchange's time where `clients` know that both differ by
+    more than a minute. What is stored had closed by the exchange's time. A gap
     that is still there after it was asked for is recorded, and not asked for again.
     """
-    offsets = [client.usage.offset_seconds for client in clients if client.usage.offset_seconds is not None]
-    closed_by_ms = int((clock() + (offsets[0] if offsets else 0.0)) * 1000)
+    for client in clients:
+        client.know(markets)
+    # The header has whole seconds, and a response takes time: a small difference says nothing.
+    offsets = [client.usage.offset_seconds or 0.0 for client in clients]
+    offset_seconds = next((offset for offset in offsets if abs(offset) > MAX_OFFSET_SECONDS), 0.0)
+    closed_by_ms = int((clock() + offset_seconds) * 1000)
     due = {
         timeframe: due_requests(
             store, api, markets, timeframe, history_from_ms=history_from_ms, closed_by_ms=closed_by_ms

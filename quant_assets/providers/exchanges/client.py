@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -74,6 +74,13 @@ class ExchangeClient:
             raise MalformedBody(f"{self.api.name}: the market list has no contract")
         return found
 
+    def know(self, markets: Sequence[ExchangeMarket]) -> None:
+        """Tell ccxt of the markets whose bars will be fetched, so that it fetches no market list for them.
+
+        Telling it of one market takes as long as of all, so tell it of all at once.
+        """
+        self._ccxt.set_markets([self._of_ccxt(market) for market in markets])
+
     def bars(
         self, market: ExchangeMarket, timeframe: str, start_ms: int, end_ms: int, *, deadline: float | None = None
     ) -> list[BarRow]:
@@ -85,7 +92,9 @@ class ExchangeClient:
         count = -(-(end_ms - start_ms) // step)
         if count > self.api.max_bars[timeframe]:
             raise ValueError(f"{self.api.name} gives {self.api.max_bars[timeframe]} bars in a response, not {count}")
-        symbol = self._know(market)
+        symbol = self._unified(market)
+        if symbol not in (self._ccxt.markets or {}):
+            self.know([market])
         extra = self.api.bar_parameters(start_ms, end_ms)
         rows: list[BarRow] = self._call(
             deadline, lambda: self._read_rows(self._ccxt.fetch_ohlcv(symbol, timeframe, start_ms, count, dict(extra)))
@@ -116,28 +125,28 @@ class ExchangeClient:
             last_price=self.api.last_price(info, ticker),
         )
 
-    def _know(self, market: ExchangeMarket) -> str:
-        """Tell ccxt of a market, so that it fetches no market list of its own; return its unified symbol."""
-        unified = f"{market.symbol}:{market.settle}"
-        if unified not in (self._ccxt.markets or {}):
-            known = {
-                "id": market.symbol,
-                "symbol": unified,
-                "base": market.base,
-                "baseName": market.symbol,
-                "quote": market.quote,
-                "settle": market.settle,
-                "settleId": market.settle.lower(),  # Gate's address has it
-                "type": "swap",
-                "swap": True,
-                "spot": False,
-                "contract": True,
-                "linear": True,
-                "inverse": False,
-                "contractSize": market.contract_size,
-            }
-            self._ccxt.set_markets([*(self._ccxt.markets or {}).values(), known])
-        return unified
+    def _unified(self, market: ExchangeMarket) -> str:
+        """Return ccxt's symbol of a market that `know` told it of."""
+        return f"{market.symbol}:{market.settle}"
+
+    def _of_ccxt(self, market: ExchangeMarket) -> dict[str, Any]:
+        """Return what ccxt needs to know of a market to ask for its bars."""
+        return {
+            "id": market.symbol,
+            "symbol": self._unified(market),
+            "base": market.base,
+            "baseName": market.symbol,
+            "quote": market.quote,
+            "settle": market.settle,
+            "settleId": market.settle.lower(),  # Gate's address has it
+            "type": "swap",
+            "swap": True,
+            "spot": False,
+            "contract": True,
+            "linear": True,
+            "inverse": False,
+            "contractSize": market.contract_size,
+        }
 
     def _read_rows(self, rows: Iterable[list[Any]]) -> list[BarRow]:
         """Return the rows of ccxt, or raise MalformedBody if one lacks a number."""
