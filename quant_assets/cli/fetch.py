@@ -36,7 +36,11 @@ def fetch(
 ) -> None:
     """Fetch candles from exchanges into the data folder; no key is needed. It goes on where an earlier one ended."""
     settings = load_settings(fetches=False)
-    from quant_assets.candles.exchanges.config import ExchangesConfigError, load_exchanges  # noqa: PLC0415
+    from quant_assets.candles.exchanges.config import (  # noqa: PLC0415
+        ExchangesConfigError,
+        load_exchanges,
+        write_exchanges,
+    )
     from quant_assets.candles.exchanges.connections import check_exchange_urls  # noqa: PLC0415
     from quant_assets.orchestration.fetch import FetchChoice  # noqa: PLC0415
 
@@ -51,6 +55,9 @@ def fetch(
     if not chosen and not config.exchanges:
         chosen, top = ask_for_exchanges(settings, config)
     create_data_folder(settings)
+    if chosen and not only_list and not settings.exchanges_path.exists():
+        write_exchanges(settings.exchanges_path, chosen, top, days)
+        echo_err(f"{', '.join(chosen)} written to {settings.exchanges_path}: a scan without a folder fetches them too")
     choice = FetchChoice(chosen, top, history_days, timeframes, max_wait)
     result = fetch_and_report(settings, choice, lists_only=only_list)
     if only_list:
@@ -106,7 +113,7 @@ def ask_for_exchanges(settings: Settings, config: ExchangesConfig) -> tuple[list
     echo_err(_estimate(exchanges, top, config.history_days))
     if not typer.confirm("Go on?", default=True, err=True):
         raise typer.Exit
-    write_exchanges(settings.exchanges_path, tuple(exchanges), top)
+    write_exchanges(settings.exchanges_path, exchanges, top)
     echo_err(f"written to {settings.exchanges_path}; edit it to change the choice")
     return [], 0
 

@@ -11,6 +11,7 @@ import orjson
 import pytest
 
 from quant_assets.candles.bar_store import BarStore
+from quant_assets.candles.exchanges.config import load_exchanges
 from quant_assets.common.settings import Settings
 from quant_assets.common.timeframes import STEP_MS
 from quant_assets.common.windows import WINDOW_LENGTH, Window
@@ -116,7 +117,11 @@ def test_exchange_that_is_down_costs_its_own_markets_alone(exchanges: ExchangeEm
     assert "MEXC" in done.stderr
     assert "no markets yet" in done.stderr
     assert "BYBIT" in done.stdout
+    config = load_exchanges(tmp_path / "data" / "exchanges.toml")
+    assert (config.exchanges, config.top, config.history_days) == (("BYBIT", "MEXC"), 3, 2)
+    assert "exchanges.toml" in done.stderr
     again = run("fetch", *options, env=env, cwd=tmp_path)
+    assert "exchanges.toml" not in again.stderr
     assert "MEXC" not in again.stderr
     assert sorted(bar_store(Settings(data_dir=tmp_path / "data")).exchanges()) == NAMES
 
@@ -129,6 +134,7 @@ def test_list_shows_markets_and_why_others_are_left_out(exchanges: ExchangeEmula
     assert "BTCUSDT" in done.stdout
     assert "not fetched, rank:" in done.stdout
     assert bar_store(Settings(data_dir=tmp_path / "data")).exchanges() == []
+    assert not (tmp_path / "data" / "exchanges.toml").exists()
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -103,12 +103,18 @@ def load_exchanges(path: Path) -> ExchangesConfig:
     return ExchangesConfig(**found, overrides=overrides)
 
 
-def write_exchanges(path: Path, exchanges: tuple[str, ...], top: int) -> None:
-    """Write a file that fetches the `top` markets of some exchanges. Raise FileExistsError rather than replace one."""
+def write_exchanges(path: Path, exchanges: Sequence[str], top: int = 0, history_days: float = 0.0) -> None:
+    """Write a file that fetches the `top` markets of some exchanges; 0 for the default of a key.
+
+    Raise FileExistsError rather than replace a file.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    names = orjson.dumps(exchanges).decode().replace(",", ", ")
+    names = orjson.dumps(list(exchanges)).decode().replace(",", ", ")
+    lines = [f"exchanges = {names}"]
+    lines += [f"top = {top}  # of each exchange, by turnover"] if top else []
+    lines += [f"history_days = {history_days:g}"] if history_days else []
     with path.open("x", encoding="utf-8") as file:
-        file.write(f"exchanges = {names}\ntop = {top}  # of each exchange, by turnover\n")
+        file.write("".join(f"{line}\n" for line in lines))
 
 
 def _matches(patterns: tuple[str, ...], exchange: str, symbol: str) -> bool:
