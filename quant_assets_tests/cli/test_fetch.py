@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,6 +21,7 @@ from quant_assets.emulator.exchanges import ExchangeEmulators, ExchangeFaults, e
 from quant_assets.orchestration import columns
 from quant_assets.orchestration.exchange_source import bar_store
 from quant_assets.storage.lake import Lake
+from quant_assets_tests.faults.terminals import on_terminal
 from quant_assets_tests.forking import run
 
 NAMES = ["BYBIT", "MEXC"]
@@ -135,6 +137,23 @@ def test_list_shows_markets_and_why_others_are_left_out(exchanges: ExchangeEmula
     assert "not fetched, rank:" in done.stdout
     assert bar_store(Settings(data_dir=tmp_path / "data")).exchanges() == []
     assert not (tmp_path / "data" / "exchanges.toml").exists()
+
+
+def test_person_is_asked_which_exchanges_and_told_what_that_costs(exchanges: ExchangeEmulators, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "quant_assets", "scan", "--max-wait", "0"]
+    with on_terminal(command, variables(exchanges, tmp_path / "data"), tmp_path) as terminal:
+        terminal.wait_for("Names, separated by commas")
+        terminal.type("bybit, mexc")
+        terminal.wait_for("How many markets of each")
+        terminal.type("2")
+        terminal.wait_for("minutes and")
+        terminal.wait_for("Go on?")
+        terminal.type("y")
+        lines, code = terminal.end()
+    assert code == 0, lines
+    assert load_exchanges(tmp_path / "data" / "exchanges.toml").exchanges == ("BYBIT", "MEXC")
+    assert any("4 markets × 3 strategies" in line for line in lines), lines
+    assert (tmp_path / "data" / "master_feed.json").is_file()
 
 
 @pytest.mark.parametrize(

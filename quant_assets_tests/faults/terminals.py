@@ -1,4 +1,4 @@
-"""Run a command on a pseudo-terminal: read its output, and press Ctrl-C, which all its processes receive."""
+"""Run a command on a pseudo-terminal: read its output, type, and press Ctrl-C, which all its processes receive."""
 
 from __future__ import annotations
 
@@ -35,6 +35,10 @@ class Terminal:
         while not condition():
             assert time.monotonic() < latest, self._shown
             assert self._read(), self._shown
+
+    def type(self, line: str) -> None:
+        """Send a line as a person types it."""
+        os.write(self._descriptor, f"{line}\n".encode())
 
     def press_ctrl_c(self) -> None:
         """Send SIGINT to the foreground, as the terminal's driver does."""
