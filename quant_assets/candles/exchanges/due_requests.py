@@ -18,8 +18,10 @@ class RequestKind(StrEnum):
 
     NEW = "new"
     """They follow those that are stored."""
+    FIRST = "first"
+    """None of the market is stored."""
     HISTORY = "history"
-    """They come before those that are stored, or the market has none."""
+    """They come before those that are stored."""
     GAP = "gap"
     """They are missing between those that are stored."""
 
@@ -62,7 +64,7 @@ def due_requests(
     for symbol, first_ms, last in zip(missing["symbol"], missing["start_ms"], missing["end_ms"], strict=True):
         market, times = by_symbol[symbol], stored.get(symbol)
         first = max(first_ms, -(-(market.listed_ms or 0) // step) * step)
-        kind = RequestKind.HISTORY
+        kind = RequestKind.FIRST if times is None else RequestKind.HISTORY
         if times is not None and first > times.newest_ms:
             kind, first = RequestKind.NEW, times.newest_ms if times.previous_ms is None else times.previous_ms
         elif times is not None and first > times.oldest_ms:
@@ -76,7 +78,7 @@ def _split(
 ) -> list[BarRequest]:
     """Return requests for a span of bars; history begins with its newest bars, other bars with the oldest."""
     size = max_bars * STEP_MS[timeframe]
-    if kind is RequestKind.HISTORY:
+    if kind in (RequestKind.FIRST, RequestKind.HISTORY):
         spans = [(max(at - size, start), at) for at in range(end, start, -size)]
     else:
         spans = [(at, min(at + size, end)) for at in range(start, end, size)]

@@ -121,6 +121,7 @@ class ExchangeFetch:
         self._queue: deque[BarRequest] = deque()
         self._late: deque[tuple[float, BarRequest]] = deque()
         self._attempts: Counter[BarRequest] = Counter()
+        self._with_bars: set[tuple[str, str]] = set()
         self._answers: SimpleQueue[_Answer] = SimpleQueue()
         self._lock, self._stopped = Lock(), Event()
         self._failures = 0
@@ -169,9 +170,10 @@ class ExchangeFetch:
                 self._answers.put(_Answer(request, rows, exchange_ms))
                 if request.kind is RequestKind.NEW:
                     self._ask_again_if_late(request, rows, deadline)
-                elif request.kind is RequestKind.GAP or not rows:
+                elif request.kind is RequestKind.GAP:
                     self.report.in_vain.append(request)
-                    self._skip_older(request)
+                else:
+                    self._end_history_if_empty(request, rows)
 
     def _next(self) -> BarRequest | None:
         """Return the next request; wait for a late bar if there is nothing else to ask."""
@@ -190,20 +192,23 @@ class ExchangeFetch:
         with self._lock:
             self._queue.appendleft(request)
 
-    def _skip_older(self, request: BarRequest) -> None:
-        """Ask for no older history of a market that begins after a request."""
-        if request.kind is not RequestKind.HISTORY:
-            return
-        series = (request.market.symbol, request.timeframe, request.kind)
+    def _end_history_if_empty(self, request: BarRequest, rows: Sequence[Sequence[float]]) -> None:
+        """Ask for no older history of a market that begins after a request.
+
+        A market without any bar yet may have an exchange that answers nothing at the moment: then nothing is recorded.
+        """
+        series = (request.market.symbol, request.timeframe)
         with self._lock:
-            older = [
-                other
-                for other in self._queue
-                if (other.market.symbol, other.timeframe, other.kind) == series and other.end_ms <= request.start_ms
-            ]
-            self._queue = deque(other for other in self._queue if other not in older)
-            self.report.requested -= len(older)
-            self.report.in_vain += older
+            if rows:
+                self._with_bars.add(series)
+            elif request.kind is RequestKind.HISTORY or series in self._with_bars:
+                kept: deque[BarRequest] = deque()
+                for other in self._queue:
+                    is_older = (other.market.symbol, other.timeframe, other.kind) == (*series, request.kind)
+                    (self.report.in_vain if is_older else kept).append(other)
+                self.report.requested -= len(self._queue) - len(kept)
+                self._queue = kept
+                self.report.in_vain.append(request)
 
     def _ask_again_if_late(self, request: BarRequest, rows: Sequence[Sequence[float]], deadline: float | None) -> None:
         """Ask once more for the newest bar of a market that the exchange does not have yet."""

@@ -18,7 +18,7 @@ from quant_assets.storage.lake import Lake
 from quant_assets_tests.candles.exchanges.markets import BTC, market
 
 STEP = 900_000
-NEW, HISTORY, GAP = RequestKind.NEW, RequestKind.HISTORY, RequestKind.GAP
+NEW, FIRST, HISTORY, GAP = RequestKind.NEW, RequestKind.FIRST, RequestKind.HISTORY, RequestKind.GAP
 NOW = 2_000_000 * STEP
 API = replace(EXCHANGE_APIS["BYBIT"], max_bars={"15m": 100, "4h": 100})
 
@@ -46,11 +46,11 @@ def spans(requests: list[BarRequest]) -> list[tuple[float, float, RequestKind]]:
 
 
 def test_new_market_is_asked_for_its_newest_bars_first(store: BarStore) -> None:
-    assert spans(due(store, 250)) == [(-100, 0, HISTORY), (-200, -100, HISTORY), (-250, -200, HISTORY)]
+    assert spans(due(store, 250)) == [(-100, 0, FIRST), (-200, -100, FIRST), (-250, -200, FIRST)]
 
 
 def test_open_bar_is_never_asked_for(store: BarStore) -> None:
-    assert spans(due(store, 2, now_ms=NOW + STEP - 1)) == [(-2, 0, HISTORY)]
+    assert spans(due(store, 2, now_ms=NOW + STEP - 1)) == [(-2, 0, FIRST)]
 
 
 def test_newest_two_stored_bars_are_asked_for_again_with_a_new_one(store: BarStore) -> None:
@@ -91,7 +91,7 @@ def test_history_that_the_exchange_does_not_have_is_asked_for_once(store: BarSto
 
 def test_history_begins_when_the_market_was_listed(store: BarStore) -> None:
     listed = market("NEWUSDT", listed_ms=NOW - 10 * STEP - 1)
-    assert spans(due(store, 5000, [listed])) == [(-10, 0, HISTORY)]
+    assert spans(due(store, 5000, [listed])) == [(-10, 0, FIRST)]
 
 
 def test_new_bars_of_all_markets_come_before_any_history_in_the_order_of_markets(store: BarStore) -> None:
@@ -100,5 +100,5 @@ def test_new_bars_of_all_markets_come_before_any_history_in_the_order_of_markets
     found = due(store, 60, [market("NEWUSDT"), market("BUSDT"), market("AUSDT")])
     assert [(each.market.symbol, each.kind) for each in found] == [
         *(("BUSDT", NEW), ("AUSDT", NEW)),
-        *(("NEWUSDT", HISTORY), ("BUSDT", HISTORY), ("AUSDT", HISTORY)),
+        *(("NEWUSDT", FIRST), ("BUSDT", HISTORY), ("AUSDT", HISTORY)),
     ]

@@ -163,10 +163,24 @@ def test_bar_that_the_exchange_does_not_have_is_asked_for_once_more(fetching: Fe
     assert 0 < first.stored.new < 4 * (fetching.bars() + 6)
     gaps = BarGaps(fetching.store).between_bars(NAME, "15m")
     assert len(gaps)
-    fetching.fetch()
-    assert fetching.fetch().requested == 0
+    assert fetching.fetch().in_vain
+    assert fetching.fetch().in_vain == []
     assert BarGaps(fetching.store).between_bars(NAME, "15m")["asked"].all()
     fetching.check_bars()
+
+
+def test_exchange_that_answers_nothing_for_a_time_costs_no_history(fetching: Fetching) -> None:
+    fetching.faults(missing=1.0)
+    report = fetching.fetch(days=20)
+    assert (report.stored.new, report.in_vain) == (0, [])
+    fetching.faults()
+    fetching.fetch(days=20)
+    assert fetching.check_bars() == 4 * fetching.bars(20)
+
+
+def test_history_before_the_first_bar_is_asked_for_once(fetching: Fetching) -> None:
+    fetching.fetch(days=700, markets=2)
+    assert fetching.fetch(days=700, markets=2).requested == 0
 
 
 def test_faults_that_pass_cost_no_bar(fetching: Fetching) -> None:
