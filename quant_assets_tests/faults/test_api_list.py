@@ -91,9 +91,9 @@ def fetch(world: World, name: str) -> MarketListRun:
 @pytest.fixture(scope="module")
 def listed(scanned: Scanned) -> Scanned:
     """Return a scan whose market list is a day old."""
-    scanned.copied("faults_list")
+    folder = scanned.copied("faults_list")
     age(scanned.world, "faults_list")
-    return replace(scanned, name="faults_list")
+    return replace(scanned, folder=folder)
 
 
 REFUSED: Mapping[str, Callable[[Universe, Random], Universe]] = {
