@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from quant_assets.candles.exchanges.config import ExchangesConfig
     from quant_assets.orchestration.fetch import FetchResult
 
-#: What a market costs: its 15m and 4h bars of a day in the bar store, and the bars in one response.
-BYTES_A_BAR = 30
+#: What a market costs in the bar store: the bytes of a bar, and its 15m and 4h bars of a day.
+BYTES_A_BAR = 33
 BARS_A_DAY = 96 + 6
 
 

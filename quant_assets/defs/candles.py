@@ -53,8 +53,9 @@ class CandlesConfig(dg.Config):
         ),
         "candle_files": dg.AssetOut(
             description=(
-                "One row for each file of the candle folder: whether it was read or skipped, the number of bars, and "
-                "why it was skipped. An invalid file does not affect the others."
+                "One row for each file of the candle folder, and for each series of an exchange without a file: "
+                "whether it was read or skipped, the number of bars, and why it was skipped. An invalid file does not "
+                "affect the others."
             ),
             metadata=columns.schema(columns.CANDLE_FILES),
             kinds={"python", "pandas", "parquet"},

@@ -39,7 +39,7 @@ class MarketChoice(BaseModel):
 
     Attributes:
         quotes: assets in which markets are quoted or settled.
-        min_quote_volume_24h: least turnover of 24 hours in the quote asset.
+        min_quote_volume_24h: min turnover of 24 hours in the quote asset.
         top: at most so many markets, those with the largest turnover.
         history_days: days of bars before the first fetch.
     """
