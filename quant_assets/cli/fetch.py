@@ -16,6 +16,8 @@ from quant_assets.cli.errors import EXIT_UNEXPECTED, echo_err, usage_error
 from quant_assets.common.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from quant_assets.candles.exchanges.config import ExchangesConfig
     from quant_assets.orchestration.fetch import FetchResult
 
@@ -69,9 +71,10 @@ def fetch(
 
 
 def fetch_and_report(settings: Settings, choice: Any, *, lists_only: bool = False) -> FetchResult:
-    """Run a fetch with progress bars; print what failed. Exit if the run fails."""
+    """Run a fetch with progress bars; print what failed. Exit if the run fails, or the data folder has other data."""
     from quant_assets.cli.rendering import progress_bars  # noqa: PLC0415
 
+    _check_origins(settings, choice.exchanges)
     silence_dagster()
     from quant_assets.definitions import build_definitions  # noqa: PLC0415
     from quant_assets.orchestration.fetch import FetchFailed, run_fetch  # noqa: PLC0415
@@ -89,6 +92,21 @@ def fetch_and_report(settings: Settings, choice: Any, *, lists_only: bool = Fals
             left = row["requested"] - row["done"]
             echo_err(f"{row['exchange']}: {row['problem']}; {left} requests are left for the next fetch")
     return result
+
+
+def _check_origins(settings: Settings, exchanges: Sequence[str]) -> None:
+    """Exit if the data folder holds data of another origin of an exchange that will be fetched."""
+    from quant_assets.candles.exchanges.config import ExchangesConfigError, load_exchanges  # noqa: PLC0415
+    from quant_assets.candles.exchanges.connections import check_exchange_urls  # noqa: PLC0415
+    from quant_assets.storage.origins import OriginError, foreign_origin  # noqa: PLC0415
+
+    try:
+        check_exchange_urls(settings)
+        for exchange in exchanges or load_exchanges(settings.exchanges_path).exchanges:
+            if problem := foreign_origin(settings, exchange, settings.exchange_origin(exchange)):
+                usage_error(problem)
+    except (ExchangesConfigError, OriginError) as error:
+        usage_error(str(error))
 
 
 def ask_for_exchanges(settings: Settings, config: ExchangesConfig) -> tuple[list[str], int]:

@@ -180,7 +180,7 @@ def test_wrong_usage_is_exit_2_and_says_what_would_do(
 
 def test_folder_of_another_origin_is_refused(fetched: Path) -> None:
     done = run("fetch", env=environment(fetched), cwd=fetched)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "from loopback" in done.stderr
 
 
