@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -31,6 +34,10 @@ from quant_assets.storage.lake import DOCUMENT_SUFFIX, Lake
 #: Limits on the time for the two calls of a market list that is due, whatever time the scan has.
 MIN_LIST_SECONDS: Final = 10.0
 MAX_LIST_SECONDS: Final = 60.0
+
+
+#: The records of a run take about a megabyte.
+RECORDS_BYTES: Final = 2**20
 
 
 class ScanFailed(RuntimeError):
@@ -115,6 +122,8 @@ def run_scan(
                 raise StaleCandles(message, failure.get("as_of", ""))
             if failure.get("error") == CandleFolderError.__name__:
                 raise UnreadableCandles(f"{message}; nothing was published")
+            if not failure:  # no failure of ours: perhaps Dagster could not write a record of the step
+                _require_room(settings.data_dir)
             raise ScanFailed(message)
         materialized = materialized_metadata(result)
         lake = Lake(settings.lake_dir)
@@ -147,6 +156,12 @@ def _require_fresh_candles(folder: Path, window: Window, progress: Progress) -> 
     found = stale_candles(candle_features_table(bars, window), window)
     if found is not None:
         raise StaleCandles(f"{found.message}; nothing was published", found.as_of)
+
+
+def _require_room(folder: Path) -> None:
+    """Raise OSError if the disk of a folder has no room for the records of a run."""
+    if shutil.disk_usage(folder).free < RECORDS_BYTES:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
 
 
 def _api_usage(market_list: MarketListRun, refreshed: Sequence[Mapping[str, Any]]) -> dict[str, float]:

@@ -31,8 +31,9 @@ BY_WINDOW = (*DATASETS, "candle_features", "watchlist", "features", *SIGNALS, "m
 
 
 @pytest.fixture(scope="module")
-def world(world: World) -> Iterator[World]:
-    with kept_in_memory(world) as kept:
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Make a world of this moment: no bar may close between its window and a scan in the middle of a long run."""
+    with small_world(tmp_path_factory.mktemp("now")) as made, kept_in_memory(made) as kept:
         yield kept
 
 

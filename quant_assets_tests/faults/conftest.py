@@ -94,6 +94,11 @@ class Scanned:
     folder: Path
     result: ScanResult
 
+    @property
+    def name(self) -> str:
+        """Return the name of the folder."""
+        return self.folder.name
+
     def copied(self, name: str) -> Path:
         """Copy the data folder of this scan to one of another name, and return it."""
         target = self.world.folder / name

@@ -65,8 +65,9 @@ def test_invalid_extra_data_in_any_order_gives_the_same_feed_bytes(scanned: Scan
         result = replace(scanned.world, emulator=proxy).scan("faults_dirt", window=scanned.world.window)  # type: ignore[arg-type]
     assert sum(counted) > 0
     assert result.notes == scanned.result.notes
-    assert without_moment(feed_of(scanned, "faults_dirt")) == without_moment(feed_of(scanned, "faults_clean"))
-    folders = [scanned.world.folder / name / "store" / "loopback" for name in ("faults_dirt", "faults_clean")]
+    scanned.copied("faults_copy")
+    assert without_moment(feed_of(scanned, "faults_dirt")) == without_moment(feed_of(scanned, "faults_copy"))
+    folders = [scanned.world.folder / name / "store" / "loopback" for name in ("faults_dirt", "faults_copy")]
     dirt, clean = (stored_in(folder)["open_interest"] for folder in folders)
     end = scanned.world.window.end_seconds
     assert [row for row in dirt if row[1] < end] == [row for row in clean if row[1] < end]
