@@ -4,6 +4,7 @@ from quant_assets.emulator.candle_files import MARKER, write_candle_files
 from quant_assets.emulator.candle_updater import CandleUpdater
 from quant_assets.emulator.catalogue import REAL_ROWS
 from quant_assets.emulator.faults import Faults
+from quant_assets.emulator.local_service import system_clock
 from quant_assets.emulator.recorded_universe import universe_of_candles
 from quant_assets.emulator.run import run_emulator
 from quant_assets.emulator.server import (
@@ -12,7 +13,6 @@ from quant_assets.emulator.server import (
     Accepted,
     Accounting,
     Emulator,
-    system_clock,
 )
 from quant_assets.emulator.simulated_market import Candles, SimulatedMarket, simulate_candles
 from quant_assets.emulator.simulated_universe import (

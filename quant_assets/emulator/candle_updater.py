@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from quant_assets.emulator.candle_files import MARKER, write_candle_files
-from quant_assets.emulator.server import system_clock
+from quant_assets.emulator.local_service import system_clock
 from quant_assets.emulator.simulated_universe import SimulatedUniverse
 
 BAR_SECONDS: Final = 900

@@ -6,23 +6,17 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from threading import Event, Lock, Thread
-from types import TracebackType
-from typing import Self
+from threading import Lock
 
 from quant_assets.common.sliding_minute import SlidingMinute
-from quant_assets.emulator.api import Request, RequestError, Response, parse_request, respond
+from quant_assets.emulator.api import RequestError, Response, parse_request, respond
 from quant_assets.emulator.faults import Faults
 from quant_assets.emulator.http_server import LoopbackServer, RequestHandler
+from quant_assets.emulator.local_service import LocalService, system_clock
 from quant_assets.emulator.universe import Universe
 
 DEFAULT_CALLS_PER_MINUTE = 40
 DEFAULT_KEY = "emulator"
-
-
-def system_clock() -> datetime:
-    """Return the current time in UTC."""
-    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +46,7 @@ class Accounting:
     accepted: tuple[Accepted, ...]
 
 
-class Emulator:
+class Emulator(LocalService):
     """A local Coinalyze on 127.0.0.1, running from `start` to `stop` or within a `with` block.
 
     `universe` is what it serves, `clock` the clock of its data and its rate limit (timezone-aware), `faults` the
@@ -79,9 +73,7 @@ class Emulator:
         self._faults, self._number = faults or Faults(), 0
         self._accepted: list[Accepted] = []
         self._counted: Counter[str] = Counter()
-        self._stopped = Event()
-        self._server = LoopbackServer(port, self._handle, lambda: self.clock().timestamp())
-        self._thread: Thread | None = None
+        super().__init__("emulator", LoopbackServer(port, self._handle, lambda: self.clock().timestamp()))
 
     @property
     def url(self) -> str:
@@ -127,37 +119,6 @@ class Emulator:
         with self._lock:
             self._minute.spend(calls, _microseconds(self.clock()))
 
-    def start(self) -> Self:
-        """Start serving in background threads; return as soon as requests are accepted."""
-        self._thread = Thread(target=self._server.serve_forever, args=(0.02,), name="emulator", daemon=True)
-        self._thread.start()
-        return self
-
-    def stop(self) -> None:
-        """Close the port and every connection; a stopped emulator cannot be started again."""
-        self._stopped.set()
-        if self._thread is not None:
-            self._server.shutdown()
-            self._thread.join()
-            self._thread = None
-        self._server.close()
-
-    def wait(self) -> None:
-        """Block until `stop` is called."""
-        # With a timeout, because a signal just before an endless wait would never be handled.
-        while not self._stopped.wait(0.5):
-            pass
-
-    def __enter__(self) -> Self:
-        """Start."""
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Stop."""
-        self.stop()
-
     def _spend_or_wait(self, calls: int, now: int) -> int:
         """Spend calls and return 0, or spend nothing and return the microseconds to wait."""
         with self._lock:
@@ -185,22 +146,7 @@ class Emulator:
             fault = faults.of_request(number)
             if fault:
                 self._counted[fault] += 1
-        self._respond(handler, request, moment, fault, faults, number)
-
-    def _respond(
-        self, handler: RequestHandler, request: Request, moment: datetime, fault: str, faults: Faults, number: int
-    ) -> None:
-        if fault == "closed":
-            handler.close()
-        elif fault == "server_error":
-            handler.send(Response.of_server_error(faults.status_of_request(number)))
-        elif fault == "html":
-            handler.send(Response.of_page("Checking your browser"))
-        else:
-            if fault == "slow":
-                self._stopped.wait(faults.delay_seconds)
-            response = respond(request, self.universe, moment.timestamp())
-            handler.send(response.garbled() if fault == "garbled" else response, cut=fault == "cut")
+        self._deliver(handler, lambda: respond(request, self.universe, moment.timestamp()), faults, fault, number)
 
 
 def _microseconds(moment: datetime) -> int:

@@ -6,9 +6,8 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
-from threading import Event, Lock, Thread
-from types import TracebackType
-from typing import Any, Self
+from threading import Lock
+from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import orjson
@@ -31,10 +30,10 @@ from quant_assets.emulator.exchanges.contract import Contract
 from quant_assets.emulator.exchanges.faults import ExchangeFaults
 from quant_assets.emulator.exchanges.venue import DaySummaries, UnknownContract, Venue
 from quant_assets.emulator.http_server import LoopbackServer, RequestHandler
-from quant_assets.emulator.server import system_clock
+from quant_assets.emulator.local_service import LocalService, system_clock
 
 
-class ExchangeEmulator:
+class ExchangeEmulator(LocalService):
     """One exchange on 127.0.0.1, running from `start` to `stop` or within a `with` block.
 
     A request is checked in this order: down, ban, path, parameters and contract, limit, faults. `faults` and
@@ -63,9 +62,7 @@ class ExchangeEmulator:
         self._by_endpoint: Counter[str] = Counter()
         self._weight = 0
         self._accepted: deque[AcceptedRequest] = deque(maxlen=MAX_REMEMBERED)
-        self._stopped = Event()
-        self._server = LoopbackServer(port, self._handle, self._now, accepts_post=True)
-        self._thread: Thread | None = None
+        super().__init__(f"exchange {api.name}", LoopbackServer(port, self._handle, self._now, accepts_post=True))
 
     @property
     def url(self) -> str:
@@ -125,32 +122,6 @@ class ExchangeEmulator:
         with self._lock:
             self._window(limit, scope).spend(weight, round(self.clock().timestamp() * 1_000_000))
 
-    def start(self) -> Self:
-        """Start serving in background threads; return as soon as requests are accepted."""
-        name = f"exchange {self.api.name}"
-        self._thread = Thread(target=self._server.serve_forever, args=(0.02,), name=name, daemon=True)
-        self._thread.start()
-        return self
-
-    def stop(self) -> None:
-        """Close the port and every connection; a stopped exchange cannot be started again."""
-        self._stopped.set()
-        if self._thread is not None:
-            self._server.shutdown()
-            self._thread.join()
-            self._thread = None
-        self._server.close()
-
-    def __enter__(self) -> Self:
-        """Start."""
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Stop."""
-        self.stop()
-
     def _now(self) -> float:
         """Return the exchange's own time in UNIX seconds."""
         return self.clock().timestamp() + self._faults.clock_offset_seconds
@@ -187,7 +158,11 @@ class ExchangeEmulator:
             handler.send(refused)
             return
         self._account(key, query, cost, failed=failed)
-        self._deliver(handler, replace(response, headers={**response.headers, **headers}), faults, number)
+        fault = faults.of_request(number)
+        if fault:
+            self._count(fault)
+        whole = replace(response, headers={**response.headers, **headers})
+        self._deliver(handler, lambda: whole, faults, fault, number)
 
     def _find(self, method: str, path: str, fields: Mapping[str, Any]) -> tuple[str, Route | None, Query]:
         asked = f"{method} {self.api.prepare(path, fields)}"
@@ -262,21 +237,6 @@ class ExchangeEmulator:
     def _count(self, kind: str) -> None:
         with self._lock:
             self._counted[kind] += 1
-
-    def _deliver(self, handler: RequestHandler, response: Response, faults: ExchangeFaults, number: int) -> None:
-        fault = faults.of_request(number)
-        if fault:
-            self._count(fault)
-        if fault == "closed":
-            handler.close()
-        elif fault == "server_error":
-            handler.send(Response.of_server_error(faults.status_of_request(number)))
-        elif fault == "html":
-            handler.send(Response.of_page("Checking your browser"))
-        else:
-            if fault == "slow":
-                self._stopped.wait(faults.delay_seconds)
-            handler.send(response.garbled() if fault == "garbled" else response, cut=fault == "cut")
 
 
 _CONTRACT_FIELDS = ("symbol", "instId", "contract", "coin")

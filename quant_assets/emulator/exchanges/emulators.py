@@ -12,7 +12,7 @@ from typing import Self
 from quant_assets.emulator.exchanges.emulator import ExchangeEmulator
 from quant_assets.emulator.exchanges.registry import APIS
 from quant_assets.emulator.exchanges.universe import ExchangeUniverse
-from quant_assets.emulator.server import system_clock
+from quant_assets.emulator.local_service import system_clock
 
 
 class ExchangeEmulators:
