@@ -10,7 +10,7 @@ from typing import Final
 from quant_assets.cli.arguments import check_candle_files
 from quant_assets.cli.environment import create_data_folder
 from quant_assets.cli.errors import usage_error
-from quant_assets.cli.fetch import ask_for_exchanges, fetch_and_report
+from quant_assets.cli.fetch import ask_for_exchanges, fetch_and_report, load_choice
 from quant_assets.common.settings import Settings
 
 #: A fetch takes so long at least, whatever time a scan has: the new bars are what a scan is for.
@@ -31,14 +31,10 @@ def prepare_candles(settings: Settings, folder: Path | None, max_wait: float) ->
 
 
 def _fetch_candles(settings: Settings, max_wait: float) -> None:
-    from quant_assets.candles.exchanges.config import ExchangesConfigError, load_exchanges  # noqa: PLC0415
     from quant_assets.orchestration.exchange_source import bar_store  # noqa: PLC0415
     from quant_assets.orchestration.fetch import FetchChoice  # noqa: PLC0415
 
-    try:
-        config = load_exchanges(settings.exchanges_path)
-    except ExchangesConfigError as error:
-        usage_error(str(error))
+    config = load_choice(settings)
     if not config.exchanges:
         if bar_store(settings).exchanges():
             return

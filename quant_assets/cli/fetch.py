@@ -38,22 +38,13 @@ def fetch(
 ) -> None:
     """Fetch candles from exchanges into the data folder; no key is needed. It goes on where an earlier one ended."""
     settings = load_settings(fetches=False)
-    from quant_assets.candles.exchanges.config import (  # noqa: PLC0415
-        ExchangesConfigError,
-        load_exchanges,
-        write_exchanges,
-    )
-    from quant_assets.candles.exchanges.connections import check_exchange_urls  # noqa: PLC0415
+    from quant_assets.candles.exchanges.config import write_exchanges  # noqa: PLC0415
     from quant_assets.orchestration.fetch import FetchChoice  # noqa: PLC0415
 
     chosen = _exchanges(exchange or [])
     timeframes = _timeframes(timeframe or [])
     history_days = _history_days(days, since)
-    try:
-        check_exchange_urls(settings)
-        config = load_exchanges(settings.exchanges_path)
-    except ExchangesConfigError as error:
-        usage_error(str(error))
+    config = load_choice(settings)
     if not chosen and not config.exchanges:
         chosen, top = ask_for_exchanges(settings, config)
     create_data_folder(settings)
@@ -94,18 +85,27 @@ def fetch_and_report(settings: Settings, choice: Any, *, lists_only: bool = Fals
     return result
 
 
-def _check_origins(settings: Settings, exchanges: Sequence[str]) -> None:
-    """Exit if the data folder holds data of another origin of an exchange that will be fetched."""
+def load_choice(settings: Settings) -> ExchangesConfig:
+    """Return the choice of exchanges.toml; exit if it or QUANT_EXCHANGE_URLS is invalid."""
     from quant_assets.candles.exchanges.config import ExchangesConfigError, load_exchanges  # noqa: PLC0415
     from quant_assets.candles.exchanges.connections import check_exchange_urls  # noqa: PLC0415
-    from quant_assets.storage.origins import OriginError, foreign_origin  # noqa: PLC0415
 
     try:
         check_exchange_urls(settings)
-        for exchange in exchanges or load_exchanges(settings.exchanges_path).exchanges:
+        return load_exchanges(settings.exchanges_path)
+    except ExchangesConfigError as error:
+        usage_error(str(error))
+
+
+def _check_origins(settings: Settings, exchanges: Sequence[str]) -> None:
+    """Exit if the data folder holds data of another origin of an exchange that will be fetched."""
+    from quant_assets.storage.origins import OriginError, foreign_origin  # noqa: PLC0415
+
+    try:
+        for exchange in exchanges or load_choice(settings).exchanges:
             if problem := foreign_origin(settings, exchange, settings.exchange_origin(exchange)):
                 usage_error(problem)
-    except (ExchangesConfigError, OriginError) as error:
+    except OriginError as error:
         usage_error(str(error))
 
 

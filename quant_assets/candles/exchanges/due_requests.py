@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -48,9 +48,9 @@ def due_requests(
 ) -> list[BarRequest]:
     """Return the requests for the bars that are missing from `history_from_ms` to `closed_by_ms`.
 
-    Bars that follow stored ones come first, in the order of the markets. They begin with the newest two that are
-    stored, since exchanges correct late. Then comes what is older, each market's newest bars first, so that a fetch
-    that ends early leaves no hole. Bars that were asked for in vain are left out (BarGaps).
+    They are in the order of the markets; `new_bars_first` puts what is urgent in front. Bars that follow stored ones
+    begin with the newest two that are stored, since exchanges correct late. History begins with a market's newest bars,
+    so that a fetch that ends early leaves no hole. Bars that the exchange does not have are left out (BarGaps).
     """
     step = STEP_MS[timeframe]
     end, start = closed_by_ms // step * step, -(-history_from_ms // step) * step
@@ -70,7 +70,12 @@ def due_requests(
         elif times is not None and first > times.oldest_ms:
             kind = RequestKind.GAP
         found += _split(market, timeframe, first, last, api.max_bars[timeframe], kind)
-    return sorted(found, key=lambda request: (request.kind is not RequestKind.NEW, place[request.market.symbol]))
+    return sorted(found, key=lambda request: place[request.market.symbol])
+
+
+def new_bars_first(requests: Iterable[BarRequest]) -> list[BarRequest]:
+    """Return requests with those for bars that follow stored ones in front; otherwise their order stays."""
+    return sorted(requests, key=lambda request: request.kind is not RequestKind.NEW)
 
 
 def _split(
@@ -83,9 +88,3 @@ def _split(
     else:
         spans = [(at, min(at + size, end)) for at in range(start, end, size)]
     return [BarRequest(market, timeframe, first, last, kind) for first, last in spans]
-
-
-def by_timeframe(requests: Mapping[str, Sequence[BarRequest]]) -> list[BarRequest]:
-    """Return the requests of all timeframes in one order: new bars of each timeframe before any history."""
-    new = [request for each in requests.values() for request in each if request.kind is RequestKind.NEW]
-    return new + [request for each in requests.values() for request in each if request.kind is not RequestKind.NEW]

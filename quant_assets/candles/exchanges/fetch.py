@@ -22,7 +22,7 @@ from quant_assets.candles.fetched_bars import (
 )
 from quant_assets.common.timeframes import STEP_MS
 from quant_assets.providers.errors import DeadlineExceeded, ProviderError
-from quant_assets.providers.exchanges.errors import RateLimited, RequestFailed, UnknownMarket
+from quant_assets.providers.exchanges.errors import RateLimited, RequestFailed
 from quant_assets.providers.exchanges.market import ExchangeMarket
 from quant_assets.providers.exchanges.session import ExchangeUsage
 
@@ -34,7 +34,7 @@ MAX_FAILURES: Final = 6
 #: How often the newest bar of a market is asked for again if the exchange does not have it yet, and how soon.
 MAX_LATE_ATTEMPTS: Final = 3
 LATE_RETRY_SECONDS: Final = 3.0
-#: A local clock that is further off is told of.
+#: A larger difference between the local clock and the exchange's is reported.
 MAX_OFFSET_SECONDS: Final = 60.0
 
 
@@ -44,7 +44,7 @@ class BarClient(Protocol):
     @property
     def usage(self) -> ExchangeUsage: ...  # noqa: D102 - what its requests cost so far
 
-    def know(self, markets: Sequence[ExchangeMarket]) -> None:
+    def set_markets(self, markets: Sequence[ExchangeMarket]) -> None:
         """Take note of the markets whose bars will be fetched."""
 
     def bars(
@@ -63,7 +63,7 @@ class FetchReport:
         stored: new, revised and unchanged bars.
         refused: bars that were not stored, by reason; those that had not closed among them.
         failed: symbols of markets without all of their bars, with the reason.
-        in_vain: requests for gaps that were answered, and for history before the beginning of a market.
+        not_available: requests for gaps that were answered, and for history before the beginning of a market.
         late: symbols of markets whose newest bar the exchange did not have in time.
         problem: why the fetch ended before its requests did; "" if it did not.
         usage: what the requests cost.
@@ -75,7 +75,7 @@ class FetchReport:
     stored: MergeCounts = field(default_factory=MergeCounts)
     refused: Counter[Refusal] = field(default_factory=Counter)
     failed: dict[str, str] = field(default_factory=dict)
-    in_vain: list[BarRequest] = field(default_factory=list)
+    not_available: list[BarRequest] = field(default_factory=list)
     late: set[str] = field(default_factory=set)
     problem: str = ""
     usage: ExchangeUsage = field(default_factory=ExchangeUsage)
@@ -155,8 +155,6 @@ class ExchangeFetch:
                 self._end(str(error))
             except RateLimited:
                 self._put_back(request)
-            except UnknownMarket as error:
-                self._fail(request, str(error))
             except RequestFailed as error:
                 self._fail(request, str(error))
                 self._failures += 1
@@ -171,7 +169,7 @@ class ExchangeFetch:
                 if request.kind is RequestKind.NEW:
                     self._ask_again_if_late(request, rows, deadline)
                 elif request.kind is RequestKind.GAP:
-                    self.report.in_vain.append(request)
+                    self.report.not_available.append(request)
                 else:
                     self._end_history_if_empty(request, rows)
 
@@ -205,10 +203,10 @@ class ExchangeFetch:
                 kept: deque[BarRequest] = deque()
                 for other in self._queue:
                     is_older = (other.market.symbol, other.timeframe, other.kind) == (*series, request.kind)
-                    (self.report.in_vain if is_older else kept).append(other)
+                    (self.report.not_available if is_older else kept).append(other)
                 self.report.requested -= len(self._queue) - len(kept)
                 self._queue = kept
-                self.report.in_vain.append(request)
+                self.report.not_available.append(request)
 
     def _ask_again_if_late(self, request: BarRequest, rows: Sequence[Sequence[float]], deadline: float | None) -> None:
         """Ask once more for the newest bar of a market that the exchange does not have yet."""

@@ -11,7 +11,7 @@ import pandas as pd
 
 from quant_assets.candles.bar_gaps import BarGaps
 from quant_assets.candles.bar_store import BarStore
-from quant_assets.candles.exchanges.due_requests import BarRequest, by_timeframe, due_requests
+from quant_assets.candles.exchanges.due_requests import BarRequest, due_requests, new_bars_first
 from quant_assets.candles.exchanges.fetch import MAX_OFFSET_SECONDS, BarClient, ExchangeFetch, FetchReport
 from quant_assets.common.timeframes import STEP_MS
 from quant_assets.providers.exchanges.catalogue import ExchangeApi
@@ -40,29 +40,30 @@ def refresh_bars(
     that is still there after it was asked for is recorded, and not asked for again.
     """
     for client in clients:
-        client.know(markets)
+        client.set_markets(markets)
     # The header has whole seconds, and a response takes time: a small difference says nothing.
     offsets = [client.usage.offset_seconds or 0.0 for client in clients]
     offset_seconds = next((offset for offset in offsets if abs(offset) > MAX_OFFSET_SECONDS), 0.0)
     closed_by_ms = int((clock() + offset_seconds) * 1000)
-    due = {
-        timeframe: due_requests(
+    due = [
+        request
+        for timeframe in timeframes
+        for request in due_requests(
             store, api, markets, timeframe, history_from_ms=history_from_ms, closed_by_ms=closed_by_ms
         )
-        for timeframe in timeframes
-    }
+    ]
     fetch = ExchangeFetch(api.name, clients, store, clock=clock, monotonic=monotonic, on_progress=on_progress)
-    report = fetch.run(by_timeframe(due), deadline)
-    record_missing(store, api.name, report.in_vain)
+    report = fetch.run(new_bars_first(due), deadline)
+    record_missing(store, api.name, report.not_available)
     return report
 
 
-def record_missing(store: BarStore, exchange: str, in_vain: Sequence[BarRequest]) -> None:
+def record_missing(store: BarStore, exchange: str, not_available: Sequence[BarRequest]) -> None:
     """Record the bars of these requests that are still missing: the exchange does not have them."""
     gaps = BarGaps(store)
-    for timeframe in {request.timeframe for request in in_vain}:
+    for timeframe in {request.timeframe for request in not_available}:
         requests: dict[str, list[BarRequest]] = defaultdict(list)
-        for request in in_vain:
+        for request in not_available:
             if request.timeframe == timeframe:
                 requests[request.market.symbol].append(request)
         every = [request for each in requests.values() for request in each]

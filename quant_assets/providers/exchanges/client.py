@@ -74,7 +74,7 @@ class ExchangeClient:
             raise MalformedBody(f"{self.api.name}: the market list has no contract")
         return found
 
-    def know(self, markets: Sequence[ExchangeMarket]) -> None:
+    def set_markets(self, markets: Sequence[ExchangeMarket]) -> None:
         """Tell ccxt of the markets whose bars will be fetched, so that it fetches no market list for them.
 
         Telling it of one market takes as long as of all, so tell it of all at once.
@@ -94,13 +94,13 @@ class ExchangeClient:
             raise ValueError(f"{self.api.name} gives {self.api.max_bars[timeframe]} bars in a response, not {count}")
         symbol = self._unified(market)
         if symbol not in (self._ccxt.markets or {}):
-            self.know([market])
+            self.set_markets([market])
         extra = self.api.bar_parameters(start_ms, end_ms)
         rows: list[BarRow] = self._call(
             deadline, lambda: self._read_rows(self._ccxt.fetch_ohlcv(symbol, timeframe, start_ms, count, dict(extra)))
         )
         if self.api.counts_contracts:
-            rows = [[*row[:5], _clean(row[5] * market.contract_size)] for row in rows]
+            rows = [[*row[:5], _without_noise(row[5] * market.contract_size)] for row in rows]
         return [row for row in rows if start_ms <= row[0] < end_ms]
 
     def close(self) -> None:
@@ -126,7 +126,7 @@ class ExchangeClient:
         )
 
     def _unified(self, market: ExchangeMarket) -> str:
-        """Return ccxt's symbol of a market that `know` told it of."""
+        """Return ccxt's symbol of a market that `set_markets` told it of."""
         return f"{market.symbol}:{market.settle}"
 
     def _of_ccxt(self, market: ExchangeMarket) -> dict[str, Any]:
@@ -208,6 +208,6 @@ def _text(error: Exception) -> str:
     return str(error).replace("\n", " ")[:200]
 
 
-def _clean(product: float) -> float:
+def _without_noise(product: float) -> float:
     """Remove the noise of a product in the last digit: 10584 x 0.001 is 10.584, not 10.584000000000001."""
     return float(f"{product:.15g}")

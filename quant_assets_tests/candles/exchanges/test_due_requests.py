@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from quant_assets.candles.bar_store import BarStore
-from quant_assets.candles.exchanges.due_requests import BarRequest, RequestKind, due_requests
+from quant_assets.candles.exchanges.due_requests import BarRequest, RequestKind, due_requests, new_bars_first
 from quant_assets.candles.exchanges.refresh import record_missing
 from quant_assets.providers.exchanges.catalogue import EXCHANGE_APIS
 from quant_assets.providers.exchanges.market import ExchangeMarket
@@ -38,7 +38,10 @@ def put(store: BarStore, *spans: tuple[int, int], symbol: str = "BTCUSDT") -> No
 def due(
     store: BarStore, bars_back: int, markets: Sequence[ExchangeMarket] = (BTC,), *, now_ms: int = NOW
 ) -> list[BarRequest]:
-    return due_requests(store, API, markets, "15m", history_from_ms=NOW - bars_back * STEP, closed_by_ms=now_ms)
+    history_from_ms = NOW - bars_back * STEP
+    return new_bars_first(
+        due_requests(store, API, markets, "15m", history_from_ms=history_from_ms, closed_by_ms=now_ms)
+    )
 
 
 def spans(requests: list[BarRequest]) -> list[tuple[float, float, RequestKind]]:

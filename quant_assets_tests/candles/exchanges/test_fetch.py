@@ -163,8 +163,8 @@ def test_bar_that_the_exchange_does_not_have_is_asked_for_once_more(fetching: Fe
     assert 0 < first.stored.new < 4 * (fetching.bars() + 6)
     gaps = BarGaps(fetching.store).between_bars(NAME, "15m")
     assert len(gaps)
-    assert fetching.fetch().in_vain
-    assert fetching.fetch().in_vain == []
+    assert fetching.fetch().not_available
+    assert fetching.fetch().not_available == []
     assert BarGaps(fetching.store).between_bars(NAME, "15m")["asked"].all()
     fetching.check_bars()
 
@@ -172,7 +172,7 @@ def test_bar_that_the_exchange_does_not_have_is_asked_for_once_more(fetching: Fe
 def test_exchange_that_answers_nothing_for_a_time_costs_no_history(fetching: Fetching) -> None:
     fetching.faults(missing=1.0)
     report = fetching.fetch(days=20)
-    assert (report.stored.new, report.in_vain) == (0, [])
+    assert (report.stored.new, report.not_available) == (0, [])
     fetching.faults()
     fetching.fetch(days=20)
     assert fetching.check_bars() == 4 * fetching.bars(20)
