@@ -170,6 +170,12 @@ class BarStore:
         with self.lock(exchange, timeframe):
             return self._count_again(exchange, timeframe, None)[1]
 
+    def recount_all(self) -> None:
+        """Count the stored bars of all exchanges and timeframes again, as `recount` does for one."""
+        for exchange in self.exchanges():
+            for timeframe in STEP_MS:
+                self.recount(exchange, timeframe)
+
     def remove_before(self, time_ms: int) -> Removed:
         """Remove the objects all of whose bars open before a time."""
         removed = Removed()

@@ -52,11 +52,10 @@ def join_tables(
     joined = join_sources(bars, [each.bars for each in stored], rules, max_bars=ALL_BARS)
     empty = pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in FILE_DTYPES.items()})
     files = (empty if of_files is None else of_files.files).assign(simulated=files_are_simulated)
-    names = ["exchange", "symbol", "timeframe"]
-    has_file = joined.series[names].apply(tuple, axis=1).isin(set(files[names].itertuples(index=False, name=None)))
-    without = joined.series[(joined.series["source"] == CandleSource.EXCHANGE) & ~has_file]
+    # A file that could not be read has no bars: its market is here because the exchange has it.
+    without = joined.series[(joined.series["source"] == CandleSource.EXCHANGE) & (joined.series["file_bars"] == 0)]
     steps_ms = without["timeframe"].map(STEP_MS).astype("int64")
-    rows = without[[*names, "bars", "first_ms", "last_ms"]].assign(
+    rows = without[["exchange", "symbol", "timeframe", "bars", "first_ms", "last_ms"]].assign(
         file="exchange_bars/" + without["exchange"] + "/" + without["symbol"] + "/" + without["timeframe"],
         status=FileStatus.READ.value,
         reason="",

@@ -100,6 +100,8 @@ def candles(
     )
     for name in joined.damaged:
         context.log.warning("%s is damaged; its bars are fetched again", name)
+    if joined.damaged:
+        store.recount_all()
     tables, files = joined.tables, joined.tables.files
     skipped = files[files["status"] == "skipped"]
     used = files[files["status"] != "unused"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -126,6 +127,23 @@ def test_exchange_that_is_down_costs_its_own_markets_alone(exchanges: ExchangeEm
     assert "exchanges.toml" not in again.stderr
     assert "MEXC" not in again.stderr
     assert sorted(bar_store(Settings(data_dir=tmp_path / "data")).exchanges()) == NAMES
+
+
+def test_damaged_bars_cost_no_scan_and_are_fetched_again(
+    exchanges: ExchangeEmulators, fetched: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "damaged"
+    shutil.copytree(fetched, folder)
+    newest = max((folder / "lake" / "exchange_bars" / "BYBIT" / "15m").glob("*.parquet"))
+    newest.write_bytes(newest.read_bytes()[:200])
+    env = variables(exchanges, folder)
+    done = run("scan", "--max-wait", "0", env=env, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    done = run("fetch", "--json", env=env, cwd=tmp_path)
+    assert orjson.loads(done.stdout)["new_bars"] > 0
+    store = bar_store(Settings(data_dir=folder))
+    assert store.read("BYBIT", "15m", 0, 2**62).damaged == ()
+    assert len(store.read("BYBIT", "15m", 0, 2**62).bars) == pytest.approx(6 * 18 * 96, rel=0.01)
 
 
 def test_list_shows_markets_and_why_others_are_left_out(exchanges: ExchangeEmulators, tmp_path: Path) -> None:
