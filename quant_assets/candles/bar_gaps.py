@@ -3,33 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import pyarrow as pa
 
-from quant_assets.candles.bar_periods import KEY
 from quant_assets.candles.bar_series import SeriesTimes
+from quant_assets.candles.bar_spans import Span, inside, subtract
 from quant_assets.candles.bar_store import BarStore
 from quant_assets.common.timeframes import STEP_MS
-from quant_assets.storage.arrow_tables import ArrowTables
-from quant_assets.storage.lake import LakeError
 
 GAP_DTYPES: Final = {
     **dict.fromkeys(("exchange", "symbol", "timeframe"), "str"),
     **dict.fromkeys(("start_ms", "end_ms", "bars"), "int64"),
     "asked": "bool",
 }
-_ASKED_SCHEMA: Final = pa.schema([("symbol", pa.string()), ("start_ms", pa.int64()), ("end_ms", pa.int64())])
-
-
-class Span(NamedTuple):
-    """The bars that open in `[start_ms, end_ms)`, epoch ms."""
-
-    start_ms: int
-    end_ms: int
 
 
 class BarGaps:
@@ -48,14 +37,13 @@ class BarGaps:
 
         The bars of a series are looked at only if their number says that there is a gap that was not asked for.
         """
-        series, asked = self._store.last_times(exchange, timeframe), self._asked(exchange, timeframe)
+        series, asked = self._store.last_times(exchange, timeframe), self._store.asked(exchange, timeframe)
         missing = {
-            symbol: _inside(asked.get(symbol, []), Span(times.oldest_ms, times.newest_ms))
+            symbol: inside(asked.get(symbol, []), Span(times.oldest_ms, times.newest_ms))
             for symbol, times in series.items()
         }
         unclear = [symbol for symbol, times in series.items() if _lacks_others(times, missing[symbol], timeframe)]
         missing.update(self._gaps_of(exchange, timeframe, unclear, series))
-        self._forget_filled(exchange, timeframe, {symbol: missing[symbol] for symbol in unclear}, series)
         rows = [(symbol, span) for symbol in sorted(missing) for span in missing[symbol]]
         return _gap_table(exchange, timeframe, rows, asked)
 
@@ -67,12 +55,12 @@ class BarGaps:
         That is what is stored of no symbol yet, what comes before and behind its bars, and its gaps, without what was
         asked for in vain.
         """
-        series, asked = self._store.last_times(exchange, timeframe), self._asked(exchange, timeframe)
+        series, asked = self._store.last_times(exchange, timeframe), self._store.asked(exchange, timeframe)
         known = {symbol: series[symbol] for symbol in symbols if symbol in series}
         unclear = [
             symbol
             for symbol, times in known.items()
-            if _lacks_others(times, _inside(asked.get(symbol, []), Span(times.oldest_ms, times.newest_ms)), timeframe)
+            if _lacks_others(times, inside(asked.get(symbol, []), Span(times.oldest_ms, times.newest_ms)), timeframe)
         ]
         gaps, whole, rows = self._gaps_of(exchange, timeframe, unclear, series), Span(start_ms, end_ms), []
         for symbol in sorted(set(symbols)):
@@ -81,8 +69,8 @@ class BarGaps:
                 times = known[symbol]
                 before = Span(start_ms, min(times.oldest_ms, end_ms))
                 behind = Span(max(times.newest_ms + STEP_MS[timeframe], start_ms), end_ms)
-                missing = [before, *_inside(gaps.get(symbol, []), whole), behind]
-            rows += [(symbol, left) for span in missing for left in _subtract(span, asked.get(symbol, []))]
+                missing = [before, *inside(gaps.get(symbol, []), whole), behind]
+            rows += [(symbol, left) for span in missing for left in subtract(span, asked.get(symbol, []))]
         return _gap_table(exchange, timeframe, rows, {})
 
     def record_asked(self, gaps: pd.DataFrame) -> None:
@@ -91,11 +79,10 @@ class BarGaps:
         Gaps are rows of a table that this class returned. Raises WriteError.
         """
         for (exchange, timeframe), rows in gaps.groupby(["exchange", "timeframe"], sort=True):
-            with self._store.lock(str(exchange), str(timeframe)):
-                asked = self._asked(str(exchange), str(timeframe))
-                for symbol, start_ms, end_ms in zip(rows["symbol"], rows["start_ms"], rows["end_ms"], strict=True):
-                    asked.setdefault(symbol, []).append(Span(int(start_ms), int(end_ms)))
-                self._write_asked(str(exchange), str(timeframe), asked)
+            spans: dict[str, list[Span]] = {}
+            for symbol, start_ms, end_ms in zip(rows["symbol"], rows["start_ms"], rows["end_ms"], strict=True):
+                spans.setdefault(symbol, []).append(Span(int(start_ms), int(end_ms)))
+            self._store.record_asked(str(exchange), str(timeframe), spans)
 
     def _gaps_of(
         self, exchange: str, timeframe: str, symbols: Sequence[str], series: Mapping[str, SeriesTimes]
@@ -110,44 +97,6 @@ class BarGaps:
         for symbol, span in find_gaps(times["symbol"], times["time_ms"].to_numpy(), STEP_MS[timeframe]):
             found[symbol].append(span)
         return found
-
-    def _forget_filled(
-        self,
-        exchange: str,
-        timeframe: str,
-        gaps: Mapping[str, Sequence[Span]],
-        series: Mapping[str, SeriesTimes],
-    ) -> None:
-        """Forget that bars were asked for which are stored by now, so that their number adds up again."""
-        if not gaps:
-            return
-        with self._store.lock(exchange, timeframe):
-            before = self._asked(exchange, timeframe)
-            after = dict(before)
-            for symbol in gaps.keys() & before.keys():
-                stored = Span(series[symbol].oldest_ms, series[symbol].newest_ms + STEP_MS[timeframe])
-                outside = [left for span in before[symbol] for left in _subtract(span, [stored])]
-                after[symbol] = outside + [part for gap in gaps[symbol] for part in _inside(before[symbol], gap)]
-            if _joined(after) != before:
-                self._write_asked(exchange, timeframe, after)
-
-    def _tables(self, exchange: str) -> ArrowTables:
-        return ArrowTables(self._store.lake, [KEY, exchange], _ASKED_SCHEMA)
-
-    def _asked(self, exchange: str, timeframe: str) -> dict[str, list[Span]]:
-        """Return what was asked for in vain of each symbol; a damaged record is none."""
-        try:
-            table = self._tables(exchange).read(f"{timeframe}-asked")
-        except LakeError:
-            return {}
-        found: dict[str, list[Span]] = {}
-        for row in [] if table is None else table.to_pylist():
-            found.setdefault(row["symbol"], []).append(Span(row["start_ms"], row["end_ms"]))
-        return found
-
-    def _write_asked(self, exchange: str, timeframe: str, asked: Mapping[str, Sequence[Span]]) -> None:
-        rows = [{"symbol": symbol, **span._asdict()} for symbol, spans in _joined(asked).items() for span in spans]
-        self._tables(exchange).write(f"{timeframe}-asked", pa.Table.from_pylist(rows, schema=_ASKED_SCHEMA))
 
 
 def find_gaps(symbols: pd.Series[str], times_ms: npt.NDArray[np.int64], step_ms: int) -> list[tuple[str, Span]]:
@@ -164,7 +113,7 @@ def _gap_table(
     data = [
         (
             *(exchange, symbol, timeframe, *span, (span.end_ms - span.start_ms) // STEP_MS[timeframe]),
-            not _subtract(span, asked.get(symbol, [])),
+            not subtract(span, asked.get(symbol, [])),
         )
         for symbol, span in rows
     ]
@@ -176,31 +125,3 @@ def _lacks_others(times: SeriesTimes, missing: Iterable[Span], timeframe: str) -
     step_ms = STEP_MS[timeframe]
     length_ms = times.newest_ms + step_ms - times.oldest_ms - sum(span.end_ms - span.start_ms for span in missing)
     return times.bars != length_ms // step_ms
-
-
-def _inside(spans: Iterable[Span], limits: Span) -> list[Span]:
-    """Return the parts of spans that are inside the limits."""
-    parts = (Span(max(span.start_ms, limits.start_ms), min(span.end_ms, limits.end_ms)) for span in spans)
-    return [part for part in parts if part.start_ms < part.end_ms]
-
-
-def _subtract(span: Span, others: Iterable[Span]) -> list[Span]:
-    """Return the parts of a span that are in none of the others, which are sorted."""
-    left, start_ms = [], span.start_ms
-    for other in others:
-        left.append(Span(start_ms, min(other.start_ms, span.end_ms)))
-        start_ms = max(start_ms, other.end_ms)
-    return [part for part in [*left, Span(start_ms, span.end_ms)] if part.start_ms < part.end_ms]
-
-
-def _joined(spans: Mapping[str, Sequence[Span]]) -> dict[str, list[Span]]:
-    """Return the spans of each symbol sorted, those that touch as one, and no symbol without any."""
-    found: dict[str, list[Span]] = {}
-    for symbol in sorted(spans):
-        for span in sorted(spans[symbol]):
-            last = found.setdefault(symbol, [])
-            if last and span.start_ms <= last[-1].end_ms:
-                last[-1] = Span(last[-1].start_ms, max(last[-1].end_ms, span.end_ms))
-            else:
-                last.append(span)
-    return found

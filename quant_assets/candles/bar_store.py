@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,9 +14,11 @@ import pandas as pd
 from filelock import FileLock
 
 from quant_assets.candles import bar_series
+from quant_assets.candles.asked_bars import AskedBars
 from quant_assets.candles.bar_block import BarBlock, empty_block, join_blocks, merge_blocks
 from quant_assets.candles.bar_periods import KEY, TIMES, BarPeriods, Period
 from quant_assets.candles.bar_series import SeriesTimes, add_times, series_of_table, series_table
+from quant_assets.candles.bar_spans import Span
 from quant_assets.common.files import WriteError
 from quant_assets.common.timeframes import STEP_MS
 from quant_assets.storage.arrow_tables import ArrowTables, DamagedTable, keys_below
@@ -90,6 +92,7 @@ class BarStore:
         block = BarBlock.of_frame(bars, periods.step_ms)
         counts = MergeCounts(superseded=len(bars) - len(block))
         with self.lock(exchange, timeframe):
+            AskedBars(self.lake, exchange, timeframe).forget(block)
             series = self._stored_series(exchange, timeframe)
             for period in periods.of(block):
                 fetched = block.between(period.start_ms, period.end_ms)
@@ -161,6 +164,21 @@ class BarStore:
                 if series is None:
                     series, _ = self._count_again(exchange, timeframe, TIMES)
         return series or {}
+
+    def asked(self, exchange: str, timeframe: str) -> dict[str, list[Span]]:
+        """Return the bars that the exchange was asked for in vain, symbol → spans. None of them is stored."""
+        return AskedBars(self.lake, exchange, timeframe).read()
+
+    def record_asked(self, exchange: str, timeframe: str, spans: Mapping[str, Sequence[Span]]) -> None:
+        """Record that the exchange was asked for the bars of these spans; those that are stored are left out.
+
+        Raises WriteError.
+        """
+        with self.lock(exchange, timeframe):
+            start_ms = min(span.start_ms for each in spans.values() for span in each)
+            end_ms = max(span.end_ms for each in spans.values() for span in each)
+            stored, _ = self._read_between(exchange, timeframe, start_ms, end_ms, spans.keys(), TIMES)
+            AskedBars(self.lake, exchange, timeframe).add(spans, stored)
 
     def recount(self, exchange: str, timeframe: str) -> tuple[str, ...]:
         """Count the stored bars again, after a read found damage; return the objects that cannot be read.

@@ -166,7 +166,7 @@ def _changed_check(newest: Window | None, now: datetime, failed_at: str) -> tupl
     fails_at = newest.key if newest is not None and not is_in_time(newest, now) else ""
     if newest is None or fails_at == failed_at:
         return None, failed_at
-    return dg.AssetCheckEvaluation(**check_fields(newest, now), partition=newest.key), fails_at
+    return dg.AssetCheckEvaluation(**check_fields(newest, now)), fails_at
 
 
 def build(_: Project) -> dg.Definitions:

@@ -58,6 +58,10 @@ MAX_CLAIMED_WAIT_SECONDS: Final = 1.0
 Resolve = Callable[[Mapping[str, set[str]]], pd.DataFrame]
 
 
+class _ProviderDefect(Exception):
+    """The provider's code fails for the data of a dataset."""
+
+
 @dataclass(frozen=True, slots=True)
 class RefreshOptions:
     """What to refresh: the windows from `first` (default: the last one) to `last`, and how.
@@ -111,6 +115,7 @@ class Refresh:
         self._rejected: list[Batch] = []
         self._any_response = False
         self._failures_in_a_row = 0
+        self._defects = dict.fromkeys(DATASETS, 0)
         self._bad_requests = 0
         self._claimed_elsewhere = 0
         self._claimed_wait_seconds = CLAIMED_WAIT_SECONDS
@@ -192,6 +197,8 @@ class Refresh:
             self._handle_bad_request(batch, queue, error)
         except ProviderUnavailable as error:
             self._handle_unavailable(batch, error)
+        except _ProviderDefect as error:
+            self._handle_defect(batch, queue, error)
         finally:
             self._release_claims(batch)
             counts = self.report.datasets[batch.dataset]
@@ -211,7 +218,7 @@ class Refresh:
         counts.empty += len(requested) - with_data
         self.report.invalid_points += invalid
         self._tried[batch.dataset].update(requested)
-        self._failures_in_a_row = self._bad_requests = 0
+        self._failures_in_a_row = self._bad_requests = self._defects[batch.dataset] = 0
         self._any_response |= bool(requested)
         self._mark_rejected_empty()
         self._done += len(batch.symbols)
@@ -219,7 +226,7 @@ class Refresh:
     def _request_closed_bars(self, batch: Batch) -> tuple[Fetched, int]:
         """Request a batch; return its closed bars, and the number of invalid ones.
 
-        A provider whose code raises another error than it should, or returns something else, counts as unavailable.
+        Raises _ProviderDefect if the provider's code raises another error than it should, or returns something else.
         """
         options, now = self._options, self._clock()
         start, end = request_range(options.first_window, options.last, now)
@@ -238,7 +245,7 @@ class Refresh:
         except (ProviderError, StoreError):
             raise
         except Exception as error:  # the code of an installed package may do anything
-            raise ProviderUnavailable(f"{batch.dataset}: {type(error).__name__}: {error}") from error
+            raise _ProviderDefect(f"{batch.dataset}: {type(error).__name__}: {error}") from error
         return fetched, response.invalid + invalid
 
     def _claim(self, dataset: Dataset, symbols: Sequence[str]) -> list[str]:
@@ -280,6 +287,16 @@ class Refresh:
         self._failures_in_a_row += 1
         if self._failures_in_a_row >= MAX_FAILURES_IN_A_ROW:
             self._stop(StopReason.PROVIDER_UNAVAILABLE)
+
+    def _handle_defect(self, batch: Batch, queue: deque[Batch], error: _ProviderDefect) -> None:
+        """Count a failed batch; after several in a row of its dataset, give up the dataset, since others may work."""
+        self._count_failed(batch)
+        self.report.problems.append(str(error))
+        self._defects[batch.dataset] += 1
+        if self._defects[batch.dataset] >= MAX_FAILURES_IN_A_ROW:
+            for left in [other for other in queue if other.dataset == batch.dataset]:
+                queue.remove(left)
+                self._count_failed(left)
 
     def _mark_rejected_empty(self) -> None:
         """Store rejected symbols as empty, once another request has succeeded: else the symbols may not be at fault."""

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quant_assets.candles.bar_gaps import GAP_DTYPES, BarGaps
+from quant_assets.candles.bar_spans import Span
 from quant_assets.candles.bar_store import BarStore
 from quant_assets.common.timeframes import STEP_MS
 from quant_assets_tests.candles.stored_bars import EXCHANGE, START_MS, everything, store_in, table_of
@@ -84,6 +85,23 @@ def test_bars_that_come_late_shrink_the_gap_that_is_recorded(store: BarStore) ->
     assert between(store) == []
 
 
+def test_bars_that_fill_a_recorded_gap_hide_no_later_gap_of_the_same_length(store: BarStore) -> None:
+    merge(store, "A", 0, 7)
+    record_all(store)
+    merge(store, "A", *range(1, 7), 14)
+    assert between(store) == [("A", 8, 14, False)]
+    assert to_fetch(store, "A", last=15) == [("A", 8, 14, False)]
+
+
+def test_stored_bars_are_never_recorded_as_asked_for(store: BarStore) -> None:
+    merge(store, "A", 0, 4, 9)
+    whole = {"A": [Span(START_MS, START_MS + 10 * STEP)]}
+    store.record_asked(EXCHANGE, "15m", whole)
+    assert between(store) == [("A", 1, 4, True), ("A", 5, 9, True)]
+    merge(store, "A", 6)
+    assert between(store) == [("A", 1, 4, True), ("A", 5, 6, True), ("A", 7, 9, True)]
+
+
 def test_bars_lost_beside_a_recorded_gap_are_fetched(store: BarStore, tmp_path: Path) -> None:
     merge(store, "A", *range(90), *range(100, 300))
     record_all(store)
@@ -145,22 +163,24 @@ PLACES = st.sets(st.integers(0, 40), max_size=30)
 
 
 @settings(max_examples=30)
-@given(PLACES, PLACES, st.integers(-5, 45), st.integers(-5, 45))
+@given(st.lists(st.tuples(PLACES, PLACES), max_size=4), st.integers(-5, 45), st.integers(-5, 45))
 def test_what_is_fetched_is_what_is_neither_stored_nor_asked_for(
-    stored: set[int], later: set[int], first: int, last: int
+    steps: list[tuple[set[int], set[int]]], first: int, last: int
 ) -> None:
+    """Each step stores bars and records others as asked for; some of these may be stored, or are later."""
     with TemporaryDirectory() as folder:
-        store = store_in(Path(folder))
-        merge(store, "A", *stored)
-        asked = {place for _, start, end, _ in between(store) for place in range(start, end)}
-        record_all(store)
-        merge(store, "A", *later)
-        known = stored | later
-        lacking = set(range(first, last)) - known - asked
+        store, known, asked = store_in(Path(folder)), set[int](), set[int]()
+        for stored, asked_now in steps:
+            merge(store, "A", *stored)
+            known |= stored
+            if asked_now:
+                spans = [Span(START_MS + place * STEP, START_MS + (place + 1) * STEP) for place in sorted(asked_now)]
+                store.record_asked(EXCHANGE, "15m", {"A": spans})
+            asked |= asked_now
         fetched = [
             place for _, start, end, _ in to_fetch(store, "A", first=first, last=last) for place in range(start, end)
         ]
-        assert fetched == sorted(lacking)
+        assert fetched == sorted(set(range(first, last)) - known - asked)
         found = between(store)
         inner = set(range(min(known, default=0), max(known, default=0))) - known
         assert [place for _, start, end, _ in found for place in range(start, end)] == sorted(inner)

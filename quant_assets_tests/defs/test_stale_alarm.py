@@ -186,6 +186,16 @@ def test_check_fails_again_after_a_window_between_two_ticks(alarm: Alarm) -> Non
     assert alarm.reported == [False, False]
 
 
+def test_window_of_a_recovery_can_become_stale_itself(alarm: Alarm) -> None:
+    alarm.add("master_feed", WINDOW)
+    alarm.tick_at(45)
+    alarm.add("master_feed", Window(NOON + 2 * WINDOW_LENGTH))
+    alarm.tick_at(46, 49, 50, 47, 51)  # once the clock is set back
+    assert alarm.reported == [False, True, False, True, False]
+    assert not alarm.shown_check()
+    assert alarm.subjects()[-2:] == ["master_feed is fresh again", "master_feed is stale"]
+
+
 @pytest.mark.parametrize(
     ("states", "subjects"),
     [
