@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -31,7 +32,7 @@ def prepare_candles(settings: Settings, folder: Path | None, max_wait: float) ->
 
 
 def _fetch_candles(settings: Settings, max_wait: float) -> None:
-    from quant_assets.orchestration.exchange_source import bar_store  # noqa: PLC0415
+    from quant_assets.orchestration.exchange_source import bar_store, lists_are_due  # noqa: PLC0415
     from quant_assets.orchestration.fetch import FetchChoice  # noqa: PLC0415
 
     config = load_choice(settings)
@@ -47,8 +48,13 @@ def _fetch_candles(settings: Settings, max_wait: float) -> None:
                 "candle files: quant-assets scan DIR"
             )
         ask_for_exchanges(settings, config)
+        config = load_choice(settings)
     create_data_folder(settings)
-    fetch_and_report(settings, FetchChoice(max_wait_seconds=max(max_wait, MIN_FETCH_SECONDS)))
+    fetch_and_report(
+        settings,
+        FetchChoice(max_wait_seconds=max(max_wait, MIN_FETCH_SECONDS)),
+        lists=lists_are_due(settings, config, datetime.now(UTC)),
+    )
 
 
 def known_markets(settings: Settings, folder: Path | None) -> list[tuple[str, str]]:

@@ -52,7 +52,7 @@ def fetch(
         write_exchanges(settings.exchanges_path, chosen, top, days)
         echo_err(f"{', '.join(chosen)} written to {settings.exchanges_path}: a scan without a folder fetches them too")
     choice = FetchChoice(chosen, top, history_days, timeframes, max_wait)
-    result = fetch_and_report(settings, choice, lists_only=only_list)
+    result = fetch_and_report(settings, choice, candles=not only_list)
     if only_list:
         print_markets(settings, as_json=as_json)
     elif as_json:
@@ -61,7 +61,7 @@ def fetch(
         print_fetched(result)
 
 
-def fetch_and_report(settings: Settings, choice: Any, *, lists_only: bool = False) -> FetchResult:
+def fetch_and_report(settings: Settings, choice: Any, *, lists: bool = True, candles: bool = True) -> FetchResult:
     """Run a fetch with progress bars; print what failed. Exit if the run fails, or the data folder has other data."""
     from quant_assets.cli.rendering import progress_bars  # noqa: PLC0415
 
@@ -72,7 +72,7 @@ def fetch_and_report(settings: Settings, choice: Any, *, lists_only: bool = Fals
 
     try:
         with progress_bars() as progress:
-            result = run_fetch(settings, build_definitions(settings, progress), choice, lists_only=lists_only)
+            result = run_fetch(settings, build_definitions(settings, progress), choice, lists=lists, candles=candles)
     except FetchFailed as error:
         echo_err(f"the fetch failed: {error}")
         raise typer.Exit(EXIT_UNEXPECTED) from None
@@ -200,7 +200,7 @@ def print_fetched(result: FetchResult) -> None:
     for name in names:
         table.add_column(name, justify="right")
     for row in result.exchanges:
-        values = {**row, "markets": result.by_exchange.get(row["exchange"], 0), "bars": row["new"]}
+        values = {**row, "bars": row["new"]}
         table.add_row(row["exchange"], *(f"{values[name]:,}" for name in names))
     Console().print(table)
     bars = sum(row["new"] for row in result.exchanges)

@@ -15,6 +15,7 @@ import dagster as dg
 from quant_assets.common.clock import Clock
 from quant_assets.common.windows import WINDOW_LENGTH, Window
 from quant_assets.derivatives.datasets import DATASETS
+from quant_assets.orchestration.exchange_source import ExchangeSource
 from quant_assets.orchestration.job_names import ANALYSE, SCAN
 from quant_assets.orchestration.project import Project
 from quant_assets.orchestration.resources import CandleFolder
@@ -55,13 +56,18 @@ automation = dg.AutomationConditionSensorDefinition(
     job=scan_job,
     cron_schedule="*/15 * * * *",
     execution_timezone="UTC",
-    description="Every quarter hour: scan the window that has just closed, with the stored derivatives.",
+    description=(
+        "Every quarter hour: scan the window that has just closed, with the stored derivatives. Where exchanges.toml "
+        "names exchanges, the sensor fetched_bars does that."
+    ),
 )
 def scan_every_quarter_hour(
-    context: dg.ScheduleEvaluationContext, clock: dg.ResourceParam[Clock]
+    context: dg.ScheduleEvaluationContext, exchange_source: ExchangeSource, clock: dg.ResourceParam[Clock]
 ) -> dg.RunRequest | dg.SkipReason:
-    """Request a scan of the window that ended at this tick."""
+    """Request a scan of the window that ended at this tick. Leave it to `fetched_bars` if exchanges are fetched."""
     tick = context.scheduled_execution_time
+    if exchange_source.chosen_exchanges():
+        return dg.SkipReason("exchanges.toml names exchanges: the sensor fetched_bars scans when their bars are there")
     return skip_if_late(tick, WINDOW_LENGTH, clock) or run_request(Window.last_complete(tick), "scan", 0.0)
 
 

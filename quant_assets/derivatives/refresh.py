@@ -8,14 +8,13 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 import pandas as pd
 
 from quant_assets.common.progress import Progress, silent
-from quant_assets.common.windows import Window
 from quant_assets.derivatives.bar_times import needed_since
 from quant_assets.derivatives.closed_bars import closed_bars, conservative_now
 from quant_assets.derivatives.datasets import DATASETS, SPECS, Dataset
@@ -32,7 +31,7 @@ from quant_assets.derivatives.planner import (
     rank_due_items,
     request_range,
 )
-from quant_assets.derivatives.policy import RefreshPolicy
+from quant_assets.derivatives.refresh_options import RefreshOptions
 from quant_assets.derivatives.report import DatasetReport, RefreshReport, StopReason
 from quant_assets.derivatives.store import DerivativesStore, Fetched, StoreError
 from quant_assets.providers.base import ProviderClient
@@ -45,7 +44,6 @@ from quant_assets.providers.errors import (
     ProviderError,
     ProviderUnavailable,
 )
-from quant_assets.providers.registry import DEFAULT
 
 MAX_FAILURES_IN_A_ROW: Final = 3
 MAX_BAD_REQUESTS: Final = 12
@@ -60,28 +58,6 @@ Resolve = Callable[[Mapping[str, set[str]]], pd.DataFrame]
 
 class _ProviderDefect(Exception):
     """The provider's code fails for the data of a dataset."""
-
-
-@dataclass(frozen=True, slots=True)
-class RefreshOptions:
-    """What to refresh: the windows from `first` (default: the last one) to `last`, and how.
-
-    `since_ms` is the time of the market list (UNIX milliseconds): empty responses before it do not count. `deadline` is
-    in seconds of the budget's clock, None for no limit. `symbols_per_request` is the provider's maximum.
-    """
-
-    last: Window
-    since_ms: float
-    first: Window | None = None
-    datasets: Sequence[Dataset] = DATASETS
-    deadline: float | None = None
-    policy: RefreshPolicy = field(default_factory=RefreshPolicy)
-    symbols_per_request: int = DEFAULT.symbols_per_request
-
-    @property
-    def first_window(self) -> Window:
-        """Return the first window to refresh."""
-        return self.first or self.last
 
 
 class Refresh:

@@ -17,7 +17,8 @@ from quant_assets.derivatives.datasets import Dataset
 from quant_assets.derivatives.market_sources import MarketSources
 from quant_assets.derivatives.policy import RefreshPolicy
 from quant_assets.derivatives.provider_choice import datasets_by_provider
-from quant_assets.derivatives.refresh import Refresh, RefreshOptions
+from quant_assets.derivatives.refresh import Refresh
+from quant_assets.derivatives.refresh_options import RefreshOptions
 from quant_assets.derivatives.report import DatasetReport, RefreshReport, StopReason
 from quant_assets.derivatives.snapshot import snapshot
 from quant_assets.derivatives.store import DerivativesStore, StoreError

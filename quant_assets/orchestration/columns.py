@@ -70,6 +70,7 @@ EXCHANGE_MARKETS: Final[Columns] = {
     "last_price": ("float64", "In quote."),
     "selected": ("bool", "Whether its candles are fetched."),
     "reason": ("str", "Why not."),
+    "fetched_at_ms": ("float64", "When the exchange's list was fetched, epoch ms."),
 }
 MARKET_LIST: Final[Columns] = {
     "symbol": ("str", "Symbol at the provider."),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
@@ -53,29 +53,29 @@ def fetch_markets(
         with source.connected(exchange, clock, 1) as (client,):
             return client.markets(deadline=clock.monotonic() + LIST_SECONDS)
 
-    return fetch_exchange_markets(config, rules, fetch, last)
+    return fetch_exchange_markets(config, rules, fetch, last, clock.seconds() * 1000)
 
 
 def fetch_candles(
     source: ExchangeSource,
     config: ExchangesConfig,
     markets: pd.DataFrame,
-    order: Mapping[tuple[str, str], int],
+    order: Sequence[tuple[str, str]],
     limits: FetchLimits,
     clock: Clock,
     progress: Progress,
 ) -> list[FetchReport]:
     """Fetch the missing bars of the selected markets of each configured exchange, all exchanges at once.
 
-    `markets` is the table of `universe_of`; `order` has the place of a market, by exchange and symbol, and markets
-    without one come last. An exchange whose budget cannot be used has a report that says so.
+    `markets` is the table of `universe_of`; `order` has markets by exchange and symbol, the first ones to be
+    fetched first. An exchange whose budget cannot be used has a report that says so.
     """
-    show = _shown_by(progress)
+    show, places = _shown_by(progress), {market: place for place, market in enumerate(order)}
 
     def fetch(exchange: str) -> FetchReport:
         rows = rows_of(markets, exchange)
         chosen = markets_of(rows[rows["selected"].astype(bool)])
-        chosen.sort(key=lambda market: order.get((exchange, market.symbol), len(order)))
+        chosen.sort(key=lambda market: places.get((exchange, market.symbol), len(places)))
         days = limits.history_days or config.of(exchange).history_days
         try:
             with source.connected(exchange, clock) as clients:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import dagster as dg
 from pydantic import Field
 
 from quant_assets.candles.bar_store import BarStore
-from quant_assets.candles.exchanges.config import ExchangesConfig, load_exchanges
+from quant_assets.candles.exchanges.config import ExchangesConfig, ExchangesConfigError, load_exchanges
 from quant_assets.candles.exchanges.connections import CONNECTIONS, check_exchange_urls, connected
 from quant_assets.common.clock import Clock
 from quant_assets.common.settings import LOOPBACK_ORIGIN, Settings
@@ -21,6 +22,10 @@ from quant_assets.storage.origins import foreign_origin, record_origin, recorded
 
 if TYPE_CHECKING:
     from quant_assets.providers.exchanges.client import ExchangeClient
+
+
+#: Market lists are fetched hourly: a little less, since a fetch starts some seconds early or late.
+MAX_LIST_AGE_MS: Final = 55 * 60_000
 
 
 class ExchangeSource(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -43,6 +48,13 @@ class ExchangeSource(dg.ConfigurableResource):  # type: ignore[type-arg]
         """Return the user's choice of exchanges and markets. Raise ExchangesConfigError."""
         check_exchange_urls(self.settings)
         return load_exchanges(self.settings.exchanges_path)
+
+    def chosen_exchanges(self) -> tuple[str, ...]:
+        """Return the exchanges to fetch; none if the file is invalid, which each fetch reports."""
+        try:
+            return self.config().exchanges
+        except ExchangesConfigError:
+            return ()
 
     def store(self) -> BarStore:
         """Return the bars of all exchanges."""
@@ -72,3 +84,17 @@ class ExchangeSource(dg.ConfigurableResource):  # type: ignore[type-arg]
 def bar_store(settings: Settings) -> BarStore:
     """Return the store of exchanges' bars in a data folder."""
     return BarStore(Lake(settings.lake_dir), settings.bar_locks_dir)
+
+
+def lists_are_due(settings: Settings, config: ExchangesConfig, now: datetime) -> bool:
+    """Return whether the market lists must be fetched before candles.
+
+    That is once an hour, if one of the exchanges has no list, and after a change of exchanges.toml.
+    """
+    markets = Lake(settings.lake_dir).read_undamaged(["exchange_markets"])
+    if markets is None:
+        return True
+    rows = markets[markets["exchange"].isin(config.exchanges)]
+    changed_ms = settings.exchanges_path.stat().st_mtime * 1000 if settings.exchanges_path.is_file() else 0.0
+    min_fetched_at_ms = max(changed_ms, now.timestamp() * 1000 - MAX_LIST_AGE_MS)
+    return set(rows["exchange"]) != set(config.exchanges) or bool((rows["fetched_at_ms"] < min_fetched_at_ms).any())

@@ -34,13 +34,16 @@ class FetchChoice:
 
 @dataclass(frozen=True, slots=True)
 class FetchResult:
-    """What a fetch did: markets and bars, a row for each exchange, and the exchanges whose market list failed."""
+    """What a fetch of candles did, a row for each exchange, and the exchanges whose market list failed."""
 
-    markets: int
-    by_exchange: dict[str, int]
     exchanges: list[dict[str, Any]]
     list_problems: dict[str, str]
     elapsed_seconds: float
+
+    @property
+    def markets(self) -> int:
+        """Return the number of markets whose candles are fetched."""
+        return sum(int(row["markets"]) for row in self.exchanges)
 
 
 def run_fetch(
@@ -48,22 +51,24 @@ def run_fetch(
     definitions: dg.Definitions,
     choice: FetchChoice,
     *,
-    lists_only: bool = False,
+    lists: bool = True,
+    candles: bool = True,
     given: dg.DagsterInstance | None = None,
 ) -> FetchResult:
-    """Fetch the market lists, and the candles unless `lists_only`. Raise FetchFailed.
+    """Fetch market lists, and the candles of the markets that they select. Raise FetchFailed.
 
     The run is recorded in `given`, or else in the instance of the data folder.
     """
     started = time.monotonic()
-    lists = {"exchanges": list(choice.exchanges), "top": choice.top}
-    candles = {
-        **lists,
+    chosen: dict[str, Any] = {"exchanges": list(choice.exchanges), "top": choice.top}
+    limits = {
         "history_days": choice.history_days,
         "timeframes": list(choice.timeframes),
         "max_wait_seconds": choice.max_wait_seconds,
     }
-    assets = {"exchange_markets": lists} | ({} if lists_only else {"exchange_candles": candles})
+    assets = {"exchange_markets": chosen} if lists else {}
+    if candles:
+        assets["exchange_candles"] = {**chosen, **limits}
     with translate_disk_errors(settings), nullcontext(given) if given else open_instance(settings) as instance:
         result = definitions.resolve_job_def(FETCH).execute_in_process(
             instance=instance,
@@ -74,11 +79,8 @@ def run_fetch(
         if not result.success:
             raise FetchFailed(step_failure(result)[0])
         found = materialized_metadata(result)
-    markets = found["exchange_markets"]
     return FetchResult(
-        markets=int(markets["selected"]),
-        by_exchange=markets["by_exchange"],
-        exchanges=[] if lists_only else found["exchange_candles"]["exchanges"],
-        list_problems=markets["problems"],
+        exchanges=found["exchange_candles"]["exchanges"] if candles else [],
+        list_problems=found["exchange_markets"]["problems"] if lists else {},
         elapsed_seconds=time.monotonic() - started,
     )

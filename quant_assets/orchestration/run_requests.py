@@ -33,8 +33,10 @@ def run_request(
     )
 
 
-def skip_if_late(tick: datetime, duration: timedelta, clock: Clock) -> dg.SkipReason | None:
+def skip_if_late(
+    tick: datetime, duration: timedelta, clock: Clock, consequence: str = "its window is filled by a backfill"
+) -> dg.SkipReason | None:
     """Return a SkipReason if the next tick, `duration` after this one, has come already, else None."""
     if clock.now() < tick + duration:
         return None
-    return dg.SkipReason(f"the tick of {tick:%H:%M} UTC is too late; its window is filled by a backfill")
+    return dg.SkipReason(f"the tick of {tick:%H:%M} UTC is too late; {consequence}")

@@ -45,7 +45,8 @@ from quant_assets.providers.budget import CallBudget
 from quant_assets.providers.coinalyze.client import CoinalyzeClient
 from quant_assets.derivatives.datasets import DATASETS, ENTRIES
 from quant_assets.derivatives.policy import load_policy
-from quant_assets.derivatives.refresh import Refresh, RefreshOptions
+from quant_assets.derivatives.refresh import Refresh
+from quant_assets.derivatives.refresh_options import RefreshOptions
 from quant_assets.derivatives.snapshot import snapshot
 from quant_assets.derivatives.store import DerivativesStore
 from quant_assets.feed import StoredFeed, build_feed, feed_problems, publish

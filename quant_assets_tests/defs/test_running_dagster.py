@@ -75,11 +75,17 @@ def test_graph_has_partitions_policies_and_checks(recorded: Recorded) -> None:
 
 def test_schedules_and_sensors_that_start_runs_are_off(recorded: Recorded) -> None:
     schedules = {entry["name"]: entry for entry in recorded.repository["schedules"]}
-    assert set(schedules) == {"scan_every_quarter_hour", "refresh_until_the_next_scan", "prune_every_night"}
+    assert set(schedules) == {
+        "scan_every_quarter_hour",
+        "fetch_every_quarter_hour",
+        "refresh_until_the_next_scan",
+        "prune_every_night",
+    }
     assert all(entry["scheduleState"]["status"] == "STOPPED" for entry in schedules.values())
     assert schedules["scan_every_quarter_hour"]["cronSchedule"] == "*/15 * * * *"
     sensors = {entry["name"]: entry["sensorState"]["status"] for entry in recorded.repository["sensors"]}
     assert sensors == {
+        "fetched_bars": "STOPPED",
         "keep_up": "STOPPED",
         "new_candles": "STOPPED",
         "tell_of_failed_runs": "RUNNING",

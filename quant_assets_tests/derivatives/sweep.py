@@ -20,7 +20,8 @@ from pydantic import SecretStr
 
 from quant_assets.common.windows import Window
 from quant_assets.derivatives.datasets import ENTRIES
-from quant_assets.derivatives.refresh import Refresh, RefreshOptions
+from quant_assets.derivatives.refresh import Refresh
+from quant_assets.derivatives.refresh_options import RefreshOptions
 from quant_assets.derivatives.store import DerivativesStore
 from quant_assets.emulator import DEFAULT_KEY, plain_universe
 from quant_assets.markets import market_list_table, resolve_markets

@@ -17,7 +17,8 @@ from pydantic import SecretStr
 from quant_assets.common.windows import WINDOW_LENGTH, Window
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.derivatives.planner import min_minutes
-from quant_assets.derivatives.refresh import Refresh, RefreshOptions
+from quant_assets.derivatives.refresh import Refresh
+from quant_assets.derivatives.refresh_options import RefreshOptions
 from quant_assets.derivatives.report import DatasetReport, RefreshReport, StopReason
 from quant_assets.derivatives.snapshot import snapshot
 from quant_assets.derivatives.store import DerivativesStore

@@ -18,7 +18,8 @@ from quant_assets.common.settings import Settings
 from quant_assets.common.windows import WINDOW_LENGTH, Window
 from quant_assets.definitions import build_definitions
 from quant_assets.derivatives.datasets import DATASETS
-from quant_assets.derivatives.refresh import Refresh, RefreshOptions
+from quant_assets.derivatives.refresh import Refresh
+from quant_assets.derivatives.refresh_options import RefreshOptions
 from quant_assets.derivatives.report import RefreshReport
 from quant_assets.derivatives.snapshot import snapshot
 from quant_assets.derivatives.store import DerivativesStore

@@ -16,7 +16,8 @@ from pydantic import SecretStr
 
 from quant_assets.common.windows import WINDOW_LENGTH, Window
 from quant_assets.derivatives.datasets import DATASETS, ENTRIES
-from quant_assets.derivatives.refresh import Refresh, RefreshOptions
+from quant_assets.derivatives.refresh import Refresh
+from quant_assets.derivatives.refresh_options import RefreshOptions
 from quant_assets.derivatives.report import RefreshReport
 from quant_assets.derivatives.store import DerivativesStore, Fetched
 from quant_assets.emulator import DEFAULT_KEY, Universe

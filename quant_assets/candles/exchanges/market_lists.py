@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from quant_assets.candles.exchanges.config import ExchangesConfig
-from quant_assets.candles.exchanges.universe import COLUMNS, universe_of
+from quant_assets.candles.exchanges.universe import LIST_COLUMNS, universe_of
 from quant_assets.markets.market_list import MarketListRefused, refuse_shrunken_list
 from quant_assets.markets.rules import ResolutionRules
 from quant_assets.providers.errors import ProviderError
@@ -27,9 +27,11 @@ class ExchangeMarkets:
 
 
 def fetch_exchange_markets(
-    config: ExchangesConfig, rules: ResolutionRules, fetch: FetchMarkets, last: pd.DataFrame | None
+    config: ExchangesConfig, rules: ResolutionRules, fetch: FetchMarkets, last: pd.DataFrame | None, now_ms: float
 ) -> ExchangeMarkets:
     """Return the markets of the configured exchanges. `fetch` returns those of one, and raises ProviderError.
+
+    `now_ms` is the time in epoch ms, and that of the lists which are fetched.
 
     An exchange that fails, or whose list has lost more than half of the last one, keeps its rows of `last`, with what
     is selected of them by the present configuration. Rows of exchanges that are not configured stay as they are.
@@ -43,14 +45,16 @@ def fetch_exchange_markets(
             problems[exchange] = problem
         rows = rows_of(last, exchange)
         selected = set(rows.loc[rows["selected"], "symbol"])
-        tables.append(universe_of(exchange, markets or markets_of(rows), config, rules, selected))
-    empty = pd.DataFrame(columns=list(COLUMNS))
+        table = universe_of(exchange, markets or markets_of(rows), config, rules, selected)
+        fetched_at_ms = now_ms if markets else rows["fetched_at_ms"].max()
+        tables.append(table.assign(fetched_at_ms=float(fetched_at_ms)))
+    empty = pd.DataFrame(columns=list(LIST_COLUMNS))
     return ExchangeMarkets(pd.concat(tables, ignore_index=True) if tables else empty, problems)
 
 
 def rows_of(table: pd.DataFrame | None, exchange: str) -> pd.DataFrame:
     """Return the rows of an exchange."""
-    return pd.DataFrame(columns=list(COLUMNS)) if table is None else table[table["exchange"] == exchange]
+    return pd.DataFrame(columns=list(LIST_COLUMNS)) if table is None else table[table["exchange"] == exchange]
 
 
 def markets_of(rows: pd.DataFrame) -> list[ExchangeMarket]:

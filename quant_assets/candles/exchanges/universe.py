@@ -21,6 +21,8 @@ COLUMNS: Final = (
     *("exchange", "symbol", "base", "quote", "settle", "asset", "multiplier", "contract_size", "tick_size"),
     *("is_perpetual", "is_linear", "is_active", "listed_ms", "quote_volume_24h", "last_price", "selected", "reason"),
 )
+#: The columns of the lists of several exchanges.
+LIST_COLUMNS: Final = (*COLUMNS, "fetched_at_ms")
 
 
 def universe_of(

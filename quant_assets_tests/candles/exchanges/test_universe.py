@@ -89,7 +89,7 @@ def lists(**answers: list[ExchangeMarket] | RequestFailed) -> dict[str, list[Exc
 
 
 def fetched(
-    answers: dict[str, list[ExchangeMarket] | RequestFailed], last: pd.DataFrame | None = None
+    answers: dict[str, list[ExchangeMarket] | RequestFailed], last: pd.DataFrame | None = None, now_ms: float = 1000.0
 ) -> tuple[pd.DataFrame, dict[str, str]]:
     def fetch(exchange: str) -> list[ExchangeMarket]:
         answer = answers[exchange]
@@ -97,14 +97,14 @@ def fetched(
             raise answer
         return answer
 
-    found = fetch_exchange_markets(ExchangesConfig(exchanges=("BYBIT", "GATE")), RULES, fetch, last)
+    found = fetch_exchange_markets(ExchangesConfig(exchanges=("BYBIT", "GATE")), RULES, fetch, last, now_ms)
     return found.table, found.problems
 
 
 def test_failed_exchange_keeps_its_stored_markets_and_no_other_is_affected() -> None:
     first, problems = fetched(lists(BYBIT=[BTC], GATE=[market("BTC_USDT", base="BTC")]))
     assert not problems
-    table, problems = fetched(lists(BYBIT=RequestFailed("BYBIT: no connection"), GATE=[]), first)
+    table, problems = fetched(lists(BYBIT=RequestFailed("BYBIT: no connection"), GATE=[]), first, now_ms=2000.0)
     assert set(problems) == {"BYBIT", "GATE"}
     assert "the stored list is kept" in problems["BYBIT"]
     pd.testing.assert_frame_equal(table, first)
@@ -113,9 +113,11 @@ def test_failed_exchange_keeps_its_stored_markets_and_no_other_is_affected() -> 
 def test_list_that_lost_more_than_half_is_refused() -> None:
     three = [market(f"{letter}USDT") for letter in "ABC"]
     first, _ = fetched(lists(BYBIT=three, GATE=[BTC]))
-    table, problems = fetched(lists(BYBIT=three[:1], GATE=[BTC]), first)
+    table, problems = fetched(lists(BYBIT=three[:1], GATE=[BTC]), first, now_ms=2000.0)
     assert "lost 2 of the last 3" in problems["BYBIT"]
-    pd.testing.assert_frame_equal(table, first)
+    columns = [name for name in table.columns if name != "fetched_at_ms"]
+    pd.testing.assert_frame_equal(table[columns], first[columns])
+    assert dict(zip(table["exchange"], table["fetched_at_ms"], strict=True)) == {"BYBIT": 1000.0, "GATE": 2000.0}
 
 
 def test_exchange_without_any_list_has_no_markets_and_says_so() -> None:
