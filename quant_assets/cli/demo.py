@@ -6,25 +6,31 @@ import os
 import shlex
 import sys
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from quant_assets.cli.arguments import Json
 from quant_assets.cli.environment import check_config_files, create_data_folder, settings_from_environment
 from quant_assets.cli.errors import echo_err
+from quant_assets.cli.fetch import fetch_and_report
 from quant_assets.cli.scan import print_result, run_and_report
 from quant_assets.common.settings import Settings
 from quant_assets.common.windows import Window
 
 DEMO_CALLS_PER_MINUTE = 6000
+#: A local exchange with more markets, as `emulator --exchanges` has, fetches so many of each.
+DEMO_TOP = 20
+#: Days of history: enough for the 1,500 bars of 15m that a scan uses, and for its indicators of 4h.
+DEMO_DAYS = {"15m": 16.0, "4h": 40.0}
 DEMO_KEY_VARIABLE = "QUANT_ASSETS_DEMO_KEY"
 
 
 def demo(as_json: Json = False) -> None:
-    """Scan a simulated market: no key, no network, nothing to prepare."""
+    """Fetch and scan a simulated market from local exchanges: no key, no network, nothing to prepare."""
     from pydantic import SecretStr  # noqa: PLC0415
 
-    from quant_assets.cli.rendering import progress_bars  # noqa: PLC0415
-    from quant_assets.emulator import DEFAULT_KEY, Emulator, simulated_universe, write_candle_files  # noqa: PLC0415
+    from quant_assets.emulator import DEFAULT_KEY, Emulator, simulated_universe  # noqa: PLC0415
+    from quant_assets.emulator.exchanges import ExchangeEmulators, exchanges_of_universe  # noqa: PLC0415
 
     started = time.monotonic()
     settings = settings_from_environment()
@@ -33,21 +39,34 @@ def demo(as_json: Json = False) -> None:
     os.environ[DEMO_KEY_VARIABLE] = SecretStr(DEFAULT_KEY).get_secret_value()
     os.environ["DAGSTER_HOME"] = str(folder / "dagster")
     universe = simulated_universe()
-    now = datetime.now(UTC)
-    with progress_bars() as progress:
-        write_candle_files(
-            universe, folder / "candles", now, lambda stage, *rest: progress("simulate", *rest) if stage else None
-        )
-    with Emulator(universe, calls_per_minute=DEMO_CALLS_PER_MINUTE) as emulator:
+    with (
+        Emulator(universe, calls_per_minute=DEMO_CALLS_PER_MINUTE) as emulator,
+        ExchangeEmulators(exchanges_of_universe(universe)) as exchanges,
+    ):
         settings = Settings(
             base_url=emulator.url,
             calls_per_minute=DEMO_CALLS_PER_MINUTE,
             key_variable=DEMO_KEY_VARIABLE,
             data_dir=folder,
             candles_dir=folder / "candles",
+            exchange_urls=exchanges.urls,
         )
         configured = check_config_files(settings)
-        result = run_and_report(settings, folder / "candles", Window.last_complete(now), 50.0, "", "")
+        _fetch(settings, exchanges.names)
+        result = run_and_report(settings, None, Window.last_complete(datetime.now(UTC)), 50.0, "", "")
     print_result(result.feed, result, result.feed_path, configured, as_json=as_json)
     echo_err(f"this market is simulated: nothing here was ever traded; {time.monotonic() - started:.1f} s in all")
     echo_err(f"to see its dashboard: QUANT_DATA_DIR={shlex.quote(str(folder))} {shlex.quote(sys.argv[0])} serve")
+
+
+def _fetch(settings: Settings, exchanges: Sequence[str]) -> None:
+    """Fetch all markets of the local exchanges, unless exchanges.toml of an earlier demo says otherwise."""
+    from quant_assets.candles.exchanges.config import write_exchanges  # noqa: PLC0415
+    from quant_assets.orchestration.fetch import FetchChoice  # noqa: PLC0415
+
+    if not settings.exchanges_path.exists():
+        days = DEMO_DAYS["15m"]
+        write_exchanges(settings.exchanges_path, exchanges, DEMO_TOP, days, min_quote_volume_24h=0)
+    for timeframe, days in DEMO_DAYS.items():
+        choice = FetchChoice(history_days=days, timeframes=[timeframe])
+        fetch_and_report(settings, choice, lists=timeframe == "15m")

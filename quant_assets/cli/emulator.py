@@ -32,10 +32,7 @@ def emulator(
         typer.Option("--exchanges", help="Serve local exchanges too, on the eight ports after --port."),
     ] = False,
 ) -> None:
-    """Serve a local Coinalyze until interrupted: for trying things out without a key.
-
-    While it runs, it keeps the candle files of the demo up to date, if there are any.
-    """
+    """Serve a local Coinalyze until interrupted: for trying things out without a key."""
     from quant_assets.emulator import DEFAULT_KEY, run_emulator  # noqa: PLC0415
 
     if exchanges and port > MAX_PORT - EXCHANGE_PORTS:
@@ -59,8 +56,8 @@ def emulator(
             **({} if folder is None else {"QUANT_DATA_DIR": str(folder)}),
         }
         print("export", *(f"{name}={shlex.quote(value)}" for name, value in variables.items()), flush=True)
-        if folder is not None:
-            echo_err(f"it adds bars to the candles of the demo, {folder / 'candles'}, after each quarter hour")
+        if folder is not None and not exchange_urls:
+            echo_err("the demo's candles come from local exchanges: serve them too with --exchanges")
 
     ended_by = 0
 
@@ -78,9 +75,7 @@ def emulator(
             calls_per_minute,
             candles,
             exchanges=exchanges,
-            update_candles=None if folder is None else folder / "candles",
             on_ready=announce,
-            on_error=lambda error: echo_err(f"{error}; the next attempt is at the next quarter hour"),
         )
     except OSError as error:
         ports = f"one of the ports {port} to {port + EXCHANGE_PORTS}" if exchanges and port else f"port {port}"
@@ -91,18 +86,17 @@ def emulator(
 
 
 def demo_folder(settings: Settings) -> Path | None:
-    """Return the data folder of the demo, which is `demo` in the data folder or the data folder itself.
+    """Return the data folder of the demo: `demo` in the data folder or the data folder itself.
 
-    Return None unless it has the marker of simulated candle files, and only data of a local Coinalyze.
+    Return None if there is none, or if it has data that do not come from an emulator.
     """
-    from quant_assets.emulator import MARKER  # noqa: PLC0415
-    from quant_assets.storage.origins import OriginError, recorded_origin  # noqa: PLC0415
+    from quant_assets.storage.origins import OriginError, recorded_origins  # noqa: PLC0415
 
     for folder in (settings.data_dir / "demo", settings.data_dir):
-        if (folder / "candles" / MARKER).is_file():
-            try:
-                origin = recorded_origin(Settings(data_dir=folder))
-            except OriginError as error:
-                usage_error(str(error))
-            return folder if origin in (None, LOOPBACK_ORIGIN) else None
+        try:
+            origins = set(recorded_origins(folder).values())
+        except OriginError as error:
+            usage_error(str(error))
+        if origins:
+            return folder if origins == {LOOPBACK_ORIGIN} else None
     return None

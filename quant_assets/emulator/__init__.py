@@ -1,7 +1,6 @@
 """Serve a local Coinalyze over real HTTP with simulated or recorded data, for the demo and the tests."""
 
 from quant_assets.emulator.candle_files import MARKER, write_candle_files
-from quant_assets.emulator.candle_updater import CandleUpdater
 from quant_assets.emulator.catalogue import REAL_ROWS
 from quant_assets.emulator.faults import Faults
 from quant_assets.emulator.local_service import system_clock
@@ -32,7 +31,6 @@ __all__ = [
     "REAL_ROWS",
     "Accepted",
     "Accounting",
-    "CandleUpdater",
     "Candles",
     "Emulator",
     "Faults",

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from quant_assets.emulator.candle_updater import CandleUpdater
 from quant_assets.emulator.exchanges import APIS, ExchangeEmulators, exchanges_of_candles, exchanges_of_universe
 from quant_assets.emulator.recorded_universe import universe_of_candles
 from quant_assets.emulator.server import DEFAULT_CALLS_PER_MINUTE, DEFAULT_KEY, Emulator
@@ -23,16 +22,13 @@ def run_emulator(
     key: str = DEFAULT_KEY,
     *,
     exchanges: bool = False,
-    update_candles: Path | None = None,
     on_ready: Callable[[str, Mapping[str, str]], None] = lambda url, exchange_urls: None,  # noqa: ARG005
-    on_error: Callable[[OSError], None] = lambda error: None,  # noqa: ARG005
 ) -> None:
     """Serve until KeyboardInterrupt; call `on_ready` once requests are accepted.
 
     `on_ready` receives the base URL, and with `exchanges` the URLs of the local exchanges by name, whose ports follow
-    `port`. The universe is built from the folder `candles`, or simulated if that is None. `update_candles` is a folder
-    of simulated candle files to keep up to date meanwhile; `on_error` receives its write errors. Raises
-    FileNotFoundError for a missing folder, OSError for a port in use.
+    `port`. The universe is built from the folder `candles`, or simulated if that is None. Raises FileNotFoundError for
+    a missing folder, OSError for a port in use.
     """
     with suppress(KeyboardInterrupt), ExitStack() as stack:
         simulated = simulated_universe(markets=EXCHANGE_MARKETS if exchanges else 0) if candles is None else None
@@ -44,7 +40,5 @@ def run_emulator(
             markets = exchanges_of_candles(candles or Path()) if simulated is None else exchanges_of_universe(simulated)
             ports = {name: port and port + place for place, name in enumerate(APIS, start=1)}
             urls = stack.enter_context(ExchangeEmulators(markets, ports=ports)).urls
-        if simulated is not None and update_candles is not None:
-            stack.enter_context(CandleUpdater(simulated_universe(), update_candles, on_error=on_error))
         on_ready(emulator.url, urls)
         emulator.wait()

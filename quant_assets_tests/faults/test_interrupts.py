@@ -82,7 +82,7 @@ def test_ctrl_c_while_modules_are_imported_leaves_one_line(world: World, tmp_pat
         assert terminal.end() == (["interrupted"], 130)
 
 
-@pytest.mark.parametrize("stage", ["markets simulated", "files read", "calls spent"])
+@pytest.mark.parametrize("stage", ["GATE", "calls spent"])
 def test_ctrl_c_in_the_demo_leaves_one_line(world: World, tmp_path: Path, stage: str) -> None:
     env = world.environment(f"pressed_demo_{stage.replace(' ', '_')}")
     with on_terminal([*PROGRAM, "demo"], env, tmp_path) as terminal:
@@ -126,7 +126,7 @@ def test_sigterm_ends_a_server_with_exit_code_0(world: World, tmp_path: Path, co
     ("target", "ready", "line"),
     [
         ("serve", "dashboard: ", "stopped"),
-        ("demo", "markets simulated", INTERRUPTED),
+        ("demo", "GATE", INTERRUPTED),
         ("ui", "Dagster's UI: ", "stopping Dagster, which takes some seconds"),
     ],
 )

@@ -103,8 +103,14 @@ def load_exchanges(path: Path) -> ExchangesConfig:
     return ExchangesConfig(**found, overrides=overrides)
 
 
-def write_exchanges(path: Path, exchanges: Sequence[str], top: int = 0, history_days: float = 0.0) -> None:
-    """Write a file that fetches the `top` markets of some exchanges; 0 for the default of a key.
+def write_exchanges(
+    path: Path,
+    exchanges: Sequence[str],
+    top: int = 0,
+    history_days: float = 0.0,
+    min_quote_volume_24h: float | None = None,
+) -> None:
+    """Write a file that fetches the `top` markets of some exchanges; 0 or None for the default of a key.
 
     Raise FileExistsError rather than replace a file.
     """
@@ -113,6 +119,7 @@ def write_exchanges(path: Path, exchanges: Sequence[str], top: int = 0, history_
     lines = [f"exchanges = {names}"]
     lines += [f"top = {top}  # of each exchange, by turnover"] if top else []
     lines += [f"history_days = {history_days:g}"] if history_days else []
+    lines += [f"min_quote_volume_24h = {min_quote_volume_24h:g}"] if min_quote_volume_24h is not None else []
     with path.open("x", encoding="utf-8") as file:
         file.write("".join(f"{line}\n" for line in lines))
 

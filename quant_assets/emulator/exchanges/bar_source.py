@@ -19,11 +19,10 @@ from quant_assets.emulator.simulated_market import (
     simulate_candles,
 )
 
-_BLOCK_BARS = {BAR_SECONDS: 1536}
-_LONG_BLOCK_BARS = 256
+_BLOCK_SECONDS = 16 * 86400
 _DAY_SECONDS = 96 * BAR_SECONDS
 _WARM_UP_SECONDS = WARM_UP_BARS * BAR_SECONDS
-_MAX_CACHED_BLOCKS, _MAX_CACHED_DAYS = 4, 2
+_MAX_CACHED_BLOCKS, _MAX_CACHED_DAYS = 8, 2
 
 Derivatives = tuple[Integers, Floats, Floats]
 """Opens of 15-minute bars, and open interest (base units) and funding (percent) at their close."""
@@ -83,10 +82,11 @@ class SimulatedBars:
         if seconds == BAR_SECONDS and stop - start <= _WARM_UP_SECONDS:
             with self._lock:
                 return slice_candles(self._day(max(start, stop - 1) // _DAY_SECONDS).path, start, stop)
-        length = _BLOCK_BARS.get(seconds, _LONG_BLOCK_BARS) * seconds
-        numbers = range(start // length, max(start, stop - 1) // length + 1)
+        if _BLOCK_SECONDS % seconds:
+            return self._simulate(seconds, start, stop)
+        numbers = range(start // _BLOCK_SECONDS, max(start, stop - 1) // _BLOCK_SECONDS + 1)
         with self._lock:
-            blocks = [self._block(seconds, number, length) for number in numbers]
+            blocks = [self._block(seconds, number) for number in numbers]
         return slice_candles(_joined(blocks), start, stop)
 
     def bar_in_progress(self, seconds: int, start: int, now: float) -> Candles | None:
@@ -107,10 +107,15 @@ class SimulatedBars:
     def _simulate(self, seconds: int, start: int, stop: int, until: float | None = None) -> Candles:
         return simulate_candles(self._seed, self._market, seconds, start, stop, until)
 
-    def _block(self, seconds: int, number: int, length: int) -> Candles:
+    def _block(self, seconds: int, number: int) -> Candles:
         key = (seconds, number)
         if key not in self._blocks:
-            self._blocks[key] = self._simulate(seconds, number * length, (number + 1) * length)
+            start = number * _BLOCK_SECONDS
+            self._blocks[key] = (
+                self._simulate(seconds, start, start + _BLOCK_SECONDS)
+                if seconds == BAR_SECONDS
+                else aggregate_candles(self._block(BAR_SECONDS, number), seconds)
+            )
             if len(self._blocks) > _MAX_CACHED_BLOCKS:
                 self._blocks.popitem(last=False)
         self._blocks.move_to_end(key)
