@@ -145,6 +145,17 @@ class BarStore:
         with ThreadPoolExecutor(READERS) as pool:
             return list(pool.map(lambda names: self.newest(names[0], names[1], count, closed_by_ms), found))
 
+    def before_windows(self, first_end_ms: int, last_end_ms: int, count: int = NEWEST_BARS) -> list[StoredBars]:
+        """Read the bars of all exchanges and timeframes that windows need, from the first window's end to the last's.
+
+        These are the bars that close by the last window's end, and not more than `count` steps before the first's.
+        """
+        return [
+            self.read(exchange, timeframe, first_end_ms - count * step_ms, last_end_ms - step_ms + 1)
+            for exchange in self.exchanges()
+            for timeframe, step_ms in STEP_MS.items()
+        ]
+
     def times(
         self, exchange: str, timeframe: str, start_ms: int, end_ms: int, symbols: Collection[str] | None = None
     ) -> pd.DataFrame:

@@ -45,8 +45,9 @@ class JoinedCandles:
 
     @property
     def longer_files(self) -> pd.DataFrame:
-        """The series that the exchange serves with less bars than the file of the same market has."""
-        is_longer = (self.series["source"] == CandleSource.EXCHANGE) & (self.series["file_bars"] > self.series["bars"])
+        """The series that the exchange serves with less bars than the file of the same market has, of those in use."""
+        file_bars = self.series["file_bars"].clip(upper=NEWEST_BARS)
+        is_longer = (self.series["source"] == CandleSource.EXCHANGE) & (file_bars > self.series["bars"])
         return self.series[is_longer].reset_index(drop=True)
 
 

@@ -57,6 +57,21 @@ def _fetch_candles(settings: Settings, max_wait: float) -> None:
     )
 
 
+def check_stored_candles(settings: Settings, folder: Path | None) -> None:
+    """Exit if there are no candles to replay: in `folder`, or without one in the bar store or the candle folder."""
+    from quant_assets.orchestration.exchange_source import bar_store  # noqa: PLC0415
+
+    if folder is not None:
+        check_candle_files(folder)
+    elif settings.candle_folder.is_dir():
+        check_candle_files(settings.candle_folder)
+    elif not bar_store(settings).exchanges():
+        usage_error(
+            f"Folder not found: {settings.candle_folder}, and no candles of exchanges are stored. Give a folder of "
+            "candle files, set QUANT_CANDLES_DIR, or fetch candles"
+        )
+
+
 def known_markets(settings: Settings, folder: Path | None) -> list[tuple[str, str]]:
     """Return exchange and symbol of the markets with candles in a folder, or in every place without one."""
     from quant_assets.candles import list_markets  # noqa: PLC0415

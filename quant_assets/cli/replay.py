@@ -8,7 +8,8 @@ from typing import Annotated
 import orjson
 import typer
 
-from quant_assets.cli.arguments import Json, check_candle_files, parse_window
+from quant_assets.cli.arguments import Json, parse_window
+from quant_assets.cli.candle_sources import check_stored_candles
 from quant_assets.cli.environment import check_config_files, load_settings, silence_dagster
 from quant_assets.cli.errors import EXIT_UNEXPECTED, echo_err, usage_error
 
@@ -17,7 +18,7 @@ def replay(
     since: Annotated[str, typer.Option("--from", help="First window: the last one complete at this moment, ISO 8601.")],
     until: Annotated[str, typer.Option("--to", help="Last window: the last one complete at this moment, ISO 8601.")],
     folder: Annotated[
-        Path | None, typer.Argument(help="Folder of candle files; the default is QUANT_CANDLES_DIR.")
+        Path | None, typer.Argument(help="Folder of candle files; without it, the stored candles of exchanges.")
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -29,10 +30,7 @@ def replay(
     first, last = parse_window(since or " ", "--from"), parse_window(until or " ", "--to")
     if first > last:
         usage_error(f"--from {since} is after --to {until}; swap them")
-    candles = folder or settings.candle_folder
-    if folder is None and not candles.is_dir():
-        usage_error(f"Folder not found: {candles}. Give a folder of candle files, or set QUANT_CANDLES_DIR")
-    check_candle_files(candles)
+    check_stored_candles(settings, folder)
     check_config_files(settings)
     from quant_assets.cli.rendering import progress_bars  # noqa: PLC0415
 
@@ -46,7 +44,7 @@ def replay(
             result = run_replay(
                 settings,
                 build_definitions(settings, progress),
-                candles.absolute(),
+                None if folder is None else folder.absolute(),
                 windows_between(first, last),
                 progress,
             )

@@ -14,6 +14,7 @@ from quant_assets.candles import (
     read_scannable_candles,
     source_is_simulated,
 )
+from quant_assets.candles.bar_store import BarStore, StoredBars
 from quant_assets.candles.joined_tables import join_tables
 from quant_assets.common.progress import Progress
 from quant_assets.common.timeframes import STEP_MS
@@ -33,6 +34,8 @@ class CandlesConfig(dg.Config):
     """Folder of candle files, and no other candles; empty for those of exchanges and of the environment's folder."""
     closed_by_ms: int = 0
     """Time of the newest bars of exchanges, epoch ms; 0 for now."""
+    first_end_ms: int = 0
+    """End of the first of several windows, epoch ms; 0 if only the newest window matters."""
 
 
 @dg.multi_asset(
@@ -83,7 +86,7 @@ def candles(
     started = time.perf_counter()
     folder = Path(config.folder or candle_folder.path)
     store = exchange_source.store()
-    stored = [] if config.folder else store.newest_of_all(closed_by_ms=config.closed_by_ms or None)
+    stored = [] if config.folder else _stored_bars(store, config)
     try:
         # Only the files' own table tells which of them did not change.
         known = None if store.exchanges() else _cached_tables(context, lake)
@@ -136,6 +139,12 @@ def candles(
         severity=dg.AssetCheckSeverity.WARN,
         metadata={"skipped": len(skipped), "files": len(used), "share": share},
     )
+
+
+def _stored_bars(store: BarStore, config: CandlesConfig) -> list[StoredBars]:
+    if config.first_end_ms:
+        return store.before_windows(config.first_end_ms, config.closed_by_ms)
+    return store.newest_of_all(closed_by_ms=config.closed_by_ms or None)
 
 
 def _cached_tables(context: dg.AssetExecutionContext, lake: Lake) -> CandleTables | None:

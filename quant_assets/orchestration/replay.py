@@ -45,12 +45,13 @@ def windows_between(first: Window, last: Window) -> list[Window]:
 
 
 def run_replay(
-    settings: Settings, definitions: dg.Definitions, folder: Path, windows: Sequence[Window], progress: Progress
+    settings: Settings, definitions: dg.Definitions, folder: Path | None, windows: Sequence[Window], progress: Progress
 ) -> ReplayResult:
-    """Materialize features, signals and feeds of consecutive windows, the oldest first, from the candles of a folder.
+    """Materialize features, signals and feeds of consecutive windows, the oldest first.
 
-    Derivatives are those stored for each window, or carried forward to it. Raises ScanFailed; the windows of earlier
-    runs are kept.
+    The candles are those of `folder` alone; None for the stored ones of exchanges, of the whole range, and those of the
+    environment's folder. Derivatives are those stored for each window, or carried forward to it. Raises ScanFailed; the
+    windows of earlier runs are kept.
     """
     started = time.monotonic()
     signals = [dg.AssetKey(["signals", strategy.key]) for strategy in discover_strategies().strategies]
@@ -70,7 +71,13 @@ def run_replay(
         materialize(
             inputs,
             "candles and symbol map",
-            run_config=quiet_run_config(candles={"folder": str(folder)}),
+            run_config=quiet_run_config(
+                candles={
+                    "folder": "" if folder is None else str(folder),
+                    "first_end_ms": windows[0].end_ms,
+                    "closed_by_ms": windows[-1].end_ms,
+                }
+            ),
         )
         done = 0
         for group in groups:

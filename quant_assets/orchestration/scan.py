@@ -177,9 +177,12 @@ def _api_usage(market_list: MarketListRun, refreshed: Sequence[Mapping[str, Any]
 
 
 def _notes(market_list: MarketListRun, materialized: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """Yield a line for each part that is degraded: the market list, the derivatives, a strategy."""
+    """Yield a line for each part that is degraded: the market list, candles, the derivatives, a strategy."""
     if market_list.problem:
         yield market_list.problem
+    if longer := list(materialized["candles"]["longer_files"]):
+        shown = ", ".join(longer[:3]) + (f" and {len(longer) - 3} more" if len(longer) > 3 else "")
+        yield f"{shown}: longer than what is fetched of the market; quant-assets fetch --days gets more history"
     derivatives = materialized[DATASETS[0]]
     problems = list(derivatives["problems"])
     if problems and derivatives["stopped"] != StopReason.NO_KEY and not market_list.key_refused:

@@ -56,3 +56,19 @@ def test_market_of_both_sources_has_the_row_of_its_file_and_the_bars_of_the_exch
     assert [row[0] for row in rows(found)] == ["BYBIT_BTCUSDT_15m.json", "BYBIT_ETHUSDT_15m.json"]
     assert found.tables.bars.loc[found.tables.bars["symbol"] == "BTCUSDT", "close"].tolist() == [1.0, 1.0]
     assert found.longer_files == ("BYBIT_BTCUSDT_15m.json",)
+
+
+def test_file_with_older_bars_than_a_scan_uses_is_not_longer(tmp_path: Path) -> None:
+    bar = dict.fromkeys(("open", "high", "low", "close", "volume"), 1.0)
+    store = BarStore(Lake(tmp_path / "lake"), tmp_path / "locks")
+    times = [START + STEP * place for place in range(1600)]
+    store.merge("BYBIT", "15m", pd.DataFrame({"symbol": "BTCUSDT", "time_ms": times, **bar}))
+    (tmp_path / "candles").mkdir()
+    content = orjson.dumps([{"time": time, **bar} for time in times])
+    (tmp_path / "candles" / "BYBIT_BTCUSDT_15m.json").write_bytes(content)
+    files = read_candles(tmp_path / "candles")
+    found = join_tables(
+        files, store.newest_of_all(), ResolutionRules(), files_are_simulated=False, simulated_exchanges=set()
+    )
+    assert len(found.tables.bars) == 1500
+    assert found.longer_files == ()

@@ -90,6 +90,48 @@ def test_scan_of_fetched_bars_gives_the_signals_of_the_same_bars_in_files(
     assert of_own["simulated"] is True
 
 
+def test_replay_of_stored_bars_gives_the_signals_of_scans(
+    exchanges: ExchangeEmulators, fetched: Path, tmp_path: Path
+) -> None:
+    """One window is newer than the last 1,500 bars of the other."""
+    env = variables(exchanges, tmp_path / "data")
+    shutil.copytree(fetched, tmp_path / "data")
+    newest = Window.last_complete(datetime.now(UTC) - WINDOW_LENGTH)
+    windows = [Window(newest.end - back) for back in (timedelta(hours=3), timedelta(0))]
+    scanned = []
+    for window in windows:
+        path = tmp_path / f"{window.end:%H%M}.json"
+        moment = ("--as-of", window.end.isoformat(), "--max-wait", "0", "--output", str(path))
+        assert run("scan", *moment, env=env, cwd=tmp_path).returncode == 0
+        scanned.append(orjson.loads(path.read_bytes())["signals"])
+    between = ("--from", windows[0].end.isoformat(), "--to", windows[1].end.isoformat())
+    done = run("replay", *between, "--json", env=env, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert orjson.loads(done.stdout)["windows"] == 13
+    lake = Lake(Settings(data_dir=tmp_path / "data").lake_dir)
+    replayed = [orjson.loads(lake.read_document(["master_feed"], window.key) or b"")["signals"] for window in windows]
+    assert replayed == scanned
+
+
+def test_scan_names_files_that_are_longer_than_what_is_fetched(
+    exchanges: ExchangeEmulators, fetched: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(fetched, tmp_path / "data")
+    candles = tmp_path / "candles"
+    candles.mkdir()
+    end = Window.last_complete(datetime.now(UTC)).end_ms
+    for timeframe, count in (("15m", 1600), ("4h", 400)):
+        step = STEP_MS[timeframe]
+        times = [end // step * step - place * step for place in range(count, 0, -1)]
+        bars = [{"time": time, "open": 1, "high": 1, "low": 1, "close": 1, "volume": 1} for time in times]
+        (candles / f"BYBIT_BTCUSDT_{timeframe}.json").write_bytes(orjson.dumps(bars))
+    env = {**variables(exchanges, tmp_path / "data"), "QUANT_CANDLES_DIR": str(candles)}
+    done = run("scan", "--max-wait", "0", "--json", env=env, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "BYBIT_BTCUSDT_4h.json: longer than what is fetched" in done.stderr
+    assert "BYBIT_BTCUSDT_15m.json" not in done.stderr
+
+
 def test_second_fetch_asks_for_nothing_that_is_stored(exchanges: ExchangeEmulators, fetched: Path) -> None:
     while True:  # again if a bar closed meanwhile
         window = Window.last_complete(datetime.now(UTC))
