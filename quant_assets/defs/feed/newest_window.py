@@ -65,7 +65,8 @@ def describe_missing(newest: Window) -> str:
     return (
         f"The newest window is {newest.key}, which ended at {_utc(newest.end)}; {following.key} has been missing since "
         f"{_utc(following.end)}. In Dagster, check the runs of {following.key}, that the daemon is running, and that "
-        "the schedule scan_every_quarter_hour is on."
+        "the schedule scan_every_quarter_hour is on; for candles of exchanges, that the schedule "
+        "fetch_every_quarter_hour and the sensor fetched_bars are on."
     )
 
 
