@@ -17,7 +17,7 @@ help:
 	@echo "make ui        start Dagster's UI on http://127.0.0.1:3001 (PORT=3001)"
 	@echo "make check     lint, types and unit tests, in about two minutes"
 	@echo "make test      lint, types, all tests and coverage"
-	@echo "make chaos     run the fault tests in their long form (SEED=1)"
+	@echo "make chaos     run the tests of faults and of generated input in their long form (SEED=1)"
 	@echo "make fuzz      search for inputs that break a parser (TARGET=candle_bytes SECONDS=60)"
 	@echo "make soak      run a simulated day with random faults and check that nothing grows (SEED=1)"
 	@echo "make speed     check the limits of time, on a machine that is idle"
@@ -93,7 +93,8 @@ speed: setup
 	$(BIN)/python -m pytest -m speed
 
 chaos: setup
-	QUANT_FAULTS=long QUANT_FAULTS_SEED=$(or $(SEED),1) $(BIN)/python -m pytest -n 2 --durations=10 quant_assets_tests/faults
+	QUANT_FAULTS=long QUANT_FAULTS_SEED=$(or $(SEED),1) $(BIN)/python -m pytest -n 2 --durations=10 quant_assets_tests/faults \
+		quant_assets_tests/fuzz quant_assets_tests/signals/test_against_reference.py
 
 # atheris is not in requirements.lock, so it gets an environment of its own on top of the project's.
 fuzz: setup

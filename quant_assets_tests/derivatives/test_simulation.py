@@ -60,7 +60,7 @@ def test_all_items_are_known_in_the_minimum_time(day: SimulatedDay) -> None:
     assert day.all_known_after_seconds <= 60 * ((2000 - 1) // 40) * 1.01
 
 
-@settings(max_examples=50)
+@settings(max_examples=20)
 @given(symbols=st.integers(1, 60), near=st.floats(0, 1), calls_per_minute=st.integers(5, 60), seed=st.integers(0, 1000))
 def test_all_items_are_known_in_the_minimum_time_for_any_focus(
     symbols: int, near: float, calls_per_minute: int, seed: int
@@ -102,7 +102,7 @@ def test_simulation_is_deterministic() -> None:
     assert one.calls == other.calls
 
 
-@settings(max_examples=25)
+@settings(max_examples=8)  # each a day of up to 72,000 calls
 @given(
     symbols=st.integers(1, 120),
     near=st.floats(0, 1),

@@ -14,6 +14,7 @@ import pytest
 
 from quant_assets.common.windows import Window, parse_timestamp
 from quant_assets.signals import STRATEGY_FAILED, Reason
+from quant_assets_tests.faults.seeding import rounds
 
 from .random_markets import Market, inputs, market
 from .reference_comparison import differences
@@ -26,16 +27,24 @@ pytestmark = pytest.mark.slow
 WINDOWS = tuple(
     Window(parse_timestamp(f"2026-01-{moment}")) for moment in ("19T17:00", "19T16:00", "19T19:45", "20T00:15")
 )
+
+
+def seeds(short: int, long: int, *picked: int) -> tuple[int, ...]:
+    """Return the first seeds, of which `make chaos` takes more, and the picked ones."""
+    return tuple(sorted({*range(rounds(short, long)), *picked}))
+
+
 KINDS: dict[str, tuple[Callable[[int, int], Market], tuple[int, ...]]] = {
-    "walks": (market, (*range(1000), 1169, 1278, 1269, 1677, 3747)),
-    "ticks": (tick_market, (*range(600), 7795, 55280)),
-    "wedges": (wedge_market, (*range(700), 1794, 1863, 3330, 3755)),
-    "seesaws": (seesaw_market, tuple(range(100))),
+    "walks": (market, seeds(300, 1000, 343, 385, 386, 392, 497, 998, 1169, 1278, 1269, 1677, 3747)),
+    "ticks": (tick_market, seeds(180, 600, 7795, 55280)),
+    "wedges": (wedge_market, seeds(210, 700, 233, 531, 1794, 1863, 3330, 3755)),
+    "seesaws": (seesaw_market, seeds(48, 100)),
 }
 """Kind of generated market → its factory and seeds; the window follows from the seed.
 
 Picked walks: two that never move, two of Breakout LONG without a valid setup, one that diverges both ways. Picked
 ticks: price and RSI that go apart from the wrong half of RSI. Picked wedges: rr and RSI close to the bounds of gates.
+Below 1000 and 700: rare reasons, so that each is reached twice or more.
 """
 
 UNUSABLE = {"insufficient_history", "stale_candles"}

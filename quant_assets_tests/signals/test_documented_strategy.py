@@ -70,9 +70,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_documented_example_passes_the_strategy_tests_as_a_built_in(tmp_path: Path) -> None:
-    ignored = shutil.ignore_patterns("__pycache__")
     for name in ("quant_assets", "quant_assets_tests"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
+        shutil.copytree(ROOT / name, tmp_path / name)  # compiled files too, which Python takes by their sources' times
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     (tmp_path / "quant_assets" / "signals" / "strategies" / "strength.py").write_text(EXAMPLE)
     tests = [f"quant_assets_tests/signals/{name}" for name in TESTS]

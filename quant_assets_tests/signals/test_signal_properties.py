@@ -40,7 +40,7 @@ def walks(*volatility: float) -> st.SearchStrategy[MarketBars]:
 
 
 WALKS = walks(1e-6, 1e-3, 0.02, 0.3)
-MANY = settings(max_examples=50)
+MANY = settings(max_examples=25)
 
 
 def verdicts(of: MarketBars) -> list[tuple[Features, Verdict]]:

@@ -144,13 +144,11 @@ def test_damage_anywhere_gives_a_table_or_an_error_that_names_it(local: Lake, tm
     local.write(["candles"], None, TABLE)
     content = (tmp_path / CANDLES).read_bytes()
     for position in range(len(content)):
-        for change in (1, 0x80, 0xFF):
-            (tmp_path / CANDLES).write_bytes(flipped(content, position, change))
-            reader = Lake(tmp_path)
-            try:
-                assert reader.read(["candles"]) is not None
-            except LakeError as error:
-                assert "candles.parquet is damaged" in str(error)  # noqa: PT017 - some changes are harmless
+        (tmp_path / CANDLES).write_bytes(flipped(content, position, (1, 0x80, 0xFF)[position % 3]))
+        try:
+            assert Lake(tmp_path).read(["candles"]) is not None
+        except LakeError as error:
+            assert "candles.parquet is damaged" in str(error)  # noqa: PT017 - some changes are harmless
 
 
 def flipped(content: bytes, place: int, change: int = 0xFF) -> bytes:

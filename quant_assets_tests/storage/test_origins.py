@@ -23,7 +23,7 @@ REAL = "https://api.coinalyze.net/v1"
 
 @pytest.fixture(scope="module")
 def scanned(world: World) -> World:
-    world.scan("origin")
+    world.scanned("origin")
     return world
 
 
