@@ -137,7 +137,7 @@ def test_click_on_a_column_head_sorts_and_reverses(page: Page, setups_site: Site
     assert_first_ids(rows(setups_site), page)
 
 
-@pytest.mark.parametrize("sort", ["oi", "ls", "entry", "funding", "change"])
+@pytest.mark.parametrize("sort", ["oi", "entry"])
 def test_unknown_values_come_last_in_either_direction(page: Page, setups_site: Site, sort: str) -> None:
     key = SORT_FIELDS.get(sort, sort)
     cell = {"oi": "oi_value"}.get(sort, sort)

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import orjson
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Request, expect
 
 from quant_assets.common.windows import Window
 from quant_assets.signals import SUMS
@@ -113,6 +113,7 @@ def test_4h_chart_ends_with_the_hollow_forming_bar(page: Page, setups_site: Site
     expect(plot.locator(".legend").first).to_contain_text("EMA 200")
     page.get_by_role("button", name="15m").click()
     page.wait_for_function("() => document.querySelector('[data-plot=price]').data[0].name === '15m'")
+    expect(page.get_by_role("button", name="15m")).to_have_attribute("aria-pressed", "true")
     assert set(traces(page, "price")) == {"15m"}
 
 
@@ -162,23 +163,19 @@ def test_open_row_explains_each_part_of_its_score(page: Page, setups_site: Site)
     expect(page.locator("table.data")).to_contain_text(signal["oi_metadata"]["status"])
 
 
-def test_15m_button_switches_the_timeframe(page: Page, setups_site: Site) -> None:
-    name = rows(setups_site)[0].id
-    visit(page, setups_site, f"/?open={quote(name)}")
-    wait_for_row(page, name)
-    page.get_by_role("button", name="15m").click()
-    page.wait_for_function("() => document.querySelector('[data-plot=price]').data[0].name === '15m'")
-    expect(page.get_by_role("button", name="15m")).to_have_attribute("aria-pressed", "true")
-
-
 def test_plotly_is_loaded_when_the_first_row_is_opened(page: Page, setups_site: Site) -> None:
     asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
+
+    def note(request: Request) -> None:
+        asked.append(request.url)
+
+    page.on("request", note)
     visit(page, setups_site)
     assert not [url for url in asked if "plotly.min.js" in url]
     page.locator("main tbody tr[data-id]").first.click()
     wait_for_row(page, rows(setups_site)[0].id)
     assert len([url for url in asked if "plotly.min.js" in url]) == 1
+    page.remove_listener("request", note)
     assert all(url.startswith((setups_site.url, "data:", "blob:")) for url in asked), "a request went to another server"
 
 
