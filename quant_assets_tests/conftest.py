@@ -54,8 +54,8 @@ def pytest_collection() -> Generator[None, object, object]:
 #: Folders of tests of Dagster, of whole commands and of faults. Some of their files take minutes, so they come first,
 #: and no worker ends alone.
 WHOLE_PROGRAM = ("defs", "faults", "cli", "orchestration")
-#: Folders in which coverage is not measured, since it doubles the time of Dagster, and those of random input.
-NOT_MEASURED = (*WHOLE_PROGRAM, "fuzz", "")
+#: Folders in which coverage is not measured: it doubles the time of Dagster; the emulator is no domain code.
+NOT_MEASURED = (*WHOLE_PROGRAM, "emulator", "fuzz", "")
 
 
 def _folder(item: pytest.Item) -> str:

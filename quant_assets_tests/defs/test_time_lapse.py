@@ -101,7 +101,8 @@ def lapse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultyWindows]:
             candles_dir=folder / "candles",
         )
         settings.data_dir.mkdir()
-        lapsed = FaultyWindows(settings, emulator, BEGIN, in_memory=True)
+        after_each_run = (0, 2, 6, 14)  # of the schedules, at 0, 1, 3 and 8
+        lapsed = FaultyWindows(settings, emulator, BEGIN, evaluated=after_each_run, in_memory=True)
         lapsed.run_all()
         yield lapsed
 

@@ -25,8 +25,15 @@ INTERRUPTED = "interrupted; what was fetched is kept"
 PROGRAM = [sys.executable, "-m", "quant_assets"]
 
 
-@pytest.mark.parametrize("told", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
-@pytest.mark.parametrize("endpoint", ["exchanges", "open-interest-history"])
+@pytest.mark.parametrize(
+    ("told", "endpoint"),
+    [
+        (signal.SIGINT, "exchanges"),
+        (signal.SIGTERM, "exchanges"),
+        (signal.SIGTERM, "open-interest-history"),
+    ],
+    ids=["Ctrl-C", "SIGTERM in the list", "SIGTERM in the data"],
+)
 def test_interrupted_scan_stops_at_once_and_sends_nothing_more(
     world: World, tmp_path: Path, told: signal.Signals, endpoint: str
 ) -> None:
@@ -82,7 +89,7 @@ def test_ctrl_c_while_modules_are_imported_leaves_one_line(world: World, tmp_pat
         assert terminal.end() == (["interrupted"], 130)
 
 
-@pytest.mark.parametrize("stage", ["GATE", "calls spent"])
+@pytest.mark.parametrize("stage", ["calls spent"])  # `make demo` below: while candles are fetched
 def test_ctrl_c_in_the_demo_leaves_one_line(world: World, tmp_path: Path, stage: str) -> None:
     env = world.environment(f"pressed_demo_{stage.replace(' ', '_')}")
     with on_terminal([*PROGRAM, "demo"], env, tmp_path) as terminal:
