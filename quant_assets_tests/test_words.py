@@ -15,7 +15,7 @@ import pytest
 from quant_assets.common.settings import Settings
 from quant_assets.definitions import build_definitions
 from quant_assets_tests.dashboard.serving import Site, serving
-from quant_assets_tests.world import World, environment
+from quant_assets_tests.world import World, environment, kept_in_memory
 
 TIDE = """
 from dataclasses import dataclass
@@ -73,7 +73,8 @@ def scanned(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         settings.data_dir.mkdir()
         found = Scanned(world, settings, plugins)
         found.write(PARAMETERS)
-        world.scan("words")
+        with kept_in_memory(world) as kept:
+            kept.scan("words")
         yield found
 
 

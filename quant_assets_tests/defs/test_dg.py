@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,14 +26,12 @@ NEEDED = ("pyproject.toml", "workspace.yaml", "dagster.yaml", "README.md", "LICE
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Copy the project, and create a Dagster instance beside it."""
+    """Copy the project with its compiled files, and create a Dagster instance beside it."""
     folder = tmp_path_factory.mktemp("dg") / "project"
-    sources = [*(ROOT / name for name in NEEDED), *(ROOT / "quant_assets").rglob("*")]
-    for source in sources:
-        if source.is_file() and "__pycache__" not in source.parts:
-            target = folder / source.relative_to(ROOT)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(source.read_bytes())
+    being_written = shutil.ignore_patterns("*.pyc.*")
+    shutil.copytree(ROOT / "quant_assets", folder / "quant_assets", ignore=being_written)
+    for name in NEEDED:
+        shutil.copy(ROOT / name, folder)
     prepare_home(folder.parent / "dagster")
     return folder
 

@@ -21,7 +21,7 @@ from quant_assets.orchestration.scan import ScanResult
 from quant_assets.providers.coinalyze import CoinalyzeClient
 from quant_assets_tests.derivatives.conftest import MovableClock, Provider
 from quant_assets_tests.faults.proxy import FaultyProxy
-from quant_assets_tests.world import World
+from quant_assets_tests.world import World, kept_in_memory
 
 #: Two requests for each of four datasets, the second of two symbols.
 MARKETS = 22
@@ -108,12 +108,14 @@ class Scanned:
 
 @pytest.fixture(scope="session")
 def clean_scan(market: World) -> ScanResult:
-    return market.scan("faults_clean")
+    with kept_in_memory(market) as kept:
+        return kept.scan("faults_clean")
 
 
 @pytest.fixture(scope="module")
-def scanned(market: World, world: World, clean_scan: ScanResult) -> Scanned:
-    return Scanned(world, market.folder / "faults_clean", clean_scan)
+def scanned(market: World, world: World, clean_scan: ScanResult) -> Iterator[Scanned]:
+    with kept_in_memory(world) as kept:
+        yield Scanned(kept, market.folder / "faults_clean", clean_scan)
 
 
 @pytest.fixture

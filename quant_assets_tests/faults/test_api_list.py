@@ -12,13 +12,12 @@ import orjson
 import pytest
 
 from quant_assets.definitions import build_definitions
-from quant_assets.emulator import DEFAULT_KEY, Universe
-from quant_assets.orchestration.instance import open_instance
+from quant_assets.emulator import Universe
 from quant_assets.orchestration.market_list_run import MarketListRun, fetch_market_lists_if_due
 from quant_assets.storage.lake import Lake
 from quant_assets_tests.faults.conftest import Scanned, stored_in
 from quant_assets_tests.faults.seeding import seeded_random
-from quant_assets_tests.world import World, environment
+from quant_assets_tests.world import World
 
 A_DAY_MS = 86_400_000
 
@@ -83,8 +82,7 @@ def age(world: World, name: str) -> None:
 
 def fetch(world: World, name: str) -> MarketListRun:
     settings = world.settings(name)
-    home = str(world.folder / name / "dagster")
-    with environment(COINALYZE_API_KEY=DEFAULT_KEY, DAGSTER_HOME=home), open_instance(settings) as instance:
+    with world.opened(name) as instance:
         return fetch_market_lists_if_due(settings, build_definitions(settings), instance)
 
 

@@ -14,7 +14,7 @@ from quant_assets.derivatives.datasets import SPECS
 from quant_assets.feed import feed_problems
 from quant_assets_tests.faults.commands import forked_scan
 from quant_assets_tests.faults.seeding import rounds, seeded_random
-from quant_assets_tests.world import World, small_world
+from quant_assets_tests.world import World, kept_in_memory, small_world
 
 #: Files that a scan writes, in their order.
 LANDMARKS = (
@@ -66,7 +66,8 @@ def calls(world: World, since: int) -> int:
 def test_killed_scan_resumes_with_the_same_signals_for_one_batch_per_kill(fresh: World, number: int) -> None:
     rng, name, kills = seeded_random(f"scan {number}"), f"killed_{number}", rounds(2, 6)
     feed, before = fresh.folder / name / "master_feed.json", len(fresh.emulator.accounting.accepted)
-    undisturbed = fresh.scan(f"undisturbed_{number}").feed
+    with kept_in_memory(fresh) as kept:
+        undisturbed = kept.scan(f"undisturbed_{number}").feed
     needed = calls(fresh, before)
     before = len(fresh.emulator.accounting.accepted)
     killed = 0

@@ -124,8 +124,7 @@ def test_store_has_an_answer_whole_or_not_at_all_after_a_kill(tmp_path: Path, nu
 @pytest.fixture(scope="module")
 def scanned(world: World) -> bytes:
     """Return the feed of an undisturbed scan."""
-    world.scan("undisturbed")
-    return (world.folder / "undisturbed" / "master_feed.json").read_bytes()
+    return world.scanned("undisturbed").read_bytes()
 
 
 def test_feed_and_tables_are_whole_after_a_kill(world: World, scanned: bytes, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from quant_assets_tests.faults.conftest import Sweep
 from quant_assets_tests.faults.proxy import ProxiedRequest
 from quant_assets_tests.faults.seeding import rounds
 from quant_assets_tests.providers.coinalyze.scripted import Canned
-from quant_assets_tests.world import World, small_world
+from quant_assets_tests.world import World, kept_in_memory, small_world
 
 
 @contextmanager
@@ -63,7 +63,8 @@ def reference_comparison(world: World, *processes: BaseProcess) -> None:
 def test_scans_refresh_and_prune_at_once_succeed_and_fetch_nothing_twice(tmp_path: Path) -> None:
     for number in range(rounds(1, 8)):
         with small_world(tmp_path / str(number), markets=12) as world:
-            alone = world.scan("alone").feed
+            with kept_in_memory(world) as kept:
+                alone = kept.scan("alone").feed
             before = len(world.emulator.accounting.accepted)
             with read_all_the_time(world.folder / "data" / "master_feed.json") as problems:
                 reference_comparison(world, forked_scan(world), forked_scan(world))

@@ -70,8 +70,10 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_documented_example_passes_the_strategy_tests_as_a_built_in(tmp_path: Path) -> None:
+    being_written = shutil.ignore_patterns("*.pyc.*")
     for name in ("quant_assets", "quant_assets_tests"):
-        shutil.copytree(ROOT / name, tmp_path / name)  # compiled files too, which Python takes by their sources' times
+        # With the compiled files, which Python takes by the times of their sources.
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=being_written)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     (tmp_path / "quant_assets" / "signals" / "strategies" / "strength.py").write_text(EXAMPLE)
     tests = [f"quant_assets_tests/signals/{name}" for name in TESTS]
