@@ -17,7 +17,9 @@ import requests
 from playwright.sync_api import Browser
 
 from quant_assets.storage.lake import Lake
+from quant_assets_tests import forking
 from quant_assets_tests.added_dataset import DATASET, NEUTRAL_POINTS, install, install_added_dataset
+from quant_assets_tests.prepared import Prepared, prepared
 from quant_assets_tests.servers import running
 from quant_assets_tests.world import World, small_world
 
@@ -44,6 +46,9 @@ class Scanned:
 
     world: World
     env: dict[str, str]
+    prepared: Prepared
+    #: The address of a dashboard with the added dataset.
+    origin: str
     calls_before: int
     calls: int
     symbols: int
@@ -61,8 +66,8 @@ class Scanned:
         return found
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run Python in the environment with the added dataset."""
-        return run(self.env, self.world.folder, *arguments)
+        """Run a command in the environment with the added dataset."""
+        return self.prepared.run(*arguments, env=self.env, cwd=self.world.folder)
 
 
 def run(env: dict[str, str], folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -78,19 +83,24 @@ def scanned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scanned]:
     folder = tmp_path_factory.mktemp("added")
     plugins, repository = folder / "plugins", Path(__file__).parents[2]
     with small_world(folder, markets=12) as world:
-        scan = ("-m", "quant_assets", "scan", "candles", "--as-of", world.window.end.isoformat(), "--json")
-        run({**world.environment(), "PYTHONPATH": str(repository)}, folder, *scan)
+        scan = ("scan", "candles", "--as-of", world.window.end.isoformat(), "--json")
+        done = forking.run(*scan, env=world.environment(), cwd=folder)
+        assert done.returncode == 0, done.stderr
         before = world.emulator.accounting.by_endpoint.get(ENDPOINT, 0)
         install_added_dataset(plugins)
         install(plugins, "broken_entry", "entry = 1 / 0", {"quant_assets.datasets": "entry"})
         env = {**world.environment(), "PYTHONPATH": f"{repository}:{plugins}"}
         before_calls = world.emulator.accounting.calls
-        done = run(env, folder, *scan)
-        calls = world.emulator.accounting.calls - before_calls
-        symbol_map = Lake(world.settings().lake_dir).read(["symbol_map"])
-        assert symbol_map is not None
-        symbols = symbol_map[f"{DATASET}_symbol"].replace("", None).nunique()
-        yield Scanned(world, env, before, calls, symbols, done.stderr)
+        with prepared(env, folder) as process:
+            done = process.run(*scan, env=env, cwd=folder)
+            assert done.returncode == 0, done.stderr
+            calls = world.emulator.accounting.calls - before_calls
+            symbol_map = Lake(world.settings().lake_dir).read(["symbol_map"])
+            assert symbol_map is not None
+            symbols = symbol_map[f"{DATASET}_symbol"].replace("", None).nunique()
+            with running("serve", env, folder) as (_, line):
+                origin = next(word for word in line.split() if word.startswith("http"))
+                yield Scanned(world, env, process, origin, before, calls, symbols, done.stderr)
 
 
 def test_added_dataset_is_fetched_with_one_call_for_each_symbol(scanned: Scanned) -> None:
@@ -101,20 +111,12 @@ def test_added_dataset_is_fetched_with_one_call_for_each_symbol(scanned: Scanned
 
 
 def test_added_dataset_is_in_the_plan_with_its_own_cadence(scanned: Scanned) -> None:
-    plan = orjson.loads(scanned.run("-m", "quant_assets", "plan", "candles", "--json").stdout)
+    plan = orjson.loads(scanned.run("plan", "candles", "--json").stdout)
     found = plan["datasets"][DATASET]
     assert (found["symbols"], found["known"]) == (scanned.symbols, scanned.symbols)
     policy = scanned.world.folder / "data" / "refresh.toml"
     policy.write_text("predicted_funding_rate_minutes = 1\n")
-    done = subprocess.run(
-        [sys.executable, "-m", "quant_assets", "plan", "candles"],
-        env=scanned.env,
-        cwd=scanned.world.folder,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    done = scanned.run("plan", "candles")
     policy.unlink()
     assert done.returncode == 2
     assert "predicted_funding_rate_minutes" in done.stderr
@@ -160,7 +162,7 @@ def test_score_of_a_rule_follows_the_added_dataset(scanned: Scanned) -> None:
 
 
 def test_dagster_shows_the_columns_of_the_added_dataset(scanned: Scanned) -> None:
-    schemas, upstream, minutes = orjson.loads(scanned.run("-c", COLUMNS).stdout)
+    schemas, upstream, minutes = orjson.loads(run(scanned.env, scanned.world.folder, "-c", COLUMNS).stdout)
     assert schemas[DATASET]["predicted_funding_rate_pct"] == "float64"
     assert schemas["symbol_map"][f"{DATASET}_symbol"] == "str"
     added = [f"extra_predicted_funding_rate_{name}" for name in ("pct", "provider", "age_seconds")]
@@ -179,11 +181,9 @@ def test_open_row_shows_value_and_chart_of_the_added_dataset(scanned: Scanned) -
     )
     path = f"{signal['exchange']}/{quote(signal['symbol'], safe='')}"
     value = signal["derivatives"][DATASET]["value"]
-    with running("serve", scanned.env, scanned.world.folder) as (_, line):
-        origin = next(word for word in line.split() if word.startswith("http"))
-        series = requests.get(f"{origin}/api/signals/{path}", timeout=30).json()[DATASET]
-        schemas = requests.get(f"{origin}/api/openapi.json", timeout=30).json()["components"]["schemas"]
-        page = requests.get(f"{origin}/detail/{path}", timeout=30).text
+    series = requests.get(f"{scanned.origin}/api/signals/{path}", timeout=30).json()[DATASET]
+    schemas = requests.get(f"{scanned.origin}/api/openapi.json", timeout=30).json()["components"]["schemas"]
+    page = requests.get(f"{scanned.origin}/detail/{path}", timeout=30).text
     assert series["value"][-1] == value
     assert len(series["time"]) == len(series["value"]) > 90
     assert (series["status"], series["age_seconds"]) == ("resolved", 0.0)
@@ -196,12 +196,9 @@ def test_open_row_shows_value_and_chart_of_the_added_dataset(scanned: Scanned) -
 def test_open_row_draws_the_chart_of_the_added_dataset(scanned: Scanned, browser: Browser) -> None:
     signal = next(s for s in scanned.feed["signals"] if s["derivatives"][DATASET] is not None)
     name = f"{signal['exchange']}/{signal['symbol']}/{signal['strategy_name']}"
-    with (
-        running("serve", scanned.env, scanned.world.folder) as (_, line),
-        browser.new_context(viewport={"width": 1280, "height": 800}) as context,
-    ):
+    with browser.new_context(viewport={"width": 1280, "height": 800}) as context:
         page = context.new_page()
-        page.goto(f"{next(word for word in line.split() if word.startswith('http'))}/?open={quote(name, safe='')}")
+        page.goto(f"{scanned.origin}/?open={quote(name, safe='')}")
         page.wait_for_function("name => document.querySelector('#detail').dataset.drawn === name", arg=name)
         traces = page.evaluate(
             "() => document.querySelector('[data-plot=dataset]').data.map(t => [t.name, t.y.at(-1)])"
@@ -229,5 +226,5 @@ def test_removed_dataset_leaves_the_others_and_its_feed_readable(scanned: Scanne
         origin = next(word for word in line.split() if word.startswith("http"))
         feed = requests.get(f"{origin}/api/results", timeout=30)
     assert feed.status_code == 200
-    plan = run(env, scanned.world.folder, "-m", "quant_assets", "plan", "candles", "--json")
+    plan = forking.run("plan", "candles", "--json", env=scanned.world.environment(), cwd=scanned.world.folder)
     assert DATASET not in orjson.loads(plan.stdout)["datasets"]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.derivatives.store import DerivativesStore
 from quant_assets.storage.lake import Lake
 from quant_assets_tests.added_dataset import install
+from quant_assets_tests.forking import run
+from quant_assets_tests.prepared import prepared
 from quant_assets_tests.providers.coinalyze.scripted import LoopbackServer
 from quant_assets_tests.servers import running
 from quant_assets_tests.world import World, small_world
@@ -104,18 +106,12 @@ class Scanned:
     world: World
     env: dict[str, str]
     server: ExampleServer
+    #: Runs a command of the project: with the installed providers, or without.
+    command: Callable[..., subprocess.CompletedProcess[str]]
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a command of the project."""
-        return subprocess.run(
-            [sys.executable, "-m", "quant_assets", *arguments],
-            env=self.env,
-            cwd=self.world.folder,
-            capture_output=True,
-            text=True,
-            timeout=180,
-            check=False,
-        )
+        return self.command(*arguments, env=self.env, cwd=self.world.folder)
 
     def scan(self) -> subprocess.CompletedProcess[str]:
         """Scan the world's window."""
@@ -147,13 +143,15 @@ def scanned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scanned]:
         with server.serving() as url:
             path = f"{Path(__file__).parents[2]}:{plugins}"
             env = {**world.environment(), "PYTHONPATH": path, "EXAMPLE_URL": url}
-            found = Scanned(world, env, server)
             (folder / "data").mkdir()
             (folder / "data" / "providers.toml").write_text(CHOICE)
-            done = found.scan()
-            assert done.returncode == 0, done.stderr
-            assert "plugin broken_provider (broken_provider:Broken) is not a provider: it has no label" in done.stderr
-            yield found
+            with prepared(env, folder) as process:
+                found = Scanned(world, env, server, process.run)
+                done = found.scan()
+                assert done.returncode == 0, done.stderr
+                told = "plugin broken_provider (broken_provider:Broken) is not a provider: it has no label"
+                assert told in done.stderr
+                yield found
 
 
 def test_added_provider_is_asked_only_for_its_datasets(scanned: Scanned) -> None:
@@ -266,7 +264,7 @@ def test_failing_provider_costs_only_its_own_datasets(scanned: Scanned) -> None:
     data = scanned.world.folder / "failing"
     data.mkdir()
     (data / "providers.toml").write_text(CHOICE)
-    failing = Scanned(scanned.world, {**scanned.env, "QUANT_DATA_DIR": str(data)}, scanned.server)
+    failing = replace(scanned, env={**scanned.env, "QUANT_DATA_DIR": str(data)})
     scanned.server.status = 503
     done = failing.scan()
     scanned.server.status = 200
@@ -282,7 +280,7 @@ def test_provider_that_cannot_connect_costs_only_its_own_datasets(scanned: Scann
     data = scanned.world.folder / "unconnected"
     data.mkdir()
     (data / "providers.toml").write_text('liquidations = "failing"\n')
-    done = Scanned(scanned.world, {**scanned.env, "QUANT_DATA_DIR": str(data)}, scanned.server).scan()
+    done = replace(scanned, env={**scanned.env, "QUANT_DATA_DIR": str(data)}).scan()
     assert done.returncode == 0, done.stderr
     assert "market list of Failing: failing: RuntimeError: no client" in done.stderr
     feed = orjson.loads((data / "master_feed.json").read_bytes())
@@ -299,24 +297,25 @@ def test_bars_that_break_the_code_of_a_provider_cost_only_their_dataset(
     data = scanned.world.folder / name
     data.mkdir()
     (data / "providers.toml").write_text(CHOICE)
-    breaking = Scanned(scanned.world, {**scanned.env, "QUANT_DATA_DIR": str(data)}, scanned.server)
+    breaking = replace(scanned, env={**scanned.env, "QUANT_DATA_DIR": str(data)})
     usual, scanned.server.sent = scanned.server.sent, sent
     done = breaking.scan()
     scanned.server.sent = usual
     assert done.returncode == 0, done.stderr
     feed = orjson.loads((data / "master_feed.json").read_bytes())
-    assert {s["oi_metadata"]["value"] for s in feed["signals"]} == {None}
-    assert any(s["derivatives"]["funding_rate"] for s in feed["signals"])
     with closing(DerivativesStore(data / "store" / "loopback" / "derivatives.sqlite", read_only=True)) as store:
         report = orjson.loads(store.load_report(scanned.world.window.key) or "")
+    assert {s["oi_metadata"]["value"] for s in feed["signals"]} == {None}
+    assert any(s["derivatives"]["funding_rate"] for s in feed["signals"]), report
     assert report["datasets"]["open_interest"]["failed"] > 0
     assert report["datasets"]["long_short_ratio"]["fetched"] > 0
     assert any(problem.startswith("open_interest: TypeError: ") for problem in report["problems"])
 
 
 def test_uninstalled_provider_is_named_and_its_feed_stays_readable(scanned: Scanned) -> None:
-    env = {**scanned.env, "PYTHONPATH": str(Path(__file__).parents[2])}
-    without = Scanned(scanned.world, env, scanned.server)
+    env = {name: value for name, value in scanned.env.items() if name != "PYTHONPATH"}
+    given = {"PYTHONPATH": os.environ["PYTHONPATH"]} if "PYTHONPATH" in os.environ else {}
+    without = replace(scanned, env={**env, **given}, command=run)
     done = without.scan()
     assert done.returncode == 2
     assert "unknown provider 'example'; known are coinalyze" in done.stderr
