@@ -28,7 +28,7 @@ from quant_assets_tests.defs.live import (
 )
 from quant_assets_tests.defs.postgresql import postgresql
 from quant_assets_tests.programs import postgresql_programs
-from quant_assets_tests.world import World, small_world
+from quant_assets_tests.world import World, kept_in_memory, small_world
 
 KEY = "s3cret-k3y-of-a-lasting-installation"
 DEPLOY = ROOT / "docs" / "deploy"
@@ -67,6 +67,8 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
         assert "4266" in workspace
         (home / "workspace.yaml").write_text(workspace.replace("4266", str(port)))
         world.emulator.key = KEY
+        with kept_in_memory(world) as kept:
+            kept.scan(key=KEY)  # a backfill needs candles and a symbol map
         environment = {
             **world.environment(key=KEY),
             "DAGSTER_HOME": str(home),
@@ -89,8 +91,6 @@ def test_backfill_survives_a_killed_daemon(
     live, world, home = installation.live, installation.world, installation.home
     windows = [Window(world.window.end - back * WINDOW_LENGTH) for back in range(150, 118, -1)]
     with process(installation.daemon(), installation.environment, home / "daemon.log") as first:
-        assert live.finished_run(live.launch("market_list"))["status"] == "SUCCESS"
-        assert live.finished_run(live.launch("scan", world.window.key))["status"] == "SUCCESS"
         before = len(world.emulator.accounting.accepted)
         backfill = live.backfill(DATASETS[:1], [window.key for window in windows])
         mine = [{"key": "dagster/backfill", "value": backfill}]
@@ -112,7 +112,7 @@ def test_backfill_survives_a_killed_daemon(
 
 
 def test_runs_and_events_are_only_in_postgresql(installation: Installation) -> None:
-    assert installation.counted("SELECT COUNT(*) FROM runs") >= 3
+    assert installation.counted("SELECT COUNT(*) FROM runs") >= 2
     assert installation.counted("SELECT COUNT(*) FROM event_logs") > 100
     assert not list(installation.home.rglob("*.db"))
 
