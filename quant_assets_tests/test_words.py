@@ -15,7 +15,7 @@ import pytest
 from quant_assets.common.settings import Settings
 from quant_assets.definitions import build_definitions
 from quant_assets_tests.dashboard.serving import Site, serving
-from quant_assets_tests.world import World, environment, kept_in_memory
+from quant_assets_tests.world import World, kept_in_memory
 
 TIDE = """
 from dataclasses import dataclass
@@ -68,13 +68,12 @@ def scanned(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     (plugins / "tide.py").write_text(TIDE)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: tide\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[quant_assets.strategies]\ntide = tide:strategy\n")
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, kept_in_memory(world) as kept:
         patch.syspath_prepend(str(plugins))
         settings.data_dir.mkdir()
-        found = Scanned(world, settings, plugins)
+        found = Scanned(kept, settings, plugins)
         found.write(PARAMETERS)
-        with kept_in_memory(world) as kept:
-            kept.scan("words")
+        kept.scan("words")
         yield found
 
 
@@ -156,8 +155,7 @@ def test_dagster_describes_each_strategy_with_the_parameters_in_force(scanned: S
 
 
 def test_dagster_shows_the_rules_that_a_run_used(scanned: Scanned) -> None:
-    home = str(scanned.settings.data_dir / "dagster")
-    with environment(DAGSTER_HOME=home), dg.DagsterInstance.get() as instance:
+    with scanned.world.opened(scanned.settings.data_dir.name) as instance:
         event = instance.get_latest_materialization_event(dg.AssetKey(["signals", "tide"]))
     assert event is not None
     assert event.asset_materialization is not None
