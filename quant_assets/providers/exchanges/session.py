@@ -18,7 +18,7 @@ import orjson
 import requests
 
 from quant_assets.providers.bounded_session import BoundedSession, describe_error
-from quant_assets.providers.budget import CallBudget
+from quant_assets.providers.budget import MAX_PAUSE_SECONDS, CallBudget
 from quant_assets.providers.exchanges.catalogue import ExchangeApi
 from quant_assets.providers.exchanges.errors import MalformedBody, RateLimited, RequestFailed
 from quant_assets.providers.exchanges.requests_sent import SentRequest
@@ -141,8 +141,11 @@ class ExchangeSession(BoundedSession):
         return self._api.ban_seconds.get(response.status_code) if seconds is None else seconds
 
     def refused(self, what: str, seconds: float | None = None) -> RateLimited:
-        """Pause everybody who shares the budget, and return the error to raise."""
+        """Pause everybody who shares the budget, and return the error to raise.
+
+        A longer pause than a budget keeps is kept in parts: after each, one request finds out that it goes on.
+        """
         self.usage.rate_limited += 1
-        pause = self._api.period_seconds if seconds is None else seconds
+        pause = min(self._api.period_seconds if seconds is None else seconds, MAX_PAUSE_SECONDS)
         self._budget.pause(pause)
         return RateLimited(f"{what}: too many requests; the exchange pauses for {pause:.0f} s", pause)

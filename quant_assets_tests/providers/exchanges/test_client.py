@@ -110,6 +110,17 @@ def test_refusal_pauses_the_exchange_for_as_long_as_it_says(
     assert clock.now - before == pytest.approx(seconds, abs=0.01)
 
 
+def test_pause_of_hours_is_kept_ten_minutes_at_a_time(scripted: Scripted, clock: VirtualClock) -> None:
+    answer = Canned(status=418, body=b'{"code":-1003}', headers={"Retry-After": "7200"})
+    client, server, budget = scripted("BINANCE", answer)
+    with pytest.raises(RateLimited):
+        client.bars(BTC, "15m", START, START + STEP)
+    before = clock.now
+    budget.release(budget.acquire(1))
+    assert clock.now - before == pytest.approx(600, abs=0.01)
+    assert len(server.paths) == 1
+
+
 def test_unknown_market_is_told_apart(scripted: Scripted) -> None:
     client, server, _ = scripted("BINANCE", Canned(status=400, body=b'{"code":-1121,"msg":"Invalid symbol."}'))
     with pytest.raises(UnknownMarket, match="BINANCE"):
