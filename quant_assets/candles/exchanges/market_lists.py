@@ -33,8 +33,9 @@ def fetch_exchange_markets(
 
     `now_ms` is the time in epoch ms, and that of the lists which are fetched.
 
-    An exchange that fails, or whose list has lost more than half of the last one, keeps its rows of `last`, with what
-    is selected of them by the present configuration. Rows of exchanges that are not configured stay as they are.
+    An exchange that fails, whose list has lost more than half of the last one, or has no turnover of any market, keeps
+    its rows of `last`, with what is selected of them by the present configuration. Rows of exchanges that are not
+    configured stay as they are.
     """
     with ThreadPoolExecutor(max(len(config.exchanges), 1), thread_name_prefix="market-list") as pool:
         fetched = list(pool.map(lambda exchange: _fetch(exchange, fetch, last), config.exchanges))
@@ -91,6 +92,8 @@ def _fetch(exchange: str, fetch: FetchMarkets, last: pd.DataFrame | None) -> tup
         return (), f"{error}{kept}"
     except MarketListRefused as error:
         return (), str(error)
+    if not any(market.quote_volume for market in markets):  # as if no market were worth fetching
+        return (), f"the market list of {exchange} has no turnover of any market{kept}"
     return markets, ""
 
 

@@ -120,6 +120,16 @@ def test_list_that_lost_more_than_half_is_refused() -> None:
     assert dict(zip(table["exchange"], table["fetched_at_ms"], strict=True)) == {"BYBIT": 1000.0, "GATE": 2000.0}
 
 
+def test_list_without_any_turnover_is_refused() -> None:
+    """Tickers that are empty for a moment would leave an exchange without a market to fetch."""
+    both = [market("AUSDT"), market("BUSDT")]
+    first, _ = fetched(lists(BYBIT=both, GATE=[BTC]))
+    silent = [market("AUSDT", quote_volume=None), market("BUSDT", quote_volume=0.0)]
+    table, problems = fetched(lists(BYBIT=silent, GATE=[BTC]), first)
+    assert "no turnover of any market; the stored list is kept" in problems["BYBIT"]
+    pd.testing.assert_frame_equal(table, first)
+
+
 def test_exchange_without_any_list_has_no_markets_and_says_so() -> None:
     table, problems = fetched(lists(BYBIT=RequestFailed("BYBIT: no connection"), GATE=[BTC]))
     assert set(table["exchange"]) == {"GATE"}
