@@ -21,8 +21,8 @@ from quant_assets.candles.fetched_bars import (
     table_of_fetched,
 )
 from quant_assets.common.timeframes import STEP_MS
-from quant_assets.providers.errors import DeadlineExceeded, ProviderError
-from quant_assets.providers.exchanges.errors import RateLimited, RequestFailed
+from quant_assets.providers.errors import BudgetUnusable, DeadlineExceeded, ProviderError
+from quant_assets.providers.exchanges.errors import MalformedBody, RateLimited, RequestFailed
 from quant_assets.providers.exchanges.market import ExchangeMarket
 from quant_assets.providers.exchanges.session import ExchangeUsage
 
@@ -121,7 +121,7 @@ class ExchangeFetch:
         self._queue: deque[BarRequest] = deque()
         self._late: deque[tuple[float, BarRequest]] = deque()
         self._attempts: Counter[BarRequest] = Counter()
-        self._with_bars: set[tuple[str, str]] = set()
+        self._with_bars: dict[tuple[str, str], int] = {}
         self._answers: SimpleQueue[_Answer] = SimpleQueue()
         self._lock, self._stopped = Lock(), Event()
         self._failures = 0
@@ -129,10 +129,12 @@ class ExchangeFetch:
     def run(self, requests: Iterable[BarRequest], deadline: float | None = None) -> FetchReport:
         """Send the requests in order until `deadline`, store what comes, and return the report.
 
-        Bars that were fetched are stored whatever ends the fetch. Raise what the store raises.
+        Bars that were fetched are stored whatever ends the fetch. May be called again; the report then has the sum of
+        both. Raise what the store raises.
         """
         self._queue.extend(requests)
-        self.report.requested = len(self._queue)
+        self.report.requested += len(self._queue)
+        self._stopped.clear()
         with ThreadPoolExecutor(len(self._clients), thread_name_prefix=self.report.exchange) as pool:
             running = [pool.submit(self._work, client, deadline) for client in self._clients]
             try:
@@ -141,6 +143,8 @@ class ExchangeFetch:
                 self._stopped.set()
         for work in running:
             work.result()
+        if self.report.failed and not self.report.done:
+            self._end(next(iter(self.report.failed.values())))
         self._add_usage()
         return self.report
 
@@ -151,11 +155,11 @@ class ExchangeFetch:
                 rows = client.bars(
                     request.market, request.timeframe, request.start_ms, request.end_ms, deadline=deadline
                 )
-            except DeadlineExceeded as error:
+            except (DeadlineExceeded, BudgetUnusable) as error:
                 self._end(str(error))
             except RateLimited:
                 self._put_back(request)
-            except RequestFailed as error:
+            except (RequestFailed, MalformedBody) as error:
                 self._fail(request, str(error))
                 self._failures += 1
                 if self._failures >= MAX_FAILURES:
@@ -167,7 +171,9 @@ class ExchangeFetch:
                 exchange_ms = (self._clock() + (client.usage.offset_seconds or 0.0)) * 1000
                 self._answers.put(_Answer(request, rows, exchange_ms))
                 if request.kind is RequestKind.NEW:
-                    self._ask_again_if_late(request, rows, deadline)
+                    self._ask_again_if_late(request, rows, deadline, exchange_ms)
+                elif not rows and not self._sends_a_known_bar(client, request, deadline):
+                    continue  # that it sends nothing says nothing
                 elif request.kind is RequestKind.GAP:
                     self.report.not_available.append(request)
                 else:
@@ -179,8 +185,10 @@ class ExchangeFetch:
             with self._lock:
                 if self._late and self._late[0][0] <= self._monotonic():
                     return self._late.popleft()[1]
-                if self._queue:
-                    return self._queue.popleft()
+                while self._queue:
+                    request = self._queue.popleft()
+                    if request.market.symbol not in self.report.failed:  # else the next fetch asks for the rest
+                        return request
                 if not self._late:
                     return None
             self._stopped.wait(0.1)
@@ -190,16 +198,28 @@ class ExchangeFetch:
         with self._lock:
             self._queue.appendleft(request)
 
-    def _end_history_if_empty(self, request: BarRequest, rows: Sequence[Sequence[float]]) -> None:
-        """Ask for no older history of a market that begins after a request.
+    def _sends_a_known_bar(self, client: BarClient, request: BarRequest, deadline: float | None) -> bool:
+        """Ask for a bar that the market is known to have, since an exchange may send nothing for a moment."""
+        symbol, timeframe = request.market.symbol, request.timeframe
+        known_ms = self._with_bars.get((symbol, timeframe))
+        if known_ms is None:
+            stored = self._store.last_times(self.report.exchange, timeframe).get(symbol)
+            if stored is None:
+                return False
+            known_ms = stored.newest_ms
+        try:
+            end_ms = known_ms + STEP_MS[timeframe]
+            return bool(client.bars(request.market, timeframe, known_ms, end_ms, deadline=deadline))
+        except ProviderError:
+            return False
 
-        A market without any bar yet may have an exchange that answers nothing at the moment: then nothing is recorded.
-        """
+    def _end_history_if_empty(self, request: BarRequest, rows: Sequence[Sequence[float]]) -> None:
+        """Ask for no older history of a market that begins after a request."""
         series = (request.market.symbol, request.timeframe)
         with self._lock:
             if rows:
-                self._with_bars.add(series)
-            elif request.kind is RequestKind.HISTORY or series in self._with_bars:
+                self._with_bars[series] = int(rows[-1][0])
+            else:
                 kept: deque[BarRequest] = deque()
                 for other in self._queue:
                     is_older = (other.market.symbol, other.timeframe, other.kind) == (*series, request.kind)
@@ -208,10 +228,16 @@ class ExchangeFetch:
                 self._queue = kept
                 self.report.not_available.append(request)
 
-    def _ask_again_if_late(self, request: BarRequest, rows: Sequence[Sequence[float]], deadline: float | None) -> None:
-        """Ask once more for the newest bar of a market that the exchange does not have yet."""
+    def _ask_again_if_late(
+        self, request: BarRequest, rows: Sequence[Sequence[float]], deadline: float | None, exchange_ms: float
+    ) -> None:
+        """Ask once more for the newest bar of a market that the exchange does not have yet, or not closed.
+
+        A bar that closes much later by the exchange's time is not due: the local clock is fast.
+        """
         step, symbol = STEP_MS[request.timeframe], request.market.symbol
-        if rows and rows[-1][0] >= request.end_ms - step:
+        open_ms = request.end_ms - exchange_ms
+        if open_ms > MAX_OFFSET_SECONDS * 1000 or (open_ms <= 0 and rows and rows[-1][0] >= request.end_ms - step):
             self.report.late.discard(symbol)
             return
         again = self._monotonic() + LATE_RETRY_SECONDS

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Final
 
 import pandas as pd
@@ -36,24 +37,29 @@ def refresh_bars(
     """Fetch the bars of an exchange's markets that are missing, in the order of the markets, until `deadline`.
 
     What is asked for goes by `clock` (UNIX seconds), or by the exchange's time where `clients` know that both differ by
-    more than a minute. What is stored had closed by the exchange's time. A gap
-    that is still there after it was asked for is recorded, and not asked for again.
+    more than a minute; where their answers show it, what is due by the exchange's time is asked for then. What is
+    stored had closed by the exchange's time. A gap that is still there after it was asked for is recorded, and not
+    asked for again.
     """
     for client in clients:
         client.set_markets(markets)
     # The header has whole seconds, and a response takes time: a small difference says nothing.
     offsets = [client.usage.offset_seconds or 0.0 for client in clients]
     offset_seconds = next((offset for offset in offsets if abs(offset) > MAX_OFFSET_SECONDS), 0.0)
-    closed_by_ms = int((clock() + offset_seconds) * 1000)
-    due = [
-        request
-        for timeframe in timeframes
-        for request in due_requests(
-            store, api, markets, timeframe, history_from_ms=history_from_ms, closed_by_ms=closed_by_ms
-        )
-    ]
+
+    def due(offset_seconds: float) -> list[BarRequest]:
+        closed_by_ms = int((clock() + offset_seconds) * 1000)
+        found = [
+            due_requests(store, api, markets, each, history_from_ms=history_from_ms, closed_by_ms=closed_by_ms)
+            for each in timeframes
+        ]
+        return new_bars_first(chain.from_iterable(found))
+
     fetch = ExchangeFetch(api.name, clients, store, clock=clock, monotonic=monotonic, on_progress=on_progress)
-    report = fetch.run(new_bars_first(due), deadline)
+    report = fetch.run(due(offset_seconds), deadline)
+    found_offset = report.usage.offset_seconds or 0.0
+    if not report.problem and found_offset - offset_seconds > MAX_OFFSET_SECONDS:
+        report = fetch.run(due(found_offset), deadline)
     record_missing(store, api.name, report.not_available)
     return report
 

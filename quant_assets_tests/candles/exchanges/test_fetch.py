@@ -23,6 +23,8 @@ from quant_assets.emulator import simulated_universe
 from quant_assets.emulator.exchanges import ExchangeEmulators, ExchangeFaults, exchanges_of_universe
 from quant_assets.providers.exchanges.catalogue import EXCHANGE_APIS
 from quant_assets.storage.lake import Lake
+from quant_assets_tests.faults.exchange_proxy import ExchangeProxy
+from quant_assets_tests.providers.coinalyze.scripted import Canned
 
 UNIVERSE = exchanges_of_universe(simulated_universe())
 NAME, DAY_MS, STEP = "BYBIT", 86_400_000, STEP_MS["15m"]
@@ -35,6 +37,7 @@ class Fetching:
     exchanges: ExchangeEmulators
     folder: Path
     ahead_seconds: float = 0.0
+    address: str = ""
     store: BarStore = field(init=False)
 
     def __post_init__(self) -> None:
@@ -49,11 +52,12 @@ class Fetching:
         self.exchanges[NAME].faults = ExchangeFaults(**faults)  # type: ignore[arg-type]
 
     def fetch(self, days: float = 1.0, markets: int = 4, seconds: float = 60.0) -> FetchReport:
-        settings = Settings(data_dir=self.folder, exchange_urls=self.exchanges.urls)
-        with connected(settings, NAME, clock=lambda: time.time() + self.ahead_seconds) as clients:
-            faults, self.exchanges[NAME].faults = self.exchanges[NAME].faults, ExchangeFaults()
+        settings = Settings(data_dir=self.folder, exchange_urls={NAME: self.address or self.exchanges[NAME].url})
+        faults, self.exchanges[NAME].faults = self.exchanges[NAME].faults, ExchangeFaults()
+        with connected(settings, NAME, 1) as clients:
             listed = [each for each in clients[0].markets() if each.is_perpetual and each.is_active]
-            self.exchanges[NAME].faults = faults
+        self.exchanges[NAME].faults = faults
+        with connected(settings, NAME, clock=lambda: time.time() + self.ahead_seconds) as clients:
             return refresh_bars(
                 EXCHANGE_APIS[NAME],
                 clients,
@@ -170,10 +174,12 @@ def test_bar_that_the_exchange_does_not_have_is_asked_for_once_more(fetching: Fe
 
 
 def test_exchange_that_answers_nothing_for_a_time_costs_no_history(fetching: Fetching) -> None:
-    fetching.faults(missing=1.0)
-    report = fetching.fetch(days=20)
-    assert (report.stored.new, report.not_available) == (0, [])
-    fetching.faults()
+    for _ in range(2):  # without any stored bar, and with some
+        fetching.faults(missing=1.0)
+        report = fetching.fetch(days=20)
+        assert (report.stored.new, report.not_available) == (0, [])
+        fetching.faults()
+        fetching.fetch(days=1)
     fetching.fetch(days=20)
     assert fetching.check_bars() == 4 * fetching.bars(20)
 
@@ -239,6 +245,48 @@ def test_bar_is_closed_by_the_time_of_the_exchange(fetching: Fetching) -> None:
     assert report.is_clock_off
     fetching.ahead_seconds -= 900
     fetching.check_bars()
+
+
+def test_bar_that_closes_a_moment_later_by_the_exchange_is_asked_for_again(
+    fetching: Fetching, clock: list[float]
+) -> None:
+    fetching.fetch()
+    advance(fetching, clock, 900 - fetching.now_ms / 1000 % 900 + 0.5)
+    clock[0] -= 2
+    report = fetching.fetch()
+    assert report.late == set()
+    assert {times.newest_ms for times in fetching.store.last_times(NAME, "15m").values()} == {
+        fetching.now_ms // STEP * STEP - STEP
+    }
+
+
+def test_bars_that_a_slow_local_clock_does_not_expect_are_fetched_too(fetching: Fetching, clock: list[float]) -> None:
+    fetching.fetch()
+    clock[0] += 3600
+    advance(fetching, clock, 900)
+    report = fetching.fetch()
+    assert report.late == set()
+    newest_ms = (fetching.now_ms + 3_600_000) // STEP * STEP - STEP
+    assert {times.newest_ms for times in fetching.store.last_times(NAME, "15m").values()} == {newest_ms}
+
+
+def test_bar_that_only_a_fast_local_clock_expects_is_not_late(fetching: Fetching, clock: list[float]) -> None:
+    fetching.fetch()
+    fetching.ahead_seconds += 3600
+    report = fetching.fetch()
+    assert (report.requested, report.late) == (8 if fetching.now_ms // STEP % 16 < 4 else 4, set())
+
+
+def test_market_that_always_fails_costs_its_own_bars_alone(fetching: Fetching) -> None:
+    def fail(request: str, answer: Canned) -> Canned:
+        return Canned(500) if "kline" in request and "symbol=BTCUSDT" in request else answer
+
+    with ExchangeProxy(fetching.exchanges[NAME].url, fail) as proxy:
+        fetching.address = proxy.address
+        report = fetching.fetch(days=120)
+    assert set(report.failed) == {"BTCUSDT"}
+    assert report.problem == ""
+    assert len(fetching.store.last_times(NAME, "15m")) == 3
 
 
 def test_two_fetches_at_once_store_each_bar_once(fetching: Fetching) -> None:
