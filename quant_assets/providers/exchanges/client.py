@@ -49,10 +49,10 @@ class ExchangeClient:
     ) -> None:
         self.api = api
         self._session = ExchangeSession(api, budget, address, clock=clock)
-        self._sleep, self._max_attempts = sleep, max_attempts
-        self._ccxt: Any = getattr(ccxt, api.ccxt_class)(
-            {"enableRateLimit": False, "session": self._session, **api.options}
-        )
+        self._clock, self._sleep, self._max_attempts = clock, sleep, max_attempts
+        # Some of ccxt's classes ask for no bar after its own time.
+        own = {"enableRateLimit": False, "session": self._session, "milliseconds": self._exchange_ms}
+        self._ccxt: Any = getattr(ccxt, api.ccxt_class)({**own, **api.options})
 
     @property
     def usage(self) -> ExchangeUsage:
@@ -106,6 +106,10 @@ class ExchangeClient:
     def close(self) -> None:
         """Close the connection."""
         self._session.close()
+
+    def _exchange_ms(self) -> int:
+        """Return the time of the exchange as far as it is known, in UNIX milliseconds."""
+        return int((self._clock() + (self.usage.offset_seconds or 0.0)) * 1000)
 
     def _market(self, market: Mapping[str, Any], ticker: Mapping[str, Any]) -> ExchangeMarket:
         info = market.get("info") or {}
