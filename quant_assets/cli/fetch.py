@@ -38,7 +38,6 @@ def fetch(
 ) -> None:
     """Fetch candles from exchanges into the data folder; no key is needed. It goes on where an earlier one ended."""
     settings = load_settings(fetches=False)
-    from quant_assets.candles.exchanges.config import write_exchanges  # noqa: PLC0415
     from quant_assets.orchestration.fetch import FetchChoice  # noqa: PLC0415
 
     chosen = _exchanges(exchange or [])
@@ -49,7 +48,7 @@ def fetch(
         chosen, top = ask_for_exchanges(settings, config)
     create_data_folder(settings)
     if chosen and not only_list and not settings.exchanges_path.exists():
-        write_exchanges(settings.exchanges_path, chosen, top, days)
+        _write_choice(settings, chosen, top, days)
         echo_err(f"{', '.join(chosen)} written to {settings.exchanges_path}: a scan without a folder fetches them too")
     choice = FetchChoice(chosen, top, history_days, timeframes, max_wait)
     result = fetch_and_report(settings, choice, candles=not only_list)
@@ -69,11 +68,12 @@ def fetch_and_report(settings: Settings, choice: Any, *, lists: bool = True, can
     silence_dagster()
     from quant_assets.definitions import build_definitions  # noqa: PLC0415
     from quant_assets.orchestration.fetch import FetchFailed, run_fetch  # noqa: PLC0415
+    from quant_assets.orchestration.scan import ScanFailed  # noqa: PLC0415
 
     try:
         with progress_bars() as progress:
             result = run_fetch(settings, build_definitions(settings, progress), choice, lists=lists, candles=candles)
-    except FetchFailed as error:
+    except (FetchFailed, ScanFailed) as error:  # the latter for a full disk
         echo_err(f"the fetch failed: {error}")
         raise typer.Exit(EXIT_UNEXPECTED) from None
     for problem in result.list_problems.values():
@@ -111,7 +111,6 @@ def _check_origins(settings: Settings, exchanges: Sequence[str]) -> None:
 
 def ask_for_exchanges(settings: Settings, config: ExchangesConfig) -> tuple[list[str], int]:
     """Ask a person which exchanges and how many markets to fetch, and write exchanges.toml. Exit without a terminal."""
-    from quant_assets.candles.exchanges.config import write_exchanges  # noqa: PLC0415
     from quant_assets.providers.exchanges.catalogue import EXCHANGE_APIS  # noqa: PLC0415
 
     names = ", ".join(EXCHANGE_APIS)
@@ -131,9 +130,23 @@ def ask_for_exchanges(settings: Settings, config: ExchangesConfig) -> tuple[list
     echo_err(_estimate(exchanges, top, config.history_days))
     if not typer.confirm("Go on?", default=True, err=True):
         raise typer.Exit
-    write_exchanges(settings.exchanges_path, exchanges, top)
+    _write_choice(settings, exchanges, top)
     echo_err(f"written to {settings.exchanges_path}; edit it to change the choice")
     return [], 0
+
+
+def _write_choice(settings: Settings, exchanges: Sequence[str], top: int, days: float = 0.0) -> None:
+    """Write exchanges.toml, unless another process has just done so; exit if it cannot be written."""
+    from quant_assets.candles.exchanges.config import write_exchanges  # noqa: PLC0415
+    from quant_assets.common.files import WriteError  # noqa: PLC0415
+
+    try:
+        write_exchanges(settings.exchanges_path, exchanges, top, days)
+    except FileExistsError:
+        pass
+    except WriteError as error:
+        echo_err(str(error))
+        raise typer.Exit(EXIT_UNEXPECTED) from None
 
 
 def _estimate(exchanges: list[str], top: int, days: float) -> str:
@@ -174,6 +187,10 @@ def _timeframes(names: list[str]) -> list[str]:
 
 def _history_days(days: float, since: str) -> float:
     """Return the days of history that the options ask for, 0 for none."""
+    from quant_assets.candles.exchanges.config import MAX_HISTORY_DAYS  # noqa: PLC0415
+
+    if not (days == 0 or 1 <= days <= MAX_HISTORY_DAYS):
+        usage_error(f"--days {days:g}: expected 1 to {MAX_HISTORY_DAYS}")
     if not since:
         return days
     if days:
@@ -186,6 +203,8 @@ def _history_days(days: float, since: str) -> float:
     found = (datetime.now(UTC) - moment).total_seconds() / 86400
     if found <= 0:
         usage_error(f"--since {since} is in the future")
+    if found > MAX_HISTORY_DAYS:
+        usage_error(f"--since {since} is {found:,.0f} days ago: expected at most {MAX_HISTORY_DAYS}")
     return found
 
 

@@ -224,6 +224,9 @@ def test_person_is_asked_which_exchanges_and_told_what_that_costs(exchanges: Exc
         (("fetch", "--exchange", "BYBIT", "--since", "yesterday"), "Invalid timestamp 'yesterday'"),
         (("fetch", "--exchange", "BYBIT", "--since", "2990-01-01"), "is in the future"),
         (("fetch", "--exchange", "BYBIT", "--since", "2026-01-01", "--days", "3"), "choose one of them"),
+        (("fetch", "--exchange", "BYBIT", "--since", "1960-01-01"), "expected at most 3660"),
+        (("fetch", "--exchange", "BYBIT", "--days", "0.5"), "--days 0.5: expected 1 to 3660"),
+        (("fetch", "--exchange", "BYBIT", "--days", "1e9"), "--days 1e+09: expected 1 to 3660"),
         (("fetch", "--exchange", "BYBIT", "--timeframe", "1h"), "known are 15m, 4h"),
         (("scan",), "quant-assets fetch --exchange NAME"),
     ],
@@ -236,6 +239,7 @@ def test_wrong_usage_is_exit_2_and_says_what_would_do(
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "data" / "lake").exists()
+    assert not (tmp_path / "data" / "exchanges.toml").exists()
 
 
 def test_folder_of_another_origin_is_refused(fetched: Path) -> None:

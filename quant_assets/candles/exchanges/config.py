@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final
 import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
 
+from quant_assets.common.files import replace_file
 from quant_assets.common.toml_config import read_config, validate_config
 from quant_assets.providers.exchanges.catalogue import EXCHANGE_APIS
 
@@ -25,6 +26,10 @@ def _exchange(name: str) -> str:
     if name not in EXCHANGE_APIS:
         raise ValueError(f"unknown exchange {name!r}; known are {', '.join(EXCHANGE_APIS)}")
     return name
+
+
+def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(names))
 
 
 def _pattern(text: str) -> str:
@@ -60,7 +65,7 @@ class ExchangesConfig(MarketChoice):
     values for it.
     """
 
-    exchanges: tuple[Annotated[str, AfterValidator(_exchange)], ...] = ()
+    exchanges: Annotated[tuple[Annotated[str, AfterValidator(_exchange)], ...], AfterValidator(_each_once)] = ()
     include: tuple[Annotated[str, AfterValidator(_pattern)], ...] = ()
     exclude: tuple[Annotated[str, AfterValidator(_pattern)], ...] = ()
     overrides: Mapping[str, MarketChoice] = {}
@@ -112,16 +117,16 @@ def write_exchanges(
 ) -> None:
     """Write a file that fetches the `top` markets of some exchanges; 0 or None for the default of a key.
 
-    Raise FileExistsError rather than replace a file.
+    Raise FileExistsError rather than replace a file, and WriteError, which leaves none.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     names = orjson.dumps(list(exchanges)).decode().replace(",", ", ")
     lines = [f"exchanges = {names}"]
     lines += [f"top = {top}  # of each exchange, by turnover"] if top else []
     lines += [f"history_days = {history_days:g}"] if history_days else []
     lines += [f"min_quote_volume_24h = {min_quote_volume_24h:g}"] if min_quote_volume_24h is not None else []
-    with path.open("x", encoding="utf-8") as file:
-        file.write("".join(f"{line}\n" for line in lines))
+    if path.exists():
+        raise FileExistsError(path)
+    replace_file(path, "".join(f"{line}\n" for line in lines).encode())
 
 
 def _matches(patterns: tuple[str, ...], exchange: str, symbol: str) -> bool:

@@ -32,6 +32,10 @@ def test_table_of_an_exchange_changes_what_it_names_only(tmp_path: Path) -> None
     assert (config.of("GATE").top, config.of("GATE").history_days) == (200, 30)
 
 
+def test_exchange_that_is_named_twice_is_fetched_once(tmp_path: Path) -> None:
+    assert load_exchanges(written(tmp_path, 'exchanges = ["BYBIT", "OKX", "BYBIT"]')).exchanges == ("BYBIT", "OKX")
+
+
 def test_patterns_name_markets_of_one_exchange_or_of_all(tmp_path: Path) -> None:
     config = load_exchanges(written(tmp_path, 'include = ["BINANCE:BTCUSDT"]\nexclude = ["*:USDC*"]\n'))
     assert config.includes("BINANCE", "BTCUSDT")
