@@ -52,6 +52,9 @@ class BarClient(Protocol):
     ) -> Sequence[Sequence[float]]:
         """Fetch bars, as ExchangeClient does."""
 
+    def abort(self) -> None:
+        """Break off the request on its way, and send no other."""
+
 
 @dataclass(slots=True)
 class FetchReport:
@@ -102,7 +105,7 @@ class ExchangeFetch:
     """A fetch of one exchange's bars, with a connection for each client.
 
     `clock` returns UNIX seconds, `monotonic` the seconds of the deadline. `on_progress` is called with the report
-    after each answer.
+    after each answer. Another thread sets `interrupted` to end the fetch at once; what was fetched is stored.
     """
 
     def __init__(
@@ -114,8 +117,10 @@ class ExchangeFetch:
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         on_progress: Callable[[FetchReport], None] = lambda _: None,
+        interrupted: Event | None = None,
     ) -> None:
         self.report = FetchReport(exchange)
+        self._interrupted = interrupted or Event()
         self._clients, self._store = clients, store
         self._clock, self._monotonic, self._on_progress = clock, monotonic, on_progress
         self._queue: deque[BarRequest] = deque()
@@ -262,6 +267,10 @@ class ExchangeFetch:
         next_merge = self._monotonic() + MIN_MERGE_SECONDS
         while True:
             was_done = is_done()
+            if self._interrupted.is_set():
+                self._end("interrupted")
+                for client in self._clients:
+                    client.abort()
             try:
                 answer = self._answers.get(timeout=0.0 if was_done else 0.1)
             except Empty:

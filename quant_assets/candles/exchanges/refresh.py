@@ -6,6 +6,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from itertools import chain
+from threading import Event
 from typing import Final
 
 import pandas as pd
@@ -33,13 +34,14 @@ def refresh_bars(
     clock: Callable[[], float] = time.time,
     monotonic: Callable[[], float] = time.monotonic,
     on_progress: Callable[[FetchReport], None] = lambda _: None,
+    interrupted: Event | None = None,
 ) -> FetchReport:
     """Fetch the bars of an exchange's markets that are missing, in the order of the markets, until `deadline`.
 
     What is asked for goes by `clock` (UNIX seconds), or by the exchange's time where `clients` know that both differ by
     more than a minute; where their answers show it, what is due by the exchange's time is asked for then. What is
     stored had closed by the exchange's time. A gap that is still there after it was asked for is recorded, and not
-    asked for again.
+    asked for again. Another thread sets `interrupted` to end the fetch at once; what was fetched is stored.
     """
     for client in clients:
         client.set_markets(markets)
@@ -55,7 +57,15 @@ def refresh_bars(
         ]
         return new_bars_first(chain.from_iterable(found))
 
-    fetch = ExchangeFetch(api.name, clients, store, clock=clock, monotonic=monotonic, on_progress=on_progress)
+    fetch = ExchangeFetch(
+        api.name,
+        clients,
+        store,
+        clock=clock,
+        monotonic=monotonic,
+        on_progress=on_progress,
+        interrupted=interrupted,
+    )
     report = fetch.run(due(offset_seconds), deadline)
     found_offset = report.usage.offset_seconds or 0.0
     if not report.problem and found_offset - offset_seconds > MAX_OFFSET_SECONDS:

@@ -103,6 +103,10 @@ class ExchangeClient:
             rows = [[*row[:5], _without_noise(row[5] * market.contract_size)] for row in rows]
         return [row for row in rows if start_ms <= row[0] < end_ms]
 
+    def abort(self) -> None:
+        """Break off the request on its way, and send no other; for another thread than that which sends."""
+        self._session.abort()
+
     def close(self) -> None:
         """Close the connection."""
         self._session.close()

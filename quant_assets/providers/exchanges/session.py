@@ -19,6 +19,7 @@ import requests
 
 from quant_assets.providers.bounded_session import BoundedSession, describe_error
 from quant_assets.providers.budget import MAX_PAUSE_SECONDS, CallBudget
+from quant_assets.providers.errors import DeadlineExceeded
 from quant_assets.providers.exchanges.catalogue import ExchangeApi
 from quant_assets.providers.exchanges.errors import MalformedBody, RateLimited, RequestFailed
 from quant_assets.providers.exchanges.requests_sent import SentRequest
@@ -60,6 +61,7 @@ class ExchangeSession(BoundedSession):
         self.usage = ExchangeUsage()
         self.deadline: float | None = None
         self._api, self._budget, self._clock = api, budget, clock
+        self._is_aborted = False
         self._address = None if address is None else urlsplit(address)
         # Requests to this machine must not go to a proxy that the environment names.
         self.trust_env = self._address is None
@@ -74,7 +76,8 @@ class ExchangeSession(BoundedSession):
             parts = urlsplit(request.url or "")
             request.url = parts._replace(scheme=self._address.scheme, netloc=self._address.netloc).geturl()
         weight = self._api.weight(sent)
-        lease = self._budget.acquire(weight, self.deadline)
+        self._require_not_aborted()
+        lease = self._budget.acquire(weight, self.deadline, self._require_not_aborted)
         self.usage.requests += 1
         self.usage.weight += weight
         try:
@@ -83,6 +86,15 @@ class ExchangeSession(BoundedSession):
             self._budget.commit(lease)
         self._check(response, sent)
         return response
+
+    def abort(self) -> None:
+        """Break off the request on its way, and send no other; for another thread than that which sends."""
+        self._is_aborted = True
+        self._close_sockets(self._timed_out)
+
+    def _require_not_aborted(self, _: float = 0.0) -> None:
+        if self._is_aborted:
+            raise DeadlineExceeded(f"{self._api.name}: interrupted")
 
     def _send_in_time(
         self, request: requests.PreparedRequest, sent: SentRequest, options: dict[str, Any]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 
 import numpy as np
 import pytest
@@ -38,6 +38,7 @@ class Fetching:
     folder: Path
     ahead_seconds: float = 0.0
     address: str = ""
+    interrupted: Event = field(default_factory=Event)
     store: BarStore = field(init=False)
 
     def __post_init__(self) -> None:
@@ -66,6 +67,7 @@ class Fetching:
                 history_from_ms=self.history_from_ms(days),
                 deadline=time.monotonic() + seconds,
                 clock=lambda: time.time() + self.ahead_seconds,
+                interrupted=self.interrupted,
             )
 
     def history_from_ms(self, days: float) -> int:
@@ -287,6 +289,28 @@ def test_market_that_always_fails_costs_its_own_bars_alone(fetching: Fetching) -
     assert set(report.failed) == {"BTCUSDT"}
     assert report.problem == ""
     assert len(fetching.store.last_times(NAME, "15m")) == 3
+
+
+def test_interrupted_fetch_ends_at_once_and_keeps_what_it_has(fetching: Fetching) -> None:
+    fetching.faults(script=("",) * 6 + ("slow",) * 100, delay_seconds=20.0)
+    began = time.monotonic()
+
+    def interrupt() -> None:
+        while fetching.exchanges[NAME].accounting.by_endpoint.get("GET /v5/market/kline", 0) < asked + 9:
+            time.sleep(0.02)
+        fetching.interrupted.set()
+
+    asked = fetching.exchanges[NAME].accounting.by_endpoint.get("GET /v5/market/kline", 0)
+    Thread(target=interrupt, daemon=True).start()
+    report = fetching.fetch(days=40)
+    assert time.monotonic() - began < 15
+    assert report.problem == "interrupted"
+    assert fetching.exchanges[NAME].accounting.by_endpoint["GET /v5/market/kline"] == asked + 9
+    assert fetching.check_bars() > 0
+    fetching.interrupted.clear()
+    fetching.faults()
+    fetching.fetch(days=40)
+    assert fetching.check_bars() == 4 * fetching.bars(40)
 
 
 def test_two_fetches_at_once_store_each_bar_once(fetching: Fetching) -> None:
