@@ -152,6 +152,11 @@ def _okx_weight(request: SentRequest) -> int:
     return 1 if request.path.endswith("/candles") else 2
 
 
+def _mexc_weight(request: SentRequest) -> int:
+    """Requests may be sent 20 times in 2 s, that for all contracts once in a second: two of them never fit a period."""
+    return 10 if request.path.endswith("/contract/detail") else 1
+
+
 def _okx_quote_volume(_: Row, ticker: Row) -> float | None:
     """The volume in the base asset, since ccxt takes contracts for it."""
     volume, price = _number(ticker.get("info", {}).get("volCcy24h")), _number(ticker.get("last"))
@@ -232,6 +237,7 @@ EXCHANGE_APIS: Final[Mapping[str, ExchangeApi]] = {
             options=_swaps(),
             limit=20,
             period_seconds=2,
+            weight=_mexc_weight,
             max_bars={"15m": 2000, "4h": 2000},
             counts_contracts=True,
             bar_parameters=lambda _, end: {"end": (end - 1) // 1000},

@@ -85,6 +85,15 @@ def test_weight_is_what_the_exchange_counts(name: str, client: ExchangeClient, e
     assert after.rate_limited == before.rate_limited
 
 
+def test_market_list_asked_for_twice_in_a_row_is_not_refused(
+    name: str, client: ExchangeClient, exchanges: ExchangeEmulators
+) -> None:
+    before = exchanges[name].accounting.rate_limited
+    for _ in range(2):
+        client.markets()
+    assert exchanges[name].accounting.rate_limited == before
+
+
 @pytest.mark.parametrize(
     ("faults", "error"),
     [
