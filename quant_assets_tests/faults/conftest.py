@@ -20,6 +20,7 @@ from quant_assets.emulator import DEFAULT_KEY, Emulator, Universe, plain_univers
 from quant_assets.orchestration.scan import ScanResult
 from quant_assets.providers.coinalyze import CoinalyzeClient
 from quant_assets_tests.derivatives.conftest import MovableClock, Provider
+from quant_assets_tests.faults.exchange_world import ExchangeWorld, exchange_world
 from quant_assets_tests.faults.proxy import FaultyProxy
 from quant_assets_tests.world import World, kept_in_memory
 
@@ -116,6 +117,21 @@ def clean_scan(market: World) -> ScanResult:
 def scanned(market: World, world: World, clean_scan: ScanResult) -> Iterator[Scanned]:
     with kept_in_memory(world) as kept:
         yield Scanned(kept, market.folder / "faults_clean", clean_scan)
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExchangeWorld]:
+    """Serve some local exchanges."""
+    with exchange_world(tmp_path_factory.mktemp("exchanges")) as made:
+        yield made
+
+
+@pytest.fixture
+def local(served: ExchangeWorld, tmp_path: Path) -> Iterator[ExchangeWorld]:
+    """Return local exchanges without faults, and data folders of this test's own."""
+    served.reset()
+    yield replace(served, folder=tmp_path)
+    served.reset()
 
 
 @pytest.fixture
