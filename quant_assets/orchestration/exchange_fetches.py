@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
-from threading import Lock
+from threading import Event, Lock
 from typing import Final
 
 import pandas as pd
@@ -70,7 +70,8 @@ def fetch_candles(
     `markets` is the table of `universe_of`; `order` has markets by exchange and symbol, the first ones to be
     fetched first. An exchange whose budget cannot be used has a report that says so.
     """
-    show, places = _shown_by(progress), {market: place for place, market in enumerate(order)}
+    show, interrupted = _shown_by(progress), Event()
+    places = {market: place for place, market in enumerate(order)}
 
     def fetch(exchange: str) -> FetchReport:
         rows = rows_of(markets, exchange)
@@ -90,12 +91,17 @@ def fetch_candles(
                     clock=clock.seconds,
                     monotonic=clock.monotonic,
                     on_progress=show,
+                    interrupted=interrupted,
                 )
         except ProviderError as error:
             return FetchReport(exchange, problem=str(error))
 
     with ThreadPoolExecutor(max(len(config.exchanges), 1), thread_name_prefix="fetch") as pool:
-        return list(pool.map(fetch, config.exchanges))
+        try:
+            return list(pool.map(fetch, config.exchanges))
+        except BaseException:  # else Ctrl-C, or a full disk, would wait for the last request of the others
+            interrupted.set()
+            raise
 
 
 def _shown_by(progress: Progress) -> Callable[[FetchReport], None]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -131,3 +133,29 @@ def test_choice_that_a_full_disk_refuses_leaves_no_half_written_file(local: Exch
     small.free()
     assert not (small.folder / "data" / "exchanges.toml").exists()
     assert world.command("data", "fetch", "--exchange", "BYBIT", "--top", "1", "--days", "1").returncode == 0
+
+
+@pytest.mark.parametrize("told", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_interrupted_fetch_stops_at_once_and_keeps_its_bars(local: ExchangeWorld, told: signal.Signals) -> None:
+    local.choose("data", top=3, days=20)
+    local.fault("KUCOIN", script=("",) * 14 + ("slow",) * 100, delay_seconds=60.0)
+    exchange = local.exchanges["KUCOIN"]
+    before = exchange.accounting.requests
+    fetch = subprocess.Popen(
+        [sys.executable, "-m", "quant_assets", "fetch"],
+        env=local.environment("data"),
+        cwd=local.folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while fetch.poll() is None and exchange.accounting.requests < before + 16:
+        time.sleep(0.05)
+    fetch.send_signal(told)
+    _, said = fetch.communicate(timeout=45)
+    sent = exchange.accounting.requests - before
+    assert fetch.returncode == 130
+    assert said.splitlines() == ["interrupted; what was fetched is kept"]
+    assert sent <= 14 + 3, "requests were sent after the interrupt"
+    local.check_stored("data")
+    local.check_complete("data", days=20)
