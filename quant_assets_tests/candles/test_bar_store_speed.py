@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -38,13 +39,33 @@ def history(bars: int, step_ms: int, end_ms: int, seed: int) -> pd.DataFrame:
     return pd.DataFrame({"symbol": symbols, "time_ms": times, **dict(zip(VALUES, [*prices, volumes], strict=True))})
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> BarStore:
-    made = store_in(tmp_path_factory.mktemp("bars"))
+def filled_store(folder: Path) -> BarStore:
+    """Return a store with STORED bars of each market and timeframe."""
+    made = store_in(folder)
     for seed, exchange in enumerate(EXCHANGES):
         for timeframe, step_ms in STEP_MS.items():
             made.merge(exchange, timeframe, history(STORED, step_ms, START_MS, seed))
     return made
+
+
+def windows_of(store: BarStore) -> Callable[[], None]:
+    """Return a function that stores a window's bars of all markets, the last windows of a day one after another."""
+    step_ms = STEP_MS["15m"]
+    windows = iter(range(81, 97))  # when the object of the day is largest
+    for seed, exchange in enumerate(EXCHANGES):
+        store.merge(exchange, "15m", history(80, step_ms, START_MS + 80 * step_ms, seed))
+
+    def store_window() -> None:
+        end_ms = START_MS + next(windows) * step_ms
+        for seed, exchange in enumerate(EXCHANGES):
+            assert store.merge(exchange, "15m", history(1, step_ms, end_ms, seed)).new == MARKETS
+
+    return store_window
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> BarStore:
+    return filled_store(tmp_path_factory.mktemp("bars"))
 
 
 def test_newest_bars_of_1100_markets_are_read_within_a_second(store: BarStore) -> None:
@@ -60,17 +81,7 @@ def test_newest_bars_of_1100_markets_become_one_table_within_a_third_of_a_second
 
 
 def test_a_window_of_1100_markets_is_stored_within_a_second(store: BarStore) -> None:
-    step_ms = STEP_MS["15m"]
-    windows = iter(range(81, 97))  # the last windows of a day, when its object is largest
-    for seed, exchange in enumerate(EXCHANGES):
-        store.merge(exchange, "15m", history(80, step_ms, START_MS + 80 * step_ms, seed))
-
-    def store_window() -> None:
-        end_ms = START_MS + next(windows) * step_ms
-        for seed, exchange in enumerate(EXCHANGES):
-            assert store.merge(exchange, "15m", history(1, step_ms, end_ms, seed)).new == MARKETS
-
-    assert_within(0.5, store_window)
+    assert_within(0.5, windows_of(store))
 
 
 def test_what_is_stored_of_1100_markets_is_known_within_a_fifth_of_a_second(store: BarStore) -> None:
