@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Final
 
 import sqlalchemy as sa
@@ -117,6 +118,8 @@ class CallBudget:
         self._clock = clock
         self._sleep = sleep
         self._path = path
+        # Threads of this process take turns here: SQLite lets some of them sleep for up to a second.
+        self._turn = Lock()
         with self._translated_errors():
             path.parent.mkdir(parents=True, exist_ok=True)
             self._database = _open(path)
@@ -241,7 +244,7 @@ class CallBudget:
 
     @contextmanager
     def _write(self) -> Iterator[sa.Connection]:
-        with self._translated_errors(), self._database.write() as connection:
+        with self._turn, self._translated_errors(), self._database.write() as connection:
             yield connection
 
     @contextmanager

@@ -4,7 +4,7 @@
     python -m quant_assets_tests.candles.exchanges.measure_limits window
 
 `history`: ten days of 400 markets of each of eight exchanges, from nothing. The limits of client and exchange are
-scaled by FACTORS, so that each exchange takes about two minutes. `window`: the next bar of 290 markets of Hyperliquid,
+scaled by FACTORS, so that each exchange takes about three minutes. `window`: the next bar of 290 markets of Hyperliquid,
 in real time at its documented limit. The exchanges run in a process of their own.
 """
 
@@ -38,14 +38,14 @@ from quant_assets_tests.candles.exchanges.measure_fetch import DAY_MS, LocalExch
 HISTORY_DAYS: Final = 10
 MARKETS: Final = 400
 FACTORS: Final[Mapping[str, float]] = {
-    "BINANCE": 0.42,
-    "BYBIT": 0.067,
-    "OKX": 1.0,
-    "HYPERLIQUID": 8.0,
-    "KUCOIN": 1.81,
-    "MEXC": 0.85,
-    "GATE": 0.39,
-    "BITGET": 0.45,
+    "BINANCE": 0.3125,
+    "BYBIT": 0.047,
+    "OKX": 0.7,
+    "HYPERLIQUID": 6.0,
+    "KUCOIN": 1.3,
+    "MEXC": 0.6,
+    "GATE": 0.28,
+    "BITGET": 0.32,
 }
 HYPERLIQUID_MARKETS: Final = 290
 
