@@ -4,8 +4,8 @@
     python -m quant_assets_tests.candles.exchanges.measure_limits window
 
 `history`: ten days of 400 markets of each of eight exchanges, from nothing. The limits of client and exchange are
-scaled by FACTORS, so that each exchange takes about three minutes. `window`: the next bar of 290 markets of Hyperliquid,
-in real time at its documented limit. The exchanges run in a process of their own.
+scaled by FACTORS, so that each exchange takes about three minutes. `window`: the next bar of 290 markets of
+Hyperliquid, in real time at its documented limit. The exchanges run in a process of their own.
 """
 
 from __future__ import annotations
