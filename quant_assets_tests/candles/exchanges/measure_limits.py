@@ -3,7 +3,7 @@
     python -m quant_assets_tests.candles.exchanges.measure_limits history
     python -m quant_assets_tests.candles.exchanges.measure_limits window
 
-`history`: ten days of 400 markets of each of eight exchanges, from nothing. The limits of client and exchange are
+`history`: four days of 400 markets of each of eight exchanges, from nothing. The limits of client and exchange are
 scaled by FACTORS, so that each exchange takes about three minutes. `window`: the next bar of 290 markets of
 Hyperliquid, in real time at its documented limit. The exchanges run in a process of their own.
 """
@@ -35,14 +35,14 @@ from quant_assets.providers.exchanges.market import ExchangeMarket
 from quant_assets.storage.lake import Lake
 from quant_assets_tests.candles.exchanges.measure_fetch import DAY_MS, LocalExchanges
 
-HISTORY_DAYS: Final = 10
+HISTORY_DAYS: Final = 4
 MARKETS: Final = 400
 FACTORS: Final[Mapping[str, float]] = {
-    "BINANCE": 0.3125,
+    "BINANCE": 0.157,
     "BYBIT": 0.047,
-    "OKX": 0.7,
-    "HYPERLIQUID": 6.0,
-    "KUCOIN": 1.3,
+    "OKX": 0.42,
+    "HYPERLIQUID": 5.1,
+    "KUCOIN": 0.325,
     "MEXC": 0.6,
     "GATE": 0.28,
     "BITGET": 0.32,
@@ -80,11 +80,6 @@ def seconds_of(accepted: Sequence[AcceptedRequest], limit: int, period_seconds: 
     return (accepted[-1].moment - accepted[0].moment).total_seconds(), at / 1_000_000
 
 
-def of_bars(accepted: Sequence[AcceptedRequest]) -> list[AcceptedRequest]:
-    """Return the requests for bars: those that name a market."""
-    return [request for request in accepted if request.contract]
-
-
 def measure_history(exchanges: LocalExchanges, folder: Path, names: Sequence[str]) -> None:
     store = BarStore(Lake(folder / "lake"), folder / "locks")
     # All ask for their market lists first, so that the time is that of bars.
@@ -95,6 +90,7 @@ def measure_history(exchanges: LocalExchanges, folder: Path, names: Sequence[str
         with ThreadPoolExecutor(len(names)) as pool:
             listed = dict(zip(names, pool.map(lambda name: perpetuals(found[name][0]), names), strict=True))
         time.sleep(max(EXCHANGE_APIS[name].period_seconds for name in names) + 1)  # the lists cost nothing any more
+        before_bars = {name: len(exchanges.counted(name).accepted) for name in names}
 
         def fetch(name: str) -> tuple[FetchReport, float]:
             began = time.perf_counter()
@@ -116,7 +112,9 @@ def measure_history(exchanges: LocalExchanges, folder: Path, names: Sequence[str
     print(f"{used:.1f} s processor time, {after.ru_maxrss // 1024} MiB")
     for name, (report, whole) in reports.items():
         counted = exchanges.counted(name)
-        took, least = seconds_of(of_bars(counted.accepted), found[name][1], EXCHANGE_APIS[name].period_seconds)
+        took, least = seconds_of(
+            counted.accepted[before_bars[name] :], found[name][1], EXCHANGE_APIS[name].period_seconds
+        )
         print(
             f"{name:<12} limit x {FACTORS[name]:<5} {report.done:5} requests {report.stored.new:8} bars: least "
             f"{least:6.1f} s, requests {took:6.1f} s (+{took / least - 1:.1%}), all stored {whole:6.1f} s "
@@ -144,7 +142,7 @@ def measure_window(exchanges: LocalExchanges, folder: Path) -> None:
     if int(exchanges.clock()) // step % 16 == 0:  # no window that closes a 4h bar
         print("this window closes a 4h bar, too")
     exchanges.scale_limits(name, 1.0)
-    before = len(of_bars(exchanges.counted(name).accepted))
+    before = len(exchanges.counted(name).accepted)
     stored: list[tuple[float, int]] = []
     with connected(exchanges, folder, name, 1.0) as (clients, limit):
         began = time.perf_counter()
@@ -159,7 +157,7 @@ def measure_window(exchanges: LocalExchanges, folder: Path) -> None:
         )
         whole = time.perf_counter() - began
     counted = exchanges.counted(name)
-    accepted = of_bars(counted.accepted)[before:]
+    accepted = counted.accepted[before:]
     took, least = seconds_of(accepted, limit, EXCHANGE_APIS[name].period_seconds)
     place = {market.symbol: number for number, market in enumerate(markets)}
     displaced = max(abs(place[request.contract] - number) for number, request in enumerate(accepted))

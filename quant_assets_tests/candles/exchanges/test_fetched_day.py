@@ -42,10 +42,10 @@ pytestmark = pytest.mark.slow
 
 BEGIN = datetime(2026, 2, 3, tzinfo=UTC).timestamp()
 #: The last of all closes a 4h bar, so that the one before is right.
-WINDOWS, SOUND_WINDOWS, MARKETS = rounds(14, 94), 2, rounds(2, 8)
+WINDOWS, SOUND_WINDOWS, MARKETS = rounds(14, 94), 2, rounds(2, 4)
 NAMES = tuple(APIS) if LONG else ("BYBIT", "HYPERLIQUID", "KUCOIN")
 SOUND = "KUCOIN"
-WINDOW_SECONDS, DAY_SECONDS, SPEED = 900, 86_400, 20.0
+WINDOW_SECONDS, DAY_SECONDS, SPEED = 900, 86_400, 10.0
 #: Bars that the exchanges do not have, and what is wrong with others for a time, until the last two windows.
 MISSING: dict[str, Any] = {"seed": SEED, "missing": 0.02}
 WRONG_FOR_A_TIME: dict[str, Any] = {"corrected": 0.1, "late": 0.05, "shuffled": 0.1}
@@ -143,7 +143,7 @@ class FetchedDay:
             markets,
             self.store,
             history_from_ms=self.history_from_ms,
-            deadline=self.clock.seconds() + WINDOW_SECONDS / 2,
+            deadline=self.clock.seconds() + 0.8 * WINDOW_SECONDS,
             clock=self.clock.seconds,
             monotonic=self.clock.seconds,
         )
