@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Any
 
 from quant_assets.emulator.api import Response
@@ -157,7 +158,8 @@ def _kline(venue: Venue, query: Query) -> Any:
     start, end = query.integer("start", 0), query.optional("end")
     stop = venue.now + 1 if end is None else end + 1
     # A range of more than the maximum gives the bars closest to its end.
-    bars = venue.newest_bars(contract, seconds, _MAX_BARS, stop)
+    count = min(_MAX_BARS, max(1, ceil((min(stop, venue.now) - start) / seconds)))
+    bars = venue.newest_bars(contract, seconds, count, stop)
     kept = bars.t >= start
     amount = bars.v if contract.inverse else (bars.v * (bars.h + bars.l + bars.c) / 3).round(4)
     columns = {
