@@ -45,7 +45,7 @@ BEGIN = datetime(2026, 2, 3, tzinfo=UTC).timestamp()
 WINDOWS, SOUND_WINDOWS, MARKETS = rounds(14, 94), 2, rounds(2, 4)
 NAMES = tuple(APIS) if LONG else ("BYBIT", "HYPERLIQUID", "KUCOIN")
 SOUND = "KUCOIN"
-WINDOW_SECONDS, DAY_SECONDS, SPEED = 900, 86_400, 10.0
+WINDOW_SECONDS, DAY_SECONDS, SPEED = 900, 86_400, 15.0
 #: Bars that the exchanges do not have, and what is wrong with others for a time, until the last two windows.
 MISSING: dict[str, Any] = {"seed": SEED, "missing": 0.02}
 WRONG_FOR_A_TIME: dict[str, Any] = {"corrected": 0.1, "late": 0.05, "shuffled": 0.1}
@@ -143,7 +143,7 @@ class FetchedDay:
             markets,
             self.store,
             history_from_ms=self.history_from_ms,
-            deadline=self.clock.seconds() + 0.8 * WINDOW_SECONDS,
+            deadline=self.clock.seconds() + WINDOW_SECONDS / 2,
             clock=self.clock.seconds,
             monotonic=self.clock.seconds,
         )
