@@ -97,5 +97,5 @@ def test_any_json_gives_markets_and_bars_or_a_documented_error(
         config = ExchangesConfig(exchanges=(exchange,), min_quote_volume_24h=0)
         for _ in range(rounds(5, 200)):
             proxy.alter = altered(rng)
-            found = fetch_exchange_markets(config, ResolutionRules(), lambda _: client.markets(), None)
+            found = fetch_exchange_markets(config, ResolutionRules(), lambda _: client.markets(), None, 0.0)
             assert found.problems or set(found.table["exchange"]) == {exchange}

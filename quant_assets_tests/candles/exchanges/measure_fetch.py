@@ -127,7 +127,9 @@ class Measured:
         ]
         config = ExchangesConfig(exchanges=tuple(urls), min_quote_volume_24h=0, top=1000)
         began = time.perf_counter()
-        found = fetch_exchange_markets(config, ResolutionRules(), lambda name: self.clients[name][0].markets(), None)
+        found = fetch_exchange_markets(
+            config, ResolutionRules(), lambda name: self.clients[name][0].markets(), None, 0.0
+        )
         print(f"market lists: {time.perf_counter() - began:.1f} s, {found.problems or 'no problem'}")
         table = found.table[found.table["selected"].astype(bool)]
         self.markets = {name: markets_of(rows_of(table, name)) for name in urls}
