@@ -18,10 +18,8 @@ from quant_assets.common.settings import Settings
 from quant_assets.common.windows import Window
 
 DEMO_CALLS_PER_MINUTE = 6000
-#: A local exchange with more markets, as `emulator --exchanges` has, fetches so many of each.
-DEMO_TOP = 20
-#: Days of history: enough for the 1,500 bars of 15m that a scan uses, and for its indicators of 4h.
-DEMO_DAYS = {"15m": 16.0, "4h": 40.0}
+#: Markets of each exchange and days of history: what a scan needs, within what Hyperliquid allows in a minute.
+DEMO_TOP, DEMO_DAYS = 12, 20.0
 DEMO_KEY_VARIABLE = "QUANT_ASSETS_DEMO_KEY"
 
 
@@ -65,8 +63,5 @@ def _fetch(settings: Settings, exchanges: Sequence[str]) -> None:
     from quant_assets.orchestration.fetch import FetchChoice  # noqa: PLC0415
 
     if not settings.exchanges_path.exists():
-        days = DEMO_DAYS["15m"]
-        write_exchanges(settings.exchanges_path, exchanges, DEMO_TOP, days, min_quote_volume_24h=0)
-    for timeframe, days in DEMO_DAYS.items():
-        choice = FetchChoice(history_days=days, timeframes=[timeframe])
-        fetch_and_report(settings, choice, lists=timeframe == "15m")
+        write_exchanges(settings.exchanges_path, exchanges, DEMO_TOP, DEMO_DAYS, min_quote_volume_24h=0)
+    fetch_and_report(settings, FetchChoice())

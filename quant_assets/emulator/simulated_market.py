@@ -159,7 +159,7 @@ def _turnover(exchange_hash: int, market: SimulatedMarket, steps: Integers, move
 def _asset_path(seed: int, asset: str, volatility: float, beta: float, first: int, last: int) -> tuple[Floats, Floats]:
     """Return the log price at the nodes first … last, around 0, and the activity after jumps (0 = calm).
 
-    The paths of bars in progress are short: those of a thousand are kept, of longer ones two dozen.
+    The paths of bars in progress are short: those of a thousand are kept, of longer ones 256.
     """
     cached = _short_asset_path if last - first <= _SHORT else _long_asset_path
     return cached(seed, asset, volatility, beta, first, last)
@@ -180,7 +180,7 @@ def _compute_asset_path(
 
 
 _short_asset_path = lru_cache(maxsize=1024)(_compute_asset_path)
-_long_asset_path = lru_cache(maxsize=24)(_compute_asset_path)
+_long_asset_path = lru_cache(maxsize=256)(_compute_asset_path)
 
 
 @lru_cache(maxsize=24)

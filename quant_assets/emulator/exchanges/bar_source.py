@@ -22,7 +22,7 @@ from quant_assets.emulator.simulated_market import (
 _BLOCK_SECONDS = 16 * 86400
 _DAY_SECONDS = 96 * BAR_SECONDS
 _WARM_UP_SECONDS = WARM_UP_BARS * BAR_SECONDS
-_MAX_CACHED_BLOCKS, _MAX_CACHED_DAYS = 8, 2
+_MAX_CACHED_BLOCKS, _MAX_CACHED_DAYS = 6, 2
 
 Derivatives = tuple[Integers, Floats, Floats]
 """Opens of 15-minute bars, and open interest (base units) and funding (percent) at their close."""
