@@ -106,7 +106,7 @@ fuzz: setup
 soak: setup
 	$(BIN)/python -m quant_assets_tests.faults.soak --seed $(or $(SEED),1) $(SOAK)
 	QUANT_FAULTS=long QUANT_FAULTS_SEED=$(or $(SEED),1) $(BIN)/python -m pytest -q -s \
-		quant_assets_tests/candles/exchanges/test_fetched_day.py
+		quant_assets_tests/candles/exchanges/test_fetched_day.py quant_assets_tests/defs/test_exchange_time_lapse.py
 
 bench: speed
 	$(BIN)/python -m quant_assets_tests.bench $(BENCH)
