@@ -258,7 +258,7 @@ class Watched:
 def watched(recorded: Recorded) -> Iterator[Watched]:
     """Turn the sensors on and wait until the candles, which are new to them, have been scanned."""
     running = recorded.running
-    with running.sensors_on("new_candles", "keep_up"):
+    with running.sensors_on("new_candles", "keep_up", "fetched_bars"):
         wait_for(lambda: runs_of(running.live, "new_candles"), 120, "a scan of the new candles")
         wait_for(lambda: all_skipped(running.live), 120, "a skipped tick of each sensor")
         log = [COLOURS.sub("", line) for line in running.log.read_text().splitlines()]

@@ -37,7 +37,7 @@ def measure(symbols: int, calls_per_minute: int, processes: int, other_client: f
         command = [sys.executable, "-m", "quant_assets_tests.derivatives.sweep", emulator.url, folder]
         running = [
             subprocess.Popen(
-                [*command, str(symbols), str(calls_per_minute), window, "0"],
+                [*command, str(symbols), str(calls_per_minute), window],
                 stdout=subprocess.DEVNULL,
                 cwd=Path(__file__).parents[2],
             )

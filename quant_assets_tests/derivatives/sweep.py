@@ -1,6 +1,6 @@
 """A program that refreshes plain markets until all items are known, for tests that time or kill it.
 
-Usage: python -m quant_assets_tests.derivatives.sweep URL FOLDER MARKETS CALLS_PER_MINUTE WINDOW SECONDS_LATER
+Usage: python -m quant_assets_tests.derivatives.sweep URL FOLDER MARKETS CALLS_PER_MINUTE WINDOW
 
 The monotonic clock is ahead by SECONDS_LATER, so that a test need not wait until the claims of a killed program end.
 """
@@ -8,7 +8,6 @@ The monotonic clock is ahead by SECONDS_LATER, so that a test need not wait unti
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Mapping
 from contextlib import closing
 from datetime import UTC, datetime
@@ -30,7 +29,7 @@ from quant_assets.providers.coinalyze.client import CoinalyzeClient
 
 
 def main() -> None:
-    url, folder, markets, calls_per_minute, window, later = sys.argv[1:]
+    url, folder, markets, calls_per_minute, window = sys.argv[1:]
     rows = plain_universe(int(markets)).rows
     now = datetime.now(UTC)
     market_list = market_list_table([("A", "Binance")], [row.body() for row in rows], now)
@@ -39,9 +38,7 @@ def main() -> None:
     def resolve(empty: Mapping[str, set[str]]) -> pd.DataFrame:
         return resolve_markets(listed, market_list, datasets=ENTRIES, now=now, empty=empty)
 
-    budget = CallBudget(
-        Path(folder) / "budget.sqlite", int(calls_per_minute), clock=lambda: time.monotonic() + float(later)
-    )
+    budget = CallBudget(Path(folder) / "budget.sqlite", int(calls_per_minute))
     with (
         closing(CoinalyzeClient(SecretStr(DEFAULT_KEY), url, budget)) as client,
         closing(DerivativesStore(Path(folder) / "derivatives.sqlite")) as store,

@@ -82,7 +82,9 @@ def test_weight_is_what_the_exchange_counts(name: str, client: ExchangeClient, e
     after = exchanges[name].accounting
     assert client.usage.requests == after.requests - before.requests
     counted = after.weight - before.weight
-    assert counted <= client.usage.weight <= counted + client.usage.requests  # a part of a weight counts as one
+    once_in_a_second = 9 if name == "MEXC" else 0  # its list of contracts has a limit of its own, and weighs 10 for it
+    # A part of a weight counts as one.
+    assert counted <= client.usage.weight - once_in_a_second <= counted + client.usage.requests
     assert after.rate_limited == before.rate_limited
 
 
