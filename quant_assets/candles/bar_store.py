@@ -145,7 +145,7 @@ class BarStore:
         with ThreadPoolExecutor(READERS) as pool:
             return list(pool.map(lambda names: self.newest(names[0], names[1], count, closed_by_ms), found))
 
-    def before_windows(self, first_end_ms: int, last_end_ms: int, count: int = NEWEST_BARS) -> list[StoredBars]:
+    def for_windows(self, first_end_ms: int, last_end_ms: int, count: int = NEWEST_BARS) -> list[StoredBars]:
         """Read the bars of all exchanges and timeframes that windows need, from the first window's end to the last's.
 
         These are the bars that close by the last window's end, and not more than `count` steps before the first's.

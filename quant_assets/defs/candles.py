@@ -143,7 +143,7 @@ def candles(
 
 def _stored_bars(store: BarStore, config: CandlesConfig) -> list[StoredBars]:
     if config.first_end_ms:
-        return store.before_windows(config.first_end_ms, config.closed_by_ms)
+        return store.for_windows(config.first_end_ms, config.closed_by_ms)
     return store.newest_of_all(closed_by_ms=config.closed_by_ms or None)
 
 

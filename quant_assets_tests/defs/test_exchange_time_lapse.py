@@ -5,14 +5,11 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from statistics import median
 from typing import Any
 
 import dagster as dg
@@ -33,8 +30,9 @@ from quant_assets.emulator.faults import KINDS
 from quant_assets.orchestration.exchange_source import bar_store
 from quant_assets.orchestration.job_runs import QUIET_LOGGERS
 from quant_assets.storage.lake import Lake
-from quant_assets_tests.candles.exchanges.test_fetched_day import BEGIN, MEMORY_GROWTH
+from quant_assets_tests.candles.exchanges.test_fetched_day import BEGIN
 from quant_assets_tests.faults.seeding import LONG, rounds, seeded_random
+from quant_assets_tests.memory import check_memory_is_flat, resident_mib
 
 pytestmark = pytest.mark.slow
 
@@ -90,9 +88,7 @@ class ScannedDay:
             self.exchanges[FAILING].faults = ExchangeFaults(**faults)
             self._fetch(tick)
             self._scan(window)
-            gc.collect()
-            pages = int(Path("/proc/self/statm").read_text().split()[1])
-            self.memory_mib.append(pages * os.sysconf("SC_PAGE_SIZE") / 2**20)
+            self.memory_mib.append(resident_mib())
 
     def _resources(self, names: Any) -> dict[str, Any]:
         return {name: (self.definitions.resources or {})[name] for name in names}
@@ -185,7 +181,4 @@ def _markets(day: ScannedDay) -> list[tuple[str, str]]:
 
 @pytest.mark.skipif(not LONG, reason="growth is judged by a whole day: make soak")
 def test_memory_does_not_grow(day: ScannedDay) -> None:
-    quarter = len(day.memory_mib) // 4
-    second, last = median(day.memory_mib[quarter : 2 * quarter]), median(day.memory_mib[-quarter:])
-    print(f"memory: {second:.0f} MiB in the second quarter of the day, {last:.0f} MiB in the last")
-    assert last <= second * MEMORY_GROWTH
+    check_memory_is_flat(day.memory_mib)

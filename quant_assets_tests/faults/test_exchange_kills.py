@@ -63,17 +63,22 @@ def test_killed_fetch_loses_no_bar_and_the_next_one_goes_on(local: ExchangeWorld
     assert "Traceback" not in (local.folder / "fetch.stderr").read_text()
 
 
-def test_two_fetches_at_once_both_succeed_and_store_each_bar_once(local: ExchangeWorld) -> None:
-    local.choose("data", days=6)
-    local.fault(NAMES, slow=0.5, delay_seconds=0.1)
-    both = [local.forked_fetch("data", said=said) for said in ("one", "other")]
+def run_two_fetches(local: ExchangeWorld, name: str, *options: str) -> list[str]:
+    """Run two fetches of a data folder at once, which both succeed; return what they wrote to stderr."""
+    both = [local.forked_fetch(name, *options, said=said) for said in ("one", "other")]
     for fetch in both:
         fetch.start()
     for fetch in both:
         fetch.join(120)
     errors = [(local.folder / f"{said}.stderr").read_text() for said in ("one", "other")]
     assert [fetch.exitcode for fetch in both] == [0, 0], errors
-    assert errors == ["", ""]
+    return errors
+
+
+def test_two_fetches_at_once_both_succeed_and_store_each_bar_once(local: ExchangeWorld) -> None:
+    local.choose("data", days=6)
+    local.fault(NAMES, slow=0.5, delay_seconds=0.1)
+    assert run_two_fetches(local, "data") == ["", ""]
     summaries = [orjson.loads((local.folder / f"{said}.stdout").read_bytes()) for said in ("one", "other")]
     assert sum(summary["new_bars"] for summary in summaries) == local.check_stored("data")
     assert all(local.exchanges[each].accounting.rate_limited == 0 for each in NAMES)
@@ -83,13 +88,7 @@ def test_two_fetches_at_once_both_succeed_and_store_each_bar_once(local: Exchang
 def test_two_first_fetches_at_once_write_one_choice(local: ExchangeWorld) -> None:
     for number in range(rounds(1, 10)):
         options = ("--exchange", "BYBIT", "--top", "1", "--days", "1")
-        both = [local.forked_fetch(f"fresh_{number}", *options, said=said) for said in ("one", "other")]
-        for fetch in both:
-            fetch.start()
-        for fetch in both:
-            fetch.join(120)
-        errors = [(local.folder / f"{said}.stderr").read_text() for said in ("one", "other")]
-        assert [fetch.exitcode for fetch in both] == [0, 0], errors
+        run_two_fetches(local, f"fresh_{number}", *options)
         assert 'exchanges = ["BYBIT"]' in (local.folder / f"fresh_{number}" / "exchanges.toml").read_text()
 
 

@@ -153,7 +153,7 @@ def _okx_weight(request: SentRequest) -> int:
 
 
 def _mexc_weight(request: SentRequest) -> int:
-    """Requests may be sent 20 times in 2 s, that for all contracts once in a second: two of them never fit a period."""
+    """Return 10 for the list of contracts, which MEXC allows once a second, so that two never fit a period; else 1."""
     return 10 if request.path.endswith("/contract/detail") else 1
 
 

@@ -6,8 +6,6 @@ with three exchanges, `make soak` the day with eight.
 
 from __future__ import annotations
 
-import gc
-import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +13,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import pandas as pd
@@ -37,6 +34,7 @@ from quant_assets.providers.exchanges.client import ExchangeClient
 from quant_assets.providers.exchanges.market import ExchangeMarket
 from quant_assets.storage.lake import Lake
 from quant_assets_tests.faults.seeding import LONG, SEED, rounds, seeded_random
+from quant_assets_tests.memory import check_memory_is_flat, resident_mib
 
 pytestmark = pytest.mark.slow
 
@@ -57,8 +55,6 @@ FAULTS: tuple[dict[str, Any], ...] = (
     {"clock_offset_seconds": 400.0},
     {"clock_offset_seconds": -400.0},
 )
-#: Allowed growth of memory from the second quarter of the day to the last.
-MEMORY_GROWTH = 1.05
 
 
 class FastClock:
@@ -106,9 +102,7 @@ class FetchedDay:
                     self.exchanges[name].faults = ExchangeFaults(**MISSING, **self._faults(name, number))
                 with ThreadPoolExecutor(len(NAMES)) as pool:
                     list(pool.map(lambda name: self._fetch(name, clients[name], markets[name]), NAMES))
-                gc.collect()
-                pages = int(Path("/proc/self/statm").read_text().split()[1])
-                self.memory_mib.append(pages * os.sysconf("SC_PAGE_SIZE") / 2**20)
+                self.memory_mib.append(resident_mib())
 
     def _connect(self, name: str, stack: ExitStack) -> list[ExchangeClient]:
         api, clock = EXCHANGE_APIS[name], self.clock
@@ -222,7 +216,4 @@ def test_own_requests_are_never_refused(day: FetchedDay) -> None:
 
 @pytest.mark.skipif(not LONG, reason="growth is judged by a whole day: make soak")
 def test_memory_does_not_grow(day: FetchedDay) -> None:
-    quarter = len(day.memory_mib) // 4
-    second, last = median(day.memory_mib[quarter : 2 * quarter]), median(day.memory_mib[-quarter:])
-    print(f"memory: {second:.0f} MiB in the second quarter of the day, {last:.0f} MiB in the last")
-    assert last <= second * MEMORY_GROWTH
+    check_memory_is_flat(day.memory_mib)
