@@ -9,6 +9,7 @@ Each strategy declares the limits of its parameters.
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_origin, get_type_hints
@@ -60,6 +61,8 @@ def with_parameters(strategies: Iterable[AnyStrategy], path: Path) -> tuple[AnyS
     a file that cannot be read, is not TOML, names an unknown strategy or parameter, or has an invalid value.
     """
     chosen = tuple(strategies)
+    if not os.path.lexists(path):
+        return chosen  # building the models takes longer than all the rest
     tables = _model("Parameters", {strategy.key: (_table_model(strategy), None) for strategy in chosen})
     given = dict(load_config(path, tables, ParametersError))
     return tuple(
