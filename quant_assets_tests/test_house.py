@@ -24,6 +24,7 @@ LAYERS = (
     ("defs",),
     ("orchestration", "dashboard"),
     ("alerts", "feed"),
+    ("evaluation",),
     ("signals",),
     ("derivatives",),
     ("candles",),

@@ -59,6 +59,8 @@ class Strategy(ABC):
     """Family of the strategy, by which consumers of the feed may group."""
     parts: ClassVar[tuple[str, ...]]
     """Names of the parts of its score, in display order."""
+    max_holding_minutes: ClassVar[int] = 2_880
+    """Time limit of a trade, counted from the end of its setup's window."""
     filters: ClassVar[tuple[str, ...]] = ()
     """Names of the gates that it shows."""
     limits: ClassVar[Limits] = {}

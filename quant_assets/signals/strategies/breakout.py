@@ -56,6 +56,7 @@ class Breakout(Strategy):
         "a rising support."
     )
     strategy_type = "breakout"
+    max_holding_minutes = 4_800
     parts = ("geometry", "momentum", "oi_flow", "sentiment")
     max_points: ClassVar = {"geometry": 40.0, "momentum": 30.0, "oi_flow": OI_FLOW_MAX, "sentiment": SENTIMENT_MAX}
     limits: ClassVar[Limits] = {"max_distance": (0.0, 1.0), "min_rr": (0.0, 100.0)}

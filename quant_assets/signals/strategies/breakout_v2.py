@@ -60,6 +60,7 @@ class BreakoutV2(Strategy):
         "direction, RSI is not overbought or oversold, and the reward is worth the risk."
     )
     strategy_type = "breakout"
+    max_holding_minutes = 4_800
     parts = ("range", "oi_flow", "obv", "breakout", "risk_reward", "sentiment")
     filters = ("oi_zscore", "obv_slope")
     max_points: ClassVar = {

@@ -1,0 +1,36 @@
+"""What signals are worth: trades of setups, their results, and statistics over them.
+
+`follow_setups` turns setups into trades and follows each to its end, `chance_results` gives what random entries would
+have given, and `record` sums up the trades that count. Everything is computed from setups and bars; nothing is stored.
+"""
+
+from quant_assets.evaluation.costs import Costs, EvaluationConfigError, FundingRates, funding_rates, load_costs
+from quant_assets.evaluation.draws import Range, chance_results
+from quant_assets.evaluation.exits import Outcome
+from quant_assets.evaluation.one_bar_later import later_results
+from quant_assets.evaluation.price_bars import PriceBars, price_bars
+from quant_assets.evaluation.prices import Prices
+from quant_assets.evaluation.record import counted, cumulated, record, records_by
+from quant_assets.evaluation.trades import Reason, TradeRules, follow_setups
+
+__all__ = [
+    "Costs",
+    "EvaluationConfigError",
+    "FundingRates",
+    "Outcome",
+    "PriceBars",
+    "Prices",
+    "Range",
+    "Reason",
+    "TradeRules",
+    "chance_results",
+    "counted",
+    "cumulated",
+    "follow_setups",
+    "funding_rates",
+    "later_results",
+    "load_costs",
+    "price_bars",
+    "record",
+    "records_by",
+]
