@@ -2,8 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-DOMAIN := quant_assets/providers/*,quant_assets/candles/*,quant_assets/storage/*,quant_assets/markets/*,quant_assets/derivatives/*,quant_assets/signals/*,quant_assets/feed/*,quant_assets/dashboard/*
-UNIT_TESTS := $(addprefix quant_assets_tests/,alerts candles common derivatives emulator feed markets providers signals storage \
+DOMAIN := quant_assets/providers/*,quant_assets/candles/*,quant_assets/storage/*,quant_assets/markets/*,quant_assets/derivatives/*,quant_assets/signals/*,quant_assets/evaluation/*,quant_assets/feed/*,quant_assets/dashboard/*
+UNIT_TESTS := $(addprefix quant_assets_tests/,alerts candles common derivatives emulator evaluation feed markets providers signals storage \
 	test_documents.py test_house.py)
 
 # Some containers set this; then each of the hundreds of processes of the tests would compile the package anew.
