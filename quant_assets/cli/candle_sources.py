@@ -6,13 +6,17 @@ import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from quant_assets.cli.arguments import check_candle_files
 from quant_assets.cli.environment import create_data_folder
 from quant_assets.cli.errors import usage_error
 from quant_assets.cli.fetch import ask_for_exchanges, fetch_and_report, load_choice
 from quant_assets.common.settings import Settings
+from quant_assets.common.windows import FIRST_WINDOW, Window
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: A fetch takes so long at least, whatever time a scan has: the new bars are what a scan is for.
 MIN_FETCH_SECONDS: Final = 20.0
@@ -83,3 +87,23 @@ def known_markets(settings: Settings, folder: Path | None) -> list[tuple[str, st
     store = bar_store(settings)
     stored = [(exchange, symbol) for exchange in store.exchanges() for symbol in store.last_times(exchange, "15m")]
     return stored + (list_markets(settings.candle_folder) if settings.candle_folder.is_dir() else [])
+
+
+def read_history(settings: Settings, folder: Path | None, first: Window | None) -> pd.DataFrame:
+    """Return the candles table of a folder, or of all stored bars of exchanges and the candle folder without one.
+
+    Of stored bars, those before what the window `first` needs are left out; None takes all.
+    """
+    from quant_assets.candles import read_scannable_candles  # noqa: PLC0415
+    from quant_assets.candles.joined_tables import join_tables  # noqa: PLC0415
+
+    if folder is not None:
+        return read_scannable_candles(folder).bars
+    from quant_assets.markets import load_rules  # noqa: PLC0415
+    from quant_assets.orchestration.exchange_source import bar_store  # noqa: PLC0415
+
+    begin = first or Window.of_key(FIRST_WINDOW)
+    stored = bar_store(settings).for_windows(begin.end_ms, Window.last_complete(datetime.now(UTC)).end_ms)
+    of_files = read_scannable_candles(settings.candle_folder) if settings.candle_folder.is_dir() else None
+    rules = load_rules(settings.rules_path)
+    return join_tables(of_files, stored, rules, files_are_simulated=False, simulated_exchanges=()).tables.bars

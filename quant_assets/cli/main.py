@@ -19,6 +19,7 @@ import typer
 from quant_assets.cli.demo import demo
 from quant_assets.cli.emulator import emulator
 from quant_assets.cli.errors import EXIT_UNEXPECTED, EXIT_WRONG_INPUT, echo_err, show_file_warnings_once
+from quant_assets.cli.evaluate import evaluate
 from quant_assets.cli.fetch import fetch
 from quant_assets.cli.interrupts import InterruptibleCommand
 from quant_assets.cli.plan import plan
@@ -54,7 +55,7 @@ def options(
     """Take the options of the program itself."""
 
 
-for command in (fetch, scan, replay, demo, plan, resolve):
+for command in (fetch, scan, replay, evaluate, demo, plan, resolve):
     app.command(cls=InterruptibleCommand)(command)
 for server in (emulator, serve):
     app.command()(server)

@@ -217,6 +217,11 @@ class Settings(BaseModel):
         return self.data_dir / "strategies.toml"
 
     @property
+    def evaluation_path(self) -> Path:
+        """The user's costs of a trade; may be missing."""
+        return self.data_dir / "evaluation.toml"
+
+    @property
     def providers_path(self) -> Path:
         """The user's choice of the provider of each dataset; may be missing."""
         return self.data_dir / "providers.toml"

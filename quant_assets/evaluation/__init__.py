@@ -6,6 +6,7 @@ have given, and `record` sums up the trades that count. Everything is computed f
 
 from quant_assets.evaluation.costs import Costs, EvaluationConfigError, FundingRates, funding_rates, load_costs
 from quant_assets.evaluation.draws import Range, chance_results
+from quant_assets.evaluation.evaluate import Evaluation, NothingToEvaluate, evaluate, full_range
 from quant_assets.evaluation.exits import Outcome
 from quant_assets.evaluation.one_bar_later import later_results
 from quant_assets.evaluation.price_bars import PriceBars, price_bars
@@ -15,8 +16,10 @@ from quant_assets.evaluation.trades import Reason, TradeRules, follow_setups
 
 __all__ = [
     "Costs",
+    "Evaluation",
     "EvaluationConfigError",
     "FundingRates",
+    "NothingToEvaluate",
     "Outcome",
     "PriceBars",
     "Prices",
@@ -26,7 +29,9 @@ __all__ = [
     "chance_results",
     "counted",
     "cumulated",
+    "evaluate",
     "follow_setups",
+    "full_range",
     "funding_rates",
     "later_results",
     "load_costs",

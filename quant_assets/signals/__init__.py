@@ -25,7 +25,13 @@ from quant_assets.signals.features.table import (
 from quant_assets.signals.features.trendlines import TrendLine, line_equation
 from quant_assets.signals.features.triggers import Trigger
 from quant_assets.signals.gates import COMMON_GATES, Gate, GateIndex, gates_of
-from quant_assets.signals.parameters import ParametersError, parameters_of, strategies_in_force, with_parameters
+from quant_assets.signals.parameters import (
+    ParametersError,
+    parameters_of,
+    strategies_in_force,
+    with_parameters,
+    with_values,
+)
 from quant_assets.signals.reasons import INSUFFICIENT_HISTORY, STALE_CANDLES, STOP_TOO_CLOSE, STRATEGY_FAILED, Reason
 from quant_assets.signals.registry import Discovered, discover_strategies
 from quant_assets.signals.run import StrategyError, judge, run_strategy
@@ -99,4 +105,5 @@ __all__ = [
     "title_of",
     "valid_setup",
     "with_parameters",
+    "with_values",
 ]

@@ -16,7 +16,7 @@ from typing import Annotated, Any, TypeVar, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from quant_assets.common.toml_config import RenamedFrom, load_config
+from quant_assets.common.toml_config import RenamedFrom, read_config, validate_config
 from quant_assets.signals.registry import discover_strategies
 from quant_assets.signals.strategy import Limits, Strategy
 
@@ -63,10 +63,19 @@ def with_parameters(strategies: Iterable[AnyStrategy], path: Path) -> tuple[AnyS
     chosen = tuple(strategies)
     if not os.path.lexists(path):
         return chosen  # building the models takes longer than all the rest
+    return with_values(chosen, read_config(path, ParametersError), path)
+
+
+def with_values(strategies: Iterable[AnyStrategy], values: Mapping[str, Any], where: Path) -> tuple[AnyStrategy, ...]:
+    """Return the strategies with other values of parameters: strategy's key → parameter → value.
+
+    `where` is the origin of the values, for messages. Raises ParametersError as `with_parameters` does.
+    """
+    chosen = tuple(strategies)
     tables = _model("Parameters", {strategy.key: (_table_model(strategy), None) for strategy in chosen})
-    given = dict(load_config(path, tables, ParametersError))
+    given = dict(validate_config(values, where, tables, ParametersError))
     return tuple(
-        _with_values(strategy, table, path) if table is not None else strategy
+        _replaced(strategy, table, where) if table is not None else strategy
         for strategy, table in zip(chosen, given.values(), strict=True)
     )
 
@@ -92,7 +101,7 @@ def _model(title: str, fields: Mapping[str, tuple[Any, Any]]) -> type[BaseModel]
     return create_model(title, __config__=_STRICT, **aliased)
 
 
-def _with_values(strategy: AnyStrategy, table: BaseModel, path: Path) -> AnyStrategy:
+def _replaced(strategy: AnyStrategy, table: BaseModel, path: Path) -> AnyStrategy:
     try:
         changed = dataclasses.replace(strategy, **table.model_dump(by_alias=True))
     except ValueError as problem:

@@ -1,0 +1,192 @@
+"""The command `quant-assets evaluate`; the package evaluation does the work."""
+
+from __future__ import annotations
+
+import time
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import orjson
+import typer
+
+from quant_assets.cli.arguments import Json, parse_selection, parse_strategies, parse_window
+from quant_assets.cli.candle_sources import check_stored_candles, known_markets, read_history
+from quant_assets.cli.environment import check_config_files, load_settings
+from quant_assets.cli.errors import EXIT_UNEXPECTED, echo_err, usage_error
+from quant_assets.common.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+    from quant_assets.evaluation import Costs, Evaluation
+    from quant_assets.signals import Strategy
+
+TRADE_FILES = (".parquet", ".csv")
+
+
+def evaluate(
+    folder: Annotated[
+        Path | None, typer.Argument(help="Folder of candle files; without it, the stored candles of exchanges.")
+    ] = None,
+    since: Annotated[
+        str, typer.Option("--from", help="First window: the last one complete at this moment, ISO 8601.")
+    ] = "",
+    until: Annotated[
+        str, typer.Option("--to", help="Last window: the last one complete at this moment, ISO 8601.")
+    ] = "",
+    strategy: Annotated[str, typer.Option(help="Strategies to evaluate: all, or names separated by commas.")] = "all",
+    exchange: Annotated[str, typer.Option(help="Evaluate only markets of this exchange.")] = "",
+    symbol: Annotated[str, typer.Option(help="Evaluate only markets whose symbol contains this text.")] = "",
+    set_values: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change a parameter, such as legacy.threshold=65; may be repeated."),
+    ] = None,
+    trades: Annotated[Path | None, typer.Option(help="Write all trades to this file, .parquet or .csv.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Replay a range of windows, follow every setup to its end, and show what the signals were worth.
+
+    By default the range is all that the candles cover after a warm-up of 200 bars of 4h or 500 of 15m. Derivatives
+    count as neutral. Nothing is requested or stored.
+    """
+    started = time.monotonic()
+    settings = load_settings(fetches=False)
+    check_stored_candles(settings, folder)
+    chosen = _chosen_strategies(check_config_files(settings), parse_strategies(strategy), set_values or [])
+    exchange, symbol = parse_selection(known_markets(settings, folder), settings, exchange, symbol)
+    if trades is not None and (trades.suffix not in TRADE_FILES or not trades.absolute().parent.is_dir()):
+        usage_error(f"--trades {trades} must be a .parquet or .csv file in a folder that exists")
+    from quant_assets.evaluation import EvaluationConfigError, load_costs  # noqa: PLC0415
+
+    try:
+        costs = load_costs(settings.evaluation_path)
+    except EvaluationConfigError as error:
+        usage_error(str(error))
+    found = _evaluate(settings, folder, chosen, costs, (since, until), (exchange, symbol))
+    if trades is not None:
+        _write_trades(found.trades, trades.absolute())
+    seconds = time.monotonic() - started
+    if as_json:
+        print(orjson.dumps(summary(found, costs, seconds), option=orjson.OPT_INDENT_2).decode())
+        return
+    from quant_assets.cli.record_tables import print_evaluation  # noqa: PLC0415
+
+    print_evaluation(found, costs, seconds)
+    if trades is not None:
+        print(f"trades: {trades.absolute()}")
+
+
+def summary(found: Evaluation, costs: Costs, seconds: float) -> dict[str, Any]:
+    """Return what `--json` prints."""
+    return {
+        "from": found.first.end.isoformat().replace("+00:00", "Z"),
+        "to": found.last.end.isoformat().replace("+00:00", "Z"),
+        "markets": found.markets,
+        "windows": found.windows,
+        "market_windows": found.market_windows,
+        "seconds": round(seconds, 3),
+        "costs": costs.model_dump(),
+        "strategies": found.records,
+    }
+
+
+def _chosen_strategies(
+    strategies: Sequence[Strategy], names: Sequence[str], set_values: Sequence[str]
+) -> tuple[Strategy, ...]:
+    """Return the strategies of these names, all if there is none, with changed parameters; exit if one is invalid."""
+    from quant_assets.signals import ParametersError, with_values  # noqa: PLC0415
+
+    values: dict[str, dict[str, Any]] = {}
+    for text in set_values:
+        name, _, value = text.partition("=")
+        key, _, parameter = name.partition(".")
+        if not (key and parameter and value):
+            usage_error(f"Invalid --set {text!r}: expected STRATEGY.PARAMETER=VALUE, e.g. legacy.threshold=65")
+        values.setdefault(key.strip(), {})[parameter.strip()] = _parse_value(value.strip())
+    try:
+        changed = with_values(strategies, values, Path("--set"))
+    except ParametersError as error:
+        usage_error(str(error))
+    return tuple(found for found in changed if not names or found.name in names)
+
+
+def _parse_value(text: str) -> Any:
+    """Return a value as TOML reads it; a text without quotes is a text."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _evaluate(
+    settings: Settings,
+    folder: Path | None,
+    strategies: Sequence[Strategy],
+    costs: Costs,
+    given: tuple[str, str],
+    selection: tuple[str, str],
+) -> Evaluation:
+    from quant_assets.cli.rendering import progress_bars  # noqa: PLC0415
+    from quant_assets.evaluation import NothingToEvaluate, Prices, full_range, price_bars  # noqa: PLC0415
+    from quant_assets.evaluation import evaluate as evaluate_strategies  # noqa: PLC0415
+    from quant_assets.markets import load_rules  # noqa: PLC0415
+
+    rules = load_rules(settings.rules_path)
+    first, last = (
+        parse_window(text, option) if text else None for text, option in zip(given, ("--from", "--to"), strict=True)
+    )
+    with progress_bars() as progress:
+        candles = _selected(read_history(settings, folder, first), settings, *selection)
+        try:
+            if first is None or last is None:
+                whole = full_range(candles)
+                first, last = first or whole[0], last or whole[1]
+            if first > last:
+                usage_error(
+                    f"--from {given[0] or first.end.isoformat()} is after --to {given[1] or last.end.isoformat()}"
+                )
+            return evaluate_strategies(
+                candles, Prices(price_bars(candles), costs=costs), strategies, first, last, rules, progress
+            )
+        except NothingToEvaluate as error:
+            usage_error(str(error))
+
+
+def _selected(candles: pd.DataFrame, settings: Settings, exchange: str, symbol: str) -> pd.DataFrame:
+    """Return the candles of an exchange and of symbols, local or display, that contain a text; "" takes all."""
+    if not exchange and not symbol:
+        return candles
+    from quant_assets.markets import load_rules, symbol_readings  # noqa: PLC0415
+
+    rules, text = load_rules(settings.rules_path), symbol.casefold()
+    markets = candles[["exchange", "symbol"]].drop_duplicates().astype(str)
+    kept = [
+        (name, local)
+        for name, local in markets.itertuples(index=False)
+        if (not exchange or name.casefold() == exchange.casefold())
+        and any(
+            text in form.casefold()
+            for form in (local, *(found.display for found in symbol_readings(local, name, rules)))
+        )
+    ]
+    pairs = zip(candles["exchange"].astype(str), candles["symbol"].astype(str), strict=True)
+    chosen = set(kept)
+    return candles[[pair in chosen for pair in pairs]].reset_index(drop=True)
+
+
+def _write_trades(trades: pd.DataFrame, path: Path) -> None:
+    """Write trades as Parquet or CSV; exit if the file cannot be written."""
+    from quant_assets.common.files import atomic_write  # noqa: PLC0415
+
+    try:
+        with atomic_write(path) as temporary:
+            if path.suffix == ".csv":
+                trades.to_csv(temporary, index=False)
+            else:
+                trades.to_parquet(temporary, index=False)
+    except OSError as error:
+        echo_err(f"--trades {path} cannot be written: {error.strerror}")
+        raise typer.Exit(EXIT_UNEXPECTED) from None

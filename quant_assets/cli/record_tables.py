@@ -1,0 +1,134 @@
+"""The record of strategies as tables for a terminal."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from quant_assets.evaluation import Costs, Evaluation
+
+Record = Mapping[str, Any]
+
+#: Characters in a line if stdout is no terminal and COLUMNS is not set.
+DEFAULT_WIDTH: Final = 160
+TOO_FEW: Final = "too few to say"
+UNKNOWN: Final = "–"
+
+
+def print_evaluation(found: Evaluation, costs: Costs, seconds: float) -> None:
+    """Print the record of each strategy, the score quartiles, and what was evaluated."""
+    has_width = sys.stdout.isatty() or "COLUMNS" in os.environ
+    console = Console(soft_wrap=False, width=None if has_width else DEFAULT_WIDTH)
+    for table in (_records(found.records), _quartiles(found.records), _outcomes(found.records)):
+        console.print(table)
+        console.print()
+    for line in _lines(found, costs, seconds):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _records(records: Mapping[str, Record]) -> Table:
+    table = _table(
+        "What the signals were worth, in R: 1 R is the distance from the entry to the stop",
+        (
+            "strategy",
+            "trades",
+            "days",
+            "won",
+            "mean R after costs",
+            "against random entries",
+            "score and result",
+            "drawdown",
+        ),
+    )
+    for name, record in records.items():
+        table.add_row(
+            name,
+            f"{record['n']:,}",
+            str(record["days"]),
+            *(
+                [TOO_FEW, "", "", ""]
+                if record["too_few"]
+                else [
+                    f"{record['win_share']:.0%}",
+                    estimate(record["mean_r"], record["mean_r_interval"]),
+                    estimate(record["edge_r"], record["edge_r_interval"]),
+                    estimate(record["score_rank_correlation"], record["score_rank_interval"]),
+                ]
+            ),
+            UNKNOWN if record["max_drawdown_r"] is None else f"{record['max_drawdown_r']:.1f}",
+        )
+    return table
+
+
+def _quartiles(records: Mapping[str, Record]) -> Table:
+    table = _table("Mean R by quartile of the score", ("strategy", "lowest", "second", "third", "highest"))
+    for name, record in records.items():
+        cells = [
+            UNKNOWN
+            if not part["n"]
+            else f"{TOO_FEW} (n {part['n']})"
+            if part["too_few"]
+            else f"{part['mean_r']:+.2f} (n {part['n']})"
+            for part in record["quartiles"]
+        ]
+        table.add_row(name, *(cells or [UNKNOWN] * 4))
+    return table
+
+
+def _outcomes(records: Mapping[str, Record]) -> Table:
+    names = list(next(iter(records.values()))["outcomes"])
+    table = _table("All trades by outcome", ("strategy", *(name.replace("_", " ") for name in names)))
+    for name, record in records.items():
+        table.add_row(name, *(f"{record['outcomes'][outcome]:,}" for outcome in names))
+    return table
+
+
+def _lines(found: Evaluation, costs: Costs, seconds: float) -> Iterator[str]:
+    yield (
+        f"{found.markets:,} markets, from {found.first.end:%Y-%m-%d %H:%M} to {found.last.end:%Y-%m-%d %H:%M} UTC; "
+        f"{found.market_windows:,} market-windows in {seconds:.1f} s"
+    )
+    yield (
+        f"costs of a side: {costs.fee_pct:g} % fee and {costs.slippage_pct:g} % slippage. Intervals cover 95 %, with "
+        "trades of one day taken as moving together"
+    )
+    yield "Counted are trades whose time limit has passed. Derivatives count as neutral"
+    for name, record in found.records.items():
+        if (sentence := verdict(record)) and not record["too_few"]:
+            yield f"{name}: {sentence}"
+
+
+def verdict(record: Record) -> str:
+    """Return in a sentence whether the mean result and the edge over random entries can be told from 0."""
+    return (
+        f"the mean result {_told(record['mean_r_interval'], 'is a gain', 'is a loss', 'cannot be told from 0')}; "
+        f"the entries {_told(record['edge_r_interval'], 'did better than', 'did worse than', 'cannot be told from')} "
+        "random ones"
+    )
+
+
+def estimate(value: float | None, interval: Sequence[float] | None) -> str:
+    """Return an estimate and its interval."""
+    if value is None:
+        return UNKNOWN
+    return f"{value:+.2f}" + ("" if interval is None else f" ({interval[0]:+.2f} … {interval[1]:+.2f})")
+
+
+def _told(interval: Sequence[float] | None, above: str, below: str, neither: str) -> str:
+    if interval is None or interval[0] <= 0 <= interval[1]:
+        return neither
+    return above if interval[0] > 0 else below
+
+
+def _table(title: str, columns: Sequence[str]) -> Table:
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="left" if number == 0 else "right", no_wrap=True)
+    return table
