@@ -3,7 +3,7 @@
 `candle_features_table` computes what follows from candles for each market at the end of a window, `join_features` adds
 derivative inputs, and `features_table` does both. `build_watchlist` orders the markets by candles alone, and
 `run_strategy` gives a strategy's verdict on each market. `analyse` gives the verdicts on one market. Bars that were not
-closed by the window's end are never used.
+closed by the window's end are never used. `replay` in the package of that name gives the signals of many windows.
 """
 
 from quant_assets.signals.analysis import Signal, analyse
@@ -34,12 +34,15 @@ from quant_assets.signals.parameters import (
 )
 from quant_assets.signals.reasons import INSUFFICIENT_HISTORY, STALE_CANDLES, STOP_TOO_CLOSE, STRATEGY_FAILED, Reason
 from quant_assets.signals.registry import Discovered, discover_strategies
+from quant_assets.signals.replay import candle_features_tables
 from quant_assets.signals.run import StrategyError, judge, run_strategy
+from quant_assets.signals.run_columns import run_strategy_by_columns
 from quant_assets.signals.scores import PENALTY, SUMS, rounded
 from quant_assets.signals.setups import Setup, valid_setup
 from quant_assets.signals.sides import LONG, NONE, SHORT, WAIT, Action, Side
 from quant_assets.signals.strategy import Limits, Reads, Strategy
 from quant_assets.signals.verdict import Refusal, Verdict
+from quant_assets.signals.verdict_columns import FeatureColumns, Verdicts
 from quant_assets.signals.watchlist import build_watchlist
 
 OLDEST_OI_SECONDS = MAX_OI_AGE_SECONDS
@@ -65,6 +68,7 @@ __all__ = [
     "Action",
     "DerivativeInputs",
     "Discovered",
+    "FeatureColumns",
     "Features",
     "FeaturesCache",
     "Gate",
@@ -83,9 +87,11 @@ __all__ = [
     "TrendLine",
     "Trigger",
     "Verdict",
+    "Verdicts",
     "analyse",
     "build_watchlist",
     "candle_features_table",
+    "candle_features_tables",
     "describe",
     "describe_part",
     "discover_strategies",
@@ -99,6 +105,7 @@ __all__ = [
     "parameters_of",
     "rounded",
     "run_strategy",
+    "run_strategy_by_columns",
     "stale_candles",
     "strategies_in_force",
     "table_of",

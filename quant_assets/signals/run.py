@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from quant_assets.signals.features.bars import Columns
 from quant_assets.signals.features.candle_features import MIN_BARS
 from quant_assets.signals.features.model import Features
 from quant_assets.signals.features.table import FeaturesCache
@@ -66,10 +67,9 @@ def run_strategy(
         _judge_or_wait(strategy, market, on_failure) for market in (cache or FeaturesCache()).features_of(features)
     ]
     setups = [found.setup for found in verdicts]
-    columns: dict[str, Any] = {
+    columns: Columns = {
         "exchange": features["exchange"].to_numpy(),
         "symbol": features["symbol"].to_numpy(),
-        "strategy_name": [strategy.name] * len(verdicts),
         "bias": [str(found.bias) for found in verdicts],  # str: a table holds plain strings, no members of enums
         "action": [str(found.action) for found in verdicts],
         "score": [found.score for found in verdicts],
@@ -81,16 +81,28 @@ def run_strategy(
         "take_profit": [setup.tp if setup else math.nan for setup in setups],
         "rr": [setup.rr if setup else 0.0 for setup in setups],
         "side": [str(setup.side) if setup else "" for setup in setups],
+        **{f"part_{name}": [found.parts[name] for found in verdicts] for name in strategy.parts},
+        **{f"filter_{name}": [found.filters[name] for found in verdicts] for name in strategy.filters},
     }
-    for name in strategy.parts:
-        columns[f"part_{name}"] = [found.parts[name] for found in verdicts]
-    columns = {
-        name: pd.array(values, dtype="str") if name in _TEXTS else np.array(values, dtype=np.float64)
-        for name, values in columns.items()
-    }
-    for name in strategy.filters:
-        columns[f"filter_{name}"] = np.array([found.filters[name] for found in verdicts], dtype=object)
-    return pd.DataFrame(columns, copy=False)
+    return signal_table(strategy, columns)
+
+
+def signal_table(strategy: Strategy, columns: Columns) -> pd.DataFrame:
+    """Return a signal table from its columns but strategy_name, which follows from the strategy."""
+    first = [name for name in ("exchange", "symbol", "window_end_ms") if name in columns]
+    names = [*first, "strategy_name", *(name for name in columns if name not in first)]
+    columns = columns | {"strategy_name": [strategy.name] * len(columns["symbol"])}
+    return pd.DataFrame({name: _typed(name, columns[name]) for name in names}, copy=False)
+
+
+def _typed(name: str, values: Any) -> Any:
+    """Return a column of a signal table with its dtype."""
+    if name in _TEXTS:  # few distinct texts: converting each of them once is faster
+        codes, texts = pd.factorize(np.asarray(values, dtype=object))
+        return pd.array(texts, dtype="str").take(codes)
+    if name == "window_end_ms":
+        return np.asarray(values, dtype=np.int64)
+    return np.array(values, dtype=object if name.startswith("filter_") else np.float64)
 
 
 def _judge_or_wait(strategy: Strategy, market: Features, on_failure: Callable[[str], None] | None) -> Verdict:

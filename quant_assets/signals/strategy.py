@@ -34,6 +34,7 @@ from quant_assets.signals.features.tolerance import below
 from quant_assets.signals.gates import Gate
 from quant_assets.signals.reasons import STOP_TOO_CLOSE
 from quant_assets.signals.verdict import Refusal, Verdict
+from quant_assets.signals.verdict_columns import FeatureColumns, Verdicts
 
 Reads = Mapping[str, tuple[str, ...]]
 """Part, gate, `bias`, `setup` or `reason` → the fields of the features that it depends on."""
@@ -80,6 +81,19 @@ class Strategy(ABC):
     @abstractmethod
     def judge(self, features: Features) -> Verdict:
         """Return the verdict on a market with enough fresh bars; use nothing but the features."""
+
+    def judge_many(self, features: FeatureColumns) -> Verdicts:
+        """Return the verdicts on many markets, equal to those of `judge` on each; optional.
+
+        It is called if the class itself defines it: a class that inherits it may judge in another way. It must not
+        divide by zero; if it raises, the markets are judged one by one.
+        """
+        raise NotImplementedError(f"{self.name} judges market by market")
+
+    @property
+    def judges_many(self) -> bool:
+        """Whether `judge_many` can be called."""
+        return "judge_many" in vars(type(self))
 
     def explanations(self) -> Mapping[str, str]:
         """Return how each part and filter, `bias` and `setup` is computed: sentences with the parameters in force."""

@@ -149,25 +149,41 @@ def _candle_columns(markets: Sequence[MarketBars], window: Window) -> Columns:
 
 def _concat(batches: Sequence[Columns]) -> pd.DataFrame:
     """Concatenate the columns of batches of markets into one table of candle features."""
-    columns = {}
-    for name, dtype in CANDLE_DTYPES.items():
-        values = np.concatenate([batch[name] for batch in batches]) if batches else np.empty(0)
-        columns[name] = _column(values, dtype)
-    return pd.DataFrame(columns, copy=False)
+    columns = {name: np.concatenate([batch[name] for batch in batches]) for name in CANDLE_DTYPES} if batches else {}
+    return candle_table(columns)
+
+
+def candle_table(columns: Columns) -> pd.DataFrame:
+    """Return a table of candle features from its columns; an empty one from none."""
+    return pd.DataFrame(
+        {name: _column(columns.get(name, ()), dtype) for name, dtype in CANDLE_DTYPES.items()}, copy=False
+    )
 
 
 def _join(candle_features: pd.DataFrame, inputs: Columns, window: Window) -> pd.DataFrame:
     """Return all columns of the markets of a table of candle features; `inputs` has one element per market."""
-    symbols = candle_features["symbol"].to_numpy(dtype=object)
-    joined = {
-        **{name: np.where(inputs[name] == "", symbols, inputs[name]) for name in _NAMES},
-        **derivative_features(inputs, window),
-    }
+    joined = joined_columns(candle_features["symbol"].to_numpy(dtype=object), inputs, window)
     columns = {
         name: _column(joined[name], dtype) if name in joined else candle_features[name].array
         for name, dtype in DTYPES.items()
     }
     return pd.DataFrame(columns, copy=False)
+
+
+def joined_columns(symbols: Any, inputs: Columns, window: Window) -> Columns:
+    """Return the columns that are no candle features; `inputs` has one element per market, as `symbols` has.
+
+    Raises LookAheadError if a derivative value closed after the window's end.
+    """
+    return {
+        **{name: np.where(inputs[name] == "", symbols, inputs[name]) for name in _NAMES},
+        **derivative_features(inputs, window),
+    }
+
+
+def table_of_columns(columns: Columns) -> pd.DataFrame:
+    """Return a features table from all its columns."""
+    return pd.DataFrame({name: _column(columns[name], dtype) for name, dtype in DTYPES.items()}, copy=False)
 
 
 def _column(values: Any, dtype: str) -> Any:

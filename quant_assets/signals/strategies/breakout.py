@@ -6,12 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
+import numpy as np
+
+from quant_assets.signals.features.bars import Bools, Floats
 from quant_assets.signals.features.model import Features
 from quant_assets.signals.features.tolerance import above, below
 from quant_assets.signals.features.trendlines import LINE_TOLERANCE, TRIGGER_BARS
 from quant_assets.signals.features.triggers import BARS_BEFORE, Trigger
 from quant_assets.signals.gates import COMMON_GATES, LIMIT, Gate
 from quant_assets.signals.reasons import Reason
+from quant_assets.signals.score_columns import oi_flow_scores, sentiment_scores
 from quant_assets.signals.scores import (
     OI_FLOW_MAX,
     OI_FLOW_READS,
@@ -24,8 +28,10 @@ from quant_assets.signals.scores import (
 )
 from quant_assets.signals.setups import Setup, valid_setup
 from quant_assets.signals.sides import LONG, NONE, SIGN
+from quant_assets.signals.strategies.trigger_columns import TriggerColumns, breakout_verdicts, spread
 from quant_assets.signals.strategy import Limits, Reads, Strategy
 from quant_assets.signals.verdict import Refusal, Verdict
+from quant_assets.signals.verdict_columns import FeatureColumns, Refusals, Verdicts, signs_of, valid_setups
 
 MAX_DISTANCE_TEXT = "Maximum distance of the price from the breakout's close, as a share of that close."
 MIN_RR_TEXT = "Minimum reward / risk of a setup."
@@ -104,6 +110,27 @@ class Breakout(Strategy):
         sl, tp = _stop_and_target(trigger, features.price)
         setup = valid_setup(bias, features.price, sl, tp)
         return Verdict.of(bias, parts, self._reason(trigger, features.price, sl, tp, setup), setup)
+
+    def judge_many(self, features: FeatureColumns) -> Verdicts:
+        """Return the verdicts on many markets."""
+        sign = signs_of(features["trigger_side"])
+        (broken,) = sign.nonzero()
+        t = TriggerColumns(features, broken)
+        parts = {
+            "geometry": spread(broken, _geometries(t, self.max_points["geometry"]), len(sign)),
+            "momentum": spread(broken, strength_scores(t, self.max_points["momentum"]), len(sign)),
+            "oi_flow": oi_flow_scores(features["oi_z"]),
+            "sentiment": sentiment_scores(features, sign),
+        }
+        sl, tp = _stops_and_targets(t)
+        setups = valid_setups(t.sign, t["price"], sl, tp)
+        gates = Refusals(len(broken))
+        refuse_moved_prices(gates, t, self.max_distance)
+        gates.refuse(_are_already_hit(t, sl, tp), Reason.ALREADY_HIT)
+        gates.refuse(~setups.exist, Reason.NO_VALID_SETUP)
+        gates.refuse_close_stops(setups.entry, setups.sl, self.min_stop_pct)
+        gates.refuse(below(setups.rr, self.min_rr), Reason.POOR_RISK_REWARD, setups.rr, self.min_rr)
+        return breakout_verdicts(sign, broken, parts, setups, gates)
 
     def explanations(self) -> Mapping[str, str]:
         """Return how parts, side and setup are computed."""
@@ -193,6 +220,43 @@ def _is_already_hit(t: Trigger, sl: float, tp: float) -> bool:
     if t.side == LONG:
         return t.after_low <= sl or t.after_high >= tp
     return t.after_high >= sl or t.after_low <= tp
+
+
+def refuse_moved_prices(gates: Refusals, t: TriggerColumns, max_distance: float) -> None:
+    """Refuse the markets whose P is too far from the breakout's close. `max_distance` is a share of that close."""
+    moved = np.abs(t["price"] / t["trigger_close"] - 1.0)
+    gates.refuse(above(moved, max_distance), Reason.PRICE_MOVED_AWAY, moved * 100.0, max_distance * 100.0)
+
+
+def strength_scores(t: TriggerColumns, max_points: float) -> Floats:
+    """Return the scores of breakouts by the distance of RSI beyond the line."""
+    found: Floats = max_points * np.minimum(1.0, t["trigger_strength"] / FULL_STRENGTH)
+    return found
+
+
+def _geometries(t: TriggerColumns, max_points: float) -> Floats:
+    moved_pct = np.abs(t["trigger_end_close"] / t["trigger_start_close"] - 1.0) * 100.0
+    bars = t["trigger_end_index"] - t["trigger_start_index"]
+    found: Floats = max_points * np.minimum(1.0, moved_pct * bars / FULL_GEOMETRY)
+    return found
+
+
+def _stops_and_targets(t: TriggerColumns) -> tuple[Floats, Floats]:
+    sign, is_long, price, close, atr = t.sign, t.is_long, t["price"], t["trigger_close"], t["trigger_atr"]
+    along_line = close + sign * EXTENSION * (t["trigger_line_high"] - t["trigger_line_low"])
+    tp_limit = close + sign * MAX_TARGET_ATR * atr
+    sl_long = np.maximum(t["trigger_before_low"] - STOP_ATR * atr, close - MAX_STOP_ATR * atr)
+    sl_short = np.minimum(t["trigger_before_high"] + STOP_ATR * atr, close + MAX_STOP_ATR * atr)
+    return (
+        np.where(is_long, np.minimum(sl_long, price - STOP_ATR * atr), np.maximum(sl_short, price + STOP_ATR * atr)),
+        np.where(is_long, np.minimum(along_line, tp_limit), np.maximum(along_line, tp_limit)),
+    )
+
+
+def _are_already_hit(t: TriggerColumns, sl: Floats, tp: Floats) -> Bools:
+    high, low = t["trigger_after_high"], t["trigger_after_low"]
+    hit: Bools = np.where(t.is_long, (low <= sl) | (high >= tp), (high >= sl) | (low <= tp))
+    return hit
 
 
 strategy = Breakout()

@@ -6,12 +6,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
+import numpy as np
+
+from quant_assets.signals.features.bars import Bools, Floats
 from quant_assets.signals.features.candle_features import OBV_SLOPE_BARS
 from quant_assets.signals.features.model import OI_Z_VALID, Features
-from quant_assets.signals.features.tolerance import below, within
+from quant_assets.signals.features.tolerance import above, below, within
 from quant_assets.signals.features.triggers import Trigger
 from quant_assets.signals.gates import LIMIT, Gate
 from quant_assets.signals.reasons import Reason
+from quant_assets.signals.score_columns import oi_flow_scores, sentiment_scores
 from quant_assets.signals.scores import (
     OI_FLOW_MAX,
     OI_FLOW_READS,
@@ -31,12 +35,16 @@ from quant_assets.signals.strategies.breakout import (
     SIDE_TEXT,
     price_gate,
     refuse_moved_price,
+    refuse_moved_prices,
     rr_gate,
     strength_score,
+    strength_scores,
     strength_text,
 )
+from quant_assets.signals.strategies.trigger_columns import TriggerColumns, breakout_verdicts, spread
 from quant_assets.signals.strategy import Limits, Reads, Strategy
 from quant_assets.signals.verdict import Refusal, Verdict
+from quant_assets.signals.verdict_columns import FeatureColumns, Refusals, Setups, Verdicts, signs_of, valid_setups
 
 ALLOWED: Mapping[str, tuple[float, float]] = {LONG: (40.0, 80.0), SHORT: (20.0, 60.0)}
 """Side → range of the last HTF RSI in which a setup is allowed, bounds included."""
@@ -110,6 +118,60 @@ class BreakoutV2(Strategy):
         }
         reason = Reason.NO_BREAKOUT if trigger is None else next(self._refusals(features, trigger, setup, filters), "")
         return Verdict.of(bias, parts, reason, setup, filters)
+
+    def judge_many(self, features: FeatureColumns) -> Verdicts:
+        """Return the verdicts on many markets."""
+        sign = signs_of(features["trigger_side"])
+        (broken,) = sign.nonzero()
+        t = TriggerColumns(features, broken)
+        is_aligned, rsi, setups = t["obv_slope"] * t.sign > 0.0, t["htf_rsi"], self._setups(t)
+        rr_points = np.where(below(setups.rr, BEST_RR), GOOD_RR_POINTS, self.max_points["risk_reward"])
+        parts = {
+            "range": spread(broken, self._range_scores(t, rsi), len(sign)),
+            "oi_flow": oi_flow_scores(features["oi_z"]),
+            "obv": spread(broken, np.where(is_aligned, self.max_points["obv"], 0.0), len(sign)),
+            "breakout": spread(broken, strength_scores(t, self.max_points["breakout"]), len(sign)),
+            "risk_reward": spread(
+                broken, np.where(setups.exist & ~below(setups.rr, GOOD_RR), rr_points, 0.0), len(sign)
+            ),
+            "sentiment": sentiment_scores(features, sign),
+        }
+        oi_z = features["oi_z"]
+        oi_filter = above(oi_z, OI_Z_VALID).astype(object)
+        oi_filter[np.isnan(oi_z)] = None
+        obv_filter = np.full(len(sign), None, dtype=object)
+        obv_filter[broken] = is_aligned
+        gates = self._gate_columns(t, rsi, is_aligned, setups)
+        return breakout_verdicts(sign, broken, parts, setups, gates, {"oi_zscore": oi_filter, "obv_slope": obv_filter})
+
+    def _gate_columns(self, t: TriggerColumns, rsi: Floats, is_aligned: Bools, setups: Setups) -> Refusals:
+        """Return the refusals of the gates, in their order."""
+        lowest, highest = _bounds(ALLOWED, t)
+        oi_z = t["oi_z"]
+        gates = Refusals(len(rsi))
+        refuse_moved_prices(gates, t, self.max_distance)
+        gates.refuse(~np.isnan(oi_z) & ~above(oi_z, OI_Z_VALID), Reason.OI_Z_SCORE_TOO_LOW, oi_z, OI_Z_VALID)
+        gates.refuse(~is_aligned, Reason.OBV_AGAINST)
+        gates.refuse(
+            ~_are_within(rsi, lowest, highest), Reason.OUTSIDE_RANGE, rsi, np.where(rsi > highest, highest, lowest)
+        )
+        gates.refuse_close_stops(t["price"], self._stops(t), self.min_stop_pct)
+        is_poor = ~setups.exist | below(setups.rr, self.min_rr)
+        gates.refuse(is_poor, Reason.POOR_RISK_REWARD, setups.rr, self.min_rr)
+        return gates
+
+    def _range_scores(self, t: TriggerColumns, rsi: Floats) -> Floats:
+        points = np.where(_are_within(rsi, *_bounds(BEST, t)), self.max_points["range"], REST_OF_RANGE)
+        return np.where(_are_within(rsi, *_bounds(ALLOWED, t)), points, 0.0)
+
+    def _stops(self, t: TriggerColumns) -> Floats:
+        found: Floats = t["price"] - t.sign * self.stop_atr * t["htf_atr"]
+        return found
+
+    def _setups(self, t: TriggerColumns) -> Setups:
+        high, low = t["trigger_leg_high"], t["trigger_leg_low"]
+        leg = high - low
+        return valid_setups(t.sign, t["price"], self._stops(t), np.where(t.is_long, high + leg, low - leg))
 
     def _refusals(
         self, f: Features, trigger: Trigger, setup: Setup | None, filters: dict[str, bool | None]
@@ -189,6 +251,20 @@ class BreakoutV2(Strategy):
 
 def _is_obv_aligned(features: Features, side: str) -> bool:
     return features.obv_slope is not None and features.obv_slope * SIGN[side] > 0.0
+
+
+def _bounds(by_side: Mapping[str, tuple[float, float]], t: TriggerColumns) -> tuple[Floats, Floats]:
+    """Return the lower and the upper bound of each market's range by its side."""
+    lowest, highest = (
+        np.where(t.is_long, long, short) for long, short in zip(by_side[LONG], by_side[SHORT], strict=True)
+    )
+    return lowest, highest
+
+
+def _are_within(values: Floats, lowest: Floats, highest: Floats) -> Bools:
+    """Return which values are known and in the range, bounds included."""
+    found: Bools = ~np.isnan(values) & ~below(values, lowest) & ~above(values, highest)
+    return found
 
 
 def _ranges(by_side: Mapping[str, tuple[float, float]]) -> str:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
+import numpy as np
+import numpy.typing as npt
+
+from quant_assets.signals.features.bars import Floats
 from quant_assets.signals.features.candle_features import (
     MIN_TREND_BARS,
     OBV_LEAD,
@@ -18,6 +22,7 @@ from quant_assets.signals.features.model import Features
 from quant_assets.signals.features.tolerance import above
 from quant_assets.signals.gates import COMMON_GATES, LIMIT, Gate
 from quant_assets.signals.reasons import Reason
+from quant_assets.signals.score_columns import oi_flow_scores, scores_of, sentiment_scores
 from quant_assets.signals.scores import (
     OI_FLOW_MAX,
     OI_FLOW_READS,
@@ -34,6 +39,7 @@ from quant_assets.signals.setups import Setup, valid_setup
 from quant_assets.signals.sides import LONG, NONE, SIGN
 from quant_assets.signals.strategy import Limits, Reads, Strategy
 from quant_assets.signals.verdict import Refusal, Verdict
+from quant_assets.signals.verdict_columns import FeatureColumns, Refusals, Setups, Verdicts, signs_of, valid_setups
 
 DIRECTION_SIGN = {"BULLISH": 1.0, "BEARISH": -1.0, "NEUTRAL": 0.0, "NONE": 0.0}
 """OBV imbalance or divergence → sign of the side that it supports."""
@@ -91,6 +97,18 @@ class Legacy(Strategy):
         setup = self._setup(features, bias) if bias != NONE else None
         return Verdict.of(bias, parts, self._reason(bias, score_of(parts), setup), setup)
 
+    def judge_many(self, features: FeatureColumns) -> Verdicts:
+        """Return the verdicts on many markets."""
+        sign = signs_of(features["trend_bias"])
+        parts = self._parts_columns(features, sign)
+        score, setups = scores_of(parts), self._setups(features, sign)
+        refusals = Refusals(len(sign))
+        refusals.refuse(sign == 0.0, Reason.NO_TREND)
+        refusals.refuse(score < self.threshold, Reason.SCORE_BELOW_THRESHOLD, score, self.threshold)
+        refusals.refuse(~setups.exist, Reason.NO_VALID_SETUP)
+        refusals.refuse_close_stops(setups.entry, setups.sl, self.min_stop_pct)
+        return refusals.verdicts(sign, parts, setups)
+
     def explanations(self) -> Mapping[str, str]:
         """Return how parts, side and setup are computed."""
         points = self.max_points
@@ -147,6 +165,29 @@ class Legacy(Strategy):
             PENALTY: FAULT * diverges + FAULT * f.is_overextended,
         }
 
+    def _parts_columns(self, f: FeatureColumns, sign: Floats) -> dict[str, Floats]:
+        points = self.max_points
+        trend = np.where(above(f["htf_adx"], STRONG_ADX), points["trend"], WEAK_TREND)
+        imbalance = sign * _direction_signs(f["obv_imbalance"])
+        diverges = sign * _direction_signs(f["divergence"]) < 0.0
+        is_timely = f["is_pullback"] & f["is_volume_quiet"]
+        return {
+            "trend": np.where(sign == 0.0, 0.0, trend),
+            "structure": np.where(f["is_pullback"], points["structure"], 0.0),
+            "money_flow": NEUTRAL_FLOW + NEUTRAL_FLOW * imbalance,
+            "timing": np.where(is_timely, points["timing"], 0.0),
+            "oi_flow": oi_flow_scores(f["oi_z"]),
+            "sentiment": sentiment_scores(f, sign),
+            PENALTY: FAULT * diverges + FAULT * f["is_overextended"],
+        }
+
+    def _setups(self, f: FeatureColumns, sign: Floats) -> Setups:
+        is_long, price = sign > 0.0, f["price"]
+        sl = np.where(is_long, f["ltf_low_20"], f["ltf_high_20"]) - sign * self.stop_atr * f["ltf_atr"]
+        reward = price + self.min_reward * (price - sl)
+        tp = np.where(is_long, np.maximum(f["ltf_high_100"], reward), np.minimum(f["ltf_low_100"], reward))
+        return valid_setups(sign, price, sl, tp)
+
     def _setup(self, f: Features, side: str) -> Setup | None:
         is_long, sign = side == LONG, SIGN[side]
         extreme, far_extreme = (f.ltf_low_20, f.ltf_high_100) if is_long else (f.ltf_high_20, f.ltf_low_100)
@@ -156,6 +197,11 @@ class Legacy(Strategy):
         reward = f.price + self.min_reward * (f.price - sl)
         tp = max(far_extreme, reward) if is_long else min(far_extreme, reward)
         return valid_setup(side, f.price, sl, tp)
+
+
+def _direction_signs(directions: npt.NDArray[Any]) -> Floats:
+    """Return the signs of OBV imbalances or divergences."""
+    return np.where(directions == "BULLISH", 1.0, np.where(directions == "BEARISH", -1.0, 0.0))
 
 
 strategy = Legacy()

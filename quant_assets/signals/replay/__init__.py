@@ -1,0 +1,9 @@
+"""Replay: features and signal tables of many windows at once, equal to those of the windows one by one.
+
+The windows one by one are the definition: `candle_features_table`, `join_features`, `run_strategy`.
+"""
+
+from quant_assets.signals.replay.features import candle_features_tables
+from quant_assets.signals.replay.signal_tables import Derivatives, replay
+
+__all__ = ["Derivatives", "candle_features_tables", "replay"]

@@ -1,0 +1,105 @@
+"""Signal tables of many windows in one pass over each market."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from quant_assets.common.windows import Window
+from quant_assets.signals.features.bars import Columns, Ints, MarketBars, market_series
+from quant_assets.signals.features.derivative_inputs import merge_inputs
+from quant_assets.signals.features.table import DTYPES, joined_columns, table_of_columns
+from quant_assets.signals.replay.features import Batch, feature_batches
+from quant_assets.signals.run import run_strategy, signal_table
+from quant_assets.signals.run_columns import judge_many
+from quant_assets.signals.strategy import Strategy
+
+NO_TABLE = pd.DataFrame()
+Derivatives = Mapping[str, Mapping[str, pd.DataFrame]]
+"""Key of a window → dataset → its table as it was known at the window's end."""
+OnFailure = Callable[[str], None]
+
+
+def replay(
+    candles: pd.DataFrame,
+    derivatives: Derivatives,
+    windows: Sequence[Window],
+    strategies: Sequence[Strategy],
+    symbol_map: pd.DataFrame = NO_TABLE,
+    on_failure: OnFailure | None = None,
+) -> dict[str, pd.DataFrame]:
+    """Return the signal table of each strategy, by its key: one row for each market with a closed bar in each window.
+
+    The rows of a window are those of `run_strategy` on the features table of the window, with `window_end_ms` (epoch
+    ms) besides. They are sorted by exchange, symbol and the order of `windows`, which has no repetition. `candles` is
+    the candles table; a window without derivatives has unknown ones. `on_failure` is that of `run_strategy`.
+    Raises ValueError if `candles` is not sorted, LookAheadError if a derivative value closed after its window's end.
+    """
+    found: dict[str, list[Columns]] = {strategy.key: [] for strategy in strategies}
+    for features in _features(market_series(candles), derivatives, windows, symbol_map):
+        shown = {name: features[name] for name in ("exchange", "symbol", "window_end_ms")}
+        for strategy in strategies:
+            columns = judge_many(strategy, features)
+            if columns is None:
+                table = run_strategy(strategy, table_of_columns(features), on_failure)
+                columns = {str(name): table[name].to_numpy() for name in table if name != "strategy_name"}
+            found[strategy.key].append(shown | columns)
+    return {strategy.key: _concat(strategy, found.pop(strategy.key)) for strategy in strategies}
+
+
+def _features(
+    markets: Sequence[MarketBars], derivatives: Derivatives, windows: Sequence[Window], symbol_map: pd.DataFrame
+) -> Iterator[Columns]:
+    """Yield the columns of the features of some market-windows at a time."""
+    exchanges = np.array([market.exchange for market in markets], dtype=object)
+    symbols = np.array([market.symbol for market in markets], dtype=object)
+    end_ms = np.array([window.end_ms for window in windows], dtype=np.int64)
+    inputs = _WindowInputs(
+        list(zip(exchanges.tolist(), symbols.tolist(), strict=True)), derivatives, windows, symbol_map
+    )
+    for batch in feature_batches(markets, windows):
+        yield {
+            "exchange": exchanges[batch.market],
+            "symbol": symbols[batch.market],
+            "window_end_ms": end_ms[batch.window],
+            **batch.columns,
+            **inputs.of(batch),
+        }
+
+
+class _WindowInputs:
+    """The columns of the features that follow from derivatives and the symbol map, of all markets and windows."""
+
+    def __init__(
+        self,
+        markets: Sequence[tuple[str, str]],
+        derivatives: Derivatives,
+        windows: Sequence[Window],
+        symbol_map: pd.DataFrame,
+    ) -> None:
+        symbols = np.array([symbol for _, symbol in markets], dtype=object)
+
+        def columns(tables: Mapping[str, pd.DataFrame], window: Window) -> Columns:
+            return joined_columns(symbols, merge_inputs(markets, symbol_map, tables), window)
+
+        known = [number for number, window in enumerate(windows) if derivatives.get(window.key)]
+        each = [columns(derivatives[windows[number].key], windows[number]) for number in known]
+        each.append(columns({}, windows[0]) if windows else {})
+        self._columns = {name: np.stack([one[name] for one in each]) for name in each[-1]}
+        self._row: Ints = np.full(len(windows), len(known))
+        self._row[known] = np.arange(len(known))
+
+    def of(self, batch: Batch) -> Columns:
+        """Return the columns of a batch."""
+        row = self._row[batch.window]
+        return {name: values[row, batch.market] for name, values in self._columns.items()}
+
+
+def _concat(strategy: Strategy, parts: Sequence[Columns]) -> pd.DataFrame:
+    """Return the signal table of some batches."""
+    if not parts:
+        empty = run_strategy(strategy, table_of_columns(dict.fromkeys(DTYPES, ())))
+        return empty.assign(window_end_ms=np.empty(0, np.int64))
+    return signal_table(strategy, {name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
