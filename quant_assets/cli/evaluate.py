@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from quant_assets.evaluation import Costs, Evaluation
+    from quant_assets.evaluation import Costs, Evaluation, Prices
     from quant_assets.signals import Strategy
 
 TRADE_FILES = (".parquet", ".csv")
@@ -45,6 +47,9 @@ def evaluate(
         typer.Option("--set", help="Change a parameter, such as legacy.threshold=65; may be repeated."),
     ] = None,
     trades: Annotated[Path | None, typer.Option(help="Write all trades to this file, .parquet or .csv.")] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Write a report to this .html file, which needs no network.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Replay a range of windows, follow every setup to its end, and show what the signals were worth.
@@ -59,15 +64,19 @@ def evaluate(
     exchange, symbol = parse_selection(known_markets(settings, folder), settings, exchange, symbol)
     if trades is not None and (trades.suffix not in TRADE_FILES or not trades.absolute().parent.is_dir()):
         usage_error(f"--trades {trades} must be a .parquet or .csv file in a folder that exists")
+    if report is not None and (report.suffix != ".html" or not report.absolute().parent.is_dir()):
+        usage_error(f"--report {report} must be an .html file in a folder that exists")
     from quant_assets.evaluation import EvaluationConfigError, load_costs  # noqa: PLC0415
 
     try:
         costs = load_costs(settings.evaluation_path)
     except EvaluationConfigError as error:
         usage_error(str(error))
-    found = _evaluate(settings, folder, chosen, costs, (since, until), (exchange, symbol))
+    found, prices = _evaluate(settings, folder, chosen, costs, (since, until), (exchange, symbol))
     if trades is not None:
         _write_trades(found.trades, trades.absolute())
+    if report is not None:
+        _write_report(found, prices, report.absolute())
     seconds = time.monotonic() - started
     if as_json:
         print(orjson.dumps(summary(found, costs, seconds), option=orjson.OPT_INDENT_2).decode())
@@ -75,8 +84,9 @@ def evaluate(
     from quant_assets.cli.record_tables import print_evaluation  # noqa: PLC0415
 
     print_evaluation(found, costs, seconds)
-    if trades is not None:
-        print(f"trades: {trades.absolute()}")
+    for name, path in (("trades", trades), ("report", report)):
+        if path is not None:
+            print(f"{name}: {path.absolute()}")
 
 
 def summary(found: Evaluation, costs: Costs, seconds: float) -> dict[str, Any]:
@@ -128,7 +138,7 @@ def _evaluate(
     costs: Costs,
     given: tuple[str, str],
     selection: tuple[str, str],
-) -> Evaluation:
+) -> tuple[Evaluation, Prices]:
     from quant_assets.cli.rendering import progress_bars  # noqa: PLC0415
     from quant_assets.evaluation import NothingToEvaluate, Prices, full_range, price_bars  # noqa: PLC0415
     from quant_assets.evaluation import evaluate as evaluate_strategies  # noqa: PLC0415
@@ -148,9 +158,8 @@ def _evaluate(
                 usage_error(
                     f"--from {given[0] or first.end.isoformat()} is after --to {given[1] or last.end.isoformat()}"
                 )
-            return evaluate_strategies(
-                candles, Prices(price_bars(candles), costs=costs), strategies, first, last, rules, progress
-            )
+            prices = Prices(price_bars(candles), costs=costs)
+            return evaluate_strategies(candles, prices, strategies, first, last, rules, progress), prices
         except NothingToEvaluate as error:
             usage_error(str(error))
 
@@ -181,12 +190,28 @@ def _write_trades(trades: pd.DataFrame, path: Path) -> None:
     """Write trades as Parquet or CSV; exit if the file cannot be written."""
     from quant_assets.common.files import atomic_write  # noqa: PLC0415
 
+    with _writing("--trades", path), atomic_write(path) as temporary:
+        if path.suffix == ".csv":
+            trades.to_csv(temporary, index=False)
+        else:
+            trades.to_parquet(temporary, index=False)
+
+
+def _write_report(found: Evaluation, prices: Prices, path: Path) -> None:
+    """Write the report as HTML; exit if the file cannot be written."""
+    from quant_assets.common.files import replace_file  # noqa: PLC0415
+    from quant_assets.evaluation.report import render_report  # noqa: PLC0415
+
+    page = render_report(found, prices.bars, prices.costs)
+    with _writing("--report", path):
+        replace_file(path, page.encode())
+
+
+@contextmanager
+def _writing(option: str, path: Path) -> Iterator[None]:
+    """Exit with a message if a file cannot be written in the block."""
     try:
-        with atomic_write(path) as temporary:
-            if path.suffix == ".csv":
-                trades.to_csv(temporary, index=False)
-            else:
-                trades.to_parquet(temporary, index=False)
+        yield
     except OSError as error:
-        echo_err(f"--trades {path} cannot be written: {error.strerror}")
+        echo_err(f"{option} {path} cannot be written: {error.strerror}")
         raise typer.Exit(EXIT_UNEXPECTED) from None

@@ -143,7 +143,7 @@ def _described(trades: pd.DataFrame, rules: ResolutionRules) -> pd.DataFrame:
     return trades.assign(
         source="replayed",
         window=(ends - WINDOW_LENGTH).dt.strftime("%Y-%m-%d-%H:%M"),
-        asset=[parse_symbol(symbol, exchange, rules).asset for exchange, symbol in pairs],
+        asset=pd.array([parse_symbol(symbol, exchange, rules).asset for exchange, symbol in pairs], dtype="str"),
         oi_status="neutral",
         hindsight=False,
     )

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from typing import Final
 
 import pandas as pd
 
 from quant_assets.common.progress import Progress, silent
 from quant_assets.common.windows import Window
-from quant_assets.signals import FeaturesCache, Strategy, features_table, run_strategy
+from quant_assets.signals import Strategy
+from quant_assets.signals.replay import replay
 from quant_assets.signals.sides import WAIT
 
+#: Markets replayed at once.
+BATCH: Final = 32
 #: Column of a signal table → its name in a table of setups.
-_NAMES = {
+_NAMES: Final = {
     "strategy_name": "strategy",
     "exchange": "exchange",
     "symbol": "symbol",
+    "window_end_ms": "end_ms",
     "side": "side",
     "score": "score",
     "rr": "rr",
@@ -24,32 +29,31 @@ _NAMES = {
 }
 
 
-def setups_of(signals: pd.DataFrame, end_ms: int) -> pd.DataFrame:
-    """Return the setups of a signal table of the window that ends at `end_ms` (epoch ms), one row for each.
-
-    Columns: strategy, exchange, symbol, side, score, rr, stop, target, end_ms, and the parts of the score.
-    """
-    rows = signals[signals["action"] != WAIT.value]
-    parts = [name for name in signals if str(name).startswith("part_")]
-    return rows[[*_NAMES, *parts]].rename(columns=_NAMES).assign(end_ms=end_ms)
-
-
 def replay_setups(
-    candles: pd.DataFrame, windows: Sequence[Window], strategies: Iterable[Strategy], progress: Progress = silent
+    candles: pd.DataFrame, windows: Sequence[Window], strategies: Sequence[Strategy], progress: Progress = silent
 ) -> tuple[pd.DataFrame, int]:
-    """Return the setups that strategies give in these windows, and the number of markets in all windows together.
+    """Return the setups that strategies give in these windows, and the number of market-windows.
 
-    `candles` is the candles table; what closed after a window's end has no effect on it. Nothing is known of
-    derivatives, which count as neutral. Raises what a strategy raises.
+    `candles` is the candles table; what closed after a window's end has no effect on its setups. Derivatives count as
+    unknown. The columns are strategy, exchange, symbol, end_ms (the window's end, epoch ms), side, score, rr, stop,
+    target, and the parts of the scores. Raises what a strategy raises.
     """
-    chosen = tuple(strategies)
-    no_table = pd.DataFrame()
+    market = candles.groupby(["exchange", "symbol"], observed=True, sort=True).ngroup().to_numpy()
+    count = int(market.max(initial=-1)) + 1
     found, market_windows = [], 0
-    for number, window in enumerate(windows):
-        progress("windows replayed", number, len(windows), window.key)
-        features, cache = features_table(candles, no_table, {}, window), FeaturesCache()
-        market_windows += len(features)
-        found += [setups_of(run_strategy(strategy, features, cache=cache), window.end_ms) for strategy in chosen]
-    progress("windows replayed", len(windows), len(windows), "")
+    for start in range(0, count, BATCH):
+        progress("markets replayed", start, count)
+        some = candles[(start <= market) & (market < start + BATCH)]
+        tables = replay(some, {}, windows, strategies)
+        market_windows += len(next(iter(tables.values())))
+        found += [setups_of(table) for table in tables.values()]
+    progress("markets replayed", count, count)
     kept = [table for table in found if len(table)] or found[:1]
     return pd.concat(kept, ignore_index=True), market_windows
+
+
+def setups_of(signals: pd.DataFrame) -> pd.DataFrame:
+    """Return the setups of a signal table with the column window_end_ms, one row for each."""
+    rows = signals[signals["action"] != WAIT.value]
+    parts = [str(name) for name in signals if str(name).startswith("part_")]
+    return rows[[*_NAMES, *parts]].rename(columns=_NAMES)

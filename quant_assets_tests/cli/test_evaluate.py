@@ -45,16 +45,16 @@ def test_trades_are_written_with_the_parameters_and_costs_in_force(world: World,
     data.mkdir(parents=True, exist_ok=True)
     (data / "evaluation.toml").write_text("fee_pct = 0.0\nslippage_pct = 0.0\n")
     file = tmp_path / f"trades{suffix}"
-    done = evaluate(world, "--strategy", "legacy", "--set", "legacy.threshold=30", "--trades", str(file))
+    done = evaluate(world, "--strategy", "legacy", "--set", "legacy.threshold=60", "--trades", str(file), hours=40)
     assert done.returncode == 0, done.stderr
     assert "Legacy" in done.stdout
     assert str(file) in done.stdout
     trades = pd.read_csv(file) if suffix == ".csv" else pd.read_parquet(file)
     assert set(trades["strategy"]) == {"Legacy"}
-    assert trades["score"].min() < 65  # the threshold without --set is 70
+    assert 60 <= trades["score"].min() < 70  # the threshold without --set
     ended = trades[trades["outcome"].isin(["stop", "target"])]
     assert len(ended)
-    assert (ended["gross_r"] == ended["net_r"]).all()
+    assert (ended["gross_r"] == ended["net_r"]).all()  # no funding is known
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,25 +16,25 @@ from quant_assets.evaluation import (
     Evaluation,
     NothingToEvaluate,
     Prices,
-    counted,
     evaluate,
     full_range,
     price_bars,
 )
 from quant_assets.markets.rules import ResolutionRules
-from quant_assets.signals import analyse, discover_strategies
+from quant_assets.signals import analyse, discover_strategies, with_values
 from quant_assets_tests.evaluation.markets import Bar
 from quant_assets_tests.evaluation.one_trade import BAR, follow_one
 from quant_assets_tests.signals.factories import WINDOW, random_candles
 
-STRATEGIES = discover_strategies().strategies
-FIRST = Window(WINDOW.end - timedelta(hours=14))
+#: A lower threshold than the default gives more setups.
+STRATEGIES = with_values(discover_strategies().strategies, {"legacy": {"threshold": 60.0}}, Path("test"))
+FIRST = Window(WINDOW.end - timedelta(hours=60))
 LAST = Window(WINDOW.end - timedelta(hours=5))
 
 
 @pytest.fixture(scope="module")
 def candles() -> pd.DataFrame:
-    return random_candles(3, ltf_bars=160, htf_bars=210)
+    return random_candles(6, ltf_bars=310, htf_bars=220)
 
 
 @pytest.fixture(scope="module")
@@ -52,14 +53,16 @@ def trade_columns(found: Evaluation) -> pd.DataFrame:
 
 def test_trades_are_those_of_each_window_followed_bar_by_bar(candles: pd.DataFrame, found: Evaluation) -> None:
     expected = []
-    for _, rows in candles.groupby("symbol", observed=True):
+    followed = ["M001USDT", "M002USDT"]
+    for symbol in followed:
+        rows = candles[candles["symbol"] == symbol]
         ltf, htf = (rows[rows["timeframe"] == timeframe] for timeframe in ("15m", "4h"))
         bars = [Bar(*row) for row in ltf[["time_ms", "open", "high", "low", "close"]].itertuples(index=False)]
         free = dict.fromkeys((strategy.name for strategy in STRATEGIES), 0)
         before: dict[str, str] = {}
         for end_ms in range(bars[0].time + BAR, LAST.end_ms + 1, BAR):
             window = Window.last_complete(pd.Timestamp(end_ms, unit="ms", tz="UTC").to_pydatetime())
-            for signal in analyse(ltf, htf, window, exchange="MEXC", symbol="X"):
+            for signal in analyse(ltf, htf, window, strategies=STRATEGIES):
                 name, setup = signal.strategy.name, signal.verdict.setup
                 side = setup.side if setup else ""
                 begins, before[name] = bool(side) and before.get(name) != side, side
@@ -69,8 +72,9 @@ def test_trades_are_those_of_each_window_followed_bar_by_bar(candles: pd.DataFra
                 one = follow_one(bars, end_ms, d, setup.sl, setup.tp, limit_ms, 0.5, bars[-1].time + BAR)
                 free[name] = 2**62 if one.outcome in {"open", "pending"} else one.exit_ms
                 if end_ms >= FIRST.end_ms:
-                    expected.append((name, str(rows["symbol"].iloc[0]), end_ms, side, one.outcome, one.exit_ms))
-    trades = found.trades[["strategy", "symbol", "entry_ms", "side", "outcome", "exit_ms"]]
+                    expected.append((name, symbol, end_ms, side, one.outcome, one.exit_ms))
+    rows = found.trades[found.trades["symbol"].isin(followed)]
+    trades = rows[["strategy", "symbol", "entry_ms", "side", "outcome", "exit_ms"]]
     assert sorted(trades.itertuples(index=False, name=None)) == sorted(expected)
     assert {"target", "stop", "open"} <= set(found.trades["outcome"])
 
@@ -94,15 +98,18 @@ def test_bars_after_the_range_change_exits_but_no_entry(candles: pd.DataFrame, f
     pd.testing.assert_frame_equal(both[columns], cut.trades[columns])
 
 
-def test_record_is_that_of_mature_trades(candles: pd.DataFrame) -> None:
-    short = [strategy for strategy in STRATEGIES if strategy.name == "Legacy"]
-    prices = Prices(price_bars(candles), costs=Costs())
-    found = evaluate(candles, prices, short, FIRST, LAST, ResolutionRules())
-    rows = found.trades
-    (record,) = found.records.values()
-    assert record["n"] == len(counted(rows)) == 0  # no limit of two days has passed
-    assert (record["too_few"], record["mean_r"], record["quartiles"]) == (True, None, [])
-    assert sum(record["outcomes"].values()) == len(rows) > 0
+def test_record_counts_mature_trades_alone(found: Evaluation) -> None:
+    legacy = found.trades[found.trades["strategy"] == "Legacy"]
+    record = found.records["Legacy"]
+    ended = legacy["outcome"].isin(["target", "stop", "expired"])
+    assert 0 < record["n"] == int((ended & legacy["mature"]).sum()) < int(ended.sum())
+    assert record["mean_r"] == pytest.approx(legacy.loc[ended & legacy["mature"], "net_r"].mean())
+    assert (record["too_few"], sum(record["outcomes"].values())) == (True, len(legacy))
+
+
+def test_strategy_without_a_mature_trade_has_no_numbers(candles: pd.DataFrame) -> None:
+    record = evaluated(candles, Window(LAST.end - timedelta(hours=9))).records["Legacy"]
+    assert (record["n"], record["too_few"], record["mean_r"], record["quartiles"]) == (0, True, None, [])
 
 
 def test_default_range_begins_when_the_first_market_is_warm(candles: pd.DataFrame) -> None:
@@ -121,7 +128,7 @@ def test_candles_that_are_too_short_name_the_remedy() -> None:
 
 def test_range_without_bars_is_refused(candles: pd.DataFrame) -> None:
     year_before = [Window(window.end - timedelta(days=365)) for window in (FIRST, LAST)]
-    with pytest.raises(NothingToEvaluate, match="no 15m bar closed between 2025-01-19"):
+    with pytest.raises(NothingToEvaluate, match="no 15m bar closed between 2025-01-17"):
         evaluated(candles, *year_before)
 
 
