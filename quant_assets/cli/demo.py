@@ -10,7 +10,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from quant_assets.cli.arguments import Json
-from quant_assets.cli.environment import check_config_files, create_data_folder, settings_from_environment
+from quant_assets.cli.environment import (
+    check_config_files,
+    create_data_folder,
+    settings_from_environment,
+    silence_dagster,
+)
 from quant_assets.cli.errors import echo_err
 from quant_assets.cli.fetch import fetch_and_report
 from quant_assets.cli.scan import print_result, run_and_report
@@ -27,8 +32,8 @@ def demo(as_json: Json = False) -> None:
     """Fetch and scan a simulated market from local exchanges: no key, no network, nothing to prepare."""
     from pydantic import SecretStr  # noqa: PLC0415
 
-    from quant_assets.emulator import DEFAULT_KEY, Emulator, simulated_universe  # noqa: PLC0415
-    from quant_assets.emulator.exchanges import ExchangeEmulators, exchanges_of_universe  # noqa: PLC0415
+    from quant_assets.emulator import DEFAULT_KEY  # noqa: PLC0415
+    from quant_assets.emulator.market_process import start_market  # noqa: PLC0415
 
     started = time.monotonic()
     settings = settings_from_environment()
@@ -36,21 +41,21 @@ def demo(as_json: Json = False) -> None:
     folder = settings.data_dir / "demo"
     os.environ[DEMO_KEY_VARIABLE] = SecretStr(DEFAULT_KEY).get_secret_value()
     os.environ["DAGSTER_HOME"] = str(folder / "dagster")
-    universe = simulated_universe()
-    with (
-        Emulator(universe, calls_per_minute=DEMO_CALLS_PER_MINUTE) as emulator,
-        ExchangeEmulators(exchanges_of_universe(universe)) as exchanges,
-    ):
+    with start_market(DEMO_CALLS_PER_MINUTE) as market_urls:
+        silence_dagster()
+        import quant_assets.definitions  # noqa: F401, PLC0415 - takes the seconds in which the market starts
+
+        urls = market_urls()
         settings = Settings(
-            base_url=emulator.url,
+            base_url=urls.coinalyze,
             calls_per_minute=DEMO_CALLS_PER_MINUTE,
             key_variable=DEMO_KEY_VARIABLE,
             data_dir=folder,
             candles_dir=folder / "candles",
-            exchange_urls=exchanges.urls,
+            exchange_urls=urls.exchanges,
         )
         configured = check_config_files(settings)
-        _fetch(settings, exchanges.names)
+        _fetch(settings, list(urls.exchanges))
         result = run_and_report(settings, None, Window.last_complete(datetime.now(UTC)), 50.0, "", "")
     print_result(result.feed, result, result.feed_path, configured, as_json=as_json)
     echo_err(f"this market is simulated: nothing here was ever traded; {time.monotonic() - started:.1f} s in all")
