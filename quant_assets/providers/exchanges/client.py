@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from typing import Any, Final, TypeVar
 
 import ccxt
@@ -159,7 +160,7 @@ class ExchangeClient:
     def _read_rows(self, rows: Iterable[list[Any]]) -> list[BarRow]:
         """Return the rows of ccxt, or raise MalformedBody if one lacks a number."""
         found = [row[:6] for row in rows]
-        if any(len(row) < 6 or not all(isinstance(value, int | float) for value in row) for row in found):
+        if not ({*map(len, found)} <= {6} and {*map(type, chain.from_iterable(found))} <= {int, float}):
             raise MalformedBody(f"{self.api.name}: bars without time, price or volume")
         return found
 
