@@ -55,11 +55,6 @@ class FetchedBars:
     columns: npt.NDArray[np.float64]
     refused: Mapping[Refusal, int]
 
-    @property
-    def is_plausible(self) -> bool:
-        """Whether an exchange can have sent this: not a single bar is refused but those that had not closed."""
-        return EXPECTED_REFUSALS.issuperset(self.refused)
-
 
 def check_fetched_bars(rows: Sequence[Any], step_ms: int, exchange_time_ms: float) -> FetchedBars:
     """Return the valid closed bars among rows of (time in epoch ms, open, high, low, close, volume in base units).

@@ -167,12 +167,12 @@ def _estimate(exchanges: list[str], top: int, days: float) -> str:
 
 
 def _exchanges(names: list[str]) -> list[str]:
-    from quant_assets.providers.exchanges.catalogue import EXCHANGE_APIS  # noqa: PLC0415
+    from quant_assets.providers.exchanges.catalogue import EXCHANGE_APIS, unknown_exchange  # noqa: PLC0415
 
     upper = [name.upper() for name in names]
     for given, name in zip(names, upper, strict=True):
         if name not in EXCHANGE_APIS:
-            usage_error(f"Unknown exchange {given!r}: known are {', '.join(EXCHANGE_APIS)}")
+            usage_error(unknown_exchange(given))
     return list(dict.fromkeys(upper))
 
 

@@ -130,22 +130,27 @@ class Lake:
             return None
 
     def newest_undamaged(self, key: Sequence[str], up_to: str) -> pd.DataFrame:
-        """Read the newest undamaged partition up to the window `up_to`; return an empty table if there is none.
+        """Read the newest undamaged partition up to the window `up_to`; return an empty table if there is none."""
+        return self.newest_window(key, up_to)[1]
+
+    def newest_window(self, key: Sequence[str], up_to: str) -> tuple[str, pd.DataFrame]:
+        """Return the newest window up to `up_to` with an undamaged table, and the table; "" and an empty one if none.
 
         This tries windows backwards, and lists the partitions only if none of the last ones is there.
         """
         last = Window.of_key(up_to)
         oldest_tried = object_name(key, Window(last.end - (MAX_TRIED_PARTITIONS - 1) * WINDOW_LENGTH).key, TABLE_SUFFIX)
         for back in range(MAX_TRIED_PARTITIONS):
-            table = self.read_undamaged(key, Window(last.end - back * WINDOW_LENGTH).key)
+            tried = Window(last.end - back * WINDOW_LENGTH).key
+            table = self.read_undamaged(key, tried)
             if table is not None:
-                return table
+                return tried, table
         for name in self._newest_first(key, TABLE_SUFFIX):
             window = window_of(name) if name < oldest_tried else None
             table = self.read_undamaged(key, window.key) if window is not None else None
-            if table is not None:
-                return table
-        return pd.DataFrame()
+            if window is not None and table is not None:
+                return window.key, table
+        return "", pd.DataFrame()
 
     def write_document(self, key: Sequence[str], partition: str, content: bytes) -> None:
         """Write a JSON document as a whole, compressed by gzip; equal documents give equal bytes. Raises WriteError."""

@@ -220,7 +220,7 @@ def test_person_is_asked_which_exchanges_and_told_what_that_costs(exchanges: Exc
     ("options", "message"),
     [
         (("fetch",), "no exchange is chosen"),
-        (("fetch", "--exchange", "KRAKEN"), "Unknown exchange 'KRAKEN': known are BINANCE"),
+        (("fetch", "--exchange", "KRAKEN"), "unknown exchange 'KRAKEN'; known are BINANCE"),
         (("fetch", "--exchange", "BYBIT", "--since", "yesterday"), "Invalid timestamp 'yesterday'"),
         (("fetch", "--exchange", "BYBIT", "--since", "2990-01-01"), "is in the future"),
         (("fetch", "--exchange", "BYBIT", "--since", "2026-01-01", "--days", "3"), "choose one of them"),

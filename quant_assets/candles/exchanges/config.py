@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
 
 from quant_assets.common.files import replace_file
 from quant_assets.common.toml_config import read_config, validate_config
-from quant_assets.providers.exchanges.catalogue import EXCHANGE_APIS
+from quant_assets.providers.exchanges.catalogue import EXCHANGE_APIS, unknown_exchange
 
 #: A year of quarter hours for a market is 35,000 bars, and for a thousand of them some gigabytes.
 MAX_HISTORY_DAYS: Final = 3660
@@ -24,7 +24,7 @@ class ExchangesConfigError(ValueError):
 
 def _exchange(name: str) -> str:
     if name not in EXCHANGE_APIS:
-        raise ValueError(f"unknown exchange {name!r}; known are {', '.join(EXCHANGE_APIS)}")
+        raise ValueError(unknown_exchange(name))
     return name
 
 

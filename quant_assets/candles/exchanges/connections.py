@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from quant_assets.candles.exchanges.config import ExchangesConfigError
 from quant_assets.common.settings import VARIABLES, Settings
 from quant_assets.providers.budget import CallBudget
-from quant_assets.providers.exchanges.catalogue import EXCHANGE_APIS
+from quant_assets.providers.exchanges.catalogue import EXCHANGE_APIS, unknown_exchange
 
 if TYPE_CHECKING:
     from quant_assets.providers.exchanges.client import ExchangeClient
@@ -24,9 +24,7 @@ def check_exchange_urls(settings: Settings) -> None:
     """Raise ExchangesConfigError if QUANT_EXCHANGE_URLS names an exchange that is not known."""
     unknown = sorted(set(settings.exchange_urls) - set(EXCHANGE_APIS))
     if unknown:
-        raise ExchangesConfigError(
-            f"{VARIABLES['exchange_urls']}: unknown exchange {unknown[0]!r}; known are {', '.join(EXCHANGE_APIS)}"
-        )
+        raise ExchangesConfigError(f"{VARIABLES['exchange_urls']}: {unknown_exchange(unknown[0])}")
 
 
 @contextmanager

@@ -20,6 +20,8 @@ from quant_assets.providers.exchanges.catalogue import ExchangeApi
 from quant_assets.providers.exchanges.market import ExchangeMarket
 
 TIMEFRAMES: Final = tuple(STEP_MS)
+#: A bar that closed this long ago, and which an exchange still does not have, counts as missing for good.
+MIN_GAP_AGE_MS: Final = 60 * 60_000
 
 
 def refresh_bars(
@@ -40,8 +42,9 @@ def refresh_bars(
 
     What is asked for goes by `clock` (UNIX seconds), or by the exchange's time where `clients` know that both differ by
     more than a minute; where their answers show it, what is due by the exchange's time is asked for then. What is
-    stored had closed by the exchange's time. A gap that is still there after it was asked for is recorded, and not
-    asked for again. Another thread sets `interrupted` to end the fetch at once; what was fetched is stored.
+    stored had closed by the exchange's time. A gap that is still there after it was asked for is recorded, once it is
+    old enough (`record_missing`), and not asked for again. Another thread sets `interrupted` to end the fetch at once;
+    what was fetched is stored.
     """
     for client in clients:
         client.set_markets(markets)
@@ -70,12 +73,15 @@ def refresh_bars(
     found_offset = report.usage.offset_seconds or 0.0
     if not report.problem and found_offset - offset_seconds > MAX_OFFSET_SECONDS:
         report = fetch.run(due(found_offset), deadline)
-    record_missing(store, api.name, report.not_available)
+    record_missing(store, api.name, report.not_available, int((clock() + found_offset) * 1000))
     return report
 
 
-def record_missing(store: BarStore, exchange: str, not_available: Sequence[BarRequest]) -> None:
-    """Record the bars of these requests that are still missing: the exchange does not have them."""
+def record_missing(store: BarStore, exchange: str, not_available: Sequence[BarRequest], now_ms: int) -> None:
+    """Record the bars of these requests that are still missing: the exchange does not have them.
+
+    Bars that closed within MIN_GAP_AGE_MS before `now_ms` may only be late. They are left to the next fetch.
+    """
     gaps = BarGaps(store)
     for timeframe in {request.timeframe for request in not_available}:
         requests: dict[str, list[BarRequest]] = defaultdict(list)
@@ -84,6 +90,7 @@ def record_missing(store: BarStore, exchange: str, not_available: Sequence[BarRe
                 requests[request.market.symbol].append(request)
         every = [request for each in requests.values() for request in each]
         first, last = min(request.start_ms for request in every), max(request.end_ms for request in every)
+        last = min(last, (now_ms - MIN_GAP_AGE_MS) // STEP_MS[timeframe] * STEP_MS[timeframe])
         missing = gaps.to_fetch(exchange, timeframe, requests, first, last)
         rows = [
             (exchange, symbol, timeframe, max(start, request.start_ms), min(end, request.end_ms))

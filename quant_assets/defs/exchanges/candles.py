@@ -12,7 +12,6 @@ from quant_assets.common.progress import Progress
 from quant_assets.common.windows import Window
 from quant_assets.defs.exchanges.choice import FetchConfig, chosen
 from quant_assets.defs.exchanges.fetch_checks import CHECK_SPECS, check_results, summarise
-from quant_assets.defs.feed.newest_window import newest_window
 from quant_assets.orchestration import columns
 from quant_assets.orchestration.exchange_fetches import FetchLimits, fetch_candles
 from quant_assets.orchestration.exchange_source import ExchangeSource
@@ -29,7 +28,7 @@ from quant_assets.storage.lake import Lake
     description=(
         "The closed 15m and 4h bars of the selected markets, in the bar store by exchange, timeframe and day or month. "
         "The newest two stored bars are fetched again with each new one, since exchanges correct late. A gap is asked "
-        "for once more, and then recorded; nothing is filled."
+        "for once more, and recorded when it is an hour old; nothing is filled."
     ),
     metadata=columns.schema(columns.EXCHANGE_CANDLES),
     check_specs=CHECK_SPECS,
@@ -47,8 +46,7 @@ def exchange_candles(
     started = clock.monotonic()
     limits = FetchLimits(config.history_days, config.timeframes, started + config.max_wait_seconds)
     choice = chosen(exchange_source, config)
-    watchlist = lake.newest_undamaged(["watchlist"], Window.last_complete(clock.now()).key)
-    listed = newest_window(lake, ["watchlist"], clock.now())
+    listed_in, watchlist = lake.newest_window(["watchlist"], Window.last_complete(clock.now()).key)
     markets = SelectedMarkets.of_tables(exchange_markets, choice.exchanges, watchlist, market_rules.load())
     reports = fetch_candles(exchange_source, choice, exchange_markets, markets.in_order, limits, clock, progress)
     rows = summarise(reports, markets, exchange_source.store(), Window.last_complete(clock.now()))
@@ -63,7 +61,7 @@ def exchange_candles(
             "failed_markets": sum(row["failed"] for row in rows),
             "newest_bar_age_seconds": max((row["newest_bar_age_seconds"] or 0.0 for row in rows), default=0.0),
             "seconds": clock.monotonic() - started,
-            "watchlist": "none" if listed is None else listed.key,
+            "watchlist": listed_in or "none",
             "exchanges": dg.MetadataValue.json(rows),
         },
         check_results=check_results(reports, rows),

@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import dagster as dg
+import pandas as pd
 
 from quant_assets.candles.bar_gaps import BarGaps
 from quant_assets.candles.bar_store import BarStore
 from quant_assets.candles.exchanges.fetch import FetchReport
-from quant_assets.candles.exchanges.refresh import TIMEFRAMES
+from quant_assets.candles.exchanges.refresh import MIN_GAP_AGE_MS, TIMEFRAMES
 from quant_assets.candles.exchanges.selected_markets import SelectedMarkets
 from quant_assets.common.timeframes import STEP_MS
 from quant_assets.common.windows import WINDOW_LENGTH, Window
@@ -20,7 +21,7 @@ _DESCRIPTIONS: Final = {
     "exchanges_answered": "Every exchange was reached, and all that was due was fetched in time.",
     "bars_valid": "No exchange sent a bar that cannot be right.",
     "clock_agrees": "The local clock and those of the exchanges differ by less than a minute.",
-    "gaps_asked_for": "Every gap between stored bars was asked for once more; the exchange lacks what is missing.",
+    "gaps_asked_for": "Every gap between stored bars that is over an hour old was asked for; the exchange lacks it.",
     "few_bars_revised": "At most 5 % of the bars that were fetched again have changed since.",
     "bars_up_to_date": "Each exchange has a bar of the last window.",
 }
@@ -52,13 +53,18 @@ def _summary(report: FetchReport, markets: int, store: BarStore, window: Window)
         "failed": len(report.failed),
         "late": len(report.late),
         "gaps": sum(map(len, gaps)),
-        "gaps_not_asked_for": sum(int((~table["asked"]).sum()) for table in gaps),
+        "gaps_not_asked_for": sum(_count_not_asked(table, window.end_ms) for table in gaps),
         "newest_bar_age_seconds": (window.end_ms - max(ends_ms)) / 1000 if ends_ms else None,
         "requests": report.usage.requests,
         "weight": report.usage.weight,
         "rate_limited": report.usage.rate_limited,
         "problem": report.problem,
     }
+
+
+def _count_not_asked(gaps: pd.DataFrame, now_ms: int) -> int:
+    """Return how many gaps were not asked for though they are old enough to be given up."""
+    return int((~gaps["asked"] & (gaps["end_ms"] <= now_ms - MIN_GAP_AGE_MS)).sum())
 
 
 def check_results(reports: Sequence[FetchReport], rows: Sequence[Mapping[str, Any]]) -> list[dg.AssetCheckResult]:

@@ -268,3 +268,8 @@ EXCHANGE_APIS: Final[Mapping[str, ExchangeApi]] = {
     )
 }
 """Name → API."""
+
+
+def unknown_exchange(name: str) -> str:
+    """Return the message for the name of an exchange that is not in the catalogue."""
+    return f"unknown exchange {name!r}; known are {', '.join(EXCHANGE_APIS)}"

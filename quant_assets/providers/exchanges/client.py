@@ -85,14 +85,28 @@ class ExchangeClient:
     def bars(
         self, market: ExchangeMarket, timeframe: str, start_ms: int, end_ms: int, *, deadline: float | None = None
     ) -> list[BarRow]:
-        """Fetch the bars that open from `start_ms` to before `end_ms`, in one request; the newest may still be open.
+        """Fetch the bars that open from `start_ms` to before `end_ms`; the newest may still be open.
 
-        Raise ValueError if they are more than the exchange gives in one response.
+        This takes one request. Only if the response has bars twice, which then take the place of the newest ones, those
+        are requested too. Raise ValueError if the bars are more than the exchange gives in one response.
         """
-        step = STEP_MS[timeframe]
-        count = -(-(end_ms - start_ms) // step)
-        if count > self.api.max_bars[timeframe]:
-            raise ValueError(f"{self.api.name} gives {self.api.max_bars[timeframe]} bars in a response, not {count}")
+        step, found = STEP_MS[timeframe], list[BarRow]()
+        while (count := -(-(end_ms - start_ms) // step)) > 0:
+            if count > self.api.max_bars[timeframe]:
+                most = self.api.max_bars[timeframe]
+                raise ValueError(f"{self.api.name} gives {most} bars in a response, not {count}")
+            rows = self._request_bars(market, timeframe, start_ms, end_ms, count, deadline)
+            found += rows
+            times = {row[0] for row in rows}
+            if len(times) == len(rows) or len(rows) < count:
+                break
+            start_ms = int(max(times)) + step
+        return found
+
+    def _request_bars(
+        self, market: ExchangeMarket, timeframe: str, start_ms: int, end_ms: int, count: int, deadline: float | None
+    ) -> list[BarRow]:
+        """Return the rows of one response; ccxt leaves out the newest of more than `count`."""
         symbol = self._unified(market)
         if symbol not in (self._ccxt.markets or {}):
             self.set_markets([market])

@@ -81,13 +81,22 @@ def test_gap_is_asked_for_once_more_and_then_never(store: BarStore) -> None:
     requests = due(store, 50)
     assert spans(requests) == [(-30, -28, GAP)]
     put(store, (-29, -28))
-    record_missing(store, "BYBIT", requests)
+    record_missing(store, "BYBIT", requests, NOW)
+    assert due(store, 50) == []
+
+
+def test_gap_is_asked_for_again_until_it_is_an_hour_old(store: BarStore) -> None:
+    put(store, (-50, -6), (-1, 0))
+    requests = due(store, 50)
+    record_missing(store, "BYBIT", requests, NOW)
+    assert spans(due(store, 50)) == [(-4, -1, GAP)]
+    record_missing(store, "BYBIT", requests, NOW + 3 * STEP)
     assert due(store, 50) == []
 
 
 def test_history_that_the_exchange_does_not_have_is_asked_for_once(store: BarStore) -> None:
     put(store, (-50, 0))
-    record_missing(store, "BYBIT", due(store, 120))
+    record_missing(store, "BYBIT", due(store, 120), NOW)
     assert due(store, 120) == []
     assert spans(due(store, 130)) == [(-130, -120, HISTORY)]
 

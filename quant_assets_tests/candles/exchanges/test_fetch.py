@@ -16,7 +16,7 @@ from quant_assets.candles.bar_gaps import BarGaps
 from quant_assets.candles.bar_store import BarStore
 from quant_assets.candles.exchanges.connections import connected
 from quant_assets.candles.exchanges.fetch import FetchReport
-from quant_assets.candles.exchanges.refresh import refresh_bars
+from quant_assets.candles.exchanges.refresh import MIN_GAP_AGE_MS, refresh_bars
 from quant_assets.common.settings import Settings
 from quant_assets.common.timeframes import STEP_MS
 from quant_assets.emulator import simulated_universe
@@ -155,10 +155,7 @@ def test_corrected_bar_is_replaced_and_counted(fetching: Fetching, clock: list[f
 
 
 def test_bars_out_of_order_or_twice_are_stored_once(fetching: Fetching) -> None:
-    fetching.faults(shuffled=1.0, repeated=0.3)
-    fetching.fetch()
-    fetching.fetch()  # bars that come twice take the place of others in a response
-    fetching.faults()
+    fetching.faults(shuffled=1.0, repeated=0.3)  # bars that come twice take the place of others in a response
     fetching.fetch()
     assert fetching.check_bars() == 4 * fetching.bars()
 
@@ -167,12 +164,22 @@ def test_bar_that_the_exchange_does_not_have_is_asked_for_once_more(fetching: Fe
     fetching.faults(missing=0.1)
     first = fetching.fetch()
     assert 0 < first.stored.new < 4 * (fetching.bars() + 6)
+    settled_ms = fetching.now_ms - MIN_GAP_AGE_MS
+    assert any(request.end_ms <= settled_ms for request in fetching.fetch().not_available)
+    assert all(request.end_ms > settled_ms for request in fetching.fetch().not_available)
     gaps = BarGaps(fetching.store).between_bars(NAME, "15m")
-    assert len(gaps)
-    assert fetching.fetch().not_available
-    assert fetching.fetch().not_available == []
-    assert BarGaps(fetching.store).between_bars(NAME, "15m")["asked"].all()
+    assert gaps.loc[gaps["end_ms"] <= settled_ms, "asked"].all()
     fetching.check_bars()
+
+
+def test_bars_that_come_half_an_hour_late_leave_no_gap(fetching: Fetching, clock: list[float]) -> None:
+    fetching.faults(late=0.5, late_seconds=2000.0)
+    for _ in range(5):
+        fetching.fetch(seconds=2.5)  # without time to wait for late bars
+        advance(fetching, clock, 900)
+    fetching.faults()
+    fetching.fetch()
+    assert BarGaps(fetching.store).between_bars(NAME, "15m").empty
 
 
 def test_exchange_that_answers_nothing_for_a_time_costs_no_history(fetching: Fetching) -> None:
