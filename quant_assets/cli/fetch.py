@@ -54,7 +54,9 @@ def fetch(
     result = fetch_and_report(settings, choice, candles=not only_list)
     if only_list:
         print_markets(settings, as_json=as_json)
-    elif as_json:
+        return
+    _warn_about_longer_files(settings)
+    if as_json:
         print(orjson.dumps(_summary(result), option=orjson.OPT_INDENT_2).decode())
     else:
         print_fetched(result)
@@ -83,6 +85,17 @@ def fetch_and_report(settings: Settings, choice: Any, *, lists: bool = True, can
             left = row["requested"] - row["done"]
             echo_err(f"{row['exchange']}: {row['problem']}; {left} requests are left for the next fetch")
     return result
+
+
+def _warn_about_longer_files(settings: Settings) -> None:
+    """Name the candle files that are longer than what is fetched of their markets."""
+    from quant_assets.candles.longer_files import describe_longer_files, find_longer_files  # noqa: PLC0415
+    from quant_assets.markets import load_rules  # noqa: PLC0415
+    from quant_assets.orchestration.exchange_source import bar_store  # noqa: PLC0415
+
+    found = find_longer_files(settings.candle_folder, bar_store(settings), load_rules(settings.rules_path))
+    if note := describe_longer_files(found):
+        echo_err(note)
 
 
 def load_choice(settings: Settings) -> ExchangesConfig:

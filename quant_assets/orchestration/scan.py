@@ -17,6 +17,7 @@ import orjson
 from filelock import FileLock, Timeout
 
 from quant_assets.candles import CandleFolderError, read_scannable_candles
+from quant_assets.candles.longer_files import describe_longer_files
 from quant_assets.common.files import advice_for
 from quant_assets.common.progress import Progress
 from quant_assets.common.settings import Settings
@@ -180,9 +181,8 @@ def _notes(market_list: MarketListRun, materialized: Mapping[str, Mapping[str, A
     """Yield a line for each part that is degraded: the market list, candles, the derivatives, a strategy."""
     if market_list.problem:
         yield market_list.problem
-    if longer := list(materialized["candles"]["longer_files"]):
-        shown = ", ".join(longer[:3]) + (f" and {len(longer) - 3} more" if len(longer) > 3 else "")
-        yield f"{shown}: longer than what is fetched of the market; quant-assets fetch --days gets more history"
+    if note := describe_longer_files(list(materialized["candles"]["longer_files"])):
+        yield note
     derivatives = materialized[DATASETS[0]]
     problems = list(derivatives["problems"])
     if problems and derivatives["stopped"] != StopReason.NO_KEY and not market_list.key_refused:

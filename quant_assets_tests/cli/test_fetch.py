@@ -113,8 +113,9 @@ def test_replay_of_stored_bars_gives_the_signals_of_scans(
     assert replayed == scanned
 
 
-def test_scan_names_files_that_are_longer_than_what_is_fetched(
-    exchanges: ExchangeEmulators, fetched: Path, tmp_path: Path
+@pytest.mark.parametrize("command", [("fetch",), ("scan", "--max-wait", "0")])
+def test_files_that_are_longer_than_what_is_fetched_are_named(
+    exchanges: ExchangeEmulators, fetched: Path, tmp_path: Path, command: tuple[str, ...]
 ) -> None:
     shutil.copytree(fetched, tmp_path / "data")
     candles = tmp_path / "candles"
@@ -126,7 +127,7 @@ def test_scan_names_files_that_are_longer_than_what_is_fetched(
         bars = [{"time": time, "open": 1, "high": 1, "low": 1, "close": 1, "volume": 1} for time in times]
         (candles / f"BYBIT_BTCUSDT_{timeframe}.json").write_bytes(orjson.dumps(bars))
     env = {**variables(exchanges, tmp_path / "data"), "QUANT_CANDLES_DIR": str(candles)}
-    done = run("scan", "--max-wait", "0", "--json", env=env, cwd=tmp_path)
+    done = run(*command, "--json", env=env, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "BYBIT_BTCUSDT_4h.json: longer than what is fetched" in done.stderr
     assert "BYBIT_BTCUSDT_15m.json" not in done.stderr
