@@ -29,13 +29,18 @@ MEMORY_FOLDER = Path("/dev/shm")
 MIN_FREE_BYTES = 8 * 2**30
 
 
-def pytest_configure() -> None:
+#: The test functions whose first case was measured.
+MEASURED = pytest.StashKey[set[str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
     """Keep temporary folders in memory if there is room and PYTEST_DEBUG_TEMPROOT names no other place.
 
     Also drop the variables of a parent `make`, or a `make` that a test starts would print as its sub-make.
     """
     if MEMORY_FOLDER.is_dir() and shutil.disk_usage(MEMORY_FOLDER).free >= MIN_FREE_BYTES:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY_FOLDER))
+    config.stash[MEASURED] = set()
     for name in ("MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS"):
         os.environ.pop(name, None)
 
@@ -69,11 +74,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: order.get(_folder(item), len(order) + (item.get_closest_marker("slow") is None)))
 
 
+def _is_measured(item: pytest.Item, functions: set[str]) -> bool:
+    """Return whether coverage is measured: of the first case of a test alone, since it doubles the time."""
+    function = item.nodeid.partition("[")[0]
+    if function in functions or _folder(item) in NOT_MEASURED or item.get_closest_marker("slow"):
+        return False
+    functions.add(function)
+    return "browser" not in getattr(item, "fixturenames", ())  # such tests run the page's scripts
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool | None, bool | None]:
     """Measure coverage by unit tests and those of the dashboard alone."""
     measured = Coverage.current()
-    if measured is None or not (_folder(item) in NOT_MEASURED or item.get_closest_marker("slow")):
+    if measured is None or _is_measured(item, item.config.stash[MEASURED]):
         return (yield)
     measured.stop()
     try:
