@@ -68,7 +68,10 @@ ui: setup
 
 check: lint types unit
 
-test: lint types tests coverage
+# Mypy uses one core, so it runs beside the tests.
+test: lint
+	@$(MAKE) --no-print-directory --jobs=2 types tests
+	@$(MAKE) --no-print-directory coverage
 
 lint: setup
 	$(BIN)/ruff check .
