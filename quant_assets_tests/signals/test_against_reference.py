@@ -34,11 +34,12 @@ def seeds(short: int, long: int, *picked: int) -> tuple[int, ...]:
     return tuple(sorted({*range(rounds(short, long)), *picked}))
 
 
+RARE_WALKS = (118, 154, 156, 160, 170, 186, 252, 298, 343, 385, 386, 392, 497, 998, 1169, 1278, 1269, 1677, 3747)
 KINDS: dict[str, tuple[Callable[[int, int], Market], tuple[int, ...]]] = {
-    "walks": (market, seeds(300, 1000, 343, 385, 386, 392, 497, 998, 1169, 1278, 1269, 1677, 3747)),
-    "ticks": (tick_market, seeds(180, 600, 7795, 55280)),
-    "wedges": (wedge_market, seeds(210, 700, 233, 531, 1794, 1863, 3330, 3755)),
-    "seesaws": (seesaw_market, seeds(48, 100)),
+    "walks": (market, seeds(100, 1000, *RARE_WALKS)),
+    "ticks": (tick_market, seeds(60, 600, 176, 7795, 55280)),
+    "wedges": (wedge_market, seeds(70, 700, 73, 164, 166, 233, 531, 1794, 1863, 3330, 3755)),
+    "seesaws": (seesaw_market, seeds(24, 100)),
 }
 """Kind of generated market → its factory and seeds; the window follows from the seed.
 
