@@ -125,9 +125,10 @@ def test_backfill_costs_one_call_per_symbol_and_dataset(world: World) -> None:
 
 def test_backfilled_derivatives_equal_those_of_single_windows(world: World) -> None:
     windows = windows_before(world, 201, 200)
+    for name in ("single", "ranged"):
+        backfill(world, name, ("candles", "candle_files", "symbol_map"), windows)
     for window in windows:
-        world.scan("single", window=window)
-    backfill(world, "ranged", ("candles", "candle_files", "symbol_map"), windows)
+        backfill(world, "single", DATASETS, [window])
     backfill(world, "ranged", DATASETS, windows)
     single, ranged = (Lake(world.settings(name).lake_dir) for name in ("single", "ranged"))
     for dataset in DATASETS:

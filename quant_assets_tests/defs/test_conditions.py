@@ -75,18 +75,6 @@ def test_new_installation_requests_no_old_windows(world: World) -> None:
         assert evaluated.at(world.moment + timedelta(seconds=30)) == {}
 
 
-def test_refresh_requests_signals_and_feed_once_and_a_scan_nothing(world: World) -> None:
-    with fresh(world, "followed") as evaluated:
-        moment = world.window.end + timedelta(seconds=50)
-        evaluated.at(world.window.end)
-        run(evaluated, "scan", world.window)
-        assert evaluated.at(moment) == {}
-        run(evaluated, "refresh", world.window)
-        followed = evaluated.at(moment + timedelta(seconds=30))
-        assert followed == {name: {world.window.key} for name in FOLLOWING}
-        assert evaluated.at(moment + timedelta(seconds=60)) == {}
-
-
 def test_order_of_scan_and_refresh_between_two_ticks_counts(world: World) -> None:
     with fresh(world, "between") as evaluated:
         moment, follow = world.window.end, {name: {world.window.key} for name in FOLLOWING}
@@ -96,6 +84,7 @@ def test_order_of_scan_and_refresh_between_two_ticks_counts(world: World) -> Non
         assert evaluated.at(moment + timedelta(seconds=30)) == follow
         run(evaluated, "refresh", world.window)  # the requested run may have begun before
         assert evaluated.at(moment + timedelta(seconds=60)) == follow
+        assert evaluated.at(moment + timedelta(seconds=65)) == {}
         run(evaluated, "refresh", world.window)
         run(evaluated, "analyse", world.window)
         assert evaluated.at(moment + timedelta(seconds=90)) == {}
@@ -114,10 +103,11 @@ def test_scan_that_failed_after_derivatives_is_continued_once(world: World) -> N
         assert evaluated.at(world.window.end + timedelta(seconds=60)) == {}
 
 
-def test_map_follows_a_list_fetched_right_after_it(world: World) -> None:
+def test_scan_requests_nothing_and_a_list_after_it_requests_the_map(world: World) -> None:
     with fresh(world, "map") as evaluated:
         evaluated.at(world.window.end)
         run(evaluated, "scan", world.window)
+        assert evaluated.at(world.window.end + timedelta(seconds=20)) == {}
         fetch_list = evaluated.definitions.resolve_job_def("market_list")
         assert fetch_list.execute_in_process(instance=evaluated.instance).success
         assert evaluated.at(world.window.end + timedelta(seconds=30)) == {"symbol_map": {""}}
@@ -182,25 +172,25 @@ def test_list_of_another_provider_is_fetched_again(world: World) -> None:
         }
 
 
-@pytest.mark.parametrize("turned", ["WARN", "FAIL"])
-def test_list_and_map_are_refreshed_by_their_freshness_policy(world: World, turned: str) -> None:
+def test_list_and_map_are_refreshed_by_their_freshness_policy(world: World) -> None:
     from dagster._core.definitions.freshness import FreshnessState, FreshnessStateChange  # noqa: PLC0415
 
-    with fresh(world, f"policy_{turned}") as evaluated:
+    with fresh(world, "policy") as evaluated:
         hour = world.moment.replace(minute=0, second=0, microsecond=0)
         run(evaluated, "scan", world.window)
         evaluated.at(hour + timedelta(minutes=8))
         assert not evaluated.at(hour + timedelta(minutes=68)).keys() & {"coinalyze_markets", "symbol_map"}
-        for name in ("coinalyze_markets", "symbol_map"):
-            evaluated.instance._report_runless_asset_event(
-                FreshnessStateChange(
-                    key=dg.AssetKey(name),
-                    new_state=FreshnessState(turned),
-                    previous_state=FreshnessState.PASS,
-                    state_change_timestamp=hour.timestamp(),
+        for turned, ticks in (("WARN", (69, 70, 128, 129)), ("FAIL", (130, 131, 188, 189))):
+            for name in ("coinalyze_markets", "symbol_map"):
+                evaluated.instance._report_runless_asset_event(
+                    FreshnessStateChange(
+                        key=dg.AssetKey(name),
+                        new_state=FreshnessState(turned),
+                        previous_state=FreshnessState.PASS,
+                        state_change_timestamp=hour.timestamp(),
+                    )
                 )
-            )
-        requested = [evaluated.at(hour + timedelta(minutes=minutes)) for minutes in (69, 70, 128, 129)]
-        assert ["coinalyze_markets" in tick for tick in requested] == [False, False, True, False]
-        # By its policy, and again after the list.
-        assert ["symbol_map" in tick for tick in requested] == [True, False, True, False]
+            requested = [evaluated.at(hour + timedelta(minutes=minutes)) for minutes in ticks]
+            assert ["coinalyze_markets" in tick for tick in requested] == [False, False, True, False], turned
+            # By its policy, and again after the list.
+            assert ["symbol_map" in tick for tick in requested] == [True, False, True, False], turned
