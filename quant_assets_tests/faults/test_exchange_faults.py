@@ -35,7 +35,7 @@ def random_faults(rng: Random) -> ExchangeFaults:
 def test_random_faults_of_all_exchanges_lose_and_invent_no_bar(all_served: ExchangeWorld) -> None:
     all_served.choose("random", tuple(APIS), more="[BYBIT]\nhistory_days = 20\n[KUCOIN]\nhistory_days = 6\n")
     rng, before = seeded_random("exchange faults"), 0
-    for _ in range(rounds(2, 30)):
+    for _ in range(rounds(1, 30)):
         for name in APIS:
             all_served.exchanges[name].faults = random_faults(rng)
         all_served.fetch("random", "--max-wait", "20")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -140,21 +139,16 @@ def test_interrupted_fetch_stops_at_once_and_keeps_its_bars(local: ExchangeWorld
     local.fault("KUCOIN", script=("",) * 14 + ("slow",) * 100, delay_seconds=60.0)
     exchange = local.exchanges["KUCOIN"]
     before = exchange.accounting.requests
-    fetch = subprocess.Popen(
-        [sys.executable, "-m", "quant_assets", "fetch"],
-        env=local.environment("data"),
-        cwd=local.folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    while fetch.poll() is None and exchange.accounting.requests < before + 16:
+    fetch = local.forked_fetch("data")
+    fetch.start()
+    while fetch.is_alive() and exchange.accounting.requests < before + 16:
         time.sleep(0.05)
-    fetch.send_signal(told)
-    _, said = fetch.communicate(timeout=45)
+    assert fetch.pid is not None
+    os.kill(fetch.pid, told)
+    fetch.join(45)
     sent = exchange.accounting.requests - before
-    assert fetch.returncode == 130
-    assert said.splitlines() == ["interrupted; what was fetched is kept"]
+    assert fetch.exitcode == 130
+    assert (local.folder / "fetch.stderr").read_text().splitlines() == ["interrupted; what was fetched is kept"]
     assert sent <= 14 + 3, "requests were sent after the interrupt"
     local.check_stored("data")
     local.check_complete("data", days=20)

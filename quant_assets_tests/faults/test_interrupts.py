@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -14,7 +13,9 @@ import pytest
 from quant_assets.common.windows import WINDOW_LENGTH
 from quant_assets_tests.defs.live import BIN, ROOT, free_port
 from quant_assets_tests.faults.proxy import FaultyProxy, ProxiedRequest
+from quant_assets_tests.faults.seeding import LONG
 from quant_assets_tests.faults.terminals import on_terminal
+from quant_assets_tests.forking import CONTEXT, become_command
 from quant_assets_tests.providers.coinalyze.scripted import Canned
 from quant_assets_tests.servers import running
 from quant_assets_tests.world import World
@@ -41,25 +42,22 @@ def test_interrupted_scan_stops_at_once_and_sends_nothing_more(
         return Canned(length=10**9, ending="drip") if request.endpoint == endpoint else answer
 
     with FaultyProxy(world.emulator, drip) as proxy:
-        scan = subprocess.Popen(
-            [sys.executable, "-m", "quant_assets", "scan", str(world.candles), "--json"],
-            env={**world.environment(f"told_{told.name}_{endpoint}"), "COINALYZE_BASE_URL": proxy.url},
-            cwd=tmp_path,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        env = {**world.environment(f"told_{told.name}_{endpoint}"), "COINALYZE_BASE_URL": proxy.url}
+        streams = [tmp_path / name for name in ("stdout", "stderr")]
+        command = (["scan", str(world.candles), "--json"], env, tmp_path, *streams)
+        scan = CONTEXT.Process(target=become_command, args=command)
+        scan.start()
         latest = time.monotonic() + 60
         while not any(request.endpoint == endpoint for request in proxy.requests):
             assert time.monotonic() < latest
             time.sleep(0.02)
         asked = len(proxy.requests)
-        scan.send_signal(told)
-        output, said = scan.communicate(timeout=AT_ONCE_SECONDS)
+        assert scan.pid is not None
+        os.kill(scan.pid, told)
+        scan.join(AT_ONCE_SECONDS)
         assert len(proxy.requests) == asked
-    assert scan.returncode == 130
-    assert output == ""
-    assert said.splitlines() == [INTERRUPTED]
+    assert scan.exitcode == 130
+    assert [path.read_text() for path in streams] == ["", f"{INTERRUPTED}\n"]
 
 
 @pytest.mark.parametrize(
@@ -89,11 +87,10 @@ def test_ctrl_c_while_modules_are_imported_leaves_one_line(world: World, tmp_pat
         assert terminal.end() == (["interrupted"], 130)
 
 
-@pytest.mark.parametrize("stage", ["calls spent"])  # `make demo` below: while candles are fetched
-def test_ctrl_c_in_the_demo_leaves_one_line(world: World, tmp_path: Path, stage: str) -> None:
-    env = world.environment(f"pressed_demo_{stage.replace(' ', '_')}")
-    with on_terminal([*PROGRAM, "demo"], env, tmp_path) as terminal:
-        terminal.wait_for(stage)
+@pytest.mark.skipif(not LONG, reason="only in the long form; above, a scan is interrupted at the same stage")
+def test_ctrl_c_in_the_scan_of_the_demo_leaves_one_line(world: World, tmp_path: Path) -> None:
+    with on_terminal([*PROGRAM, "demo"], world.environment("pressed_demo"), tmp_path) as terminal:
+        terminal.wait_for("calls spent")
         terminal.press_ctrl_c()
         assert terminal.end() == ([INTERRUPTED], 130)
 
