@@ -98,7 +98,8 @@ speed: setup
 chaos: setup
 	QUANT_FAULTS=long QUANT_FAULTS_SEED=$(or $(SEED),1) $(BIN)/python -m pytest -n 2 --durations=10 quant_assets_tests/faults \
 		quant_assets_tests/fuzz quant_assets_tests/signals/test_against_reference.py \
-		quant_assets_tests/signals/test_replay.py
+		quant_assets_tests/signals/test_replay.py quant_assets_tests/defs/test_scan_through_dagster.py \
+		quant_assets_tests/defs/test_added_provider.py
 
 # atheris is not in requirements.lock, so it gets an environment of its own on top of the project's.
 fuzz: setup
