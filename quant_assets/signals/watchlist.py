@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,10 @@ MAX_PENDING_POINTS = 15.0
 
 
 def build_watchlist(
-    candle_features: pd.DataFrame, window: Window, strategies: Sequence[Strategy] | None = None
+    candle_features: pd.DataFrame,
+    window: Window,
+    strategies: Sequence[Strategy] | None = None,
+    run: Callable[..., pd.DataFrame] = run_strategy,
 ) -> pd.DataFrame:
     """Return the watchlist of a table of candle features, one row for each row of it, in its order.
 
@@ -29,6 +32,7 @@ def build_watchlist(
     strategy has a setup on the market, judged with neutral derivatives. `near` is True if the market has a setup, if
     its RSI has broken a trendline or is within three points of one, or if derivatives could still lift its score to the
     strategy's threshold. `volume` is close × volume of 24 hours, 0 if unknown. `rank` orders by setup, near and volume.
+    `run` runs a strategy: `run_strategy` or `run_strategy_by_columns`.
     """
     chosen = discover_strategies().strategies if strategies is None else strategies
     features = join_features(candle_features, pd.DataFrame(), {}, window)
@@ -37,7 +41,7 @@ def build_watchlist(
     near = (features["trigger_side"] != "").to_numpy() | _near_a_trendline(features)
     cache = FeaturesCache()
     for strategy in chosen:
-        table = run_strategy(strategy, features, on_failure=_ignore_failure, cache=cache)
+        table = run(strategy, features, on_failure=_ignore_failure, cache=cache)
         setup |= (table["side"] != "").to_numpy()
         threshold = getattr(strategy, "threshold", None)
         if threshold is not None:

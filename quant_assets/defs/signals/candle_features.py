@@ -10,7 +10,7 @@ from quant_assets.orchestration import columns
 from quant_assets.orchestration.conditions import BACKFILL_MISSING, WINDOW_FRESHNESS
 from quant_assets.orchestration.partitions import BACKFILL_POLICY, WINDOWS, Tables, windows_of
 from quant_assets.orchestration.pools import ANALYSIS
-from quant_assets.signals import candle_features_table
+from quant_assets.signals import candle_features_table, candle_features_tables
 
 
 @dg.asset(
@@ -31,17 +31,21 @@ from quant_assets.signals import candle_features_table
 def candle_features(
     context: dg.AssetExecutionContext, candles: pd.DataFrame, progress: dg.ResourceParam[Progress]
 ) -> Tables:
-    """Compute the candle features of every market, window by window."""
-    tables: Tables = {}
-    for window in windows_of(context):
-        started = time.perf_counter()
-        table = tables[window.key] = candle_features_table(candles, window, progress)
+    """Compute the candle features of every market: of a single window, or of all windows of a backfill at once."""
+    started = time.perf_counter()
+    windows = windows_of(context)
+    if len(windows) == 1:
+        tables = {windows[0].key: candle_features_table(candles, windows[0], progress)}
+    else:
+        tables = candle_features_tables(candles, windows)
+    seconds = (time.perf_counter() - started) / len(windows)
+    for key, table in tables.items():
         context.add_asset_metadata(
             {
                 "dagster/row_count": len(table),
                 "unusable": int((table["unusable"] != "").sum()),
-                "seconds": time.perf_counter() - started,
+                "seconds": seconds,
             },
-            partition_key=window.key,
+            partition_key=key,
         )
     return tables

@@ -13,7 +13,7 @@ from quant_assets.orchestration.conditions import FOLLOW_INPUTS, WINDOW_FRESHNES
 from quant_assets.orchestration.partitions import BACKFILL_POLICY, WINDOWS, Tables, windows_of
 from quant_assets.orchestration.pools import ANALYSIS
 from quant_assets.orchestration.resources import Strategies
-from quant_assets.signals import FeaturesCache, Strategy, describe, parameters_of, run_strategy
+from quant_assets.signals import FeaturesCache, Strategy, describe, parameters_of, run_strategy, run_strategy_by_columns
 
 SHOWN_FAILURES = 5
 
@@ -50,12 +50,13 @@ def signal_asset(strategy: Strategy, problem: str = "") -> dg.AssetsDefinition:
     ) -> Iterator[dg.Output[Tables] | CheckEvent]:
         configured = strategies.load()[strategy.key]
         windows = windows_of(context)
+        run = run_strategy if len(windows) == 1 else run_strategy_by_columns
         tables: Tables = {}
         results: dict[str, WindowCheckResult] = {}
         for window in windows:
             started = time.perf_counter()
             failures: list[str] = []
-            table = tables[window.key] = run_strategy(configured, features[window.key], failures.append, features_cache)
+            table = tables[window.key] = run(configured, features[window.key], failures.append, features_cache)
             shown = failures[:SHOWN_FAILURES]
             for failure in shown:
                 context.log.warning(failure)

@@ -9,7 +9,7 @@ from quant_assets.orchestration.conditions import FOLLOW_INPUTS, WINDOW_FRESHNES
 from quant_assets.orchestration.partitions import BACKFILL_POLICY, WINDOWS, Tables, windows_of
 from quant_assets.orchestration.pools import ANALYSIS
 from quant_assets.orchestration.resources import Strategies
-from quant_assets.signals import build_watchlist
+from quant_assets.signals import build_watchlist, run_strategy, run_strategy_by_columns
 
 
 @dg.asset(
@@ -32,10 +32,12 @@ def watchlist(
 ) -> Tables:
     """Build the watchlist, window by window."""
     configured = list(strategies.load().values())
+    windows = windows_of(context)
+    run = run_strategy if len(windows) == 1 else run_strategy_by_columns
     tables: Tables = {}
-    for window in windows_of(context):
+    for window in windows:
         started = time.perf_counter()
-        table = tables[window.key] = build_watchlist(candle_features[window.key], window, configured)
+        table = tables[window.key] = build_watchlist(candle_features[window.key], window, configured, run)
         context.add_asset_metadata(
             {
                 "dagster/row_count": len(table),
