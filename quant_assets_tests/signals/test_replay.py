@@ -14,6 +14,7 @@ from quant_assets.common.windows import Window, parse_timestamp
 from quant_assets.signals import Features, LookAheadError, Verdict, candle_features_tables, discover_strategies
 from quant_assets.signals.features import indicators
 from quant_assets.signals.features.bars import newest_bars
+from quant_assets.signals.features.candle_features import ltf_rows
 from quant_assets.signals.replay import replay
 from quant_assets.signals.replay.ltf_series import LtfSeries
 from quant_assets.signals.strategies.breakout import Breakout
@@ -164,6 +165,15 @@ def test_window_after_a_thousand_flat_bars_is_computed_alone() -> None:
     assert rows.last.rsi[0] > 0.0
     assert rows.last.rsi[1] == pytest.approx(0.0)
     assert rows.last.adx[1] == pytest.approx(0.0)
+
+
+def test_small_volumes_after_a_huge_one_have_the_obv_of_the_window() -> None:
+    rng = np.random.default_rng(2)
+    volume = np.concatenate((np.full(1500, 1e15 / 3.0), rng.uniform(0.1, 1.0, 300)))
+    series = bars(100.0 + np.cumsum(rng.normal(0.0, 1.0, 1800)), volume=volume)
+    stops = np.arange(1700, 1800)
+    expected = ltf_rows([newest_bars(series, stop) for stop in stops.tolist()])
+    assert (LtfSeries(series).rows(stops).obv == expected.obv).all()
 
 
 def test_ema200_starts_at_the_oldest_bar_of_each_window() -> None:

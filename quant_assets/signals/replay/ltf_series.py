@@ -26,6 +26,7 @@ from quant_assets.signals.features.candle_features import (
     DIVERGENCE_BARS,
     EXTREME_BARS,
     OBV_RANGE_BARS,
+    OBV_SLOPE_BARS,
     VOLUME_BARS,
     LastValues,
     LtfRows,
@@ -41,7 +42,7 @@ MAX_STILL_BARS = 100
 MIN_MOVE = 1e-12
 """Price changes up to this count as none: TA-Lib takes averages below 1e-14 as zero."""
 MAX_OBV_RATIO = 1e5
-"""OBV of the whole series over its range of OBV_RANGE_BARS, up to which rounding errors do not show."""
+"""Largest OBV so far over its range of OBV_SLOPE_BARS, up to which rounding errors do not show."""
 MAX_RSI_ERROR = 1e-9
 """RSI points; errors are below 1e-11."""
 
@@ -52,14 +53,15 @@ class LtfSeries:
     def __init__(self, bars: Bars) -> None:
         self._bars = bars
         self._rsi = indicators.rsi(bars.close)
-        self._obv = indicators.obv(bars.close, bars.volume)
+        obv = indicators.obv(bars.close, bars.volume)
+        self._max_obv: Floats = np.maximum.accumulate(np.abs(obv))
         padded: dict[str, tuple[Floats, int]] = {
             "time_ms": (bars.time_ms.astype(np.float64), DAY_BARS + 1),
             "close": (bars.close, DAY_BARS + 1),
             "high": (bars.high, EXTREME_BARS),
             "low": (bars.low, EXTREME_BARS),
             "volume": (bars.volume, VOLUME_BARS),
-            "obv": (self._obv, OBV_RANGE_BARS),
+            "obv": (obv, OBV_RANGE_BARS),
             "rsi": (self._rsi, DIVERGENCE_BARS),
         }
         self._rows = {name: _tails_at_each_bar(values, count) for name, (values, count) in padded.items()}
@@ -100,8 +102,8 @@ class LtfSeries:
         ema200 = rows.last.ema200.copy()
         ema200[longer] += self._ema200_correction(stops[longer])
         rows = replace(rows, last=replace(rows.last, ema200=ema200))
-        obv_range = rows.obv.max(axis=1) - rows.obv.min(axis=1)
-        is_obv_exact = np.abs(self._obv).max() <= MAX_OBV_RATIO * obv_range
+        recent = rows.obv[:, -OBV_SLOPE_BARS:]
+        is_obv_exact = self._max_obv[stops - 1] <= MAX_OBV_RATIO * (recent.max(axis=1) - recent.min(axis=1))
         is_certain = is_divergence_certain(rows.close[:, -DIVERGENCE_BARS:], rows.rsi, MAX_RSI_ERROR)
         exact = is_obv_exact & is_certain & ~self._has_memory[stops - 1]
         (single,) = ((stops > MAX_BARS) & ~exact).nonzero()

@@ -28,8 +28,8 @@ from quant_assets.signals.scores import (
 )
 from quant_assets.signals.setups import Setup, valid_setup
 from quant_assets.signals.sides import LONG, NONE, SIGN
-from quant_assets.signals.strategies.trigger_columns import TriggerColumns, breakout_verdicts, spread
 from quant_assets.signals.strategy import Limits, Reads, Strategy
+from quant_assets.signals.trigger_columns import TriggerColumns, breakout_verdicts, spread
 from quant_assets.signals.verdict import Refusal, Verdict
 from quant_assets.signals.verdict_columns import FeatureColumns, Refusals, Verdicts, signs_of, valid_setups
 

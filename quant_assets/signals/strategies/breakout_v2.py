@@ -41,8 +41,8 @@ from quant_assets.signals.strategies.breakout import (
     strength_scores,
     strength_text,
 )
-from quant_assets.signals.strategies.trigger_columns import TriggerColumns, breakout_verdicts, spread
 from quant_assets.signals.strategy import Limits, Reads, Strategy
+from quant_assets.signals.trigger_columns import TriggerColumns, breakout_verdicts, spread
 from quant_assets.signals.verdict import Refusal, Verdict
 from quant_assets.signals.verdict_columns import FeatureColumns, Refusals, Setups, Verdicts, signs_of, valid_setups
 
