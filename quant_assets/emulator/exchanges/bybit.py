@@ -141,6 +141,7 @@ def _ticker(venue: Venue, contract: Contract) -> dict[str, Any]:
         "turnover24h": number_text(turnover),
         "volume24h": number_text(volume),
         "fundingRate": number_text(venue.funding_rate(contract)) if contract.perpetual else "",
+        "fundingIntervalHour": str(contract.funding_hours) if contract.perpetual else "",
         "nextFundingTime": str(venue.next_funding(contract) * 1000) if contract.perpetual else "0",
         "predictedDeliveryPrice": "",
         "basisRate": "",

@@ -12,6 +12,13 @@ from typing import Any, Final
 
 from quant_assets.common.timeframes import STEP_MS
 from quant_assets.providers.exchanges.requests_sent import SentRequest
+from quant_assets.providers.exchanges.snapshot_requests import (
+    SnapshotRequest,
+    hours,
+    hyperliquid_rows,
+    okx_interval_hours,
+    rows_at,
+)
 
 Row = Mapping[str, Any]
 
@@ -57,6 +64,7 @@ class ExchangeApi:
         pause_seconds: headers of a refusal and the time (UNIX seconds) → how long it lasts, None if they do not say.
             `Retry-After` is read before.
         ban_seconds: how long it refuses requests after a status, where it does not say so itself.
+        snapshot_requests: the requests that give open interest and funding of all markets.
     """
 
     name: str
@@ -77,6 +85,7 @@ class ExchangeApi:
     answers_with_list: Callable[[SentRequest], bool] = lambda _: False
     pause_seconds: Callable[[Mapping[str, str], float], float | None] = lambda _headers, _now: None
     ban_seconds: Mapping[int, float] = field(default_factory=dict)
+    snapshot_requests: tuple[SnapshotRequest, ...] = ()
 
     def bar_weight(self, timeframe: str) -> int:
         """Return the weight of a request for as many bars as a response holds."""
@@ -132,7 +141,13 @@ def _binance_weight(request: SentRequest) -> int:
     if request.path.endswith("/klines"):
         limit = int(request.query.get("limit", 500))
         return next((weight for bound, weight in ((100, 1), (500, 2), (1001, 5)) if limit < bound), 10)
-    return 40 if request.path.endswith("/ticker/24hr") and "symbol" not in request.query else 1
+    if "symbol" in request.query:
+        return 1
+    return next((weight for path, weight in _BINANCE_ALL_MARKETS.items() if request.path.endswith(path)), 1)
+
+
+#: Weights of requests about all markets at once.
+_BINANCE_ALL_MARKETS: Final = {"/ticker/24hr": 40, "/premiumIndex": 10}
 
 
 def _hyperliquid_weight(request: SentRequest) -> int:
@@ -163,6 +178,8 @@ def _okx_quote_volume(_: Row, ticker: Row) -> float | None:
     return None if volume is None or price is None else volume * price
 
 
+_BITGET_PRODUCTS: Final = ("USDT-FUTURES", "USDC-FUTURES")
+
 EXCHANGE_APIS: Final[Mapping[str, ExchangeApi]] = {
     api.name: api
     for api in (
@@ -174,8 +191,29 @@ EXCHANGE_APIS: Final[Mapping[str, ExchangeApi]] = {
             period_seconds=60,
             weight=_binance_weight,
             max_bars={"15m": 1000, "4h": 1000},
-            answers_with_list=lambda request: not request.path.endswith("/exchangeInfo"),
+            answers_with_list=lambda request: not request.path.endswith(("/exchangeInfo", "/openInterest")),
             ban_seconds={418: 600},
+            snapshot_requests=(
+                SnapshotRequest(
+                    method="fapiPublicGetPremiumIndex",
+                    rows=rows_at(),
+                    funding_rate="lastFundingRate",
+                ),
+                # It lists only the markets whose interval was changed.
+                SnapshotRequest(
+                    method="fapiPublicGetFundingInfo",
+                    rows=rows_at(),
+                    interval_hours=hours("fundingIntervalHours"),
+                    default_interval_hours=8,
+                    may_be_empty=True,
+                ),
+                SnapshotRequest(
+                    method="fapiPublicGetOpenInterest",
+                    symbol_parameter="symbol",
+                    rows=lambda body: [body],
+                    open_interest="openInterest",
+                ),
+            ),
         ),
         ExchangeApi(
             name="BYBIT",
@@ -188,6 +226,16 @@ EXCHANGE_APIS: Final[Mapping[str, ExchangeApi]] = {
             envelope=("/", "retCode"),
             pause_seconds=_ends_at("X-Bapi-Limit-Reset-Timestamp", 0.001),
             ban_seconds={403: 600},
+            snapshot_requests=(
+                SnapshotRequest(
+                    method="publicGetV5MarketTickers",
+                    parameters={"category": "linear"},
+                    rows=rows_at("result", "list"),
+                    open_interest="openInterest",
+                    funding_rate="fundingRate",
+                    interval_hours=hours("fundingIntervalHour"),
+                ),
+            ),
         ),
         ExchangeApi(
             name="OKX",
@@ -199,6 +247,23 @@ EXCHANGE_APIS: Final[Mapping[str, ExchangeApi]] = {
             max_bars={"15m": 300, "4h": 300},
             quote_volume=_okx_quote_volume,
             envelope=("/", "code"),
+            snapshot_requests=(
+                SnapshotRequest(
+                    method="publicGetPublicOpenInterest",
+                    parameters={"instType": "SWAP"},
+                    rows=rows_at("data"),
+                    symbol="instId",
+                    open_interest="oiCcy",
+                ),
+                SnapshotRequest(
+                    method="publicGetPublicFundingRate",
+                    parameters={"instId": "ANY"},
+                    rows=rows_at("data"),
+                    symbol="instId",
+                    funding_rate="fundingRate",
+                    interval_hours=okx_interval_hours,
+                ),
+            ),
         ),
         ExchangeApi(
             name="HYPERLIQUID",
@@ -215,6 +280,17 @@ EXCHANGE_APIS: Final[Mapping[str, ExchangeApi]] = {
             ticker_requests=(),
             quote_volume=lambda info, _: _number(info.get("dayNtlVlm")),
             last_price=lambda info, _: _number(info.get("midPx") or info.get("markPx")),
+            snapshot_requests=(
+                SnapshotRequest(
+                    method="publicPostInfo",
+                    parameters={"type": "metaAndAssetCtxs"},
+                    rows=hyperliquid_rows,
+                    symbol="name",
+                    open_interest="openInterest",
+                    funding_rate="funding",
+                    interval_hours=lambda _: 1.0,
+                ),
+            ),
         ),
         ExchangeApi(
             name="KUCOIN",
@@ -230,6 +306,15 @@ EXCHANGE_APIS: Final[Mapping[str, ExchangeApi]] = {
             last_price=lambda info, _: _number(info.get("lastTradePrice")),
             envelope=("/", "code"),
             pause_seconds=_milliseconds_left("gw-ratelimit-reset"),
+            snapshot_requests=(
+                SnapshotRequest(
+                    method="futuresPublicGetContractsActive",
+                    rows=rows_at("data"),
+                    open_interest="openInterest",
+                    funding_rate="fundingFeeRate",
+                    interval_hours=hours("fundingRateGranularity", 3_600_000),
+                ),
+            ),
         ),
         ExchangeApi(
             name="MEXC",
@@ -242,6 +327,14 @@ EXCHANGE_APIS: Final[Mapping[str, ExchangeApi]] = {
             counts_contracts=True,
             bar_parameters=lambda _, end: {"end": (end - 1) // 1000},
             envelope=("/api/v1/contract/", "success"),
+            snapshot_requests=(
+                SnapshotRequest(
+                    method="contractPublicGetTicker",
+                    rows=rows_at("data"),
+                    open_interest="holdVol",
+                    funding_rate="fundingRate",
+                ),
+            ),
         ),
         ExchangeApi(
             name="GATE",
@@ -254,6 +347,17 @@ EXCHANGE_APIS: Final[Mapping[str, ExchangeApi]] = {
             bar_parameters=lambda _, end: {"to": (end - 1) // 1000},
             answers_with_list=lambda _: True,
             pause_seconds=_ends_at("X-Gate-RateLimit-Reset-Timestamp", 1.0),
+            snapshot_requests=(
+                SnapshotRequest(
+                    method="publicFuturesGetSettleContracts",
+                    parameters={"settle": "usdt"},
+                    rows=rows_at(),
+                    symbol="name",
+                    open_interest="position_size",
+                    funding_rate="funding_rate",
+                    interval_hours=hours("funding_interval", 3600),
+                ),
+            ),
         ),
         ExchangeApi(
             name="BITGET",
@@ -262,8 +366,30 @@ EXCHANGE_APIS: Final[Mapping[str, ExchangeApi]] = {
             limit=20,
             period_seconds=1,
             max_bars={"15m": 1000, "4h": 540},
-            ticker_requests=({"productType": "USDT-FUTURES"}, {"productType": "USDC-FUTURES"}),
+            ticker_requests=tuple({"productType": product} for product in _BITGET_PRODUCTS),
             envelope=("/", "code"),
+            snapshot_requests=tuple(
+                request
+                for product in _BITGET_PRODUCTS
+                for request in (
+                    SnapshotRequest(
+                        method="publicMixGetV2MixMarketTickers",
+                        parameters={"productType": product},
+                        rows=rows_at("data"),
+                        open_interest="holdingAmount",
+                        funding_rate="fundingRate",
+                        may_be_empty=True,
+                    ),
+                    # The tickers lack the interval.
+                    SnapshotRequest(
+                        method="publicMixGetV2MixMarketCurrentFundRate",
+                        parameters={"productType": product},
+                        rows=rows_at("data"),
+                        interval_hours=hours("fundingRateInterval"),
+                        may_be_empty=True,
+                    ),
+                )
+            ),
         ),
     )
 }

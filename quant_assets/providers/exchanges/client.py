@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from typing import Any, Final, TypeVar
@@ -23,6 +23,12 @@ from quant_assets.providers.exchanges.errors import (
 )
 from quant_assets.providers.exchanges.market import ExchangeMarket
 from quant_assets.providers.exchanges.session import ExchangeSession, ExchangeUsage
+from quant_assets.providers.exchanges.snapshot_requests import (
+    MarketSnapshot,
+    SnapshotRequest,
+    SnapshotValues,
+    read_snapshot,
+)
 
 MAX_ATTEMPTS: Final = 4
 Result = TypeVar("Result")
@@ -117,6 +123,50 @@ class ExchangeClient:
         if self.api.counts_contracts:
             rows = [[*row[:5], _without_noise(row[5] * market.contract_size)] for row in rows]
         return [row for row in rows if start_ms <= row[0] < end_ms]
+
+    def snapshots(
+        self, markets: Sequence[ExchangeMarket], *, deadline: float | None = None
+    ) -> Iterator[list[MarketSnapshot]]:
+        """Fetch open interest and funding of markets, and yield what is known after the requests about all of them.
+
+        Where the exchange gives a value only by market, those markets are asked for one after another in their order,
+        and each is yielded again with it. Markets of which the exchange says nothing are left out. A market that it
+        does not know any more, or a value that is no number, costs only itself.
+        """
+        bulk = [request for request in self.api.snapshot_requests if not request.symbol_parameter]
+        found = [self._values(request, {}, deadline) for request in bulk]
+        default = next((r.default_interval_hours for r in bulk if r.default_interval_hours is not None), None)
+        known = {market.symbol: self._snapshot(market, found, default) for market in markets}
+        yield [snapshot for snapshot in known.values() if not snapshot.is_empty]
+        single = [request for request in self.api.snapshot_requests if request.symbol_parameter]
+        for market in markets if single else ():
+            try:
+                own = [self._values(request, {request.symbol_parameter: market.symbol}, deadline) for request in single]
+            except (UnknownMarket, RequestRefused):
+                continue
+            yield [self._snapshot(market, [*found, *own], default)]
+
+    def _values(
+        self, request: SnapshotRequest, parameters: Mapping[str, str], deadline: float | None
+    ) -> SnapshotValues:
+        send = getattr(self._ccxt, request.method)
+        return self._call(deadline, lambda: read_snapshot(request, send({**request.parameters, **parameters})))
+
+    def _snapshot(
+        self, market: ExchangeMarket, found: Sequence[SnapshotValues], default_hours: float | None
+    ) -> MarketSnapshot:
+        """Return what the responses say of a market."""
+        symbol = market.symbol
+        interest = next((v.open_interest[symbol] for v in reversed(found) if symbol in v.open_interest), None)
+        rate = next((v.funding_rate[symbol] for v in reversed(found) if symbol in v.funding_rate), None)
+        hours = next((v.interval_hours[symbol] for v in reversed(found) if symbol in v.interval_hours), default_hours)
+        return MarketSnapshot(
+            symbol=symbol,
+            open_interest=None if interest is None else _without_noise(interest * market.contract_size),
+            funding_rate_pct=None if rate is None else _without_noise(rate * 100),
+            interval_hours=None if rate is None else hours,
+            observed_ms=int(self._clock() * 1000),
+        )
 
     def abort(self) -> None:
         """Break off the request on its way, and send no other; for another thread than that which sends."""

@@ -12,11 +12,13 @@ import pytest
 from quant_assets.common.timeframes import STEP_MS
 from quant_assets.emulator import simulated_universe
 from quant_assets.emulator.exchanges import ExchangeEmulators, ExchangeFaults, exchanges_of_universe
+from quant_assets.emulator.exchanges.venue import DaySummaries, Venue
 from quant_assets.providers.budget import CallBudget
 from quant_assets.providers.exchanges.catalogue import EXCHANGE_APIS
 from quant_assets.providers.exchanges.client import ExchangeClient
 from quant_assets.providers.exchanges.errors import MalformedBody, RateLimited, RequestFailed
 from quant_assets.providers.exchanges.market import ExchangeMarket
+from quant_assets_tests.candles.exchanges.markets import BTC
 
 UNIVERSE = exchanges_of_universe(simulated_universe())
 pytestmark = pytest.mark.parametrize("name", EXCHANGE_APIS)
@@ -74,11 +76,39 @@ def test_bars_of_a_whole_response_are_those_of_the_market(name: str, client: Exc
     assert [row[5] for row in bars] == pytest.approx(true.v.tolist(), abs=market.contract_size / 2, rel=1e-9)
 
 
+def test_snapshot_has_open_interest_in_base_units_and_funding_in_percent(name: str, client: ExchangeClient) -> None:
+    markets = scanned(client.markets())
+    found = {}
+    for each in client.snapshots(markets):
+        found |= {snapshot.symbol: snapshot for snapshot in each}
+    contracts = {contract.id: contract for contract in UNIVERSE.contracts(name)}
+    assert found.keys() == {market.symbol for market in markets}
+    venue = Venue(contracts, time.time(), ExchangeFaults(), 0, DaySummaries())
+    sizes = set()
+    for symbol, snapshot in found.items():
+        contract = contracts[symbol]
+        counted = contract.size if EXCHANGE_APIS[name].counts_contracts else 0.0
+        sizes.add(contract.size)
+        assert snapshot.open_interest == pytest.approx(venue.open_interest(contract), abs=counted, rel=1e-3)
+        assert snapshot.funding_rate_pct == pytest.approx(venue.funding_rate(contract) * 100, abs=1e-4)
+        assert snapshot.interval_hours == (None if name == "MEXC" else contract.funding_hours)
+    assert len(sizes) > 1 or not EXCHANGE_APIS[name].counts_contracts
+
+
+def test_snapshot_of_all_markets_takes_few_requests(name: str, client: ExchangeClient) -> None:
+    markets = scanned(client.markets())
+    before = client.usage.requests
+    list(client.snapshots(markets))
+    by_market = len(markets) if name == "BINANCE" else 0  # open interest comes by symbol there
+    assert client.usage.requests - before == {"BINANCE": 2, "OKX": 2, "BITGET": 4}.get(name, 1) + by_market
+
+
 def test_weight_is_what_the_exchange_counts(name: str, client: ExchangeClient, exchanges: ExchangeEmulators) -> None:
     before = exchanges[name].accounting
     step, end = STEP_MS["15m"], int(time.time() * 1000) // 900_000 * 900_000
     for market in scanned(client.markets())[:3]:
         client.bars(market, "15m", end - 100 * step, end)
+    list(client.snapshots(scanned(client.markets())))
     after = exchanges[name].accounting
     assert client.usage.requests == after.requests - before.requests
     counted = after.weight - before.weight
@@ -113,3 +143,14 @@ def test_fault_is_an_error_with_our_name(
     exchanges[name].faults = faults
     with pytest.raises(error, match=name):
         client.markets()
+
+
+@pytest.mark.parametrize(
+    ("faults", "error"), [(ExchangeFaults(cut=1.0), RequestFailed), (ExchangeFaults(html=1.0), MalformedBody)]
+)
+def test_faulty_snapshot_is_an_error_and_not_an_empty_one(
+    name: str, client: ExchangeClient, exchanges: ExchangeEmulators, faults: ExchangeFaults, error: type[Exception]
+) -> None:
+    exchanges[name].faults = faults
+    with pytest.raises(error, match=name):
+        list(client.snapshots([BTC]))

@@ -6,6 +6,7 @@ They are beside the project, not in it; without them these tests are skipped.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +14,9 @@ import orjson
 import pytest
 
 from quant_assets.providers.errors import ProviderError
+from quant_assets.providers.exchanges.catalogue import EXCHANGE_APIS
 from quant_assets.providers.exchanges.errors import RateLimited, RequestFailed, RequestRefused, UnknownMarket
+from quant_assets.providers.exchanges.snapshot_requests import SnapshotRequest, read_snapshot
 from quant_assets_tests.candles.exchanges.markets import BTC
 from quant_assets_tests.providers.coinalyze.scripted import Canned
 from quant_assets_tests.providers.exchanges.conftest import Scripted
@@ -89,6 +92,52 @@ def test_recorded_bars_give_the_recorded_rows(scripted: Scripted, exchange: str,
     client, _, _ = scripted(exchange, Canned(body=orjson.dumps(entry["httpResponse"])))
     first = int(expected[0][0])
     assert client.bars(BTC, "15m", first, first + 100 * 900_000) == expected
+
+
+def samples(exchange: str) -> Iterator[Any]:
+    """Yield every recorded payload of an exchange, with the rows inside it."""
+    name = "kucoin" if exchange == "KUCOIN" else FOLDERS[exchange]
+    for sample in orjson.loads((DATA / name / "samples_from_ccxt_comments.json").read_bytes())["samples"]:
+        yield sample["payload"]
+    for path in sorted((DATA / FOLDERS[exchange]).glob("response_*.json")):
+        for entry in orjson.loads(path.read_bytes())["entries"]:
+            yield entry["httpResponse"]
+
+
+def recorded_rows(exchange: str, request: SnapshotRequest) -> list[Any]:
+    """Return the recorded rows that have the fields of a request for a snapshot."""
+    needed = {request.symbol, request.open_interest, request.funding_rate} - {""}
+    found = []
+    for payload in samples(exchange):
+        try:
+            rows = list(request.rows(payload))
+        except (KeyError, TypeError, ValueError):
+            rows = [payload]  # the sample is a row
+        found += [row for row in rows if isinstance(row, dict) and needed <= row.keys()]
+    return found
+
+
+@pytest.mark.parametrize("exchange", FOLDERS)
+def test_recorded_open_interest_and_funding_are_read(exchange: str) -> None:
+    for request in EXCHANGE_APIS[exchange].snapshot_requests:
+        rows = recorded_rows(exchange, request)
+        assert rows
+        for row in rows:
+            values = read_snapshot(replace(request, rows=lambda body: [body]), row)
+            assert values.invalid == 0
+            if request.open_interest:
+                assert values.open_interest == {row[request.symbol]: float(row[request.open_interest])}
+            if request.funding_rate and row[request.funding_rate]:
+                assert values.funding_rate == {row[request.symbol]: float(row[request.funding_rate])}
+
+
+def test_recorded_open_interest_of_okx_is_that_in_base_units(scripted: Scripted) -> None:
+    (entry,) = content("OKX", "response_fetchOpenInterest.json")["entries"]
+    rates = {"code": "0", "data": [{"instId": "BTC-USDT-SWAP", "fundingRate": "0.0001"}]}
+    client, _, _ = scripted("OKX", *(Canned(body=orjson.dumps(each)) for each in (entry["httpResponse"], rates)))
+    ((found,),) = client.snapshots([replace(BTC, symbol="BTC-USDT-SWAP")])
+    assert found.open_interest == pytest.approx(entry["parsedResponse"]["baseVolume"])
+    assert (found.funding_rate_pct, found.interval_hours) == (0.01, None)
 
 
 #: ccxt's class for a recorded refusal → ours.
