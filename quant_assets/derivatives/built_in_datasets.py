@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from quant_assets.derivatives.dataset_spec import DatasetSpec, Value
+from quant_assets.derivatives.exchange_values import with_own_funding, with_own_interest
 from quant_assets.derivatives.funding import with_funding_interval
 from quant_assets.derivatives.last_bar import last_bar
 from quant_assets.derivatives.liquidations import read_liquidations
@@ -33,8 +34,10 @@ OPEN_INTEREST: Final = DatasetSpec(
             "Last of these closes against the first, percent; empty where the first is less than 23 hours older.",
             unit="%",
         ),
+        Value("z_score_provider", "Provider of the z-score where it is of another series than the value.", "str"),
     ),
     read=read_open_interest,
+    own_values=with_own_interest,
     cadence_minutes=15,
     has_unit=True,
     chart={"value": "close"},
@@ -52,6 +55,7 @@ OPEN_INTEREST: Final = DatasetSpec(
         "average": "oi_average",
         "slope": "oi_slope",
         "change_24h_pct": "oi_change_24h_pct",
+        "z_score_provider": "oi_z_score_provider",
     },
 )
 
@@ -67,6 +71,7 @@ FUNDING_RATE: Final = DatasetSpec(
     ),
     read=last_bar(funding_rate_pct="close"),
     complete=with_funding_interval,
+    own_values=with_own_funding,
     colour="#c26a0a",
     feed={"value": "funding_rate_pct", "interval_hours": "interval_hours"},
     features={

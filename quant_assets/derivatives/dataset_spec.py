@@ -17,6 +17,7 @@ from quant_assets.markets.candidates import Candidate
 from quant_assets.providers.registry import DEFAULT, PROVIDERS
 
 if TYPE_CHECKING:
+    from quant_assets.derivatives.exchange_values import OwnSnapshots
     from quant_assets.derivatives.store import DerivativesStore
 
 #: Begins the columns of the features table that hold the values of datasets without fields of their own.
@@ -57,7 +58,8 @@ class Value:
     Attributes:
         name: the column.
         description: what Dagster shows.
-        dtype: float64, or int64 for a count, which is 0 where nothing is known.
+        dtype: float64; int64 for a count, which is 0 where nothing is known; str for a text, which is empty then, in
+            a dataset with fields of its own.
         unit: the unit that the page shows, such as "%"; empty for a plain number, or an amount of the dataset's unit.
         neutral: what strategies read where the value is unknown.
     """
@@ -91,6 +93,8 @@ class DatasetSpec:
         is_sparse: whether the provider has bars only for times at which something happened.
         is_published: whether the provider has it for a market of its list.
         complete: adds value columns that follow from a table's other columns.
+        own_values: puts what the markets' own exchanges say into a window's table: the table, the snapshots by market,
+            the window → the table.
         chart: series of the open row's chart → stored column; empty for no chart.
         colour: its colour in the chart of `plan --plot`, and in the open row.
         feed: key in the feed's `derivatives` block → column of the window's table; None for `value` (the first value),
@@ -112,6 +116,7 @@ class DatasetSpec:
     is_sparse: bool = False
     is_published: Callable[[Candidate], bool] = _published_everywhere
     complete: Callable[[pd.DataFrame], pd.DataFrame] | None = None
+    own_values: Callable[[pd.DataFrame, OwnSnapshots, Window], pd.DataFrame] | None = None
     chart: Mapping[str, str] = field(default_factory=dict)
     colour: str = "#5f6b7a"
     feed: Mapping[str, str] | None = None
@@ -171,7 +176,7 @@ def _columns_problem(spec: DatasetSpec) -> str:
     names = tuple(value.name for value in values)
     if not _are_names(names) or set(SOURCE_COLUMNS).intersection(names):
         return f"has invalid values {names!r}: expected distinct names that no table of a window has already"
-    if not all(value.dtype in _DTYPES and value.description for value in values):
+    if not all(value.dtype in _DTYPES and value.description for value in values):  # no texts: extras are numbers
         return f"has invalid values: each needs a description, and a dtype of {' or '.join(_DTYPES)}"
     return "" if callable(spec.read) else "has a read that is no function"
 

@@ -14,6 +14,7 @@ from quant_assets.derivatives.tables import BARS, selected
 from quant_assets.storage.schema import (
     claims,
     empty_responses,
+    exchange_snapshots,
     fetched_ranges,
     metadata,
     refresh_reports,
@@ -98,3 +99,17 @@ CUT_RANGES: Final = (
     sa.update(fetched_ranges).where(_ranges.start < bindparam("before")).values(start=bindparam("before"))
 )
 PRUNE_REPORTS: Final = sa.delete(refresh_reports).where(refresh_reports.c.window < bindparam("before_window"))
+
+_snapshots = exchange_snapshots.c
+#: The snapshots that closed in (`after_ms`, `until_ms`], by exchange, symbol and time.
+SNAPSHOTS_BETWEEN: Final = (
+    sa.select(exchange_snapshots)
+    .where(_snapshots.closed_at_ms > bindparam("after_ms"), _snapshots.closed_at_ms <= bindparam("until_ms"))
+    .order_by(_snapshots.exchange, _snapshots.symbol, _snapshots.closed_at_ms)
+)
+SNAPSHOT_SINCE: Final = (
+    sa.select(_snapshots.symbol)
+    .where(_snapshots.exchange == bindparam("exchange"), _snapshots.closed_at_ms >= bindparam("since_ms"))
+    .limit(1)
+)
+PRUNE_SNAPSHOTS: Final = sa.delete(exchange_snapshots).where(_snapshots.closed_at_ms < bindparam("before_ms"))

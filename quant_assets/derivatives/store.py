@@ -8,7 +8,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +24,7 @@ from quant_assets.storage.database import LOCK_TIMEOUT_SECONDS, Database, Databa
 from quant_assets.storage.schema import (
     claims,
     empty_responses,
+    exchange_snapshots,
     fetched_ranges,
     metadata,
     refresh_reports,
@@ -58,6 +59,31 @@ class Fetched:
     start: int
     through: int
     fetched_at_ms: int
+    simulated: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExchangeSnapshot:
+    """What an exchange says of one of its markets; NaN-free, None where it says nothing.
+
+    Attributes:
+        exchange: its name.
+        symbol: the exchange's own id.
+        closed_at_ms: the end of the window whose value it is, or the time at which it was seen, epoch ms.
+        observed_at_ms: when it was seen, epoch ms.
+        open_interest: in base units.
+        funding_rate_pct: percent for `interval_hours`.
+        interval_hours: hours that the funding rate is for.
+        simulated: whether an emulator said it.
+    """
+
+    exchange: str
+    symbol: str
+    closed_at_ms: int
+    observed_at_ms: int
+    open_interest: float | None
+    funding_rate_pct: float | None
+    interval_hours: float | None
     simulated: bool
 
 
@@ -105,6 +131,23 @@ class DerivativesStore:
             self._database.replace_rows(connection, served_symbols, ((dataset, symbol) for symbol in fetched.bars))
             if fetched.simulated:
                 self._mark_simulated(connection)
+
+    def add_snapshots(self, snapshots: Iterable[ExchangeSnapshot]) -> None:
+        """Store snapshots of exchanges' markets; one of the same market and `closed_at_ms` is replaced."""
+        with self._write() as connection:
+            self._database.replace_rows(connection, exchange_snapshots, (astuple(each) for each in snapshots))
+
+    def snapshots(self, after_ms: int, until_ms: int) -> list[ExchangeSnapshot]:
+        """Return the snapshots that closed in (`after_ms`, `until_ms`], by exchange, symbol and time."""
+        names = [column.name for column in exchange_snapshots.columns]
+        return [
+            ExchangeSnapshot(**{**dict(zip(names, row, strict=True)), "simulated": bool(row[-1])})
+            for row in self._query(queries.SNAPSHOTS_BETWEEN, after_ms=after_ms, until_ms=until_ms)
+        ]
+
+    def has_snapshot_since(self, exchange: str, since_ms: int) -> bool:
+        """Return whether there is a snapshot of any market of an exchange that closed at a time or later."""
+        return bool(self._query(queries.SNAPSHOT_SINCE, exchange=exchange, since_ms=since_ms))
 
     def mark_simulated(self) -> None:
         """Store that the provider is an emulator."""
@@ -179,6 +222,7 @@ class DerivativesStore:
             bars = sum(connection.execute(delete, limit).rowcount for delete in queries.PRUNE_BARS.values())
             connection.execute(queries.PRUNE_RANGES, limit)
             connection.execute(queries.CUT_RANGES, limit)
+            connection.execute(queries.PRUNE_SNAPSHOTS, {"before_ms": before * 1000})
             connection.execute(queries.PRUNE_REPORTS, {"before_window": key})
         with self._translated_errors():
             self._database.compact()

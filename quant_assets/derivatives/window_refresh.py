@@ -14,6 +14,7 @@ from quant_assets.common.clock import Clock
 from quant_assets.common.progress import Progress, silent
 from quant_assets.common.windows import WINDOW_LENGTH, Window
 from quant_assets.derivatives.datasets import Dataset
+from quant_assets.derivatives.exchange_values import read_own_snapshots
 from quant_assets.derivatives.market_sources import MarketSources
 from quant_assets.derivatives.policy import RefreshPolicy
 from quant_assets.derivatives.provider_choice import datasets_by_provider
@@ -137,10 +138,11 @@ class WindowRefresh:
         stored_reports: Mapping[str, Any],
     ) -> RefreshedWindows:
         failures = report.problems.append
-        tables = {
-            dataset: {window.key: snapshot(store, symbol_map, dataset, window, failures) for window in self.windows}
-            for dataset in self.returned
-        }
+        tables: dict[Dataset, dict[str, pd.DataFrame]] = {dataset: {} for dataset in self.returned}
+        for window in self.windows:
+            own = None if store is None else read_own_snapshots(store, window, self.sources.lists.rules)
+            for dataset in self.returned:
+                tables[dataset][window.key] = snapshot(store, symbol_map, dataset, window, failures, own)
         reports = {window.key: report.as_dict() for window in self.windows}
         return RefreshedWindows(tables, report, {**reports, **stored_reports})
 

@@ -66,7 +66,7 @@ def market_blocks(f: Features) -> Json:
             "age_seconds": f.oi_age_seconds,
             "reference_exchange": f.oi_exchange or None,
             "provider": None if f.oi_value is None else provider or None,
-            "z_score_provider": None,
+            "z_score_provider": None if f.oi_z is None else f.oi_z_score_provider or None,
         },
         "derivatives": {spec.name: _dataset_block(f, spec) for spec in _SHOWN},
         "timestamp": f.window_end_ms,

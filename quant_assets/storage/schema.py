@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from sqlalchemy import REAL, BigInteger, Column, Double, Integer, MetaData, String, Table, Text
 
-REVISION: Final = "0002"
+REVISION: Final = "0003"
 #: The revision of a database that was written before there was a version table.
 FIRST_REVISION: Final = "0001"
 #: Tables that only a database of FIRST_REVISION has.
@@ -54,6 +54,21 @@ refresh_reports: Final = Table(
 )
 metadata: Final = Table(
     "metadata", SCHEMA, Column("name", Text, primary_key=True), Column("value", Text, nullable=False)
+)
+#: What an exchange says of a market: open interest in base units, and funding in percent for `interval_hours`. What was
+#: seen soon after a window's end has that end in `closed_at_ms`, all else the time at which it was seen.
+exchange_snapshots: Final = Table(
+    "exchange_snapshots",
+    SCHEMA,
+    Column("exchange", Text, primary_key=True),
+    Column("symbol", Text, primary_key=True),
+    Column("closed_at_ms", WHOLE, primary_key=True),
+    Column("observed_at_ms", WHOLE, nullable=False),
+    Column("open_interest", NUMBER),
+    Column("funding_rate_pct", NUMBER),
+    Column("interval_hours", NUMBER),
+    Column("simulated", Integer, nullable=False),
+    sqlite_with_rowid=False,
 )
 #: Calls that count against the budget until a time in milliseconds of the monotonic clock.
 call_leases: Final = Table(

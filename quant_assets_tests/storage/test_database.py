@@ -22,7 +22,7 @@ from alembic.script import ScriptDirectory
 
 from quant_assets.common.settings import Settings
 from quant_assets.derivatives.datasets import DATASETS
-from quant_assets.derivatives.store import CLAIM_TIMEOUT_MS, DerivativesStore, StoreError
+from quant_assets.derivatives.store import CLAIM_TIMEOUT_MS, DerivativesStore, ExchangeSnapshot, StoreError
 from quant_assets.providers.budget import CallBudget
 from quant_assets.providers.errors import DeadlineExceeded
 from quant_assets.storage import migrations
@@ -80,7 +80,7 @@ def test_folders_of_migrations_are_packages_so_that_a_wheel_has_them() -> None:
     assert (folder / "versions" / "__init__.py").is_file()
 
 
-@pytest.mark.parametrize("name", ["derivatives_0001", "budget_0001"])
+@pytest.mark.parametrize("name", ["derivatives_0001", "derivatives_0002", "budget_0001"])
 def test_upgraded_database_has_the_tables_and_columns_of_a_new_one(tmp_path: Path, name: str) -> None:
     """Compare also what Alembic does not: primary keys."""
     found = []
@@ -104,6 +104,27 @@ def test_store_of_revision_0001_loses_nothing_in_an_upgrade(old_store: Path) -> 
     assert rows_of(old_store) == expected
     DerivativesStore(old_store).close()
     assert rows_of(old_store) == expected
+
+
+def test_store_of_revision_0002_gets_a_table_of_snapshots_and_loses_nothing(tmp_path: Path) -> None:
+    path = old_database("derivatives_0002", tmp_path / "derivatives.sqlite")
+    expected = expected_after_upgrade(path)
+    snapshot = ExchangeSnapshot(
+        exchange="BYBIT",
+        symbol="BTCUSDT",
+        closed_at_ms=END * 1000,
+        observed_at_ms=END * 1000 + 1,
+        open_interest=1.5,
+        funding_rate_pct=None,
+        interval_hours=None,
+        simulated=True,
+    )
+    with closing(DerivativesStore(path)) as store:
+        assert store.snapshots(0, END * 1000) == []
+    assert rows_of(path) == expected
+    with closing(DerivativesStore(path)) as store:
+        store.add_snapshots([snapshot])
+        assert store.snapshots(0, END * 1000) == [snapshot]
 
 
 def check_old_store(store: DerivativesStore) -> None:

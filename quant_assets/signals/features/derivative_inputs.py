@@ -45,6 +45,7 @@ class DerivativeInputs:
     oi_unit: str = ""
     oi_value: float | None = None
     oi_z_score: float | None = None
+    oi_z_score_provider: str = ""
     oi_points: int = 0
     oi_average: float | None = None
     oi_slope: float | None = None
@@ -71,7 +72,7 @@ class DerivativeInputs:
 UNKNOWN = DerivativeInputs()
 _CLOSED_AT = tuple(spec.inputs[CLOSED_AT].removesuffix(f"_{CLOSED_AT}") for spec in ENTRIES)
 _PASSED_THROUGH = (
-    *("simulated", "oi_status", "oi_symbol", "oi_exchange", "oi_unit"),
+    *("simulated", "oi_status", "oi_symbol", "oi_exchange", "oi_unit", "oi_z_score_provider"),
     *("oi_value", "oi_points", "oi_average", "oi_slope", "oi_change_24h_pct"),
     *("funding_rate_pct", "funding_interval_hours", "long_short_ratio", "longs_pct", "shorts_pct"),
     *("liquidated_longs_1h", "liquidated_shorts_1h", "liquidated_longs_24h", "liquidated_shorts_24h"),
@@ -125,7 +126,7 @@ def merge_inputs(markets: Sequence[Key], symbol_map: pd.DataFrame, tables: Mappi
         (present,) = (rows >= 0).nonzero()
         rows = rows[present]
         for column, field in filled.items():
-            if column not in table and (field in _EXTRA_INPUTS or column == "provider"):
+            if column not in table and (field in _EXTRA_INPUTS or column in ("provider", "z_score_provider")):
                 continue  # a table of an earlier version of the dataset's package, or of no provider
             values = table[column].to_numpy()[rows]
             is_known = ~pd.isna(values)

@@ -144,6 +144,7 @@ class Features(NamedTuple):
     oi_change_24h_pct: Annotated[Number, "change of open interest over 24 hours, percent"] = None
     oi_age_seconds: Annotated[Number, "window's end minus the close of the last open-interest bar"] = None
     oi_z: Annotated[Number, "z-score of the last open interest; unknown if too few, flat, old or neutral"] = None
+    oi_z_score_provider: Annotated[str, "provider of oi_z where it is of another series than oi_value; else empty"] = ""
     funding_rate_pct: Annotated[Number, "last known funding rate, percent for its interval"] = None
     funding_interval_hours: Annotated[Number, "hours that the funding rate is for; unknown if not published"] = None
     funding_provider: Annotated[str, "provider of the funding rate; empty without one"] = ""
