@@ -227,12 +227,12 @@ def print_fetched(result: FetchResult) -> None:
     from rich.table import Table  # noqa: PLC0415
 
     table = Table(box=None, pad_edge=False)
-    names = ("markets", "bars", "revised", "gaps", "refused", "late", "failed", "requests")
+    names = ("markets", "bars", "revised", "gaps", "refused", "late", "failed", "open interest", "funding", "requests")
     table.add_column("exchange")
     for name in names:
         table.add_column(name, justify="right")
     for row in result.exchanges:
-        values = {**row, "bars": row["new"]}
+        values = {**row, "bars": row["new"], "open interest": row["open_interest"], "funding": row["funding_rate"]}
         table.add_row(row["exchange"], *(f"{values[name]:,}" for name in names))
     Console().print(table)
     bars = sum(row["new"] for row in result.exchanges)

@@ -86,7 +86,7 @@ def _merged(table: pd.DataFrame, own: OwnSnapshots, window: Window, field: str, 
     """Return the table with the rows changed that `values_of` returns values for."""
     if not own.by_market:
         return table
-    rows = table.to_dict("records")
+    rows: list[dict[str, Any]] = [dict(zip(table.columns, row, strict=True)) for row in table.itertuples(index=False)]
     for row in rows:
         known = [each for each in own.of(row["exchange"], row["symbol"]) if getattr(each, field) is not None]
         if known:

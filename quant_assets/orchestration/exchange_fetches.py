@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from threading import Event, Lock
@@ -12,6 +13,7 @@ from typing import Final
 import pandas as pd
 
 from quant_assets.candles.exchanges.config import ExchangesConfig
+from quant_assets.candles.exchanges.connections import CONNECTIONS
 from quant_assets.candles.exchanges.fetch import FetchReport
 from quant_assets.candles.exchanges.market_lists import (
     ExchangeMarkets,
@@ -22,6 +24,7 @@ from quant_assets.candles.exchanges.market_lists import (
 from quant_assets.candles.exchanges.refresh import TIMEFRAMES, refresh_bars
 from quant_assets.common.clock import Clock
 from quant_assets.common.progress import Progress
+from quant_assets.derivatives.take_snapshots import Snapshots
 from quant_assets.markets import ResolutionRules
 from quant_assets.orchestration.exchange_source import ExchangeSource
 from quant_assets.providers.errors import ProviderError
@@ -64,8 +67,11 @@ def fetch_candles(
     limits: FetchLimits,
     clock: Clock,
     progress: Progress,
+    snapshots: Snapshots,
 ) -> list[FetchReport]:
     """Fetch the missing bars of the selected markets of each configured exchange, all exchanges at once.
+
+    Open interest and funding of all its markets are fetched over a connection of their own, and stored by `snapshots`.
 
     `markets` is the table of `universe_of`; `order` has markets by exchange and symbol, the first ones to be
     fetched first. An exchange whose budget cannot be used has a report that says so.
@@ -79,8 +85,11 @@ def fetch_candles(
         chosen.sort(key=lambda market: places.get((exchange, market.symbol), len(places)))
         days = limits.history_days or config.of(exchange).history_days
         try:
-            with source.connected(exchange, clock) as clients:
-                return refresh_bars(
+            with (
+                source.connected(exchange, clock, CONNECTIONS + 1) as (own, *clients),
+                _beside(lambda: snapshots.take(exchange, own, chosen), own.abort, interrupted),
+            ):
+                report = refresh_bars(
                     EXCHANGE_APIS[exchange],
                     clients,
                     chosen,
@@ -93,6 +102,8 @@ def fetch_candles(
                     on_progress=show,
                     interrupted=interrupted,
                 )
+            report.usage.add(own.usage)
+            return report
         except ProviderError as error:
             return FetchReport(exchange, problem=str(error))
 
@@ -102,6 +113,21 @@ def fetch_candles(
         except BaseException:  # else Ctrl-C, or a full disk, would wait for the last request of the others
             interrupted.set()
             raise
+
+
+@contextmanager
+def _beside(work: Callable[[], None], abort: Callable[[], None], interrupted: Event) -> Iterator[None]:
+    """Run `work` in a thread beside the block, and wait for its end; abort it if the block fails or is interrupted."""
+    with ThreadPoolExecutor(1, thread_name_prefix="beside") as pool:
+        running = pool.submit(work)
+        try:
+            yield
+        except BaseException:
+            abort()
+            raise
+        if interrupted.is_set():
+            abort()
+    running.result()
 
 
 def _shown_by(progress: Progress) -> Callable[[FetchReport], None]:

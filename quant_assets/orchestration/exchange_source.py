@@ -65,6 +65,10 @@ class ExchangeSource(dg.ConfigurableResource):  # type: ignore[type-arg]
         origins = recorded_origins(self.settings.data_dir)
         return {exchange for exchange in EXCHANGE_APIS if origins.get(exchange) == LOOPBACK_ORIGIN}
 
+    def is_simulated(self, exchange: str) -> bool:
+        """Return whether what an exchange is asked for now comes from an emulator."""
+        return self.settings.exchange_origin(exchange) == LOOPBACK_ORIGIN
+
     @contextmanager
     def connected(self, exchange: str, clock: Clock, count: int = CONNECTIONS) -> Iterator[list[ExchangeClient]]:
         """Connect to an exchange, and record where its data come from.

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, Final
 
 import dagster as dg
@@ -14,6 +15,7 @@ from quant_assets.candles.exchanges.refresh import MIN_GAP_AGE_MS, TIMEFRAMES
 from quant_assets.candles.exchanges.selected_markets import SelectedMarkets
 from quant_assets.common.timeframes import STEP_MS
 from quant_assets.common.windows import WINDOW_LENGTH, Window
+from quant_assets.derivatives.take_snapshots import Snapshots
 
 #: Exchanges correct a few bars after they closed. More of them means that bars are fetched too early.
 MAX_REVISED_SHARE: Final = 0.05
@@ -23,6 +25,7 @@ _DESCRIPTIONS: Final = {
     "clock_agrees": "The local clock and those of the exchanges differ by less than a minute.",
     "gaps_asked_for": "Every gap between stored bars that is over an hour old was asked for; the exchange lacks it.",
     "few_bars_revised": "At most 5 % of the bars that were fetched again have changed since.",
+    "snapshots_taken": "Each exchange gave open interest and funding of its markets, where they were due.",
     "bars_up_to_date": "Each exchange has a bar of the last window.",
 }
 CHECK_SPECS: Final = [
@@ -31,11 +34,20 @@ CHECK_SPECS: Final = [
 
 
 def summarise(
-    reports: Sequence[FetchReport], markets: SelectedMarkets, store: BarStore, window: Window
+    reports: Sequence[FetchReport], markets: SelectedMarkets, store: BarStore, window: Window, snapshots: Snapshots
 ) -> list[dict[str, Any]]:
     """Return the numbers of each exchange. `window` is the last complete one."""
     counts = Counter(exchange for exchange, _ in markets.in_order)
-    return [_summary(report, counts[report.exchange], store, window) for report in reports]
+    return [
+        _summary(report, counts[report.exchange], store, window)
+        | {name: value for name, value in asdict(snapshots.report_of(report.exchange)).items() if name in _SNAPSHOT}
+        | {"snapshot_problem": snapshots.report_of(report.exchange).problem}
+        for report in reports
+    ]
+
+
+#: What the report of a snapshot says in the numbers of an exchange.
+_SNAPSHOT: Final = ("open_interest", "funding_rate")
 
 
 def _summary(report: FetchReport, markets: int, store: BarStore, window: Window) -> dict[str, Any]:
@@ -81,6 +93,7 @@ def check_results(reports: Sequence[FetchReport], rows: Sequence[Mapping[str, An
             for row in rows
             if row["revised"] > MAX_REVISED_SHARE * (row["revised"] + row["unchanged"])
         },
+        "snapshots_taken": {row["exchange"]: row["snapshot_problem"] for row in rows if row["snapshot_problem"]},
         "bars_up_to_date": {
             row["exchange"]: row["newest_bar_age_seconds"]
             for row in rows

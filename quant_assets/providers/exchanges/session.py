@@ -41,6 +41,15 @@ class ExchangeUsage:
     rate_limited: int = 0
     offset_seconds: float | None = None
 
+    def add(self, other: ExchangeUsage) -> None:
+        """Add what another connection to the same exchange cost."""
+        self.requests += other.requests
+        self.weight += other.weight
+        self.retries += other.retries
+        self.rate_limited += other.rate_limited
+        if other.offset_seconds is not None:
+            self.offset_seconds = other.offset_seconds
+
 
 class ExchangeSession(BoundedSession):
     """A session for one connection to an exchange; not to be used by two threads at once.

@@ -1,0 +1,132 @@
+"""Take a snapshot of an exchange's markets at a window's end: its open interest and funding, into the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from threading import Lock
+from typing import Final, Protocol
+
+from quant_assets.common.clock import Clock
+from quant_assets.derivatives.closed_bars import MAX_CLOCK_DIFFERENCE_SECONDS
+from quant_assets.derivatives.exchange_values import ON_TIME_SECONDS, WINDOW_MS, closing_ms
+from quant_assets.derivatives.store import DerivativesStore, ExchangeSnapshot, StoreError
+from quant_assets.providers.errors import ProviderError
+from quant_assets.providers.exchanges.market import ExchangeMarket
+from quant_assets.providers.exchanges.session import ExchangeUsage
+from quant_assets.providers.exchanges.snapshot_requests import MarketSnapshot
+
+#: Values that come one by one are stored together after so many seconds.
+STORE_SECONDS: Final = 2.0
+
+
+class SnapshotClient(Protocol):
+    """What a snapshot needs of an exchange's client."""
+
+    @property
+    def usage(self) -> ExchangeUsage: ...  # noqa: D102 - what its requests cost so far
+
+    def snapshots(
+        self, markets: Sequence[ExchangeMarket], *, deadline: float | None = None
+    ) -> Iterator[list[MarketSnapshot]]:
+        """Fetch open interest and funding, as ExchangeClient does."""
+
+
+@dataclass(slots=True)
+class SnapshotReport:
+    """What a snapshot of an exchange brought.
+
+    Attributes:
+        exchange: its name.
+        open_interest, funding_rate: markets with a stored value.
+        late: whether it is too late to be the value of the last window.
+        problem: why values are missing; "" if none are.
+    """
+
+    exchange: str
+    open_interest: int = 0
+    funding_rate: int = 0
+    late: bool = False
+    problem: str = ""
+
+
+class Snapshots:
+    """Snapshots of exchanges for one run; several threads may take one each.
+
+    `open_store` opens the store, once for each thread; `simulated` tells whether an exchange is an emulator.
+    """
+
+    def __init__(
+        self,
+        open_store: Callable[[], AbstractContextManager[DerivativesStore]],
+        simulated: Callable[[str], bool],
+        clock: Clock,
+    ) -> None:
+        self._open_store, self._simulated, self._clock = open_store, simulated, clock
+        self._reports: dict[str, SnapshotReport] = {}
+        self._lock = Lock()
+
+    def report_of(self, exchange: str) -> SnapshotReport:
+        """Return the report of an exchange's snapshot; an empty one if none was due."""
+        with self._lock:
+            return self._reports.setdefault(exchange, SnapshotReport(exchange))
+
+    def take(self, exchange: str, client: SnapshotClient, markets: Sequence[ExchangeMarket]) -> None:
+        """Take a snapshot of an exchange, unless there is one since the last window's end.
+
+        What came before a fault is stored. No error of the exchange or the store is raised; the report has it.
+        """
+        report = self.report_of(exchange)
+        now = self._clock.seconds()
+        end_ms = int(now * 1000) // WINDOW_MS * WINDOW_MS
+        on_time_seconds = end_ms / 1000 + ON_TIME_SECONDS - now
+        deadline = self._clock.monotonic() + (on_time_seconds if on_time_seconds > 0 else ON_TIME_SECONDS)
+        try:
+            with self._open_store() as store:
+                if markets and not store.has_snapshot_since(exchange, end_ms):
+                    self._take(report, client, markets, store, deadline)
+        except StoreError as error:
+            report.problem = str(error)
+
+    def _take(
+        self,
+        report: SnapshotReport,
+        client: SnapshotClient,
+        markets: Sequence[ExchangeMarket],
+        store: DerivativesStore,
+        deadline: float,
+    ) -> None:
+        simulated, waiting, next_store = self._simulated(report.exchange), [], self._clock.monotonic()
+        counted: dict[str, ExchangeSnapshot] = {}
+        try:
+            for found in client.snapshots(markets, deadline=deadline):
+                offset = client.usage.offset_seconds or 0.0
+                offset_ms = int(offset * 1000) if abs(offset) > MAX_CLOCK_DIFFERENCE_SECONDS else 0
+                waiting += [_stored(report.exchange, each, each.observed_ms + offset_ms, simulated) for each in found]
+                if self._clock.monotonic() >= next_store:
+                    next_store = self._clock.monotonic() + STORE_SECONDS
+                    store.add_snapshots(waiting)
+                    counted |= {each.symbol: each for each in waiting}
+                    waiting.clear()
+        except ProviderError as error:
+            report.problem = str(error)
+        finally:
+            store.add_snapshots(waiting)
+            counted |= {each.symbol: each for each in waiting}
+            report.open_interest = sum(each.open_interest is not None for each in counted.values())
+            report.funding_rate = sum(each.funding_rate_pct is not None for each in counted.values())
+            report.late = any(each.closed_at_ms % WINDOW_MS for each in counted.values())
+
+
+def _stored(exchange: str, found: MarketSnapshot, seen_ms: int, simulated: bool) -> ExchangeSnapshot:
+    return ExchangeSnapshot(
+        exchange=exchange,
+        symbol=found.symbol,
+        closed_at_ms=closing_ms(seen_ms),
+        observed_at_ms=seen_ms,
+        open_interest=found.open_interest,
+        funding_rate_pct=found.funding_rate_pct,
+        interval_hours=found.interval_hours,
+        simulated=simulated,
+    )

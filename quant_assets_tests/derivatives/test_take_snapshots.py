@@ -1,0 +1,110 @@
+"""Snapshots of local exchanges into the store: on time, late, and with faults."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from quant_assets.candles.exchanges.connections import connected
+from quant_assets.common.clock import Clock
+from quant_assets.common.settings import Settings
+from quant_assets.derivatives.store import DerivativesStore, ExchangeSnapshot, StoreError
+from quant_assets.derivatives.take_snapshots import SnapshotReport, Snapshots
+from quant_assets.emulator import simulated_universe
+from quant_assets.emulator.exchanges import ExchangeEmulators, ExchangeFaults, exchanges_of_universe
+from quant_assets.providers.exchanges.market import ExchangeMarket
+from quant_assets_tests.derivatives.conftest import MovableClock
+
+END = int(datetime(2026, 1, 19, 17, 0, tzinfo=UTC).timestamp())
+NAMES = ["BINANCE", "BYBIT"]
+
+
+class World:
+    """Two local exchanges and a store, at a moment that a test moves."""
+
+    def __init__(self, exchanges: ExchangeEmulators, clock: MovableClock, folder: Path) -> None:
+        self.exchanges, self.clock, self.folder = exchanges, clock, folder
+        self.settings = Settings(data_dir=folder, exchange_urls=exchanges.urls)
+        self.markets: dict[str, list[ExchangeMarket]] = {}
+        for name in NAMES:
+            with connected(self.settings, name, 1, clock=clock.seconds) as (client,):
+                listed = client.markets()
+            self.markets[name] = [each for each in listed if each.is_linear and each.is_active and each.is_perpetual]
+
+    @contextmanager
+    def store(self) -> Iterator[DerivativesStore]:
+        with closing(DerivativesStore(self.folder / "store.sqlite")) as store:
+            yield store
+
+    def take(self, name: str, seconds: float) -> SnapshotReport:
+        """Take a snapshot so many seconds after the window's end."""
+        self.clock.moment = datetime.fromtimestamp(END + seconds, UTC)
+        snapshots = Snapshots(self.store, lambda _: True, Clock(seconds=self.clock.seconds))
+        with connected(self.settings, name, 1, clock=self.clock.seconds) as (client,):
+            snapshots.take(name, client, self.markets[name])
+        return snapshots.report_of(name)
+
+    def stored(self) -> list[ExchangeSnapshot]:
+        with self.store() as store:
+            return store.snapshots(0, 2**62)
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[tuple[ExchangeEmulators, MovableClock]]:
+    clock = MovableClock(datetime.fromtimestamp(END, UTC))
+    with ExchangeEmulators(exchanges_of_universe(simulated_universe()), names=NAMES, clock=clock) as exchanges:
+        yield exchanges, clock
+
+
+@pytest.fixture
+def world(running: tuple[ExchangeEmulators, MovableClock], tmp_path: Path) -> Iterator[World]:
+    exchanges, clock = running
+    clock.moment = datetime.fromtimestamp(END, UTC)
+    yield World(exchanges, clock, tmp_path)
+    for name in NAMES:
+        exchanges[name].faults = ExchangeFaults()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_snapshot_on_time_is_stored_for_the_window_with_when_it_was_seen(world: World, name: str) -> None:
+    report = world.take(name, 3)
+    markets = len(world.markets[name])
+    assert (report.open_interest, report.funding_rate, report.late, report.problem) == (markets, markets, False, "")
+    found = world.stored()
+    assert {each.symbol for each in found} == {market.symbol for market in world.markets[name]}
+    assert {(each.closed_at_ms, each.observed_at_ms, each.simulated) for each in found} == {
+        (END * 1000, END * 1000 + 3000, True)
+    }
+    assert all(each.open_interest and each.funding_rate_pct and each.interval_hours for each in found)
+
+
+def test_snapshot_is_taken_once_a_window(world: World) -> None:
+    world.take("BYBIT", 3)
+    before = world.exchanges["BYBIT"].accounting.requests
+    assert world.take("BYBIT", 70).open_interest == 0
+    assert world.exchanges["BYBIT"].accounting.requests == before
+    assert world.take("BYBIT", 903).open_interest == len(world.markets["BYBIT"])
+
+
+def test_late_snapshot_is_known_from_when_it_was_seen(world: World) -> None:
+    assert world.take("BYBIT", 300).late
+    assert {each.closed_at_ms for each in world.stored()} == {(END + 300) * 1000}
+
+
+@pytest.mark.parametrize("faults", [ExchangeFaults(down=True), ExchangeFaults(html=1.0), ExchangeFaults(cut=1.0)])
+def test_exchange_at_fault_costs_its_own_values_only(world: World, faults: ExchangeFaults) -> None:
+    world.exchanges["BYBIT"].faults = faults
+    assert "BYBIT" in world.take("BYBIT", 3).problem
+    assert world.take("BINANCE", 3).problem == ""
+    assert {each.exchange for each in world.stored()} == {"BINANCE"}
+
+
+def test_store_that_cannot_be_used_is_reported(world: World) -> None:
+    (world.folder / "store.sqlite").write_bytes(b"no database" * 1000)
+    assert "store.sqlite" in world.take("BYBIT", 3).problem
+    with pytest.raises(StoreError):
+        world.stored()
