@@ -67,6 +67,28 @@ def read_own_snapshots(store: DerivativesStore, window: Window, rules: Resolutio
     return OwnSnapshots(found, rules)
 
 
+def without_known(symbol_map: pd.DataFrame, own: OwnSnapshots, window: Window) -> pd.DataFrame:
+    """Return the symbol map without the symbols that a provider need not be asked for in a window.
+
+    That is funding of a market whose own exchange gave it for the window, and open interest where it also gave that of
+    so many windows that the provider's history is not needed for a z-score.
+    """
+    if not own.by_market:
+        return symbol_map
+    known: dict[str, list[bool]] = {"open_interest_symbol": [], "funding_rate_symbol": []}
+    for exchange, symbol in zip(symbol_map["exchange"], symbol_map["symbol"], strict=True):
+        on_time = [each for each in own.of(exchange, symbol) if each.closed_at_ms % WINDOW_MS == 0]
+        is_of_window = bool(on_time) and on_time[-1].closed_at_ms == window.end_ms
+        interest = [each for each in on_time if each.open_interest is not None]
+        known["open_interest_symbol"].append(
+            is_of_window and on_time[-1].open_interest is not None and len(interest) >= Z_SCORE_POINTS
+        )
+        known["funding_rate_symbol"].append(is_of_window and on_time[-1].funding_rate_pct is not None)
+    return symbol_map.assign(
+        **{column: symbol_map[column].mask(is_known, "") for column, is_known in known.items() if column in symbol_map}
+    )
+
+
 def with_own_interest(table: pd.DataFrame, own: OwnSnapshots, window: Window) -> pd.DataFrame:
     """Return a window's open-interest table with the values of the markets' own exchanges.
 

@@ -18,6 +18,7 @@ from quant_assets.common.progress import Progress, silent
 from quant_assets.derivatives.bar_times import needed_since
 from quant_assets.derivatives.closed_bars import closed_bars, conservative_now
 from quant_assets.derivatives.datasets import DATASETS, SPECS, Dataset
+from quant_assets.derivatives.exchange_values import without_known
 from quant_assets.derivatives.items import load_items
 from quant_assets.derivatives.planner import (
     SHORT_WAIT_SECONDS,
@@ -127,6 +128,8 @@ class Refresh:
     def _due_items(self, symbol_map: pd.DataFrame) -> pd.DataFrame:
         """Return the items that are due and were not tried in this refresh, the most important first."""
         options = self._options
+        if options.own is not None and options.first_window == options.last:
+            symbol_map = without_known(symbol_map, options.own, options.last)
         items = load_items(
             self._store, symbol_map, options.first_window, datasets=options.datasets, watchlist=self._watchlist
         )

@@ -112,6 +112,7 @@ class WindowRefresh:
             deadline=deadline,
             policy=self.policy,
             symbols_per_request=PROVIDERS[provider].symbols_per_request,
+            own=read_own_snapshots(store, self.windows[-1], self.sources.lists.rules),
         )
         try:
             with connect(PROVIDERS[provider]) as client:

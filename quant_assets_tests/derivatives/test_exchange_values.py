@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from quant_assets.common.windows import Window
-from quant_assets.derivatives.exchange_values import closing_ms, read_own_snapshots
+from quant_assets.derivatives.exchange_values import closing_ms, read_own_snapshots, without_known
 from quant_assets.derivatives.snapshot import snapshot
 from quant_assets.derivatives.store import DerivativesStore, ExchangeSnapshot, Fetched
 from quant_assets.markets import ResolutionRules
@@ -177,3 +177,14 @@ def test_interval_that_nobody_says_is_missing(store: DerivativesStore) -> None:
 @pytest.mark.parametrize(("seconds", "closes"), [(0.5, 0), (119.9, 0), (120, 0), (120.1, 120.1), (899.9, 899.9)])
 def test_snapshot_within_120_s_of_a_window_belongs_to_it(seconds: float, closes: float) -> None:
     assert closing_ms((END + seconds) * 1000) == int((END + closes) * 1000)
+
+
+@pytest.mark.parametrize(("windows", "last_age", "asked"), [(30, 0, ["", ""]), (29, 0, ["A", ""]), (40, 1, ["A", "A"])])
+def test_provider_is_asked_for_what_the_exchange_did_not_give(
+    store: DerivativesStore, windows: int, last_age: int, asked: list[str]
+) -> None:
+    observe(store, windows, last_age=last_age)
+    columns = ["open_interest_symbol", "funding_rate_symbol", "liquidations_symbol"]
+    symbols = pd.DataFrame([["BINANCE", "BTCUSDT", "A", "A", "A"]], columns=["exchange", "symbol", *columns])
+    found = without_known(symbols, read_own_snapshots(store, WINDOW, ResolutionRules()), WINDOW)
+    assert found.loc[0, columns].tolist() == [*asked, "A"]

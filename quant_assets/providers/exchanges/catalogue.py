@@ -12,13 +12,8 @@ from typing import Any, Final
 
 from quant_assets.common.timeframes import STEP_MS
 from quant_assets.providers.exchanges.requests_sent import SentRequest
-from quant_assets.providers.exchanges.snapshot_requests import (
-    SnapshotRequest,
-    hours,
-    hyperliquid_rows,
-    okx_interval_hours,
-    rows_at,
-)
+from quant_assets.providers.exchanges.snapshot_catalogue import BITGET_PRODUCTS, SNAPSHOT_REQUESTS
+from quant_assets.providers.exchanges.snapshot_requests import SnapshotRequest
 
 Row = Mapping[str, Any]
 
@@ -178,8 +173,6 @@ def _okx_quote_volume(_: Row, ticker: Row) -> float | None:
     return None if volume is None or price is None else volume * price
 
 
-_BITGET_PRODUCTS: Final = ("USDT-FUTURES", "USDC-FUTURES")
-
 EXCHANGE_APIS: Final[Mapping[str, ExchangeApi]] = {
     api.name: api
     for api in (
@@ -193,27 +186,7 @@ EXCHANGE_APIS: Final[Mapping[str, ExchangeApi]] = {
             max_bars={"15m": 1000, "4h": 1000},
             answers_with_list=lambda request: not request.path.endswith(("/exchangeInfo", "/openInterest")),
             ban_seconds={418: 600},
-            snapshot_requests=(
-                SnapshotRequest(
-                    method="fapiPublicGetPremiumIndex",
-                    rows=rows_at(),
-                    funding_rate="lastFundingRate",
-                ),
-                # It lists only the markets whose interval was changed.
-                SnapshotRequest(
-                    method="fapiPublicGetFundingInfo",
-                    rows=rows_at(),
-                    interval_hours=hours("fundingIntervalHours"),
-                    default_interval_hours=8,
-                    may_be_empty=True,
-                ),
-                SnapshotRequest(
-                    method="fapiPublicGetOpenInterest",
-                    symbol_parameter="symbol",
-                    rows=lambda body: [body],
-                    open_interest="openInterest",
-                ),
-            ),
+            snapshot_requests=SNAPSHOT_REQUESTS["BINANCE"],
         ),
         ExchangeApi(
             name="BYBIT",
@@ -226,16 +199,7 @@ EXCHANGE_APIS: Final[Mapping[str, ExchangeApi]] = {
             envelope=("/", "retCode"),
             pause_seconds=_ends_at("X-Bapi-Limit-Reset-Timestamp", 0.001),
             ban_seconds={403: 600},
-            snapshot_requests=(
-                SnapshotRequest(
-                    method="publicGetV5MarketTickers",
-                    parameters={"category": "linear"},
-                    rows=rows_at("result", "list"),
-                    open_interest="openInterest",
-                    funding_rate="fundingRate",
-                    interval_hours=hours("fundingIntervalHour"),
-                ),
-            ),
+            snapshot_requests=SNAPSHOT_REQUESTS["BYBIT"],
         ),
         ExchangeApi(
             name="OKX",
@@ -247,23 +211,7 @@ EXCHANGE_APIS: Final[Mapping[str, ExchangeApi]] = {
             max_bars={"15m": 300, "4h": 300},
             quote_volume=_okx_quote_volume,
             envelope=("/", "code"),
-            snapshot_requests=(
-                SnapshotRequest(
-                    method="publicGetPublicOpenInterest",
-                    parameters={"instType": "SWAP"},
-                    rows=rows_at("data"),
-                    symbol="instId",
-                    open_interest="oiCcy",
-                ),
-                SnapshotRequest(
-                    method="publicGetPublicFundingRate",
-                    parameters={"instId": "ANY"},
-                    rows=rows_at("data"),
-                    symbol="instId",
-                    funding_rate="fundingRate",
-                    interval_hours=okx_interval_hours,
-                ),
-            ),
+            snapshot_requests=SNAPSHOT_REQUESTS["OKX"],
         ),
         ExchangeApi(
             name="HYPERLIQUID",
@@ -280,17 +228,7 @@ EXCHANGE_APIS: Final[Mapping[str, ExchangeApi]] = {
             ticker_requests=(),
             quote_volume=lambda info, _: _number(info.get("dayNtlVlm")),
             last_price=lambda info, _: _number(info.get("midPx") or info.get("markPx")),
-            snapshot_requests=(
-                SnapshotRequest(
-                    method="publicPostInfo",
-                    parameters={"type": "metaAndAssetCtxs"},
-                    rows=hyperliquid_rows,
-                    symbol="name",
-                    open_interest="openInterest",
-                    funding_rate="funding",
-                    interval_hours=lambda _: 1.0,
-                ),
-            ),
+            snapshot_requests=SNAPSHOT_REQUESTS["HYPERLIQUID"],
         ),
         ExchangeApi(
             name="KUCOIN",
@@ -306,15 +244,7 @@ EXCHANGE_APIS: Final[Mapping[str, ExchangeApi]] = {
             last_price=lambda info, _: _number(info.get("lastTradePrice")),
             envelope=("/", "code"),
             pause_seconds=_milliseconds_left("gw-ratelimit-reset"),
-            snapshot_requests=(
-                SnapshotRequest(
-                    method="futuresPublicGetContractsActive",
-                    rows=rows_at("data"),
-                    open_interest="openInterest",
-                    funding_rate="fundingFeeRate",
-                    interval_hours=hours("fundingRateGranularity", 3_600_000),
-                ),
-            ),
+            snapshot_requests=SNAPSHOT_REQUESTS["KUCOIN"],
         ),
         ExchangeApi(
             name="MEXC",
@@ -327,14 +257,7 @@ EXCHANGE_APIS: Final[Mapping[str, ExchangeApi]] = {
             counts_contracts=True,
             bar_parameters=lambda _, end: {"end": (end - 1) // 1000},
             envelope=("/api/v1/contract/", "success"),
-            snapshot_requests=(
-                SnapshotRequest(
-                    method="contractPublicGetTicker",
-                    rows=rows_at("data"),
-                    open_interest="holdVol",
-                    funding_rate="fundingRate",
-                ),
-            ),
+            snapshot_requests=SNAPSHOT_REQUESTS["MEXC"],
         ),
         ExchangeApi(
             name="GATE",
@@ -347,17 +270,7 @@ EXCHANGE_APIS: Final[Mapping[str, ExchangeApi]] = {
             bar_parameters=lambda _, end: {"to": (end - 1) // 1000},
             answers_with_list=lambda _: True,
             pause_seconds=_ends_at("X-Gate-RateLimit-Reset-Timestamp", 1.0),
-            snapshot_requests=(
-                SnapshotRequest(
-                    method="publicFuturesGetSettleContracts",
-                    parameters={"settle": "usdt"},
-                    rows=rows_at(),
-                    symbol="name",
-                    open_interest="position_size",
-                    funding_rate="funding_rate",
-                    interval_hours=hours("funding_interval", 3600),
-                ),
-            ),
+            snapshot_requests=SNAPSHOT_REQUESTS["GATE"],
         ),
         ExchangeApi(
             name="BITGET",
@@ -366,30 +279,9 @@ EXCHANGE_APIS: Final[Mapping[str, ExchangeApi]] = {
             limit=20,
             period_seconds=1,
             max_bars={"15m": 1000, "4h": 540},
-            ticker_requests=tuple({"productType": product} for product in _BITGET_PRODUCTS),
+            ticker_requests=tuple({"productType": product} for product in BITGET_PRODUCTS),
             envelope=("/", "code"),
-            snapshot_requests=tuple(
-                request
-                for product in _BITGET_PRODUCTS
-                for request in (
-                    SnapshotRequest(
-                        method="publicMixGetV2MixMarketTickers",
-                        parameters={"productType": product},
-                        rows=rows_at("data"),
-                        open_interest="holdingAmount",
-                        funding_rate="fundingRate",
-                        may_be_empty=True,
-                    ),
-                    # The tickers lack the interval.
-                    SnapshotRequest(
-                        method="publicMixGetV2MixMarketCurrentFundRate",
-                        parameters={"productType": product},
-                        rows=rows_at("data"),
-                        interval_hours=hours("fundingRateInterval"),
-                        may_be_empty=True,
-                    ),
-                )
-            ),
+            snapshot_requests=SNAPSHOT_REQUESTS["BITGET"],
         ),
     )
 }

@@ -18,6 +18,7 @@ from quant_assets.providers.exchanges.catalogue import EXCHANGE_APIS
 from quant_assets.providers.exchanges.client import ExchangeClient
 from quant_assets.providers.exchanges.errors import MalformedBody, RateLimited, RequestFailed
 from quant_assets.providers.exchanges.market import ExchangeMarket
+from quant_assets.providers.exchanges.snapshot_requests import MarketSnapshot
 from quant_assets_tests.candles.exchanges.markets import BTC
 
 UNIVERSE = exchanges_of_universe(simulated_universe())
@@ -78,7 +79,7 @@ def test_bars_of_a_whole_response_are_those_of_the_market(name: str, client: Exc
 
 def test_snapshot_has_open_interest_in_base_units_and_funding_in_percent(name: str, client: ExchangeClient) -> None:
     markets = scanned(client.markets())
-    found = {}
+    found: dict[str, MarketSnapshot] = {}
     for each in client.snapshots(markets):
         found |= {snapshot.symbol: snapshot for snapshot in each}
     contracts = {contract.id: contract for contract in UNIVERSE.contracts(name)}
