@@ -84,6 +84,8 @@ def fetch_and_report(settings: Settings, choice: Any, *, lists: bool = True, can
         if row["problem"]:
             left = row["requested"] - row["done"]
             echo_err(f"{row['exchange']}: {row['problem']}; {left} requests are left for the next fetch")
+        elif row["snapshot_problem"]:
+            echo_err(f"{row['exchange']}: open interest or funding is missing: {row['snapshot_problem']}")
     return result
 
 
@@ -227,16 +229,19 @@ def print_fetched(result: FetchResult) -> None:
     from rich.table import Table  # noqa: PLC0415
 
     table = Table(box=None, pad_edge=False)
-    names = ("markets", "bars", "revised", "gaps", "refused", "late", "failed", "open interest", "funding", "requests")
+    names = ("markets", "bars", "revised", "gaps", "refused", "late", "failed", "requests")
     table.add_column("exchange")
     for name in names:
         table.add_column(name, justify="right")
     for row in result.exchanges:
-        values = {**row, "bars": row["new"], "open interest": row["open_interest"], "funding": row["funding_rate"]}
+        values = {**row, "bars": row["new"]}
         table.add_row(row["exchange"], *(f"{values[name]:,}" for name in names))
     Console().print(table)
     bars = sum(row["new"] for row in result.exchanges)
     print(f"{bars:,} new bars of {result.markets:,} markets in {result.elapsed_seconds:.1f} s")
+    interest, funding = (sum(row[name] for row in result.exchanges) for name in ("open_interest", "funding_rate"))
+    if interest or funding:
+        print(f"open interest of {interest:,} markets, funding of {funding:,}")
 
 
 def print_markets(settings: Settings, *, as_json: bool) -> None:

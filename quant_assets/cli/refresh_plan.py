@@ -22,12 +22,14 @@ from quant_assets.common.settings import Settings
 from quant_assets.common.windows import Window
 from quant_assets.definitions import build_definitions
 from quant_assets.derivatives.datasets import DATASETS, PRIMARY_DATASET, Dataset
+from quant_assets.derivatives.exchange_values import read_own_snapshots, without_known
 from quant_assets.derivatives.items import load_items
 from quant_assets.derivatives.planner import min_minutes, rank_due_items
 from quant_assets.derivatives.policy import RefreshPolicy, load_policy
 from quant_assets.derivatives.provider_choice import ProviderChoice, datasets_by_provider, load_provider_choice
 from quant_assets.derivatives.simulation import SimulatedDay, policy_order, round_robin_order, simulate
 from quant_assets.derivatives.store import DerivativesStore
+from quant_assets.markets.rules import load_rules
 from quant_assets.orchestration.symbol_map import current_symbol_map
 from quant_assets.providers.registry import PROVIDERS
 from quant_assets.signals import build_watchlist, candle_features_table, strategies_in_force
@@ -56,7 +58,9 @@ def plan_refresh(settings: Settings, folder: Path, window: Window, progress: Pro
     strategies = strategies_in_force(settings.strategies_path)
     watchlist = build_watchlist(candle_features_table(candles.bars, window, progress), window, strategies)
     with closing(DerivativesStore(settings.store_path, read_only=True)) as store:
-        items = load_items(store, symbol_map, window, watchlist=watchlist)
+        every = load_items(store, symbol_map, window, watchlist=watchlist)
+        own = read_own_snapshots(store, window, load_rules(settings.rules_path))
+        items = load_items(store, without_known(symbol_map, own, window), window, watchlist=watchlist)
     due = rank_due_items(items, window.end_seconds, policy)
     choice = load_provider_choice(settings.providers_path)
     limits = {name: provider.calls_per_minute(settings) for name, provider in PROVIDERS.items()}
@@ -74,6 +78,7 @@ def plan_refresh(settings: Settings, folder: Path, window: Window, progress: Pro
         },
         "calls_per_minute": settings.calls_per_minute,
         "calls_due": len(due),
+        "calls_saved_by_exchanges": len(rank_due_items(every, window.end_seconds, policy)) - len(due),
         "minutes": sum(
             min_minutes(len(_of_datasets(due, datasets)), limits[name])
             for name, datasets in datasets_by_provider(choice).items()

@@ -55,7 +55,9 @@ def market_chart(document: FeedDocument, signals: Sequence[Json], settings: Sett
         if not spec.chart:
             return _source(source, window)
         symbol = source.symbol if source else ""
-        bars = read_derivative_bars(store, spec.name, symbol, window, DERIVATIVE_HOURS)
+        bars = read_derivative_bars(
+            store, spec.name, symbol, source.exchange if source else "", window, DERIVATIVE_HOURS
+        )
         series = {key: bars.columns[column] for key, column in spec.chart.items()}
         through = {"known_through": bars.through_ms} if spec.is_sparse else {}
         return {**_source(source, window), "time": bars.times_ms, **series, **through}

@@ -16,7 +16,9 @@ from quant_assets.dashboard.market_data import Source, dataset_sources
 from quant_assets.dashboard.rows import bar_of, row_id
 from quant_assets.dashboard.strategies import InForce
 from quant_assets.derivatives.datasets import ENTRIES, PRIMARY_DATASET, DatasetSpec
+from quant_assets.derivatives.exchange_values import EXCHANGE
 from quant_assets.feed.reasons import reason_sentence, reason_summary
+from quant_assets.providers.registry import provider_name
 from quant_assets.signals import PENALTY
 from quant_assets.storage.lake import Lake
 
@@ -128,10 +130,18 @@ def _datasets(signal: Json, sources: Mapping[Any, Source]) -> list[dict[str, Any
                 "is_stale": formatting.stale_age(aged) is not None,
                 "status": status,
                 "tier": TIERS.get(status or "", None),
-                "source": " ".join(part for part in (exchange, symbol) if part),
+                "source": _source_text(exchange, symbol, (aged or {}).get("z_score_provider")),
             }
         )
     return lines
+
+
+def _source_text(exchange: str | None, symbol: str | None, z_score_provider: str | None) -> str:
+    """Return the market that a value comes from, and who gave the z-score if it is of another series."""
+    is_own = provider_name(symbol or "") == EXCHANGE
+    text = " ".join(part for part in (exchange, (symbol or "").partition(":")[2] if is_own else symbol) if part)
+    own = " (from the exchange)" if is_own else ""
+    return f"{text}{own}, z-score from {z_score_provider}" if z_score_provider else f"{text}{own}"
 
 
 def _value_text(spec: DatasetSpec, block: Json | None) -> tuple[str | None, str]:

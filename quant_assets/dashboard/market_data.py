@@ -11,7 +11,9 @@ from typing import Final
 from quant_assets.common.settings import Settings
 from quant_assets.common.windows import Window
 from quant_assets.derivatives.datasets import BAR_SECONDS, DATASETS, SPECS, Dataset
+from quant_assets.derivatives.exchange_values import EXCHANGE, WINDOW_MS
 from quant_assets.derivatives.store import DerivativesStore, StoreError
+from quant_assets.providers.registry import provider_name
 from quant_assets.storage.lake import Lake
 
 STORE_NAME: Final = "derivatives.sqlite"
@@ -69,9 +71,12 @@ def store_path(settings: Settings) -> Path | None:
 
 
 def read_derivative_bars(
-    path: Path | None, dataset: Dataset, symbol: str, window: Window, hours: int
+    path: Path | None, dataset: Dataset, symbol: str, exchange: str, window: Window, hours: int
 ) -> DerivativeBars:
-    """Return the bars of the last `hours` that had closed by the window's end; empty if none are stored."""
+    """Return the bars of the last `hours` that had closed by the window's end; empty if none are stored.
+
+    For a symbol of the provider `exchange`, these are that exchange's snapshots, whose columns are all the same.
+    """
     names = SPECS[dataset].columns
     empty = DerivativeBars((), dict.fromkeys(names, ()), None)
     if path is None or not symbol:
@@ -79,6 +84,8 @@ def read_derivative_bars(
     start, end = window.end_seconds - hours * 3600, window.end_seconds - BAR_SECONDS
     try:
         with closing(DerivativesStore(path, read_only=True, lock_timeout_seconds=BUSY_SECONDS)) as store:
+            if provider_name(symbol) == EXCHANGE:
+                return _own_bars(store, exchange, symbol, names, window, start)
             rows = store.bars(dataset, [symbol], start, end + 1)
             through = store.known_through(dataset, [symbol], window.end_seconds).get(symbol)
     except StoreError:
@@ -88,3 +95,14 @@ def read_derivative_bars(
         {name: tuple(row[position] for row in rows) for position, name in enumerate(names, start=2)},
         None if through is None else min(through, window.end_seconds) * 1000,
     )
+
+
+def _own_bars(
+    store: DerivativesStore, exchange: str, symbol: str, names: tuple[str, ...], window: Window, start: int
+) -> DerivativeBars:
+    """Return the open interest that an exchange gave at the ends of windows."""
+    found = store.snapshots_of(exchange, symbol.partition(":")[2], start * 1000, window.end_ms)
+    on_time = [each for each in found if each.closed_at_ms % WINDOW_MS == 0]
+    known = [(each.closed_at_ms - WINDOW_MS, each.open_interest) for each in on_time if each.open_interest is not None]
+    values = tuple(value for _, value in known)
+    return DerivativeBars(tuple(time_ms for time_ms, _ in known), dict.fromkeys(names, values), None)

@@ -85,7 +85,11 @@ def without_known(symbol_map: pd.DataFrame, own: OwnSnapshots, window: Window) -
         )
         known["funding_rate_symbol"].append(is_of_window and on_time[-1].funding_rate_pct is not None)
     return symbol_map.assign(
-        **{column: symbol_map[column].mask(is_known, "") for column, is_known in known.items() if column in symbol_map}
+        **{
+            column: symbol_map[column].mask(np.array(is_known, dtype=bool), "")
+            for column, is_known in known.items()
+            if column in symbol_map
+        }
     )
 
 
@@ -127,10 +131,11 @@ def _is_preferred(row: Mapping[str, Any], last: ExchangeSnapshot, window: Window
 
 
 def _source(row: Mapping[str, Any], last: ExchangeSnapshot) -> dict[str, Any]:
+    """Return the columns that say where a value of the market's own exchange comes from."""
     return {
         "coinalyze_symbol": f"{EXCHANGE}:{last.symbol}",
         "provider": EXCHANGE,
-        "source_exchange": row["exchange"],
+        "source_exchange": last.exchange,
         "status": "resolved",
         "simulated": row["simulated"] or last.simulated,
         CLOSED_AT: float(last.closed_at_ms),

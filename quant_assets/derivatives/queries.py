@@ -107,6 +107,9 @@ SNAPSHOTS_BETWEEN: Final = (
     .where(_snapshots.closed_at_ms > bindparam("after_ms"), _snapshots.closed_at_ms <= bindparam("until_ms"))
     .order_by(_snapshots.exchange, _snapshots.symbol, _snapshots.closed_at_ms)
 )
+SNAPSHOTS_OF_MARKET: Final = SNAPSHOTS_BETWEEN.where(
+    _snapshots.exchange == bindparam("exchange"), _snapshots.symbol == bindparam("symbol")
+)
 SNAPSHOT_SINCE: Final = (
     sa.select(_snapshots.symbol)
     .where(_snapshots.exchange == bindparam("exchange"), _snapshots.closed_at_ms >= bindparam("since_ms"))

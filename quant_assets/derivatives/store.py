@@ -139,11 +139,13 @@ class DerivativesStore:
 
     def snapshots(self, after_ms: int, until_ms: int) -> list[ExchangeSnapshot]:
         """Return the snapshots that closed in (`after_ms`, `until_ms`], by exchange, symbol and time."""
-        names = [column.name for column in exchange_snapshots.columns]
-        return [
-            ExchangeSnapshot(**{**dict(zip(names, row, strict=True)), "simulated": bool(row[-1])})
-            for row in self._query(queries.SNAPSHOTS_BETWEEN, after_ms=after_ms, until_ms=until_ms)
-        ]
+        return [_snapshot(row) for row in self._query(queries.SNAPSHOTS_BETWEEN, after_ms=after_ms, until_ms=until_ms)]
+
+    def snapshots_of(self, exchange: str, symbol: str, after_ms: int, until_ms: int) -> list[ExchangeSnapshot]:
+        """Return those of one market, by the exchange's own id."""
+        market = {"exchange": exchange, "symbol": symbol}
+        rows = self._query(queries.SNAPSHOTS_OF_MARKET, after_ms=after_ms, until_ms=until_ms, **market)
+        return [_snapshot(row) for row in rows]
 
     def has_snapshot_since(self, exchange: str, since_ms: int) -> bool:
         """Return whether there is a snapshot of any market of an exchange that closed at a time or later."""
@@ -285,3 +287,8 @@ class DerivativesStore:
             yield
         except DatabaseError as error:
             raise StoreError(f"{self.path}: {error}; {advice_for(error) or 'nothing was stored'}") from error
+
+
+def _snapshot(row: Row) -> ExchangeSnapshot:
+    names = [column.name for column in exchange_snapshots.columns]
+    return ExchangeSnapshot(**{**dict(zip(names, row, strict=True)), "simulated": bool(row[-1])})

@@ -184,6 +184,21 @@ def test_window_is_scanned_on_time_and_at_most_four_times(day: ScannedDay) -> No
     assert max(day.scans.values()) <= 4
 
 
+def test_every_window_has_open_interest_and_funding_of_its_moment_without_a_key(day: ScannedDay) -> None:
+    """The exchange that fails keeps its earlier values, with their age."""
+    signals = [signal for window in day.windows for signal in day.feed(window)["signals"]]
+    sound = [signal for signal in signals if signal["exchange"] != FAILING]
+    assert sound
+    for signal in sound:
+        interest, funding = signal["oi_metadata"], signal["derivatives"]["funding_rate"]
+        assert (interest["status"], interest["provider"], interest["age_seconds"]) == ("resolved", "exchange", 0)
+        assert interest["coinalyze_symbol"] is None
+        assert (funding["provider"], funding["age_seconds"]) == ("exchange", 0)
+    failing = [signal["oi_metadata"] for signal in signals if signal["exchange"] == FAILING]
+    assert {found["provider"] for found in failing} == {"exchange"}
+    assert all(found["age_seconds"] % 900 == 0 for found in failing)
+
+
 def test_every_exchange_is_up_to_date_after_the_faults(day: ScannedDay) -> None:
     store, newest_ms = bar_store(day.settings), day.windows[-1].end_ms - STEP_MS["15m"]
     assert {times.newest_ms for name in NAMES for times in store.last_times(name, "15m").values()} == {newest_ms}
