@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -72,16 +73,20 @@ class Snapshots:
         with self._lock:
             return self._reports.setdefault(exchange, SnapshotReport(exchange))
 
-    def take(self, exchange: str, client: SnapshotClient, markets: Sequence[ExchangeMarket]) -> None:
+    def take(
+        self, exchange: str, client: SnapshotClient, markets: Sequence[ExchangeMarket], latest: float = math.inf
+    ) -> None:
         """Take a snapshot of an exchange, unless there is one since the last window's end.
 
+        It ends at `latest`, in monotonic seconds of the clock, or 120 s after the window's end, or after 120 s.
         What came before a fault is stored. No error of the exchange or the store is raised; the report has it.
         """
         report = self.report_of(exchange)
         now = self._clock.seconds()
         end_ms = int(now * 1000) // WINDOW_MS * WINDOW_MS
         on_time_seconds = end_ms / 1000 + ON_TIME_SECONDS - now
-        deadline = self._clock.monotonic() + (on_time_seconds if on_time_seconds > 0 else ON_TIME_SECONDS)
+        seconds = on_time_seconds if on_time_seconds > 0 else ON_TIME_SECONDS
+        deadline = min(self._clock.monotonic() + seconds, latest)
         try:
             with self._open_store() as store:
                 if markets and not store.has_snapshot_since(exchange, end_ms):

@@ -87,7 +87,7 @@ def fetch_candles(
         try:
             with (
                 source.connected(exchange, clock, CONNECTIONS + 1) as (own, *clients),
-                _beside(lambda: snapshots.take(exchange, own, chosen), own.abort, interrupted),
+                _beside(lambda: snapshots.take(exchange, own, chosen, limits.deadline), own.abort, interrupted),
             ):
                 report = refresh_bars(
                     EXCHANGE_APIS[exchange],
