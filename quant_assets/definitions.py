@@ -44,9 +44,9 @@ def build_definitions(
 def defs() -> dg.Definitions:
     """Build the definitions for the settings in the environment."""
     gc.set_threshold(200_000, 50, 1_000)  # a run is short and makes few reference cycles
-    found = ",".join(strategy.key for strategy in discover_strategies().strategies)
+    settings, origin_problem = environment_settings(fetches=True)
+    found = ",".join(strategy.key for strategy in discover_strategies(settings.strategies_dir).strategies)
     os.environ.setdefault(LOADED_PROVIDERS, ",".join(PROVIDERS))
     os.environ.setdefault(LOADED_DATASETS, ",".join(DATASETS))
     loaded = os.environ.setdefault(LOADED_STRATEGIES, found).split(",")
-    settings, origin_problem = environment_settings(fetches=True)
     return build_definitions(settings, loaded=loaded, origin_problem=origin_problem)

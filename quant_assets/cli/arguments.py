@@ -48,13 +48,16 @@ def parse_window(as_of: str, option: str = "--as-of") -> Window:
     return window
 
 
-def parse_strategies(names: str) -> list[str]:
-    """Return the names of the chosen strategies, an empty list for all; exit if a name is unknown."""
+def parse_strategies(names: str, folder: Path | None = None) -> list[str]:
+    """Return the names of the chosen strategies, an empty list for all; exit if a name is unknown.
+
+    `folder` is the user's folder of strategies.
+    """
     from quant_assets.derivatives.datasets import PROBLEMS  # noqa: PLC0415
     from quant_assets.providers.registry import PROBLEMS as PROVIDER_PROBLEMS  # noqa: PLC0415
     from quant_assets.signals import discover_strategies  # noqa: PLC0415
 
-    discovered = discover_strategies()
+    discovered = discover_strategies(folder)
     for problem in (*PROVIDER_PROBLEMS, *PROBLEMS, *discovered.problems):
         echo_err(problem)
     if names.strip().casefold() == "all":

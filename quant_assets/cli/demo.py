@@ -53,6 +53,7 @@ def demo(as_json: Json = False) -> None:
             data_dir=folder,
             candles_dir=folder / "candles",
             exchange_urls=urls.exchanges,
+            strategies_dir=settings.strategies_dir,
         )
         configured = check_config_files(settings)
         _fetch(settings, list(urls.exchanges))

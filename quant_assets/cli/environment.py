@@ -84,7 +84,7 @@ def check_config_files(settings: Settings) -> tuple[Strategy, ...]:
         load_provider_choice(settings.providers_path)
         load_rules(settings.rules_path)
         load_retention(settings.retention_path)
-        return strategies_in_force(settings.strategies_path)
+        return strategies_in_force(settings.strategies_path, settings.strategies_dir)
     except (PolicyError, ProviderChoiceError, RulesError, RetentionError, ParametersError) as error:
         usage_error(str(error))
 

@@ -32,7 +32,7 @@ from quant_assets.derivatives.store import DerivativesStore
 from quant_assets.markets.rules import load_rules
 from quant_assets.orchestration.symbol_map import current_symbol_map
 from quant_assets.providers.registry import PROVIDERS
-from quant_assets.signals import build_watchlist, candle_features_table, strategies_in_force
+from quant_assets.signals import MarketCandles, build_watchlist, candle_features_table, strategies_in_force
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +55,9 @@ def plan_refresh(settings: Settings, folder: Path, window: Window, progress: Pro
     candles = read_candles(folder, progress=progress)
     markets = candles.files.loc[candles.files["status"] == "read", ["exchange", "symbol"]].drop_duplicates()
     symbol_map, problem = current_symbol_map(settings, build_definitions, markets, now)
-    strategies = strategies_in_force(settings.strategies_path)
-    watchlist = build_watchlist(candle_features_table(candles.bars, window, progress), window, strategies)
+    strategies = strategies_in_force(settings.strategies_path, settings.strategies_dir)
+    candle_features = candle_features_table(candles.bars, window, progress)
+    watchlist = build_watchlist(candle_features, window, strategies, MarketCandles(candles.bars))
     with closing(DerivativesStore(settings.store_path, read_only=True)) as store:
         every = load_items(store, symbol_map, window, watchlist=watchlist)
         own = read_own_snapshots(store, window, load_rules(settings.rules_path))

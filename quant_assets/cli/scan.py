@@ -59,7 +59,7 @@ def scan(
     """
     settings = load_settings(fetches=True)
     window = parse_window(as_of)
-    strategies = parse_strategies(strategy)
+    strategies = parse_strategies(strategy, settings.strategies_dir)
     max_wait = prepare_candles(settings, folder, max_wait)
     window = parse_window(as_of)  # the last one may have ended while candles were fetched
     configured = check_config_files(settings)

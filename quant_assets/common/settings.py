@@ -26,6 +26,7 @@ VARIABLES = {
     "data_dir": "QUANT_DATA_DIR",
     "candles_dir": "QUANT_CANDLES_DIR",
     "budget_dir": "QUANT_BUDGET_DIR",
+    "strategies_dir": "QUANT_STRATEGIES_DIR",
     "exchange_urls": "QUANT_EXCHANGE_URLS",
 }
 
@@ -62,9 +63,10 @@ class Settings(BaseModel):
     `calls_per_minute` is the provider's limit; each symbol of a request counts as a call. Everything is written below
     `data_dir`. Only the call budget can be elsewhere, in `budget_dir`, to be shared by data folders that use the same
     key. Candle files are read from `candles_dir`. `exchange_urls` are addresses that take the place of exchanges' own,
-    by their names. `origin` is the provider whose data `data_dir` holds, if that is not
-    the provider of `base_url`; then nothing is fetched (quant_assets/storage/origins.py). The API key is not stored
-    here: it is read from the environment variable `key_variable` when a request is sent.
+    by their names. The Python files of `strategies_dir` are loaded as strategies. `origin` is the provider whose data
+    `data_dir` holds, if that is not the provider of `base_url`; then nothing is fetched
+    (quant_assets/storage/origins.py). The API key is not stored here: it is read from the environment variable
+    `key_variable` when a request is sent.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -75,6 +77,7 @@ class Settings(BaseModel):
     data_dir: Path = Path("data")
     candles_dir: Path | None = None
     budget_dir: Path | None = None
+    strategies_dir: Path | None = None
     exchange_urls: Mapping[str, str] = {}
     origin: str = ""
 
@@ -110,7 +113,7 @@ class Settings(BaseModel):
             raise ValueError("must have only a host and a path; set the key in COINALYZE_API_KEY")
         return value.rstrip("/")
 
-    @field_validator("data_dir", "candles_dir", "budget_dir")
+    @field_validator("data_dir", "candles_dir", "budget_dir", "strategies_dir")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         try:
@@ -132,6 +135,7 @@ class Settings(BaseModel):
             field: environment[name].strip() for field, name in VARIABLES.items() if environment.get(name, "").strip()
         }
         given.setdefault("data_dir", str(Path("data")))
+        given.setdefault("strategies_dir", str(Path("strategies")))
         try:
             return cls.model_validate(given)
         except ValidationError as error:

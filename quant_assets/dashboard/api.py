@@ -104,11 +104,20 @@ async def market(
     context = context_of(request)
     document = await context.document(parameters.window)
     signals = signals_of(document, exchange, symbol)
-    key = ("chart", document.etag, signals[0]["exchange"], signals[0]["symbol"], *_store_versions(context))
+    in_force = context.strategies.in_force()
+    key = (
+        "chart",
+        in_force.version,
+        document.etag,
+        signals[0]["exchange"],
+        signals[0]["symbol"],
+        *_store_versions(context),
+    )
     return send(
         request,
         await context.response(
-            key, lambda: CachedResponse.from_json(market_chart(document, signals, context.settings))
+            key,
+            lambda: CachedResponse.from_json(market_chart(document, signals, context.settings, in_force.strategies)),
         ),
     )
 

@@ -166,6 +166,17 @@ class ChartLine(TypedDict):
     strategies: Annotated[list[str], Field(description="strategies whose breakout broke the line")]
 
 
+class OwnChart(TypedDict):
+    """A chart of a strategy's own indicators."""
+
+    strategy: str
+    chart: Annotated[str, Field(description="title of the chart; price: drawn over the candles")]
+    timeframe: Literal["4h", "15m"] | None
+    time: Times
+    series: Annotated[dict[str, Numbers], Field(description="the values of each indicator by name")]
+    problem: Annotated[str, Field(description="why there is no series; empty if there is")]
+
+
 class DataSource(BaseModel):
     """Where a dataset of the market comes from."""
 
@@ -207,6 +218,7 @@ class MarketChart(BaseModel):
     averages: Averages
     rsi: RsiSeries
     lines: list[ChartLine]
+    indicators: Annotated[list[OwnChart], Field(description="own indicators of strategies, where they are drawn")]
 
 
 #: A market's chart with each registered dataset.

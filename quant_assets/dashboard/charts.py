@@ -22,8 +22,10 @@ from quant_assets.dashboard.market_data import (
     read_derivative_bars,
     store_path,
 )
+from quant_assets.dashboard.own_charts import own_charts
 from quant_assets.derivatives.datasets import ENTRIES, DatasetSpec
 from quant_assets.providers.registry import DEFAULT, provider_name
+from quant_assets.signals import Strategy
 from quant_assets.signals.features.bars import Bars, Floats, bars_of
 from quant_assets.signals.features.indicators import ema, rsi
 from quant_assets.storage.lake import Lake
@@ -37,10 +39,13 @@ CHARTED_FIRST: Final = sorted(ENTRIES, key=lambda spec: not spec.chart)
 EMA_PERIODS: Final = (50, 200)
 
 
-def market_chart(document: FeedDocument, signals: Sequence[Json], settings: Settings) -> Json:
+def market_chart(
+    document: FeedDocument, signals: Sequence[Json], settings: Settings, strategies: Mapping[str, Strategy]
+) -> Json:
     """Return the series of a market's charts; `signals` are the feed's signals of the market, at least one.
 
-    A list is empty if nothing is stored for it; an unknown number is None.
+    `strategies` are those in force by name, whose own indicators are drawn. A list is empty if nothing is stored for
+    it; an unknown number is None.
     """
     window, lake = document.window, Lake(settings.lake_dir)
     exchange, symbol = signals[0]["exchange"], signals[0]["symbol"]
@@ -78,6 +83,12 @@ def market_chart(document: FeedDocument, signals: Sequence[Json], settings: Sett
         },
         "rsi": {"timeframe": HTF, "time": _tail(htf.time_ms, HTF), "value": _tail(rsi(htf.close), HTF)},
         "lines": _lines(signals, htf),
+        "indicators": own_charts(
+            [strategies[name] for signal in signals if (name := signal["strategy_name"]) in strategies],
+            table,
+            window,
+            CHART_BARS,
+        ),
         **{spec.name: dataset_series(spec) for spec in CHARTED_FIRST},
     }
 

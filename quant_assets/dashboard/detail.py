@@ -13,13 +13,14 @@ from quant_assets.dashboard import formatting
 from quant_assets.dashboard.explanations import TIERS, UNITS, explain_score, funding_text
 from quant_assets.dashboard.feed_repository import FeedDocument
 from quant_assets.dashboard.market_data import Source, dataset_sources
+from quant_assets.dashboard.own_charts import charts_of
 from quant_assets.dashboard.rows import bar_of, row_id
 from quant_assets.dashboard.strategies import InForce
 from quant_assets.derivatives.datasets import ENTRIES, PRIMARY_DATASET, DatasetSpec
 from quant_assets.derivatives.exchange_values import EXCHANGE
 from quant_assets.feed.reasons import reason_sentence, reason_summary
 from quant_assets.providers.registry import provider_name
-from quant_assets.signals import PENALTY
+from quant_assets.signals import PENALTY, PRICE_CHART, Strategy, title_of
 from quant_assets.storage.lake import Lake
 
 Json = Mapping[str, Any]
@@ -70,6 +71,8 @@ def signal_detail(
         "trade": _trade(signal, decimals),
         "setup": "" if judged_by is None else judged_by.explanations().get("setup", ""),
         "datasets": _datasets(signal, sources),
+        "indicators": _indicators(signal, judged_by),
+        "own_charts": [] if judged_by is None else [name for name in charts_of(judged_by) if name != PRICE_CHART],
         "charts": [spec for spec in ENTRIES if spec.chart and spec.name not in _SHARED_CHART],
         "market": _market(signal, decimals),
         "lines": _lines(signal, decimals),
@@ -101,6 +104,20 @@ def _trade(signal: Json, decimals: int) -> list[Figure]:
         Figure("Stop", formatting.price(signal["stop_loss"], decimals), from_entry(signal["stop_loss"]) or ""),
         Figure("Target", formatting.price(signal["take_profit"], decimals), from_entry(signal["take_profit"]) or ""),
         Figure("Reward / risk", formatting.number(signal["rr"])),
+    ]
+
+
+def _indicators(signal: Json, strategy: Strategy | None) -> list[Figure]:
+    """Return the strategy's own indicators with their values: those of the feed, and those that are unknown."""
+    known = signal["observability"].get("indicators", {})
+    declared = {} if strategy is None else strategy.own_indicators
+    return [
+        Figure(
+            title_of(name),
+            f"{known[name]:,.6g}" if name in known else None,
+            declared[name].text if name in declared else "",
+        )
+        for name in dict.fromkeys([*declared, *known])
     ]
 
 

@@ -30,7 +30,7 @@ class StrategyRepository:
 
     def __init__(self, settings: Settings) -> None:
         self._path = settings.strategies_path
-        self._installed: Final = discover_strategies().strategies
+        self._installed: Final = discover_strategies(settings.strategies_dir).strategies
         self._in_force = self._read(file_version(self._path))
 
     def in_force(self) -> InForce:

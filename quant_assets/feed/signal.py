@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from quant_assets.feed.market_blocks import Json
-from quant_assets.signals import PENALTY, Features, Strategy, TrendLine, line_equation, rounded
+from quant_assets.signals import OWN_PREFIX, PENALTY, Features, Strategy, TrendLine, line_equation, rounded
 
 _DERIVATIVE_PARTS: Final = frozenset({"oi_flow", "sentiment"})
 #: Score parts that existing consumers read under other names.
@@ -44,7 +44,7 @@ def build_signal(strategy: Strategy, f: Features, row: Mapping[str, Any], blocks
         "take_profit": setup["tp"] if setup else None,
         "setup": setup,
         "details": _details(f, parts, row),
-        "observability": _observability(f, parts, _without_unknown(filters)),
+        "observability": {**_observability(f, parts, _without_unknown(filters)), **_indicators(row)},
         "meta": {"htfInterval": "4h", "ltfInterval": "15m", "strategy_type": strategy.strategy_type},
         "conflict": None,
         "track_record": None,
@@ -127,6 +127,13 @@ def _observability(f: Features, parts: Mapping[str, float], filters: Mapping[str
         "calculated_at": f.window_end_ms,
         "candle_index": f.htf_bars - 1,
     }
+
+
+def _indicators(row: Mapping[str, Any]) -> Json:
+    """Return the values of the strategy's own indicators that are known, as a block; nothing if it has none."""
+    own = {name.removeprefix(OWN_PREFIX): value for name, value in row.items() if name.startswith(OWN_PREFIX)}
+    known = {name: value for name, value in own.items() if _nullable_float(value) is not None}
+    return {"indicators": known} if own else {}
 
 
 def _line(line: TrendLine) -> Json:

@@ -187,6 +187,12 @@ class Observability(TypedDict):
     rsi_visuals: RsiVisuals
     calculated_at: Annotated[int, Field(description="end of the window, epoch ms")]
     candle_index: Annotated[int, Field(ge=-1, description="index of the last 4h bar; -1 if there is none")]
+    indicators: NotRequired[
+        Annotated[
+            dict[str, float],
+            Field(description="values of the strategy's own indicators; unknown ones are left out"),
+        ]
+    ]
 
 
 @with_config(CLOSED)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import dagster as dg
 
 from quant_assets.derivatives.datasets import DATASETS, ENTRIES, Dataset
-from quant_assets.signals import CANDLE_DTYPES, DTYPES, Strategy, describe_part, title_of
+from quant_assets.signals import CANDLE_DTYPES, DTYPES, OWN_PREFIX, Strategy, describe_part, title_of
 from quant_assets.signals import COLUMNS as FEATURES
 
 #: Name → (dtype, description).
@@ -156,13 +156,19 @@ WATCHLIST: Final[Columns] = {
 }
 
 
-def signal_columns(strategy: Strategy) -> Columns:
-    """Return the columns of a strategy's signal table, described with its parameters."""
+def signal_columns(strategy: Strategy, stored: Iterable[str] = ()) -> Columns:
+    """Return the columns of a strategy's signal table, described with its parameters.
+
+    `stored` are the columns of a table, which may have own indicators that the strategy does not declare.
+    """
     texts = strategy.explanations()
+    own = {f"{OWN_PREFIX}{name}": indicator.text for name, indicator in strategy.own_indicators.items()}
+    own |= {name: "" for name in stored if name.startswith(OWN_PREFIX) and name not in own}
     return {
         **_SIGNAL,
         **{f"part_{part}": ("float64", describe_part(strategy, part)) for part in strategy.parts},
         **{f"filter_{name}": ("object", _filter_text(name, texts.get(name, ""))) for name in strategy.filters},
+        **{name: ("float64", f"Own indicator, empty if unknown. {text}".rstrip()) for name, text in own.items()},
     }
 
 
@@ -172,8 +178,11 @@ def schema(columns: Columns) -> dict[str, dg.TableSchemaMetadataValue]:
     return {"dagster/column_schema": dg.MetadataValue.table_schema(dg.TableSchema(described))}
 
 
-def lineage(strategy: Strategy) -> dict[str, dg.TableColumnLineageMetadataValue]:
-    """Return the asset metadata that shows from which features each column of a signal table is made."""
+def lineage(strategy: Strategy, table: Columns | None = None) -> dict[str, dg.TableColumnLineageMetadataValue]:
+    """Return the asset metadata that shows from which features each column of a signal table is made.
+
+    An own indicator is made from candles, and so is what reads it. `table` has the columns, by default those declared.
+    """
     reads = strategy.reads
     score = [name for part in strategy.parts for name in reads.get(part, ())]
     everything = ["unusable", *(name for names in reads.values() for name in names)]
@@ -189,12 +198,16 @@ def lineage(strategy: Strategy) -> dict[str, dg.TableColumnLineageMetadataValue]
         **{f"part_{part}": reads.get(part, ()) for part in strategy.parts},
         **{f"filter_{name}": reads.get(name, ()) for name in strategy.filters},
     }
-    features = dg.AssetKey("features")
-    dependencies = {
-        column: [dg.TableColumnDep(features, name) for name in dict.fromkeys(names)]
-        for column, names in made_from.items()
-        if names
-    }
+    own = [name for name in (table or signal_columns(strategy)) if name.startswith(OWN_PREFIX)]
+    features, candles = dg.AssetKey("features"), dg.AssetKey("candles")
+    bars = [dg.TableColumnDep(candles, name) for name in ("open", "high", "low", "close", "volume")]
+
+    def dependencies_of(names: Iterable[str]) -> list[dg.TableColumnDep]:
+        found = [dg.TableColumnDep(features, name) for name in dict.fromkeys(names) if not name.startswith(OWN_PREFIX)]
+        return found + (bars if any(name.startswith(OWN_PREFIX) for name in names) else [])
+
+    made_from |= {name: [name] for name in own}
+    dependencies = {column: dependencies_of(list(names)) for column, names in made_from.items() if names}
     return {"dagster/column_lineage": dg.MetadataValue.column_lineage(dg.TableColumnLineage(dependencies))}
 
 

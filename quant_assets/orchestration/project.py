@@ -38,7 +38,7 @@ class Project:
         origin_problem: str = "",
     ) -> Project:
         """Discover the strategies. If `loaded` is given, strategies whose keys are not in it get no asset."""
-        found = discover_strategies().strategies
+        found = discover_strategies(settings.strategies_dir).strategies
         strategies = tuple(strategy for strategy in found if loaded is None or strategy.key in loaded)
         not_loaded = tuple(strategy for strategy in found if strategy not in strategies)
         return cls(settings, strategies, not_loaded, progress, clock, origin_problem)

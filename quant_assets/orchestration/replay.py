@@ -54,7 +54,8 @@ def run_replay(
     windows of earlier runs are kept.
     """
     started = time.monotonic()
-    signals = [dg.AssetKey(["signals", strategy.key]) for strategy in discover_strategies().strategies]
+    strategies = discover_strategies(settings.strategies_dir).strategies
+    signals = [dg.AssetKey(["signals", strategy.key]) for strategy in strategies]
     inputs = [dg.AssetKey(name) for name in ("candles", "candle_files", "symbol_map")]
     by_window = [*map(dg.AssetKey, ("candle_features", "watchlist", "features")), *signals, dg.AssetKey("master_feed")]
     groups = [windows[begin : begin + WINDOWS_PER_RUN] for begin in range(0, len(windows), WINDOWS_PER_RUN)]

@@ -25,6 +25,10 @@ from quant_assets.signals.features.table import (
 from quant_assets.signals.features.trendlines import TrendLine, line_equation
 from quant_assets.signals.features.triggers import Trigger
 from quant_assets.signals.gates import COMMON_GATES, Gate, GateIndex, gates_of
+from quant_assets.signals.own.indicator import OWN_PREFIX, PRICE_CHART, Indicator
+from quant_assets.signals.own.market_candles import MarketCandles
+from quant_assets.signals.own.series import IndicatorsError, has_indicators, own_series, values_at
+from quant_assets.signals.own.values import OwnValues, own_values, usable_markets
 from quant_assets.signals.parameters import (
     ParametersError,
     parameters_of,
@@ -58,7 +62,9 @@ __all__ = [
     "MAX_OI_AGE_SECONDS",
     "NONE",
     "OLDEST_OI_SECONDS",
+    "OWN_PREFIX",
     "PENALTY",
+    "PRICE_CHART",
     "SHORT",
     "STALE_CANDLES",
     "STOP_TOO_CLOSE",
@@ -73,8 +79,12 @@ __all__ = [
     "FeaturesCache",
     "Gate",
     "GateIndex",
+    "Indicator",
+    "IndicatorsError",
     "Limits",
     "LookAheadError",
+    "MarketCandles",
+    "OwnValues",
     "ParametersError",
     "Reads",
     "Reason",
@@ -98,10 +108,13 @@ __all__ = [
     "features_of",
     "features_table",
     "gates_of",
+    "has_indicators",
     "join_features",
     "judge",
     "line_equation",
     "market_features",
+    "own_series",
+    "own_values",
     "parameters_of",
     "rounded",
     "run_strategy",
@@ -110,7 +123,9 @@ __all__ = [
     "strategies_in_force",
     "table_of",
     "title_of",
+    "usable_markets",
     "valid_setup",
+    "values_at",
     "with_parameters",
     "with_values",
 ]

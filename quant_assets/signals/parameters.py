@@ -49,9 +49,12 @@ def parameter_descriptions(strategy: Strategy) -> dict[str, str]:
     return {name: texts[0] for name, texts in marks.items() if isinstance(texts[0], str)}
 
 
-def strategies_in_force(path: Path) -> tuple[Strategy, ...]:
-    """Return all strategies with the parameters of the file. Raises ParametersError for an invalid file."""
-    return with_parameters(discover_strategies().strategies, path)
+def strategies_in_force(path: Path, folder: Path | None = None) -> tuple[Strategy, ...]:
+    """Return all strategies, those of the user's folder too, with the parameters of the file.
+
+    Raises ParametersError for an invalid file.
+    """
+    return with_parameters(discover_strategies(folder).strategies, path)
 
 
 def with_parameters(strategies: Iterable[AnyStrategy], path: Path) -> tuple[AnyStrategy, ...]:

@@ -1,17 +1,22 @@
-"""Discovery of built-in strategies and plugins."""
+"""Discovery of strategies: built-in ones, those of installed packages, and those of the user's folder."""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
 import re
+import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 from quant_assets.common.plugins import Source, load_plugin, plugins_of
-from quant_assets.signals import strategies
+from quant_assets.signals import strategies, user_strategies
+from quant_assets.signals.features.bars import MAX_BARS
+from quant_assets.signals.features.candle_features import MIN_BARS
 from quant_assets.signals.gates import Gate
+from quant_assets.signals.own.indicator import INDICATOR_NAME, Indicator
 from quant_assets.signals.scores import SUMS
 from quant_assets.signals.strategy import Strategy
 
@@ -26,27 +31,32 @@ _NO_STRATEGY = object()
 
 @dataclass(frozen=True, slots=True)
 class Discovered:
-    """Valid strategies, sorted by key, and one message for each invalid one."""
+    """Valid strategies, sorted by key, and one message for each invalid one; `sources` says where each comes from."""
 
     strategies: tuple[Strategy, ...]
     problems: tuple[str, ...]
+    sources: Mapping[str, str] = field(default_factory=dict)
 
 
-def discover_strategies() -> Discovered:
-    """Load every module of `quant_assets.signals.strategies` that defines `strategy`, and every plugin.
+def discover_strategies(folder: Path | None = None) -> Discovered:
+    """Load every module of `quant_assets.signals.strategies` that defines `strategy`, plugins, and the user's files.
 
-    A plugin is an entry point of the group `quant_assets.strategies`. A plugin that cannot be loaded, is not a valid
-    strategy, or has the name or key of another strategy is reported in `problems` and does not affect the others.
+    A plugin is an entry point of the group `quant_assets.strategies`. User files are the Python files of `folder`, if
+    it exists, except `test_*.py` and those that begin with an underscore. A file is loaded once for each process.
+    A plugin or file that cannot be loaded, is not a valid strategy, or has the name or key of another strategy is
+    reported in `problems` and does not affect the others.
     """
     found: list[Strategy] = []
     problems: list[str] = []
-    for source, load in (*_built_in(), *plugins_of(ENTRY_POINT_GROUP)):
+    sources: dict[str, str] = {}
+    for source, load in (*_built_in(), *plugins_of(ENTRY_POINT_GROUP), *_of_user(folder)):
         strategy, problem = load_plugin(load, lambda loaded: _find_problem(loaded, found))
         if problem:
             problems.append(f"{source} {problem}")
         elif strategy is not _NO_STRATEGY:
             found.append(strategy)
-    return Discovered(tuple(sorted(found, key=lambda strategy: strategy.key)), tuple(problems))
+            sources[strategy.key] = "built in" if source.startswith(f"{strategies.__name__}.") else source
+    return Discovered(tuple(sorted(found, key=lambda strategy: strategy.key)), tuple(problems), sources)
 
 
 def _built_in() -> Iterator[Source]:
@@ -59,11 +69,37 @@ def _built_in() -> Iterator[Source]:
         yield name, load
 
 
+def _of_user(folder: Path | None) -> Iterator[Source]:
+    """Yield the files of the user's folder by name, each a module of the package `user_strategies`."""
+    if folder is None or not folder.is_dir():
+        return
+    user_strategies.__path__ = [str(folder)]
+    importlib.invalidate_caches()
+    for path in sorted(folder.glob("*.py")):
+        if path.name.startswith(("_", "test_")):
+            continue
+
+        def load(path: Path = path) -> Any:
+            name = f"{user_strategies.__name__}.{path.stem}"
+            loaded = sys.modules.get(name)
+            if loaded is not None and loaded.__file__ != str(path):
+                del sys.modules[name]
+            return getattr(importlib.import_module(name), "strategy", _NO_STRATEGY)
+
+        yield f"file {path.name}", load
+
+
 def _find_problem(strategy: Any, found: list[Strategy]) -> str:
     """Return why an object is not a valid strategy, or conflicts with those found; empty if it is valid."""
     if strategy is _NO_STRATEGY:
         return ""
-    problem = _declaration_problem(strategy) or _mappings_problem(strategy) or _words_problem(strategy)
+    problem = (
+        _declaration_problem(strategy)
+        or _mappings_problem(strategy)
+        or _limits_problem(strategy)
+        or _indicators_problem(strategy)
+        or _words_problem(strategy)
+    )
     if problem:
         return problem
     if any(strategy.name == other.name or strategy.key == other.key for other in found):
@@ -102,7 +138,40 @@ def _mappings_problem(strategy: Strategy) -> str:
         isinstance(name, str) for names in renamed.items() for name in names
     ):
         return 'has invalid renamed_parameters: expected old and new names, e.g. {"least_rsi": "min_rsi"}'
+    steps = strategy.steps
+    if not isinstance(steps, Mapping) or not all(_is_positive(step) for step in steps.values()):
+        return 'has invalid steps: expected positive numbers, e.g. {"min_rsi": 5.0}'
     return ""
+
+
+def _limits_problem(strategy: Strategy) -> str:
+    """Return what is wrong with a strategy's history and time limits; empty if nothing is."""
+    if not isinstance(strategy.look_back, int) or not MIN_BARS <= strategy.look_back <= MAX_BARS:
+        return f"has an invalid look_back: expected {MIN_BARS} to {MAX_BARS} bars"
+    if not isinstance(strategy.max_holding_minutes, int) or not _is_positive(strategy.max_holding_minutes):
+        return "has an invalid max_holding_minutes: expected a whole number of minutes, e.g. 2880"
+    if not isinstance(strategy.max_indicator_seconds, int | float) or not strategy.max_indicator_seconds >= 0:
+        return "has an invalid max_indicator_seconds: expected seconds, e.g. 60.0"
+    return ""
+
+
+def _is_positive(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+
+
+def _indicators_problem(strategy: Strategy) -> str:
+    """Return what is wrong with the declaration of a strategy's own indicators; empty if nothing is."""
+    declared = strategy.own_indicators
+    if isinstance(declared, Mapping) and all(
+        isinstance(name, str)
+        and INDICATOR_NAME.fullmatch(name)
+        and isinstance(indicator, Indicator)
+        and isinstance(indicator.text, str)
+        and isinstance(indicator.chart, str)
+        for name, indicator in declared.items()
+    ):
+        return ""
+    return 'has invalid own_indicators: expected e.g. {"macd": Indicator("MACD(12, 26) of 4h closes.", chart="MACD")}'
 
 
 def _words_problem(strategy: Strategy) -> str:

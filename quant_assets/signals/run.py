@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from quant_assets.signals.features.bars import Columns
 from quant_assets.signals.features.candle_features import MIN_BARS
 from quant_assets.signals.features.model import Features
 from quant_assets.signals.features.table import FeaturesCache
+from quant_assets.signals.own.values import OwnValues
 from quant_assets.signals.reasons import INSUFFICIENT_HISTORY, STRATEGY_FAILED
 from quant_assets.signals.scores import rounded
 from quant_assets.signals.sides import NONE, SIGN
@@ -51,6 +52,7 @@ def run_strategy(
     features: pd.DataFrame,
     on_failure: Callable[[str], None] | None = None,
     cache: FeaturesCache | None = None,
+    own: OwnValues | None = None,
 ) -> pd.DataFrame:
     """Return the signal table of a strategy: one row per row of the features table, in its order.
 
@@ -58,14 +60,18 @@ def run_strategy(
     reason (empty with a setup), reason_value and reason_bound (the value that missed a threshold and that threshold,
     NaN if the reason is no threshold), entry, stop_loss, take_profit (prices, NaN without a setup), rr (0 without),
     side (empty without), `part_<name>` for each declared part, `filter_<name>` (True, False, None) for each declared
-    filter.
+    filter, `own_<name>` (NaN if unknown) for each of its own indicators. `own` has their values, for a strategy that
+    has any.
     If a strategy raises on a market, or its verdict does not match its declaration, the market waits with the reason
-    `strategy_failed`, and `on_failure` is called with a message. Without `on_failure` the exception is raised. Callers
-    that run several strategies on one table share a `cache`.
+    `strategy_failed`, and `on_failure` is called with a message. Without `on_failure` the exception is raised. The same
+    holds for a market whose own indicators could not be computed. Callers that run several strategies on one table
+    share a `cache`.
     """
-    verdicts = [
-        _judge_or_wait(strategy, market, on_failure) for market in (cache or FeaturesCache()).features_of(features)
-    ]
+    markets = (cache or FeaturesCache()).features_of(features)
+    if own is None:
+        verdicts = [_judge_or_wait(strategy, market, on_failure) for market in markets]
+    else:
+        verdicts = _judge_with_own(strategy, markets, own, on_failure)
     setups = [found.setup for found in verdicts]
     columns: Columns = {
         "exchange": features["exchange"].to_numpy(),
@@ -84,6 +90,8 @@ def run_strategy(
         **{f"part_{name}": [found.parts[name] for found in verdicts] for name in strategy.parts},
         **{f"filter_{name}": [found.filters[name] for found in verdicts] for name in strategy.filters},
     }
+    if own is not None:
+        columns |= own.columns((market.exchange, market.symbol) for market in markets)
     return signal_table(strategy, columns)
 
 
@@ -103,6 +111,31 @@ def _typed(name: str, values: Any) -> Any:
     if name == "window_end_ms":
         return np.asarray(values, dtype=np.int64)
     return np.array(values, dtype=object if name.startswith("filter_") else np.float64)
+
+
+def _judge_with_own(
+    strategy: Strategy, markets: Sequence[Features], own: OwnValues, on_failure: Callable[[str], None] | None
+) -> list[Verdict]:
+    """Return the verdicts of a strategy that has own indicators; markets without their values wait."""
+    verdicts = []
+    for features in markets:
+        market = (features.exchange, features.symbol)
+        if (error := own.errors.get(market)) is not None:
+            _report(f"{strategy.name} failed on {' '.join(market)}: indicators: {error}", on_failure)
+        if error is not None or market in own.skipped:
+            verdicts.append(_waiting_verdict(strategy, Refusal(STRATEGY_FAILED)))
+        else:
+            verdicts.append(_judge_or_wait(strategy, features._replace(own=own.of(market)), on_failure))
+    if own.skipped:
+        limit = f"the limit of {strategy.max_indicator_seconds:g} s (max_indicator_seconds)"
+        _report(f"{strategy.name}: indicators exceeded {limit}: {len(own.skipped)} markets wait", on_failure)
+    return verdicts
+
+
+def _report(failure: str, on_failure: Callable[[str], None] | None) -> None:
+    if on_failure is None:
+        raise StrategyError(failure)
+    on_failure(failure)
 
 
 def _judge_or_wait(strategy: Strategy, market: Features, on_failure: Callable[[str], None] | None) -> Verdict:

@@ -29,9 +29,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
+import pandas as pd
+
 from quant_assets.signals.features.model import Features
 from quant_assets.signals.features.tolerance import below
 from quant_assets.signals.gates import Gate
+from quant_assets.signals.own.indicator import Indicator
 from quant_assets.signals.reasons import STOP_TOO_CLOSE
 from quant_assets.signals.verdict import Refusal, Verdict
 from quant_assets.signals.verdict_columns import FeatureColumns, Verdicts
@@ -40,6 +43,8 @@ Reads = Mapping[str, tuple[str, ...]]
 """Part, gate, `bias`, `setup` or `reason` → the fields of the features that it depends on."""
 Limits = Mapping[str, tuple[float, float]]
 """Parameter → its minimum and maximum."""
+DEFAULT_LOOK_BACK = 500
+MAX_INDICATOR_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -66,13 +71,21 @@ class Strategy(ABC):
     """Names of the gates that it shows."""
     limits: ClassVar[Limits] = {}
     """Minimum and maximum of parameters; a parameter without limits takes any value of its type."""
+    steps: ClassVar[Mapping[str, float]] = {}
+    """Step from one value of a parameter to the next in a search of its range; without one any value may be tried."""
     renamed_parameters: ClassVar[Mapping[str, str]] = {}
     """Old name → new name of parameters that were renamed; users' files may use the old name for one more version."""
     max_points: ClassVar[Mapping[str, float]] = {}
     """Maximum points of a part; a part that is left out is shown without a maximum."""
     reads: ClassVar[Reads] = {}
     """Fields of the features that each part and gate, and `bias`, `setup` and `reason`, depend on. Dagster shows them
-    as the lineage of the signal table's columns."""
+    as the lineage of the signal table's columns. An indicator of the strategy's own is `own_<name>`."""
+    own_indicators: ClassVar[Mapping[str, Indicator]] = {}
+    """Name of an own indicator → what it is, and where it is drawn; one that is left out is shown by its name."""
+    look_back: ClassVar[int] = DEFAULT_LOOK_BACK
+    """Bars of each timeframe that `indicators` gets, at most 1,500."""
+    max_indicator_seconds: ClassVar[float] = MAX_INDICATOR_SECONDS
+    """Time limit of all markets' own indicators in a window; the markets that are left then wait."""
 
     min_stop_pct: Annotated[
         float, "Minimum distance of the stop from the price, in percent of the price; 0 turns it off."
@@ -94,6 +107,15 @@ class Strategy(ABC):
     def judges_many(self) -> bool:
         """Whether `judge_many` can be called."""
         return "judge_many" in vars(type(self))
+
+    def indicators(self, bars: Mapping[str, pd.DataFrame]) -> Mapping[str, Mapping[str, pd.Series | None]]:  # noqa: ARG002
+        """Return the strategy's own indicators by timeframe and name, as series on exactly the index of `bars`.
+
+        `bars["15m"]` and `bars["4h"]` are the closed bars of one market, oldest first: open, high, low, close, volume;
+        the index is their opening in UTC. `judge` reads the value of the last bar as `features.own[name]`, None for
+        NaN.
+        """
+        return {}
 
     def explanations(self) -> Mapping[str, str]:
         """Return how each part and filter, `bias` and `setup` is computed: sentences with the parameters in force."""

@@ -10,6 +10,9 @@ import pandas as pd
 
 from quant_assets.common.windows import Window
 from quant_assets.signals.features.table import FeaturesCache, join_features
+from quant_assets.signals.own.market_candles import MarketCandles
+from quant_assets.signals.own.series import has_indicators
+from quant_assets.signals.own.values import own_values, usable_markets
 from quant_assets.signals.registry import discover_strategies
 from quant_assets.signals.run import run_strategy
 from quant_assets.signals.strategy import Strategy
@@ -24,10 +27,12 @@ def build_watchlist(
     candle_features: pd.DataFrame,
     window: Window,
     strategies: Sequence[Strategy] | None = None,
+    candles: MarketCandles | None = None,
     run: Callable[..., pd.DataFrame] = run_strategy,
 ) -> pd.DataFrame:
     """Return the watchlist of a table of candle features, one row for each row of it, in its order.
 
+    `candles` is for strategies with indicators of their own; without it they are left out.
     Columns: exchange, symbol, setup, near (bool), volume (float64), rank (int64, 0 is first). `setup` is True if any
     strategy has a setup on the market, judged with neutral derivatives. `near` is True if the market has a setup, if
     its RSI has broken a trendline or is within three points of one, or if derivatives could still lift its score to the
@@ -41,7 +46,13 @@ def build_watchlist(
     near = (features["trigger_side"] != "").to_numpy() | _near_a_trendline(features)
     cache = FeaturesCache()
     for strategy in chosen:
-        table = run(strategy, features, on_failure=_ignore_failure, cache=cache)
+        if not has_indicators(strategy):
+            table = run(strategy, features, on_failure=_ignore_failure, cache=cache)
+        elif candles is not None:
+            own = own_values(strategy, candles, usable_markets(features), window)
+            table = run_strategy(strategy, features, on_failure=_ignore_failure, cache=cache, own=own)
+        else:
+            continue
         setup |= (table["side"] != "").to_numpy()
         threshold = getattr(strategy, "threshold", None)
         if threshold is not None:

@@ -25,7 +25,7 @@ def seen(ltf: Any, htf: Any = RISING, window: Window = WINDOW) -> Features:
 
 
 def test_every_field_is_described() -> None:
-    assert [*COLUMNS, "extra"] == list(Features._fields)
+    assert [*COLUMNS, "extra", "own"] == list(Features._fields)
     assert all(COLUMNS.values())
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pandas as pd
 import pytest
 
@@ -11,6 +13,7 @@ from quant_assets.derivatives.policy import RefreshPolicy
 from quant_assets.signals import (
     CANDLE_DTYPES,
     Features,
+    Strategy,
     Verdict,
     build_watchlist,
     candle_features_table,
@@ -98,14 +101,15 @@ def test_no_markets_give_an_empty_watchlist_with_the_same_dtypes() -> None:
 def test_strategies_see_neutral_derivatives() -> None:
     seen: list[Features] = []
 
-    class Recorder:
+    @dataclass(frozen=True)
+    class Recorder(Strategy):
         key, name, parts, filters = "recorder", "Recorder", (), ()
 
         def judge(self, features: Features) -> Verdict:
             seen.append(features)
             raise ValueError("nothing to say")
 
-    build_watchlist(candle_features_table(random_candles(3), WINDOW), WINDOW, [Recorder()])  # type: ignore[list-item]
+    build_watchlist(candle_features_table(random_candles(3), WINDOW), WINDOW, [Recorder()])
     assert [market.symbol for market in seen] == ["M000USDT", "M001USDT", "M002USDT"]
     assert {(market.oi_status, market.oi_z, market.funding_rate_pct) for market in seen} == {(NEUTRAL, None, None)}
 

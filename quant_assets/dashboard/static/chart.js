@@ -92,6 +92,7 @@ export async function drawCharts(root, series, row, timeframe) {
   await drawPrice(Plotly, place("price"), series, signal, timeframe, range, c);
   await drawRsi(Plotly, place("rsi"), series, signal, range, c);
   await drawDerivatives(Plotly, place("derivatives"), series, c);
+  for (const node of root.querySelectorAll('[data-plot="own"]')) await drawOwn(Plotly, node, ownCharts(series, signal, node.dataset.chart), range, c);
   for (const node of root.querySelectorAll('[data-plot="dataset"]')) await drawDataset(Plotly, node, series[node.dataset.dataset], c);
   root.dataset.drawn = row.id;
 }
@@ -116,14 +117,16 @@ async function drawPrice(Plotly, node, series, signal, timeframe, range, c) {
       if (values.some((value) => value !== null)) traces.push({ type: "scatter", mode: "lines", name, x: dates(averages.time), y: values, line: { color: colour, width: 1 }, hovertemplate: "%{y:.6~g}" });
     }
   }
+  const own = ownCharts(series, signal, "price").filter((chart) => chart.timeframe === timeframe).flatMap((chart) => ownTraces(chart, 1, c));
+  traces.push(...own);
   const prices = [...candles.low, ...candles.high, ...(forming ? [forming.low, forming.high] : []), ...known.map(([, price]) => price)];
   const min = Math.min(...prices), max = Math.max(...prices), edge = (max - min) * 0.05 || max * 0.01;
-  const margin = timeframe === "15m" ? TWO_LINE_MARGIN : LEGEND_MARGIN;
+  const margin = timeframe === "15m" ? { ...TWO_LINE_MARGIN, ...(own.length > 0 && { t: LEGEND_MARGIN.t }) } : LEGEND_MARGIN;
   const shifts = spread(known.map(([, price]) => price), [min - edge, max + edge], node.clientHeight - margin.t - margin.b);
   const formatted = (price) => price.toLocaleString("en", { maximumSignificantDigits: 6 });
   const layout = baseLayout(c, {
     margin,
-    showlegend: timeframe === "4h", legend: LEGEND,
+    showlegend: timeframe === "4h" || own.length > 0, legend: LEGEND,
     xaxis: { range: shown, ...(timeframe === "15m" && HOUR_TICKS) },
     yaxis: { range: [min - edge, max + edge], tickformat: tickFormat(max - min), hoverformat: ".6~g" },
     shapes: known.map(([name, price, colour]) => ({ type: "line", name, xref: "paper", x0: 0, x1: 1, y0: price, y1: price, line: { color: colour, width: 1.5, dash: name === "entry" ? "solid" : "dash" } })),
@@ -219,6 +222,34 @@ async function drawDerivatives(Plotly, node, series, c) {
     annotations: both ? [note(notes[0], 1), note(notes[1], 0.34)] : [note(notes.join(" · "), 1)],
   });
   await plot(Plotly, node, "Open interest and liquidations, 15-minute bars", traces, layout);
+}
+
+// The charts of the own indicators of a signal's strategy that have this title.
+function ownCharts(series, signal, title) {
+  return series.indicators.filter((chart) => chart.strategy === signal.strategy_name && chart.chart === title);
+}
+
+function ownTraces(chart, width, c) {
+  const colours = [c.k2, c.k4, c.k3, c.k6, c.accent, c.soft];
+  return Object.entries(chart.series).map(([name, values], index) => ({
+    type: "scatter", mode: "lines", name: name.replaceAll("_", " "), x: dates(chart.time), y: values, line: { color: colours[index % colours.length], width }, hovertemplate: "%{y:.6~g}",
+  }));
+}
+
+async function drawOwn(Plotly, node, charts, range, c) {
+  const problem = charts.find((chart) => chart.problem)?.problem;
+  if (problem) return showText(node, `Cannot be drawn: ${problem}`);
+  const traces = charts.flatMap((chart) => ownTraces(chart, 1.6, c));
+  if (!traces.some((trace) => trace.y.some((value) => value !== null))) return showText(node, "Unknown: too few candles of this market are stored.");
+  const has4h = charts.some((chart) => chart.timeframe === "4h");
+  const times = charts.flatMap((chart) => chart.time);
+  const layout = baseLayout(c, {
+    margin: has4h ? LEGEND_MARGIN : { ...TWO_LINE_MARGIN, t: LEGEND_MARGIN.t }, showlegend: true, legend: LEGEND,
+    xaxis: has4h ? { range } : { range: [date(Math.min(...times)), date(Math.max(...times) + 4 * BAR_MS["15m"])], ...HOUR_TICKS },
+    yaxis: { nticks: 4 },
+  });
+  const frames = [...new Set(charts.map((chart) => chart.timeframe))].join(" and ");
+  await plot(Plotly, node, `${node.dataset.chart}, ${frames} bars`, traces, layout);
 }
 
 // The chart of a dataset that an installed package adds: a line for each of its series.

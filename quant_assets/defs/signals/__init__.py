@@ -5,7 +5,7 @@ import dagster as dg
 from quant_assets.defs.signals.candle_features import candle_features
 from quant_assets.defs.signals.features import features
 from quant_assets.defs.signals.strategies import signal_asset
-from quant_assets.defs.signals.watchlist import watchlist
+from quant_assets.defs.signals.watchlist import watchlist_asset
 from quant_assets.orchestration.project import Project
 from quant_assets.signals import ParametersError, Strategy, with_parameters
 
@@ -14,7 +14,8 @@ def build(project: Project) -> dg.Definitions:
     """Return the features, the watchlist, and the asset of each strategy."""
     strategies, problem = _in_force(project)
     signals = [signal_asset(strategy, problem) for strategy in strategies]
-    return dg.Definitions(assets=dg.with_source_code_references([candle_features, watchlist, features, *signals]))
+    assets = [candle_features, watchlist_asset(project.strategies), features, *signals]
+    return dg.Definitions(assets=dg.with_source_code_references(assets))
 
 
 def _in_force(project: Project) -> tuple[list[Strategy], str]:

@@ -13,7 +13,18 @@ from quant_assets.orchestration.conditions import FOLLOW_INPUTS, WINDOW_FRESHNES
 from quant_assets.orchestration.partitions import BACKFILL_POLICY, WINDOWS, Tables, windows_of
 from quant_assets.orchestration.pools import ANALYSIS
 from quant_assets.orchestration.resources import Strategies
-from quant_assets.signals import FeaturesCache, Strategy, describe, parameters_of, run_strategy, run_strategy_by_columns
+from quant_assets.signals import (
+    FeaturesCache,
+    MarketCandles,
+    Strategy,
+    describe,
+    has_indicators,
+    own_values,
+    parameters_of,
+    run_strategy,
+    run_strategy_by_columns,
+    usable_markets,
+)
 
 SHOWN_FAILURES = 5
 
@@ -23,6 +34,7 @@ def signal_asset(strategy: Strategy, problem: str = "") -> dg.AssetsDefinition:
 
     `problem` is why these are not the parameters in force, "" if they are.
     """
+    reads_candles = has_indicators(strategy)
     note = f"\n\n**These are the default parameters:** {problem}" if problem else ""
     no_errors = window_check_spec(
         ["signals", strategy.key], "no_strategy_errors", "The strategy raised no error on any market."
@@ -38,6 +50,7 @@ def signal_asset(strategy: Strategy, problem: str = "") -> dg.AssetsDefinition:
         freshness_policy=WINDOW_FRESHNESS,
         automation_condition=FOLLOW_INPUTS,
         pool=ANALYSIS,
+        ins={"candles": dg.AssetIn()} if reads_candles else {},
         description=describe(strategy) + note,
         metadata=columns.schema(columns.signal_columns(strategy)),
         check_specs=[no_errors],
@@ -47,16 +60,25 @@ def signal_asset(strategy: Strategy, problem: str = "") -> dg.AssetsDefinition:
         features: Tables,
         strategies: dg.ResourceParam[Strategies],
         features_cache: dg.ResourceParam[FeaturesCache],
+        **inputs: pd.DataFrame,
     ) -> Iterator[dg.Output[Tables] | CheckEvent]:
         configured = strategies.load()[strategy.key]
         windows = windows_of(context)
-        run = run_strategy if len(windows) == 1 else run_strategy_by_columns
+        candles = MarketCandles(inputs["candles"]) if reads_candles else None
         tables: Tables = {}
         results: dict[str, WindowCheckResult] = {}
         for window in windows:
             started = time.perf_counter()
             failures: list[str] = []
-            table = tables[window.key] = run(configured, features[window.key], failures.append, features_cache)
+            markets = features[window.key]
+            if candles is None:
+                own = None
+                run = run_strategy if len(windows) == 1 else run_strategy_by_columns
+                table = run(configured, markets, failures.append, features_cache)
+            else:
+                own = own_values(configured, candles, usable_markets(markets), window)
+                table = run_strategy(configured, markets, failures.append, features_cache, own)
+            tables[window.key] = table
             shown = failures[:SHOWN_FAILURES]
             for failure in shown:
                 context.log.warning(failure)
@@ -65,10 +87,17 @@ def signal_asset(strategy: Strategy, problem: str = "") -> dg.AssetsDefinition:
             )
             metadata = _metadata(table, configured, shown)
             metadata["seconds"] = time.perf_counter() - started
+            if own is not None:
+                metadata["indicator_seconds"] = own.seconds
             context.add_asset_metadata(metadata, partition_key=window.key)
         # Dagster shows the lineage and the words of the newest materialization.
+        shown_columns = columns.signal_columns(configured, tables[windows[-1].key].columns)
         context.add_asset_metadata(
-            {**columns.lineage(strategy), "rules": dg.MetadataValue.md(describe(configured))},
+            {
+                **columns.lineage(strategy, shown_columns),
+                **(columns.schema(shown_columns) if reads_candles else {}),
+                "rules": dg.MetadataValue.md(describe(configured)),
+            },
             partition_key=windows[-1].key,
         )
         yield dg.Output(tables)

@@ -166,6 +166,8 @@ class Features(NamedTuple):
     """The values of datasets without fields of their own, by the names of their values, with
     `<dataset>_age_seconds`, and `<dataset>_unit` for amounts. An unknown value is None, or what its entry says. In the
     features table each is a column `extra_<name>`."""
+    own: Mapping[str, float | None] = {}
+    """The values of the strategy's own indicators by name, None if unknown; no columns of the features table."""
 
     @property
     def price_age_seconds(self) -> float:
@@ -201,7 +203,7 @@ class Features(NamedTuple):
         return _view(self, Trigger, "trigger_", bool(self.trigger_side))
 
 
-FIELDS: tuple[str, ...] = tuple(name for name in Features._fields if name != "extra")
+FIELDS: tuple[str, ...] = tuple(name for name in Features._fields if name not in {"extra", "own"})
 """The fields that are columns of the features table."""
 _HINTS = get_type_hints(Features, include_extras=True)
 TYPES: dict[str, Any] = {

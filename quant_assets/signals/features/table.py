@@ -120,7 +120,8 @@ def features_of(table: pd.DataFrame) -> list[Features]:
     without a default is missing.
     """
     columns = [_stored_or_default(table, name) for name in FIELDS]
-    return list(map(Features._make, zip(*columns, _extra_values(table), strict=True)))
+    own = [Features._field_defaults["own"]] * len(table)
+    return list(map(Features._make, zip(*columns, _extra_values(table), own, strict=True)))
 
 
 class FeaturesCache:

@@ -80,6 +80,7 @@ class BreakoutV2(Strategy):
         "sentiment": SENTIMENT_MAX,
     }
     limits: ClassVar[Limits] = {"max_distance": (0.0, 1.0), "min_rr": (0.0, 100.0), "stop_atr": (0.1, 100.0)}
+    steps: ClassVar = {"max_distance": 0.01, "min_rr": 0.25, "stop_atr": 0.25}
     renamed_parameters: ClassVar = {"farthest": "max_distance", "least_rr": "min_rr"}
     reads: ClassVar[Reads] = {
         "bias": ("trigger_side",),

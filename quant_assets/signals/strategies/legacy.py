@@ -71,6 +71,8 @@ class Legacy(Strategy):
         PENALTY: 2.0 * FAULT,
     }
     limits: ClassVar[Limits] = {"threshold": (0.0, 100.0), "stop_atr": (0.0, 100.0), "min_reward": (0.0, 100.0)}
+    steps: ClassVar = {"threshold": 5.0, "stop_atr": 0.25, "min_reward": 0.25}
+    max_holding_minutes = 2_880
     renamed_parameters: ClassVar = {"least_reward": "min_reward"}
     reads: ClassVar[Reads] = {
         "bias": ("trend_bias",),

@@ -1,0 +1,1 @@
+"""The strategies of the user's folder are modules of this package; `registry.py` sets the folder as its path."""
