@@ -28,6 +28,7 @@ from quant_assets.cli.resolve import resolve
 from quant_assets.cli.scan import scan
 from quant_assets.cli.serve import serve
 from quant_assets.cli.standard_streams import repair_standard_streams
+from quant_assets.cli.strategy import app as strategy
 from quant_assets.common.settings import SettingsError
 
 app = typer.Typer(
@@ -59,6 +60,7 @@ for command in (fetch, scan, replay, evaluate, demo, plan, resolve):
     app.command(cls=InterruptibleCommand)(command)
 for server in (emulator, serve):
     app.command()(server)
+app.add_typer(strategy, name="strategy")
 
 
 def main() -> None:

@@ -7,6 +7,8 @@ closed by the window's end are never used. `replay` in the package of that name 
 """
 
 from quant_assets.signals.analysis import Signal, analyse
+from quant_assets.signals.checking.check import CheckReport, check_strategy
+from quant_assets.signals.checking.finding import Finding
 from quant_assets.signals.description import describe, describe_part, title_of
 from quant_assets.signals.features.derivative_inputs import MAX_OI_AGE_SECONDS, DerivativeInputs, LookAheadError
 from quant_assets.signals.features.model import COLUMNS, Features
@@ -72,11 +74,13 @@ __all__ = [
     "SUMS",
     "WAIT",
     "Action",
+    "CheckReport",
     "DerivativeInputs",
     "Discovered",
     "FeatureColumns",
     "Features",
     "FeaturesCache",
+    "Finding",
     "Gate",
     "GateIndex",
     "Indicator",
@@ -102,6 +106,7 @@ __all__ = [
     "build_watchlist",
     "candle_features_table",
     "candle_features_tables",
+    "check_strategy",
     "describe",
     "describe_part",
     "discover_strategies",

@@ -55,7 +55,8 @@ class MarketCandles:
     def _frame(self, start: int, stop: int, newest_opening: int, count: int) -> pd.DataFrame:
         stop = start + int(self._times[start:stop].searchsorted(newest_opening, side="right"))
         start = max(start, stop - count)
-        index = pd.DatetimeIndex(self._times[start:stop].astype("datetime64[ms]"), name="time").tz_localize("UTC")
+        openings = pd.DatetimeIndex(self._times[start:stop].astype("datetime64[ms]"), name="time")
+        index = openings.as_unit("us").tz_localize("UTC")  # the unit of times that pandas parses
         return pd.DataFrame({name: column[start:stop] for name, column in self._columns.items()}, index=index)
 
 
