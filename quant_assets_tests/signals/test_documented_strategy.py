@@ -100,7 +100,7 @@ def test_documented_package_is_discovered(installed: Path, tmp_path: Path) -> No
 
 
 def test_documented_command_scans_one_market_with_the_strategy(installed: Path, world: World, tmp_path: Path) -> None:
-    (line,) = block("sh", "--strategy").splitlines()
+    (line,) = block("sh", "--strategy Strength").splitlines()
     documented = line.split()
     one_market(world, tmp_path)
     environment = {**world.environment("documented", key=None), "PYTHONPATH": str(installed)}
