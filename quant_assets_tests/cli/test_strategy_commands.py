@@ -110,3 +110,17 @@ def test_check_exits_1_for_a_look_ahead_and_0_without(environment: dict[str, str
     assert done.returncode == 1
     assert "look-ahead: ema20 (4h) " in done.stdout
     assert "found in" in done.stdout
+
+
+@pytest.mark.skipif(not REAL_CANDLES.is_dir(), reason="no real candles")
+def test_evaluate_refuses_a_strategy_with_indicators_by_name(environment: dict[str, str], tmp_path: Path) -> None:
+    candles = tmp_path / "candles"
+    candles.mkdir()
+    for timeframe in ("15m", "4h"):
+        (candles / f"MEXC_BTCUSDT_{timeframe}.json").write_bytes(
+            (REAL_CANDLES / f"MEXC_BTCUSDT_{timeframe}.json").read_bytes()
+        )
+    command(environment, tmp_path, "new", "my_idea")
+    done = run("evaluate", "candles", "--strategy", "MyIdea", env=environment, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "MyIdea: strategies with indicators of their own cannot be evaluated" in done.stderr
