@@ -109,7 +109,7 @@ def _chosen_strategies(
     strategies: Sequence[Strategy], names: Sequence[str], set_values: Sequence[str]
 ) -> tuple[Strategy, ...]:
     """Return the strategies of these names, all if there is none, with changed parameters; exit if one is invalid."""
-    from quant_assets.signals import ParametersError, has_indicators, with_values  # noqa: PLC0415
+    from quant_assets.signals import ParametersError, with_values  # noqa: PLC0415
 
     values: dict[str, dict[str, Any]] = {}
     for text in set_values:
@@ -122,13 +122,7 @@ def _chosen_strategies(
         changed = with_values(strategies, values, Path("--set"))
     except ParametersError as error:
         usage_error(str(error))
-    chosen = [found for found in changed if not names or found.name in names]
-    left_out = ", ".join(found.name for found in chosen if has_indicators(found))
-    if left_out and names:
-        usage_error(f"{left_out}: strategies with indicators of their own cannot be evaluated; name others")
-    if left_out:
-        echo_err(f"left out, since strategies with indicators of their own cannot be evaluated: {left_out}")
-    return tuple(found for found in chosen if not has_indicators(found))
+    return tuple(found for found in changed if not names or found.name in names)
 
 
 def _parse_value(text: str) -> Any:

@@ -91,7 +91,7 @@ def run_strategy(
         **{f"filter_{name}": [found.filters[name] for found in verdicts] for name in strategy.filters},
     }
     if own is not None:
-        columns |= own.columns((market.exchange, market.symbol) for market in markets)
+        columns |= own.columns((market.exchange, market.symbol, market.window_end_ms) for market in markets)
     return signal_table(strategy, columns)
 
 
@@ -119,9 +119,9 @@ def _judge_with_own(
     """Return the verdicts of a strategy that has own indicators; markets without their values wait."""
     verdicts = []
     for features in markets:
-        market = (features.exchange, features.symbol)
+        market = (features.exchange, features.symbol, features.window_end_ms)
         if (error := own.errors.get(market)) is not None:
-            _report(f"{strategy.name} failed on {' '.join(market)}: indicators: {error}", on_failure)
+            _report(f"{strategy.name} failed on {features.exchange} {features.symbol}: indicators: {error}", on_failure)
         if error is not None or market in own.skipped:
             verdicts.append(_waiting_verdict(strategy, Refusal(STRATEGY_FAILED)))
         else:

@@ -113,7 +113,7 @@ def test_check_exits_1_for_a_look_ahead_and_0_without(environment: dict[str, str
 
 
 @pytest.mark.skipif(not REAL_CANDLES.is_dir(), reason="no real candles")
-def test_evaluate_refuses_a_strategy_with_indicators_by_name(environment: dict[str, str], tmp_path: Path) -> None:
+def test_evaluate_follows_the_setups_of_a_strategy_with_indicators(environment: dict[str, str], tmp_path: Path) -> None:
     candles = tmp_path / "candles"
     candles.mkdir()
     for timeframe in ("15m", "4h"):
@@ -121,6 +121,6 @@ def test_evaluate_refuses_a_strategy_with_indicators_by_name(environment: dict[s
             (REAL_CANDLES / f"MEXC_BTCUSDT_{timeframe}.json").read_bytes()
         )
     command(environment, tmp_path, "new", "my_idea")
-    done = run("evaluate", "candles", "--strategy", "MyIdea", env=environment, cwd=tmp_path)
-    assert done.returncode == 2
-    assert "MyIdea: strategies with indicators of their own cannot be evaluated" in done.stderr
+    done = run("evaluate", "candles", "--strategy", "MyIdea", "--json", env=environment, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert sum(orjson.loads(done.stdout)["strategies"]["MyIdea"]["outcomes"].values()) > 0

@@ -157,13 +157,14 @@ def _setups(
 
 def _known_later(references: Mapping[Market, Reference], markets: list[Market], window: Window) -> OwnValues:
     """Return the values at a window's end, taken from series over the whole histories."""
+    end_ms = window.end_ms
     values = {
-        market: values_at(references[market].series, references[market].bars, window.end_ms)
+        (*market, end_ms): values_at(references[market].series, references[market].bars, end_ms)
         for market in markets
         if market in references
     }
     names = dict.fromkeys(name for known in values.values() for name in known)
-    missing = {market: "no series" for market in markets if market not in values}
+    missing = {(*market, end_ms): "no series" for market in markets if market not in references}
     return OwnValues(tuple(names), values, missing)
 
 

@@ -52,6 +52,10 @@ class MarketCandles:
             for timeframe, step_ms in STEP_MS.items()
         }
 
+    def all_bars(self, market: tuple[str, str]) -> dict[str, pd.DataFrame]:
+        """Return all bars of each timeframe, as copies."""
+        return self.closed_bars(market, np.iinfo(np.int64).max, len(self._times))
+
     def _frame(self, start: int, stop: int, newest_opening: int, count: int) -> pd.DataFrame:
         stop = start + int(self._times[start:stop].searchsorted(newest_opening, side="right"))
         start = max(start, stop - count)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -56,11 +57,19 @@ def own_series(strategy: Strategy, bars: Frames) -> Series:
 
 def values_at(series: Series, bars: Frames, end_ms: int) -> dict[str, float | None]:
     """Return the value of the last bar of each indicator's timeframe that had closed by `end_ms`; None is unknown."""
-    known: dict[str, float | None] = {}
+    (known,) = values_at_each(series, bars, np.array([end_ms]))
+    return known
+
+
+def values_at_each(series: Series, bars: Frames, ends_ms: npt.NDArray[np.int64]) -> list[dict[str, float | None]]:
+    """Return what `values_at` returns for each of several moments, epoch ms."""
+    known: list[dict[str, float | None]] = [{} for _ in ends_ms]
     for timeframe, by_name in series.items():
-        last = int(closing_ms(bars[timeframe], timeframe).searchsorted(end_ms, side="right")) - 1
+        last = closing_ms(bars[timeframe], timeframe).searchsorted(ends_ms, side="right") - 1
         for name, values in by_name.items():
-            known[name] = float(values[last]) if last >= 0 and np.isfinite(values[last]) else None
+            found = np.where(last >= 0, values[last], np.nan) if len(values) else np.full(len(ends_ms), np.nan)
+            for place, value in zip(known, found.tolist(), strict=True):
+                place[name] = value if math.isfinite(value) else None
     return known
 
 

@@ -18,28 +18,30 @@ from quant_assets.signals.strategy import Strategy
 
 Market = tuple[str, str]
 """Exchange and symbol."""
+MarketWindow = tuple[str, str, int]
+"""Exchange, symbol, and the window's end in epoch ms."""
 
 
 @dataclass(frozen=True)
 class OwnValues:
-    """The values of a strategy's own indicators at a window's end.
+    """The values of a strategy's own indicators on markets at the ends of windows.
 
-    `values` has the markets whose indicators were computed, `errors` why those of others could not be. `skipped` are
-    the markets that were left when the time limit had passed, and `seconds` is the time that was taken.
+    `values` has those whose indicators were computed, `errors` why others could not be. `skipped` are those that were
+    left when the time limit had passed, and `seconds` is the time that was taken.
     """
 
     names: tuple[str, ...]
-    values: Mapping[Market, Mapping[str, float | None]]
-    errors: Mapping[Market, str] = field(default_factory=dict)
-    skipped: frozenset[Market] = frozenset()
+    values: Mapping[MarketWindow, Mapping[str, float | None]]
+    errors: Mapping[MarketWindow, str] = field(default_factory=dict)
+    skipped: frozenset[MarketWindow] = frozenset()
     seconds: float = 0.0
 
-    def of(self, market: Market) -> dict[str, float | None]:
+    def of(self, market: MarketWindow) -> dict[str, float | None]:
         """Return the value of each indicator of the strategy on a market, None if it is unknown."""
         known = self.values.get(market, {})
         return {name: known.get(name) for name in self.names}
 
-    def columns(self, markets: Iterable[Market]) -> dict[str, Any]:
+    def columns(self, markets: Iterable[MarketWindow]) -> dict[str, Any]:
         """Return the columns of the signal table that hold the values; NaN is unknown."""
         rows = [self.values.get(market, {}) for market in markets]
         return {
@@ -54,21 +56,22 @@ def own_values(strategy: Strategy, candles: MarketCandles, markets: Iterable[Mar
     no other. Once `max_indicator_seconds` have passed, the remaining markets are skipped.
     """
     started = time.monotonic()
-    values: dict[Market, dict[str, float | None]] = {}
-    errors: dict[Market, str] = {}
-    skipped: set[Market] = set()
+    values: dict[MarketWindow, dict[str, float | None]] = {}
+    errors: dict[MarketWindow, str] = {}
+    skipped: set[MarketWindow] = set()
     names = dict.fromkeys(strategy.own_indicators)
     for market in markets:
+        key = (*market, window.end_ms)
         if time.monotonic() - started > strategy.max_indicator_seconds:
-            skipped.add(market)
+            skipped.add(key)
             continue
         bars = candles.closed_bars(market, window.end_ms, strategy.look_back)
         try:
-            values[market] = values_at(own_series(strategy, bars), bars, window.end_ms)
+            values[key] = values_at(own_series(strategy, bars), bars, window.end_ms)
         except Exception as error:  # noqa: BLE001 - a strategy may raise anything, and must not affect other markets
-            errors[market] = f"{type(error).__name__}: {error}"
+            errors[key] = f"{type(error).__name__}: {error}"
         else:
-            names |= dict.fromkeys(values[market])
+            names |= dict.fromkeys(values[key])
     return OwnValues(tuple(names), values, errors, frozenset(skipped), time.monotonic() - started)
 
 

@@ -11,7 +11,10 @@ from quant_assets.common.windows import Window
 from quant_assets.signals.features.bars import Columns, Ints, MarketBars, market_series
 from quant_assets.signals.features.derivative_inputs import merge_inputs
 from quant_assets.signals.features.table import DTYPES, joined_columns, table_of_columns
+from quant_assets.signals.own.market_candles import MarketCandles
+from quant_assets.signals.own.series import has_indicators
 from quant_assets.signals.replay.features import Batch, feature_batches
+from quant_assets.signals.replay.own_indicators import ReplayedIndicators
 from quant_assets.signals.run import run_strategy, signal_table
 from quant_assets.signals.run_columns import judge_many
 from quant_assets.signals.strategy import Strategy
@@ -34,16 +37,21 @@ def replay(
 
     The rows of a window are those of `run_strategy` on the features table of the window, with `window_end_ms` (epoch
     ms) besides. They are sorted by exchange, symbol and the order of `windows`, which has no repetition. `candles` is
-    the candles table; a window without derivatives has unknown ones. `on_failure` is that of `run_strategy`.
+    the candles table; a window without derivatives has unknown ones. `on_failure` is that of `run_strategy`. Own
+    indicators of a strategy are computed on all bars at once (see `ReplayedIndicators`).
     Raises ValueError if `candles` is not sorted, LookAheadError if a derivative value closed after its window's end.
     """
     found: dict[str, list[Columns]] = {strategy.key: [] for strategy in strategies}
+    with_own = [strategy for strategy in strategies if has_indicators(strategy)]
+    by_market = MarketCandles(candles if with_own else candles.iloc[:0])
+    indicators = {strategy.key: ReplayedIndicators(strategy, by_market) for strategy in with_own}
     for features in _features(market_series(candles), derivatives, windows, symbol_map):
         shown = {name: features[name] for name in ("exchange", "symbol", "window_end_ms")}
         for strategy in strategies:
-            columns = judge_many(strategy, features)
+            own = indicators[strategy.key].of(features) if strategy.key in indicators else None
+            columns = judge_many(strategy, features) if own is None else None
             if columns is None:
-                table = run_strategy(strategy, table_of_columns(features), on_failure)
+                table = run_strategy(strategy, table_of_columns(features), on_failure, own=own)
                 columns = {str(name): table[name].to_numpy() for name in table if name != "strategy_name"}
             found[strategy.key].append(shown | columns)
     return {strategy.key: _concat(strategy, found.pop(strategy.key)) for strategy in strategies}
@@ -102,4 +110,9 @@ def _concat(strategy: Strategy, parts: Sequence[Columns]) -> pd.DataFrame:
     if not parts:
         empty = run_strategy(strategy, table_of_columns(dict.fromkeys(DTYPES, ())))
         return empty.assign(window_end_ms=np.empty(0, np.int64))
-    return signal_table(strategy, {name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+    names = dict.fromkeys(name for part in parts for name in part)
+    # A batch of markets on which no indicator of the strategy is known lacks the columns of undeclared ones.
+    whole = [
+        {name: part[name] if name in part else np.full(len(part["symbol"]), np.nan) for name in names} for part in parts
+    ]
+    return signal_table(strategy, {name: np.concatenate([part[name] for part in whole]) for name in names})
