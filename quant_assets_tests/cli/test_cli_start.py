@@ -44,7 +44,7 @@ def test_version_is_printed_without_heavy_imports() -> None:
 
 def test_completion_lists_commands_without_heavy_imports() -> None:
     stdout, imported = run_installed([], **COMPLETION, COMP_WORDS="quant-assets s")
-    assert stdout.split() == ["scan", "serve"]
+    assert stdout.split() == ["scan", "serve", "strategy"]
     assert imported.isdisjoint(HEAVY)
 
 
@@ -64,7 +64,8 @@ def test_help_lists_all_commands_at_any_width(width: str) -> None:
         check=True,
     )
     commands = set(re.findall(r"^│ ([a-z]+) ", done.stdout, re.MULTILINE))
-    assert commands == {"fetch", "scan", "replay", "demo", "plan", "resolve", "emulator", "serve"}
+    data = {"fetch", "scan", "replay", "demo", "emulator"}
+    assert commands == data | {"evaluate", "strategy", "plan", "resolve", "serve"}
     assert max(map(len, done.stdout.splitlines())) <= int(width)
     assert len(done.stdout.splitlines()) <= 48
 
