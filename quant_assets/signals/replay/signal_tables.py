@@ -42,9 +42,10 @@ def replay(
     Raises ValueError if `candles` is not sorted, LookAheadError if a derivative value closed after its window's end.
     """
     found: dict[str, list[Columns]] = {strategy.key: [] for strategy in strategies}
-    with_own = [strategy for strategy in strategies if has_indicators(strategy)]
-    by_market = MarketCandles(candles if with_own else candles.iloc[:0])
-    indicators = {strategy.key: ReplayedIndicators(strategy, by_market) for strategy in with_own}
+    indicators: dict[str, ReplayedIndicators] = {}
+    if with_own := [strategy for strategy in strategies if has_indicators(strategy)]:
+        by_market = MarketCandles(candles)
+        indicators = {strategy.key: ReplayedIndicators(strategy, by_market) for strategy in with_own}
     for features in _features(market_series(candles), derivatives, windows, symbol_map):
         shown = {name: features[name] for name in ("exchange", "symbol", "window_end_ms")}
         for strategy in strategies:
