@@ -7,6 +7,7 @@ markets only. Simulated markets are random walks of 700 bars of 4h, and of 1,500
 
 from __future__ import annotations
 
+import multiprocessing
 import resource
 import sys
 import time
@@ -93,8 +94,8 @@ def one_by_one(table: pd.DataFrame, windows: Sequence[Window]) -> None:
             run_strategy(strategy, features, cache=cache)
 
 
-def measure(title: str, table: pd.DataFrame, windows: Sequence[Window]) -> None:
-    """Replay all windows, and some of them one by one, and print the rates."""
+def measure(title: str, table: pd.DataFrame, windows: Sequence[Window]) -> int:
+    """Replay all windows, and some of them one by one, and print the rates; return the number of market-windows."""
     markets: list[MarketBars] = market_series(table)
     sample = windows[:: max(1, len(windows) // SAMPLE)]
     counts = [len(market_bars(table, window)) for window in sample]
@@ -116,6 +117,22 @@ def measure(title: str, table: pd.DataFrame, windows: Sequence[Window]) -> None:
         f"window by window {alone_rate:,.0f} a second, 1/{rate / alone_rate:.1f}; peak {peak:,.0f} MiB",
         flush=True,
     )
+    return rows[0]
+
+
+def measure_in_two_processes(title: str, table: pd.DataFrame, windows: Sequence[Window], rows: int) -> None:
+    """Replay the two halves of the markets at the same time, each in a process of its own, and print the wall time."""
+    half = table.groupby(["exchange", "symbol"], observed=True, sort=True).ngroup() % 2
+    parts = [table[half == number].reset_index(drop=True) for number in (0, 1)]
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=replay, args=(part, {}, windows, STRATEGIES)) for part in parts]
+    began = time.monotonic()
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    seconds = time.monotonic() - began
+    print(f"{title}, two processes: {seconds:.2f} s: {rows / seconds:,.0f} market-windows a second", flush=True)
 
 
 def main() -> None:
@@ -125,8 +142,10 @@ def main() -> None:
         measure("simulated", simulated_markets(count, windows), windows_until(WINDOW, windows))
         return
     if REAL_CANDLES.is_dir():
-        measure("real", real_markets(REAL_MARKETS), windows_until(WINDOW, REAL_WINDOWS))
-    measure("simulated", simulated_markets(SIMULATED_MARKETS, WEEK), windows_until(WINDOW, WEEK))
+        table, windows = real_markets(REAL_MARKETS), windows_until(WINDOW, REAL_WINDOWS)
+        measure_in_two_processes("real", table, windows, measure("real", table, windows))
+    table, windows = simulated_markets(SIMULATED_MARKETS, WEEK), windows_until(WINDOW, WEEK)
+    measure_in_two_processes("simulated", table, windows, measure("simulated", table, windows))
 
 
 if __name__ == "__main__":
