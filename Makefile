@@ -56,8 +56,8 @@ serve: setup
 ui: PORT := 3001
 ui: setup
 	@set -a; [ ! -f .env ] || . ./.env; \
-	QUANT_DATA_DIR="$${QUANT_DATA_DIR:-data}"; \
-	for name in QUANT_DATA_DIR QUANT_CANDLES_DIR QUANT_BUDGET_DIR; do \
+	QUANT_DATA_DIR="$${QUANT_DATA_DIR:-data}"; QUANT_STRATEGIES_DIR="$${QUANT_STRATEGIES_DIR:-strategies}"; \
+	for name in QUANT_DATA_DIR QUANT_CANDLES_DIR QUANT_BUDGET_DIR QUANT_STRATEGIES_DIR; do \
 		eval "folder=\$$$$name"; case "$$folder" in ''|/*|'~'*) ;; *) eval "$$name=\$$PWD/\$$folder";; esac; \
 	done; \
 	DAGSTER_HOME="$${DAGSTER_HOME:-$$QUANT_DATA_DIR/dagster}"; set +a; \

@@ -94,6 +94,24 @@ def test_make_target_on_a_used_port_suggests_another_make_call(world: World, tar
     assert "Error 2" in done.stderr
 
 
+def test_make_ui_names_the_folder_of_strategies_of_the_working_directory(tmp_path: Path) -> None:
+    """Dagster starts in its home, where a relative folder would be another one."""
+    program = tmp_path / "python"
+    program.write_text('#!/bin/sh\necho "$QUANT_STRATEGIES_DIR"\n')
+    program.chmod(0o755)
+    env = {**os.environ, "DAGSTER_HOME": str(tmp_path / "home")}
+    done = subprocess.run(
+        ["make", "--old-file=setup", "ui", f"BIN={tmp_path}"],
+        cwd=ROOT,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout == f"{ROOT / 'strategies'}\n"
+
+
 def test_serve_on_a_used_port_suggests_the_port_option(world: World, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
