@@ -18,7 +18,7 @@ MAX_NAMED: Final = 3
 def find_longer_files(folder: Path, store: BarStore, rules: ResolutionRules) -> tuple[str, ...]:
     """Return the names of the files that have more of the newest bars than are fetched of their markets.
 
-    None if the folder is missing or has no candle files. This reads all candles of both, as a scan does.
+    Empty if the folder is missing or has no candle files. This reads all candles of both, as a scan does.
     """
     if not folder.is_dir():
         return ()

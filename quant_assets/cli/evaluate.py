@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from quant_assets.evaluation import Costs, Evaluation, Prices
+    from quant_assets.markets import ResolutionRules
     from quant_assets.signals import Strategy
 
 TRADE_FILES = (".parquet", ".csv")
@@ -151,7 +152,7 @@ def _evaluate(
         parse_window(text, option) if text else None for text, option in zip(given, ("--from", "--to"), strict=True)
     )
     with progress_bars() as progress:
-        candles = _selected(read_history(settings, folder, first), settings, *selection)
+        candles = _selected(read_history(settings, folder, first), rules, *selection)
         try:
             if first is None or last is None:
                 whole = full_range(candles)
@@ -166,26 +167,22 @@ def _evaluate(
             usage_error(str(error))
 
 
-def _selected(candles: pd.DataFrame, settings: Settings, exchange: str, symbol: str) -> pd.DataFrame:
+def _selected(candles: pd.DataFrame, rules: ResolutionRules, exchange: str, symbol: str) -> pd.DataFrame:
     """Return the candles of an exchange and of symbols, local or display, that contain a text; "" takes all."""
     if not exchange and not symbol:
         return candles
-    from quant_assets.markets import load_rules, symbol_readings  # noqa: PLC0415
+    from quant_assets.markets import symbol_readings  # noqa: PLC0415
 
-    rules, text = load_rules(settings.rules_path), symbol.casefold()
-    markets = candles[["exchange", "symbol"]].drop_duplicates().astype(str)
-    kept = [
-        (name, local)
-        for name, local in markets.itertuples(index=False)
-        if (not exchange or name.casefold() == exchange.casefold())
-        and any(
-            text in form.casefold()
-            for form in (local, *(found.display for found in symbol_readings(local, name, rules)))
+    def is_chosen(name: str, local: str) -> bool:
+        forms = (local, *(found.display for found in symbol_readings(local, name, rules)))
+        return (not exchange or name.casefold() == exchange.casefold()) and any(
+            symbol.casefold() in form.casefold() for form in forms
         )
-    ]
-    pairs = zip(candles["exchange"].astype(str), candles["symbol"].astype(str), strict=True)
-    chosen = set(kept)
-    return candles[[pair in chosen for pair in pairs]].reset_index(drop=True)
+
+    by_market = candles.groupby(["exchange", "symbol"], observed=True, sort=True)
+    markets = by_market.size().index  # in the order of their numbers
+    chosen = [number for number, (name, local) in enumerate(markets) if is_chosen(str(name), str(local))]
+    return candles[by_market.ngroup().isin(chosen)].reset_index(drop=True)
 
 
 def _write_trades(trades: pd.DataFrame, path: Path) -> None:

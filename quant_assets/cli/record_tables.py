@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
+
+from quant_assets.cli.rendering import stdout_console
+from quant_assets.cli.signal_tables import UNKNOWN
 
 if TYPE_CHECKING:
     from quant_assets.evaluation import Costs, Evaluation
 
 Record = Mapping[str, Any]
 
-#: Characters in a line if stdout is no terminal and COLUMNS is not set.
-DEFAULT_WIDTH: Final = 160
 TOO_FEW: Final = "too few to say"
-UNKNOWN: Final = "–"
 
 
 def print_evaluation(found: Evaluation, costs: Costs, seconds: float) -> None:
     """Print the record of each strategy, the score quartiles, and what was evaluated."""
-    has_width = sys.stdout.isatty() or "COLUMNS" in os.environ
-    console = Console(soft_wrap=False, width=None if has_width else DEFAULT_WIDTH)
+    console = stdout_console()
     for table in (_records(found.records), _quartiles(found.records), _outcomes(found.records)):
         console.print(table)
         console.print()

@@ -109,12 +109,17 @@ def _count(number: int, singular: str, plural: str) -> str:
     return f"{number} {singular if number == 1 else plural}"
 
 
+def stdout_console() -> Console:
+    """Return a console on stdout, of DEFAULT_WIDTH if neither a terminal nor COLUMNS says another width."""
+    has_width = sys.stdout.isatty() or "COLUMNS" in os.environ
+    return Console(soft_wrap=False, width=None if has_width else DEFAULT_WIDTH)
+
+
 def print_scan(
     feed: Mapping[str, Any], path: str, api: Mapping[str, float], elapsed_seconds: float, gates: GateIndex
 ) -> None:
     """Print the best signals and the summary of a scan."""
-    has_width = sys.stdout.isatty() or "COLUMNS" in os.environ
-    console = Console(soft_wrap=False, width=None if has_width else DEFAULT_WIDTH)
+    console = stdout_console()
     for table in signal_tables(feed, MAX_SIGNALS_SHOWN, console.width, gates):
         console.print(table)
         console.print()

@@ -22,12 +22,11 @@ from quant_assets.evaluation.setups import replay_setups
 from quant_assets.evaluation.trades import TradeRules, follow_setups
 from quant_assets.markets.rules import ResolutionRules
 from quant_assets.markets.symbols import parse_symbol
+from quant_assets.signals.features.candle_features import MIN_BARS
 from quant_assets.signals.strategy import Strategy
 
 #: Closed bars of each timeframe of which the first one reached ends a market's warm-up.
 WARM_UP_BARS: Final = {HTF: 200, LTF: 500}
-#: Closed 15-minute bars that signals need in any case.
-MIN_LTF_BARS: Final = 50
 #: Trades that are open at the beginning of the range began at most so many time limits before it.
 LIMITS_BEFORE: Final = 2
 
@@ -73,8 +72,8 @@ def full_range(candles: pd.DataFrame) -> tuple[Window, Window]:
             for timeframe, count in WARM_UP_BARS.items()
             if len(closes.get((*market, timeframe), ())) >= count
         ]
-        if reached and len(times) >= MIN_LTF_BARS:
-            warm_ms.append(max(min(reached), times[MIN_LTF_BARS - 1]))
+        if reached and len(times) >= MIN_BARS:
+            warm_ms.append(max(min(reached), times[MIN_BARS - 1]))
     if not warm_ms:
         raise NothingToEvaluate(
             f"no market has {WARM_UP_BARS[HTF]} closed bars of 4h or {WARM_UP_BARS[LTF]} of 15m; get more history, "

@@ -93,14 +93,18 @@ def test_check_without_candles_says_what_to_give(environment: dict[str, str], tm
     assert "give a folder of candle files" in done.stderr
 
 
-@pytest.mark.skipif(not REAL_CANDLES.is_dir(), reason="no real candles")
-def test_check_exits_1_for_a_look_ahead_and_0_without(environment: dict[str, str], tmp_path: Path) -> None:
-    candles = tmp_path / "candles"
+def copy_candles(folder: Path) -> None:
+    """Copy one real market into the folder `candles`."""
+    candles = folder / "candles"
     candles.mkdir()
     for timeframe in ("15m", "4h"):
-        (candles / f"MEXC_BTCUSDT_{timeframe}.json").write_bytes(
-            (REAL_CANDLES / f"MEXC_BTCUSDT_{timeframe}.json").read_bytes()
-        )
+        name = f"MEXC_BTCUSDT_{timeframe}.json"
+        (candles / name).write_bytes((REAL_CANDLES / name).read_bytes())
+
+
+@pytest.mark.skipif(not REAL_CANDLES.is_dir(), reason="no real candles")
+def test_check_exits_1_for_a_look_ahead_and_0_without(environment: dict[str, str], tmp_path: Path) -> None:
+    copy_candles(tmp_path)
     command(environment, tmp_path, "new", "my_idea")
     done = command(environment, tmp_path, "check", "MyIdea", "candles", "--json")
     assert (done.returncode, orjson.loads(done.stdout)["findings"]) == (0, []), done.stderr
@@ -114,12 +118,7 @@ def test_check_exits_1_for_a_look_ahead_and_0_without(environment: dict[str, str
 
 @pytest.mark.skipif(not REAL_CANDLES.is_dir(), reason="no real candles")
 def test_evaluate_follows_the_setups_of_a_strategy_with_indicators(environment: dict[str, str], tmp_path: Path) -> None:
-    candles = tmp_path / "candles"
-    candles.mkdir()
-    for timeframe in ("15m", "4h"):
-        (candles / f"MEXC_BTCUSDT_{timeframe}.json").write_bytes(
-            (REAL_CANDLES / f"MEXC_BTCUSDT_{timeframe}.json").read_bytes()
-        )
+    copy_candles(tmp_path)
     command(environment, tmp_path, "new", "my_idea")
     done = run("evaluate", "candles", "--strategy", "MyIdea", "--json", env=environment, cwd=tmp_path)
     assert done.returncode == 0, done.stderr

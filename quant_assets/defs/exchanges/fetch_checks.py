@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any, Final
 
 import dagster as dg
@@ -15,7 +14,7 @@ from quant_assets.candles.exchanges.refresh import MIN_GAP_AGE_MS, TIMEFRAMES
 from quant_assets.candles.exchanges.selected_markets import SelectedMarkets
 from quant_assets.common.timeframes import STEP_MS
 from quant_assets.common.windows import WINDOW_LENGTH, Window
-from quant_assets.derivatives.take_snapshots import Snapshots
+from quant_assets.derivatives.take_snapshots import SnapshotReport, Snapshots
 
 #: Exchanges correct a few bars after they closed. More of them means that bars are fetched too early.
 MAX_REVISED_SHARE: Final = 0.05
@@ -39,18 +38,14 @@ def summarise(
     """Return the numbers of each exchange. `window` is the last complete one."""
     counts = Counter(exchange for exchange, _ in markets.in_order)
     return [
-        _summary(report, counts[report.exchange], store, window)
-        | {name: value for name, value in asdict(snapshots.report_of(report.exchange)).items() if name in _SNAPSHOT}
-        | {"snapshot_problem": snapshots.report_of(report.exchange).problem}
+        _summary(report, counts[report.exchange], store, window, snapshots.report_of(report.exchange))
         for report in reports
     ]
 
 
-#: What the report of a snapshot says in the numbers of an exchange.
-_SNAPSHOT: Final = ("open_interest", "funding_rate")
-
-
-def _summary(report: FetchReport, markets: int, store: BarStore, window: Window) -> dict[str, Any]:
+def _summary(
+    report: FetchReport, markets: int, store: BarStore, window: Window, snapshot: SnapshotReport
+) -> dict[str, Any]:
     gaps = [BarGaps(store).between_bars(report.exchange, timeframe) for timeframe in TIMEFRAMES]
     ends_ms = [times.newest_ms + STEP_MS["15m"] for times in store.last_times(report.exchange, "15m").values()]
     return {
@@ -71,6 +66,9 @@ def _summary(report: FetchReport, markets: int, store: BarStore, window: Window)
         "weight": report.usage.weight,
         "rate_limited": report.usage.rate_limited,
         "problem": report.problem,
+        "open_interest": snapshot.open_interest,
+        "funding_rate": snapshot.funding_rate,
+        "snapshot_problem": snapshot.problem,
     }
 
 

@@ -128,7 +128,8 @@ def _colours() -> list[str]:
 
 
 def _styled(figure: go.Figure, title: str, unit: str, height: int = 360) -> go.Figure:
-    figure.add_hline(y=0, line={"color": "#9ca3af", "width": 1}) if unit == "R" else None
+    if unit == "R":
+        figure.add_hline(y=0, line={"color": "#9ca3af", "width": 1})
     figure.update_yaxes(title_text=unit)
     return figure.update_layout(
         template="plotly_white", title=title, height=height, margin={"l": 60, "r": 20, "t": 50, "b": 40}
