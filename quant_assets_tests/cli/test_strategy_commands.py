@@ -1,4 +1,4 @@
-"""The commands `strategy new`, `strategy list` and `strategy check`."""
+"""The commands `strategy new`, `list` and `check`, and what `scan` and `evaluate` do with what `new` wrote."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import orjson
+import pandas as pd
 import pytest
 
 from quant_assets_tests.forking import run
@@ -123,3 +124,18 @@ def test_evaluate_follows_the_setups_of_a_strategy_with_indicators(environment: 
     done = run("evaluate", "candles", "--strategy", "MyIdea", "--json", env=environment, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert sum(orjson.loads(done.stdout)["strategies"]["MyIdea"]["outcomes"].values()) > 0
+
+
+@pytest.mark.skipif(not REAL_CANDLES.is_dir(), reason="no real candles")
+def test_scan_puts_indicators_into_the_feed_and_the_signal_table(environment: dict[str, str], tmp_path: Path) -> None:
+    copy_candles(tmp_path)
+    command(environment, tmp_path, "new", "my_idea")
+    done = run("scan", "candles", "--as-of", "2026-01-19T17:00:00Z", env=environment, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    data = Path(environment["QUANT_DATA_DIR"])
+    signals = orjson.loads((data / "master_feed.json").read_bytes())["signals"]
+    (shown,) = (signal["observability"]["indicators"] for signal in signals if signal["strategy"] == "MyIdea")
+    (table,) = (data / "lake" / "signals" / "my_idea").glob("*.parquet")
+    (row,) = pd.read_parquet(table).to_dict("records")
+    assert shown == {"ema20": row["own_ema20"], "distance_pct": row["own_distance_pct"]}
+    assert all("indicators" not in signal["observability"] for signal in signals if signal["strategy"] != "MyIdea")
