@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import orjson
 import typer
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 
     from quant_assets.orchestration.scan import ScanResult
     from quant_assets.signals import Strategy
+
+#: A scan makes hundreds of thousands of objects and few reference cycles, so that collections find nothing.
+GC_THRESHOLD: Final = 1_000_000
 
 
 def scan(
@@ -110,6 +114,7 @@ def run_and_report(
     from quant_assets.cli.rendering import progress_bars  # noqa: PLC0415
 
     silence_dagster()
+    gc.set_threshold(GC_THRESHOLD)
     from quant_assets.definitions import build_definitions  # noqa: PLC0415
     from quant_assets.orchestration.scan import ScanFailed, StaleCandles, UnreadableCandles, run_scan  # noqa: PLC0415
 

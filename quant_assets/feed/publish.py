@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
+from typing import Final
 
-import orjson
+import msgspec
 from filelock import FileLock
 
 from quant_assets.common.files import replace_file
@@ -20,6 +21,27 @@ class Publication(StrEnum):
     PUBLISHED = "published"
     NEWER_WINDOW = "newer_window"
     NEWER_CANDLES = "newer_candles"
+
+
+class _Candles(msgspec.Struct):
+    newest_close_ms: int | None = None
+
+
+class _Stats(msgspec.Struct):
+    candles: _Candles = msgspec.field(default_factory=_Candles)
+
+
+class _Head(msgspec.Struct):
+    """The fields of a feed that decide about its publication. Version 1.0 has neither published_at_ms nor candles."""
+
+    window: str
+    published_at_ms: int | None = None
+    last_updated: int | None = None
+    stats: _Stats = msgspec.field(default_factory=_Stats)
+
+
+#: Skips the signals, which are nearly all of a feed.
+_HEAD: Final = msgspec.json.Decoder(_Head)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +61,12 @@ class StoredFeed:
     def of(cls, content: bytes) -> StoredFeed | None:
         """Parse a feed of any version; return None if it is not a feed with a window."""
         try:
-            feed = orjson.loads(content)
-            window = Window.of_key(feed["window"])
-        except (orjson.JSONDecodeError, TypeError, KeyError, WindowError):
+            head = _HEAD.decode(content)
+            window = Window.of_key(head.window)
+        except (msgspec.DecodeError, RecursionError, WindowError):
             return None
-        # Version 1.0 has no published_at_ms.
-        published_at_ms = feed.get("published_at_ms", feed.get("last_updated"))
-        return cls(content, window, feed.get("stats", {}).get("candles", {}).get("newest_close_ms"), published_at_ms)
+        published_at_ms = head.last_updated if head.published_at_ms is None else head.published_at_ms
+        return cls(content, window, head.stats.candles.newest_close_ms, published_at_ms)
 
     def has_newer_candles(self, other: StoredFeed) -> bool:
         """Return whether this feed is of the same window as the other, and made from newer candles."""
