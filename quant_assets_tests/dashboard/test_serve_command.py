@@ -96,7 +96,7 @@ def test_help_does_not_load_the_server() -> None:
 
 def test_systemd_unit_starts_the_tested_command(market: World, scanned: Settings, tmp_path: Path) -> None:
     unit = configparser.ConfigParser(interpolation=None)
-    unit.read(Path(__file__).parents[2] / "docs" / "deploy" / "quant-assets-dashboard.service")
+    unit.read(Path(__file__).parents[2] / "deploy" / "systemd" / "quant-assets-dashboard.service")
     program, command, *arguments = unit["Service"]["ExecStart"].split()
     assert (Path(program).name, command) == ("quant-assets", "serve")
     assert arguments[-2:] == ["--port", "3000"]

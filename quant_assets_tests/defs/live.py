@@ -150,11 +150,10 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
-def prepare_home(home: Path, storage: Path | None = None) -> None:
-    """Create DAGSTER_HOME as `make ui` does, or as docs/deploy.md says with another storage."""
+def prepare_home(home: Path, *more: Path) -> None:
+    """Create DAGSTER_HOME as `make ui` does, or as docs/deploy.md says with more settings."""
     home.mkdir(parents=True, exist_ok=True)
-    more = storage.read_bytes() if storage else b""
-    (home / "dagster.yaml").write_bytes((ROOT / "dagster.yaml").read_bytes() + more)
+    (home / "dagster.yaml").write_bytes(b"".join(path.read_bytes() for path in (ROOT / "dagster.yaml", *more)))
 
 
 @contextmanager

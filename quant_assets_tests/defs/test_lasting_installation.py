@@ -31,7 +31,7 @@ from quant_assets_tests.programs import postgresql_programs
 from quant_assets_tests.world import World, kept_in_memory, small_world
 
 KEY = "s3cret-k3y-of-a-lasting-installation"
-DEPLOY = ROOT / "docs" / "deploy"
+DEPLOY = ROOT / "deploy" / "systemd"
 
 
 @dataclass

@@ -99,7 +99,7 @@ def test_make_ui_and_systemd_units_listen_on_loopback() -> None:
         check=True,
     ).stdout
     assert re.search(r"dagster dev --host 127\.0\.0\.1 ", told)
-    units = {path.name: path.read_text() for path in (ROOT / "docs" / "deploy").glob("*.service")}
+    units = {path.name: path.read_text() for path in (ROOT / "deploy" / "systemd").glob("*.service")}
     listening = {name: text for name, text in units.items() if "--port" in text}
     assert len(listening) >= 2
     assert [name for name, text in listening.items() if "--host 127.0.0.1" not in text] == []
