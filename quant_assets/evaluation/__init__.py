@@ -1,7 +1,7 @@
 """What signals are worth: trades of setups, their results, and statistics over them.
 
 `follow_setups` turns setups into trades and follows each to its end, `chance_results` gives what random entries would
-have given, and `record` sums up the trades that count. Everything is computed from setups and bars; nothing is stored.
+have given, and `record` sums up the trades that count. `read_trades` has the trades of published signals.
 """
 
 from quant_assets.evaluation.costs import Costs, EvaluationConfigError, FundingRates, funding_rates, load_costs
@@ -12,6 +12,8 @@ from quant_assets.evaluation.one_bar_later import later_results
 from quant_assets.evaluation.price_bars import PriceBars, price_bars
 from quant_assets.evaluation.prices import Prices
 from quant_assets.evaluation.record import counted, cumulated, record, records_by
+from quant_assets.evaluation.track_record import TrackRecord, track_record
+from quant_assets.evaluation.trade_table import Source, read_trades
 from quant_assets.evaluation.trades import Reason, TradeRules, follow_setups
 
 __all__ = [
@@ -25,6 +27,8 @@ __all__ = [
     "Prices",
     "Range",
     "Reason",
+    "Source",
+    "TrackRecord",
     "TradeRules",
     "chance_results",
     "counted",
@@ -36,6 +40,8 @@ __all__ = [
     "later_results",
     "load_costs",
     "price_bars",
+    "read_trades",
     "record",
     "records_by",
+    "track_record",
 ]

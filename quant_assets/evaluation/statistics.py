@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -87,6 +88,7 @@ def around(value: float, error: float, days: int) -> Estimate:
     return Estimate(value, value - margin, value + margin)
 
 
+@cache
 def student_t(degrees: int) -> float:
     """Return the number that Student's t exceeds in absolute value with a probability of 5 %.
 
