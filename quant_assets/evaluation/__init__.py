@@ -9,7 +9,7 @@ from quant_assets.evaluation.draws import Range, chance_results
 from quant_assets.evaluation.evaluate import Evaluation, NothingToEvaluate, evaluate, full_range
 from quant_assets.evaluation.exits import Outcome
 from quant_assets.evaluation.one_bar_later import later_results
-from quant_assets.evaluation.price_bars import PriceBars, price_bars
+from quant_assets.evaluation.price_bars import JoinedBars, PriceBars, price_bars
 from quant_assets.evaluation.prices import Prices
 from quant_assets.evaluation.record import counted, cumulated, record, records_by
 from quant_assets.evaluation.track_record import TrackRecord, track_record
@@ -21,6 +21,7 @@ __all__ = [
     "Evaluation",
     "EvaluationConfigError",
     "FundingRates",
+    "JoinedBars",
     "NothingToEvaluate",
     "Outcome",
     "PriceBars",

@@ -15,24 +15,25 @@ import numpy.typing as npt
 import pandas as pd
 
 from quant_assets.evaluation.exits import Orders
-from quant_assets.evaluation.grouping import groups
-from quant_assets.evaluation.price_bars import Floats, Ints, PriceBars
+from quant_assets.evaluation.price_bars import Floats, Ints, JoinedBars
 from quant_assets.evaluation.prices import Prices
-from quant_assets.evaluation.trades import TradeRules
-from quant_assets.signals.sides import SIGN
+from quant_assets.evaluation.trades import TradeRules, limits_ms
+from quant_assets.signals.sides import LONG, SHORT, SIGN
 
 #: Draws for each trade.
 DRAWS: Final = 200
+#: Trades whose draws are followed at once.
+BATCH: Final = 256
 #: Bars that a market must have before the moment of a draw.
 MIN_BARS_BEFORE: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """The evaluated range: the ends of its first and its last window, epoch ms."""
+    """The evaluated range: the ends of its first and its last window, epoch ms. Arrays have one for each trade."""
 
-    first_ms: int
-    last_ms: int
+    first_ms: int | Ints
+    last_ms: int | Ints
 
 
 def chance_results(
@@ -45,28 +46,33 @@ def chance_results(
     market's bars. Side, distances of stop and target relative to the entry, rules and costs are those of the trade.
     """
     found = np.full(len(trades), np.nan)
-    columns = {name: trades[name].to_numpy(np.float64) for name in ("entry", "stop", "target")}
-    entry_ms = trades["entry_ms"].to_numpy(np.int64)
-    for (strategy, exchange, symbol, side), rows in groups(trades, ["strategy", "exchange", "symbol", "side"]):
-        bars, of_strategy = prices.bars[exchange, symbol], rules[strategy]
-        moments = _moments(bars, of_strategy, evaluated)
-        if not len(moments):
-            continue
-        names = [f"{strategy}|{exchange}|{symbol}|{moment}" for moment in entry_ms[rows]]
-        drawn = moments[np.stack([draw(name, len(moments)) for name in names])].ravel()
-        opens = bars.open[drawn]
-        entry, stop, target = (np.repeat(columns[name][rows], DRAWS) for name in ("entry", "stop", "target"))
-        drawn_ms = bars.time_ms[drawn]
-        orders = Orders(
-            SIGN[side],
-            drawn,
-            opens,
-            opens * (stop / entry),
-            opens * (target / entry),
-            drawn_ms + of_strategy.max_holding_ms,
-        )
-        _, result = prices.follow((exchange, symbol), orders, drawn_ms)
-        found[rows] = _mean_of_known(result.net_r.reshape(-1, DRAWS))
+    if trades.empty:
+        return found
+    market, limit_ms = prices.numbers_of(trades), limits_ms(trades, rules)
+    first, count = _moments(prices.bars, market, limit_ms, evaluated)
+    names = [
+        "|".join(map(str, row))
+        for row in trades[["strategy", "exchange", "symbol", "entry_ms"]].itertuples(index=False, name=None)
+    ]
+    entry, stop, target = (trades[name].to_numpy(np.float64) for name in ("entry", "stop", "target"))
+    times, opens = prices.bars.bars.time_ms, prices.bars.bars.open
+    for side in (LONG, SHORT):
+        of_side = np.flatnonzero((count > 0) & (trades["side"] == side).to_numpy(bool))
+        for start in range(0, len(of_side), BATCH):
+            rows = of_side[start : start + BATCH]
+            drawn = np.concatenate([first[row] + draw(names[row], int(count[row])) for row in rows])
+            each = rows.repeat(DRAWS)
+            orders = Orders(
+                SIGN[side],
+                market[each],
+                times[drawn],
+                opens[drawn],
+                opens[drawn] * (stop / entry)[each],
+                opens[drawn] * (target / entry)[each],
+                times[drawn] + limit_ms[each],
+            )
+            _, result = prices.follow(orders)
+            found[rows] = _mean_of_known(result.net_r.reshape(-1, DRAWS))
     return found
 
 
@@ -85,11 +91,12 @@ def splitmix64(state: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     return mixed ^ (mixed >> np.uint64(31))
 
 
-def _moments(bars: PriceBars, rules: TradeRules, evaluated: Range) -> Ints:
-    """Return the positions of the bars at whose open a draw may enter."""
-    last_ms = min(evaluated.last_ms, bars.end_ms - rules.max_holding_ms)
-    first = max(int(bars.time_ms.searchsorted(evaluated.first_ms)), MIN_BARS_BEFORE)
-    return np.arange(first, int(bars.time_ms.searchsorted(last_ms, side="right")), dtype=np.int64)
+def _moments(bars: JoinedBars, market: Ints, limit_ms: Ints, evaluated: Range) -> tuple[Ints, Ints]:
+    """Return for each trade the position of the first bar at whose open a draw may enter, and the number of them."""
+    last_ms = np.minimum(evaluated.last_ms, bars.end_ms(market) - limit_ms)
+    first_ms = np.broadcast_to(np.asarray(evaluated.first_ms, dtype=np.int64), market.shape)
+    first = np.maximum(bars.find(market, first_ms), bars.begin[market] + MIN_BARS_BEFORE)
+    return first, np.maximum(bars.find(market, last_ms + 1) - first, 0)
 
 
 def _mean_of_known(net_r: Floats) -> Floats:

@@ -8,11 +8,10 @@ import numpy as np
 import pandas as pd
 
 from quant_assets.evaluation.exits import Orders
-from quant_assets.evaluation.grouping import groups
 from quant_assets.evaluation.price_bars import STEP, Floats
 from quant_assets.evaluation.prices import Prices
-from quant_assets.evaluation.trades import TradeRules
-from quant_assets.signals.sides import SIGN
+from quant_assets.evaluation.trades import TradeRules, limits_ms
+from quant_assets.signals.sides import LONG, SHORT, SIGN
 
 
 def later_results(trades: pd.DataFrame, prices: Prices, rules: Mapping[str, TradeRules]) -> Floats:
@@ -22,19 +21,17 @@ def later_results(trades: pd.DataFrame, prices: Prices, rules: Mapping[str, Trad
     or the trade is lost.
     """
     found = np.full(len(trades), np.nan)
-    entry_ms = trades["entry_ms"].to_numpy(np.int64)
+    market = prices.numbers_of(trades)
+    later_ms = trades["entry_ms"].to_numpy(np.int64) + STEP
     stop, target = (trades[name].to_numpy(np.float64) for name in ("stop", "target"))
-    for (strategy, exchange, symbol, side), rows in groups(trades, ["strategy", "exchange", "symbol", "side"]):
-        bars = prices.bars[exchange, symbol]
-        later_ms = entry_ms[rows] + STEP
-        at = np.minimum(bars.time_ms.searchsorted(later_ms), len(bars.time_ms) - 1)
-        entry = bars.open[at]
-        low, high = np.minimum(stop, target)[rows], np.maximum(stop, target)[rows]
-        chosen = (bars.time_ms[at] == later_ms) & (low < entry) & (entry < high)
-        deadline_ms = entry_ms[rows] + rules[strategy].max_holding_ms
-        orders = Orders(
-            SIGN[side], at[chosen], entry[chosen], stop[rows][chosen], target[rows][chosen], deadline_ms[chosen]
-        )
-        _, result = prices.follow((exchange, symbol), orders, later_ms[chosen])
-        found[rows[chosen]] = result.net_r
+    times = prices.bars.bars.time_ms
+    at = np.minimum(prices.bars.find(market, later_ms), len(times) - 1)
+    entry = prices.bars.bars.open[at]
+    is_between = (np.minimum(stop, target) < entry) & (entry < np.maximum(stop, target))
+    is_entered = (at < prices.bars.end[market]) & (times[at] == later_ms) & is_between
+    deadline_ms = later_ms - STEP + limits_ms(trades, rules)
+    for side in (LONG, SHORT):
+        rows = np.flatnonzero(is_entered & (trades["side"] == side).to_numpy(bool))
+        _, result = prices.follow(Orders(SIGN[side], market, later_ms, entry, stop, target, deadline_ms).part(rows))
+        found[rows] = result.net_r
     return found

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from quant_assets.evaluation.costs import Costs, Funding
+from quant_assets.evaluation.costs import Costs
 from quant_assets.evaluation.exits import Exits, Orders
-from quant_assets.evaluation.price_bars import Floats, Ints
+from quant_assets.evaluation.price_bars import Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,16 +26,23 @@ class Results:
     """Maximum adverse excursion, 0 or negative."""
 
 
-def results(orders: Orders, exits: Exits, entry_ms: Ints, costs: Costs, funding: Funding) -> Results:
-    """Return the results of trades of one market and side."""
+def results(orders: Orders, exits: Exits, costs: Costs, funding_pct: Floats, funding_known: Floats) -> Results:
+    """Return the results of trades of one side.
+
+    `funding_pct` is what a LONG of the market pays while the trade is open, percent; `funding_known` the share that is
+    known.
+    """
     risk = np.abs(orders.entry - orders.stop)
     gross = orders.sign * (exits.exit - orders.entry) / risk
-    paid_pct, known = funding.between(entry_ms, exits.exit_ms)
-    paid = costs.of_a_side * (orders.entry + exits.exit) + orders.sign * paid_pct / 100.0 * orders.entry
     return Results(
         gross_r=gross,
-        net_r=gross - paid / risk,
-        funding_known=known,
+        net_r=gross - paid(orders.sign, orders.entry, exits.exit, costs, funding_pct) / risk,
+        funding_known=funding_known,
         mfe_r=orders.sign * (exits.best - orders.entry) / risk,
         mae_r=orders.sign * (exits.worst - orders.entry) / risk,
     )
+
+
+def paid(sign: Floats | float, entry: Floats, exit_price: Floats, costs: Costs, funding_pct: Floats) -> Floats:
+    """Return what trades cost, in quote for one base unit: fees and slippage of both sides, and funding."""
+    return costs.of_a_side * (entry + exit_price) + sign * funding_pct / 100.0 * entry

@@ -12,14 +12,15 @@ import numpy.typing as npt
 import pandas as pd
 
 from quant_assets.evaluation.exits import Bools, Orders, Outcome
-from quant_assets.evaluation.grouping import groups
-from quant_assets.evaluation.price_bars import STEP, Ints, Market, PriceBars
+from quant_assets.evaluation.price_bars import STEP, Ints
 from quant_assets.evaluation.prices import Prices
 from quant_assets.evaluation.results import Results
 from quant_assets.signals.sides import LONG, SHORT, SIGN
 from quant_assets.signals.strategy import Strategy
 
 MINUTE_MS: Final = 60_000
+#: The columns of what has one trade at a time: a strategy in a market.
+TRADER: Final = ("strategy", "exchange", "symbol")
 #: The exit of a trade that has not ended.
 NEVER_MS: Final = np.iinfo(np.int64).max
 
@@ -58,118 +59,110 @@ def follow_setups(setups: pd.DataFrame, prices: Prices, rules: Mapping[str, Trad
     episode opens a trade at the open of the bar that opens at its end, unless an earlier trade of the same strategy
     and market is open then. A market without bars has no trades.
 
-    The trades are sorted by strategy, exchange, symbol and time, and have besides: entry_ms, entry, exit_ms, exit,
-    outcome (see `Outcome`), reason (see `Reason`; "" if the trade was entered), ambiguous (stop and target in one
-    bar), mature (the time limit has passed in the data), bars_held, gross_r, net_r, funding_known, mfe_r, mae_r.
-    Prices and results are NaN, and exit_ms is 0, where there is none.
+    The trades are sorted by strategy, exchange, symbol and time, and have the columns that `follow_each` adds.
     """
-    ordered = setups.sort_values(["strategy", "exchange", "symbol", "end_ms"], kind="stable", ignore_index=True)
-    book = _Book(ordered, prices)
-    for (strategy, exchange, symbol), rows in groups(ordered, ["strategy", "exchange", "symbol"]):
-        if (exchange, symbol) in prices.bars:
-            book.trade(rows, (exchange, symbol), rules[strategy])
-    return book.trades()
+    ordered = setups.sort_values([*TRADER, "end_ms"], kind="stable", ignore_index=True)
+    begins = first_windows(trader_of(ordered), ordered["end_ms"].to_numpy(np.int64), ordered["side"].to_numpy(str))
+    trades = follow_each(ordered[begins].reset_index(drop=True), prices, rules)
+    return trades[one_at_a_time(trades)].reset_index(drop=True)
 
 
-def first_windows(end_ms: Ints, side: npt.NDArray[np.str_]) -> Bools:
+def trader_of(table: pd.DataFrame) -> Ints:
+    """Return a number for each row that rows of the same strategy and market share."""
+    traders = table.groupby([table[name].astype(str) for name in TRADER], sort=False)
+    return np.asarray(traders.ngroup().to_numpy(), dtype=np.int64)
+
+
+def first_windows(trader: Ints, end_ms: Ints, side: npt.NDArray[np.str_]) -> Bools:
     """Return which setups begin an episode: windows in direct succession with a setup on the same side.
 
-    `end_ms` are the ends of the windows in which one strategy gives one market a setup, increasing; `side` its sides.
+    `trader` is the strategy and market of each setup, `end_ms` the end of its window, increasing for each trader.
     """
     begins = np.ones(len(end_ms), dtype=bool)
-    begins[1:] = (np.diff(end_ms) != STEP) | (side[1:] != side[:-1])
+    begins[1:] = (np.diff(trader) != 0) | (np.diff(end_ms) != STEP) | (side[1:] != side[:-1])
     return begins
 
 
-class _Book:
-    """The trades of a table of setups, filled in market by market; each array has an element for each setup."""
+def limits_ms(trades: pd.DataFrame, rules: Mapping[str, TradeRules]) -> Ints:
+    """Return the time limit of each trade, ms."""
+    return np.array([rules[name].max_holding_ms for name in trades["strategy"].astype(str)], dtype=np.int64)
 
-    def __init__(self, setups: pd.DataFrame, prices: Prices) -> None:
-        count = len(setups)
-        self._setups, self._prices = setups, prices
-        self._side = setups["side"].to_numpy(str)
-        self._stop, self._target = (setups[name].to_numpy(np.float64) for name in ("stop", "target"))
-        self._is_traded = np.zeros(count, bool)
-        self.entry_ms = setups["end_ms"].to_numpy(np.int64)
-        self.entry = np.full(count, np.nan)
-        self.exit_ms = np.zeros(count, np.int64)
-        self.exit = np.full(count, np.nan)
-        self.outcome = np.full(count, Outcome.PENDING.value, "U8")
-        self.reason = np.full(count, "", "U16")
-        self.ambiguous = np.zeros(count, bool)
-        self.mature = np.zeros(count, bool)
-        self.bars_held = np.zeros(count, np.int64)
-        self.results = {item.name: np.full(count, np.nan) for item in fields(Results)}
 
-    def trade(self, rows: Ints, market: Market, rules: TradeRules) -> None:
-        """Trade the setups in these rows: those of one strategy and market, the oldest first."""
-        bars = self._prices.bars[market]
-        rows = rows[first_windows(self.entry_ms[rows], self._side[rows])]
-        deadline_ms = self.entry_ms[rows] + rules.max_holding_ms
-        self.mature[rows] = deadline_ms <= bars.end_ms
-        entry_bar = bars.time_ms.searchsorted(self.entry_ms[rows])
-        is_entered = self._enter(rows, entry_bar, bars, rules)
-        for side in (LONG, SHORT):
-            chosen = is_entered & (self._side[rows] == side)
-            if chosen.any():
-                at = rows[chosen]
-                orders = Orders(
-                    SIGN[side], entry_bar[chosen], self.entry[at], self._stop[at], self._target[at], deadline_ms[chosen]
-                )
-                self._follow(at, orders, market)
-        free_ms = 0
-        for row in rows:
-            if self.entry_ms[row] >= free_ms:
-                self._is_traded[row] = True
-                free_ms = self._free_ms(row)
+def follow_each(setups: pd.DataFrame, prices: Prices, rules: Mapping[str, TradeRules]) -> pd.DataFrame:
+    """Return what became of each setup if it was traded, whatever else was open; the rows are those of `setups`.
 
-    def _enter(self, rows: Ints, entry_bar: Ints, bars: PriceBars, rules: TradeRules) -> Bools:
-        """Fill in entries, and reasons for those that there are not; return which setups are entered."""
-        has_bar = entry_bar < len(bars.time_ms)  # the others are pending
-        at = np.minimum(entry_bar, len(bars.time_ms) - 1)
-        entry, stop, target = bars.open[at], self._stop[rows], self._target[rows]
-        is_between = (np.minimum(stop, target) < entry) & (entry < np.maximum(stop, target))
-        self.reason[rows] = np.select(
-            [
-                ~has_bar,
-                bars.time_ms[at] != self.entry_ms[rows],
-                ~is_between,
-                np.abs(entry - stop) < rules.min_stop_pct / 200.0 * entry,
-            ],
-            ["", Reason.NO_BAR.value, Reason.GAPPED.value, Reason.STOP_TOO_CLOSE.value],
-            "",
-        )
-        is_entered: Bools = has_bar & (self.reason[rows] == "")
-        self.outcome[rows[has_bar & ~is_entered]] = Outcome.NO_ENTRY.value
-        self.entry[rows[is_entered]] = entry[is_entered]
-        return is_entered
+    Rows of markets without bars are left out. The columns besides are entry_ms, entry, exit_ms, exit, outcome (see
+    `Outcome`), reason (see `Reason`; "" if the trade was entered), ambiguous (stop and target in one bar), mature (the
+    time limit has passed in the data), bars_held, gross_r, net_r, funding_known, mfe_r, mae_r. Prices and results are
+    NaN, and exit_ms is 0, where there is none.
+    """
+    market = prices.numbers_of(setups)
+    setups, market = setups[market >= 0].reset_index(drop=True), market[market >= 0]
+    count, bars = len(setups), prices.bars
+    entry_ms, side = setups["end_ms"].to_numpy(np.int64), setups["side"].to_numpy(str)
+    stop, target = (setups[name].to_numpy(np.float64) for name in ("stop", "target"))
+    deadline_ms = entry_ms + limits_ms(setups, rules)
+    at = bars.find(market, entry_ms)
+    has_bar = at < bars.end[market]  # the others are pending
+    at = np.where(has_bar, at, bars.begin[market])
+    entry = bars.bars.open[at]
+    min_stop = np.array([rules[name].min_stop_pct / 200.0 for name in setups["strategy"].astype(str)], dtype=np.float64)
+    reason = np.select(
+        [
+            ~has_bar,
+            bars.bars.time_ms[at] != entry_ms,
+            ~((np.minimum(stop, target) < entry) & (entry < np.maximum(stop, target))),
+            np.abs(entry - stop) < min_stop * entry,
+        ],
+        ["", Reason.NO_BAR.value, Reason.GAPPED.value, Reason.STOP_TOO_CLOSE.value],
+        "",
+    )
+    is_entered = has_bar & (reason == "")
+    outcome = np.where(has_bar, Outcome.NO_ENTRY.value, Outcome.PENDING.value).astype("U8")
+    exit_ms, bars_held = np.zeros(count, np.int64), np.zeros(count, np.int64)
+    exit_price, ambiguous = np.full(count, np.nan), np.zeros(count, bool)
+    found = {item.name: np.full(count, np.nan) for item in fields(Results)}
+    for of_side in (LONG, SHORT):
+        rows = np.flatnonzero(is_entered & (side == of_side))
+        orders = Orders(SIGN[of_side], market, entry_ms, entry, stop, target, deadline_ms).part(rows)
+        exits, result = prices.follow(orders)
+        exit_ms[rows], exit_price[rows], outcome[rows] = exits.exit_ms, exits.exit, exits.outcome
+        ambiguous[rows], bars_held[rows] = exits.is_ambiguous, exits.bars_held
+        for name, column in found.items():
+            column[rows] = getattr(result, name)
+    return setups.assign(
+        entry_ms=entry_ms,
+        entry=np.where(is_entered, entry, np.nan),
+        exit_ms=exit_ms,
+        exit=exit_price,
+        outcome=pd.array(outcome, dtype="str"),
+        reason=pd.array(reason, dtype="str"),
+        ambiguous=ambiguous,
+        mature=deadline_ms <= bars.end_ms(market),
+        bars_held=bars_held,
+        **found,
+    )
 
-    def _follow(self, rows: Ints, orders: Orders, market: Market) -> None:
-        exits, found = self._prices.follow(market, orders, self.entry_ms[rows])
-        self.exit_ms[rows], self.exit[rows], self.outcome[rows] = exits.exit_ms, exits.exit, exits.outcome
-        self.ambiguous[rows], self.bars_held[rows] = exits.is_ambiguous, exits.bars_held
-        for name, column in self.results.items():
-            column[rows] = getattr(found, name)
 
-    def _free_ms(self, row: int) -> int:
-        """Return when the market is free again after a trade."""
-        outcome = self.outcome[row]
-        if outcome == Outcome.NO_ENTRY:
-            return 0
-        is_left = outcome in {Outcome.PENDING, Outcome.OPEN}
-        return NEVER_MS if is_left else int(self.exit_ms[row])
+def one_at_a_time(trades: pd.DataFrame) -> Bools:
+    """Return which trades are made if a strategy has one trade at a time in a market.
 
-    def trades(self) -> pd.DataFrame:
-        """Return the setups that are traded, with what was filled in."""
-        return self._setups.assign(
-            entry_ms=self.entry_ms,
-            entry=self.entry,
-            exit_ms=self.exit_ms,
-            exit=self.exit,
-            outcome=pd.array(self.outcome, dtype="str"),
-            reason=pd.array(self.reason, dtype="str"),
-            ambiguous=self.ambiguous,
-            mature=self.mature,
-            bars_held=self.bars_held,
-            **self.results,
-        )[self._is_traded].reset_index(drop=True)
+    `trades` has the columns of `follow_each` and is sorted by strategy, exchange, symbol and time.
+    """
+    entry_ms, free_ms = trades["entry_ms"].to_numpy(np.int64), frees_ms(trades)
+    is_made = np.zeros(len(trades), dtype=bool)
+    until_ms, last = 0, -1
+    for row, trader in enumerate(trader_of(trades).tolist()):
+        if trader != last:
+            until_ms, last = 0, trader
+        if entry_ms[row] >= until_ms:
+            is_made[row], until_ms = True, int(free_ms[row])
+    return is_made
+
+
+def frees_ms(trades: pd.DataFrame) -> Ints:
+    """Return when each trade leaves its market free for the next one, epoch ms; NEVER_MS if it has not ended."""
+    outcome = trades["outcome"].to_numpy(str)
+    is_left = np.isin(outcome, [Outcome.PENDING.value, Outcome.OPEN.value])
+    free_ms = np.where(is_left, NEVER_MS, trades["exit_ms"].to_numpy(np.int64))
+    return np.where(outcome == Outcome.NO_ENTRY.value, 0, free_ms).astype(np.int64)
