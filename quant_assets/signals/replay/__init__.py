@@ -4,6 +4,6 @@ The windows one by one are the definition: `candle_features_table`, `join_featur
 """
 
 from quant_assets.signals.replay.features import candle_features_tables
-from quant_assets.signals.replay.signal_tables import Derivatives, replay
+from quant_assets.signals.replay.signal_tables import Derivatives, judged_batches, replay
 
-__all__ = ["Derivatives", "candle_features_tables", "replay"]
+__all__ = ["Derivatives", "candle_features_tables", "judged_batches", "replay"]

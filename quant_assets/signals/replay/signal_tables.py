@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -10,7 +11,7 @@ import pandas as pd
 from quant_assets.common.windows import Window
 from quant_assets.signals.features.bars import Columns, Ints, MarketBars, market_series
 from quant_assets.signals.features.derivative_inputs import merge_inputs
-from quant_assets.signals.features.table import DTYPES, joined_columns, table_of_columns
+from quant_assets.signals.features.table import DTYPES, FeaturesCache, joined_columns, table_of_columns
 from quant_assets.signals.own.market_candles import MarketCandles
 from quant_assets.signals.own.series import has_indicators
 from quant_assets.signals.replay.features import Batch, feature_batches
@@ -42,20 +43,50 @@ def replay(
     Raises ValueError if `candles` is not sorted, LookAheadError if a derivative value closed after its window's end.
     """
     found: dict[str, list[Columns]] = {strategy.key: [] for strategy in strategies}
-    indicators: dict[str, ReplayedIndicators] = {}
-    if with_own := [strategy for strategy in strategies if has_indicators(strategy)]:
+    for number, columns in judged_batches(candles, derivatives, windows, strategies, symbol_map, on_failure):
+        found[strategies[number].key].append(columns)
+    return {strategy.key: _concat(strategy, found.pop(strategy.key)) for strategy in strategies}
+
+
+def judged_batches(
+    candles: pd.DataFrame,
+    derivatives: Derivatives,
+    windows: Sequence[Window],
+    strategies: Sequence[Strategy],
+    symbol_map: pd.DataFrame = NO_TABLE,
+    on_failure: OnFailure | None = None,
+) -> Iterator[tuple[int, Columns]]:
+    """Yield the place of a strategy and columns of its signal table, for some market-windows at a time.
+
+    The arguments are those of `replay`. Features are computed once for all strategies, which may also be one strategy
+    with different parameters. The columns are those of the signal table without `strategy_name`.
+    """
+    own: list[ReplayedIndicators | None] = [None] * len(strategies)
+    if any(map(has_indicators, strategies)):
         by_market = MarketCandles(candles)
-        indicators = {strategy.key: ReplayedIndicators(strategy, by_market) for strategy in with_own}
+        own = [ReplayedIndicators(one, by_market) if has_indicators(one) else None for one in strategies]
     for features in _features(market_series(candles), derivatives, windows, symbol_map):
         shown = {name: features[name] for name in ("exchange", "symbol", "window_end_ms")}
-        for strategy in strategies:
-            own = indicators[strategy.key].of(features) if strategy.key in indicators else None
-            columns = judge_many(strategy, features) if own is None else None
-            if columns is None:
-                table = run_strategy(strategy, table_of_columns(features), on_failure, own=own)
-                columns = {str(name): table[name].to_numpy() for name in table if name != "strategy_name"}
-            found[strategy.key].append(shown | columns)
-    return {strategy.key: _concat(strategy, found.pop(strategy.key)) for strategy in strategies}
+        table, cache = functools.cache(functools.partial(table_of_columns, features)), FeaturesCache()
+        for number, strategy in enumerate(strategies):
+            yield number, shown | _judged(strategy, features, own[number], table, cache, on_failure)
+
+
+def _judged(
+    strategy: Strategy,
+    features: Columns,
+    indicators: ReplayedIndicators | None,
+    table_of_features: Callable[[], pd.DataFrame],
+    cache: FeaturesCache,
+    on_failure: OnFailure | None,
+) -> Columns:
+    """Return the columns of a strategy's signal table but strategy_name and those of the market-window."""
+    own = indicators.of(features) if indicators is not None else None
+    columns = judge_many(strategy, features) if own is None else None
+    if columns is None:
+        table = run_strategy(strategy, table_of_features(), on_failure, cache, own)
+        columns = {str(name): table[name].to_numpy() for name in table if name != "strategy_name"}
+    return columns
 
 
 def _features(
