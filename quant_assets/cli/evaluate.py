@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import orjson
 import typer
 
-from quant_assets.cli.arguments import Json, parse_selection, parse_strategies, parse_window
-from quant_assets.cli.candle_sources import check_stored_candles, known_markets, read_history
+from quant_assets.cli.arguments import Json, parse_selection, parse_strategies
+from quant_assets.cli.candle_sources import check_stored_candles, known_markets
 from quant_assets.cli.environment import check_config_files, load_settings
 from quant_assets.cli.errors import EXIT_UNEXPECTED, echo_err, usage_error
+from quant_assets.cli.evaluated_history import evaluation_costs, read_evaluated_history
 from quant_assets.common.settings import Settings
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from quant_assets.evaluation import Costs, Evaluation, Prices
-    from quant_assets.markets import ResolutionRules
     from quant_assets.signals import Strategy
 
 TRADE_FILES = (".parquet", ".csv")
@@ -69,12 +69,7 @@ def evaluate(
         usage_error(f"--trades {trades} must be a .parquet or .csv file in a folder that exists")
     if report is not None and (report.suffix != ".html" or not report.absolute().parent.is_dir()):
         usage_error(f"--report {report} must be an .html file in a folder that exists")
-    from quant_assets.evaluation import EvaluationConfigError, load_costs  # noqa: PLC0415
-
-    try:
-        costs = load_costs(settings.evaluation_path)
-    except EvaluationConfigError as error:
-        usage_error(str(error))
+    costs = evaluation_costs(settings)
     found, prices = _evaluate(settings, folder, chosen, costs, (since, until), (exchange, symbol))
     if trades is not None:
         _write_trades(found.trades, trades.absolute())
@@ -143,46 +138,19 @@ def _evaluate(
     selection: tuple[str, str],
 ) -> tuple[Evaluation, Prices]:
     from quant_assets.cli.rendering import progress_bars  # noqa: PLC0415
-    from quant_assets.evaluation import NothingToEvaluate, Prices, full_range, price_bars  # noqa: PLC0415
+    from quant_assets.evaluation import NothingToEvaluate, Prices, price_bars  # noqa: PLC0415
     from quant_assets.evaluation import evaluate as evaluate_strategies  # noqa: PLC0415
-    from quant_assets.markets import load_rules  # noqa: PLC0415
 
-    rules = load_rules(settings.rules_path)
-    first, last = (
-        parse_window(text, option) if text else None for text, option in zip(given, ("--from", "--to"), strict=True)
-    )
     with progress_bars() as progress:
-        candles = _selected(read_history(settings, folder, first), rules, *selection)
+        history = read_evaluated_history(settings, folder, given, selection)
+        prices = Prices(price_bars(history.candles), costs=costs)
         try:
-            if first is None or last is None:
-                whole = full_range(candles)
-                first, last = first or whole[0], last or whole[1]
-            if first > last:
-                usage_error(
-                    f"--from {given[0] or first.end.isoformat()} is after --to {given[1] or last.end.isoformat()}"
-                )
-            prices = Prices(price_bars(candles), costs=costs)
-            return evaluate_strategies(candles, prices, strategies, first, last, rules, progress), prices
+            found = evaluate_strategies(
+                history.candles, prices, strategies, history.first, history.last, history.rules, progress
+            )
         except NothingToEvaluate as error:
             usage_error(str(error))
-
-
-def _selected(candles: pd.DataFrame, rules: ResolutionRules, exchange: str, symbol: str) -> pd.DataFrame:
-    """Return the candles of an exchange and of symbols, local or display, that contain a text; "" takes all."""
-    if not exchange and not symbol:
-        return candles
-    from quant_assets.markets import symbol_readings  # noqa: PLC0415
-
-    def is_chosen(name: str, local: str) -> bool:
-        forms = (local, *(found.display for found in symbol_readings(local, name, rules)))
-        return (not exchange or name.casefold() == exchange.casefold()) and any(
-            symbol.casefold() in form.casefold() for form in forms
-        )
-
-    by_market = candles.groupby(["exchange", "symbol"], observed=True, sort=True)
-    markets = by_market.size().index  # in the order of their numbers
-    chosen = [number for number, (name, local) in enumerate(markets) if is_chosen(str(name), str(local))]
-    return candles[by_market.ngroup().isin(chosen)].reset_index(drop=True)
+    return found, prices
 
 
 def _write_trades(trades: pd.DataFrame, path: Path) -> None:

@@ -30,7 +30,7 @@ def print_evaluation(found: Evaluation, costs: Costs, seconds: float) -> None:
 
 
 def _records(records: Mapping[str, Record]) -> Table:
-    table = _table(
+    table = plain_table(
         "What the signals were worth, in R: 1 R is the distance from the entry to the stop",
         (
             "strategy",
@@ -64,7 +64,7 @@ def _records(records: Mapping[str, Record]) -> Table:
 
 
 def _quartiles(records: Mapping[str, Record]) -> Table:
-    table = _table("Mean R by quartile of the score", ("strategy", "lowest", "second", "third", "highest"))
+    table = plain_table("Mean R by quartile of the score", ("strategy", "lowest", "second", "third", "highest"))
     for name, record in records.items():
         cells = [
             UNKNOWN
@@ -80,7 +80,7 @@ def _quartiles(records: Mapping[str, Record]) -> Table:
 
 def _outcomes(records: Mapping[str, Record]) -> Table:
     names = list(next(iter(records.values()))["outcomes"])
-    table = _table("All trades by outcome", ("strategy", *(name.replace("_", " ") for name in names)))
+    table = plain_table("All trades by outcome", ("strategy", *(name.replace("_", " ") for name in names)))
     for name, record in records.items():
         table.add_row(name, *(f"{record['outcomes'][outcome]:,}" for outcome in names))
     return table
@@ -91,14 +91,19 @@ def _lines(found: Evaluation, costs: Costs, seconds: float) -> Iterator[str]:
         f"{found.markets:,} markets, from {found.first.end:%Y-%m-%d %H:%M} to {found.last.end:%Y-%m-%d %H:%M} UTC; "
         f"{found.market_windows:,} market-windows in {seconds:.1f} s"
     )
+    yield from assumptions(costs)
+    for name, record in found.records.items():
+        if (sentence := verdict(record)) and not record["too_few"]:
+            yield f"{name}: {sentence}"
+
+
+def assumptions(costs: Costs) -> Iterator[str]:
+    """Yield the lines that say what results and intervals depend on."""
     yield (
         f"costs of a side: {costs.fee_pct:g} % fee and {costs.slippage_pct:g} % slippage. Intervals cover 95 %, with "
         "trades of one day taken as moving together"
     )
     yield "Counted are trades whose time limit has passed. Derivatives count as neutral"
-    for name, record in found.records.items():
-        if (sentence := verdict(record)) and not record["too_few"]:
-            yield f"{name}: {sentence}"
 
 
 def verdict(record: Record) -> str:
@@ -123,7 +128,8 @@ def _told(interval: Sequence[float] | None, above: str, below: str, neither: str
     return above if interval[0] > 0 else below
 
 
-def _table(title: str, columns: Sequence[str]) -> Table:
+def plain_table(title: str, columns: Sequence[str]) -> Table:
+    """Return an empty table; the first column holds text, the others numbers."""
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for number, column in enumerate(columns):
         table.add_column(column, justify="left" if number == 0 else "right", no_wrap=True)

@@ -1,4 +1,4 @@
-"""The commands `quant-assets strategy new | list | check`."""
+"""The commands `quant-assets strategy new | list | check | tune`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from quant_assets.cli.arguments import Json, check_candle_files, parse_strategie
 from quant_assets.cli.environment import check_config_files, settings_from_environment
 from quant_assets.cli.errors import EXIT_UNEXPECTED, echo_err, usage_error
 from quant_assets.cli.interrupts import InterruptibleCommand
+from quant_assets.cli.tune import tune
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +28,7 @@ EXIT_FOUND: Final = EXIT_UNEXPECTED
 """Exit code of a check that found something."""
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
-app = typer.Typer(help="Write, list and check strategies.", no_args_is_help=True)
+app = typer.Typer(help="Write, list, check and tune strategies.", no_args_is_help=True)
 
 
 @app.command("new", cls=InterruptibleCommand)
@@ -81,7 +82,8 @@ def list_strategies(as_json: Json = False) -> None:
         for name, parameter in row["parameters"].items():
             limits = "" if parameter["min"] is None else f"  {parameter['min']:g} to {parameter['max']:g}"
             step = "" if parameter["step"] is None else f", step {parameter['step']:g}"
-            print(f"    {name} = {parameter['value']}{limits}{step}")
+            searched = "" if parameter["search"] is None else ", searched {:g} to {:g}".format(*parameter["search"])
+            print(f"    {name} = {parameter['value']}{limits}{step}{searched}")
         if row["indicators"]:
             print(f"    own indicators: {', '.join(row['indicators'])}; look_back {row['look_back']} bars")
         print(f"    time limit of a trade: {row['max_holding_minutes']} minutes")
@@ -111,6 +113,9 @@ def check(
         _print_report(report, strategy)
     if report.findings:
         raise typer.Exit(EXIT_FOUND)
+
+
+app.command("tune", cls=InterruptibleCommand)(tune)
 
 
 def _folder(settings: Settings) -> Path:
@@ -153,6 +158,7 @@ def _described(strategy: Strategy, source: str) -> dict[str, Any]:
                 "min": limits.get(name, (None, None))[0],
                 "max": limits.get(name, (None, None))[1],
                 "step": strategy.steps.get(name),
+                "search": strategy.search_ranges.get(name),
                 "text": texts.get(name, ""),
             }
             for name, value in parameters_of(strategy).items()

@@ -100,14 +100,14 @@ def evaluate(
     """
     of_strategy = {strategy.name: TradeRules.of(strategy) for strategy in strategies}
     longest_ms = max(found.max_holding_ms for found in of_strategy.values())
-    windows = _windows(candles, first.end_ms - LIMITS_BEFORE * longest_ms, last)
+    windows = windows_between(candles, first.end_ms - LIMITS_BEFORE * longest_ms, last)
     if not windows or windows[-1] < first:
         raise NothingToEvaluate(f"no 15m bar closed between {first.end.isoformat()} and {last.end.isoformat()}")
     setups, market_windows = replay_setups(candles, windows, strategies, progress)
     trades = follow_setups(setups, prices, of_strategy)
     trades = trades[trades["entry_ms"] >= first.end_ms].reset_index(drop=True)
     progress("random entries", 0, 1)
-    trades = _with_comparisons(_described(trades, rules), prices, of_strategy, Range(first.end_ms, last.end_ms))
+    trades = with_comparisons(described(trades, rules), prices, of_strategy, Range(first.end_ms, last.end_ms))
     progress("random entries", 1, 1)
     records = {name: record(trades[trades["strategy"] == name], prices.costs) for name in of_strategy}
     return Evaluation(
@@ -121,7 +121,7 @@ def evaluate(
     )
 
 
-def _windows(candles: pd.DataFrame, first_ms: int, last: Window) -> list[Window]:
+def windows_between(candles: pd.DataFrame, first_ms: int, last: Window) -> list[Window]:
     """Return the windows from a moment to the last, none before the first bar of 15m has closed."""
     times = candles.loc[candles["timeframe"] == LTF, "time_ms"]
     if times.empty:
@@ -136,7 +136,8 @@ def _window_at(moment_ms: int) -> Window:
     return Window.last_complete(datetime.fromtimestamp(int(moment_ms) / 1000, UTC))
 
 
-def _described(trades: pd.DataFrame, rules: ResolutionRules) -> pd.DataFrame:
+def described(trades: pd.DataFrame, rules: ResolutionRules) -> pd.DataFrame:
+    """Add what a replay knows of its trades: source, window (key), asset, oi_status, hindsight."""
     pairs = zip(trades["exchange"].astype(str), trades["symbol"].astype(str), strict=True)
     ends = pd.to_datetime(trades["entry_ms"], unit="ms", utc=True)
     return trades.assign(
@@ -148,7 +149,7 @@ def _described(trades: pd.DataFrame, rules: ResolutionRules) -> pd.DataFrame:
     )
 
 
-def _with_comparisons(
+def with_comparisons(
     trades: pd.DataFrame, prices: Prices, rules: dict[str, TradeRules], evaluated: Range
 ) -> pd.DataFrame:
     """Add what random entries, and an entry one bar later, would have given to the trades that count."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
 
+import numpy as np
 import pandas as pd
 
 from quant_assets.common.progress import Progress, silent
 from quant_assets.common.windows import Window
 from quant_assets.signals import Strategy
-from quant_assets.signals.replay import replay
+from quant_assets.signals.replay import judged_batches, replay
 from quant_assets.signals.sides import WAIT
 
 #: Markets replayed at once.
@@ -38,18 +39,44 @@ def replay_setups(
     unknown. The columns are strategy, exchange, symbol, end_ms (the window's end, epoch ms), side, score, rr, stop,
     target, and the parts of the scores. Raises what a strategy raises.
     """
-    market = candles.groupby(["exchange", "symbol"], observed=True, sort=True).ngroup().to_numpy()
-    count = int(market.max(initial=-1)) + 1
     found, market_windows = [], 0
-    for start in range(0, count, BATCH):
-        progress("markets replayed", start, count)
-        some = candles[(start <= market) & (market < start + BATCH)]
+    for some in _market_batches(candles, progress):
         tables = replay(some, {}, windows, strategies)
         market_windows += len(next(iter(tables.values())))
         found += [setups_of(table) for table in tables.values()]
-    progress("markets replayed", count, count)
     kept = [table for table in found if len(table)] or found[:1]
     return pd.concat(kept, ignore_index=True), market_windows
+
+
+def replay_trials(
+    candles: pd.DataFrame, windows: Sequence[Window], trials: Sequence[Strategy], progress: Progress = silent
+) -> tuple[pd.DataFrame, int]:
+    """Return the setups of one strategy with different parameters, and the number of market-windows.
+
+    The features are computed once for all trials. The table is that of `replay_setups` without the parts of the scores,
+    and `strategy` is the number of the trial.
+    """
+    names = {name: new for name, new in _NAMES.items() if name != "strategy_name"}
+    found: list[dict[str, Any]] = [{"strategy": [], **{new: [] for new in names.values()}}]
+    market_windows = 0
+    for some in _market_batches(candles, progress):
+        for number, columns in judged_batches(some, {}, windows, trials):
+            (rows,) = (np.asarray(columns["action"]) != WAIT.value).nonzero()
+            market_windows += len(columns["action"]) if number == 0 else 0
+            if len(rows):
+                taken = {new: np.asarray(columns[name])[rows] for name, new in names.items()}
+                found.append({"strategy": [str(number)] * len(rows), **taken})
+    return pd.concat([pd.DataFrame(columns) for columns in found[1:] or found], ignore_index=True), market_windows
+
+
+def _market_batches(candles: pd.DataFrame, progress: Progress) -> Iterator[pd.DataFrame]:
+    """Yield the candles of some markets at a time."""
+    market = candles.groupby(["exchange", "symbol"], observed=True, sort=True).ngroup().to_numpy()
+    count = int(market.max(initial=-1)) + 1
+    for start in range(0, count, BATCH):
+        progress("markets replayed", start, count)
+        yield candles[(start <= market) & (market < start + BATCH)]
+    progress("markets replayed", count, count)
 
 
 def setups_of(signals: pd.DataFrame) -> pd.DataFrame:

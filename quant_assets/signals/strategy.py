@@ -73,6 +73,8 @@ class Strategy(ABC):
     """Minimum and maximum of parameters; a parameter without limits takes any value of its type."""
     steps: ClassVar[Mapping[str, float]] = {}
     """Step from one value of a parameter to the next in a search of its range; without one any value may be tried."""
+    search_ranges: ClassVar[Limits] = {}
+    """Minimum and maximum of parameters in a search; that of a parameter that is left out is its limits."""
     renamed_parameters: ClassVar[Mapping[str, str]] = {}
     """Old name → new name of parameters that were renamed; users' files may use the old name for one more version."""
     max_points: ClassVar[Mapping[str, float]] = {}

@@ -38,6 +38,7 @@ def test_new_writes_a_strategy_and_its_test_that_list_finds(environment: dict[st
         "min": 0.0,
         "max": 20.0,
         "step": 0.5,
+        "search": None,
         "text": "Minimum distance of the 4h close from its EMA(20), percent.",
     }
     assert listed["problems"] == []
@@ -77,7 +78,7 @@ def test_list_shows_ranges_values_in_force_and_broken_files(environment: dict[st
     done = command(environment, tmp_path, "list")
     assert done.returncode == 0
     assert "Legacy (legacy), built in: " in done.stdout
-    assert "threshold = 65.0  0 to 100, step 5" in done.stdout
+    assert "threshold = 65.0  0 to 100, step 5, searched 50 to 90" in done.stdout
     assert "time limit of a trade: 4800 minutes" in done.stdout
     assert "file broken.py cannot be loaded: ModuleNotFoundError" in done.stderr
 

@@ -67,6 +67,7 @@ class Breakout(Strategy):
     max_points: ClassVar = {"geometry": 40.0, "momentum": 30.0, "oi_flow": OI_FLOW_MAX, "sentiment": SENTIMENT_MAX}
     limits: ClassVar[Limits] = {"max_distance": (0.0, 1.0), "min_rr": (0.0, 100.0)}
     steps: ClassVar = {"max_distance": 0.01, "min_rr": 0.25}
+    search_ranges: ClassVar[Limits] = {"max_distance": (0.01, 0.05), "min_rr": (0.5, 3.0)}
     renamed_parameters: ClassVar = {"farthest": "max_distance", "least_rr": "min_rr"}
     reads: ClassVar[Reads] = {
         "bias": ("trigger_side",),

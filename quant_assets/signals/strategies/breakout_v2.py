@@ -81,6 +81,7 @@ class BreakoutV2(Strategy):
     }
     limits: ClassVar[Limits] = {"max_distance": (0.0, 1.0), "min_rr": (0.0, 100.0), "stop_atr": (0.1, 100.0)}
     steps: ClassVar = {"max_distance": 0.01, "min_rr": 0.25, "stop_atr": 0.25}
+    search_ranges: ClassVar[Limits] = {"max_distance": (0.01, 0.05), "min_rr": (1.0, 4.0), "stop_atr": (1.0, 5.0)}
     renamed_parameters: ClassVar = {"farthest": "max_distance", "least_rr": "min_rr"}
     reads: ClassVar[Reads] = {
         "bias": ("trigger_side",),

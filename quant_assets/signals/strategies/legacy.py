@@ -72,6 +72,7 @@ class Legacy(Strategy):
     }
     limits: ClassVar[Limits] = {"threshold": (0.0, 100.0), "stop_atr": (0.0, 100.0), "min_reward": (0.0, 100.0)}
     steps: ClassVar = {"threshold": 5.0, "stop_atr": 0.25, "min_reward": 0.25}
+    search_ranges: ClassVar[Limits] = {"threshold": (50.0, 90.0), "stop_atr": (0.25, 2.0), "min_reward": (1.0, 4.0)}
     max_holding_minutes = 2_880
     renamed_parameters: ClassVar = {"least_reward": "min_reward"}
     reads: ClassVar[Reads] = {

@@ -1,0 +1,18 @@
+"""Search the parameters of a strategy by walk-forward: chosen on the past, reported on the unseen part only."""
+
+from quant_assets.evaluation.tuning.folds import Fold, FoldsError
+from quant_assets.evaluation.tuning.search import RangeError, SearchRange, Trials, draw_trials, search_ranges
+from quant_assets.evaluation.tuning.tune import FoldResult, Tuning, tune
+
+__all__ = [
+    "Fold",
+    "FoldResult",
+    "FoldsError",
+    "RangeError",
+    "SearchRange",
+    "Trials",
+    "Tuning",
+    "draw_trials",
+    "search_ranges",
+    "tune",
+]
