@@ -84,11 +84,15 @@ class TimeLapse:
             if minute in {0, *REFRESH_MINUTES}:
                 self.run(instance, refresh_until_the_next_scan if minute else scan_every_quarter_hour, moment)
             if minute in self.evaluated:
-                evaluated: Any = dg.evaluate_automation_conditions(
-                    self.definitions, instance, cursor=self._cursor, evaluation_time=self.now()
-                )
-                self._cursor = evaluated.cursor
-                self._materialize(instance, evaluated)
+                self.evaluate(instance)
+
+    def evaluate(self, instance: dg.DagsterInstance) -> None:
+        """Evaluate the automation conditions now, and execute the runs that they request."""
+        evaluated: Any = dg.evaluate_automation_conditions(
+            self.definitions, instance, cursor=self._cursor, evaluation_time=self.now()
+        )
+        self._cursor = evaluated.cursor
+        self._materialize(instance, evaluated)
 
     def prune(self, instance: dg.DagsterInstance) -> None:
         """Run the nightly removal of old data now."""
@@ -97,18 +101,24 @@ class TimeLapse:
     def run(self, instance: dg.DagsterInstance, schedule: dg.ScheduleDefinition, tick: datetime) -> None:
         """Evaluate a schedule at its tick, and execute the run that it requests."""
         resources = {name: (self.definitions.resources or {})[name] for name in schedule.required_resource_keys}
-        request: Any = schedule(dg.build_schedule_context(scheduled_execution_time=tick, resources=resources))
+        with dg.build_schedule_context(scheduled_execution_time=tick, resources=resources) as context:
+            request: Any = schedule(context)
         if isinstance(request, dg.SkipReason):
             self.failed.append(f"{schedule.name} skipped {tick:%H:%M}")
             return
-        result = self.definitions.resolve_job_def(schedule.job_name).execute_in_process(
+        self.execute(instance, schedule.job_name, request)
+
+    def execute(self, instance: dg.DagsterInstance, job: str, request: dg.RunRequest) -> None:
+        """Execute a run that was requested."""
+        result = self.definitions.resolve_job_def(job).execute_in_process(
             instance=instance,
             partition_key=request.partition_key,
+            asset_selection=request.asset_selection,
             run_config=dg.RunConfig(ops=request.run_config.get("ops"), loggers=QUIET_LOGGERS),
             tags=request.tags,
             raise_on_error=False,
         )
-        self._record(schedule.job_name, result)
+        self._record(job, result)
 
     def _materialize(self, instance: dg.DagsterInstance, evaluated: Any) -> None:
         """Execute the runs that the conditions request."""

@@ -9,14 +9,17 @@ from typing import Annotated, Any
 import orjson
 import typer
 
-from quant_assets.cli.arguments import CandleFolder, Json, check_candle_files, parse_hours
+from quant_assets.cli.arguments import Json, parse_hours
+from quant_assets.cli.candle_sources import check_stored_candles
 from quant_assets.cli.environment import check_config_files, load_settings, silence_dagster, warn_about_missing_key
 from quant_assets.cli.errors import echo_err, usage_error
 from quant_assets.common.windows import Window
 
 
 def plan(
-    folder: CandleFolder,
+    folder: Annotated[
+        Path | None, typer.Argument(help="Folder of candle files; without it, all stored candles of exchanges too.")
+    ] = None,
     simulate: Annotated[
         str, typer.Option(help="Simulate the plan with a virtual clock for this long, such as 24h.")
     ] = "",
@@ -25,23 +28,24 @@ def plan(
 ) -> None:
     """Show what a refresh would cost now, and how old data get with this budget; fetches only a due market list."""
     settings = load_settings(fetches=True)
-    check_candle_files(folder)
+    check_stored_candles(settings, folder)
     check_config_files(settings)
     hours = parse_hours(simulate or ("24h" if plot else ""))
     if plot is not None and (plot.suffix != ".html" or not plot.absolute().parent.is_dir()):
         usage_error(f"--plot {plot} must be an .html file in a folder that exists")
     warn_about_missing_key(settings)
     silence_dagster()
-    from quant_assets.cli.refresh_plan import plan_refresh, simulate_refresh, simulation_summary  # noqa: PLC0415
+    from quant_assets.cli.refresh_plan import plan_refresh, simulate_refresh  # noqa: PLC0415
     from quant_assets.cli.rendering import plan_lines, progress_bars  # noqa: PLC0415
 
     with progress_bars() as progress:
         now = datetime.now(UTC)
-        refresh_plan = plan_refresh(settings, folder.absolute(), Window.last_complete(now), progress, now=now)
+        place = None if folder is None else folder.absolute()
+        refresh_plan = plan_refresh(settings, place, Window.last_complete(now), progress, now=now)
         summary: dict[str, Any] = dict(refresh_plan.summary)
         if hours and len(refresh_plan.items):
-            planned, in_turn = simulate_refresh(refresh_plan, settings, hours, progress)
-            summary["simulation"] = {"planned": simulation_summary(planned), "in_turn": simulation_summary(in_turn)}
+            simulated = simulate_refresh(refresh_plan, settings, hours, progress)
+            summary["simulation"] = simulated.summary()
     for note in refresh_plan.notes:
         echo_err(note)
     if hours and "simulation" not in summary:
@@ -49,7 +53,7 @@ def plan(
     if plot is not None and "simulation" in summary:
         from quant_assets.cli.plan_chart import ages_figure, write_figure  # noqa: PLC0415
 
-        write_figure(ages_figure(planned, in_turn), plot.absolute())
+        write_figure(ages_figure(simulated.planned, simulated.without_exchanges, simulated.in_turn), plot.absolute())
     if as_json:
         print(orjson.dumps(summary, option=orjson.OPT_INDENT_2).decode())
         return

@@ -12,11 +12,20 @@ from quant_assets.derivatives.datasets import DATASETS, SPECS
 from quant_assets.derivatives.simulation import SimulatedDay
 
 
-def ages_figure(planned: SimulatedDay, in_turn: SimulatedDay) -> go.Figure:
-    """Plot the median and maximum age of each dataset by minute: as planned above, all in turn below."""
-    titles = ("planned by worth and age", "all symbols, all datasets, in turn")
-    figure = make_subplots(rows=2, cols=1, shared_xaxes=True, subplot_titles=titles, vertical_spacing=0.08)
-    for row, day in enumerate((planned, in_turn), start=1):
+def ages_figure(planned: SimulatedDay, without_exchanges: SimulatedDay | None, in_turn: SimulatedDay) -> go.Figure:
+    """Plot the median and maximum age of each dataset by minute: as planned above, all in turn below.
+
+    Between them is the plan without what exchanges give, if they give anything.
+    """
+    days = {"planned by worth and age": planned, "all symbols, all datasets, in turn": in_turn}
+    if without_exchanges is not None:
+        days = {
+            "planned by worth and age, with what exchanges give": planned,
+            "planned, Coinalyze alone": without_exchanges,
+            "Coinalyze alone, all symbols, all datasets, in turn": in_turn,
+        }
+    figure = make_subplots(rows=len(days), cols=1, shared_xaxes=True, subplot_titles=tuple(days), vertical_spacing=0.06)
+    for row, day in enumerate(days.values(), start=1):
         for dataset in DATASETS:
             ages = day.ages[day.ages["dataset"] == dataset]
             for kind, dash in (("median", "solid"), ("max", "dot")):
@@ -34,8 +43,8 @@ def ages_figure(planned: SimulatedDay, in_turn: SimulatedDay) -> go.Figure:
                 )
         figure.add_hline(y=120, line={"color": "#888", "width": 1}, row=row, col=1)
         figure.update_yaxes(title_text="minutes since asked", row=row, col=1)
-    figure.update_xaxes(title_text="hours from an empty store", row=2, col=1)
-    figure.update_layout(template="plotly_white", height=900, title="Age of what is known")
+    figure.update_xaxes(title_text="hours from an empty store", row=len(days), col=1)
+    figure.update_layout(template="plotly_white", height=420 * len(days) + 60, title="Age of what is known")
     return figure
 
 

@@ -16,18 +16,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from quant_assets.candles import read_candles
+from quant_assets.cli.candle_sources import read_history
 from quant_assets.common.progress import Progress
 from quant_assets.common.settings import Settings
 from quant_assets.common.windows import Window
 from quant_assets.definitions import build_definitions
 from quant_assets.derivatives.datasets import DATASETS, PRIMARY_DATASET, Dataset
-from quant_assets.derivatives.exchange_values import read_own_snapshots, without_known
+from quant_assets.derivatives.exchange_values import mark_given, read_own_snapshots, without_known
 from quant_assets.derivatives.items import load_items
 from quant_assets.derivatives.planner import min_minutes, rank_due_items
 from quant_assets.derivatives.policy import RefreshPolicy, load_policy
 from quant_assets.derivatives.provider_choice import ProviderChoice, datasets_by_provider, load_provider_choice
-from quant_assets.derivatives.simulation import SimulatedDay, policy_order, round_robin_order, simulate
+from quant_assets.derivatives.simulation import (
+    MarketCounts,
+    SimulatedDay,
+    policy_order,
+    round_robin_order,
+    simulate,
+)
 from quant_assets.derivatives.store import DerivativesStore
 from quant_assets.markets.rules import load_rules
 from quant_assets.orchestration.symbol_map import current_symbol_map
@@ -37,30 +43,52 @@ from quant_assets.signals import MarketCandles, build_watchlist, candle_features
 
 @dataclass(frozen=True, slots=True)
 class RefreshPlan:
-    """The planner's table of items, the policy, the providers, a summary for people and `--json`, notes for stderr."""
+    """The planner's table of items, the policy, the providers, a summary for people and `--json`, notes for stderr.
+
+    `items` are all of the symbol map; `given` marks those whose values the markets' own exchanges gave for the window,
+    and `markets` counts the markets, and those with open interest of their own exchange.
+    """
 
     items: pd.DataFrame
+    markets: MarketCounts
     policy: RefreshPolicy
     choice: ProviderChoice
     summary: dict[str, Any]
     notes: tuple[str, ...]
 
 
-def plan_refresh(settings: Settings, folder: Path, window: Window, progress: Progress, *, now: datetime) -> RefreshPlan:
-    """Plan what a refresh of `window` would request at `now`.
+@dataclass(frozen=True, slots=True)
+class SimulatedPlan:
+    """Simulated days: as planned, the same without what exchanges give (None if they give nothing), all in turn."""
+
+    planned: SimulatedDay
+    without_exchanges: SimulatedDay | None
+    in_turn: SimulatedDay
+
+    def summary(self) -> dict[str, Any]:
+        """Return the summary of each day that there is, by name."""
+        days = {"planned": self.planned, "without_exchanges": self.without_exchanges, "in_turn": self.in_turn}
+        return {name: simulation_summary(day) for name, day in days.items() if day is not None}
+
+
+def plan_refresh(
+    settings: Settings, folder: Path | None, window: Window, progress: Progress, *, now: datetime
+) -> RefreshPlan:
+    """Plan what a refresh of `window` would request at `now`, for the markets of a folder, or of all stored candles.
 
     Raises CandleFolderError, RulesError, PolicyError, ParametersError and StoreError.
     """
     policy = load_policy(settings.policy_path)
-    candles = read_candles(folder, progress=progress)
-    markets = candles.files.loc[candles.files["status"] == "read", ["exchange", "symbol"]].drop_duplicates()
+    bars = read_history(settings, folder, window)
+    markets = bars[["exchange", "symbol"]].astype(str).drop_duplicates(ignore_index=True)
     symbol_map, problem = current_symbol_map(settings, build_definitions, markets, now)
     strategies = strategies_in_force(settings.strategies_path, settings.strategies_dir)
-    candle_features = candle_features_table(candles.bars, window, progress)
-    watchlist = build_watchlist(candle_features, window, strategies, MarketCandles(candles.bars))
+    candle_features = candle_features_table(bars, window, progress)
+    watchlist = build_watchlist(candle_features, window, strategies, MarketCandles(bars))
     with closing(DerivativesStore(settings.store_path, read_only=True)) as store:
-        every = load_items(store, symbol_map, window, watchlist=watchlist)
         own = read_own_snapshots(store, window, load_rules(settings.rules_path))
+        given = mark_given(symbol_map, own, window)
+        every = load_items(store, given, window, watchlist=watchlist)
         items = load_items(store, without_known(symbol_map, own, window), window, watchlist=watchlist)
     due = rank_due_items(items, window.end_seconds, policy)
     choice = load_provider_choice(settings.providers_path)
@@ -79,7 +107,11 @@ def plan_refresh(settings: Settings, folder: Path, window: Window, progress: Pro
         },
         "calls_per_minute": settings.calls_per_minute,
         "calls_due": len(due),
-        "calls_saved_by_exchanges": len(rank_due_items(every, window.end_seconds, policy)) - len(due),
+        "given_by_exchanges": {
+            dataset: int(given[f"{dataset}_given"].sum()) for dataset in ("open_interest", "funding_rate")
+        },
+        "calls_saved_by_exchanges": len(rank_due_items(every.assign(given=False), window.end_seconds, policy))
+        - len(due),
         "minutes": sum(
             min_minutes(len(_of_datasets(due, datasets)), limits[name])
             for name, datasets in datasets_by_provider(choice).items()
@@ -91,24 +123,31 @@ def plan_refresh(settings: Settings, folder: Path, window: Window, progress: Pro
         problems.append(f"a simulation has the datasets of {PROVIDERS[simulated].label} only")
     if symbol_map["market_list_at_ms"].isna().all():
         problems.append("no market list has been fetched yet: every market is neutral, and the plan says nothing")
-    return RefreshPlan(items, policy, choice, summary, tuple(problems))
+    counts = MarketCounts(len(symbol_map), int(given["open_interest_given"].sum()))
+    return RefreshPlan(every, counts, policy, choice, summary, tuple(problems))
 
 
-def simulate_refresh(
-    plan: RefreshPlan, settings: Settings, hours: float, progress: Progress
-) -> tuple[SimulatedDay, SimulatedDay]:
-    """Simulate from an empty store the plan's items of the provider of open interest: as planned, and all in turn."""
+def simulate_refresh(plan: RefreshPlan, settings: Settings, hours: float, progress: Progress) -> SimulatedPlan:
+    """Simulate from an empty store the plan's items of the provider of open interest.
+
+    Exchanges give in each window what they gave in the plan's.
+    """
     provider = PROVIDERS[plan.choice[PRIMARY_DATASET]]
     items = _of_datasets(plan.items, datasets_by_provider(plan.choice)[provider.name])
     empty = items.assign(known_through=np.nan)
+    alone, all_markets = empty.assign(given=False), MarketCounts(plan.markets.total)
     run = partial(
         simulate,
-        empty,
         calls_per_minute=provider.calls_per_minute(settings),
         symbols_per_request=provider.symbols_per_request,
         hours=hours,
     )
-    return run(policy_order(plan.policy), progress=progress), run(round_robin_order)
+    order = policy_order(plan.policy)
+    return SimulatedPlan(
+        planned=run(empty, order, markets=plan.markets, progress=progress),
+        without_exchanges=run(alone, order, markets=all_markets) if items["given"].any() else None,
+        in_turn=run(alone, round_robin_order, markets=all_markets),
+    )
 
 
 def simulation_summary(day: SimulatedDay) -> dict[str, Any]:
@@ -116,6 +155,7 @@ def simulation_summary(day: SimulatedDay) -> dict[str, Any]:
     all_known = day.all_known_after_seconds if np.isfinite(day.all_known_after_seconds) else None
     warmed_up = day.windows["window"] * 900 >= (all_known or 0.0)
     behind = day.windows.loc[warmed_up, "focus_behind_seconds"].max()
+    of_window = day.windows.loc[warmed_up, "of_window"].mean()
     return {
         "calls": day.calls,
         "calls_available": day.calls_available,
@@ -123,6 +163,7 @@ def simulation_summary(day: SimulatedDay) -> dict[str, Any]:
         "budget_used_while_due": round(day.budget_used_while_due, 4),
         "all_known_after_minutes": None if all_known is None else round(all_known / 60, 2),
         "oldest_minutes": round(float(day.ages["closed_max"].max()) / 60, 2) if len(day.ages) else None,
+        "open_interest_of_window": None if np.isnan(of_window) else round(float(of_window), 4),
         "focus_behind_minutes": None if np.isnan(behind) else round(float(behind) / 60, 2),
         "datasets": {
             row["dataset"]: {

@@ -183,10 +183,20 @@ def plan_lines(summary: Mapping[str, Any]) -> Iterator[str]:
     yield (
         f"{summary['calls_due']} calls due: at least {summary['minutes']} min at {summary['calls_per_minute']} a minute"
     )
-    for order, title in (("planned", "planned by worth and age"), ("in_turn", "all symbols and datasets in turn")):
-        if "simulation" in summary:
-            yield ""
-            yield from _simulation_lines(title, summary["simulation"][order])
+    given = summary["given_by_exchanges"]
+    if any(given.values()):
+        yield (
+            f"{summary['calls_saved_by_exchanges']} calls saved: exchanges gave open interest of "
+            f"{given['open_interest']} markets and funding of {given['funding_rate']} for the window"
+        )
+    titles = {
+        "planned": "planned by worth and age" + (", with what exchanges give" if any(given.values()) else ""),
+        "without_exchanges": "planned by worth and age, Coinalyze alone",
+        "in_turn": "all symbols and datasets in turn",
+    }
+    for name, day in summary.get("simulation", {}).items():
+        yield ""
+        yield from _simulation_lines(titles[name], day)
 
 
 def _simulation_lines(title: str, day: Mapping[str, Any]) -> Iterator[str]:
@@ -201,6 +211,8 @@ def _simulation_lines(title: str, day: Mapping[str, Any]) -> Iterator[str]:
         + f", nothing ever older than {_minutes(day['oldest_minutes'])}"
         + (f"; open interest in focus at most {_minutes(behind)} behind its window" if behind is not None else "")
     )
+    if (of_window := day["open_interest_of_window"]) is not None:
+        yield f"{of_window:.1%} of the markets have open interest of the window at the end of its refresh, on average"
     yield f"{'minutes since':18}{'asked: median':>15}{'p95':>8}{'max':>8}{'bar closed: median':>21}{'p95':>8}{'max':>8}"
     for dataset, ages in day["datasets"].items():
         widths = (15, 8, 8, 21, 8, 8)

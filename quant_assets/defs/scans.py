@@ -19,7 +19,7 @@ from quant_assets.orchestration.exchange_source import ExchangeSource
 from quant_assets.orchestration.job_names import ANALYSE, SCAN
 from quant_assets.orchestration.project import Project
 from quant_assets.orchestration.resources import CandleFolder
-from quant_assets.orchestration.run_requests import run_request, skip_if_late
+from quant_assets.orchestration.run_requests import SCAN_SECONDS, run_request, skip_if_late
 from quant_assets.storage.lake import Lake
 
 #: The candle folder is complete when nothing in it has changed for this time.
@@ -57,8 +57,8 @@ automation = dg.AutomationConditionSensorDefinition(
     cron_schedule="*/15 * * * *",
     execution_timezone="UTC",
     description=(
-        "Every quarter hour: scan the window that has just closed, with the stored derivatives. Where exchanges.toml "
-        "names exchanges, the sensor fetched_bars does that."
+        "Every quarter hour: scan the window that has just closed, with the derivatives that are stored or can be "
+        "requested at once. Where exchanges.toml names exchanges, the sensor fetched_bars does that."
     ),
 )
 def scan_every_quarter_hour(
@@ -68,7 +68,7 @@ def scan_every_quarter_hour(
     tick = context.scheduled_execution_time
     if exchange_source.chosen_exchanges():
         return dg.SkipReason("exchanges.toml names exchanges: the sensor fetched_bars scans when their bars are there")
-    return skip_if_late(tick, WINDOW_LENGTH, clock) or run_request(Window.last_complete(tick), "scan", 0.0)
+    return skip_if_late(tick, WINDOW_LENGTH, clock) or run_request(Window.last_complete(tick), "scan", SCAN_SECONDS)
 
 
 @dg.sensor(

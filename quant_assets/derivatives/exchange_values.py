@@ -67,29 +67,41 @@ def read_own_snapshots(store: DerivativesStore, window: Window, rules: Resolutio
     return OwnSnapshots(found, rules)
 
 
+def mark_given(symbol_map: pd.DataFrame, own: OwnSnapshots, window: Window) -> pd.DataFrame:
+    """Return the symbol map with columns that say what the markets' own exchanges gave for a window.
+
+    `open_interest_given` and `funding_rate_given` (bool), and `own_points`: the windows of the last 24 hours whose open
+    interest they gave.
+    """
+    rows = []
+    for exchange, symbol in zip(symbol_map["exchange"], symbol_map["symbol"], strict=True):
+        on_time = [each for each in own.of(exchange, symbol) if each.closed_at_ms % WINDOW_MS == 0]
+        last = on_time[-1] if on_time and on_time[-1].closed_at_ms == window.end_ms else None
+        rows.append(
+            (
+                last is not None and last.open_interest is not None,
+                last is not None and last.funding_rate_pct is not None,
+                sum(each.open_interest is not None for each in on_time),
+            )
+        )
+    names = ("open_interest_given", "funding_rate_given", "own_points")
+    return symbol_map.assign(**{name: np.array([row[n] for row in rows]) for n, name in enumerate(names)})
+
+
 def without_known(symbol_map: pd.DataFrame, own: OwnSnapshots, window: Window) -> pd.DataFrame:
     """Return the symbol map without the symbols that a provider need not be asked for in a window.
 
     That is funding of a market whose own exchange gave it for the window, and open interest where it also gave that of
-    so many windows that the provider's history is not needed for a z-score.
+    so many windows that the provider's history is not needed for a z-score. `open_interest_given` is whether only
+    that history is needed.
     """
     if not own.by_market:
         return symbol_map
-    known: dict[str, list[bool]] = {"open_interest_symbol": [], "funding_rate_symbol": []}
-    for exchange, symbol in zip(symbol_map["exchange"], symbol_map["symbol"], strict=True):
-        on_time = [each for each in own.of(exchange, symbol) if each.closed_at_ms % WINDOW_MS == 0]
-        is_of_window = bool(on_time) and on_time[-1].closed_at_ms == window.end_ms
-        interest = [each for each in on_time if each.open_interest is not None]
-        known["open_interest_symbol"].append(
-            is_of_window and on_time[-1].open_interest is not None and len(interest) >= Z_SCORE_POINTS
-        )
-        known["funding_rate_symbol"].append(is_of_window and on_time[-1].funding_rate_pct is not None)
-    return symbol_map.assign(
-        **{
-            column: symbol_map[column].mask(np.array(is_known, dtype=bool), "")
-            for column, is_known in known.items()
-            if column in symbol_map
-        }
+    marked = mark_given(symbol_map, own, window)
+    has_history = marked["open_interest_given"] & (marked["own_points"] >= Z_SCORE_POINTS)
+    known = {"open_interest_symbol": has_history, "funding_rate_symbol": marked["funding_rate_given"]}
+    return marked.assign(
+        **{column: marked[column].mask(is_known, "") for column, is_known in known.items() if column in marked}
     )
 
 

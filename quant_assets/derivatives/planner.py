@@ -9,6 +9,9 @@ The order, first to last:
 4. other due items, by age / cadence, for open interest multiplied by the policy's `open_interest_weight`.
 
 Within each step and tier, markets near a setup come before the others, and then the traded volume decides.
+
+Where the markets' own exchanges gave open interest for the window, only its history is missing, for the z-score. Such
+an item is due every HISTORY_MINUTES, and counts as one of the rest unless it is near a setup and was never known.
 """
 
 from __future__ import annotations
@@ -31,10 +34,15 @@ from quant_assets.derivatives.policy import RefreshPolicy
 REQUESTED_HISTORY: Final = timedelta(hours=36)
 #: The history of an intraday series that the provider keeps.
 PROVIDER_RETENTION: Final = 2000 * WINDOW_LENGTH
+#: How often history is requested of a symbol whose markets' own exchanges give the newest value. A z-score may be two
+#: hours old.
+HISTORY_MINUTES: Final = 60
 #: The tier of all known items; lower tiers are of items that were never known.
 KNOWN_TIER: Final = 4
 #: A batch waits this long for calls to become available, before it is split to fit those that are.
 SHORT_WAIT_SECONDS: Final = 1.0
+
+ITEM_COLUMNS: Final = ("dataset", "symbol", "known_through", "setup", "near", "volume", "markets", "given")
 
 KnownThrough = Mapping[Dataset, Mapping[str, int]]
 
@@ -61,7 +69,9 @@ def build_items(
 
     Columns: dataset (its number in DATASETS, int64), symbol, known_through (UNIX seconds, NaN for never known), setup
     and near (bool: whether any market of the symbol has a setup, or is near one), volume (float64, the sum of its
-    markets). `watchlist` has exchange, symbol, setup, near, volume by market; without it all have the same priority.
+    markets), markets (their number), and given (bool: whether the own exchanges of all its markets gave the value of
+    the window, by the column `<dataset>_given` of the symbol map; False without it). `watchlist` has exchange, symbol,
+    setup, near, volume by market; without it all have the same priority.
     """
     markets = symbol_map[["exchange", "symbol"]].copy()
     markets["setup"], markets["near"], markets["volume"] = False, False, 0.0
@@ -72,10 +82,11 @@ def build_items(
         markets["volume"] = merged["volume"].fillna(0.0).to_numpy(dtype=np.float64)
     tables = []
     for dataset in datasets:
+        given = symbol_map.get(f"{dataset}_given", False)
         by_symbol = (
-            markets.assign(symbol=symbol_map[f"{dataset}_symbol"].to_numpy())
-            .groupby("symbol", sort=True)[["setup", "near", "volume"]]
-            .agg({"setup": "any", "near": "any", "volume": "sum"})
+            markets.assign(symbol=symbol_map[f"{dataset}_symbol"].to_numpy(), markets=1, given=given)
+            .groupby("symbol", sort=True)[["setup", "near", "volume", "markets", "given"]]
+            .agg({"setup": "any", "near": "any", "volume": "sum", "markets": "sum", "given": "all"})
         )
         by_symbol = by_symbol[by_symbol.index != ""].reset_index()
         known = known_through.get(dataset, {})
@@ -83,7 +94,7 @@ def build_items(
         by_symbol["known_through"] = np.asarray(through, dtype=np.float64)
         by_symbol.insert(0, "dataset", DATASETS.index(dataset))
         tables.append(by_symbol)
-    return pd.concat(tables, ignore_index=True)[["dataset", "symbol", "known_through", "setup", "near", "volume"]]
+    return pd.concat(tables, ignore_index=True)[list(ITEM_COLUMNS)]
 
 
 def rank_due_items(items: pd.DataFrame, end_seconds: float, policy: RefreshPolicy) -> pd.DataFrame:
@@ -92,21 +103,24 @@ def rank_due_items(items: pd.DataFrame, end_seconds: float, policy: RefreshPolic
     Columns: those of the items, and tier (int64): 0 to 3 for items that were never known, KNOWN_TIER for the rest.
     """
     cadence = np.array([policy.cadence_seconds(dataset) for dataset in DATASETS])[items["dataset"].to_numpy()]
+    given = items["given"].to_numpy()
+    cadence = np.where(given, np.maximum(cadence, HISTORY_MINUTES * 60), cadence)
     through = items["known_through"].to_numpy()
     age = end_seconds - through
     never = np.isnan(through)
     due = np.flatnonzero(never | (age >= cadence))
-    age, never, cadence = age[due], never[due], cadence[due]
+    age, never, cadence, given = age[due], never[due], cadence[due], given[due]
     dataset = items["dataset"].to_numpy()[due]
     near = items["near"].to_numpy()[due]
     setup = items["setup"].to_numpy()[due]
     overdue = age >= policy.oldest_minutes * 60
     interest = dataset == DATASETS.index(PRIMARY_DATASET)
-    ratio = np.where(interest, policy.open_interest_weight, 1.0) * age / cadence
+    value = interest & ~given
+    ratio = np.where(value, policy.open_interest_weight, 1.0) * age / cadence
     ratio[overdue] = age[overdue]  # overdue items are ordered by age alone
     ratio[never], dataset[never] = 0.0, 0  # neither counts among items that were never known
     urgency = np.select(
-        [never & interest & near, never & setup, never & interest, never, overdue, interest & near],
+        [never & interest & near, never & setup, never & value, never, overdue, value & near],
         [0, 1, 2, 3, KNOWN_TIER, KNOWN_TIER + 1],
         default=KNOWN_TIER + 2,
     )

@@ -1,6 +1,8 @@
 """A simulation of refreshes on a virtual clock: which ages a call budget gives.
 
-No request is sent, and nothing is stored.
+No request is sent, and nothing is stored. Where exchanges give the values of their markets, these are known at each
+window's end without a call. History of open interest is then requested for as long as the exchange's own series is too
+short for a z-score.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ import pandas as pd
 from quant_assets.common.progress import Progress, silent
 from quant_assets.common.sliding_minute import SlidingMinute
 from quant_assets.common.windows import WINDOW_LENGTH
-from quant_assets.derivatives.datasets import BAR_SECONDS, DATASETS
+from quant_assets.derivatives.datasets import BAR_SECONDS, DATASETS, PRIMARY_DATASET
+from quant_assets.derivatives.open_interest import Z_SCORE_POINTS
 from quant_assets.derivatives.planner import KNOWN_TIER, SHORT_WAIT_SECONDS, fit_to_budget, pack_batches, rank_due_items
 from quant_assets.derivatives.policy import RefreshPolicy
 from quant_assets.providers.registry import DEFAULT
@@ -32,14 +35,22 @@ Order = Callable[[pd.DataFrame, float, np.ndarray], pd.DataFrame]
 
 
 @dataclass(frozen=True, slots=True)
+class MarketCounts:
+    """The markets of a simulation: `total`, and `given`, those whose own exchange gives their open interest."""
+
+    total: int
+    given: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class SimulatedDay:
     """The result of a simulation.
 
     `ages` has one row for each minute and dataset: minute (from the start), dataset, known (share of the symbols), and
     the median, p95 and max of two ages of the known symbols in seconds: `asked` since the symbol was last requested,
     `closed` since its newest known bar closed. `windows` has one row for each window: by how many seconds the oldest
-    open interest near a setup was behind the window's end when its refresh ended (NaN without any), and whether any
-    item was still pending (`waiting`).
+    open interest near a setup was behind the window's end when its refresh ended (NaN without any), whether any
+    item was still pending (`waiting`), and the share of the markets with open interest of that window (`of_window`).
     """
 
     ages: pd.DataFrame
@@ -95,13 +106,20 @@ def simulate(
     calls_per_minute: int,
     symbols_per_request: int = DEFAULT.symbols_per_request,
     hours: float = 24.0,
+    markets: MarketCounts | None = None,
     progress: Progress = silent,
 ) -> SimulatedDay:
     """Simulate the refresh of each window for `hours`, starting at a quarter hour.
 
-    `items` is the planner's table; its `known_through` is in seconds from the start: NaN or negative.
+    `items` is the planner's table; its `known_through` is in seconds from the start: NaN or negative. The values of
+    items that are `given` are known at each window's end. `markets` are those of the table and others, which have no
+    symbol; without them all are in the table and none is given.
     """
     items = items.reset_index(drop=True)
+    given = items["given"].to_numpy()
+    interest = (items["dataset"] == DATASETS.index(PRIMARY_DATASET)).to_numpy()
+    counts = markets or MarketCounts(int(items.loc[interest, "markets"].sum()))
+    asked_elsewhere = items["markets"].to_numpy() * (interest & ~given)
     requested_at = items["known_through"].to_numpy(copy=True)
     through = requested_at.copy()
     position_of = {(d, s): n for n, (d, s) in enumerate(zip(items["dataset"], items["symbol"], strict=True))}
@@ -109,13 +127,15 @@ def simulate(
     budget = SlidingMinute(calls_per_minute)
     events: list[tuple[float, np.ndarray]] = []
     windows, calls, requests, busy = [], 0, 0, 0.0
-    near = (items["dataset"] == 0).to_numpy() & items["near"].to_numpy()
+    near = interest & ~given & items["near"].to_numpy()
     end = hours * 3600
     now = 0.0
     for start in np.arange(0.0, end, WINDOW_SECONDS):
         progress("simulate", int(start), int(end))
         now = max(now, start)
-        ranked = order(items.assign(known_through=through), start, requested_at)
+        has_own_history = start // WINDOW_SECONDS + 1 >= Z_SCORE_POINTS
+        is_asked = ~given | (interest & (not has_own_history))
+        ranked = order(items.assign(known_through=through)[is_asked], start, requested_at[is_asked])
         queue = deque(pack_batches(ranked, size))
         while queue:
             batch = fit_to_budget(queue.popleft(), budget.available(_microseconds(now + SHORT_WAIT_SECONDS)), queue)
@@ -138,9 +158,10 @@ def simulate(
                 "window": int(start // WINDOW_SECONDS),
                 "focus_behind_seconds": float(np.nanmax(behind)) if np.isfinite(behind).any() else np.nan,
                 "waiting": bool(queue),
+                "of_window": (counts.given + int(asked_elsewhere[through >= start].sum())) / max(counts.total, 1),
             }
         )
-    known_at = _first_requested(events, len(items))
+    known_at = np.where(given, 0.0, _first_requested(events, len(items)))
     return SimulatedDay(
         ages=_sample_ages(items, events, end),
         windows=pd.DataFrame(windows),
@@ -168,7 +189,7 @@ def _sample_ages(items: pd.DataFrame, events: list[tuple[float, np.ndarray]], en
     """Return the ages at each minute, by replaying the requests."""
     asked = items["known_through"].to_numpy(copy=True)
     closed = asked.copy()
-    dataset = items["dataset"].to_numpy()
+    dataset, given = items["dataset"].to_numpy(), items["given"].to_numpy()
     members = [np.flatnonzero(dataset == number) for number in range(len(DATASETS))]
     rows = []
     done = 0
@@ -177,6 +198,8 @@ def _sample_ages(items: pd.DataFrame, events: list[tuple[float, np.ndarray]], en
             sent, touched = events[done]
             asked[touched], closed[touched] = sent, sent - sent % BAR_SECONDS
             done += 1
+        window_end = (moment - 1) // WINDOW_SECONDS * WINDOW_SECONDS
+        asked[given], closed[given] = window_end, window_end
         for number, name in enumerate(DATASETS):
             since_asked = moment - asked[members[number]]
             known = since_asked[~np.isnan(since_asked)]

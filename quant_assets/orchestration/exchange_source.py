@@ -79,7 +79,7 @@ class ExchangeSource(dg.ConfigurableResource):  # type: ignore[type-arg]
         origin = settings.exchange_origin(exchange)
         if problem := foreign_origin(settings, exchange, origin):
             raise dg.Failure(problem, metadata={"error": "OriginError"}, allow_retries=False)
-        with connected(settings, exchange, count, clock=clock.seconds) as clients:
+        with connected(settings, exchange, count, clock=clock) as clients:
             yield clients
         if any(client.usage.offset_seconds is not None for client in clients):
             record_origin(settings.data_dir, exchange, origin)

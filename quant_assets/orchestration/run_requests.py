@@ -12,6 +12,9 @@ from quant_assets.common.windows import Window
 GRACE_SECONDS: Final = 180
 #: Above the windows of a backfill.
 SCHEDULED_PRIORITY: Final = "10"
+#: The time of a scan for requests. It sends what the budget allows by then, and does not wait longer. The calls of the
+#: minute after a window's end would be lost otherwise, since the first refresh begins after it.
+SCAN_SECONDS: Final = 5.0
 
 
 def run_request(

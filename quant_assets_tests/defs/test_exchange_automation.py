@@ -19,6 +19,7 @@ from quant_assets.defs.exchanges.fetches import fetch_every_quarter_hour
 from quant_assets.defs.exchanges.scans import FOLLOW_SECONDS, fetched_bars
 from quant_assets.orchestration.exchange_source import ExchangeSource
 from quant_assets.orchestration.resources import MarketRules
+from quant_assets.orchestration.run_requests import SCAN_SECONDS
 from quant_assets.storage.lake import Lake
 
 #: The end of a window, and of no 4h bar.
@@ -147,7 +148,7 @@ def test_window_is_scanned_when_most_of_the_watchlist_has_its_bar(installation: 
     request = installation.tick(6)
     assert request is not None
     assert (request.job_name, request.partition_key) == ("scan", WINDOW.key)
-    assert request.run_config["ops"]["derivatives"]["config"]["max_wait_seconds"] == 0
+    assert request.run_config["ops"]["derivatives"]["config"]["max_wait_seconds"] == SCAN_SECONDS
 
 
 def test_window_is_scanned_20_seconds_after_its_end_whatever_has_come(installation: Installation) -> None:

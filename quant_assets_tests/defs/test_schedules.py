@@ -11,10 +11,12 @@ import pytest
 from dagster._utils.schedules import cron_string_iterator
 
 from quant_assets.common.clock import Clock
+from quant_assets.common.sliding_minute import SlidingMinute
 from quant_assets.defs.derivatives.refreshes import refresh_until_the_next_scan
 from quant_assets.defs.maintenance import prune_every_night
 from quant_assets.defs.scans import scan_every_quarter_hour
 from quant_assets.orchestration.exchange_source import ExchangeSource
+from quant_assets.orchestration.run_requests import SCAN_SECONDS
 from quant_assets.storage.lake import Lake
 
 TICK = datetime(2026, 1, 19, 17, 0, tzinfo=UTC)
@@ -42,7 +44,7 @@ def test_schedule_scans_the_window_that_has_just_closed(folder: Path) -> None:
     assert isinstance(request, dg.RunRequest)
     assert request.partition_key == "2026-01-19-16:45"
     # The feed does not wait for requests.
-    assert request.run_config["ops"]["derivatives"]["config"]["max_wait_seconds"] == 0
+    assert request.run_config["ops"]["derivatives"]["config"]["max_wait_seconds"] == SCAN_SECONDS
     again = evaluate(scan_every_quarter_hour, TICK, folder)
     assert isinstance(again, dg.RunRequest)
     assert again.run_key == request.run_key
@@ -72,6 +74,28 @@ def test_refreshes_fill_the_window_and_end_before_the_next_one(folder: Path) -> 
     scans = [TICK + n * timedelta(minutes=15) for n in (1, 2)]
     for end, following in zip(ends, [*turns[1:3], scans[0], *turns[4:6], scans[1]], strict=True):
         assert timedelta(seconds=10) < following - end < timedelta(seconds=60)
+
+
+@pytest.mark.parametrize("scan_after", [1, 20, 30])
+def test_scan_and_refreshes_of_a_window_leave_no_call_unused(folder: Path, scan_after: int) -> None:
+    """Of 40 calls a minute, requests of 20 symbols that take 0.1 s use at least 99 %."""
+    budget, now, calls = SlidingMinute(40), TICK.timestamp(), 0
+    ticks = cron_string_iterator(TICK.timestamp(), str(refresh_until_the_next_scan.cron_schedule), "UTC")
+    for number in range(8):
+        scan = TICK + number * timedelta(minutes=15)
+        turns = [(scan.timestamp() + scan_after, SCAN_SECONDS)]
+        for turn in (next(ticks) for _ in range(3)):
+            request = evaluate(refresh_until_the_next_scan, turn, folder)
+            assert isinstance(request, dg.RunRequest)
+            seconds = request.run_config["ops"]["derivatives"]["config"]["max_wait_seconds"]
+            turns.append((turn.timestamp(), seconds))
+        for begin, seconds in turns:
+            now = max(now, begin)
+            while (sent := budget.earliest(20, round(now * 1e6)) / 1e6) <= begin + seconds:
+                now = sent + 0.1
+                budget.spend(20, round(now * 1e6))
+                calls += 20
+    assert calls >= 0.99 * 40 * 15 * 8
 
 
 @pytest.mark.parametrize(

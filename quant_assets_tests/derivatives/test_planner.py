@@ -49,6 +49,8 @@ def items(*rows: tuple[str, str, float | None, str, float]) -> pd.DataFrame:
             "setup": [row[3] == "setup" for row in rows],
             "near": [row[3] != "" for row in rows],
             "volume": [row[4] for row in rows],
+            "markets": 1,
+            "given": False,
         }
     )
 
@@ -88,6 +90,33 @@ def test_never_known_items_come_first_in_four_tiers() -> None:
 def test_open_interest_of_a_setup_is_in_the_first_tier() -> None:
     table = items(("open_interest", "setup", None, "setup", 1.0), ("open_interest", "near", None, "near", 9.0))
     assert rank_due_items(table, END, POLICY)["tier"].tolist() == [0, 0]
+
+
+def test_history_of_given_values_comes_with_the_rest_unless_near_a_setup() -> None:
+    table = items(
+        ("liquidations", "the rest", None, "", 8.0),
+        ("open_interest", "given", None, "", 9.0),
+        ("open_interest", "not given", None, "", 1.0),
+        ("open_interest", "given, near a setup", None, "near", 1.0),
+    ).assign(given=[False, True, False, True])
+    ranked = rank_due_items(table, END, POLICY)
+    assert ranked["symbol"].tolist() == ["given, near a setup", "not given", "given", "the rest"]
+    assert ranked["tier"].tolist() == [0, 2, 3, 3]
+
+
+@pytest.mark.parametrize(("age", "given", "due"), [(15, False, True), (15, True, False), (60, True, True)])
+def test_history_of_given_values_is_due_once_an_hour(age: float, given: bool, due: bool) -> None:
+    table = items(("open_interest", "S", age, "near", 1.0)).assign(given=given)
+    assert bool(len(rank_due_items(table, END, POLICY))) is due
+
+
+def test_known_history_of_given_values_waits_for_open_interest_near_a_setup() -> None:
+    table = items(
+        ("open_interest", "history", 75, "near", 9.0),
+        ("open_interest", "near a setup", 15, "near", 1.0),
+        ("liquidations", "older", 90, "", 1.0),
+    ).assign(given=[True, False, False])
+    assert ranked_symbols(table) == ["near a setup", "older", "history"]
 
 
 def test_setups_do_not_change_the_order_of_known_items() -> None:
@@ -163,6 +192,16 @@ def test_markets_that_share_a_symbol_are_one_item_with_summed_volume() -> None:
     assert table["near"].all()
     assert (table["volume"] == 5.0).all()
     assert table.loc[table["dataset"] == 0, "known_through"].tolist() == [900.0]
+
+
+def test_symbol_is_given_if_the_exchanges_of_all_its_markets_gave_its_value() -> None:
+    columns = {f"{dataset}_symbol": ["S", "S", "T"] for dataset in DATASETS}
+    symbol_map = pd.DataFrame({"exchange": ["A", "B", "C"], "symbol": ["X", "X", "X"], **columns})
+    table = build_items(symbol_map.assign(open_interest_given=[True, False, True]), {})
+    interest = table[table["dataset"] == 0].set_index("symbol")
+    assert interest["given"].to_dict() == {"S": False, "T": True}
+    assert interest["markets"].to_dict() == {"S": 2, "T": 1}
+    assert not table.loc[table["dataset"] > 0, "given"].any()
 
 
 def test_items_without_a_watchlist_are_all_alike() -> None:
@@ -286,6 +325,8 @@ def test_planning_5000_symbols_of_4_datasets_takes_under_50_ms() -> None:
                     "setup": generator.random(count) < 0.02,
                     "near": generator.random(count) < 0.2,
                     "volume": generator.lognormal(12, 2, count),
+                    "markets": 1,
+                    "given": False,
                 }
             )
             for number in range(4)

@@ -13,7 +13,7 @@ from quant_assets.cli.rendering import plan_lines
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.derivatives.planner import min_minutes
 from quant_assets.derivatives.policy import RefreshPolicy
-from quant_assets.derivatives.simulation import SimulatedDay, policy_order, round_robin_order, simulate
+from quant_assets.derivatives.simulation import MarketCounts, SimulatedDay, policy_order, round_robin_order, simulate
 
 pytestmark = pytest.mark.slow
 
@@ -32,6 +32,8 @@ def empty_store(symbols: int, near: float = 0.2, seed: int = 1) -> pd.DataFrame:
                     "setup": chance < near / 2,
                     "near": chance < near,
                     "volume": volume,
+                    "markets": 1,
+                    "given": False,
                 }
             )
             for number in range(len(DATASETS))
@@ -122,6 +124,51 @@ def test_no_item_starves_and_the_budget_is_not_exceeded(
     assert day.ages["closed_max"].max() / 60 <= max(105.0, full_refresh_minutes * 1.02) + 30
 
 
+def given_by_exchanges(items: pd.DataFrame, share: float) -> pd.DataFrame:
+    """Return items of which the exchanges of a share of the symbols give open interest and funding."""
+    number = items["symbol"].str.slice(1).astype(int)
+    of_exchanges = items["dataset"].isin([DATASETS.index("open_interest"), DATASETS.index("funding_rate")])
+    return items.assign(given=of_exchanges & (number < share * (number.max() + 1)))
+
+
+@pytest.fixture(scope="module")
+def aided_day() -> SimulatedDay:
+    """Return the day of 500 symbols whose exchanges give open interest and funding."""
+    items = given_by_exchanges(empty_store(500), 1.0)
+    order, markets = policy_order(RefreshPolicy()), MarketCounts(500, 500)
+    return simulate(items, order, calls_per_minute=40, markets=markets)
+
+
+def test_what_exchanges_give_is_known_at_each_window_without_a_call(aided_day: SimulatedDay) -> None:
+    given = aided_day.ages[aided_day.ages["dataset"].isin(["open_interest", "funding_rate"])]
+    assert given["known"].min() == 1.0
+    assert given["asked_max"].max() <= 900
+    assert aided_day.windows["of_window"].min() == 1.0
+
+
+def test_saved_calls_make_the_other_datasets_younger(aided_day: SimulatedDay) -> None:
+    alone = simulate(empty_store(500), policy_order(RefreshPolicy()), calls_per_minute=40)
+    for dataset in ("long_short_ratio", "liquidations"):
+        aided, unaided = (day.summary().set_index("dataset")["asked_median_minutes"] for day in (aided_day, alone))
+        assert aided[dataset] < unaided[dataset]
+
+
+def test_history_is_requested_hourly_until_exchanges_gave_30_windows(aided_day: SimulatedDay) -> None:
+    """The first 29 windows need it: it is requested seven or eight times."""
+    items = given_by_exchanges(empty_store(500), 1.0)
+    others = simulate(items[items["dataset"] > 0], policy_order(RefreshPolicy()), calls_per_minute=40)
+    assert 7 * 500 <= aided_day.calls - others.calls <= 8 * 500
+
+
+def test_markets_whose_exchange_gives_nothing_are_still_requested() -> None:
+    items = given_by_exchanges(empty_store(100), 0.5)
+    order, markets = policy_order(RefreshPolicy()), MarketCounts(100, 50)
+    day = simulate(items, order, calls_per_minute=40, hours=4, markets=markets)
+    assert 0.5 <= day.windows["of_window"].min() < 1.0
+    assert day.windows["of_window"].iloc[-1] == 1.0
+    assert day.windows["focus_behind_seconds"].iloc[-1] == 0.0
+
+
 def test_simulation_too_short_to_fetch_all_items_is_reported() -> None:
     day = simulate(empty_store(400), policy_order(RefreshPolicy()), calls_per_minute=5, hours=1)
     account = simulation_summary(day)
@@ -137,6 +184,8 @@ PLAN = {
     "symbols": 0,
     "markets_in_focus": 0,
     "datasets": {},
+    "given_by_exchanges": {"open_interest": 0, "funding_rate": 0},
+    "calls_saved_by_exchanges": 0,
     "calls_due": 0,
     "minutes": 0,
     "calls_per_minute": 5,

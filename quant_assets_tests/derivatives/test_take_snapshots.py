@@ -31,7 +31,7 @@ class World:
         self.settings = Settings(data_dir=folder, exchange_urls=exchanges.urls)
         self.markets: dict[str, list[ExchangeMarket]] = {}
         for name in NAMES:
-            with connected(self.settings, name, 1, clock=clock.seconds) as (client,):
+            with connected(self.settings, name, 1, clock=Clock(seconds=clock.seconds)) as (client,):
                 listed = client.markets()
             self.markets[name] = [each for each in listed if each.is_linear and each.is_active and each.is_perpetual]
 
@@ -44,7 +44,7 @@ class World:
         """Take a snapshot so many seconds after the window's end."""
         self.clock.moment = datetime.fromtimestamp(END + seconds, UTC)
         snapshots = Snapshots(self.store, lambda _: True, Clock(seconds=self.clock.seconds))
-        with connected(self.settings, name, 1, clock=self.clock.seconds) as (client,):
+        with connected(self.settings, name, 1, clock=Clock(seconds=self.clock.seconds)) as (client,):
             snapshots.take(name, client, self.markets[name])
         return snapshots.report_of(name)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Final
 
 from quant_assets.candles.exchanges.config import ExchangesConfigError
+from quant_assets.common.clock import SYSTEM, Clock
 from quant_assets.common.settings import VARIABLES, Settings
 from quant_assets.providers.budget import CallBudget
 from quant_assets.providers.exchanges.catalogue import EXCHANGE_APIS, unknown_exchange
@@ -33,7 +33,7 @@ def connected(
     exchange: str,
     count: int = CONNECTIONS,
     *,
-    clock: Callable[[], float] = time.time,
+    clock: Clock = SYSTEM,
 ) -> Iterator[list[ExchangeClient]]:
     """Yield `count` connections to an exchange, one for each thread, and close them. Raise BudgetUnusable."""
     # ccxt takes half a second to import, which only those pay who fetch.
@@ -43,9 +43,15 @@ def connected(
     address = settings.exchange_urls.get(exchange)
     limit = max(int(api.limit * USED_SHARE), 1)
     with ExitStack() as stack:
-        budget = CallBudget(settings.exchange_budget_path(exchange), limit, period_seconds=api.period_seconds)
+        budget = CallBudget(
+            settings.exchange_budget_path(exchange),
+            limit,
+            period_seconds=api.period_seconds,
+            clock=clock.monotonic,
+            sleep=clock.sleep,
+        )
         stack.callback(budget.close)
-        clients = [ExchangeClient(api, budget, address, clock=clock) for _ in range(count)]
+        clients = [ExchangeClient(api, budget, address, clock=clock.seconds, sleep=clock.sleep) for _ in range(count)]
         for client in clients:
             stack.callback(client.close)
         yield clients

@@ -17,9 +17,10 @@ from quant_assets.storage.lake import Lake
 #: Minutes after a window's end at which a refresh begins. Several short refreshes update the feed as data arrive, start
 #: with the most valuable data, and leave the provider free for other runs in between.
 REFRESH_MINUTES: Final = (1, 3, 8)
-#: A refresh ends this long before the next one begins, so that signals and feed can be updated in between. No call is
-#: lost, since the minute of the budget is a sliding one.
-REFRESH_MARGIN_SECONDS: Final = 45.0
+#: A refresh ends this long before the next one begins, so that signals and feed can be updated in between. A minute's
+#: calls are sent together, as soon as those of the last minute count no more. After a scan that sends its calls at most
+#: 30 s after the window's end, no refresh ends between such moments, and no call is lost.
+REFRESH_MARGIN_SECONDS: Final = 25.0
 #: The last refresh ends this long before the next scan, which would wait for it.
 SCAN_MARGIN_SECONDS: Final = 15.0
 

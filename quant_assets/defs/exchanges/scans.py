@@ -11,7 +11,7 @@ from quant_assets.common.windows import Window
 from quant_assets.defs.scans import analyse_job, scan_job
 from quant_assets.orchestration.exchange_source import ExchangeSource
 from quant_assets.orchestration.resources import MarketRules
-from quant_assets.orchestration.run_requests import run_request
+from quant_assets.orchestration.run_requests import SCAN_SECONDS, run_request
 from quant_assets.storage.lake import Lake
 
 #: A window is scanned when so much of the watchlist has its bar, or so long after its end.
@@ -34,7 +34,7 @@ class BarsCursor(BaseModel):
     minimum_interval_seconds=5,
     description=(
         "When 95 % of the watchlist have their newest bar from the exchanges, or 20 seconds after a window's end: scan "
-        "it with the derivatives that are stored. Late bars are followed at most three times."
+        "it with the derivatives that are stored or can be had at once. Late bars are followed at most three times."
     ),
 )
 def fetched_bars(
@@ -44,7 +44,7 @@ def fetched_bars(
     lake: dg.ResourceParam[Lake],
     clock: dg.ResourceParam[Clock],
 ) -> dg.RunRequest | dg.SkipReason:
-    """Request a scan of the last window, or its analysis with bars that came later. Neither spends a call."""
+    """Request a scan of the last window, or its analysis with bars that came later, which spends no call."""
     window = Window.last_complete(clock.now())
     cursor = BarsCursor.model_validate_json(context.cursor or "{}")
     if cursor.window != window.key:
@@ -72,5 +72,5 @@ def fetched_bars(
     state = BarsCursor(window=window.key, scans=cursor.scans + 1, arrived=len(arrived))
     context.update_cursor(state.model_dump_json())
     if cursor.scans == 0:
-        return run_request(window, "bars", 0.0, scan_job.name)
+        return run_request(window, "bars", SCAN_SECONDS, scan_job.name)
     return run_request(window, f"bars {state.scans}", None, analyse_job.name)

@@ -26,6 +26,7 @@ from quant_assets.candles.exchanges.connections import connected
 from quant_assets.candles.exchanges.fetch import FetchReport
 from quant_assets.candles.exchanges.market_lists import fetch_exchange_markets, markets_of, rows_of
 from quant_assets.candles.exchanges.refresh import refresh_bars
+from quant_assets.common.clock import Clock
 from quant_assets.common.settings import Settings
 from quant_assets.emulator import simulated_universe
 from quant_assets.emulator.exchanges import (
@@ -115,7 +116,7 @@ class Measured:
         self.store = BarStore(Lake(folder / "lake"), folder / "locks")
         settings = Settings(data_dir=folder, exchange_urls=urls)
         self.clients: dict[str, list[ExchangeClient]] = {
-            name: stack.enter_context(connected(settings, name, clock=self.exchanges.clock))
+            name: stack.enter_context(connected(settings, name, clock=Clock(seconds=self.exchanges.clock)))
             for name in urls
             if name != "HYPERLIQUID"
         }

@@ -17,6 +17,7 @@ from quant_assets.candles.bar_store import BarStore
 from quant_assets.candles.exchanges.connections import connected
 from quant_assets.candles.exchanges.fetch import FetchReport
 from quant_assets.candles.exchanges.refresh import MIN_GAP_AGE_MS, refresh_bars
+from quant_assets.common.clock import Clock
 from quant_assets.common.settings import Settings
 from quant_assets.common.timeframes import STEP_MS
 from quant_assets.emulator import simulated_universe
@@ -58,7 +59,7 @@ class Fetching:
         with connected(settings, NAME, 1) as clients:
             listed = [each for each in clients[0].markets() if each.is_perpetual and each.is_active]
         self.exchanges[NAME].faults = faults
-        with connected(settings, NAME, clock=lambda: time.time() + self.ahead_seconds) as clients:
+        with connected(settings, NAME, clock=Clock(seconds=lambda: time.time() + self.ahead_seconds)) as clients:
             return refresh_bars(
                 EXCHANGE_APIS[NAME],
                 clients,
