@@ -94,8 +94,8 @@ def test_only_storage_handles_the_objects_of_the_lake() -> None:
     for path in FILES:
         if package_of(path) in {"storage", "common"}:
             continue
-        text = re.sub(r"\bLake\([\w.]+\.lake_dir\)", "", path.read_text(encoding="utf-8"))
-        assert not re.search(r"\blake_dir\b|\blake\.objects\b|storage\.objects\b", text), (
+        text = re.sub(r"\bLake\([\w.]+\.lake_place\)", "", path.read_text(encoding="utf-8"))
+        assert not re.search(r"\blake_(dir|place)\b|\blake\.objects\b|storage\.objects\b", text), (
             f"{path} handles stored objects"
         )
 

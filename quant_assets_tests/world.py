@@ -85,10 +85,12 @@ class World:
             self.in_memory[name] = dg.DagsterInstance.ephemeral(settings={"freshness": {"enabled": True}})
         return self.in_memory[name]
 
-    def scan(self, name: str = "data", *, window: Window | None = None, key: str | None = DEFAULT_KEY) -> ScanResult:
-        """Scan in this process."""
+    def scan(
+        self, name: str = "data", *, window: Window | None = None, key: str | None = DEFAULT_KEY, **changes: Any
+    ) -> ScanResult:
+        """Scan in this process, with changes of the settings."""
         with environment(COINALYZE_API_KEY=key, DAGSTER_HOME=str(self.folder / name / "dagster")):
-            settings = self.settings(name)
+            settings = self.settings(name, **changes)
             return run_scan(
                 settings,
                 build_definitions(settings),

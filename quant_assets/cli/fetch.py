@@ -248,7 +248,7 @@ def print_markets(settings: Settings, *, as_json: bool) -> None:
     """Print the stored markets: those that are fetched, and of the others how many and why not."""
     from quant_assets.storage.lake import Lake  # noqa: PLC0415
 
-    table = Lake(settings.lake_dir).read(["exchange_markets"])
+    table = Lake(settings.lake_place).read(["exchange_markets"])
     if table is None:
         usage_error("there is no market list yet")
     if as_json:

@@ -29,6 +29,7 @@ from quant_assets.cli.scan import scan
 from quant_assets.cli.serve import serve
 from quant_assets.cli.standard_streams import repair_standard_streams
 from quant_assets.cli.strategy import app as strategy
+from quant_assets.common.files import UnreachableObject
 from quant_assets.common.settings import SettingsError
 
 app = typer.Typer(
@@ -73,6 +74,9 @@ def main() -> None:
     except SettingsError as error:
         echo_err(str(error))
         sys.exit(EXIT_WRONG_INPUT)
+    except UnreachableObject as error:
+        echo_err(str(error))
+        sys.exit(EXIT_UNEXPECTED)
     except Exception as error:
         if os.environ.get("QUANT_TRACEBACK"):
             raise

@@ -53,7 +53,7 @@ def replay(
         raise typer.Exit(EXIT_UNEXPECTED) from None
     from quant_assets.storage.lake import Lake  # noqa: PLC0415
 
-    feeds = Lake(settings.lake_dir).describe_partitions(["master_feed"])
+    feeds = Lake(settings.lake_place).describe_partitions(["master_feed"])
     if as_json:
         summary = {
             "from": first.key,

@@ -134,7 +134,7 @@ def _candles(settings: Settings, folder: Path | None) -> pd.DataFrame:
             return bars
         usage_error(f"{folder} has no 15m bars that can be read; `quant-assets scan {folder}` says why")
     try:
-        candles = Lake(settings.lake_dir).read(["candles"])
+        candles = Lake(settings.lake_place).read(["candles"])
     except LakeError as error:
         usage_error(str(error))
     if candles is None or candles.empty:

@@ -13,6 +13,7 @@ from typing import Final
 
 FREE_SPACE: Final = "free space on its disk, then try again"
 MAKE_WRITABLE: Final = "make its folder writable, or choose another one"
+CHECK_STORE: Final = "check the URL, that the store runs, and the AWS_… variables"
 ADVICE_BY_ERRNO: Final = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EIO), FREE_SPACE),
     **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), MAKE_WRITABLE),
@@ -35,7 +36,12 @@ class WriteError(OSError):
 
     def __str__(self) -> str:
         """Return path, reason and advice."""
-        return f"{self.filename} cannot be written ({self.strerror}); {advice_for(self) or 'check its disk'}"
+        otherwise = CHECK_STORE if "://" in self.filename else "check its disk"
+        return f"{self.filename} cannot be written ({self.strerror}); {advice_for(self) or otherwise}"
+
+
+class UnreachableObject(OSError):
+    """An object store cannot be reached, or refuses; the message names the object. Says nothing of what is stored."""
 
 
 @contextmanager

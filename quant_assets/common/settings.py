@@ -19,6 +19,8 @@ LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 LOOPBACK_ORIGIN = "loopback"
 #: The host names a folder of the store, so only labels between single dots, or an IPv6 address, are accepted.
 _HOST = re.compile(r"[\w-]+(\.[\w-]+)*\.?|[0-9a-f.]*:[0-9a-f:.]+")
+#: The name of a bucket, without the colon of a port.
+_BUCKET = re.compile(r"[a-zA-Z0-9][\w.-]*")
 
 VARIABLES = {
     "base_url": "COINALYZE_BASE_URL",
@@ -26,6 +28,7 @@ VARIABLES = {
     "data_dir": "QUANT_DATA_DIR",
     "candles_dir": "QUANT_CANDLES_DIR",
     "budget_dir": "QUANT_BUDGET_DIR",
+    "lake_url": "QUANT_LAKE_URL",
     "strategies_dir": "QUANT_STRATEGIES_DIR",
     "exchange_urls": "QUANT_EXCHANGE_URLS",
 }
@@ -53,6 +56,25 @@ def _exchange_address_problem(address: str) -> str:
     return "has more than a host and a port" if parts.path.strip("/") or parts.query or parts.username else ""
 
 
+def _object_url_problem(url: str) -> str:
+    """Return what is wrong with the URL of a place for objects, "" if nothing is."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return "is not a URL"
+    if parts.scheme not in {"s3", "file"}:
+        return "is not a URL that begins with s3:// or file://"
+    if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
+        return (
+            "has more than a bucket and a path; set credentials in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, the "
+            "endpoint in AWS_ENDPOINT_URL and the region in AWS_REGION"
+        )
+    if parts.scheme == "s3":
+        return "" if _BUCKET.fullmatch(parts.netloc) else "has no bucket like s3://bucket/prefix"
+    return "" if not parts.netloc and len(parts.path) > 1 else "has no absolute path like file:///folder"
+
+
 class SettingsError(ValueError):
     """An environment variable has an invalid value; the message names the variable and what it accepts."""
 
@@ -61,11 +83,11 @@ class Settings(BaseModel):
     """The settings of a command or a code location.
 
     `calls_per_minute` is the provider's limit; each symbol of a request counts as a call. Everything is written below
-    `data_dir`. Only the call budget can be elsewhere, in `budget_dir`, to be shared by data folders that use the same
-    key. Candle files are read from `candles_dir`. `exchange_urls` are addresses that take the place of exchanges' own,
-    by their names. The Python files of `strategies_dir` are loaded as strategies. `origin` is the provider whose data
-    `data_dir` holds, if that is not the provider of `base_url`; then nothing is fetched
-    (quant_assets/storage/origins.py). The API key is not stored here: it is read from the environment variable
+    `data_dir`, but the tables if they are at `lake_url`, and the call budget if it is in `budget_dir`, to be shared by
+    data folders that use the same key. Candle files are read from `candles_dir`. `exchange_urls` are addresses that
+    take the place of exchanges' own, by their names. The Python files of `strategies_dir` are loaded as strategies.
+    `origin` is the provider whose data `data_dir` holds, if that is not the provider of `base_url`; then nothing is
+    fetched (quant_assets/storage/origins.py). The API key is not stored here: it is read from the environment variable
     `key_variable` when a request is sent.
     """
 
@@ -77,6 +99,7 @@ class Settings(BaseModel):
     data_dir: Path = Path("data")
     candles_dir: Path | None = None
     budget_dir: Path | None = None
+    lake_url: str | None = None
     strategies_dir: Path | None = None
     exchange_urls: Mapping[str, str] = {}
     origin: str = ""
@@ -112,6 +135,13 @@ class Settings(BaseModel):
         if parts.username or parts.password or parts.query or parts.fragment:
             raise ValueError("must have only a host and a path; set the key in COINALYZE_API_KEY")
         return value.rstrip("/")
+
+    @field_validator("lake_url")
+    @classmethod
+    def _place_for_objects(cls, value: str | None) -> str | None:
+        if value is not None and (problem := _object_url_problem(value)):
+            raise ValueError(problem)
+        return value
 
     @field_validator("data_dir", "candles_dir", "budget_dir", "strategies_dir")
     @classmethod
@@ -161,8 +191,13 @@ class Settings(BaseModel):
 
     @property
     def lake_dir(self) -> Path:
-        """The folder of the assets' tables, one Parquet file per partition."""
+        """The folder of the assets' tables, one Parquet file per partition, unless they are at a URL."""
         return self.data_dir / "lake"
+
+    @property
+    def lake_place(self) -> Path | str:
+        """Where the assets' tables are: the URL, or the folder."""
+        return self.lake_url or self.lake_dir
 
     @property
     def bar_locks_dir(self) -> Path:

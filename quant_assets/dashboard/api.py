@@ -224,5 +224,5 @@ def _store_versions(context: AppContext) -> tuple[Any, ...]:
     """Return the versions of the files behind a chart, so that a changed file makes a new cache key."""
     store = store_path(context.settings)
     log = None if store is None else store.with_name(f"{store.name}-wal")
-    candles = Lake(context.settings.lake_dir).version(["candles"]) or object()  # unknown: a key that is used once
+    candles = Lake(context.settings.lake_place).version(["candles"]) or object()  # unknown: a key that is used once
     return (candles, *(None if path is None else file_version(path) for path in (store, log)))

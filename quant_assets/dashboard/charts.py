@@ -47,7 +47,7 @@ def market_chart(
     `strategies` are those in force by name, whose own indicators are drawn. A list is empty if nothing is stored for
     it; an unknown number is None.
     """
-    window, lake = document.window, Lake(settings.lake_dir)
+    window, lake = document.window, Lake(settings.lake_place)
     exchange, symbol = signals[0]["exchange"], signals[0]["symbol"]
     table = _candles(lake, exchange, symbol)
     htf, htf_open = _bars(table, HTF, window)

@@ -45,7 +45,7 @@ def signal_detail(
     signal = next((signal for signal in signals if signal["strategy_name"] == strategy), signals[0])
     judged_by = in_force.strategies.get(signal["strategy_name"])
     decimals = formatting.price_decimals(signal["price"])
-    sources = dataset_sources(Lake(settings.lake_dir), document.window, signal["exchange"], signal["symbol"])
+    sources = dataset_sources(Lake(settings.lake_place), document.window, signal["exchange"], signal["symbol"])
     return {
         "id": row_id(signal),
         "series": f"/api/signals/{quote(signal['exchange'], safe='')}/{quote(signal['symbol'], safe='')}",

@@ -14,6 +14,7 @@ from typing import Any, Final
 import orjson
 
 from quant_assets.common.file_identity import FileIdentity
+from quant_assets.common.files import UnreachableObject
 from quant_assets.common.settings import Settings
 from quant_assets.common.windows import Window, WindowError
 from quant_assets.feed import feed_problems
@@ -63,7 +64,7 @@ class FeedRepository:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._lake = Lake(settings.lake_dir)
+        self._lake = Lake(settings.lake_place)
         self._lock = threading.Lock()
         self._cache: OrderedDict[str, tuple[Hashable, FeedDocument | FeedError]] = OrderedDict()
         self._windows: tuple[Hashable | None, list[str]] = (None, [])
@@ -131,6 +132,8 @@ class FeedRepository:
             content = self._lake.read_document(["master_feed"], window)
         except LakeError:
             raise FeedError("half_written", "the stored feed of this window is damaged: materialize it again") from None
+        except UnreachableObject as error:
+            raise FeedError("unreadable", f"the feed cannot be read: {error}") from None
         if content is None:
             raise FeedError("no_such_window", f"no feed of the window {window} is stored", 404)
         return content

@@ -40,11 +40,13 @@ def build(project: Project) -> dg.Definitions:
                 origin=settings.origin,
                 data_dir=str(settings.data_dir),
                 budget_dir=None if settings.budget_dir is None else str(settings.budget_dir),
+                lake_url=settings.lake_url,
                 origin_problem=project.origin_problem,
             ),
             "exchange_source": ExchangeSource(
                 data_dir=str(settings.data_dir),
                 budget_dir=None if settings.budget_dir is None else str(settings.budget_dir),
+                lake_url=settings.lake_url,
                 addresses=dict(settings.exchange_urls),
             ),
             "candle_folder": CandleFolder(path=str(settings.candle_folder)),

@@ -33,6 +33,7 @@ class ExchangeSource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     data_dir: str = Field(description="Data folder, with exchanges.toml.")
     budget_dir: str | None = Field(default=None, description="Folder of the request budgets, if not the data folder.")
+    lake_url: str | None = Field(default=None, description="Where tables are kept, if not in the data folder.")
     addresses: dict[str, str] = Field(default={}, description="Addresses in place of exchanges' own, by exchange.")
 
     @property
@@ -41,6 +42,7 @@ class ExchangeSource(dg.ConfigurableResource):  # type: ignore[type-arg]
         return Settings(
             data_dir=Path(self.data_dir),
             budget_dir=None if self.budget_dir is None else Path(self.budget_dir),
+            lake_url=self.lake_url,
             exchange_urls=self.addresses,
         )
 
@@ -87,7 +89,7 @@ class ExchangeSource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
 def bar_store(settings: Settings) -> BarStore:
     """Return the store of exchanges' bars in a data folder."""
-    return BarStore(Lake(settings.lake_dir), settings.bar_locks_dir)
+    return BarStore(Lake(settings.lake_place), settings.bar_locks_dir)
 
 
 def lists_are_due(settings: Settings, config: ExchangesConfig, now: datetime) -> bool:
@@ -95,7 +97,7 @@ def lists_are_due(settings: Settings, config: ExchangesConfig, now: datetime) ->
 
     That is once an hour, if one of the exchanges has no list, and after a change of exchanges.toml.
     """
-    markets = Lake(settings.lake_dir).read_undamaged(["exchange_markets"])
+    markets = Lake(settings.lake_place).read_undamaged(["exchange_markets"])
     if markets is None:
         return True
     rows = markets[markets["exchange"].isin(config.exchanges)]

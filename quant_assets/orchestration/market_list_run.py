@@ -75,7 +75,7 @@ def due_market_lists(settings: Settings, now: datetime) -> list[Provider]:
     """
     choice = load_provider_choice(settings.providers_path)
     in_use = (PROVIDERS[name] for name in datasets_by_provider(choice))
-    lake = Lake(settings.lake_dir)
+    lake = Lake(settings.lake_place)
     return [
         provider
         for provider in in_use
@@ -117,6 +117,6 @@ def _fetch(
 
 def _fallback_note(settings: Settings, provider: Provider) -> str:
     """Return what a scan does without a new market list."""
-    if stored_list(Lake(settings.lake_dir), settings, provider) is None:
+    if stored_list(Lake(settings.lake_place), settings, provider) is None:
         return "there is none yet, so its datasets are neutral"
     return "the stored list is used"

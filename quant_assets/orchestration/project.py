@@ -46,4 +46,4 @@ class Project:
     @property
     def lake(self) -> Lake:
         """Return the lake of the data folder."""
-        return Lake(self.settings.lake_dir)
+        return Lake(self.settings.lake_place)

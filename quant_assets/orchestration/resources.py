@@ -44,6 +44,7 @@ class Providers(dg.ConfigurableResource):  # type: ignore[type-arg]
     origin: str = Field(default="", description="Whose data the folder holds, if not those of that address.")
     data_dir: str = Field(description="Data folder, which records whose data it holds.")
     budget_dir: str | None = Field(default=None, description="Folder of the call budgets, if not the data folder.")
+    lake_url: str | None = Field(default=None, description="Where tables are kept, if not in the data folder.")
     origin_problem: str = Field(
         default="", description="Why data of this provider must not be written into the data folder."
     )
@@ -58,6 +59,7 @@ class Providers(dg.ConfigurableResource):  # type: ignore[type-arg]
             origin=self.origin,
             data_dir=Path(self.data_dir),
             budget_dir=None if self.budget_dir is None else Path(self.budget_dir),
+            lake_url=self.lake_url,
         )
 
     def choice(self) -> ProviderChoice:

@@ -127,7 +127,7 @@ def run_scan(
                 _require_room(settings.data_dir)
             raise ScanFailed(message)
         materialized = materialized_metadata(result)
-        lake = Lake(settings.lake_dir)
+        lake = Lake(settings.lake_place)
         document = lake.read_document(["master_feed"], window.key)
         if document is None:
             raise ScanFailed(f"the feed of window {window.key} was removed before it could be read")

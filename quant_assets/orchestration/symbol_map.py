@@ -33,7 +33,7 @@ def current_symbol_map(
     if due_market_lists(settings, now):
         with open_instance(settings) as instance:
             problem = fetch_market_lists_if_due(settings, definitions(settings), instance).problem
-    lake, choice = Lake(settings.lake_dir), load_provider_choice(settings.providers_path)
+    lake, choice = Lake(settings.lake_place), load_provider_choice(settings.providers_path)
     tables = {asset: lake.read_undamaged([asset]) for asset in LIST_ASSETS.values()}
     found = lists_in_use(tables, settings, choice, load_rules(settings.rules_path), now)
     with closing(DerivativesStore(settings.store_path, read_only=True)) as store:

@@ -8,6 +8,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from quant_assets.common.files import UnreachableObject
 from quant_assets.storage.lake import DAMAGE_ERRORS, TABLE_SUFFIX, Lake, LakeError, object_name
 from quant_assets.storage.objects import MISSING_ERRORS
 
@@ -57,6 +58,8 @@ class ArrowTables:
                 return file.read(columns=columns, use_threads=False).unify_dictionaries().combine_chunks()
         except MISSING_ERRORS:
             return None
+        except UnreachableObject:
+            raise
         except DAMAGE_ERRORS as error:
             # Only an error of the system has a number; then the content may be whole.
             if isinstance(error, OSError) and error.errno is not None:

@@ -14,6 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from quant_assets.common.files import UnreachableObject
 from quant_assets.common.windows import WINDOW_LENGTH, Window, WindowError
 from quant_assets.storage.objects import MISSING_ERRORS, ObjectStore, open_objects
 
@@ -31,7 +32,7 @@ class LakeError(RuntimeError):
 
 
 class Lake:
-    """Tables and documents in a folder, at a URL, or in an object store.
+    """Tables and documents in a folder, at a URL, or in an object store. Methods raise UnreachableObject for a URL.
 
     A key is an asset's path, like `["signals", "legacy"]`. A partition is a window's key, None if the asset has no
     partitions. The last tables are cached in memory, so that an asset need not read what another has just written.
@@ -102,6 +103,8 @@ class Lake:
             except MISSING_ERRORS:
                 self._cache.pop(name, None)
                 return None
+            except UnreachableObject:
+                raise
             except DAMAGE_ERRORS as error:
                 raise self._damage(name, error) from error
             self._cache_table(name, version, table)
@@ -125,6 +128,8 @@ class Lake:
                 return pq.read_table(source, filters=is_market, page_checksum_verification=True)
         except MISSING_ERRORS:
             return None
+        except UnreachableObject:
+            raise
         except DAMAGE_ERRORS as error:
             logging.getLogger(__name__).warning("%s", self._damage(name, error))
             return None
@@ -162,6 +167,8 @@ class Lake:
         try:
             content = self.objects.get(name)
             return None if content is None else gzip.decompress(content)
+        except UnreachableObject:
+            raise
         except (OSError, EOFError, zlib.error) as error:
             raise self._damage(name, error) from error
 

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import pyarrow as pa
 import pyarrow.fs
 
 from quant_assets.common.file_identity import FileIdentity
-from quant_assets.common.files import WriteError, atomic_write
+from quant_assets.common.files import CHECK_STORE, UnreachableObject, WriteError, atomic_write
 
 #: What `open` raises if there is no object.
 MISSING_ERRORS: Final = (FileNotFoundError, NotADirectoryError)
+#: Reads of an object that other writers replace all the time, before it counts as unreachable.
+MAX_READS: Final = 5
+#: Requests to an object store that are tried in all, with growing pauses, and the limits on each.
+MAX_ATTEMPTS: Final = 4
+CONNECT_TIMEOUT_SECONDS: Final = 5.0
+REQUEST_TIMEOUT_SECONDS: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +43,9 @@ class StoredObject:
 class ObjectStore:
     """Objects below `root` of a pyarrow filesystem; a name is a relative path with slashes.
 
-    An object is serialised in memory and put by one stream, since a stream that is broken off could leave half of it.
-    Nothing relies on folders, on renaming, on times or on the order of a listing, so object stores will do.
+    An object is serialised in memory and put by one stream, since a stream that is broken off could leave half of it,
+    and it is read as a whole, so that no reader mixes two versions. Nothing relies on folders, on renaming, on times or
+    on the order of a listing, so object stores will do. All methods raise UnreachableObject.
     """
 
     def __init__(self, filesystem: pa.fs.FileSystem, root: str) -> None:
@@ -48,23 +58,33 @@ class ObjectStore:
 
     def exists(self, name: str) -> bool:
         """Return whether there is an object."""
-        found: bool = self._info(name).type != pa.fs.FileType.NotFound
+        found: bool = self._info(name).type == pa.fs.FileType.File
         return found
 
     def size(self, name: str) -> int:
         """Return the size of an object in bytes, 0 if there is none."""
         return self._info(name).size or 0
 
-    def version(self, name: str) -> Hashable | None:  # noqa: ARG002 - other stores know versions
+    def version(self, name: str) -> Hashable | None:
         """Return a value that changes when the object does; None if there is no object, or if that is unknown.
 
-        It is unknown here: two objects can have the same size and time.
+        It is the ETag, and unknown if the store has none: two objects can have the same size and time.
         """
-        return None
+        try:
+            with self._reached(name), self._filesystem.open_input_file(self._path(name)) as file:
+                return _etag(file)
+        except MISSING_ERRORS:
+            return None
 
     def open(self, name: str) -> pa.NativeFile:
-        """Open an object for reading at any position. Raises one of MISSING_ERRORS, or another OSError."""
-        return self._filesystem.open_input_file(self._path(name))
+        """Open an object for reading at any position. Raises one of MISSING_ERRORS, or UnreachableObject."""
+        for _ in range(MAX_READS):
+            with self._reached(name), self._filesystem.open_input_file(self._path(name)) as file:
+                etag, content = _etag(file), file.read()
+            # The size was asked for before the content: of a longer object written between them, the end is missing.
+            if etag is None or _is_etag_of(etag, content) or self.version(name) == etag:
+                return pa.BufferReader(content)
+        raise UnreachableObject(f"{self.describe(name)} cannot be read (it changes all the time)")
 
     def get(self, name: str) -> bytes | None:
         """Return the content of an object, None if there is none. Raises OSError."""
@@ -86,19 +106,21 @@ class ObjectStore:
         """
         buffer = pa.BufferOutputStream()
         serialise(buffer)
+        content = buffer.getvalue()
         try:
             # Without compression=None, pyarrow compresses what is named *.gz once more.
             stream = self._filesystem.open_output_stream(self._path(name), compression=None)
-            stream.write(buffer.getvalue())
+            stream.write(content)
             stream.close()  # only now: closing completes the object
         except OSError as error:
             raise WriteError(error.errno, error.strerror or str(error), self.describe(name)) from error
-        return None
+        return _md5(content) if self._has_etags else None
 
     def delete(self, name: str) -> bool:
         """Delete an object; return False if there is none."""
         try:
-            self._filesystem.delete_file(self._path(name))
+            with self._reached(name):
+                self._filesystem.delete_file(self._path(name))
         except MISSING_ERRORS:
             return False
         return True
@@ -107,7 +129,9 @@ class ObjectStore:
         """Yield the objects below a prefix, like `signals/legacy`, in any order."""
         base = self._path(prefix)
         selector = pa.fs.FileSelector(base, allow_not_found=True, recursive=True)
-        for info in self._filesystem.get_file_info(selector):
+        with self._reached(prefix):
+            found = self._filesystem.get_file_info(selector)
+        for info in found:
             if info.type == pa.fs.FileType.File:
                 modified = None if info.mtime_ns is None else info.mtime_ns / 1e9
                 yield StoredObject(info.path[len(self._root) :].lstrip("/"), info.size, modified)
@@ -120,7 +144,22 @@ class ObjectStore:
         return f"{self._root}/{name}".rstrip("/")
 
     def _info(self, name: str) -> pa.fs.FileInfo:
-        return self._filesystem.get_file_info(self._path(name))
+        with self._reached(name):
+            return self._filesystem.get_file_info(self._path(name))
+
+    @property
+    def _has_etags(self) -> bool:
+        return self._filesystem.type_name == "s3"
+
+    @contextmanager
+    def _reached(self, name: str) -> Iterator[None]:
+        """Raise UnreachableObject for an error that does not say that the object is missing."""
+        try:
+            yield
+        except MISSING_ERRORS:
+            raise
+        except OSError as error:
+            raise UnreachableObject(f"{self.describe(name)} cannot be reached ({error}); {CHECK_STORE}") from error
 
 
 class LocalObjectStore(ObjectStore):
@@ -150,7 +189,7 @@ class LocalObjectStore(ObjectStore):
         path = self._folder / name
         if not path.is_file() and path.exists():  # reading a pipe would never end
             raise OSError(errno.EINVAL, "not a file")
-        return super().open(name)
+        return self._filesystem.open_input_file(self._path(name))
 
     def put_stream(self, name: str, serialise: Callable[[pa.NativeFile], object]) -> FileIdentity:
         """Write what `serialise` writes into a stream as a file; return its identity.
@@ -186,13 +225,51 @@ class LocalObjectStore(ObjectStore):
             below = os.path.relpath(folder, self._folder)
             yield from files if below == "." else (f"{below}/{file}" for file in files)
 
+    @contextmanager
+    def _reached(self, name: str) -> Iterator[None]:  # noqa: ARG002 - errors of a disk say which file and what to do
+        yield
 
-def open_objects(place: str | Path) -> ObjectStore:
-    """Open a folder, or a URL of a filesystem that pyarrow knows, like `file:///folder`.
 
-    Raises ValueError if pyarrow does not know the URL.
+def open_objects(place: str | Path, environment: Mapping[str, str] = os.environ) -> ObjectStore:
+    """Open a folder, or a URL: `file:///folder`, `s3://bucket/prefix`, or of another filesystem that pyarrow knows.
+
+    The usual variables of AWS in the environment name endpoint, region and credentials. Raises ValueError if pyarrow
+    does not know the URL.
     """
     if isinstance(place, Path):
         return LocalObjectStore(place)
+    if place.startswith("s3://"):
+        return ObjectStore(_s3(environment), place.removeprefix("s3://"))
     filesystem, root = pa.fs.FileSystem.from_uri(place)
     return LocalObjectStore(Path(root)) if filesystem.type_name == "local" else ObjectStore(filesystem, root)
+
+
+def _s3(environment: Mapping[str, str]) -> pa.fs.FileSystem:
+    """Connect to S3, or to a server that speaks its protocol.
+
+    Writes in the background are left on: without them, pyarrow completes a large object whose last parts failed.
+    """
+    endpoint = urlsplit(environment.get("AWS_ENDPOINT_URL_S3") or environment.get("AWS_ENDPOINT_URL") or "")
+    region = environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION") or "us-east-1"
+    return pa.fs.S3FileSystem(
+        region=region,
+        **({"scheme": endpoint.scheme, "endpoint_override": endpoint.netloc} if endpoint.netloc else {}),
+        allow_delayed_open=True,
+        connect_timeout=CONNECT_TIMEOUT_SECONDS,
+        request_timeout=REQUEST_TIMEOUT_SECONDS,
+        retry_strategy=pa.fs.AwsStandardS3RetryStrategy(max_attempts=MAX_ATTEMPTS),
+    )
+
+
+def _etag(file: pa.NativeFile) -> str | None:
+    found = file.metadata().get("ETag")
+    return None if found is None else found.decode().strip('"')
+
+
+def _is_etag_of(etag: str, content: bytes) -> bool:
+    """Return whether an ETag is that of a content, as it is of an object that was put by one request, unencrypted."""
+    return "-" not in etag and etag == _md5(content)
+
+
+def _md5(content: bytes | pa.Buffer) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()

@@ -95,7 +95,7 @@ def _read(data_dir: Path) -> dict[str, str] | None:
 
 
 def _origin_of_version_0_1(settings: Settings) -> str | None:
-    table = Lake(settings.lake_dir).read_undamaged(["coinalyze_markets"])
+    table = Lake(settings.lake_place).read_undamaged(["coinalyze_markets"])
     if table is not None and "provider" in table and len(table):
         return str(table["provider"].iloc[0])
     stores = sorted(settings.data_dir.glob("store/*/derivatives.sqlite"))
