@@ -15,6 +15,7 @@ from hypothesis import settings
 from playwright.sync_api import Browser
 
 from quant_assets.emulator import Faults
+from quant_assets_tests.defs.postgresql import DATABASE_PASSWORD, new_database, postgresql
 from quant_assets_tests.faults.seeding import LONG, SEED
 from quant_assets_tests.programs import chromium
 from quant_assets_tests.world import World, small_world
@@ -123,6 +124,9 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         "QUANT_DATA_DIR",
         "QUANT_CANDLES_DIR",
         "QUANT_BUDGET_DIR",
+        "QUANT_LAKE_URL",
+        "QUANT_DATABASE_URL",
+        "QUANT_FEED_URL",
         "DAGSTER_HOME",
     ):
         monkeypatch.delenv(name, raising=False)
@@ -133,3 +137,16 @@ def browser() -> Iterator[Browser]:
     """Start Debian's Chromium."""
     with chromium() as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def database_server() -> Iterator[str]:
+    """Run a PostgreSQL server that asks for a password; yield the URL of its first database."""
+    with postgresql(DATABASE_PASSWORD) as url:
+        yield url
+
+
+@pytest.fixture
+def database_url(database_server: str) -> str:
+    """Return the URL of a new database."""
+    return new_database(database_server)

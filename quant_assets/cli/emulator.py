@@ -94,7 +94,8 @@ def demo_folder(settings: Settings) -> Path | None:
 
     for folder in (settings.data_dir / "demo", settings.data_dir):
         try:
-            origins = set(recorded_origins(folder).values())
+            of_folder = settings.model_copy(update={"data_dir": folder, "database_url": None})
+            origins = set(recorded_origins(of_folder).values())
         except OriginError as error:
             usage_error(str(error))
         if origins:

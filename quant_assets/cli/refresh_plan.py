@@ -85,7 +85,7 @@ def plan_refresh(
     strategies = strategies_in_force(settings.strategies_path, settings.strategies_dir)
     candle_features = candle_features_table(bars, window, progress)
     watchlist = build_watchlist(candle_features, window, strategies, MarketCandles(bars))
-    with closing(DerivativesStore(settings.store_path, read_only=True)) as store:
+    with closing(DerivativesStore(settings.store_place, read_only=True)) as store:
         own = read_own_snapshots(store, window, load_rules(settings.rules_path))
         given = mark_given(symbol_map, own, window)
         every = load_items(store, given, window, watchlist=watchlist)

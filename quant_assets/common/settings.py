@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 
+from quant_assets.common.database_server import DatabaseServer, database_url_problem
 from quant_assets.common.text import is_utf8
 
 KEY_VARIABLE = "COINALYZE_API_KEY"
@@ -29,6 +31,7 @@ VARIABLES = {
     "candles_dir": "QUANT_CANDLES_DIR",
     "budget_dir": "QUANT_BUDGET_DIR",
     "lake_url": "QUANT_LAKE_URL",
+    "database_url": "QUANT_DATABASE_URL",
     "strategies_dir": "QUANT_STRATEGIES_DIR",
     "exchange_urls": "QUANT_EXCHANGE_URLS",
 }
@@ -83,8 +86,9 @@ class Settings(BaseModel):
     """The settings of a command or a code location.
 
     `calls_per_minute` is the provider's limit; each symbol of a request counts as a call. Everything is written below
-    `data_dir`, but the tables if they are at `lake_url`, and the call budget if it is in `budget_dir`, to be shared by
-    data folders that use the same key. Candle files are read from `candles_dir`. `exchange_urls` are addresses that
+    `data_dir`, but the tables if they are at `lake_url`, fetched data and call budgets if they are in the database at
+    `database_url`, and otherwise the call budgets if they are in `budget_dir`, to be shared by data folders that use
+    the same key. Candle files are read from `candles_dir`. `exchange_urls` are addresses that
     take the place of exchanges' own, by their names. The Python files of `strategies_dir` are loaded as strategies.
     `origin` is the provider whose data `data_dir` holds, if that is not the provider of `base_url`; then nothing is
     fetched (quant_assets/storage/origins.py). The API key is not stored here: it is read from the environment variable
@@ -100,6 +104,7 @@ class Settings(BaseModel):
     candles_dir: Path | None = None
     budget_dir: Path | None = None
     lake_url: str | None = None
+    database_url: SecretStr | None = None
     strategies_dir: Path | None = None
     exchange_urls: Mapping[str, str] = {}
     origin: str = ""
@@ -141,6 +146,19 @@ class Settings(BaseModel):
     def _place_for_objects(cls, value: str | None) -> str | None:
         if value is not None and (problem := _object_url_problem(value)):
             raise ValueError(problem)
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _address_of_database(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if value is None:
+            return None
+        if problem := database_url_problem(value.get_secret_value()):
+            raise ValueError(problem)
+        if info.data.get("budget_dir") is not None:
+            raise ValueError(
+                f"keeps the call budgets itself: unset {VARIABLES['budget_dir']}, which is for budgets in files"
+            )
         return value
 
     @field_validator("data_dir", "candles_dir", "budget_dir", "strategies_dir")
@@ -210,9 +228,30 @@ class Settings(BaseModel):
         return self.data_dir / "store" / self.provider
 
     @property
-    def budget_path(self) -> Path:
+    def database(self) -> DatabaseServer | None:
+        """The database that takes the place of files; None if there is none."""
+        return None if self.database_url is None else DatabaseServer(self.database_url.get_secret_value())
+
+    @property
+    def database_variable(self) -> str:
+        """The name of the environment variable with the address of the database, "" if there is none."""
+        return "" if self.database_url is None else VARIABLES["database_url"]
+
+    @property
+    def store_place(self) -> Path | DatabaseServer:
+        """The database of fetched data."""
+        return self.database or self.store_path
+
+    @property
+    def budget_path(self) -> Path | DatabaseServer:
         """The database of the call budget of this provider."""
-        return (self.budget_dir or self.data_dir / "store") / self.provider / "budget.sqlite"
+        return self.budget_place(self.provider)
+
+    def budget_place(self, name: str) -> Path | DatabaseServer:
+        """Return the database of a call budget: a file in a folder of this name, or a part of the database."""
+        if self.database is not None:
+            return self.database.of_budget(name)
+        return (self.budget_dir or self.data_dir / "store") / name / "budget.sqlite"
 
     @property
     def exchanges_path(self) -> Path:
@@ -225,10 +264,9 @@ class Settings(BaseModel):
         host = exchange.lower() if address is None else urlsplit(address).hostname or ""
         return LOOPBACK_ORIGIN if host in LOOPBACK_HOSTS else host
 
-    def exchange_budget_path(self, exchange: str) -> Path:
+    def exchange_budget_path(self, exchange: str) -> Path | DatabaseServer:
         """Return the database of the budget of requests to an exchange."""
-        folder = f"{exchange.lower()}-{self.exchange_origin(exchange)}"
-        return (self.budget_dir or self.data_dir / "store") / folder / "budget.sqlite"
+        return self.budget_place(f"{exchange.lower()}-{self.exchange_origin(exchange)}")
 
     @property
     def feed_path(self) -> Path:
@@ -242,7 +280,7 @@ class Settings(BaseModel):
 
     @property
     def store_path(self) -> Path:
-        """The database of fetched bars."""
+        """The file of fetched data, if there is no database."""
         return self.store_dir / "derivatives.sqlite"
 
     @property
@@ -269,3 +307,12 @@ class Settings(BaseModel):
     def policy_path(self) -> Path:
         """The user's changes to how often each dataset is refreshed; may be missing."""
         return self.data_dir / "refresh.toml"
+
+
+def database_url_of(variable: str) -> SecretStr | None:
+    """Return the address of the database in an environment variable, None for "". Raises SettingsError."""
+    if not variable:
+        return None
+    if not os.environ.get(variable, "").strip():
+        raise SettingsError(f"{variable} is not set, but was set when the code location was loaded")
+    return SecretStr(os.environ[variable].strip())

@@ -8,12 +8,13 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
+from quant_assets.common.database_server import DatabaseServer
 from quant_assets.dashboard.api_models import Chart, Error, FilteredFeed, Health, Windows
 from quant_assets.dashboard.app_context import STALE_SECONDS, AppContext, context_of
 from quant_assets.dashboard.charts import market_chart
 from quant_assets.dashboard.events import MAX_LISTENERS, FeedWatcher
 from quant_assets.dashboard.feed_repository import FeedDocument, FeedError, Json, file_version
-from quant_assets.dashboard.market_data import store_path
+from quant_assets.dashboard.market_data import store_place
 from quant_assets.dashboard.query import (
     Filters,
     NoParameters,
@@ -221,8 +222,13 @@ def _health(context: AppContext, document: FeedDocument, is_stale: bool) -> dict
 
 
 def _store_versions(context: AppContext) -> tuple[Any, ...]:
-    """Return the versions of the files behind a chart, so that a changed file makes a new cache key."""
-    store = store_path(context.settings)
+    """Return the versions of what is behind a chart, so that a change makes a new cache key.
+
+    An unknown version makes a key that is used once.
+    """
+    candles = Lake(context.settings.lake_place).version(["candles"]) or object()
+    store = store_place(context.settings)
+    if isinstance(store, DatabaseServer):
+        return (candles, object())
     log = None if store is None else store.with_name(f"{store.name}-wal")
-    candles = Lake(context.settings.lake_place).version(["candles"]) or object()  # unknown: a key that is used once
     return (candles, *(None if path is None else file_version(path) for path in (store, log)))

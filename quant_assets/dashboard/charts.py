@@ -20,7 +20,7 @@ from quant_assets.dashboard.market_data import (
     Source,
     dataset_sources,
     read_derivative_bars,
-    store_path,
+    store_place,
 )
 from quant_assets.dashboard.own_charts import own_charts
 from quant_assets.derivatives.datasets import ENTRIES, DatasetSpec
@@ -53,7 +53,7 @@ def market_chart(
     htf, htf_open = _bars(table, HTF, window)
     ltf, ltf_open = _bars(table, LTF, window)
     sources = dataset_sources(lake, window, exchange, symbol)
-    store = store_path(settings)
+    store = store_place(settings)
 
     def dataset_series(spec: DatasetSpec) -> Json:
         source = sources.get(spec.name)

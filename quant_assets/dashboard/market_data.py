@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from quant_assets.common.database_server import DatabaseServer
 from quant_assets.common.settings import Settings
 from quant_assets.common.windows import Window
 from quant_assets.derivatives.datasets import BAR_SECONDS, DATASETS, SPECS, Dataset
@@ -61,8 +62,13 @@ def dataset_sources(lake: Lake, window: Window, exchange: str, symbol: str) -> d
     return found
 
 
-def store_path(settings: Settings) -> Path | None:
-    """Return the file of the derivatives store: that of the configured provider, or else the only one that exists."""
+def store_place(settings: Settings) -> Path | DatabaseServer | None:
+    """Return the database of the derivatives store: the server's, or a file.
+
+    The file is that of the configured provider, or else the only one that exists.
+    """
+    if settings.database is not None:
+        return settings.database
     configured = settings.store_dir / STORE_NAME
     if configured.exists():
         return configured
@@ -71,7 +77,7 @@ def store_path(settings: Settings) -> Path | None:
 
 
 def read_derivative_bars(
-    path: Path | None, dataset: Dataset, symbol: str, exchange: str, window: Window, hours: int
+    place: Path | DatabaseServer | None, dataset: Dataset, symbol: str, exchange: str, window: Window, hours: int
 ) -> DerivativeBars:
     """Return the bars of the last `hours` that had closed by the window's end; empty if none are stored.
 
@@ -79,11 +85,11 @@ def read_derivative_bars(
     """
     names = SPECS[dataset].columns
     empty = DerivativeBars((), dict.fromkeys(names, ()), None)
-    if path is None or not symbol:
+    if place is None or not symbol:
         return empty
     start, end = window.end_seconds - hours * 3600, window.end_seconds - BAR_SECONDS
     try:
-        with closing(DerivativesStore(path, read_only=True, lock_timeout_seconds=BUSY_SECONDS)) as store:
+        with closing(DerivativesStore(place, read_only=True, lock_timeout_seconds=BUSY_SECONDS)) as store:
             if provider_name(symbol) == EXCHANGE:
                 return _own_bars(store, exchange, symbol, names, window, start)
             rows = store.bars(dataset, [symbol], start, end + 1)

@@ -15,12 +15,13 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from quant_assets.common.database_server import CHECK_SERVER, DatabaseServer
 from quant_assets.common.files import advice_for
 from quant_assets.common.windows import KEY_FORMAT
 from quant_assets.derivatives import queries
 from quant_assets.derivatives.datasets import SPECS, Dataset
 from quant_assets.derivatives.tables import BAR_TABLES, BARS, selected
-from quant_assets.storage.database import LOCK_TIMEOUT_SECONDS, Database, DatabaseError, NewerDatabase
+from quant_assets.storage.database import LOCK_TIMEOUT_SECONDS, DatabaseError, NewerDatabase, open_database
 from quant_assets.storage.schema import (
     claims,
     empty_responses,
@@ -88,30 +89,36 @@ class ExchangeSnapshot:
 
 
 class DerivativesStore:
-    """The SQLite file at `path`, which is created if it is missing. Several processes can use it at once.
+    """The SQLite file at `place`, which is created if it is missing, or the tables in the database of a server.
 
-    With `read_only` no file is created or changed, and the folder need not be writable. A missing store is empty then,
-    and methods that write raise StoreError.
+    Several processes can use it at once, and with a server several machines. With `read_only` no file or table is
+    created or changed, and the folder need not be writable. A missing store is empty then, and methods that write raise
+    StoreError.
     """
 
     def __init__(
-        self, path: Path, *, read_only: bool = False, lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS
+        self,
+        place: Path | DatabaseServer,
+        *,
+        read_only: bool = False,
+        lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS,
     ) -> None:
-        self.path = path
+        self.place = place
         self._read_only = read_only
         self._owner = uuid.uuid4().hex
         try:
-            if not read_only:
-                path.parent.mkdir(parents=True, exist_ok=True)
-            self._database = Database(path, BAR_TABLES, read_only=read_only, lock_timeout_seconds=lock_timeout_seconds)
+            self._database = open_database(
+                place, BAR_TABLES, read_only=read_only, lock_timeout_seconds=lock_timeout_seconds
+            )
         except NewerDatabase as error:
-            raise StoreError(f"{path} {error}") from error
+            raise StoreError(f"{place} {error}") from error
         except (DatabaseError, OSError) as error:
-            advice = advice_for(error) or "move it away, and its data are fetched again"
-            raise StoreError(f"{path} cannot be used ({error}); {advice}") from error
+            move_away = "move it away, and its data are fetched again"
+            advice = advice_for(error) or (move_away if isinstance(place, Path) else CHECK_SERVER)
+            raise StoreError(f"{place} cannot be used ({error}); {advice}") from error
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the database."""
         self._database.close()
 
     def add(self, fetched: Fetched) -> None:
@@ -134,8 +141,9 @@ class DerivativesStore:
 
     def add_snapshots(self, snapshots: Iterable[ExchangeSnapshot]) -> None:
         """Store snapshots of exchanges' markets; one of the same market and `closed_at_ms` is replaced."""
+        rows = ((*astuple(each)[:-1], int(each.simulated)) for each in snapshots)
         with self._write() as connection:
-            self._database.replace_rows(connection, exchange_snapshots, (astuple(each) for each in snapshots))
+            self._database.replace_rows(connection, exchange_snapshots, rows)
 
     def snapshots(self, after_ms: int, until_ms: int) -> list[ExchangeSnapshot]:
         """Return the snapshots that closed in (`after_ms`, `until_ms`], by exchange, symbol and time."""
@@ -188,19 +196,20 @@ class DerivativesStore:
     def claim(self, dataset: Dataset, symbols: Iterable[str], now_ms: int) -> list[str]:
         """Claim symbols to request, and return them without those that another process has claimed.
 
-        `now_ms` is by a monotonic clock that all processes share. A claim ends with `release`, or by itself after
-        CLAIM_TIMEOUT_MS.
+        `now_ms` is by a monotonic clock that all processes of the machine share; the database of a server has its own.
+        A claim ends with `release`, or by itself after CLAIM_TIMEOUT_MS.
         """
-        until_ms = now_ms + CLAIM_TIMEOUT_MS
-        # Claims that end even later are from before a reboot, which restarts the clock. Another process's claim may be
-        # a little later than `now_ms`, since this one waits for the lock.
-        others = {
-            "dataset": dataset,
-            "owner": self._owner,
-            "now_ms": now_ms,
-            "latest_ms": now_ms + 2 * CLAIM_TIMEOUT_MS,
-        }
         with self._write() as connection:
+            now_ms = self._database.now_ms(connection, now_ms)
+            until_ms = now_ms + CLAIM_TIMEOUT_MS
+            # Claims that end even later are from before a reboot, which restarts the clock. Another process's claim may
+            # be a little later than `now_ms`, since this one waits for the lock.
+            others = {
+                "dataset": dataset,
+                "owner": self._owner,
+                "now_ms": now_ms,
+                "latest_ms": now_ms + 2 * CLAIM_TIMEOUT_MS,
+            }
             claimed = set(connection.scalars(queries.CLAIMED_ELSEWHERE, others))
             free = [symbol for symbol in symbols if symbol not in claimed]
             rows = ((dataset, symbol, self._owner, until_ms) for symbol in free)
@@ -277,7 +286,7 @@ class DerivativesStore:
     def _write(self) -> Iterator[sa.Connection]:
         """Yield a connection in a transaction. Raise StoreError, after which nothing was stored."""
         if self._read_only:
-            raise StoreError(f"{self.path} is open read-only; nothing was stored")
+            raise StoreError(f"{self.place} is open read-only; nothing was stored")
         with self._translated_errors(), self._database.write() as connection:
             yield connection
 
@@ -286,7 +295,7 @@ class DerivativesStore:
         try:
             yield
         except DatabaseError as error:
-            raise StoreError(f"{self.path}: {error}; {advice_for(error) or 'nothing was stored'}") from error
+            raise StoreError(f"{self.place}: {error}; {advice_for(error) or 'nothing was stored'}") from error
 
 
 def _snapshot(row: Row) -> ExchangeSnapshot:

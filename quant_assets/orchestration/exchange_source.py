@@ -15,7 +15,7 @@ from quant_assets.candles.bar_store import BarStore
 from quant_assets.candles.exchanges.config import ExchangesConfig, ExchangesConfigError, load_exchanges
 from quant_assets.candles.exchanges.connections import CONNECTIONS, check_exchange_urls, connected
 from quant_assets.common.clock import Clock
-from quant_assets.common.settings import LOOPBACK_ORIGIN, Settings
+from quant_assets.common.settings import LOOPBACK_ORIGIN, Settings, database_url_of
 from quant_assets.providers.exchanges.catalogue import EXCHANGE_APIS
 from quant_assets.storage.lake import Lake
 from quant_assets.storage.origins import foreign_origin, record_origin, recorded_origins
@@ -34,6 +34,9 @@ class ExchangeSource(dg.ConfigurableResource):  # type: ignore[type-arg]
     data_dir: str = Field(description="Data folder, with exchanges.toml.")
     budget_dir: str | None = Field(default=None, description="Folder of the request budgets, if not the data folder.")
     lake_url: str | None = Field(default=None, description="Where tables are kept, if not in the data folder.")
+    database_variable: str = Field(
+        default="", description="Name of the environment variable with the address of the database, if there is one."
+    )
     addresses: dict[str, str] = Field(default={}, description="Addresses in place of exchanges' own, by exchange.")
 
     @property
@@ -43,6 +46,7 @@ class ExchangeSource(dg.ConfigurableResource):  # type: ignore[type-arg]
             data_dir=Path(self.data_dir),
             budget_dir=None if self.budget_dir is None else Path(self.budget_dir),
             lake_url=self.lake_url,
+            database_url=database_url_of(self.database_variable),
             exchange_urls=self.addresses,
         )
 
@@ -64,7 +68,7 @@ class ExchangeSource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def simulated(self) -> set[str]:
         """Return the exchanges whose stored bars come from an emulator. Raise OriginError."""
-        origins = recorded_origins(self.settings.data_dir)
+        origins = recorded_origins(self.settings)
         return {exchange for exchange in EXCHANGE_APIS if origins.get(exchange) == LOOPBACK_ORIGIN}
 
     def is_simulated(self, exchange: str) -> bool:
@@ -84,7 +88,7 @@ class ExchangeSource(dg.ConfigurableResource):  # type: ignore[type-arg]
         with connected(settings, exchange, count, clock=clock) as clients:
             yield clients
         if any(client.usage.offset_seconds is not None for client in clients):
-            record_origin(settings.data_dir, exchange, origin)
+            record_origin(settings, exchange, origin)
 
 
 def bar_store(settings: Settings) -> BarStore:

@@ -19,7 +19,7 @@ from pydantic import Field
 
 from quant_assets.alerts.notices import Notice, Webhook, WebhookError, log_notice, registered_notifiers, send
 from quant_assets.common.clock import Clock
-from quant_assets.common.settings import Settings
+from quant_assets.common.settings import Settings, database_url_of
 from quant_assets.derivatives.market_sources import MarketLists
 from quant_assets.derivatives.policy import RefreshPolicy, load_policy
 from quant_assets.derivatives.provider_choice import ProviderChoice, datasets_by_provider, load_provider_choice
@@ -45,6 +45,9 @@ class Providers(dg.ConfigurableResource):  # type: ignore[type-arg]
     data_dir: str = Field(description="Data folder, which records whose data it holds.")
     budget_dir: str | None = Field(default=None, description="Folder of the call budgets, if not the data folder.")
     lake_url: str | None = Field(default=None, description="Where tables are kept, if not in the data folder.")
+    database_variable: str = Field(
+        default="", description="Name of the environment variable with the address of the database, if there is one."
+    )
     origin_problem: str = Field(
         default="", description="Why data of this provider must not be written into the data folder."
     )
@@ -60,6 +63,7 @@ class Providers(dg.ConfigurableResource):  # type: ignore[type-arg]
             data_dir=Path(self.data_dir),
             budget_dir=None if self.budget_dir is None else Path(self.budget_dir),
             lake_url=self.lake_url,
+            database_url=database_url_of(self.database_variable),
         )
 
     def choice(self) -> ProviderChoice:
@@ -81,7 +85,7 @@ class Providers(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def record_origin(self, provider: Provider) -> None:
         """Record that the data folder holds data of this origin of a provider."""
-        record_origin(Path(self.data_dir), provider.name, provider.origin(self.settings))
+        record_origin(self.settings, provider.name, provider.origin(self.settings))
 
     @contextmanager
     def client(self, provider: Provider, clock: Clock) -> Iterator[ProviderClient]:
@@ -103,7 +107,7 @@ class Providers(dg.ConfigurableResource):  # type: ignore[type-arg]
     @contextmanager
     def store(self) -> Iterator[DerivativesStore]:
         """Open the store of fetched data."""
-        with closing(DerivativesStore(self.settings.store_path)) as store:
+        with closing(DerivativesStore(self.settings.store_place)) as store:
             yield store
 
 

@@ -36,5 +36,5 @@ def current_symbol_map(
     lake, choice = Lake(settings.lake_place), load_provider_choice(settings.providers_path)
     tables = {asset: lake.read_undamaged([asset]) for asset in LIST_ASSETS.values()}
     found = lists_in_use(tables, settings, choice, load_rules(settings.rules_path), now)
-    with closing(DerivativesStore(settings.store_path, read_only=True)) as store:
+    with closing(DerivativesStore(settings.store_place, read_only=True)) as store:
         return found.resolve(markets, found.empty_symbols(store)), problem

@@ -1,4 +1,4 @@
-"""The call budget: limits the calls in any sliding minute, shared by all processes that use the same file.
+"""The call budget: limits the calls in any sliding minute, shared by all processes that use the same database.
 
 The provider counts a request when it arrives, some time between sending and response. So the calls of a lease count for
 as long as its request may take and a minute more, until `commit` says that the response is here; from then on they
@@ -6,8 +6,9 @@ count for a minute. Then 60 seconds between a response and the next request here
 provider, whatever the latency. The lease of a process that was killed ends by itself. A provider that counts in another
 period than a minute gets its budget by `period_seconds`.
 
-Times are those of a monotonic clock. By the time of day, setting the clock forward would make calls of this minute
-look old, and setting it back would postpone deadlines.
+Times in a file are those of the machine's monotonic clock, times in the database of a server are the server's. By the
+time of day, setting the clock forward would make calls of this minute look old, and setting it back would postpone
+deadlines.
 """
 
 from __future__ import annotations
@@ -19,16 +20,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
 from filelock import FileLock
 from sqlalchemy import bindparam
 
+from quant_assets.common.database_server import CHECK_SERVER, DatabaseServer
 from quant_assets.common.files import advice_for
 from quant_assets.providers.errors import BudgetUnusable, DeadlineExceeded
-from quant_assets.storage.database import DamagedDatabase, Database, DatabaseError, NewerDatabase
+from quant_assets.storage.database import DamagedDatabase, DatabaseError, NewerDatabase, open_database
 from quant_assets.storage.schema import call_leases, call_throttle
+
+if TYPE_CHECKING:
+    from quant_assets.storage.database import AnyDatabase
 
 MINUTE_MS: Final = 60_000
 #: How long after `renew` a request must have its response. The client gives up before.
@@ -42,13 +47,14 @@ THROTTLE_FACTOR: Final = 0.75
 MIN_SHARE: Final = 0.25
 RECOVERY_PER_MINUTE: Final = 0.02
 
+_OF_BUDGET: Final = call_leases.c.budget == bindparam("of_budget")
 _COUNTED: Final = sa.select(call_leases.c.counts_until_ms, call_leases.c.calls).where(
-    call_leases.c.counts_until_ms > bindparam("now")
+    _OF_BUDGET, call_leases.c.counts_until_ms > bindparam("now")
 )
-_DELETE_ENDED: Final = sa.delete(call_leases).where(call_leases.c.counts_until_ms <= bindparam("now"))
+_DELETE_ENDED: Final = sa.delete(call_leases).where(_OF_BUDGET, call_leases.c.counts_until_ms <= bindparam("now"))
 _SHORTEN: Final = (
     sa.update(call_leases)
-    .where(call_leases.c.counts_until_ms > bindparam("latest"))
+    .where(_OF_BUDGET, call_leases.c.counts_until_ms > bindparam("latest"))
     .values(counts_until_ms=bindparam("until"))
 )
 _RENEW: Final = (
@@ -58,7 +64,9 @@ _RENEW: Final = (
 )
 _SHRINK: Final = sa.update(call_leases).where(call_leases.c.lease == bindparam("name")).values(calls=bindparam("left"))
 _RELEASE: Final = sa.delete(call_leases).where(call_leases.c.lease == bindparam("name"))
-_THROTTLE: Final = sa.select(call_throttle.c.paused_until_ms, call_throttle.c.share, call_throttle.c.since_ms)
+_THROTTLE: Final = sa.select(call_throttle.c.paused_until_ms, call_throttle.c.share, call_throttle.c.since_ms).where(
+    call_throttle.c.budget == bindparam("of_budget")
+)
 #: Calls that count, with the times (milliseconds of the budget's clock) until which they do.
 Counted = list[tuple[int, int]]
 
@@ -94,17 +102,17 @@ class _Throttle:
 
 
 class CallBudget:
-    """`limit` calls in any `period_seconds`, a minute by default, stored in the SQLite file `path`.
+    """`limit` calls in any `period_seconds`, a minute by default, stored in a SQLite file or a database server.
 
-    Processes that open the same file share one budget. The calls of a killed process are blocked for at most 70 s and
-    a period after it acquired them; after a reboot, which restarts the clock, and after an upgrade calls are blocked
-    for at most a period more. `clock` returns monotonic seconds, the same for all processes of the machine; `sleep`
-    waits. Tests replace both.
+    Processes that open the same file, or the same budget of a server, share it. The calls of a killed process are
+    blocked for at most 70 s and a period after it acquired them; after a reboot, which restarts the clock, and after an
+    upgrade calls are blocked for at most a period more. `clock` returns monotonic seconds, the same for all processes
+    of the machine; `sleep` waits. Tests replace both. With a server the time of what is stored is the server's.
     """
 
     def __init__(
         self,
-        path: Path,
+        place: Path | DatabaseServer,
         limit: int,
         *,
         period_seconds: float = 60.0,
@@ -117,12 +125,12 @@ class CallBudget:
         self._period_ms = int(period_seconds * 1000)
         self._clock = clock
         self._sleep = sleep
-        self._path = path
+        self._place = place
+        self._name = "" if isinstance(place, Path) else place.budget
         # Threads of this process take turns here: SQLite lets some of them sleep for up to a second.
         self._turn = Lock()
         with self._translated_errors():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._database = _open(path)
+            self._database = _open(place)
 
     def acquire(
         self, calls: int, deadline: float | None = None, on_wait: Callable[[float], None] | None = None
@@ -157,21 +165,23 @@ class CallBudget:
 
     def renew(self, lease: Lease) -> bool:
         """Let the lease last for a whole request from now on; return False if it has ended meanwhile."""
-        now = self._now_ms()
-        if lease.ends_ms - now >= MAX_REQUEST_MS:
+        local_ms = self._local_ms()
+        if lease.ends_ms - local_ms >= MAX_REQUEST_MS:
             return True
-        ends = now + LEASE_MS
         with self._write() as connection:
-            until = {"name": lease.name, "now": now, "until": ends + self._period_ms}
+            now = self._database.now_ms(connection, local_ms)
+            until = {"name": lease.name, "now": now, "until": now + LEASE_MS + self._period_ms}
             is_counted = connection.execute(_RENEW, until).rowcount > 0
-        lease.ends_ms = ends
+        lease.ends_ms = local_ms + LEASE_MS
         return is_counted
 
     def commit(self, lease: Lease) -> None:
         """Count the calls of `lease` for a period from now on: their response is here, or will not come."""
-        until = self._now_ms() + self._period_ms + 1  # the clock's milliseconds are rounded down
+        local_ms = self._local_ms()
         with self._write() as connection:
-            self._database.replace_rows(connection, call_leases, [(lease.name, lease.calls, until)])
+            # The clock's milliseconds are rounded down.
+            until = self._database.now_ms(connection, local_ms) + self._period_ms + 1
+            self._add_lease(connection, lease, until)
 
     def release(self, lease: Lease) -> None:
         """Return calls that were acquired but not sent."""
@@ -190,57 +200,75 @@ class CallBudget:
         Another client of the same key spends its calls. The share of the limit in use falls by a quarter for each
         pause, whatever requests were on their way, and recovers by two hundredths a minute.
         """
-        now = self._now_ms()
-        until = now + int(seconds * 1000)
+        local_ms = self._local_ms()
         with self._write() as connection:
-            throttle = _read_throttle(connection)
+            now = self._database.now_ms(connection, local_ms)
+            until = now + int(seconds * 1000)
+            throttle = self._read_throttle(connection)
             paused_ms = throttle.pause_ms_at(now)
             share = throttle.share_at(now) * (1.0 if paused_ms else THROTTLE_FACTOR)
             paused_until, share = max(until, now + paused_ms), max(share, MIN_SHARE)
-            self._database.replace_rows(connection, call_throttle, [(1, paused_until, share, until)])
+            self._database.replace_rows(connection, call_throttle, [(self._name, paused_until, share, until)])
 
     def share(self) -> float:
         """Return the share of the limit in use: 1 unless the provider has sent a 429 lately."""
-        return self._state(self._now_ms())[0].share_at(self._now_ms())
+        now, throttle, _ = self._state()
+        return throttle.share_at(now)
 
     def spent(self) -> int:
         """Return the calls that count now: those of the last period, and of requests without a response."""
-        return min(_sum(self._state(self._now_ms())[1]), self.limit)
+        return min(_sum(self._state()[2]), self.limit)
 
     def available(self, within_seconds: float = 0.0) -> int:
         """Return how many calls fit within so many seconds, unless another process acquires them first."""
-        now = self._now_ms()
-        throttle, counted = self._state(now + int(within_seconds * 1000))
+        now, throttle, counted = self._state(int(within_seconds * 1000))
         return max(int(self.limit * throttle.share_at(now)) - _sum(counted), 0)
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the database."""
         self._database.close()
 
     def _try_acquire(self, lease: Lease) -> float:
         """Acquire the calls if they fit and return 0, else return the seconds until another try makes sense."""
         with self._write() as connection:
-            now = self._now_ms()
-            connection.execute(_DELETE_ENDED, {"now": now})
+            local_ms = self._local_ms()
+            now = self._database.now_ms(connection, local_ms)
+            connection.execute(_DELETE_ENDED, {"of_budget": self._name, "now": now})
             # A lease that counts for longer than any can is from before a reboot or an upgrade.
             shorten = {"latest": now + LEASE_MS + self._period_ms, "until": now + self._period_ms}
-            connection.execute(_SHORTEN, shorten)
-            throttle = _read_throttle(connection)
+            connection.execute(_SHORTEN, {"of_budget": self._name, **shorten})
+            throttle = self._read_throttle(connection)
             wait_ms = throttle.pause_ms_at(now)
             if not wait_ms:
-                counted = _read_counted(connection, now)
+                counted = self._read_counted(connection, now)
                 limit = max(int(self.limit * throttle.share_at(now)), lease.calls)
                 wait_ms = _wait_ms(counted, lease.calls, limit, now, self._period_ms)
             if not wait_ms:
-                lease.ends_ms = now + LEASE_MS
-                row = (lease.name, lease.calls, lease.ends_ms + self._period_ms)
-                self._database.replace_rows(connection, call_leases, [row])
+                lease.ends_ms = local_ms + LEASE_MS
+                self._add_lease(connection, lease, now + LEASE_MS + self._period_ms)
             return wait_ms / 1000
 
-    def _state(self, now: int) -> tuple[_Throttle, Counted]:
-        """Return the throttle, and what counts at a time."""
+    def _state(self, later_ms: int = 0) -> tuple[int, _Throttle, Counted]:
+        """Return the time now, the throttle, and what counts `later_ms` from now."""
+        local_ms = self._local_ms()
+
+        def read(connection: sa.Connection) -> tuple[int, _Throttle, Counted]:
+            now = self._database.now_ms(connection, local_ms)
+            return now, self._read_throttle(connection), self._read_counted(connection, now + later_ms)
+
         with self._translated_errors():
-            return self._database.read(lambda connection: (_read_throttle(connection), _read_counted(connection, now)))
+            return self._database.read(read)
+
+    def _read_throttle(self, connection: sa.Connection) -> _Throttle:
+        row = connection.execute(_THROTTLE, {"of_budget": self._name}).first()
+        return _Throttle(*row) if row else _Throttle()
+
+    def _read_counted(self, connection: sa.Connection, now: int) -> Counted:
+        counted = connection.execute(_COUNTED, {"of_budget": self._name, "now": now})
+        return [(until, calls) for until, calls in counted]
+
+    def _add_lease(self, connection: sa.Connection, lease: Lease, until: int) -> None:
+        self._database.replace_rows(connection, call_leases, [(lease.name, lease.calls, until, self._name)])
 
     @contextmanager
     def _write(self) -> Iterator[sa.Connection]:
@@ -253,50 +281,49 @@ class CallBudget:
         try:
             yield
         except NewerDatabase as error:
-            raise BudgetUnusable(f"the call budget {self._path} {error}") from error
+            raise BudgetUnusable(f"the call budget {self._place} {error}") from error
         except (DatabaseError, OSError) as error:
+            otherwise = "move it away, or make its folder writable" if isinstance(self._place, Path) else CHECK_SERVER
             raise BudgetUnusable(
-                f"the call budget {self._path} cannot be used ({error}); "
-                + (advice_for(error) or "move it away, or make its folder writable")
+                f"the call budget {self._place} cannot be used ({error}); {advice_for(error) or otherwise}"
             ) from error
 
-    def _now_ms(self) -> int:
+    def _local_ms(self) -> int:
         return int(self._clock() * 1000)
 
 
-def _open(path: Path) -> Database:
-    """Open the file. A damaged one held only the calls of a minute; it is kept under another name for inspection."""
+def _open(place: Path | DatabaseServer) -> AnyDatabase:
+    """Open the database. A damaged file held only the calls of a minute; it is kept under another name."""
+    if not isinstance(place, Path):
+        return open_database(place)
     try:
-        return _open_undamaged(path)
+        return _open_undamaged(place)
     except DamagedDatabase:
         # Of two processes that find a damaged file, the second must not move the first's new one.
-        with FileLock(f"{path}.lock"):
+        with FileLock(f"{place}.lock"):
             try:
-                return _open_undamaged(path)
+                return _open_undamaged(place)
             except DamagedDatabase:
-                path.replace(path.with_suffix(".damaged"))
+                place.replace(place.with_suffix(".damaged"))
                 for suffix in ("-wal", "-shm"):
-                    path.with_name(path.name + suffix).unlink(missing_ok=True)
-                return _open_undamaged(path)
+                    place.with_name(place.name + suffix).unlink(missing_ok=True)
+                return _open_undamaged(place)
 
 
-def _open_undamaged(path: Path) -> Database:
-    database = Database(path)
+def _open_undamaged(path: Path) -> AnyDatabase:
+    database = open_database(path)
     try:
-        database.read(lambda connection: (_read_throttle(connection), _read_counted(connection, 0)))
+        database.read(_read_all)
     except DatabaseError:
         database.close()
         raise
     return database
 
 
-def _read_throttle(connection: sa.Connection) -> _Throttle:
-    row = connection.execute(_THROTTLE).first()
-    return _Throttle(*row) if row else _Throttle()
-
-
-def _read_counted(connection: sa.Connection, now: int) -> Counted:
-    return [(until, calls) for until, calls in connection.execute(_COUNTED, {"now": now})]
+def _read_all(connection: sa.Connection) -> None:
+    """Read the tables, which finds damage."""
+    connection.execute(sa.select(call_leases)).all()
+    connection.execute(sa.select(call_throttle)).all()
 
 
 def _sum(counted: Counted) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from quant_assets.common.database_server import DatabaseServer
 from quant_assets.common.plugins import load_plugin, plugins_of
 from quant_assets.common.settings import Settings
 from quant_assets.providers.base import Provider
@@ -72,9 +73,8 @@ def provider_name(symbol: str) -> str:
     return name if colon or not symbol else DEFAULT.name
 
 
-def budget_path(provider: Provider, settings: Settings) -> Path:
+def budget_path(provider: Provider, settings: Settings) -> Path | DatabaseServer:
     """Return the database of a provider's call budget."""
-    path = settings.budget_path
     if provider is DEFAULT:
-        return path
-    return path.parents[1] / f"{provider.name}-{provider.origin(settings)}" / path.name
+        return settings.budget_path
+    return settings.budget_place(f"{provider.name}-{provider.origin(settings)}")

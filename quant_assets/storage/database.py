@@ -5,18 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite as dialect
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from quant_assets.common.database_server import DatabaseServer
 from quant_assets.common.file_identity import FileIdentity
 from quant_assets.storage import sqlite
 from quant_assets.storage.schema import FIRST_REVISION, FIRST_TABLES, REVISION, SCHEMA, version_table
 
+if TYPE_CHECKING:
+    from quant_assets.storage.postgresql import PostgresqlDatabase
+
+    AnyDatabase: TypeAlias = "Database | PostgresqlDatabase"
+
 LOCK_TIMEOUT_SECONDS: Final = 60.0
 NO_TABLES: Final = sa.MetaData()
+#: The path of no file, which reads as an empty database.
+NO_FILE: Final = Path("/nonexistent/database.sqlite")
 
 Result = TypeVar("Result")
 
@@ -62,7 +70,7 @@ class Database:
                 self._engine = self._open_to_read()
             else:
                 self._engine = sqlite.writing_engine(path, lock_timeout_seconds)
-                with _disposed_after_an_error(self._engine):
+                with disposed_after_an_error(self._engine):
                     self._prepare()
 
     def close(self) -> None:
@@ -108,6 +116,10 @@ class Database:
         if found := list(rows):
             connection.exec_driver_sql(self._replacing[table.name], found)
 
+    def now_ms(self, _connection: sa.Connection, local_ms: int) -> int:
+        """Return the time of what ends by itself, in milliseconds: of a file, that of the machine's monotonic clock."""
+        return local_ms
+
     def compact(self) -> None:
         """Give the space of deleted rows back to the disk, once it is a quarter of the file."""
         with _translated_errors():
@@ -120,11 +132,11 @@ class Database:
                 return
         with self._engine.execution_options(writes=True).begin() as connection:
             if not self._is_ready(connection):  # another process may have done it meanwhile
-                _upgrade(connection, self._tables)
+                upgrade_tables(connection, self._tables, _table_names(connection))
 
     def _is_ready(self, connection: sa.Connection) -> bool:
-        tables = set(sa.inspect(connection).get_table_names())
-        return _revision(connection, tables) == REVISION and tables.issuperset(self._tables.tables)
+        tables = _table_names(connection)
+        return revision_of(connection, tables) == REVISION and tables.issuperset(self._tables.tables)
 
     def _open_to_read(self) -> sa.Engine:
         self._is_snapshot, self._identity = True, FileIdentity.at(self.path)
@@ -133,7 +145,7 @@ class Database:
         else:
             self._is_snapshot = sqlite.has_no_log(self.path)
             engine = sqlite.reading_engine(self.path, self._lock_timeout_seconds, immutable=self._is_snapshot)
-            with _disposed_after_an_error(engine):
+            with disposed_after_an_error(engine):
                 with engine.begin() as connection:
                     if self._is_ready(connection):
                         return engine
@@ -141,31 +153,63 @@ class Database:
                 engine = sqlite.memory_engine(source)
                 source.dispose()
         with engine.begin() as connection:
-            _upgrade(connection, self._tables)
+            upgrade_tables(connection, self._tables, _table_names(connection))
         return engine
 
     def _has_changed(self) -> bool:
         return self._read_only and self._is_snapshot and FileIdentity.at(self.path) != self._identity
 
 
-def _revision(connection: sa.Connection, tables: set[str]) -> str | None:
+def open_database(
+    place: Path | DatabaseServer,
+    tables: sa.MetaData = NO_TABLES,
+    *,
+    read_only: bool = False,
+    lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS,
+) -> AnyDatabase:
+    """Open a file, which is created in its folder if it is missing, or the database of a server.
+
+    With `read_only` a missing file, and a database without tables, read as empty ones. Raise DatabaseError.
+    """
+    if isinstance(place, Path):
+        if not read_only:
+            place.parent.mkdir(parents=True, exist_ok=True)
+        return Database(place, tables, read_only=read_only, lock_timeout_seconds=lock_timeout_seconds)
+    try:
+        from quant_assets.storage.postgresql import PostgresqlDatabase  # noqa: PLC0415 - only where there is one
+    except ModuleNotFoundError as error:
+        raise DatabaseError(f"needs {error.name}: install quant-assets[postgres]") from None
+    database = PostgresqlDatabase(place, tables, read_only=read_only, lock_timeout_seconds=lock_timeout_seconds)
+    if read_only and database.is_empty:
+        database.close()
+        return Database(NO_FILE, tables, read_only=True)
+    return database
+
+
+def _table_names(connection: sa.Connection) -> set[str]:
+    return set(sa.inspect(connection).get_table_names())
+
+
+def revision_of(connection: sa.Connection, tables: set[str]) -> str | None:
     """Return the revision of the schema, None for a new database. Raise NewerDatabase."""
     revision = None
     if version_table.name in tables:
         revision = connection.scalar(sa.select(version_table.c.version_num))
     elif FIRST_TABLES & tables:
         revision = FIRST_REVISION
-    file_version = sqlite.file_version(connection)
+    file_version = sqlite.file_version(connection) if connection.dialect.name == "sqlite" else 0
     if file_version > sqlite.FILE_VERSION or (revision or "") > REVISION:
         version = max(revision or "", str(file_version))
         raise NewerDatabase(f"is of version {version}, newer than this program supports; update the program")
     return revision
 
 
-def _upgrade(connection: sa.Connection, tables: sa.MetaData) -> None:
-    """Create what is missing, and upgrade an older schema, within the transaction of the connection."""
-    found = set(sa.inspect(connection).get_table_names())
-    revision = _revision(connection, found)
+def upgrade_tables(connection: sa.Connection, tables: sa.MetaData, found: set[str]) -> None:
+    """Create what is missing, and upgrade an older schema, within the transaction of the connection.
+
+    `found` are the names of the tables that there are.
+    """
+    revision = revision_of(connection, found)
     if revision is None:
         SCHEMA.create_all(connection)
         connection.execute(version_table.insert().values(version_num=REVISION))
@@ -177,11 +221,13 @@ def _upgrade(connection: sa.Connection, tables: sa.MetaData) -> None:
 
         upgrade(connection)
     tables.create_all(connection)
-    sqlite.set_file_version(connection)
+    if connection.dialect.name == "sqlite":
+        sqlite.set_file_version(connection)
 
 
 @contextmanager
-def _disposed_after_an_error(engine: sa.Engine) -> Iterator[None]:
+def disposed_after_an_error(engine: sa.Engine) -> Iterator[None]:
+    """Dispose of an engine if the block fails."""
     try:
         yield
     except BaseException:

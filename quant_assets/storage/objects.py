@@ -149,7 +149,7 @@ class ObjectStore:
 
     @property
     def _has_etags(self) -> bool:
-        return self._filesystem.type_name == "s3"
+        return bool(self._filesystem.type_name == "s3")
 
     @contextmanager
     def _reached(self, name: str) -> Iterator[None]:

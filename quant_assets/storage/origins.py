@@ -1,28 +1,40 @@
-"""The origins of a data folder: one for each source of its data. Data of two origins of a source are never mixed.
+"""The origins of the data: one for each source. Data of two origins of a source are never mixed.
 
-The first accepted market list of a source records its origin in `origins.json`. A data folder of version 0.1 has no
-such file; its origin is the provider of its market list, or of its only store.
+The first accepted market list of a source records its origin: in `origins.json` of the data folder, or in the database
+if there is a server. A data folder of version 0.1 has no such file; its origin is the provider of its market list, or
+of its only store.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import orjson
+import sqlalchemy as sa
 
+from quant_assets.common.database_server import CHECK_SERVER, DatabaseServer
 from quant_assets.common.files import replace_file
 from quant_assets.common.settings import LOOPBACK_ORIGIN, VARIABLES, Settings
+from quant_assets.storage.database import DatabaseError, open_database
 from quant_assets.storage.lake import Lake
+from quant_assets.storage.schema import origins
+
+if TYPE_CHECKING:
+    from quant_assets.storage.database import AnyDatabase
 
 FILE_NAME: Final = "origins.json"
 COINALYZE: Final = "coinalyze"
 
 
 class OriginError(ValueError):
-    """The environment and the data folder name different origins; the message says what to change."""
+    """The environment and the data folder or database name different origins, or what is recorded cannot be read.
+
+    The message says what to change.
+    """
 
 
 def settings_for_data_folder(settings: Settings, environment: Mapping[str, str], *, fetches: bool) -> Settings:
@@ -34,7 +46,7 @@ def settings_for_data_folder(settings: Settings, environment: Mapping[str, str],
     recorded = recorded_origin(settings)
     if recorded is None or recorded == settings.provider:
         return settings
-    held = f"{settings.data_dir} holds data of {_describe(recorded)}"
+    held = f"{_holder(settings)} holds data of {_describe(recorded)}"
     variable = VARIABLES["base_url"]
     if "base_url" in settings.model_fields_set:
         raise OriginError(
@@ -51,7 +63,7 @@ def settings_for_data_folder(settings: Settings, environment: Mapping[str, str],
 
 def recorded_origin(settings: Settings) -> str | None:
     """Return the origin that a data folder records; None if nothing was fetched into it."""
-    return (_read(settings.data_dir) or {}).get(COINALYZE) or _origin_of_version_0_1(settings)
+    return recorded_origins(settings).get(COINALYZE) or _origin_of_version_0_1(settings)
 
 
 def foreign_origin(settings: Settings, source: str, origin: str) -> str:
@@ -59,25 +71,51 @@ def foreign_origin(settings: Settings, source: str, origin: str) -> str:
 
     Coinalyze's origin is compared by `settings_for_data_folder`.
     """
-    recorded = None if source == COINALYZE else (_read(settings.data_dir) or {}).get(source)
+    recorded = None if source == COINALYZE else recorded_origins(settings).get(source)
     if recorded is None or recorded == origin:
         return ""
     return (
-        f"{settings.data_dir} holds data of {source} from {recorded}, not from {origin}: "
+        f"{_holder(settings)} holds data of {source} from {recorded}, not from {origin}: "
         f"choose another folder with QUANT_DATA_DIR, or set {source} to that origin again"
     )
 
 
-def record_origin(data_dir: Path, source: str, origin: str) -> None:
-    """Record the origin of a source's data in a data folder, unless it is recorded already."""
-    recorded = _read(data_dir) or {}
-    if source not in recorded:
-        replace_file(data_dir / FILE_NAME, orjson.dumps({**recorded, source: origin}) + b"\n")
+def record_origin(settings: Settings, source: str, origin: str) -> None:
+    """Record the origin of a source's data, unless it is recorded already. Raises OriginError."""
+    recorded = recorded_origins(settings)
+    if source in recorded:
+        return
+    if settings.database is None:
+        replace_file(settings.data_dir / FILE_NAME, orjson.dumps({**recorded, source: origin}) + b"\n")
+        return
+    with _database(settings.database) as database, database.write() as connection:
+        if source not in _rows(connection):  # another process may have recorded it meanwhile
+            database.replace_rows(connection, origins, [(source, origin)])
 
 
-def recorded_origins(data_dir: Path) -> dict[str, str]:
-    """Return source → its recorded origin. Raise OriginError."""
-    return _read(data_dir) or {}
+def recorded_origins(settings: Settings) -> dict[str, str]:
+    """Return source → its recorded origin. Raises OriginError."""
+    if settings.database is None:
+        return _read(settings.data_dir) or {}
+    with _database(settings.database, read_only=True) as database:
+        return database.read(_rows)
+
+
+@contextmanager
+def _database(server: DatabaseServer, *, read_only: bool = False) -> Iterator[AnyDatabase]:
+    try:
+        with closing(open_database(server, read_only=read_only)) as database:
+            yield database
+    except DatabaseError as error:
+        raise OriginError(f"the database {server} cannot be used ({error}); {CHECK_SERVER}") from None
+
+
+def _rows(connection: sa.Connection) -> dict[str, str]:
+    return {row.source: row.origin for row in connection.execute(sa.select(origins))}
+
+
+def _holder(settings: Settings) -> str:
+    return str(settings.database or settings.data_dir)
 
 
 def _read(data_dir: Path) -> dict[str, str] | None:
@@ -95,6 +133,8 @@ def _read(data_dir: Path) -> dict[str, str] | None:
 
 
 def _origin_of_version_0_1(settings: Settings) -> str | None:
+    if settings.database is not None:
+        return None
     table = Lake(settings.lake_place).read_undamaged(["coinalyze_markets"])
     if table is not None and "provider" in table and len(table):
         return str(table["provider"].iloc[0])

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from sqlalchemy import REAL, BigInteger, Column, Double, Integer, MetaData, String, Table, Text
+from sqlalchemy import REAL, BigInteger, Column, Double, Integer, LargeBinary, MetaData, String, Table, Text
 
-REVISION: Final = "0003"
+REVISION: Final = "0004"
 #: The revision of a database that was written before there was a version table.
 FIRST_REVISION: Final = "0001"
 #: Tables that only a database of FIRST_REVISION has.
@@ -43,7 +43,8 @@ empty_responses: Final = _table_of_symbols(
     Column("previous_ms", WHOLE),
 )
 served_symbols: Final = _table_of_symbols("served_symbols")
-#: Symbols that a process is requesting, until a time in milliseconds of the monotonic clock.
+#: Symbols that a process is requesting, until a time in milliseconds of the database's clock: of a file, the monotonic
+#: clock of the machine.
 claims: Final = _table_of_symbols(
     "claims",
     Column("owner", Text, nullable=False),
@@ -70,20 +71,42 @@ exchange_snapshots: Final = Table(
     Column("simulated", Integer, nullable=False),
     sqlite_with_rowid=False,
 )
-#: Calls that count against the budget until a time in milliseconds of the monotonic clock.
+#: Calls that count against a budget until a time in milliseconds of the database's clock. A file has one budget, "".
 call_leases: Final = Table(
     "call_leases",
     SCHEMA,
     Column("lease", Text, primary_key=True),
     Column("calls", Integer, nullable=False),
     Column("counts_until_ms", WHOLE, nullable=False),
+    Column("budget", Text, nullable=False, server_default=""),
 )
-#: After a 429 one row, with id 1: no calls until `paused_until_ms`; `share` of the limit is in use from `since_ms`.
+#: After a 429 a row for the budget: no calls until `paused_until_ms`; `share` of the limit is in use from `since_ms`.
 call_throttle: Final = Table(
     "call_throttle",
     SCHEMA,
-    Column("id", Integer, primary_key=True),
+    Column("budget", Text, primary_key=True),
     Column("paused_until_ms", WHOLE, nullable=False),
     Column("share", NUMBER, nullable=False),
     Column("since_ms", WHOLE, nullable=False),
+)
+#: Locks that processes of several machines share: the owner renews `until_ms`, or loses the lock then.
+locks: Final = Table(
+    "locks",
+    SCHEMA,
+    Column("name", Text, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("until_ms", WHOLE, nullable=False),
+)
+#: Source of data -> where they came from first.
+origins: Final = Table(
+    "origins", SCHEMA, Column("source", Text, primary_key=True), Column("origin", Text, nullable=False)
+)
+#: The newest feed, compressed by gzip, in one row; `number` counts publications.
+published_feed: Final = Table(
+    "published_feed",
+    SCHEMA,
+    Column("name", Text, primary_key=True),
+    Column("number", WHOLE, nullable=False),
+    Column("window", Text, nullable=False),
+    Column("content", LargeBinary, nullable=False),
 )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from quant_assets.common.database_server import DatabaseServer
 from quant_assets.common.settings import Settings, SettingsError
 
 PASSWORD = "p4ssw0rd-of-a-test"
@@ -39,3 +40,37 @@ def test_invalid_lake_url_names_the_variable_and_not_the_value(url: str, advice:
     assert str(found.value).startswith("QUANT_LAKE_URL ")
     assert advice in str(found.value)
     assert PASSWORD not in str(found.value)
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgresql+psycopg2"])
+def test_store_and_budgets_are_in_the_database_if_a_url_is_set(scheme: str, tmp_path: Path) -> None:
+    url = f"{scheme}://quant:{PASSWORD}@db.example:5433/quant?sslmode=require"
+    settings = Settings.from_environment({"QUANT_DATA_DIR": str(tmp_path), "QUANT_DATABASE_URL": url})
+    assert settings.store_place == DatabaseServer(url)
+    assert settings.budget_path == DatabaseServer(url, "api.coinalyze.net")
+    assert settings.exchange_budget_path("BYBIT") == DatabaseServer(url, "bybit-bybit")
+    assert str(settings.store_place) == "postgresql://db.example:5433/quant"
+    assert PASSWORD not in f"{settings!r} {settings} {settings.model_dump_json()} {settings.store_place!r}"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"mysql://quant:{PASSWORD}@127.0.0.1/quant",
+        f"postgresql://quant:{PASSWORD}@/quant",
+        f"postgresql://quant:{PASSWORD}@127.0.0.1",
+        f"postgresql://quant:{PASSWORD}@127.0.0.1:port/quant",
+        f"postgresql://quant:{PASSWORD}@[::1/quant",
+        PASSWORD,
+    ],
+)
+def test_invalid_database_url_names_the_variable_and_not_the_value(url: str) -> None:
+    with pytest.raises(SettingsError, match=r"^QUANT_DATABASE_URL is not an address like postgresql://") as found:
+        Settings.from_environment({"QUANT_DATABASE_URL": url})
+    assert PASSWORD not in str(found.value)
+
+
+def test_budget_folder_is_refused_beside_a_database(tmp_path: Path) -> None:
+    environment = {"QUANT_DATABASE_URL": "postgresql://127.0.0.1/quant", "QUANT_BUDGET_DIR": str(tmp_path)}
+    with pytest.raises(SettingsError, match=r"^QUANT_DATABASE_URL .*unset QUANT_BUDGET_DIR"):
+        Settings.from_environment(environment)

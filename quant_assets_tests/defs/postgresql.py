@@ -6,20 +6,24 @@ import os
 import shutil
 import subprocess
 import tempfile
+import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
+
+import psycopg2
 
 from quant_assets_tests.defs.live import free_port
 from quant_assets_tests.programs import postgresql_programs
 
 #: initdb refuses to run as root; Debian's packages create this user.
 USER = "postgres"
+DATABASE_PASSWORD = "p4ssw0rd-of-a-database"
 
 
 @contextmanager
-def postgresql() -> Iterator[str]:
-    """Run a server with an empty database; yield its URL."""
+def postgresql(password: str = "") -> Iterator[str]:
+    """Run a server with an empty database; yield its URL. With a password, the server asks for it."""
     programs = postgresql_programs()
     folder = Path(tempfile.mkdtemp(prefix="quant_assets_pg_"))
     if os.geteuid() == 0:
@@ -27,12 +31,17 @@ def postgresql() -> Iterator[str]:
     port = free_port()
     data = folder / "data"
     try:
-        _run(programs / "initdb", "--pgdata", str(data), "--username", USER, "--auth", "trust", "--no-sync")
+        login: tuple[str, ...] = ("--auth", "trust")
+        if password:
+            (folder / "password").write_text(password)
+            (folder / "password").chmod(0o644)
+            login = ("--auth", "scram-sha-256", "--pwfile", str(folder / "password"))
+        _run(programs / "initdb", "--pgdata", str(data), "--username", USER, "--no-sync", *login)
         options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c fsync=off"
         control = (programs / "pg_ctl", "--pgdata", str(data), "--log", str(folder / "log"), "--wait")
         _run(*control, "--options", options, "start")
         try:
-            yield f"postgresql://{USER}@127.0.0.1:{port}/postgres"
+            yield f"postgresql://{USER}{password and f':{password}'}@127.0.0.1:{port}/postgres"
         finally:
             _run(*control, "--mode", "immediate", "stop")
     finally:
@@ -45,3 +54,13 @@ def _run(*command: str | Path) -> None:
     subprocess.run(
         [*as_user, *map(str, command)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=60
     )
+
+
+def new_database(url: str) -> str:
+    """Create a database in a server; return its URL."""
+    name = f"test_{uuid.uuid4().hex}"
+    with closing(psycopg2.connect(url)) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(f"CREATE DATABASE {name}")
+    return f"{url.rpartition('/')[0]}/{name}"

@@ -5,13 +5,23 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from quant_assets.derivatives.store import CLAIM_TIMEOUT_MS, DerivativesStore, Fetched, StoreError
+from quant_assets.common.database_server import DatabaseServer
+from quant_assets.derivatives.store import CLAIM_TIMEOUT_MS, DerivativesStore, ExchangeSnapshot, Fetched, StoreError
+
+
+@pytest.fixture(params=["file", pytest.param("server", marks=pytest.mark.slow)])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path | DatabaseServer:
+    """Return where an empty store is: in a file, or in PostgreSQL."""
+    if request.param == "file":
+        return tmp_path / "s.sqlite"
+    return DatabaseServer(request.getfixturevalue("database_url"))
 
 
 def add(store: DerivativesStore, start: int, through: int, at_ms: int = 0, symbols: tuple[str, ...] = ("A",)) -> None:
@@ -19,8 +29,8 @@ def add(store: DerivativesStore, start: int, through: int, at_ms: int = 0, symbo
     store.add(Fetched("liquidations", symbols, bars, start, through, at_ms, simulated=False))
 
 
-def test_touching_ranges_are_merged_and_others_stay_separate(tmp_path: Path) -> None:
-    store = DerivativesStore(tmp_path / "s.sqlite")
+def test_touching_ranges_are_merged_and_others_stay_separate(place: Path | DatabaseServer) -> None:
+    store = DerivativesStore(place)
     add(store, 1000, 2000)
     add(store, 5000, 6000)
     assert store.known_through("liquidations", ["A", "B"], 1000) == {"A": 2000}
@@ -31,8 +41,8 @@ def test_touching_ranges_are_merged_and_others_stay_separate(tmp_path: Path) -> 
     assert store.known_through("liquidations", ["A"], 999) == {}
 
 
-def test_two_empty_responses_in_a_row_are_counted_until_data_comes(tmp_path: Path) -> None:
-    store = DerivativesStore(tmp_path / "s.sqlite")
+def test_two_empty_responses_in_a_row_are_counted_until_data_comes(place: Path | DatabaseServer) -> None:
+    store = DerivativesStore(place)
 
     def nothing(at_ms: int) -> None:
         store.add(Fetched("liquidations", ("A",), {}, 0, 900, at_ms, simulated=False))
@@ -47,26 +57,26 @@ def test_two_empty_responses_in_a_row_are_counted_until_data_comes(tmp_path: Pat
     assert store.empty_twice(0)["liquidations"] == set()
 
 
-def test_bar_that_is_fetched_again_is_replaced(tmp_path: Path) -> None:
-    store = DerivativesStore(tmp_path / "s.sqlite")
+def test_bar_that_is_fetched_again_is_replaced(place: Path | DatabaseServer) -> None:
+    store = DerivativesStore(place)
     for value in (1.0, 3.0):
         store.add(Fetched("liquidations", ("A",), {"A": [(900, value, 0.0)]}, 0, 1800, 0, simulated=False))
     assert store.bars("liquidations", ["A"], 0, 9000) == [("A", 900, 3.0, 0.0)]
 
 
-def test_two_open_stores_see_each_others_responses(tmp_path: Path) -> None:
-    one, other = DerivativesStore(tmp_path / "s.sqlite"), DerivativesStore(tmp_path / "s.sqlite")
+def test_two_open_stores_see_each_others_responses(place: Path | DatabaseServer) -> None:
+    one, other = DerivativesStore(place), DerivativesStore(place)
     add(one, 1000, 2000)
     assert other.known_through("liquidations", ["A"], 1000) == {"A": 2000}
     add(other, 2000, 3000)
     assert one.known_through("liquidations", ["A"], 1000) == {"A": 3000}
 
 
-def test_simulated_response_marks_the_store_permanently(tmp_path: Path) -> None:
-    store = DerivativesStore(tmp_path / "s.sqlite")
+def test_simulated_response_marks_the_store_permanently(place: Path | DatabaseServer) -> None:
+    store = DerivativesStore(place)
     assert not store.simulated
     store.add(Fetched("liquidations", ("A",), {}, 0, 900, 0, simulated=True))
-    assert DerivativesStore(tmp_path / "s.sqlite").simulated
+    assert DerivativesStore(place).simulated
 
 
 def test_damaged_store_is_reported_with_a_remedy(tmp_path: Path) -> None:
@@ -90,9 +100,36 @@ def test_store_of_a_newer_version_is_not_opened(tmp_path: Path, change: str, rea
     assert path.read_bytes() == before
 
 
-def test_response_that_fails_to_store_leaves_nothing_stored(tmp_path: Path) -> None:
-    store = DerivativesStore(tmp_path / "s.sqlite")
-    broken = {"A": [(900, 1.0, 2.0)], "B": [(900, 1.0)]}
+def test_snapshots_are_replaced_and_read_by_time(place: Path | DatabaseServer) -> None:
+    store = DerivativesStore(place)
+    snapshots = [
+        ExchangeSnapshot(
+            exchange="BYBIT",
+            symbol=symbol,
+            closed_at_ms=closed_at_ms,
+            observed_at_ms=closed_at_ms + 1,
+            open_interest=value,
+            funding_rate_pct=None,
+            interval_hours=8.0,
+            simulated=simulated,
+        )
+        for symbol, closed_at_ms, value, simulated in (
+            ("A", 1000, 1.5, True),
+            ("A", 2000, 2.5, False),
+            ("B", 2000, 3, True),
+        )
+    ]
+    store.add_snapshots([replace(snapshots[0], open_interest=9.0), *snapshots])
+    assert store.snapshots(0, 2000) == snapshots
+    assert store.snapshots_of("BYBIT", "A", 1000, 2000) == [snapshots[1]]
+    assert store.has_snapshot_since("BYBIT", 2000)
+    assert store.prune(2) == 0
+    assert store.snapshots(0, 2000) == snapshots[1:]
+
+
+def test_response_that_fails_to_store_leaves_nothing_stored(place: Path | DatabaseServer) -> None:
+    store = DerivativesStore(place)
+    broken: dict[str, Any] = {"A": [(900, 1.0, 2.0)], "B": [(900, 1.0, None)]}
     with pytest.raises(StoreError):
         store.add(Fetched("liquidations", ("A", "B"), broken, 0, 1800, 0, simulated=False))
     assert store.bars("liquidations", ["A", "B"], 0, 9000) == []
@@ -240,8 +277,8 @@ def test_claim_of_before_a_reboot_has_ended(tmp_path: Path) -> None:
     assert other.claim("liquidations", ["A"], 10_000) == ["A"]
 
 
-def test_claim_is_released_only_by_its_owner(tmp_path: Path) -> None:
-    one, other = DerivativesStore(tmp_path / "s.sqlite"), DerivativesStore(tmp_path / "s.sqlite")
+def test_claim_is_released_only_by_its_owner(place: Path | DatabaseServer) -> None:
+    one, other = DerivativesStore(place), DerivativesStore(place)
     one.claim("liquidations", ["A", "B"], 0)
     other.release("liquidations", ["A"])
     assert other.claim("liquidations", ["A", "B"], 0) == []

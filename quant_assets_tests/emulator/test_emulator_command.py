@@ -17,6 +17,7 @@ import pytest
 import requests
 
 from quant_assets.cli.emulator import EXCHANGE_PORTS
+from quant_assets.common.settings import Settings
 from quant_assets.emulator import SimulatedUniverse, run_emulator, write_candle_files
 from quant_assets.emulator.exchanges import APIS
 from quant_assets.storage.origins import record_origin
@@ -101,8 +102,8 @@ def demo_in(data_dir: Path, origin: str = "loopback") -> Path:
     """Return the folder of an earlier demo."""
     folder = data_dir / "demo"
     folder.mkdir()
-    record_origin(folder, "coinalyze", origin)
-    record_origin(folder, "BYBIT", "loopback")
+    record_origin(Settings(data_dir=folder), "coinalyze", origin)
+    record_origin(Settings(data_dir=folder), "BYBIT", "loopback")
     return folder
 
 

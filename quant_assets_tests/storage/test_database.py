@@ -80,7 +80,9 @@ def test_folders_of_migrations_are_packages_so_that_a_wheel_has_them() -> None:
     assert (folder / "versions" / "__init__.py").is_file()
 
 
-@pytest.mark.parametrize("name", ["derivatives_0001", "derivatives_0002", "budget_0001"])
+@pytest.mark.parametrize(
+    "name", ["derivatives_0001", "derivatives_0002", "derivatives_0003", "budget_0001", "budget_0003"]
+)
 def test_upgraded_database_has_the_tables_and_columns_of_a_new_one(tmp_path: Path, name: str) -> None:
     """Compare also what Alembic does not: primary keys."""
     found = []
@@ -125,6 +127,25 @@ def test_store_of_revision_0002_gets_a_table_of_snapshots_and_loses_nothing(tmp_
     with closing(DerivativesStore(path)) as store:
         store.add_snapshots([snapshot])
         assert store.snapshots(0, END * 1000) == [snapshot]
+
+
+def test_store_of_revision_0003_loses_nothing_in_an_upgrade(tmp_path: Path) -> None:
+    path = old_database("derivatives_0003", tmp_path / "derivatives.sqlite", logged=True)
+    expected = expected_after_upgrade(path)
+    assert "exchange_snapshots" in expected
+    with closing(DerivativesStore(path, read_only=True)) as store:
+        check_old_store(store)
+    DerivativesStore(path).close()
+    assert rows_of(path) == expected
+
+
+def test_budget_of_revision_0003_keeps_its_calls_and_its_throttle(tmp_path: Path) -> None:
+    path, clock = old_database("budget_0003", tmp_path / "budget.sqlite", logged=True), VirtualClock(1031.0)
+    with closing(CallBudget(path, 40, clock=clock, sleep=clock.sleep)) as budget:
+        assert budget.spent() == 20
+        assert budget.share() == pytest.approx(0.75, abs=0.001)
+        clock.now = 1060.01
+        assert budget.spent() == 3
 
 
 def check_old_store(store: DerivativesStore) -> None:
