@@ -109,7 +109,7 @@ def test_pruning_shrinks_the_store(tmp_path: Path) -> None:
     path = tmp_path / "derivatives.sqlite"
     end = int(NOW.timestamp()) // 900 * 900
     with closing(DerivativesStore(path)) as store:
-        for number in range(40):
+        for number in range(80):
             bars = [(end - 900 * n, 1.0, 1.0, 1.0, float(n)) for n in range(1, 400)]
             symbol = f"S{number}"
             store.add(Fetched("open_interest", (symbol,), {symbol: bars}, 0, end, end * 1000, simulated=False))
