@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Final
 
 import pandas as pd
-from filelock import FileLock
 
 from quant_assets.candles import bar_series
 from quant_assets.candles.asked_bars import AskedBars
@@ -19,10 +18,12 @@ from quant_assets.candles.bar_block import BarBlock, empty_block, join_blocks, m
 from quant_assets.candles.bar_periods import KEY, TIMES, BarPeriods, Period
 from quant_assets.candles.bar_series import SeriesTimes, add_times, series_of_table, series_table
 from quant_assets.candles.bar_spans import Span
+from quant_assets.common.database_server import DatabaseServer
 from quant_assets.common.files import WriteError
 from quant_assets.common.timeframes import STEP_MS
 from quant_assets.storage.arrow_tables import ArrowTables, DamagedTable, keys_below
 from quant_assets.storage.lake import Lake, LakeError
+from quant_assets.storage.locks import LostLock, exclusive
 from quant_assets.storage.retention import Removed
 
 NEWEST_BARS: Final = 1_500
@@ -67,12 +68,13 @@ class BarStore:
     """Closed bars of exchanges in a lake, by exchange, timeframe, and day or month.
 
     Bars are those that `check_fetched_bars` lets pass: closed, on the grid, with volume in base units. Writers of an
-    exchange and timeframe wait for each other at a lock in the folder `locks`, which all processes must share; a lock
-    ends with its process. Readers wait for nobody. A damaged object costs its own bars: reads name it and go on, and
-    the merge of a bar into it replaces it. Times are epoch ms, and a bar's time is its open.
+    exchange and timeframe wait for each other at a lock, in a file of the folder `locks` or in a database, which all
+    processes must share; a lock in a file ends with its process. Readers wait for nobody. A damaged object costs its
+    own bars: reads name it and go on, and the merge of a bar into it replaces it. Times are epoch ms, and a bar's time
+    is its open.
     """
 
-    def __init__(self, lake: Lake, locks: Path) -> None:
+    def __init__(self, lake: Lake, locks: Path | DatabaseServer) -> None:
         self.lake = lake
         self._locks = locks
 
@@ -225,11 +227,16 @@ class BarStore:
 
     @contextmanager
     def lock(self, exchange: str, timeframe: str) -> Iterator[None]:
-        """Exclude other writers of an exchange and timeframe."""
+        """Exclude other writers of an exchange and timeframe. After LostLock the work must be repeated."""
         BarPeriods(self.lake, exchange, timeframe)  # refuses a name that would lead out of the folder
-        self._locks.mkdir(parents=True, exist_ok=True)
-        with FileLock(self._locks / f"{KEY}-{exchange}-{timeframe}.lock"):
+        with exclusive(self._locks, f"{KEY}-{exchange}-{timeframe}") as lock:
             yield
+            try:
+                lock.require()
+            except LostLock:
+                # Another writer may have written the same objects, so what is stored has to be counted again.
+                self._series_tables(exchange).delete(timeframe)
+                raise
 
     def _merge_period(
         self, exchange: str, timeframe: str, periods: BarPeriods, period: Period, fetched: BarBlock

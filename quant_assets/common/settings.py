@@ -32,6 +32,7 @@ VARIABLES = {
     "budget_dir": "QUANT_BUDGET_DIR",
     "lake_url": "QUANT_LAKE_URL",
     "database_url": "QUANT_DATABASE_URL",
+    "feed_url": "QUANT_FEED_URL",
     "strategies_dir": "QUANT_STRATEGIES_DIR",
     "exchange_urls": "QUANT_EXCHANGE_URLS",
 }
@@ -86,13 +87,13 @@ class Settings(BaseModel):
     """The settings of a command or a code location.
 
     `calls_per_minute` is the provider's limit; each symbol of a request counts as a call. Everything is written below
-    `data_dir`, but the tables if they are at `lake_url`, fetched data and call budgets if they are in the database at
-    `database_url`, and otherwise the call budgets if they are in `budget_dir`, to be shared by data folders that use
-    the same key. Candle files are read from `candles_dir`. `exchange_urls` are addresses that
-    take the place of exchanges' own, by their names. The Python files of `strategies_dir` are loaded as strategies.
-    `origin` is the provider whose data `data_dir` holds, if that is not the provider of `base_url`; then nothing is
-    fetched (quant_assets/storage/origins.py). The API key is not stored here: it is read from the environment variable
-    `key_variable` when a request is sent.
+    `data_dir`, but the tables if they are at `lake_url`, the feed if it is at `feed_url`, fetched data and call budgets
+    if they are in the database at `database_url`, and otherwise the call budgets if they are in `budget_dir`, to be
+    shared by data folders that use the same key. Candle files are read from `candles_dir`. `exchange_urls` are
+    addresses that take the place of exchanges' own, by their names. The Python files of `strategies_dir` are loaded as
+    strategies. `origin` is the provider whose data `data_dir` holds, if that is not the provider of `base_url`; then
+    nothing is fetched (quant_assets/storage/origins.py). The API key is not stored here: it is read from the
+    environment variable `key_variable` when a request is sent.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -105,6 +106,7 @@ class Settings(BaseModel):
     budget_dir: Path | None = None
     lake_url: str | None = None
     database_url: SecretStr | None = None
+    feed_url: str | None = None
     strategies_dir: Path | None = None
     exchange_urls: Mapping[str, str] = {}
     origin: str = ""
@@ -141,11 +143,20 @@ class Settings(BaseModel):
             raise ValueError("must have only a host and a path; set the key in COINALYZE_API_KEY")
         return value.rstrip("/")
 
-    @field_validator("lake_url")
+    @field_validator("lake_url", "feed_url")
     @classmethod
     def _place_for_objects(cls, value: str | None) -> str | None:
         if value is not None and (problem := _object_url_problem(value)):
             raise ValueError(problem)
+        return value
+
+    @field_validator("feed_url")
+    @classmethod
+    def _document(cls, value: str | None) -> str | None:
+        if value is not None and not urlsplit(value).path.strip("/"):
+            raise ValueError("has no path like s3://bucket/master_feed.json")
+        if value is not None and value.endswith("/"):
+            raise ValueError("is a folder; expected a document like s3://bucket/master_feed.json")
         return value
 
     @field_validator("database_url")
@@ -270,8 +281,13 @@ class Settings(BaseModel):
 
     @property
     def feed_path(self) -> Path:
-        """The file of the master feed."""
+        """The file of the master feed, unless it is at a URL."""
         return self.data_dir / "master_feed.json"
+
+    @property
+    def feed_place(self) -> Path | str:
+        """Where the master feed is: the URL, or the file."""
+        return self.feed_url or self.feed_path
 
     @property
     def rules_path(self) -> Path:

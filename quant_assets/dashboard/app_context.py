@@ -43,7 +43,7 @@ class AppContext:
 
     async def document(self, window: str = "") -> FeedDocument:
         """Return the feed of a window, "" for the newest. Raises FeedError."""
-        cached = self.feeds.cached(window)
+        cached = None if self.feeds.is_remote else self.feeds.cached(window)
         if cached is not None:
             return cached
         return await anyio.to_thread.run_sync(self.feeds.read, window, limiter=self._workers)

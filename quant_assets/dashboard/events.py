@@ -11,7 +11,7 @@ import anyio.to_thread
 import orjson
 
 from quant_assets.dashboard.app_context import AppContext
-from quant_assets.dashboard.feed_repository import FeedDocument, FeedError, file_version
+from quant_assets.dashboard.feed_repository import FeedDocument, FeedError
 
 #: How often the feed's file is checked; a check is one system call.
 POLL_SECONDS: Final = 0.5
@@ -42,8 +42,8 @@ class FeedWatcher:
             await self.check()
 
     async def check(self) -> None:
-        """Check the file once, and send an event if it changed."""
-        version = file_version(self._context.settings.feed_path)
+        """Check the newest feed once, and send an event if it changed."""
+        version = await anyio.to_thread.run_sync(self._newest_version)
         if version == self._version:
             return
         self._version = version
@@ -78,6 +78,12 @@ class FeedWatcher:
                     yield b": still here\n\n"
         finally:
             self.listeners -= 1
+
+    def _newest_version(self) -> object:
+        try:
+            return self._context.feeds.newest_version()
+        except FeedError as error:
+            return str(error)
 
     def _describe(self) -> bytes:
         """Return the event for the feed as it is now."""

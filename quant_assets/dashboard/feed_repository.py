@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable
@@ -19,6 +21,7 @@ from quant_assets.common.settings import Settings
 from quant_assets.common.windows import Window, WindowError
 from quant_assets.feed import feed_problems
 from quant_assets.feed.contract import SCHEMA_FILES
+from quant_assets.storage.documents import Document
 from quant_assets.storage.lake import DOCUMENT_SUFFIX, Lake, LakeError
 
 Json = dict[str, Any]
@@ -65,6 +68,7 @@ class FeedRepository:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._lake = Lake(settings.lake_place)
+        self._document = Document.at(settings.feed_place)
         self._lock = threading.Lock()
         self._cache: OrderedDict[str, tuple[Hashable, FeedDocument | FeedError]] = OrderedDict()
         self._windows: tuple[Hashable | None, list[str]] = (None, [])
@@ -106,25 +110,40 @@ class FeedRepository:
             self._windows = (version, self._lake.partitions(["master_feed"], DOCUMENT_SUFFIX))
         return self._windows[1]
 
+    @property
+    def is_remote(self) -> bool:
+        """Return whether feeds are at a URL, so that every look at one is a request."""
+        return self.settings.feed_url is not None or self.settings.lake_url is not None
+
+    def newest_version(self) -> Hashable | None:
+        """Return a value that changes when the newest feed does, None if it is missing. Raises FeedError."""
+        try:
+            return self._document.version()
+        except UnreachableObject as error:
+            raise FeedError("unreadable", f"the feed cannot be read: {error}") from None
+
     def _version(self, window: str) -> Hashable | None:
         """Return the version of a feed, None if it is missing or unknown. Raises FeedError if `window` is not a key."""
         if not window:
-            return file_version(self.settings.feed_path)
+            return self.newest_version()
         if not _is_key(window):
             raise FeedError("no_such_window", "a window key looks like 2026-01-19-16:45; /api/windows lists them", 404)
         return self._lake.version(["master_feed"], window, DOCUMENT_SUFFIX)
 
     def _newest(self) -> bytes:
         """Return the bytes of the newest feed. Raises FeedError if it is missing or cannot be read."""
-        path = self.settings.feed_path
-        if path.exists() and not path.is_file():  # reading a pipe would never end
-            raise FeedError("unreadable", f"the feed cannot be read: {path.name} is not a file")
         try:
-            return path.read_bytes()
-        except FileNotFoundError:
-            raise FeedError("missing", "there is no feed yet: run quant-assets scan DIR") from None
+            content = self._document.read()
+        except UnreachableObject as error:
+            raise FeedError("unreadable", f"the feed cannot be read: {error}") from None
         except OSError as error:
-            raise FeedError("unreadable", f"the feed cannot be read: {error.strerror}") from None
+            reason = (
+                f"{self._document.name} is not a file" if error.errno == errno.EINVAL else os.strerror(error.errno or 0)
+            )
+            raise FeedError("unreadable", f"the feed cannot be read: {reason}") from None
+        if content is None:
+            raise FeedError("missing", "there is no feed yet: run quant-assets scan DIR")
+        return content
 
     def _of_window(self, window: str) -> bytes:
         """Return the bytes of the stored feed of a window. Raises FeedError if it is missing or damaged."""

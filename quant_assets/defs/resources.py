@@ -58,6 +58,10 @@ def build(project: Project) -> dg.Definitions:
             "retention": Retention(path=str(settings.retention_path)),
             "folders": Folders(data=str(settings.data_dir), store=str(settings.store_dir)),
             "notifier": Notifier(address_variable=WEBHOOK_VARIABLE),
-            "feed_file": FeedFile(path=str(settings.feed_path)),
+            "feed_file": FeedFile(
+                path=str(settings.feed_place),
+                locks=str(settings.data_dir),
+                database_variable=settings.database_variable,
+            ),
         },
     )

@@ -2,10 +2,11 @@
 
 from quant_assets.feed.build import build_feed
 from quant_assets.feed.contract import feed_problems, feed_schema
-from quant_assets.feed.publish import Publication, StoredFeed, publish
+from quant_assets.feed.publish import FeedPlace, Publication, StoredFeed, publish
 from quant_assets.feed.selection import has_symbol, select_signals
 
 __all__ = [
+    "FeedPlace",
     "Publication",
     "StoredFeed",
     "build_feed",

@@ -1,7 +1,9 @@
-"""Publishing the feed: its file is replaced atomically, and never by an older feed."""
+"""Publishing the feed: it is replaced as a whole, and never by an older feed."""
 
 from __future__ import annotations
 
+import gzip
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -9,10 +11,17 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-from filelock import FileLock
+import sqlalchemy as sa
 
-from quant_assets.common.files import replace_file
+from quant_assets.common.database_server import DatabaseServer
 from quant_assets.common.windows import Window, WindowError
+from quant_assets.storage.database import open_database
+from quant_assets.storage.documents import Document
+from quant_assets.storage.locks import exclusive
+from quant_assets.storage.schema import published_feed
+
+NAME: Final = "master_feed"
+_NEWEST: Final = sa.select(published_feed.c.number, published_feed.c.content).where(published_feed.c.name == NAME)
 
 
 class Publication(StrEnum):
@@ -75,26 +84,92 @@ class StoredFeed:
         return other.newest_close_ms is None or other.newest_close_ms < self.newest_close_ms
 
 
-def publish(feed: StoredFeed, path: Path, now: datetime) -> Publication:
-    """Write a feed to `path`, unless the feed there is newer.
+@dataclass(frozen=True, slots=True)
+class FeedPlace:
+    """Where the feed is, a path or URL, and how writers exclude each other: by a file in a folder, or a database."""
+
+    place: Path | str
+    locks: Path
+    database: DatabaseServer | None = None
+
+    @property
+    def document(self) -> Document:
+        """The document that consumers read."""
+        return Document.at(self.place)
+
+    @property
+    def lock_name(self) -> str:
+        """The name of the lock of those who publish."""
+        return str(self.place).rpartition("/")[2]
+
+
+def publish(feed: StoredFeed, place: Path | FeedPlace, now: datetime) -> Publication:
+    """Write a feed to `place`, unless the feed there is newer.
 
     Newer means of a later window, or of the same window and made from newer candles. An existing feed whose window
-    has not ended by `now` is replaced.
+    has not ended by `now` is replaced. Raises WriteError, UnreachableObject and DatabaseError.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{path}.lock"):
-        existing = stored_feed(path)
-        if existing is not None and feed.window.end < existing.window.end <= now:
-            return Publication.NEWER_WINDOW
-        if existing is not None and existing.has_newer_candles(feed):
-            return Publication.NEWER_CANDLES
-        replace_file(path, feed.content)
-        return Publication.PUBLISHED
+    if isinstance(place, Path):
+        place = FeedPlace(place, place.parent)
+    if place.database is not None:
+        return _publish_by_database(feed, place, place.database, now)
+    document = place.document
+    with exclusive(place.locks, place.lock_name):
+        found = _reason_to_keep(_stored(document), feed, now)
+        if found is None:
+            document.write(feed.content)
+        return found or Publication.PUBLISHED
 
 
-def stored_feed(path: Path) -> StoredFeed | None:
-    """Return the feed at `path`; None if there is no file, or it is not a feed with a window."""
-    try:
-        return StoredFeed.of(path.read_bytes()) if path.is_file() else None
-    except FileNotFoundError:
-        return None
+def _publish_by_database(feed: StoredFeed, place: FeedPlace, server: DatabaseServer, now: datetime) -> Publication:
+    """Publish from any of several machines: the database decides which feed is the newest, whoever is slow.
+
+    A writer may be delayed between its decision and its write, even beyond the end of its lock. So each looks again
+    after it wrote, and writes the feed that was decided on meanwhile.
+    """
+    document = place.document
+    with closing(open_database(server)) as database, exclusive(server, place.lock_name):
+        with database.write() as connection:
+            published = _published(connection)
+            existing = _stored(document) if published is None else StoredFeed.of(published.content)
+            reason = _reason_to_keep(existing, feed, now)
+            if reason is not None:
+                return reason
+            number = 1 if published is None else published.number + 1
+            row = (NAME, number, feed.window.key, gzip.compress(feed.content, mtime=0))
+            database.replace_rows(connection, published_feed, [row])
+        written = _Published(number, feed.content)
+        while True:
+            document.write(written.content)
+            newest = database.read(_published)
+            if newest is None or newest.number == written.number:
+                return Publication.PUBLISHED
+            written = newest
+
+
+@dataclass(frozen=True, slots=True)
+class _Published:
+    """The feed that the database has as the newest, and how many were published until it."""
+
+    number: int
+    content: bytes
+
+
+def _published(connection: sa.Connection) -> _Published | None:
+    row = connection.execute(_NEWEST).first()
+    return None if row is None else _Published(row.number, gzip.decompress(row.content))
+
+
+def _reason_to_keep(existing: StoredFeed | None, feed: StoredFeed, now: datetime) -> Publication | None:
+    """Return why an existing feed is kept; None if it is replaced."""
+    if existing is not None and feed.window.end < existing.window.end <= now:
+        return Publication.NEWER_WINDOW
+    if existing is not None and existing.has_newer_candles(feed):
+        return Publication.NEWER_CANDLES
+    return None
+
+
+def _stored(document: Document) -> StoredFeed | None:
+    """Return the feed of a document; None if there is none, or it is not a feed with a window."""
+    content = document.read() if document.exists() else None
+    return None if content is None else StoredFeed.of(content)

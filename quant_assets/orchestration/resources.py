@@ -19,11 +19,13 @@ from pydantic import Field
 
 from quant_assets.alerts.notices import Notice, Webhook, WebhookError, log_notice, registered_notifiers, send
 from quant_assets.common.clock import Clock
+from quant_assets.common.database_server import DatabaseServer
 from quant_assets.common.settings import Settings, database_url_of
 from quant_assets.derivatives.market_sources import MarketLists
 from quant_assets.derivatives.policy import RefreshPolicy, load_policy
 from quant_assets.derivatives.provider_choice import ProviderChoice, datasets_by_provider, load_provider_choice
 from quant_assets.derivatives.store import DerivativesStore
+from quant_assets.feed import FeedPlace
 from quant_assets.markets import ResolutionRules, load_rules
 from quant_assets.orchestration.market_lists import lists_in_use
 from quant_assets.providers.base import Provider, ProviderClient
@@ -187,4 +189,18 @@ class Notifier(dg.ConfigurableResource):  # type: ignore[type-arg]
 class FeedFile(dg.ConfigurableResource):  # type: ignore[type-arg]
     """The master feed that consumers read."""
 
-    path: str = Field(description="The JSON file, which the newest window replaces.")
+    path: str = Field(description="The JSON file or its URL, which the newest window replaces.")
+    locks: str = Field(description="Folder of the lock of those who publish, if there is no database.")
+    database_variable: str = Field(
+        default="", description="Name of the environment variable with the address of the database, if there is one."
+    )
+
+    @property
+    def place(self) -> FeedPlace:
+        """Return where the feed is published."""
+        url = database_url_of(self.database_variable)
+        return FeedPlace(
+            self.path if "://" in self.path else Path(self.path),
+            Path(self.locks),
+            None if url is None else DatabaseServer(url.get_secret_value()),
+        )

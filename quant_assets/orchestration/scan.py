@@ -14,7 +14,6 @@ from typing import Any, Final
 
 import dagster as dg
 import orjson
-from filelock import FileLock, Timeout
 
 from quant_assets.candles import CandleFolderError, read_scannable_candles
 from quant_assets.candles.longer_files import describe_longer_files
@@ -30,7 +29,9 @@ from quant_assets.orchestration.job_names import SCAN
 from quant_assets.orchestration.job_runs import materialized_metadata, quiet_run_config, step_failure
 from quant_assets.orchestration.market_list_run import MarketListRun, fetch_market_lists_if_due
 from quant_assets.signals import STALE_CANDLES, candle_features_table, stale_candles
+from quant_assets.storage.documents import Document
 from quant_assets.storage.lake import DOCUMENT_SUFFIX, Lake
+from quant_assets.storage.locks import exclusive
 
 #: Limits on the time for the two calls of a market list that is due, whatever time the scan has.
 MIN_LIST_SECONDS: Final = 10.0
@@ -96,7 +97,7 @@ def run_scan(
     UnreadableCandles, and StaleCandles if this is the first feed and no candle is as new as the window.
     """
     started = time.monotonic()
-    if folder is not None and not settings.feed_path.is_file():
+    if folder is not None and not Document.at(settings.feed_place).exists():
         _require_fresh_candles(folder, window, progress)
     with (
         translate_disk_errors(settings),
@@ -139,7 +140,7 @@ def run_scan(
         feed=feed,
         feed_path=lake.describe(["master_feed"], window.key, DOCUMENT_SUFFIX)
         if publication is Publication.NEWER_WINDOW
-        else str(settings.feed_path),
+        else str(Document.at(settings.feed_place)),
         publication=publication,
         api=_api_usage(market_list, refreshed),
         key_refused=market_list.key_refused or refreshed[0]["stopped"] == StopReason.KEY_REFUSED,
@@ -202,18 +203,18 @@ def _stale_candles_note(lake: Lake, window: Window) -> Iterator[str]:
 
 @contextmanager
 def scan_lock(settings: Settings, progress: Progress) -> Iterator[None]:
-    """Wait until no other command scans into this data folder, since all of them write the same tables of candles."""
-    lock = FileLock(settings.data_dir / "scan.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
+    """Wait until no other command scans into this data folder or database: all write the same tables of candles."""
+    waited = False
+
+    def on_wait() -> None:
+        nonlocal waited
+        waited = True
         progress("another scan", 0, 1, "waiting for it to end")
-        lock.acquire()
-        progress("another scan", 1, 1, "")
-    try:
+
+    with exclusive(settings.database or settings.data_dir, "scan", on_wait):
+        if waited:
+            progress("another scan", 1, 1, "")
         yield
-    finally:
-        lock.release()
 
 
 @contextmanager

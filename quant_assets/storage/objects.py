@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -245,15 +246,25 @@ def open_objects(place: str | Path, environment: Mapping[str, str] = os.environ)
 
 
 def _s3(environment: Mapping[str, str]) -> pa.fs.FileSystem:
-    """Connect to S3, or to a server that speaks its protocol.
+    """Connect to S3, or to a server that speaks its protocol, with what the environment says."""
+    endpoint = environment.get("AWS_ENDPOINT_URL_S3") or environment.get("AWS_ENDPOINT_URL") or ""
+    region = environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION") or "us-east-1"
+    credentials = tuple(
+        environment.get(name) for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+    )
+    return _connected_s3(os.getpid(), endpoint, region, credentials)
+
+
+@lru_cache(maxsize=4)
+def _connected_s3(_process: int, endpoint: str, region: str, _credentials: tuple[str | None, ...]) -> pa.fs.FileSystem:
+    """Connect once in a process: pyarrow would wait for all requests in flight before it connects again.
 
     Writes in the background are left on: without them, pyarrow completes a large object whose last parts failed.
     """
-    endpoint = urlsplit(environment.get("AWS_ENDPOINT_URL_S3") or environment.get("AWS_ENDPOINT_URL") or "")
-    region = environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION") or "us-east-1"
+    address = urlsplit(endpoint)
     return pa.fs.S3FileSystem(
         region=region,
-        **({"scheme": endpoint.scheme, "endpoint_override": endpoint.netloc} if endpoint.netloc else {}),
+        **({"scheme": address.scheme, "endpoint_override": address.netloc} if address.netloc else {}),
         allow_delayed_open=True,
         connect_timeout=CONNECT_TIMEOUT_SECONDS,
         request_timeout=REQUEST_TIMEOUT_SECONDS,

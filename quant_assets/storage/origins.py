@@ -9,22 +9,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import orjson
-import sqlalchemy as sa
 
 from quant_assets.common.database_server import CHECK_SERVER, DatabaseServer
 from quant_assets.common.files import replace_file
 from quant_assets.common.settings import LOOPBACK_ORIGIN, VARIABLES, Settings
-from quant_assets.storage.database import DatabaseError, open_database
 from quant_assets.storage.lake import Lake
-from quant_assets.storage.schema import origins
-
-if TYPE_CHECKING:
-    from quant_assets.storage.database import AnyDatabase
 
 FILE_NAME: Final = "origins.json"
 COINALYZE: Final = "coinalyze"
@@ -88,30 +82,30 @@ def record_origin(settings: Settings, source: str, origin: str) -> None:
     if settings.database is None:
         replace_file(settings.data_dir / FILE_NAME, orjson.dumps({**recorded, source: origin}) + b"\n")
         return
-    with _database(settings.database) as database, database.write() as connection:
-        if source not in _rows(connection):  # another process may have recorded it meanwhile
-            database.replace_rows(connection, origins, [(source, origin)])
+    from quant_assets.storage.shared_origins import record_shared_origin  # noqa: PLC0415 - only with a database
+
+    with _translated_errors(settings.database):
+        record_shared_origin(settings.database, source, origin)
 
 
 def recorded_origins(settings: Settings) -> dict[str, str]:
     """Return source → its recorded origin. Raises OriginError."""
     if settings.database is None:
         return _read(settings.data_dir) or {}
-    with _database(settings.database, read_only=True) as database:
-        return database.read(_rows)
+    from quant_assets.storage.shared_origins import shared_origins  # noqa: PLC0415 - only with a database
+
+    with _translated_errors(settings.database):
+        return shared_origins(settings.database)
 
 
 @contextmanager
-def _database(server: DatabaseServer, *, read_only: bool = False) -> Iterator[AnyDatabase]:
+def _translated_errors(server: DatabaseServer) -> Iterator[None]:
+    from quant_assets.storage.database import DatabaseError  # noqa: PLC0415 - only with a database
+
     try:
-        with closing(open_database(server, read_only=read_only)) as database:
-            yield database
+        yield
     except DatabaseError as error:
         raise OriginError(f"the database {server} cannot be used ({error}); {CHECK_SERVER}") from None
-
-
-def _rows(connection: sa.Connection) -> dict[str, str]:
-    return {row.source: row.origin for row in connection.execute(sa.select(origins))}
 
 
 def _holder(settings: Settings) -> str:

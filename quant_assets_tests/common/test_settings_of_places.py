@@ -74,3 +74,17 @@ def test_budget_folder_is_refused_beside_a_database(tmp_path: Path) -> None:
     environment = {"QUANT_DATABASE_URL": "postgresql://127.0.0.1/quant", "QUANT_BUDGET_DIR": str(tmp_path)}
     with pytest.raises(SettingsError, match=r"^QUANT_DATABASE_URL .*unset QUANT_BUDGET_DIR"):
         Settings.from_environment(environment)
+
+
+def test_feed_is_a_file_of_the_data_folder_unless_a_url_is_set(tmp_path: Path) -> None:
+    environment = {"QUANT_DATA_DIR": str(tmp_path)}
+    assert Settings.from_environment(environment).feed_place == tmp_path / "master_feed.json"
+    url = "s3://bucket/feeds/master_feed.json"
+    assert Settings.from_environment({**environment, "QUANT_FEED_URL": url}).feed_place == url
+
+
+@pytest.mark.parametrize("url", ["s3://bucket", "s3://bucket/feeds/", f"s3://key:{PASSWORD}@bucket/feed.json"])
+def test_invalid_feed_url_names_the_variable(url: str) -> None:
+    with pytest.raises(SettingsError, match=r"^QUANT_FEED_URL (has|is)") as found:
+        Settings.from_environment({"QUANT_FEED_URL": url})
+    assert PASSWORD not in str(found.value)

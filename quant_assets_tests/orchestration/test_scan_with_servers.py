@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 
 import orjson
 import pytest
 
 from quant_assets.common.database_server import DatabaseServer
 from quant_assets.common.settings import LOOPBACK_ORIGIN
+from quant_assets.dashboard.feed_repository import FeedError, FeedRepository
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.derivatives.store import DerivativesStore
 from quant_assets.providers.budget import CallBudget
 from quant_assets.signals import discover_strategies
+from quant_assets.storage.documents import Document
 from quant_assets.storage.lake import DOCUMENT_SUFFIX, Lake
 from quant_assets.storage.origins import recorded_origins
 from quant_assets_tests.defs.postgresql import DATABASE_PASSWORD, new_database
@@ -23,6 +24,7 @@ from quant_assets_tests.world import World, environment, kept_in_memory
 
 pytestmark = pytest.mark.slow
 LAKE = f"s3://{BUCKET}/lake"
+FEED = f"s3://{BUCKET}/feeds/master_feed.json"
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +40,7 @@ def scanned(world: World, database: str) -> Iterator[World]:
         kept_in_memory(world) as kept,
     ):
         kept.scan("folder")
-        kept.scan("urls", lake_url=LAKE, database_url=database)
+        kept.scan("urls", lake_url=LAKE, database_url=database, feed_url=FEED)
         yield kept
 
 
@@ -54,20 +56,26 @@ def test_tables_are_those_of_a_scan_into_a_folder(scanned: World) -> None:
     assert stored[0] == stored[1]
 
 
-def test_data_folder_has_no_tables_and_no_database(scanned: World) -> None:
-    settings = scanned.settings("urls")
-    assert {path.name for path in settings.data_dir.iterdir()} == {
-        "master_feed.json",
-        "scan.lock",
-        "master_feed.json.lock",
-    }
+def test_data_folder_has_no_file(scanned: World) -> None:
+    assert not list(scanned.settings("urls").data_dir.iterdir())
 
 
-def test_published_feed_is_the_one_in_s3(scanned: World) -> None:
-    published = scanned.settings("urls").feed_path.read_bytes()
+def test_published_feed_is_the_stored_one(scanned: World) -> None:
+    published = Document.at(FEED).read()
+    assert published is not None
     assert Lake(LAKE).read_document(["master_feed"], scanned.window.key) == published
     assert orjson.loads(published)["window"] == scanned.window.key
     assert Lake(LAKE).describe(["master_feed"], scanned.window.key, DOCUMENT_SUFFIX).startswith(f"{LAKE}/master_feed/")
+
+
+def test_dashboard_reads_the_feeds_at_the_urls(scanned: World) -> None:
+    feeds = FeedRepository(scanned.settings("urls", lake_url=LAKE, feed_url=FEED))
+    assert feeds.windows() == [scanned.window.key]
+    assert feeds.read().etag == feeds.read(scanned.window.key).etag
+    assert feeds.newest_version() is not None
+    missing = FeedRepository(scanned.settings("urls", lake_url=LAKE, feed_url=f"{FEED}.missing"))
+    with pytest.raises(FeedError, match="no feed yet"):
+        missing.read()
 
 
 def test_database_has_the_bars_the_calls_and_the_origin(scanned: World, database: str) -> None:
@@ -87,15 +95,11 @@ def test_database_has_the_bars_the_calls_and_the_origin(scanned: World, database
 
 def test_scanning_again_costs_no_call(scanned: World, database: str) -> None:
     with environment(QUANT_DATABASE_URL=database):
-        again = scanned.scan("other machine", lake_url=LAKE, database_url=database)
+        again = scanned.scan("other machine", lake_url=LAKE, database_url=database, feed_url=FEED)
     assert again.api["calls"] == 0
 
 
-def test_secrets_are_in_no_file_and_no_record_of_dagster(scanned: World) -> None:
-    files = [path for path in Path(scanned.folder / "urls").rglob("*") if path.is_file()]
-    assert files
-    secrets = (SECRET.encode(), DATABASE_PASSWORD.encode())
-    assert [path for path in files if any(secret in path.read_bytes() for secret in secrets)] == []
+def test_secrets_are_in_no_record_of_dagster(scanned: World) -> None:
     with scanned.opened("urls") as instance:
         runs = instance.get_runs()
         records = [str(entry) for run in runs for entry in instance.all_logs(run.run_id)] + list(map(str, runs))

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Self
 
 import dagster as dg
@@ -72,9 +71,9 @@ def feed_asset(strategies: Sequence[Strategy], not_loaded: Sequence[str] = ()) -
         features_cache: dg.ResourceParam[FeaturesCache],
         **signals: Tables,
     ) -> Iterator[dg.Output[dict[str, bytes]] | CheckEvent]:
-        windows, path = windows_of(context), Path(feed_file.path)
+        windows, place = windows_of(context), feed_file.place
         newest = windows[-1]
-        if not path.is_file():
+        if not place.document.exists():
             _require_fresh_candles(features[newest.key], newest)
         if not_loaded:
             message = "the feed lacks %s, installed since the code location was loaded; reload it"
@@ -101,7 +100,7 @@ def feed_asset(strategies: Sequence[Strategy], not_loaded: Sequence[str] = ()) -
         if invalid:
             yield from window_check_results(context, CONTRACT, contract, dg.AssetCheckSeverity.ERROR)
             raise dg.Failure(f"the feed breaks its contract and is not published: {invalid[0]}", allow_retries=False)
-        publication = publish(feeds[newest.key].chosen, path, clock.now())
+        publication = publish(feeds[newest.key].chosen, place, clock.now())
         if feeds[newest.key].keeps_stored:
             publication = Publication.NEWER_CANDLES
         for key, found in feeds.items():
