@@ -12,7 +12,7 @@ from typing import Final
 import dagster as dg
 
 from quant_assets import defs as stages
-from quant_assets.common.clock import SYSTEM, Clock
+from quant_assets.common.clock import Clock
 from quant_assets.common.progress import Progress, silent
 from quant_assets.common.settings import Settings
 from quant_assets.derivatives.datasets import DATASETS, LOADED_DATASETS
@@ -29,7 +29,7 @@ LOADED_STRATEGIES: Final = "QUANT_ASSETS_LOADED_STRATEGIES"
 def build_definitions(
     settings: Settings,
     progress: Progress = silent,
-    clock: Clock = SYSTEM,
+    clock: Clock | None = None,
     *,
     loaded: Collection[str] | None = None,
     origin_problem: str = "",

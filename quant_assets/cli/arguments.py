@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Final
@@ -11,6 +10,7 @@ from typing import Annotated, Final
 import typer
 
 from quant_assets.cli.errors import echo_err, usage_error
+from quant_assets.common.clock import SYSTEM, Clock
 from quant_assets.common.settings import Settings
 from quant_assets.common.text import is_utf8
 from quant_assets.common.windows import FIRST_WINDOW, WINDOW_LENGTH, Window, WindowError, parse_timestamp
@@ -30,9 +30,9 @@ def parse_hours(text: str) -> float:
     return float(number)
 
 
-def parse_window(as_of: str, option: str = "--as-of") -> Window:
+def parse_window(as_of: str, option: str = "--as-of", clock: Clock = SYSTEM) -> Window:
     """Return the last window that is complete at a timestamp, or now if it is empty; exit if it is invalid."""
-    now = datetime.now(UTC)
+    now = clock.now()
     if not as_of:
         return Window.last_complete(now)
     try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -38,6 +37,7 @@ def prepare_candles(settings: Settings, folder: Path | None, max_wait: float) ->
 def _fetch_candles(settings: Settings, max_wait: float) -> None:
     from quant_assets.orchestration.exchange_source import bar_store, lists_are_due  # noqa: PLC0415
     from quant_assets.orchestration.fetch import FetchChoice  # noqa: PLC0415
+    from quant_assets.storage.database_clock import clock_of  # noqa: PLC0415
 
     config = load_choice(settings)
     if not config.exchanges:
@@ -57,7 +57,7 @@ def _fetch_candles(settings: Settings, max_wait: float) -> None:
     fetch_and_report(
         settings,
         FetchChoice(max_wait_seconds=max(max_wait, MIN_FETCH_SECONDS)),
-        lists=lists_are_due(settings, config, datetime.now(UTC)),
+        lists=lists_are_due(settings, config, clock_of(settings).now()),
     )
 
 
@@ -101,9 +101,10 @@ def read_history(settings: Settings, folder: Path | None, first: Window | None) 
         return read_scannable_candles(folder).bars
     from quant_assets.markets import load_rules  # noqa: PLC0415
     from quant_assets.orchestration.exchange_source import bar_store  # noqa: PLC0415
+    from quant_assets.storage.database_clock import clock_of  # noqa: PLC0415
 
     begin = first or Window.of_key(FIRST_WINDOW)
-    stored = bar_store(settings).for_windows(begin.end_ms, Window.last_complete(datetime.now(UTC)).end_ms)
+    stored = bar_store(settings).for_windows(begin.end_ms, Window.last_complete(clock_of(settings).now()).end_ms)
     of_files = read_scannable_candles(settings.candle_folder) if settings.candle_folder.is_dir() else None
     rules = load_rules(settings.rules_path)
     return join_tables(of_files, stored, rules, files_are_simulated=False, simulated_exchanges=()).tables.bars

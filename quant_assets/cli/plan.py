@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,9 +36,10 @@ def plan(
     silence_dagster()
     from quant_assets.cli.refresh_plan import plan_refresh, simulate_refresh  # noqa: PLC0415
     from quant_assets.cli.rendering import plan_lines, progress_bars  # noqa: PLC0415
+    from quant_assets.storage.database_clock import clock_of  # noqa: PLC0415
 
     with progress_bars() as progress:
-        now = datetime.now(UTC)
+        now = clock_of(settings).now()
         place = None if folder is None else folder.absolute()
         refresh_plan = plan_refresh(settings, place, Window.last_complete(now), progress, now=now)
         summary: dict[str, Any] = dict(refresh_plan.summary)

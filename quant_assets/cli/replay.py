@@ -26,8 +26,11 @@ def replay(
 
     It uses the derivatives that are stored. The master feed is replaced only by a newer window.
     """
+    from quant_assets.storage.database_clock import clock_of  # noqa: PLC0415
+
     settings = load_settings(fetches=False)
-    first, last = parse_window(since or " ", "--from"), parse_window(until or " ", "--to")
+    clock = clock_of(settings)
+    first, last = parse_window(since or " ", "--from", clock), parse_window(until or " ", "--to", clock)
     if first > last:
         usage_error(f"--from {since} is after --to {until}; swap them")
     check_stored_candles(settings, folder)
@@ -73,4 +76,4 @@ def replay(
     print(f"{result.windows} windows from {first.key} to {last.key} in {result.elapsed_seconds:.1f} s: {actions}")
     print(f"feeds: {feeds}")
     if not result.published:
-        echo_err(f"{settings.feed_path} has a newer window and was not replaced")
+        echo_err(f"{settings.feed_place} has a newer window and was not replaced")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -23,6 +22,7 @@ def resolve(
     from quant_assets.cli.rendering import print_row, print_row_as_json  # noqa: PLC0415
     from quant_assets.definitions import build_definitions  # noqa: PLC0415
     from quant_assets.orchestration.symbol_map import current_symbol_map  # noqa: PLC0415
+    from quant_assets.storage.database_clock import clock_of  # noqa: PLC0415
 
     if not symbol.strip() or not exchange.strip():
         usage_error("Symbol and exchange must not be empty, e.g. quant-assets resolve BTCUSDT BINANCE")
@@ -30,7 +30,7 @@ def resolve(
     check_config_files(settings)
     silence_dagster()
     market = pd.DataFrame({"exchange": [exchange], "symbol": [symbol]})
-    symbol_map, problem = current_symbol_map(settings, build_definitions, market, datetime.now(UTC))
+    symbol_map, problem = current_symbol_map(settings, build_definitions, market, clock_of(settings).now())
     warn_about_missing_key(settings)
     if problem:
         echo_err(problem)

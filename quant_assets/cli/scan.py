@@ -61,11 +61,14 @@ def scan(
     The master feed always holds every market and strategy. With --strategy, --symbol or --exchange the selection
     is written beside it, or to --output. With --output - the feed is written to stdout, and nothing else.
     """
+    from quant_assets.storage.database_clock import clock_of  # noqa: PLC0415
+
     settings = load_settings(fetches=True)
-    window = parse_window(as_of)
+    clock = clock_of(settings)
+    window = parse_window(as_of, clock=clock)
     strategies = parse_strategies(strategy, settings.strategies_dir)
     max_wait = prepare_candles(settings, folder, max_wait)
-    window = parse_window(as_of)  # the last one may have ended while candles were fetched
+    window = parse_window(as_of, clock=clock)  # the last one may have ended while candles were fetched
     configured = check_config_files(settings)
     exchange, symbol = parse_selection(known_markets(settings, folder), settings, exchange, symbol)
     to_stdout = output == Path("-")
@@ -94,7 +97,7 @@ def scan(
         replace_file(Path(path), orjson.dumps(feed))
     if result.publication == "newer_window":
         echo_err(
-            f"{settings.feed_path} has a newer window and was not replaced; this window is {result.feed_path}, "
+            f"{settings.feed_place} has a newer window and was not replaced; this window is {result.feed_path}, "
             f"`serve` shows it as {feed['window']}, and --output writes it to a file"
         )
     if result.publication == "newer_candles":

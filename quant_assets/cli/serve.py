@@ -34,6 +34,7 @@ def serve(
 def serve_dashboard(host: str, port: int) -> int:
     """Serve the dashboard of the data folder until a signal, and return its number; exit if the port is taken."""
     from quant_assets.dashboard.server import create_app, listen, make_server  # noqa: PLC0415
+    from quant_assets.storage.database_clock import clock_of  # noqa: PLC0415
 
     settings = load_settings(fetches=False)
     try:
@@ -46,10 +47,10 @@ def serve_dashboard(host: str, port: int) -> int:
     if warning := exposure_warning(host, bound_port):
         echo_err(warning)
     demo = settings.data_dir / "demo"
-    if not settings.feed_path.exists() and (demo / settings.feed_path.name).exists():
+    if settings.feed_url is None and not settings.feed_path.exists() and (demo / settings.feed_path.name).exists():
         echo_err(f"no feed in {settings.data_dir}; to see the feed of the demo, set QUANT_DATA_DIR={demo}")
     hosts = set() if host in ALL_INTERFACES else LOOPBACK_HOSTS | {host.lower()}
-    server = make_server(create_app(settings, hosts=hosts))
+    server = make_server(create_app(settings, clock=clock_of(settings).now, hosts=hosts))
 
     ended_by = 0
 

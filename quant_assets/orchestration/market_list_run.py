@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import dagster as dg
@@ -20,6 +20,7 @@ from quant_assets.orchestration.market_lists import LIST_ASSETS, stored_list
 from quant_assets.providers.base import Provider
 from quant_assets.providers.errors import InvalidApiKey
 from quant_assets.providers.registry import PROVIDERS
+from quant_assets.storage.database_clock import clock_of
 from quant_assets.storage.lake import Lake
 
 
@@ -63,7 +64,7 @@ def fetch_market_lists_if_due(
 ) -> MarketListRun:
     """Fetch each market list that is due, in a run of its own. A failure keeps the stored list."""
     total = MarketListRun()
-    for provider in due_market_lists(settings, datetime.now(UTC)):
+    for provider in due_market_lists(settings, clock_of(settings).now()):
         total = total.plus(_fetch(settings, provider, definitions, instance, max_wait_seconds))
     return total
 

@@ -9,6 +9,7 @@ from quant_assets.common.clock import SYSTEM, Clock
 from quant_assets.common.progress import Progress, silent
 from quant_assets.common.settings import Settings
 from quant_assets.signals import Strategy, discover_strategies
+from quant_assets.storage.database_clock import clock_of
 from quant_assets.storage.lake import Lake
 
 
@@ -32,16 +33,19 @@ class Project:
         cls,
         settings: Settings,
         progress: Progress = silent,
-        clock: Clock = SYSTEM,
+        clock: Clock | None = None,
         *,
         loaded: Collection[str] | None = None,
         origin_problem: str = "",
     ) -> Project:
-        """Discover the strategies. If `loaded` is given, strategies whose keys are not in it get no asset."""
+        """Discover the strategies. If `loaded` is given, strategies whose keys are not in it get no asset.
+
+        Without a clock, that of the settings counts.
+        """
         found = discover_strategies(settings.strategies_dir).strategies
         strategies = tuple(strategy for strategy in found if loaded is None or strategy.key in loaded)
         not_loaded = tuple(strategy for strategy in found if strategy not in strategies)
-        return cls(settings, strategies, not_loaded, progress, clock, origin_problem)
+        return cls(settings, strategies, not_loaded, progress, clock or clock_of(settings), origin_problem)
 
     @property
     def lake(self) -> Lake:
