@@ -1,8 +1,9 @@
-"""Runs on workers, as deploy/workers/ says: Celery with Redis as broker and results in PostgreSQL."""
+"""Runs on workers, as deploy/workers/ says: Celery, Redis, PostgreSQL and an object store, and no folder in common."""
 
 from __future__ import annotations
 
 import configparser
+import shutil
 import signal
 import subprocess
 from collections import Counter
@@ -17,6 +18,8 @@ import pytest
 
 from quant_assets.common.windows import Window
 from quant_assets.emulator import Faults
+from quant_assets.signals import discover_strategies
+from quant_assets.storage.lake import Lake
 from quant_assets_tests.defs.live import (
     ROOT,
     Live,
@@ -27,13 +30,15 @@ from quant_assets_tests.defs.live import (
     stop_process_group,
     wait_for,
 )
-from quant_assets_tests.defs.postgresql import postgresql
+from quant_assets_tests.defs.postgresql import DATABASE_PASSWORD, new_database
 from quant_assets_tests.defs.redis import RedisServer, redis_server
 from quant_assets_tests.programs import postgresql_programs
-from quant_assets_tests.world import World, kept_in_memory, small_world
+from quant_assets_tests.s3 import BUCKET, SECRET, s3_server
+from quant_assets_tests.world import World, environment, kept_in_memory, small_world
 
 KEY = "s3cret-k3y-of-workers"
 BROKER_PASSWORD = "br0ker-passw0rd"
+LAKE = f"s3://{BUCKET}/lake"
 #: The tag of a run with the id of its task in Celery.
 TASK_TAG = "dagster-celery/task_id"
 SYSTEMD, WORKERS = ROOT / "deploy" / "systemd", ROOT / "deploy" / "workers"
@@ -41,14 +46,13 @@ SYSTEMD, WORKERS = ROOT / "deploy" / "systemd", ROOT / "deploy" / "workers"
 
 @dataclass
 class Cluster:
-    """A running installation with workers."""
+    """A running installation; its workers have no folder in common."""
 
     world: World
     live: Live
     broker: RedisServer
-    environment: Mapping[str, str]
-    home: Path
-    postgresql_url: str
+    databases: tuple[str, str]
+    """Of Dagster's records, and of the project's data."""
     workers: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def worker_of(self, run_id: str) -> str:
@@ -61,7 +65,7 @@ class Cluster:
         return wait_for(found, 60, "a worker")
 
     def log(self, name: str) -> str:
-        return (self.home / f"{name}.log").read_text(errors="replace")
+        return (self.world.folder / f"{name}.log").read_text(errors="replace")
 
 
 def worker_command(name: str) -> list[str]:
@@ -81,48 +85,68 @@ def unit() -> configparser.ConfigParser:
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def cluster(tmp_path_factory: pytest.TempPathFactory, database_server: str) -> Iterator[Cluster]:
     with ExitStack() as stack:
-        url = stack.enter_context(postgresql())
+        records, data = new_database(database_server), new_database(database_server)
         broker = stack.enter_context(redis_server(BROKER_PASSWORD))
+        objects = stack.enter_context(s3_server())
         world = stack.enter_context(small_world(tmp_path_factory.mktemp("workers"), markets=8))
-        home = world.folder / "dagster_home"
-        prepare_home(home, SYSTEMD / "dagster-postgresql.yaml", WORKERS / "dagster-workers.yaml")
-        port = free_port()
-        workspace = (SYSTEMD / "workspace.yaml").read_text()
-        (home / "workspace.yaml").write_text(workspace.replace("4266", str(port)))
         world.emulator.key = KEY
-        with kept_in_memory(world) as kept:
-            kept.scan(key=KEY)
-        environment = {
-            **world.environment(key=KEY),
-            "DAGSTER_HOME": str(home),
-            "DAGSTER_POSTGRES_URL": url.replace("://", "+psycopg2://"),
+        shared = {
+            "DAGSTER_POSTGRES_URL": records.replace("://", "+psycopg2://"),
             "CELERY_BROKER_URL": broker.url,
-            "CELERY_RESULT_BACKEND": f"db+{url.replace('://', '+psycopg2://')}",
+            "CELERY_RESULT_BACKEND": f"db+{records.replace('://', '+psycopg2://')}",
+            "QUANT_DATABASE_URL": data,
+            "QUANT_LAKE_URL": LAKE,
+            **objects.environment,
         }
+        stack.enter_context(environment(**objects.environment))  # to read the lake here
+        control = _machine(world, "control", shared)
+        home, port = Path(control["DAGSTER_HOME"]), free_port()
+        workspace_file = home / "workspace.yaml"
+        workspace_file.write_text((SYSTEMD / "workspace.yaml").read_text().replace("4266", str(port)))
 
-        def start(*command: str, log: str) -> subprocess.Popen[bytes]:
-            return stack.enter_context(process(command, environment, home / f"{log}.log"))
+        def start(machine: Mapping[str, str], *command: str, log: str) -> subprocess.Popen[bytes]:
+            return stack.enter_context(process(command, machine, world.folder / f"{log}.log"))
 
-        workspace_file = str(home / "workspace.yaml")
         code = ("dagster", "api", "grpc", "--module-name", "quant_assets.definitions", "--host", "127.0.0.1")
-        start(*code, "--port", str(port), log="code")
-        workers = {name: start(*worker_command(name), log=name) for name in ("worker-1", "worker-2")}
+        start(control, *code, "--port", str(port), log="code")
+        workers = {
+            name: start(_machine(world, name, shared), *worker_command(name), log=name)
+            for name in ("worker-1", "worker-2")
+        }
         web_port = free_port()
-        webserver = ("dagster-webserver", "--workspace", workspace_file, "--host", "127.0.0.1")
-        start(*webserver, "--port", str(web_port), log="web")
-        live = ready(f"http://127.0.0.1:{web_port}", home / "web.log")
-        start("dagster-daemon", "run", "--workspace", workspace_file, log="daemon")
-        yield Cluster(world, live, broker, environment, home, url, workers)
+        webserver = ("dagster-webserver", "--workspace", str(workspace_file), "--host", "127.0.0.1")
+        start(control, *webserver, "--port", str(web_port), log="web")
+        live = ready(f"http://127.0.0.1:{web_port}", world.folder / "web.log")
+        start(control, "dagster-daemon", "run", "--workspace", str(workspace_file), log="daemon")
+        yield Cluster(world, live, broker, (records, data), workers)
 
 
-def test_scan_on_a_worker_publishes_the_feed(cluster: Cluster) -> None:
-    run = cluster.live.launch("scan", cluster.world.window.key)
-    assert cluster.live.finished_run(run, 120)["status"] == "SUCCESS"
+def _machine(world: World, name: str, shared: Mapping[str, str]) -> dict[str, str]:
+    """Give a machine folders and candle files of its own; return the environment of its processes."""
+    folder = world.folder / name
+    shutil.copytree(world.candles, folder / "candles")
+    prepare_home(folder / "dagster_home", SYSTEMD / "dagster-postgresql.yaml", WORKERS / "dagster-workers.yaml")
+    own = {"DAGSTER_HOME": str(folder / "dagster_home"), "QUANT_CANDLES_DIR": str(folder / "candles")}
+    return {**world.environment(f"{name}/data", key=KEY), **shared, **own}
+
+
+def test_scan_on_a_worker_gives_the_tables_of_a_single_machine(cluster: Cluster) -> None:
+    world, live = cluster.world, cluster.live
+    assert live.finished_run(live.launch("market_list"), 120)["status"] == "SUCCESS"
+    run = live.launch("scan", world.window.key)
+    assert live.finished_run(run, 120)["status"] == "SUCCESS"
     assert cluster.worker_of(run) in cluster.workers
-    feed = orjson.loads((cluster.world.folder / "data" / "master_feed.json").read_bytes())
-    assert feed["window"] == cluster.world.window.key
+    with kept_in_memory(world) as alone:
+        alone.scan("alone", key=KEY)
+    expected, found = Lake(world.settings("alone").lake_dir), Lake(LAKE)
+    for key in (["features"], *(["signals", strategy.key] for strategy in discover_strategies().strategies)):
+        table, same = expected.read(key, world.window.key), found.read(key, world.window.key)
+        assert table is not None
+        assert same is not None
+        assert table.equals(same), key
+    feed = orjson.loads(found.read_document(["master_feed"], world.window.key) or b"{}")
     assert feed["stats"]["freshness"]["open_interest"]["fresh"] > 0
 
 
@@ -163,14 +187,16 @@ def test_run_of_a_killed_worker_goes_on_at_the_other_one(cluster: Cluster) -> No
 
 def test_credentials_are_in_no_record_log_or_command_line(cluster: Cluster) -> None:
     dump = postgresql_programs() / "pg_dump"
-    records = subprocess.run([dump, cluster.postgresql_url], capture_output=True, check=True, timeout=60).stdout
-    assert len(records) > 100_000
-    logs = {path.name: path.read_bytes() for path in cluster.home.glob("*.log")}
-    commands = {path.parent.name: _command_line(path) for path in Path("/proc").glob("[0-9]*/cmdline")}
-    for secret in (KEY.encode(), BROKER_PASSWORD.encode()):
-        assert secret not in records
-        assert [name for name, content in logs.items() if secret in content] == []
-        assert [pid for pid, command in commands.items() if secret in command and b"redis-server" not in command] == []
+    places = {
+        f"database {number}": subprocess.run([dump, url], capture_output=True, check=True, timeout=60).stdout
+        for number, url in enumerate(cluster.databases)
+    }
+    assert len(places["database 0"]) > 100_000
+    places |= {path.name: path.read_bytes() for path in cluster.world.folder.glob("*.log")}
+    places |= {f"process {path.parent.name}": _command_line(path) for path in Path("/proc").glob("[0-9]*/cmdline")}
+    for secret in (KEY, BROKER_PASSWORD, DATABASE_PASSWORD, SECRET):
+        found = {name for name, content in places.items() if secret.encode() in content}
+        assert {name for name in found if b"redis-server" not in places[name]} == set(), secret
 
 
 def test_unit_waits_for_runs_in_progress_when_it_stops() -> None:
