@@ -194,19 +194,21 @@ def page(shared_page: Page) -> Iterator[Page]:
 
 def save(page: Page, name: str) -> None:
     if PICTURES:
-        page.wait_for_timeout(1500)  # animations
+        page.wait_for_timeout(5000)  # animations, and the status of each asset
         page.screenshot(path=Path(PICTURES) / f"{name}.png")
 
 
 def test_lineage_page_shows_the_assets(page: Page, recorded: Recorded) -> None:
-    page.set_viewport_size({"width": 1500, "height": 1250})
+    page.set_viewport_size({"width": 1200, "height": 1030})
     page.goto(f"{recorded.live.url}/asset-groups")
     expect(page).to_have_title(re.compile("lineage", re.IGNORECASE))
     page.get_by_role("button", name="zoom_in").wait_for()
+    page.get_by_role("button", name="Hide navigation").click()
+    page.get_by_role("button", name="panel_show_right", exact=True).last.click()  # the list of groups
     page.get_by_role("button", name="settings", exact=True).last.click()
     page.get_by_role("menuitem", name="Expand all groups").click()
     page.keyboard.press("Escape")
-    for name in ("open_interest", "features", "breakout_v2", "master_feed", "symbol_map"):
+    for name in (*EXCHANGES, "open_interest", "features", "breakout_v2", "master_feed", "symbol_map"):
         expect(page.get_by_text(name, exact=True).first).to_be_visible(timeout=PATIENCE)
     save(page, "lineage")
 
