@@ -24,7 +24,7 @@ help:
 	@echo "make bench     make speed, then measure speed and memory into docs/performance.md (BENCH=--quick for less)"
 	@echo "make pictures  take the screenshots of dashboard and Dagster in docs/ (needs Chromium)"
 	@echo "make schema    write the JSON Schema of the feed from its models"
-	@echo "make docs      write the tables of strategies into docs/strategies.md"
+	@echo "make docs      write the tables of strategies into docs/built_in_strategies.md"
 	@echo "make audit     run bandit, and pip-audit on requirements.lock (needs a registry with advisories)"
 	@echo "make setup     create the virtual environment in $(VENV)"
 	@echo "make lock      update requirements.lock (needs uv)"

@@ -1,4 +1,4 @@
-"""Describe a strategy with its parameters in force, as Markdown: for Dagster, and for docs/strategies.md."""
+"""Describe a strategy with its parameters in force, as Markdown: for Dagster, and for docs/built_in_strategies.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Write the words of the strategies into docs/strategies.md: `make docs`.
+"""Write the words of the strategies into docs/built_in_strategies.md: `make docs`.
 
 They go between the lines `<!-- words of KEY -->` and `<!-- end -->`. The gates and parameters that every strategy has
 are at `<!-- words of every strategy -->`.
@@ -15,7 +15,7 @@ from quant_assets.signals import COMMON_GATES, Strategy, discover_strategies, ga
 from quant_assets.signals.description import gates_table, parameters_table, score_table, setup_paragraphs
 from quant_assets.signals.parameters import COMMON_LIMITS
 
-DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "strategies.md"
+DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "built_in_strategies.md"
 WORDS: Final = re.compile(r"(<!-- words of ([\w ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
