@@ -72,7 +72,7 @@ def test_only_a_file_named_by_a_run_id_is_removed(instance: dg.DagsterInstance, 
 
 
 def test_only_check_results_stay_behind(instance: dg.DagsterInstance) -> None:
-    """Dagster has no public way to remove check results, as docs/automation.md says; each asset has one last event."""
+    """Dagster has no public way to remove check results, as docs/disk.md says; each asset has one last event."""
     run_id = materialize(instance)
     remove_runs(instance, datetime.now(UTC) + LATER)
     found: dict[str, int] = {}
@@ -85,7 +85,7 @@ def test_only_check_results_stay_behind(instance: dg.DagsterInstance) -> None:
 
 
 def test_documented_statement_removes_old_check_results(instance: dg.DagsterInstance) -> None:
-    (statement,) = re.findall(r'"(DELETE FROM .*;)"', (ROOT / "docs" / "automation.md").read_text())
+    (statement,) = re.findall(r'"(DELETE FROM .*;)"', (ROOT / "docs" / "disk.md").read_text())
     materialize(instance)
     index = Path(instance.root_directory) / "history" / "runs" / "index.db"
     left = []
