@@ -13,6 +13,9 @@ TESTS = Path(__file__).parent
 ROOT = TESTS.parent
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *(ROOT / "docs").glob("*.md")])
 NAMED = re.compile(r"`([\w/]*test_\w+\.py)::(test_\w+)`")
+TEST = re.compile(r"`(test_\w+)`")
+ANCHOR = re.compile(r"\]\(([\w./]*)#([\w-]+)\)")
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 PLACE = re.compile(r"`([a-z_]+/[\w./]*)`")
 LINK = re.compile(r'\]\(([^)#:\s"]+)(?:#[^)"]*)?(?: "([^"]*)")?\)')
 
@@ -26,6 +29,12 @@ def test_tests_named_in_documents_exist(document: Path) -> None:
         assert f"def {name}(" in found[0].read_text(encoding="utf-8"), f"{document.name}: {file}::{name}"
 
 
+def test_tests_named_without_their_file_exist() -> None:
+    tests = "\n".join(path.read_text(encoding="utf-8") for path in TESTS.glob("**/test_*.py"))
+    named = {name for document in DOCUMENTS for name in TEST.findall(document.read_text(encoding="utf-8"))}
+    assert [name for name in sorted(named) if f"def {name}(" not in tests] == []
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_files_linked_in_documents_exist(document: Path) -> None:
     for link, _ in LINK.findall(document.read_text(encoding="utf-8")):
@@ -37,6 +46,14 @@ def test_titles_of_links_to_tests_name_a_test_of_the_file(document: Path) -> Non
     for link, title in LINK.findall(document.read_text(encoding="utf-8")):
         if title:
             assert f"def {title}(" in (document.parent / link).read_text(encoding="utf-8"), f"{document.name}: {title}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_headings_linked_in_documents_exist(document: Path) -> None:
+    for link, anchor in ANCHOR.findall(document.read_text(encoding="utf-8")):
+        text = (document.parent / link if link else document).read_text(encoding="utf-8")
+        anchors = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in HEADING.findall(text)}
+        assert anchor in anchors, f"{document.name}: {link}#{anchor}"
 
 
 def test_files_and_folders_named_in_contributing_exist() -> None:
