@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import requests
 
-from quant_assets.common.settings import LOOPBACK_HOSTS
+from quant_assets.common.addresses import LOOPBACK_HOSTS
 
 GROUP: Final = "quant_assets.notifiers"
 TIMEOUT_SECONDS: Final = 10.0

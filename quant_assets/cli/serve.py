@@ -10,7 +10,7 @@ import typer
 
 from quant_assets.cli.environment import load_settings
 from quant_assets.cli.errors import EXIT_INTERRUPTED, echo_err, usage_error
-from quant_assets.common.settings import LOOPBACK_HOSTS
+from quant_assets.common.addresses import LOOPBACK_HOSTS
 
 #: Set by the Makefile: how to choose another port with make.
 PORT_ADVICE_VARIABLE: Final = "QUANT_PORT_ADVICE"

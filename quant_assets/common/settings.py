@@ -11,18 +11,16 @@ from urllib.parse import urlsplit
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 
+from quant_assets.common.addresses import LOOPBACK_HOSTS, exchange_address_problem, object_url_problem
 from quant_assets.common.database_server import DatabaseServer, database_url_problem
 from quant_assets.common.text import is_utf8
 
 KEY_VARIABLE = "COINALYZE_API_KEY"
 WEBHOOK_VARIABLE = "QUANT_WEBHOOK_URL"
 DEFAULT_BASE_URL = "https://api.coinalyze.net/v1"
-LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 LOOPBACK_ORIGIN = "loopback"
 #: The host names a folder of the store, so only labels between single dots, or an IPv6 address, are accepted.
 _HOST = re.compile(r"[\w-]+(\.[\w-]+)*\.?|[0-9a-f.]*:[0-9a-f:.]+")
-#: The name of a bucket, without the colon of a port.
-_BUCKET = re.compile(r"[a-zA-Z0-9][\w.-]*")
 
 VARIABLES = {
     "base_url": "COINALYZE_BASE_URL",
@@ -44,39 +42,6 @@ def database_folder_problem(folder: Path) -> str:
     if "?" in name:
         return "must not contain a question mark, which ends the address of a database; choose another folder"
     return "" if is_utf8(name) else "is not valid UTF-8; choose another folder"
-
-
-def _exchange_address_problem(address: str) -> str:
-    """Return what is wrong with an address that takes the place of an exchange's own, "" if nothing is."""
-    try:
-        parts = urlsplit(address)
-        _ = parts.port
-    except ValueError:
-        return "has no address"
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        return "has no address"
-    if parts.scheme == "http" and parts.hostname not in LOOPBACK_HOSTS:
-        return "has an http address of another machine"
-    return "has more than a host and a port" if parts.path.strip("/") or parts.query or parts.username else ""
-
-
-def _object_url_problem(url: str) -> str:
-    """Return what is wrong with the URL of a place for objects, "" if nothing is."""
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-    except ValueError:
-        return "is not a URL"
-    if parts.scheme not in {"s3", "file"}:
-        return "is not a URL that begins with s3:// or file://"
-    if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
-        return (
-            "has more than a bucket and a path; set credentials in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, the "
-            "endpoint in AWS_ENDPOINT_URL and the region in AWS_REGION"
-        )
-    if parts.scheme == "s3":
-        return "" if _BUCKET.fullmatch(parts.netloc) else "has no bucket like s3://bucket/prefix"
-    return "" if not parts.netloc and len(parts.path) > 1 else "has no absolute path like file:///folder"
 
 
 class SettingsError(ValueError):
@@ -122,7 +87,7 @@ class Settings(BaseModel):
         if not isinstance(given, Mapping) or not all(isinstance(address, str) for address in given.values()):
             raise ValueError(f"is not JSON like {example}")
         for exchange, address in given.items():
-            problem = _exchange_address_problem(address)
+            problem = exchange_address_problem(address)
             if problem:
                 raise ValueError(f"{problem} for {exchange}; expected something like {example}")
         return {exchange: address.rstrip("/") for exchange, address in given.items()}
@@ -146,7 +111,7 @@ class Settings(BaseModel):
     @field_validator("lake_url", "feed_url")
     @classmethod
     def _place_for_objects(cls, value: str | None) -> str | None:
-        if value is not None and (problem := _object_url_problem(value)):
+        if value is not None and (problem := object_url_problem(value)):
             raise ValueError(problem)
         return value
 

@@ -20,7 +20,8 @@ from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from quant_assets.common.settings import LOOPBACK_HOSTS, Settings
+from quant_assets.common.addresses import LOOPBACK_HOSTS
+from quant_assets.common.settings import Settings
 from quant_assets.dashboard import api, pages
 from quant_assets.dashboard.app_context import AppContext, context_of, now_utc
 from quant_assets.dashboard.events import FeedWatcher

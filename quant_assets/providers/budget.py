@@ -23,17 +23,17 @@ from threading import Lock
 from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
-from filelock import FileLock
 from sqlalchemy import bindparam
 
 from quant_assets.common.database_server import CHECK_SERVER, DatabaseServer
 from quant_assets.common.files import advice_for
+from quant_assets.providers.budget_database import open_budget_database
 from quant_assets.providers.errors import BudgetUnusable, DeadlineExceeded
-from quant_assets.storage.database import DamagedDatabase, DatabaseError, NewerDatabase, open_database
+from quant_assets.storage.database import DatabaseError, NewerDatabase
 from quant_assets.storage.schema import call_leases, call_throttle
 
 if TYPE_CHECKING:
-    from quant_assets.storage.database import AnyDatabase
+    pass
 
 MINUTE_MS: Final = 60_000
 #: How long after `renew` a request must have its response. The client gives up before.
@@ -130,7 +130,7 @@ class CallBudget:
         # Threads of this process take turns here: SQLite lets some of them sleep for up to a second.
         self._turn = Lock()
         with self._translated_errors():
-            self._database = _open(place)
+            self._database = open_budget_database(place)
 
     def acquire(
         self, calls: int, deadline: float | None = None, on_wait: Callable[[float], None] | None = None
@@ -290,40 +290,6 @@ class CallBudget:
 
     def _local_ms(self) -> int:
         return int(self._clock() * 1000)
-
-
-def _open(place: Path | DatabaseServer) -> AnyDatabase:
-    """Open the database. A damaged file held only the calls of a minute; it is kept under another name."""
-    if not isinstance(place, Path):
-        return open_database(place)
-    try:
-        return _open_undamaged(place)
-    except DamagedDatabase:
-        # Of two processes that find a damaged file, the second must not move the first's new one.
-        with FileLock(f"{place}.lock"):
-            try:
-                return _open_undamaged(place)
-            except DamagedDatabase:
-                place.replace(place.with_suffix(".damaged"))
-                for suffix in ("-wal", "-shm"):
-                    place.with_name(place.name + suffix).unlink(missing_ok=True)
-                return _open_undamaged(place)
-
-
-def _open_undamaged(path: Path) -> AnyDatabase:
-    database = open_database(path)
-    try:
-        database.read(_read_all)
-    except DatabaseError:
-        database.close()
-        raise
-    return database
-
-
-def _read_all(connection: sa.Connection) -> None:
-    """Read the tables, which finds damage."""
-    connection.execute(sa.select(call_leases)).all()
-    connection.execute(sa.select(call_throttle)).all()
 
 
 def _sum(counted: Counted) -> int:

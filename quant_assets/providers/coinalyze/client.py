@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from requests.auth import AuthBase
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
 
-from quant_assets.common.settings import LOOPBACK_HOSTS
+from quant_assets.common.addresses import LOOPBACK_HOSTS
 from quant_assets.providers.base import (
     ApiResponse,
     Exchange,
