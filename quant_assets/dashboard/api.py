@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any, Final
 
+import pandas as pd
 from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
@@ -23,7 +24,11 @@ from quant_assets.dashboard.query import (
     check_parameters,
     filter_feed,
 )
+from quant_assets.dashboard.record import costs_or_defaults, live_record, record_json, trades_json
+from quant_assets.dashboard.record_models import Record, Trades
+from quant_assets.dashboard.record_query import RecordParameters, TradeParameters
 from quant_assets.dashboard.responses import CachedResponse, error_json, send, uncached_json
+from quant_assets.evaluation.trade_table import empty_trades
 from quant_assets.feed.model import MasterFeed
 from quant_assets.storage.lake import Lake
 
@@ -33,6 +38,8 @@ Exchange = Annotated[str, Path(description="As in the feed.")]
 Symbol = Annotated[str, Path(description="As in the feed, percent-encoded.")]
 
 NOT_MODIFIED: Final[Responses] = {304: {"description": "Not modified since the ETag in If-None-Match."}}
+
+DAMAGED_TRADES: Final[Responses] = {503: {"model": Error, "description": "The table of trades is damaged."}}
 
 router = APIRouter(prefix="/api", dependencies=[Depends(check_parameters)])
 
@@ -114,12 +121,34 @@ async def market(
         signals[0]["symbol"],
         *_store_versions(context),
     )
+
+    def make() -> CachedResponse:
+        trades = trades_of_market(context, document, signals[0])
+        return CachedResponse.from_json(market_chart(document, signals, context.settings, in_force.strategies, trades))
+
+    return send(request, await context.response(key, make))
+
+
+@_get("/record", {200: {"model": Record}, **NOT_MODIFIED, **DAMAGED_TRADES})
+async def record(request: Request, parameters: Annotated[RecordParameters, Query()]) -> Response:
+    """Return what the published signals were worth: statistics of their trades, by strategy and by groups."""
+    context = context_of(request)
+    costs, _ = costs_or_defaults(context.settings.evaluation_path)
+
+    def make() -> CachedResponse:
+        return CachedResponse.from_json(record_json(live_record(context.trades.read(), parameters, costs), costs))
+
+    return send(request, await context.response(("record", context.trades.version, costs, parameters), make))
+
+
+@_get("/trades", {200: {"model": Trades}, **NOT_MODIFIED, **DAMAGED_TRADES})
+async def trades(request: Request, parameters: Annotated[TradeParameters, Query()]) -> Response:
+    """Return the trades of published signals, newest first."""
+    context = context_of(request)
+    key = ("trades", context.trades.version, parameters)
     return send(
         request,
-        await context.response(
-            key,
-            lambda: CachedResponse.from_json(market_chart(document, signals, context.settings, in_force.strategies)),
-        ),
+        await context.response(key, lambda: CachedResponse.from_json(trades_json(context.trades.read(), parameters))),
     )
 
 
@@ -191,6 +220,14 @@ def signals_of(document: FeedDocument, exchange: str, symbol: str) -> list[Json]
     return signals
 
 
+def trades_of_market(context: AppContext, document: FeedDocument, signal: Json) -> pd.DataFrame:
+    """Return the trades of a signal's market, as they stood at the window's end; none if the table is damaged."""
+    try:
+        return context.trades.of_market(signal["exchange"], signal["symbol"], document.window)
+    except FeedError:
+        return empty_trades()
+
+
 def _health(context: AppContext, document: FeedDocument, is_stale: bool) -> dict[str, Any]:
     feed = document.feed
     stats = feed["stats"]
@@ -226,9 +263,9 @@ def _store_versions(context: AppContext) -> tuple[Any, ...]:
 
     An unknown version makes a key that is used once.
     """
-    candles = Lake(context.settings.lake_place).version(["candles"]) or object()
+    tables = (Lake(context.settings.lake_place).version(["candles"]) or object(), context.trades.version)
     store = store_place(context.settings)
     if isinstance(store, DatabaseServer):
-        return (candles, object())
+        return (*tables, object())
     log = None if store is None else store.with_name(f"{store.name}-wal")
-    return (candles, *(None if path is None else file_version(path) for path in (store, log)))
+    return (*tables, *(None if path is None else file_version(path) for path in (store, log)))

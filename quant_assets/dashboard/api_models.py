@@ -204,6 +204,21 @@ def _series_model(spec: DatasetSpec) -> Any:
     )
 
 
+class ChartTrade(TypedDict):
+    """A past trade of the market, as it stood at the window's end."""
+
+    strategy: str
+    side: Literal["LONG", "SHORT"]
+    entry_ms: int
+    entry: float
+    stop: float
+    target: float
+    exit_ms: int | None
+    exit: float | None
+    outcome: str
+    net_r: float | None
+
+
 class MarketChart(BaseModel):
     """The signals of one market with the series of its chart, cut at the window's end."""
 
@@ -218,6 +233,7 @@ class MarketChart(BaseModel):
     averages: Averages
     rsi: RsiSeries
     lines: list[ChartLine]
+    trades: Annotated[list[ChartTrade], Field(description="past trades of the market's signals, oldest first")]
     indicators: Annotated[list[OwnChart], Field(description="own indicators of strategies, where they are drawn")]
 
 

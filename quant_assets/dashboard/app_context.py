@@ -16,7 +16,9 @@ from quant_assets.common.windows import WINDOW_LENGTH
 from quant_assets.dashboard.feed_repository import FeedDocument, FeedRepository
 from quant_assets.dashboard.responses import CachedResponse, ResponseCache
 from quant_assets.dashboard.rows import Row, rows_of
+from quant_assets.dashboard.signal_record import trade_endings
 from quant_assets.dashboard.strategies import StrategyRepository
+from quant_assets.dashboard.trade_repository import TradeRepository
 
 #: Threads that read feeds and build responses; more would compete for the same processor, each with a feed in memory.
 MAX_WORKERS: Final = 2
@@ -36,9 +38,10 @@ class AppContext:
         self.settings = settings
         self.feeds = FeedRepository(settings)
         self.strategies = StrategyRepository(settings)
+        self.trades = TradeRepository(settings)
         self.cache = ResponseCache()
         self.clock = clock
-        self._rows: WeakKeyDictionary[FeedDocument, list[Row]] = WeakKeyDictionary()
+        self._rows: WeakKeyDictionary[FeedDocument, tuple[Hashable, list[Row]]] = WeakKeyDictionary()
         self._workers = anyio.CapacityLimiter(MAX_WORKERS)
 
     async def document(self, window: str = "") -> FeedDocument:
@@ -56,11 +59,16 @@ class AppContext:
         return await anyio.to_thread.run_sync(self.cache.get_or_make, key, make, limiter=self._workers)
 
     def rows(self, document: FeedDocument) -> list[Row]:
-        """Return the table rows of a feed; they are built once while the feed is in memory."""
+        """Return the table rows of a feed; they are built once while the feed is in memory and no trade changes."""
+        version = self.trades.version
         found = self._rows.get(document)
-        if found is None:
-            found = self._rows[document] = rows_of(document.feed["signals"], self.strategies.in_force().gates)
-        return found
+        if found is None or found[0] != version:
+            endings = trade_endings(self.trades, document.window)
+            found = self._rows[document] = (
+                version,
+                rows_of(document.feed["signals"], self.strategies.in_force().gates, endings),
+            )
+        return found[1]
 
     def age_seconds(self, document: FeedDocument) -> float:
         """Return how long ago the window of a feed ended."""

@@ -23,6 +23,7 @@ from quant_assets.dashboard.market_data import (
     store_place,
 )
 from quant_assets.dashboard.own_charts import own_charts
+from quant_assets.dashboard.record import trade_rows
 from quant_assets.derivatives.datasets import ENTRIES, DatasetSpec
 from quant_assets.providers.registry import DEFAULT, provider_name
 from quant_assets.signals import Strategy
@@ -35,17 +36,25 @@ CHART_BARS: Final = {HTF: 150, LTF: 192}
 DERIVATIVE_HOURS: Final = 48
 #: The datasets in the order of the series: those with a chart come first.
 CHARTED_FIRST: Final = sorted(ENTRIES, key=lambda spec: not spec.chart)
+#: What is told of a trade on the chart.
+_TRADE_KEYS: Final = (
+    *("strategy", "side", "entry_ms", "entry", "stop", "target", "exit_ms", "exit", "outcome", "net_r"),
+)
 #: Periods of the moving averages, in bars of 4h.
 EMA_PERIODS: Final = (50, 200)
 
 
 def market_chart(
-    document: FeedDocument, signals: Sequence[Json], settings: Settings, strategies: Mapping[str, Strategy]
+    document: FeedDocument,
+    signals: Sequence[Json],
+    settings: Settings,
+    strategies: Mapping[str, Strategy],
+    trades: pd.DataFrame,
 ) -> Json:
     """Return the series of a market's charts; `signals` are the feed's signals of the market, at least one.
 
-    `strategies` are those in force by name, whose own indicators are drawn. A list is empty if nothing is stored for
-    it; an unknown number is None.
+    `strategies` are those in force by name, whose own indicators are drawn; `trades` are the past trades of the market.
+    A list is empty if nothing is stored for it; an unknown number is None.
     """
     window, lake = document.window, Lake(settings.lake_place)
     exchange, symbol = signals[0]["exchange"], signals[0]["symbol"]
@@ -83,6 +92,7 @@ def market_chart(
         },
         "rsi": {"timeframe": HTF, "time": _tail(htf.time_ms, HTF), "value": _tail(rsi(htf.close), HTF)},
         "lines": _lines(signals, htf),
+        "trades": [{name: row[name] for name in _TRADE_KEYS} for row in trade_rows(trades) if row["entry"] is not None],
         "indicators": own_charts(
             [strategies[name] for signal in signals if (name := signal["strategy_name"]) in strategies],
             table,

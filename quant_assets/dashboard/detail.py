@@ -8,13 +8,17 @@ from functools import partial
 from typing import Any, Final
 from urllib.parse import quote
 
+import pandas as pd
+
 from quant_assets.common.settings import Settings
 from quant_assets.dashboard import formatting
 from quant_assets.dashboard.explanations import TIERS, UNITS, explain_score, funding_text
 from quant_assets.dashboard.feed_repository import FeedDocument
 from quant_assets.dashboard.market_data import Source, dataset_sources
 from quant_assets.dashboard.own_charts import charts_of
+from quant_assets.dashboard.record import trade_rows
 from quant_assets.dashboard.rows import bar_of, row_id
+from quant_assets.dashboard.signal_record import TradeKey, ending_sentence, record_sentence, result_text, trade_key
 from quant_assets.dashboard.strategies import InForce
 from quant_assets.derivatives.datasets import ENTRIES, PRIMARY_DATASET, DatasetSpec
 from quant_assets.derivatives.exchange_values import EXCHANGE
@@ -25,6 +29,8 @@ from quant_assets.storage.lake import Lake
 
 Json = Mapping[str, Any]
 
+#: Past trades listed in the panel; the chart and /api/trades have all.
+SHOWN_TRADES: Final = 5
 #: Datasets that are drawn in one chart; each other dataset with a chart has its own.
 _SHARED_CHART: Final = ("open_interest", "liquidations")
 
@@ -39,9 +45,18 @@ class Figure:
 
 
 def signal_detail(
-    document: FeedDocument, signals: Sequence[Json], strategy: str, settings: Settings, in_force: InForce
+    document: FeedDocument,
+    signals: Sequence[Json],
+    strategy: str,
+    settings: Settings,
+    in_force: InForce,
+    trades: pd.DataFrame,
+    endings: Mapping[TradeKey, Json],
 ) -> dict[str, Any]:
-    """Return the content of the panel for one of a market's signals: that of the strategy, or else the first."""
+    """Return the content of the panel for one of a market's signals: that of the strategy, or else the first.
+
+    `trades` are the past trades of the market, `endings` those of the window's signals that have ended.
+    """
     signal = next((signal for signal in signals if signal["strategy_name"] == strategy), signals[0])
     judged_by = in_force.strategies.get(signal["strategy_name"])
     decimals = formatting.price_decimals(signal["price"])
@@ -69,6 +84,9 @@ def signal_detail(
         "reason_summary": reason_summary(signal, in_force.gates),
         "reason": reason_sentence(signal, in_force.gates),
         "trade": _trade(signal, decimals),
+        "record": record_sentence(signal),
+        "ended": ending_sentence(endings.get(trade_key(signal))) if signal["setup"] else "",
+        "past_trades": _past_trades(trades, signal["strategy_name"], decimals),
         "setup": "" if judged_by is None else judged_by.explanations().get("setup", ""),
         "datasets": _datasets(signal, sources),
         "indicators": _indicators(signal, judged_by),
@@ -104,6 +122,23 @@ def _trade(signal: Json, decimals: int) -> list[Figure]:
         Figure("Stop", formatting.price(signal["stop_loss"], decimals), from_entry(signal["stop_loss"]) or ""),
         Figure("Target", formatting.price(signal["take_profit"], decimals), from_entry(signal["take_profit"]) or ""),
         Figure("Reward / risk", formatting.number(signal["rr"])),
+    ]
+
+
+def _past_trades(trades: pd.DataFrame, strategy: str, decimals: int) -> list[dict[str, str]]:
+    """Return the last trades of a strategy on the market as texts, newest first."""
+    rows = trade_rows(trades[trades["strategy"] == strategy].iloc[::-1].head(SHOWN_TRADES))
+    return [
+        {
+            "side": row["side"],
+            "entered": formatting.timestamp(row["entry_ms"]),
+            "entry": formatting.price(row["entry"], decimals) or "",
+            "ended": formatting.timestamp(row["exit_ms"]) if row["exit"] is not None and row["exit_ms"] else "",
+            "exit": formatting.price(row["exit"], decimals) or "",
+            "outcome": row["outcome"].replace("_", " "),
+            "result": "" if row["net_r"] is None else f"{result_text(row['net_r'])} R",
+        }
+        for row in rows
     ]
 
 

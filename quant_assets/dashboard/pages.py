@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from pydantic import Field
 
-from quant_assets.dashboard.api import signals_of, whole_feed
+from quant_assets.dashboard.api import signals_of, trades_of_market, whole_feed
 from quant_assets.dashboard.app_context import STALE_SECONDS, AppContext, context_of
+from quant_assets.dashboard.columns import DESCENDING, SORT_TITLES, SORTS
 from quant_assets.dashboard.detail import signal_detail
 from quant_assets.dashboard.feed_repository import FeedDocument, FeedError, Json
 from quant_assets.dashboard.query import SharedFilters, WindowParameter, check_parameters
 from quant_assets.dashboard.responses import HTML, CachedResponse, send
-from quant_assets.dashboard.rows import (
-    BLANK_ROW,
-    DESCENDING,
-    SORT_TITLES,
-    SORTS,
-    row_id,
-    search_rows,
-    sort_rows,
-)
-from quant_assets.dashboard.static_files import PLOTLY, static_version
+from quant_assets.dashboard.rows import BLANK_ROW, row_id, search_rows, sort_rows
+from quant_assets.dashboard.signal_record import trade_endings
 from quant_assets.dashboard.strategies import InForce
 from quant_assets.dashboard.summary import summary
-from quant_assets.providers.registry import PROVIDERS
+from quant_assets.dashboard.templating import templates
 
 #: Rows in the HTML itself; the script fetches all rows and takes over.
 INITIAL_ROWS: Final = 60
@@ -65,7 +56,7 @@ async def page(request: Request, parameters: Annotated[PageParameters, Query()])
     is_stale = context.is_stale(document)
     windows = tuple(context.feeds.windows()[:MAX_WINDOWS])
     in_force = context.strategies.in_force()
-    key = ("page", document.etag, parameters, is_stale, windows, in_force.version)
+    key = ("page", document.etag, parameters, is_stale, windows, in_force.version, context.trades.version)
 
     def make() -> CachedResponse:
         return _page(context, document, parameters, windows, is_stale, in_force)
@@ -78,7 +69,8 @@ async def rows(request: Request, parameters: Annotated[WindowParameter, Query()]
     """Return all rows of a window for the page's script."""
     context = context_of(request)
     document = await context.document(parameters.window)
-    return send(request, await context.response(("rows", document.etag), lambda: _rows(context, document)))
+    key = ("rows", document.etag, context.trades.version)
+    return send(request, await context.response(key, lambda: _rows(context, document)))
 
 
 @router.api_route("/detail/{exchange}/{symbol:path}", methods=METHODS)
@@ -91,42 +83,27 @@ async def details(
     signals = signals_of(document, exchange, symbol)
     in_force = context.strategies.in_force()
     market = (signals[0]["exchange"], signals[0]["symbol"])
-    key = ("detail", document.etag, *market, parameters.strategy, in_force.version)
+    key = ("detail", document.etag, *market, parameters.strategy, in_force.version, context.trades.version)
 
     def make() -> CachedResponse:
-        detail = signal_detail(document, signals, parameters.strategy, context.settings, in_force)
-        return CachedResponse(_templates().get_template("detail.html").render(detail=detail).encode(), HTML)
+        detail = _detail(context, document, signals, parameters.strategy, in_force)
+        return CachedResponse(templates().get_template("detail.html").render(detail=detail).encode(), HTML)
 
     return send(request, await context.response(key, make))
 
 
 def warm_cache(context: AppContext, document: FeedDocument) -> None:
     """Build the responses that every visitor requests, so that a new feed is shown at once."""
-    context.cache.get_or_make(("rows", document.etag), lambda: _rows(context, document))
+    context.cache.get_or_make(("rows", document.etag, context.trades.version), lambda: _rows(context, document))
     context.cache.get_or_make(("whole", document.etag), lambda: whole_feed(document))
 
 
 def error_page(request: Request, code: str, message: str, status: int) -> Response:
     """Return a page that explains an error; with status 503 it reloads when there is a valid feed."""
     html = (
-        _templates().get_template("error.html").render(code=code, message=message, status=status, reloads=status == 503)
+        templates().get_template("error.html").render(code=code, message=message, status=status, reloads=status == 503)
     )
     return send(request, CachedResponse(html.encode(), HTML, cache_control="no-store"), status)
-
-
-@cache
-def _templates() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("quant_assets.dashboard"),
-        autoescape=select_autoescape(["html"]),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals["static"] = f"/static/{static_version()}"
-    environment.globals["providers"] = list(PROVIDERS.values())
-    environment.globals["plotly"] = f"/static/{static_version()}/{PLOTLY}"
-    return environment
 
 
 def _rows(context: AppContext, document: FeedDocument) -> CachedResponse:
@@ -148,9 +125,9 @@ def _page(
     found = sort_rows(found, parameters.sort, parameters.dir)
     opened, detail = _opened_market(document, parameters.open), None
     if opened is not None:
-        detail = signal_detail(document, opened[0], opened[1], context.settings, in_force)
+        detail = _detail(context, document, *opened, in_force)
     html = (
-        _templates()
+        templates()
         .get_template("page.html")
         .render(
             rows=found[:INITIAL_ROWS],
@@ -169,6 +146,14 @@ def _page(
         )
     )
     return CachedResponse(html.encode(), HTML)
+
+
+def _detail(
+    context: AppContext, document: FeedDocument, signals: list[Json], strategy: str, in_force: InForce
+) -> dict[str, Any]:
+    trades = trades_of_market(context, document, signals[0])
+    endings = trade_endings(context.trades, document.window)
+    return signal_detail(document, signals, strategy, context.settings, in_force, trades, endings)
 
 
 def _opened_market(document: FeedDocument, opened_id: str) -> tuple[list[Json], str] | None:

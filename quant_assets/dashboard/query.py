@@ -23,7 +23,7 @@ _PATH_LIKE: Final = re.compile(
 )
 MAX_VALUE_LENGTH: Final = 200
 #: Parameters that accept several values: separated by commas, or repeated.
-_LISTS: Final = frozenset({"strategy", "exchange", "source", "action", "status", "fields"})
+_LISTS: Final = frozenset({"strategy", "exchange", "source", "action", "status", "fields", "side", "outcome"})
 #: The keys that a signal may have, in the order of the feed's schema.
 SIGNAL_KEYS: Final = tuple(Signal.__annotations__)
 
@@ -37,27 +37,30 @@ class QueryError(ValueError):
         self.code = code
 
 
-def _items(value: object) -> object:
+def items(value: object) -> object:
     """Split texts at commas: one text, or one for each time that the parameter is given."""
     texts = value if isinstance(value, list | tuple) else [value]
     return tuple(item.strip() for text in texts for item in str(text).split(",") if item.strip())
 
 
-def _upper(value: object) -> object:
+def upper(value: object) -> object:
+    """Return a text in upper case."""
     return value.upper() if isinstance(value, str) else value
 
 
-def _lower(value: object) -> object:
+def lower(value: object) -> object:
+    """Return a text in lower case."""
     return value.lower() if isinstance(value, str) else value
 
 
-def _none_if_blank(value: object) -> object:
+def none_if_blank(value: object) -> object:
+    """Return None for a text of blanks."""
     return None if isinstance(value, str) and not value.strip() else value
 
 
-Texts = Annotated[tuple[str, ...], BeforeValidator(_items)]
-Action = Annotated[Literal["LONG", "SHORT", "WAIT"], BeforeValidator(_upper)]
-Status = Annotated[Literal["resolved", "aggregated", "neutral"], BeforeValidator(_lower)]
+Texts = Annotated[tuple[str, ...], BeforeValidator(items)]
+Action = Annotated[Literal["LONG", "SHORT", "WAIT"], BeforeValidator(upper)]
+Status = Annotated[Literal["resolved", "aggregated", "neutral"], BeforeValidator(lower)]
 
 
 class Parameters(BaseModel):
@@ -94,13 +97,13 @@ class SharedFilters(WindowParameter):
 
     strategy: Texts = Field(default=(), description="Names of strategies, separated by commas; case does not matter.")
     exchange: Texts = Field(default=(), description="Exchanges, separated by commas; case does not matter.")
-    action: Annotated[tuple[Action, ...], BeforeValidator(_items)] = Field(
+    action: Annotated[tuple[Action, ...], BeforeValidator(items)] = Field(
         default=(), description="LONG, SHORT or WAIT, separated by commas."
     )
-    status: Annotated[tuple[Status, ...], BeforeValidator(_items)] = Field(
+    status: Annotated[tuple[Status, ...], BeforeValidator(items)] = Field(
         default=(), description="Status of the open interest: resolved, aggregated or neutral, separated by commas."
     )
-    min_score: Annotated[float | None, BeforeValidator(_none_if_blank)] = Field(
+    min_score: Annotated[float | None, BeforeValidator(none_if_blank)] = Field(
         default=None, ge=0, le=100, allow_inf_nan=False, description="Minimum score, 0 to 100."
     )
 
@@ -120,7 +123,7 @@ class Filters(SharedFilters):
 
     source: Texts = Field(default=(), description="Alias of exchange, for existing consumers.")
     symbol: str = Field(default="", description="Text that the symbol contains; case does not matter.")
-    limit: Annotated[int | None, BeforeValidator(_none_if_blank)] = Field(
+    limit: Annotated[int | None, BeforeValidator(none_if_blank)] = Field(
         default=None, ge=1, le=100_000, description="Maximum number of signals, best first."
     )
     fields: Texts = Field(default=(), description="Keys of a signal to return, separated by commas.")

@@ -8,6 +8,7 @@ from operator import attrgetter
 from typing import Any, Final
 
 from quant_assets.dashboard import formatting
+from quant_assets.dashboard.columns import SORT_FIELDS, SORTS
 from quant_assets.dashboard.explanations import (
     TIERS,
     UNITS,
@@ -16,41 +17,21 @@ from quant_assets.dashboard.explanations import (
     funding_text,
     part_colours,
 )
+from quant_assets.dashboard.signal_record import (
+    TradeKey,
+    ending_sentence,
+    ending_text,
+    record_sentence,
+    record_text,
+    trade_key,
+)
 from quant_assets.derivatives.funding import FUNDING_HOURS
 from quant_assets.feed.reasons import reason_summary
 from quant_assets.signals import PENALTY, SUMS, GateIndex
 
 Json = Mapping[str, Any]
 
-#: Sortable columns and their titles.
-SORTS: Final[Mapping[str, str]] = {
-    "action": "Action",
-    "market": "Market",
-    "strategy": "Strategy",
-    "score": "Score",
-    "rr": "R:R",
-    "entry": "Entry",
-    "stop": "Stop",
-    "target": "Target",
-    "oi": "Open interest",
-    "funding": "Funding",
-    "ls": "L/S",
-    "volume": "Volume",
-    "change": "24 h",
-    "price": "Price",
-}
-#: Tooltips of column titles that need an explanation.
-SORT_TITLES: Final[Mapping[str, str]] = {
-    "oi": "value, change over 24 hours, z-score, age; sorted by age",
-    "funding": "rate and its interval; sorted by the absolute rate for 8 hours",
-    "ls": "long accounts / short accounts",
-    "volume": "24-hour volume in the quote currency",
-    "change": "price change over 24 hours",
-}
-#: Columns that are sorted by another field than that of their name.
-SORT_FIELDS: Final[Mapping[str, str]] = {"oi": "oi_age", "funding": "funding_size"}
-#: Columns that the first click sorts in descending order.
-DESCENDING: Final = frozenset({"score", "rr", "entry", "stop", "target", "funding", "ls", "volume", "change", "price"})
+NO_ENDINGS: Final[Mapping[TradeKey, Json]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +60,15 @@ class Row:
     stop_text: str | None
     target: float | None
     target_text: str | None
+    record: float | None
+    """Mean result of signals like this, R; None if there are too few."""
+    record_text: str
+    """The mean result, "too few to say", or "" without a record."""
+    record_few: bool
+    record_n: str
+    record_title: str
+    ended_text: str
+    """How the signal's own trade ended; "" if it has not."""
     bias: str
     reason: str | None
     phone_note: str
@@ -112,9 +102,9 @@ class Row:
     """The full text of each price that is shown shortened, by column."""
 
 
-def rows_of(signals: Iterable[Json], gates: GateIndex) -> list[Row]:
-    """Return a row for each signal, in the same order."""
-    return [_row(signal, gates) for signal in signals]
+def rows_of(signals: Iterable[Json], gates: GateIndex, endings: Mapping[TradeKey, Json] = NO_ENDINGS) -> list[Row]:
+    """Return a row for each signal, in the same order; `endings` are the trades of the signals that have ended."""
+    return [_row(signal, gates, endings.get(trade_key(signal)) if signal["setup"] else None) for signal in signals]
 
 
 def row_id(signal: Json) -> str:
@@ -138,7 +128,7 @@ def sort_rows(rows: Sequence[Row], sort: str, direction: str) -> list[Row]:
     return sorted(known, key=value, reverse=direction == "desc") + unknown
 
 
-def _row(signal: Json, gates: GateIndex) -> Row:
+def _row(signal: Json, gates: GateIndex, ended: Json | None) -> Row:
     setup = signal["setup"] is not None
     decimals = formatting.price_decimals(signal["price"])
     interest, derivatives = signal["oi_metadata"], signal["derivatives"]
@@ -173,6 +163,7 @@ def _row(signal: Json, gates: GateIndex) -> Row:
         stop_text=short["stop"],
         target=signal["take_profit"],
         target_text=short["target"],
+        **_record(signal, ended),
         bias=signal["bias"],
         reason=reason,
         phone_note=rr or reason or "",
@@ -220,6 +211,20 @@ def _parts_text(parts: Mapping[str, float]) -> str:
         for name, points in parts.items()
         if name not in SUMS
     )
+
+
+def _record(signal: Json, ended: Json | None) -> dict[str, Any]:
+    """Return the row's fields for what signals like this were worth, and how its own trade ended."""
+    record = signal.get("track_record")  # feeds from before it lack the key
+    few = record is not None and record["too_few"]
+    return {
+        "record": None if record is None or few else record["mean_r"],
+        "record_text": record_text(record),
+        "record_few": few,
+        "record_n": "" if record is None else f"n {record['n']:,}",
+        "record_title": " ".join(text for text in (ending_sentence(ended), record_sentence(signal)) if text),
+        "ended_text": ending_text(ended),
+    }
 
 
 def _open_interest(interest: Json, age_seconds: float | None) -> dict[str, Any]:
@@ -290,6 +295,12 @@ BLANK_ROW: Final = Row(
     stop_text=None,
     target=None,
     target_text=None,
+    record=None,
+    record_text="",
+    record_few=False,
+    record_n="",
+    record_title="",
+    ended_text="",
     bias="",
     reason=None,
     phone_note="",

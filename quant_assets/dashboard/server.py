@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from quant_assets.common.addresses import LOOPBACK_HOSTS
 from quant_assets.common.settings import Settings
-from quant_assets.dashboard import api, pages
+from quant_assets.dashboard import api, pages, record_page
 from quant_assets.dashboard.app_context import AppContext, context_of, now_utc
 from quant_assets.dashboard.events import FeedWatcher
 from quant_assets.dashboard.feed_repository import FeedError
@@ -126,6 +126,7 @@ def create_app(
     )
     app.include_router(api.router)
     app.include_router(pages.router)
+    app.include_router(record_page.router)
     app.add_api_route(f"/static/{static_version()}/{PLOTLY}", _plotly, methods=["GET", "HEAD"], include_in_schema=False)
     app.mount("/static/{version}", static_app())
     app.state.context = context

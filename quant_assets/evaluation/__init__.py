@@ -11,7 +11,7 @@ from quant_assets.evaluation.exits import Outcome
 from quant_assets.evaluation.one_bar_later import later_results
 from quant_assets.evaluation.price_bars import JoinedBars, PriceBars, price_bars
 from quant_assets.evaluation.prices import Prices
-from quant_assets.evaluation.record import counted, cumulated, record, records_by
+from quant_assets.evaluation.record import counted, cumulated, record, summaries_by_group
 from quant_assets.evaluation.track_record import TrackRecord, track_record
 from quant_assets.evaluation.trade_table import Source, read_trades
 from quant_assets.evaluation.trades import Reason, TradeRules, follow_setups
@@ -43,6 +43,6 @@ __all__ = [
     "price_bars",
     "read_trades",
     "record",
-    "records_by",
+    "summaries_by_group",
     "track_record",
 ]

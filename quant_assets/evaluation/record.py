@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
-from quant_assets.evaluation.costs import Costs
+from quant_assets.evaluation.costs import HOUR_MS, Costs
 from quant_assets.evaluation.exits import Outcome
 from quant_assets.evaluation.scores import by_quartile, target_share
 from quant_assets.evaluation.statistics import clustered_mean, days_of, is_too_few, rank_correlation
 
+_HOURS: Final = [f"{hour:02d}:00" for hour in range(24)]
 #: Outcomes with a result.
 ENDED: Final = (Outcome.TARGET.value, Outcome.STOP.value, Outcome.EXPIRED.value)
 
@@ -34,26 +34,12 @@ def record(trades: pd.DataFrame, costs: Costs) -> dict[str, Any]:
     entered = counted(trades)
     net = entered["net_r"].to_numpy(np.float64)
     days = days_of(entered["entry_ms"].to_numpy(np.int64))
-    day_count = len(np.unique(days))
-    mean, won = clustered_mean(net, days), clustered_mean((net > 0).astype(np.float64), days)
-    edge = (entered["net_r"] - entered["chance_r"]).to_numpy(np.float64)
-    has_chance = ~np.isnan(edge)
-    over_chance = clustered_mean(edge[has_chance], days[has_chance])
     rank = rank_correlation(entered["score"].to_numpy(np.float64), net, days)
     losses = float(-net[net < 0].sum())
     return {
-        "n": len(entered),
-        "days": day_count,
-        "asset_days": len(set(zip(entered["asset"], days, strict=True))),
-        "too_few": is_too_few(len(entered), day_count),
-        "win_share": won.value,
-        "win_interval": won.interval,
-        "mean_r": mean.value,
-        "mean_r_interval": mean.interval,
+        **summary(entered),
         "median_r": float(np.median(net)) if len(net) else None,
         "profit_factor": float(net[net > 0].sum()) / losses if losses else None,
-        "edge_r": over_chance.value,
-        "edge_r_interval": over_chance.interval,
         "score_rank_correlation": rank.value,
         "score_rank_interval": rank.interval,
         "quartiles": by_quartile(entered),
@@ -63,6 +49,30 @@ def record(trades: pd.DataFrame, costs: Costs) -> dict[str, Any]:
         "bars_held_mean": float(entered["bars_held"].mean()) if len(entered) else None,
         "max_drawdown_r": max_drawdown(entered),
         **assumptions(trades, costs),
+    }
+
+
+def summary(entered: pd.DataFrame) -> dict[str, Any]:
+    """Return the main statistics of trades that count: their number, share won, mean result, and edge over chance."""
+    net = entered["net_r"].to_numpy(np.float64)
+    days = days_of(entered["entry_ms"].to_numpy(np.int64))
+    day_count = len(np.unique(days))
+    mean, won = clustered_mean(net, days), clustered_mean((net > 0).astype(np.float64), days)
+    edge = net - entered["chance_r"].to_numpy(np.float64)
+    has_chance = ~np.isnan(edge)
+    over_chance = clustered_mean(edge[has_chance], days[has_chance])
+    assets, names = pd.factorize(entered["asset"])
+    return {
+        "n": len(entered),
+        "days": day_count,
+        "asset_days": len(np.unique(days * len(names) + assets)),
+        "too_few": is_too_few(len(entered), day_count),
+        "win_share": won.value,
+        "win_interval": won.interval,
+        "mean_r": mean.value,
+        "mean_r_interval": mean.interval,
+        "edge_r": over_chance.value,
+        "edge_r_interval": over_chance.interval,
     }
 
 
@@ -94,9 +104,22 @@ def cumulated(trades: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"exit_ms": order["exit_ms"].to_numpy(), "cumulated_r": order["net_r"].cumsum().to_numpy()})
 
 
-def records_by(trades: pd.DataFrame, group: pd.Series[Any], costs: Costs) -> Mapping[str, dict[str, Any]]:
-    """Return the record of each part of the trades; `group` names the part of each trade."""
-    return {str(name): record(part, costs) for name, part in trades.groupby(group, observed=True, sort=True)}
+def summaries_by_group(trades: pd.DataFrame) -> dict[str, list[tuple[str, str, dict[str, Any]]]]:
+    """Return by title of a group strategy, name and summary of each part of each strategy's trades.
+
+    The groups are side, exchange, status of open interest, and UTC hour of the entry.
+    """
+    needed = ["strategy", "side", "exchange", "oi_status", "entry_ms", "asset", "net_r", "chance_r"]
+    entered = counted(trades)[needed]
+    hour = np.array(_HOURS)[(entered["entry_ms"] // HOUR_MS % 24).to_numpy(np.int64)]
+    keys = {"side": "side", "exchange": "exchange", "open interest": "oi_status", "UTC hour of entry": hour}
+    return {
+        title: [
+            (str(strategy), str(name), summary(part))
+            for (strategy, name), part in entered.groupby(["strategy", key], observed=True, sort=True)
+        ]
+        for title, key in keys.items()
+    }
 
 
 def _mean(values: pd.Series[Any]) -> float | None:

@@ -8,6 +8,7 @@ from functools import cache
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from quant_assets.evaluation.price_bars import Floats, Ints
 
@@ -63,12 +64,13 @@ def rank_correlation(first: Floats, second: Floats, days: Ints) -> Estimate:
 
     se² = (D − 1) / D × Σ over days (ρ without the day − the mean of these)². None if one side is constant.
     """
-    value = _spearman(first, second)
-    different = np.unique(days)
+    ranked = [_Ranked.of(values) for values in (first, second)]
+    value = _correlation(*(each.rank for each in ranked))
+    different, day = np.unique(days, return_inverse=True)
     count = len(different)
     if value is None or count < 2:
         return Estimate(value)
-    without = [_spearman(first[days != day], second[days != day]) for day in different]
+    without = [_correlation(*(each.without(day == number) for each in ranked)) for number in range(count)]
     known = [found for found in without if found is not None]
     if len(known) < count:
         return Estimate(value)
@@ -115,15 +117,30 @@ def _within(t: float, degrees: int) -> float:
     return 2 / math.pi * (angle + (sine * total if degrees > 1 else 0.0))
 
 
-def _spearman(first: Floats, second: Floats) -> float | None:
-    """Return Spearman's ρ, None if one side is constant."""
-    ranks = [_average_ranks(values) for values in (first, second)]
-    centred = [rank - rank.mean() for rank in ranks] if len(first) else ranks
+@dataclass(frozen=True, slots=True)
+class _Ranked:
+    """Values as ranks, the average for equal values."""
+
+    rank: Floats
+    place: Ints
+    """The place of each value among the different ones."""
+    different: int
+
+    @classmethod
+    def of(cls, values: Floats) -> _Ranked:
+        found, place, count = np.unique(values, return_inverse=True, return_counts=True)
+        last = count.cumsum()
+        return cls(((2 * last - count + 1) / 2)[place], place, len(found))
+
+    def without(self, left_out: npt.NDArray[np.bool_]) -> Floats:
+        """Return the ranks of the others among themselves; sorting again for each day would take many times as long."""
+        count = np.bincount(self.place[left_out], minlength=self.different)
+        below = count.cumsum() - count / 2
+        return self.rank[~left_out] - below[self.place[~left_out]]
+
+
+def _correlation(first: Floats, second: Floats) -> float | None:
+    """Return Pearson's correlation, None if one side is constant."""
+    centred = [rank - rank.mean() for rank in (first, second)] if len(first) else [first, second]
     scale = math.sqrt(float((centred[0] ** 2).sum()) * float((centred[1] ** 2).sum()))
     return float((centred[0] * centred[1]).sum()) / scale if scale else None
-
-
-def _average_ranks(values: Floats) -> Floats:
-    _, position, count = np.unique(values, return_inverse=True, return_counts=True)
-    last = count.cumsum()
-    return ((2 * last - count + 1) / 2)[position]

@@ -8,8 +8,9 @@ from urllib.parse import quote
 import orjson
 import pytest
 
+from quant_assets.dashboard.columns import SORT_FIELDS, SORTS
 from quant_assets.dashboard.query import Filters
-from quant_assets.dashboard.rows import SORT_FIELDS, SORTS, Row, rows_of
+from quant_assets.dashboard.rows import Row, rows_of
 from quant_assets.dashboard.summary import summary
 from quant_assets_tests.dashboard.serving import GATES, HOSTILE_STRATEGY, HOSTILE_SYMBOL, Json, Site, with_hostile_names
 

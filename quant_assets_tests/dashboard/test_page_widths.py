@@ -22,13 +22,13 @@ from quant_assets_tests.dashboard.serving import (
     with_setups,
 )
 
-WIDTHS = (390, 768, 900, 1024, 1280, 1440, 1560)
+WIDTHS = (390, 768, 900, 1024, 1280, 1440, 1560, 1760)
 #: Prices of every size, down to those with many leading zeros.
 PRICES = (118_402.5, 93_985.1, 4.5678, 0.019284, 0.00084027, 0.00012345, 0.000071664, 0.0000071664, 0.00000000012345)
 
 CUT = """() => {
   const cells = "td.action, td.price, td.entry, td.stop, td.target, td.rr, td.funding, td.ls, td.volume, td.change, "
-    + "td.oi span:not(.hidden), tbody th.market, abbr, .phone-note";
+    + "td.record, td.oi span:not(.hidden), tbody th.market, abbr, .phone-note";
   const cut = [];
   for (const cell of document.querySelectorAll("main tbody tr[data-id]")) {
     for (const node of cell.querySelectorAll(cells)) {

@@ -1,4 +1,5 @@
 // The page: its state, which is kept in the address, and the handlers of its controls.
+import { toggleTheme } from "./controls.js";
 import { Detail } from "./detail.js";
 import { countAges, listen, windowQuery } from "./live.js";
 import { Table, filterRows, sortRows } from "./table.js";
@@ -168,12 +169,7 @@ find("thead").addEventListener("click", (event) => {
 });
 
 const actions = {
-  theme: () => {
-    const theme = document.documentElement.dataset.theme === "dark" ? "light" : "dark";
-    document.documentElement.dataset.theme = theme;
-    try { localStorage.setItem("theme", theme); } catch { /* storage may be disabled */ }
-    dispatchEvent(new Event("themechange"));
-  },
+  theme: toggleTheme,
   help: () => help.showModal(),
   close: () => change({ open: "" }),
   clear: () => { change(Object.fromEntries(FILTERS.map((name) => [name, ""]))); updateControls(); },

@@ -3,7 +3,7 @@
 
 let plotly;
 
-function loadPlotly() {
+export function loadPlotly() {
   plotly ??= new Promise((resolve, reject) => {
     const script = document.createElement("script");
     script.src = document.body.dataset.plotly;
@@ -30,7 +30,7 @@ const LABEL_HEIGHT = 18; // pixels
 const LEGEND = { orientation: "h", x: 0, xanchor: "left", y: 1, yanchor: "bottom", itemclick: false, itemdoubleclick: false, font: { size: 11 } };
 const CONFIG = { displayModeBar: false, responsive: true, showTips: false };
 
-function colours() {
+export function colours() {
   const style = getComputedStyle(document.documentElement);
   const names = ["ink", "soft", "grid", "long", "short", "accent", "k2", "k3", "k4", "k6", "surface", "strong-line"];
   return Object.fromEntries(names.map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
@@ -119,14 +119,16 @@ async function drawPrice(Plotly, node, series, signal, timeframe, range, c) {
   }
   const own = ownCharts(series, signal, "price").filter((chart) => chart.timeframe === timeframe).flatMap((chart) => ownTraces(chart, 1, c));
   traces.push(...own);
+  const past = pastTrades(series, signal, dates(candles.time)[0], c);
+  traces.push(...past);
   const prices = [...candles.low, ...candles.high, ...(forming ? [forming.low, forming.high] : []), ...known.map(([, price]) => price)];
   const min = Math.min(...prices), max = Math.max(...prices), edge = (max - min) * 0.05 || max * 0.01;
-  const margin = timeframe === "15m" ? { ...TWO_LINE_MARGIN, ...(own.length > 0 && { t: LEGEND_MARGIN.t }) } : LEGEND_MARGIN;
+  const margin = timeframe === "15m" ? { ...TWO_LINE_MARGIN, ...(own.length + past.length > 0 && { t: LEGEND_MARGIN.t }) } : LEGEND_MARGIN;
   const shifts = spread(known.map(([, price]) => price), [min - edge, max + edge], node.clientHeight - margin.t - margin.b);
   const formatted = (price) => price.toLocaleString("en", { maximumSignificantDigits: 6 });
   const layout = baseLayout(c, {
     margin,
-    showlegend: timeframe === "4h" || own.length > 0, legend: LEGEND,
+    showlegend: timeframe === "4h" || own.length + past.length > 0, legend: LEGEND,
     xaxis: { range: shown, ...(timeframe === "15m" && HOUR_TICKS) },
     yaxis: { range: [min - edge, max + edge], tickformat: tickFormat(max - min), hoverformat: ".6~g" },
     shapes: known.map(([name, price, colour]) => ({ type: "line", name, xref: "paper", x0: 0, x1: 1, y0: price, y1: price, line: { color: colour, width: 1.5, dash: name === "entry" ? "solid" : "dash" } })),
@@ -134,6 +136,21 @@ async function drawPrice(Plotly, node, series, signal, timeframe, range, c) {
   });
   const levelTexts = known.map(([name, price]) => `${name} ${formatted(price)}`).join(", ");
   await plot(Plotly, node, `Price, ${timeframe} candles${forming ? ", the last one forming" : ""}${levelTexts ? `: ${levelTexts}` : ""}`, traces, layout);
+}
+
+// The past trades of the signal's strategy on this market: a line from entry to exit, with the result beside it.
+function pastTrades(series, signal, first, c) {
+  const shown = series.trades.filter((trade) => trade.strategy === signal.strategy_name && trade.exit_ms !== null && trade.exit !== null && date(trade.exit_ms) >= first);
+  if (!shown.length) return [];
+  const result = (trade) => `${trade.net_r < 0 ? "−" : "+"}${Math.abs(trade.net_r).toFixed(2)} R`;
+  const symbol = (trade) => (trade.side === "LONG" ? "triangle-up" : "triangle-down");
+  const hover = (trade) => `${trade.side} entered ${date(trade.entry_ms).slice(0, 16).replace("T", " ")}, ${trade.outcome} ${date(trade.exit_ms).slice(0, 16).replace("T", " ")}, ${result(trade)}`;
+  const gap = (pick) => shown.flatMap((trade) => [...pick(trade), null]);
+  return [
+    { type: "scatter", mode: "lines", name: "past trades", legendgroup: "past", x: gap((trade) => [date(trade.entry_ms), date(trade.exit_ms)]), y: gap((trade) => [trade.entry, trade.exit]), line: { color: c.ink, width: 1.5, dash: "dot" }, hoverinfo: "skip" },
+    { type: "scatter", mode: "markers", name: "entries", legendgroup: "past", showlegend: false, x: shown.map((trade) => date(trade.entry_ms)), y: shown.map((trade) => trade.entry), text: shown.map(hover), marker: { symbol: shown.map(symbol), size: 9, color: c.accent, line: { color: c.surface, width: 1 } }, hovertemplate: "%{text}<extra></extra>" },
+    { type: "scatter", mode: "markers+text", name: "exits", legendgroup: "past", showlegend: false, x: shown.map((trade) => date(trade.exit_ms)), y: shown.map((trade) => trade.exit), text: shown.map(result), textposition: "top center", textfont: { color: c.ink, size: 10 }, customdata: shown.map(hover), marker: { symbol: "x", size: 7, color: c.ink }, hovertemplate: "%{customdata}<extra></extra>", cliponaxis: false },
+  ];
 }
 
 // The forming 4h bar: hollow, with an invisible point for its hover text, since plotly has none for candles.

@@ -197,6 +197,11 @@ function fillRow(node, row, address) {
   put("side", row.action === "WAIT" ? row.bias : "").dataset.bias = row.bias;
   put("reason", row.reason ?? "").closest("td").hidden = row.rr_text !== null;
   for (const name of ["rr", "entry", "stop", "target"]) put(name, row[`${name}_text`] ?? "–").hidden = row.rr_text === null;
+  put("ended", row.ended_text);
+  put("record_n", row.record_n);
+  const record = put("record", row.record_text).closest("td");
+  record.classList.toggle("few", row.record_few);
+  attribute(record, "title", row.record_title);
   put("oi_status", row.oi_status).closest(".status").dataset.status = row.oi_status;
   for (const name of ["oi_value", "oi_change", "oi_z"]) put(name, row[name]);
   put("oi_age", row.oi_age_text).classList.toggle("stale", row.oi_stale);

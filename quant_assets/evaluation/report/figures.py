@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -11,11 +11,15 @@ import plotly.graph_objects as go
 
 from quant_assets.evaluation.price_bars import STEP, PriceBars
 from quant_assets.evaluation.record import cumulated
-from quant_assets.evaluation.statistics import DAY_MS
+from quant_assets.evaluation.statistics import DAY_MS, is_too_few
 
 Record = Mapping[str, Any]
 
 COLOURS: Final = ("#2563eb", "#d97706", "#059669", "#9333ea", "#dc2626", "#0891b2")
+#: Of strategies and groups with too few trades to say anything.
+GREY: Final = "#9ca3af"
+#: Points of a curve, and trades of a scatter plot, that a browser draws without delay.
+MAX_POINTS: Final = 3_000
 #: Bars shown before the entry and after the exit of a trade.
 CONTEXT_BARS: Final = 24
 
@@ -23,12 +27,12 @@ CONTEXT_BARS: Final = 24
 def curves(trades: pd.DataFrame) -> go.Figure:
     """Plot the summed net results of each strategy by exit time; `trades` are those that count."""
     figure = go.Figure()
-    for colour, (name, rows) in zip(_colours(), trades.groupby("strategy", sort=True), strict=False):
-        curve = cumulated(rows)
+    for colour, name, rows in _strategies(trades):
+        curve = _thinned(cumulated(rows))
         figure.add_scatter(
             x=pd.to_datetime(curve["exit_ms"], unit="ms"),
             y=curve["cumulated_r"],
-            name=str(name),
+            name=name,
             mode="lines",
             line={"color": colour, "shape": "hv"},
         )
@@ -50,19 +54,29 @@ def quartiles(records: Mapping[str, Record]) -> go.Figure:
                 "type": "data",
                 "array": [high - mean for mean, (_, high) in zip(means, interval, strict=True)],
                 "arrayminus": [mean - low for mean, (low, _) in zip(means, interval, strict=True)],
+                "color": colour if any(not part["too_few"] for part in parts) else GREY,
             },
             name=name,
             mode="markers",
-            marker={"color": colour, "size": 9},
-            text=[f"n {part['n']}, score {part['min_score']:g} to {part['max_score']:g}" for part in parts],
+            marker={"color": [GREY if part["too_few"] else colour for part in parts], "size": 9},
+            text=[
+                f"n {part['n']}, score {part['min_score']:g} to {part['max_score']:g}"
+                + (", too few to say" if part["too_few"] else "")
+                for part in parts
+            ],
         )
     figure.update_xaxes(tickvals=[1, 2, 3, 4], title_text="score quartile, the highest at the right")
     return _styled(figure, "Mean result by score", "R")
 
 
 def targets(records: Mapping[str, Record]) -> go.Figure:
-    """Plot the share of trades that reached the target beside the share that would break even."""
-    known = {name: record for name, record in records.items() if record["target_share"] is not None}
+    """Plot the share of trades that reached the target beside the share that would break even.
+
+    Strategies with too few trades are left out.
+    """
+    known = {
+        name: record for name, record in records.items() if record["target_share"] is not None and not record["too_few"]
+    }
     figure = go.Figure()
     for key, label, colour in (
         ("target_share", "reached the target", "#2563eb"),
@@ -74,28 +88,35 @@ def targets(records: Mapping[str, Record]) -> go.Figure:
 
 
 def excursions(trades: pd.DataFrame) -> go.Figure:
-    """Plot how far each trade went against the position and in its favour; `trades` are those that count."""
+    """Plot how far each trade went against the position and in its favour; `trades` are those that count.
+
+    Of many trades, some are drawn at random.
+    """
     figure = go.Figure()
-    for colour, (name, rows) in zip(_colours(), trades.groupby("strategy", sort=True), strict=False):
-        figure.add_scattergl(
+    shown = trades.sample(MAX_POINTS, random_state=0).sort_index() if len(trades) > MAX_POINTS else trades
+    for colour, name, rows in _strategies(shown):
+        figure.add_scatter(
             x=rows["mae_r"],
             y=rows["mfe_r"],
-            name=str(name),
+            name=name,
             mode="markers",
             marker={"color": colour, "size": 5, "opacity": 0.5},
-            text=rows["exchange"] + " " + rows["symbol"] + " " + rows["window"],
+            text=[
+                " ".join(map(str, row)) for row in zip(rows["exchange"], rows["symbol"], rows["window"], strict=True)
+            ],
         )
     figure.update_xaxes(title_text="furthest against the position (MAE), R")
-    return _styled(figure, "Excursions", "furthest in its favour (MFE), R")
+    title = "Excursions" if len(shown) == len(trades) else f"Excursions of {len(shown):,} of {len(trades):,} trades"
+    return _styled(figure, title, "furthest in its favour (MFE), R")
 
 
 def days(trades: pd.DataFrame) -> go.Figure:
     """Plot the sum of the net results of the entries of each UTC day; `trades` are those that count."""
     figure = go.Figure()
-    for colour, (name, rows) in zip(_colours(), trades.groupby("strategy", sort=True), strict=False):
+    for colour, name, rows in _strategies(trades):
         sums = rows.groupby(rows["entry_ms"] // DAY_MS)["net_r"].sum()
         figure.add_bar(
-            x=pd.to_datetime(sums.index.to_numpy() * DAY_MS, unit="ms"), y=sums, name=str(name), marker_color=colour
+            x=pd.to_datetime(sums.index.to_numpy() * DAY_MS, unit="ms"), y=sums, name=name, marker_color=colour
         )
     return _styled(figure, "Results by day of entry", "R")
 
@@ -121,6 +142,20 @@ def trade_chart(trade: Mapping[Hashable, Any], bars: PriceBars) -> go.Figure:
     figure.update_xaxes(rangeslider_visible=False)
     title = f"{trade['strategy']} {trade['side']} {trade['symbol']} on {trade['exchange']}: {trade['net_r']:+.2f} R"
     return _styled(figure, title, "", height=300)
+
+
+def _strategies(trades: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """Yield colour, name and trades of each strategy; those with too few trades are grey."""
+    for colour, (name, rows) in zip(_colours(), trades.groupby("strategy", observed=True, sort=True), strict=False):
+        days = rows["entry_ms"].floordiv(DAY_MS).nunique()
+        yield (GREY if is_too_few(len(rows), days) else colour), str(name), rows
+
+
+def _thinned(curve: pd.DataFrame) -> pd.DataFrame:
+    """Return at most MAX_POINTS rows of a curve, the first and the last among them."""
+    if len(curve) <= MAX_POINTS:
+        return curve
+    return curve.iloc[np.linspace(0, len(curve) - 1, MAX_POINTS).astype(np.int64)]
 
 
 def _colours() -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 import jinja2
 import pandas as pd
@@ -12,13 +12,12 @@ from plotly import graph_objects, offline
 from quant_assets.evaluation.costs import Costs
 from quant_assets.evaluation.evaluate import Evaluation
 from quant_assets.evaluation.price_bars import Market, PriceBars
-from quant_assets.evaluation.record import counted, records_by
+from quant_assets.evaluation.record import counted, summaries_by_group
 from quant_assets.evaluation.report import figures
+from quant_assets.evaluation.report.figures import Record
 
 #: Best and worst trades shown with their charts, of each kind.
 SHOWN_TRADES: Final = 3
-#: Title → column of the trades that groups them.
-GROUPS: Final = {"side": "side", "exchange": "exchange", "open interest": "oi_status"}
 
 _TEMPLATES: Final = jinja2.Environment(
     loader=jinja2.PackageLoader("quant_assets.evaluation.report", "."), autoescape=True, trim_blocks=True
@@ -28,34 +27,28 @@ _TEMPLATES: Final = jinja2.Environment(
 def render_report(found: Evaluation, bars: Mapping[Market, PriceBars], costs: Costs) -> str:
     """Return the report of an evaluation as an HTML page; `bars` are those that the trades were followed on."""
     entered = counted(found.trades)
-    plots = (
-        [
-            figures.curves(entered),
-            figures.quartiles(found.records),
-            figures.targets(found.records),
-            figures.excursions(entered),
-            figures.days(entered),
-        ]
-        if len(entered)
-        else []
-    )
+    plots = plots_of(found.records, entered)
     return _TEMPLATES.get_template("page.html").render(
         found=found,
         costs=costs,
         plotly=offline.get_plotlyjs(),
-        plots=[_html(plot) for plot in plots],
-        groups={title: _groups(found.trades, column, costs) for title, column in GROUPS.items()},
+        plots=[_html(plot) for plot in plots.values()],
+        groups=summaries_by_group(found.trades),
         trades=[(title, _charts(rows, bars)) for title, rows in _extremes(entered)],
     )
 
 
-def _groups(trades: pd.DataFrame, column: str, costs: Costs) -> list[tuple[str, str, Mapping[str, Any]]]:
-    """Return strategy, name and record of each part of each strategy's trades."""
-    return [
-        (str(strategy), name, record)
-        for strategy, rows in trades.groupby("strategy", sort=True)
-        for name, record in records_by(rows, rows[column], costs).items()
-    ]
+def plots_of(records: Mapping[str, Record], entered: pd.DataFrame) -> dict[str, graph_objects.Figure]:
+    """Return the plots of records by name; `entered` are the trades that count. Without any there is no plot."""
+    if entered.empty:
+        return {}
+    return {
+        "curves": figures.curves(entered),
+        "quartiles": figures.quartiles(records),
+        "targets": figures.targets(records),
+        "excursions": figures.excursions(entered),
+        "days": figures.days(entered),
+    }
 
 
 def _extremes(entered: pd.DataFrame) -> Sequence[tuple[str, pd.DataFrame]]:

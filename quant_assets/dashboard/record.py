@@ -1,0 +1,87 @@
+"""The record of published signals: what the page and the API show of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import pandas as pd
+
+from quant_assets.dashboard.record_query import RecordParameters, TradeParameters
+from quant_assets.evaluation import Costs, EvaluationConfigError, counted, load_costs, record, summaries_by_group
+from quant_assets.evaluation.report import plots_of
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class LiveRecord:
+    """The record of the trades that pass the filters."""
+
+    matched: int
+    """Trades of all outcomes, without hindsight."""
+    hindsight: int
+    """Trades of windows from before their market was first selected, which are left out."""
+    records: dict[str, Json]
+    groups: dict[str, list[tuple[str, str, Json]]]
+
+
+def live_record(trades: pd.DataFrame, parameters: RecordParameters, costs: Costs) -> LiveRecord:
+    """Return the record of trades; `trades` have texts as categories."""
+    selected = parameters.select(trades)
+    shown = selected[~selected["hindsight"]]
+    return LiveRecord(
+        matched=len(shown),
+        hindsight=len(selected) - len(shown),
+        records={str(name): record(part, costs) for name, part in shown.groupby("strategy", observed=True, sort=True)},
+        groups=summaries_by_group(shown),
+    )
+
+
+def record_json(found: LiveRecord, costs: Costs) -> Json:
+    """Return what `/api/record` shows."""
+    return {
+        "trades": found.matched,
+        "hindsight": found.hindsight,
+        "costs": costs.model_dump(),
+        "strategies": found.records,
+        "groups": [
+            {"by": title, "strategy": strategy, "name": name, **statistics}
+            for title, rows in found.groups.items()
+            for strategy, name, statistics in rows
+        ],
+    }
+
+
+def figures_json(trades: pd.DataFrame, parameters: RecordParameters, costs: Costs) -> Json:
+    """Return the plots of the record by name, as plotly's JSON."""
+    selected = parameters.select(trades)
+    shown = selected[~selected["hindsight"]]
+    records = {str(name): record(part, costs) for name, part in shown.groupby("strategy", observed=True, sort=True)}
+    return {name: orjson.Fragment(plot.to_json()) for name, plot in plots_of(records, counted(shown)).items()}
+
+
+def trades_json(trades: pd.DataFrame, parameters: TradeParameters) -> Json:
+    """Return what `/api/trades` shows: the newest trades first; what is unknown is None."""
+    selected = parameters.select(trades)
+    return {"matched": len(selected), "trades": trade_rows(selected.iloc[::-1].head(parameters.limit))}
+
+
+def trade_rows(trades: pd.DataFrame) -> list[Json]:
+    """Return trades as dictionaries; NaN, and the time of an exit that there was not, are None.
+
+    The parts of the score are left out.
+    """
+    names = [str(name) for name in trades if not str(name).startswith("part_")]
+    columns = {name: trades[name].astype(object).where(trades[name].notna(), None) for name in names}
+    columns["exit_ms"] = columns["exit_ms"].where(trades["exit_ms"] > 0, None)
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def costs_or_defaults(path: Any) -> tuple[Costs, str]:
+    """Return the costs of the user's file, or the defaults and what is wrong with it."""
+    try:
+        return load_costs(path), ""
+    except EvaluationConfigError as error:
+        return Costs(), str(error).replace(str(path), path.name)  # no folder of the server on a page

@@ -1,0 +1,92 @@
+"""The page of the record in Chromium: filters, plots, keyboard, a phone, accessibility."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import orjson
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from quant_assets.common.settings import Settings
+from quant_assets.common.windows import Window
+from quant_assets_tests.dashboard.browsing import visit, wait_for_row
+from quant_assets_tests.dashboard.serving import TIMEOUT_SECONDS, Site, copy_data, serving, with_setups
+from quant_assets_tests.dashboard.trades import trade_of, write_trades
+from quant_assets_tests.evaluation.made_trades import made_trades
+
+DAY_MS = 86_400_000
+
+
+@pytest.fixture(scope="module")
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """A context in which axe can be added to a page."""
+    with browser.new_context(bypass_csp=True) as opened:
+        opened.set_default_timeout(TIMEOUT_SECONDS * 1000)
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def record_site(scanned: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    settings = copy_data(scanned, tmp_path_factory.mktemp("record") / "data")
+    with serving(settings) as site:
+        write_trades(settings, made_trades(1_200, Window.of_key(site.feed["window"])))
+        yield site
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_record_fits_and_has_no_serious_axe_violation(
+    page: Page, record_site: Site, width: int, scheme: Literal["light", "dark"]
+) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    page.emulate_media(color_scheme=scheme)
+    visit(page, record_site, "/record")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert page.locator("[data-figure].js-plotly-plot").count() == 5
+    found = Axe().run(page).response["violations"]
+    serious = [f"{one['id']}: {one['nodes'][0]['html']}" for one in found if one["impact"] in ("serious", "critical")]
+    assert serious == []
+
+
+def test_filter_chosen_by_keyboard_changes_numbers_and_address(page: Page, record_site: Site) -> None:
+    visit(page, record_site, "/record")
+    rows = page.locator("main table").first.locator("tbody tr")
+    expect(rows).to_have_count(3)
+    page.locator("select[name=strategy]").focus()
+    page.keyboard.type("Leg")
+    expect(rows).to_have_count(1)
+    assert page.url.endswith("/record?strategy=Legacy")
+    assert page.evaluate("document.activeElement.name") == "strategy"
+    page.go_back()
+    page.wait_for_selector("html[data-ready]")
+    expect(rows).to_have_count(3)
+    expect(page.locator("[data-figure].js-plotly-plot")).to_have_count(5)
+
+
+def test_new_feed_brings_new_numbers(page: Page, own_site: Site) -> None:
+    visit(page, own_site, "/record")
+    expect(page.locator(".intro")).to_contain_text("There are no trades yet")
+    page.wait_for_selector("[data-live=on]")
+    write_trades(own_site.settings, made_trades(200, Window.of_key(own_site.feed["window"])))
+    own_site.write(orjson.dumps(with_setups(own_site.feed)))
+    expect(page.locator(".intro")).to_contain_text("200 trades of published signals")
+    expect(page.locator("[data-figure].js-plotly-plot")).to_have_count(5)
+
+
+def test_past_trades_are_drawn_with_entry_exit_and_result(page: Page, own_site: Site) -> None:
+    feed = with_setups(own_site.feed)
+    own_site.write(orjson.dumps(feed))
+    signal = next(one for one in feed["signals"] if one["action"] == "LONG")
+    window = Window.of_key(feed["window"])
+    past = {"entry_ms": window.end_ms - 3 * DAY_MS, "exit_ms": window.end_ms - 2 * DAY_MS}
+    write_trades(own_site.settings, trade_of(signal, window, **past))
+    name = f"{signal['exchange']}/{signal['symbol']}/{signal['strategy_name']}"
+    visit(page, own_site, f"/?open={name}")
+    wait_for_row(page, name)
+    page.get_by_role("button", name="4h").click()
+    drawn = "() => document.querySelector('[data-plot=price]').data.find((trace) => trace.name === 'exits')?.text[0]"
+    page.wait_for_function(drawn)
+    assert page.evaluate(drawn) == "+1.85 R"
+    expect(page.locator("table.past tbody tr")).to_contain_text("+1.85 R target")
