@@ -19,7 +19,7 @@ help:
 	@echo "make test      lint, types, all tests and coverage"
 	@echo "make chaos     run the tests of faults and of generated input in their long form (SEED=1)"
 	@echo "make fuzz      search for inputs that break a parser (TARGET=candle_bytes SECONDS=60)"
-	@echo "make soak      run a simulated day with random faults and check that nothing grows (SEED=1)"
+	@echo "make soak      run simulated days with random faults and check that nothing grows (SEED=1 MARKETS=60)"
 	@echo "make speed     check the limits of time, on a machine that is idle"
 	@echo "make bench     make speed, then measure speed and memory into docs/performance.md (BENCH=--quick for less)"
 	@echo "make pictures  take the screenshots of dashboard and Dagster in docs/ (needs Chromium)"
@@ -110,6 +110,7 @@ fuzz: setup
 
 soak: setup
 	$(BIN)/python -m quant_assets_tests.faults.soak --seed $(or $(SEED),1) $(SOAK)
+	$(BIN)/python -m quant_assets_tests.faults.exchange_soak --seed $(or $(SEED),1) --markets $(or $(MARKETS),60)
 	QUANT_FAULTS=long QUANT_FAULTS_SEED=$(or $(SEED),1) $(BIN)/python -m pytest -q -s \
 		quant_assets_tests/candles/exchanges/test_fetched_day.py quant_assets_tests/defs/test_exchange_time_lapse.py
 

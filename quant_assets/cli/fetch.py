@@ -239,9 +239,12 @@ def print_fetched(result: FetchResult) -> None:
     Console().print(table)
     bars = sum(row["new"] for row in result.exchanges)
     print(f"{bars:,} new bars of {result.markets:,} markets in {result.elapsed_seconds:.1f} s")
-    interest, funding = (sum(row[name] for row in result.exchanges) for name in ("open_interest", "funding_rate"))
+    interest, funding, history = (
+        sum(row[name] for row in result.exchanges)
+        for name in ("open_interest", "funding_rate", "open_interest_history")
+    )
     if interest or funding:
-        print(f"open interest of {interest:,} markets, funding of {funding:,}")
+        print(f"open interest of {interest:,} markets, funding of {funding:,}, history of {history:,}")
 
 
 def print_markets(settings: Settings, *, as_json: bool) -> None:

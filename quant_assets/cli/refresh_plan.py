@@ -37,6 +37,7 @@ from quant_assets.derivatives.simulation import (
 from quant_assets.derivatives.store import DerivativesStore
 from quant_assets.markets.rules import load_rules
 from quant_assets.orchestration.symbol_map import current_symbol_map
+from quant_assets.providers.exchanges.history_requests import HISTORY_REQUESTS
 from quant_assets.providers.registry import PROVIDERS
 from quant_assets.signals import MarketCandles, build_watchlist, candle_features_table, strategies_in_force
 
@@ -45,8 +46,9 @@ from quant_assets.signals import MarketCandles, build_watchlist, candle_features
 class RefreshPlan:
     """The planner's table of items, the policy, the providers, a summary for people and `--json`, notes for stderr.
 
-    `items` are all of the symbol map; `given` marks those whose values the markets' own exchanges gave for the window,
-    and `markets` counts the markets, and those with open interest of their own exchange.
+    `items` are all of the symbol map. `given` marks those whose values the markets' own exchanges gave for the window,
+    `own_history` those of open interest whose history they give too. `markets` counts the markets, and those with open
+    interest of their own exchange.
     """
 
     items: pd.DataFrame
@@ -89,6 +91,9 @@ def plan_refresh(
         own = read_own_snapshots(store, window, load_rules(settings.rules_path))
         given = mark_given(symbol_map, own, window)
         every = load_items(store, given, window, watchlist=watchlist)
+        with_history = given["open_interest_given"] & given["own_exchange"].isin(list(HISTORY_REQUESTS))
+        of_history = given.assign(open_interest_given=with_history)
+        every["own_history"] = load_items(store, of_history, window, watchlist=watchlist)["given"]
         items = load_items(store, without_known(symbol_map, own, window), window, watchlist=watchlist)
     due = rank_due_items(items, window.end_seconds, policy)
     choice = load_provider_choice(settings.providers_path)

@@ -17,6 +17,7 @@ from quant_assets.common.windows import WINDOW_LENGTH, Window
 from quant_assets.derivatives.bar_times import needed_since
 from quant_assets.derivatives.dataset_spec import CLOSED_AT
 from quant_assets.derivatives.open_interest import (
+    MAX_OI_AGE_SECONDS,
     MIN_Z_SCORE_POINTS,
     Z_SCORE_POINTS,
     change_24h_pct,
@@ -32,7 +33,7 @@ EXCHANGE: Final = "exchange"
 #: A snapshot that was seen so many seconds after a window's end, or earlier, is the value of that window.
 ON_TIME_SECONDS: Final = 120
 #: The age of the last point of a series, after which it has no z-score and its exchange no preference.
-MAX_AGE_MS: Final = 2 * 60 * 60 * 1000
+MAX_AGE_MS: Final = MAX_OI_AGE_SECONDS * 1000
 WINDOW_MS: Final = int(WINDOW_LENGTH.total_seconds()) * 1000
 _ValuesOf = Callable[[Mapping[str, Any], Sequence["ExchangeSnapshot"], Window], Mapping[str, Any]]
 
@@ -70,8 +71,8 @@ def read_own_snapshots(store: DerivativesStore, window: Window, rules: Resolutio
 def mark_given(symbol_map: pd.DataFrame, own: OwnSnapshots, window: Window) -> pd.DataFrame:
     """Return the symbol map with columns that say what the markets' own exchanges gave for a window.
 
-    `open_interest_given` and `funding_rate_given` (bool), and `own_points`: the windows of the last 24 hours whose open
-    interest they gave.
+    `open_interest_given` and `funding_rate_given` (bool), `own_points`: the windows of the last 24 hours whose open
+    interest they gave, and `own_exchange`: the exchange that gave anything in them, by its name, or "".
     """
     rows = []
     for exchange, symbol in zip(symbol_map["exchange"], symbol_map["symbol"], strict=True):
@@ -82,9 +83,10 @@ def mark_given(symbol_map: pd.DataFrame, own: OwnSnapshots, window: Window) -> p
                 last is not None and last.open_interest is not None,
                 last is not None and last.funding_rate_pct is not None,
                 sum(each.open_interest is not None for each in on_time),
+                on_time[-1].exchange if on_time else "",
             )
         )
-    names = ("open_interest_given", "funding_rate_given", "own_points")
+    names = ("open_interest_given", "funding_rate_given", "own_points", "own_exchange")
     return symbol_map.assign(**{name: np.array([row[n] for row in rows]) for n, name in enumerate(names)})
 
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 Z_SCORE_POINTS: Final = 30
 MIN_Z_SCORE_POINTS: Final = 14
+#: The maximum age, at a window's end, of the last point of a series: an older one has no z-score, and signals do not
+#: count its value.
+MAX_OI_AGE_SECONDS: Final = 2 * 60 * 60
 #: The minimum time between the first and the last close for a change of 24 hours.
 CHANGE_MIN_SECONDS: Final = 23 * 3600
 

@@ -115,4 +115,28 @@ SNAPSHOT_SINCE: Final = (
     .where(_snapshots.exchange == bindparam("exchange"), _snapshots.closed_at_ms >= bindparam("since_ms"))
     .limit(1)
 )
+#: By symbol of an exchange: how many windows that closed in (`after_ms`, `until_ms`] have open interest, and when the
+#: last of those was seen that was seen more than a window late: it is of the exchange's own history.
+OWN_INTEREST: Final = (
+    sa.select(
+        _snapshots.symbol,
+        sa.func.count(),
+        sa.func.max(
+            sa.case(
+                (
+                    _snapshots.observed_at_ms - _snapshots.closed_at_ms > bindparam("window_ms"),
+                    _snapshots.observed_at_ms,
+                )
+            )
+        ),
+    )
+    .where(
+        _snapshots.exchange == bindparam("exchange"),
+        _snapshots.closed_at_ms > bindparam("after_ms"),
+        _snapshots.closed_at_ms <= bindparam("until_ms"),
+        _snapshots.closed_at_ms % bindparam("window_ms") == 0,
+        _snapshots.open_interest.is_not(None),
+    )
+    .group_by(_snapshots.symbol)
+)
 PRUNE_SNAPSHOTS: Final = sa.delete(exchange_snapshots).where(_snapshots.closed_at_ms < bindparam("before_ms"))

@@ -112,11 +112,13 @@ def simulate(
     """Simulate the refresh of each window for `hours`, starting at a quarter hour.
 
     `items` is the planner's table; its `known_through` is in seconds from the start: NaN or negative. The values of
-    items that are `given` are known at each window's end. `markets` are those of the table and others, which have no
-    symbol; without them all are in the table and none is given.
+    items that are `given` are known at each window's end; of those marked in the column `own_history` (bool, optional)
+    no history is requested. `markets` are those of the table and others, which have no symbol; without them all are in
+    the table and none is given.
     """
     items = items.reset_index(drop=True)
     given = items["given"].to_numpy()
+    own_history = items["own_history"].to_numpy() if "own_history" in items else np.zeros(len(items), dtype=bool)
     interest = (items["dataset"] == DATASETS.index(PRIMARY_DATASET)).to_numpy()
     counts = markets or MarketCounts(int(items.loc[interest, "markets"].sum()))
     asked_elsewhere = items["markets"].to_numpy() * (interest & ~given)
@@ -134,7 +136,7 @@ def simulate(
         progress("simulate", int(start), int(end))
         now = max(now, start)
         has_own_history = start // WINDOW_SECONDS + 1 >= Z_SCORE_POINTS
-        is_asked = ~given | (interest & (not has_own_history))
+        is_asked = ~given | (interest & ~own_history & (not has_own_history))
         ranked = order(items.assign(known_through=through)[is_asked], start, requested_at[is_asked])
         queue = deque(pack_batches(ranked, size))
         while queue:

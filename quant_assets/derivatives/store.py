@@ -88,6 +88,14 @@ class ExchangeSnapshot:
     simulated: bool
 
 
+@dataclass(frozen=True, slots=True)
+class OwnInterest:
+    """The windows with open interest of a market's own exchange, and when its history was asked for (None: never)."""
+
+    windows: int
+    history_asked_ms: int | None
+
+
 class DerivativesStore:
     """The SQLite file at `place`, which is created if it is missing, or the tables in the database of a server.
 
@@ -154,6 +162,13 @@ class DerivativesStore:
         market = {"exchange": exchange, "symbol": symbol}
         rows = self._query(queries.SNAPSHOTS_OF_MARKET, after_ms=after_ms, until_ms=until_ms, **market)
         return [_snapshot(row) for row in rows]
+
+    def own_interest(self, exchange: str, after_ms: int, until_ms: int, window_ms: int) -> dict[str, OwnInterest]:
+        """Return by symbol what an exchange said of open interest at ends of windows in (`after_ms`, `until_ms`]."""
+        rows = self._query(
+            queries.OWN_INTEREST, exchange=exchange, after_ms=after_ms, until_ms=until_ms, window_ms=window_ms
+        )
+        return {symbol: OwnInterest(int(windows), asked) for symbol, windows, asked in rows}
 
     def has_snapshot_since(self, exchange: str, since_ms: int) -> bool:
         """Return whether there is a snapshot of any market of an exchange that closed at a time or later."""
@@ -299,5 +314,14 @@ class DerivativesStore:
 
 
 def _snapshot(row: Row) -> ExchangeSnapshot:
-    names = [column.name for column in exchange_snapshots.columns]
-    return ExchangeSnapshot(**{**dict(zip(names, row, strict=True)), "simulated": bool(row[-1])})
+    exchange, symbol, closed_at_ms, observed_at_ms, open_interest, funding_rate_pct, interval_hours, simulated = row
+    return ExchangeSnapshot(
+        exchange=exchange,
+        symbol=symbol,
+        closed_at_ms=closed_at_ms,
+        observed_at_ms=observed_at_ms,
+        open_interest=open_interest,
+        funding_rate_pct=funding_rate_pct,
+        interval_hours=interval_hours,
+        simulated=bool(simulated),
+    )

@@ -12,8 +12,9 @@ from typing import Final, Protocol
 from quant_assets.common.clock import Clock
 from quant_assets.derivatives.closed_bars import MAX_CLOCK_DIFFERENCE_SECONDS
 from quant_assets.derivatives.exchange_values import ON_TIME_SECONDS, WINDOW_MS, closing_ms
+from quant_assets.derivatives.own_history import HistoryClient, fill_history
 from quant_assets.derivatives.store import DerivativesStore, ExchangeSnapshot, StoreError
-from quant_assets.providers.errors import ProviderError
+from quant_assets.providers.errors import DeadlineExceeded, ProviderError
 from quant_assets.providers.exchanges.market import ExchangeMarket
 from quant_assets.providers.exchanges.session import ExchangeUsage
 from quant_assets.providers.exchanges.snapshot_requests import MarketSnapshot
@@ -41,6 +42,7 @@ class SnapshotReport:
     Attributes:
         exchange: its name.
         open_interest, funding_rate: markets with a stored value.
+        history: markets whose open interest was filled with the exchange's own history.
         late: whether it is too late to be the value of the last window.
         problem: why values are missing; "" if none are.
     """
@@ -48,6 +50,7 @@ class SnapshotReport:
     exchange: str
     open_interest: int = 0
     funding_rate: int = 0
+    history: int = 0
     late: bool = False
     problem: str = ""
 
@@ -93,6 +96,37 @@ class Snapshots:
                     self._take(report, client, markets, store, deadline)
         except StoreError as error:
             report.problem = str(error)
+
+    def fill_history(
+        self,
+        exchange: str,
+        client: HistoryClient,
+        markets: Sequence[ExchangeMarket],
+        latest: float,
+        is_interrupted: Callable[[], bool],
+    ) -> None:
+        """Fill what is missing for z-scores with the exchange's own history, in the order of the markets.
+
+        It ends at `latest`, in monotonic seconds of the clock. No error of the exchange or the store is raised; the
+        report has it.
+        """
+        report, now_ms = self.report_of(exchange), int(self._clock.seconds() * 1000)
+        try:
+            with self._open_store() as store:
+                report.history = fill_history(
+                    exchange,
+                    client,
+                    markets,
+                    store,
+                    now_ms,
+                    simulated=self._simulated(exchange),
+                    deadline=latest,
+                    is_interrupted=is_interrupted,
+                )
+        except DeadlineExceeded:
+            pass  # the next fetch goes on
+        except (ProviderError, StoreError) as error:
+            report.problem = report.problem or str(error)
 
     def _take(
         self,

@@ -14,7 +14,7 @@ from quant_assets.common.clock import Clock
 from quant_assets.common.progress import Progress, silent
 from quant_assets.common.windows import WINDOW_LENGTH, Window
 from quant_assets.derivatives.datasets import Dataset
-from quant_assets.derivatives.exchange_values import read_own_snapshots
+from quant_assets.derivatives.exchange_values import OwnSnapshots, read_own_snapshots
 from quant_assets.derivatives.market_sources import MarketSources
 from quant_assets.derivatives.policy import RefreshPolicy
 from quant_assets.derivatives.provider_choice import datasets_by_provider
@@ -73,8 +73,10 @@ class WindowRefresh:
         report, stored_reports = RefreshReport(), {}
         if self.datasets:
             deadline = clock.monotonic() + seconds_allowed
+            # What exchanges say while the refresh runs is in its result, but saves no call.
+            own = self._own(store, self.windows[-1]) if len(self.windows) == 1 else None
             for provider, datasets in self._requested().items():
-                report.add(self._refresh(provider, datasets, store, connect, clock, deadline, progress))
+                report.add(self._refresh(provider, datasets, store, connect, clock, deadline, progress, own))
             _save_report(report, store, self.windows[-1])
         else:
             stored_reports = _stored_reports(store, self.windows)
@@ -84,6 +86,9 @@ class WindowRefresh:
     def without_store(self, problem: str) -> RefreshedWindows:
         """Return what there is if the store cannot be used: nothing is known."""
         return self._result(None, self.sources.symbol_map, _not_started(self.datasets, StopReason.STORE, problem), {})
+
+    def _own(self, store: DerivativesStore, window: Window) -> OwnSnapshots:
+        return read_own_snapshots(store, window, self.sources.lists.rules)
 
     def _requested(self) -> dict[str, list[Dataset]]:
         """Return provider → the datasets to refresh. The default provider is last: its limit takes all the time."""
@@ -102,6 +107,7 @@ class WindowRefresh:
         clock: Clock,
         deadline: float,
         progress: Progress,
+        own: OwnSnapshots | None,
     ) -> RefreshReport:
         """Refresh the datasets of one provider. If no client can be opened, only these are not refreshed."""
         options = RefreshOptions(
@@ -112,7 +118,7 @@ class WindowRefresh:
             deadline=deadline,
             policy=self.policy,
             symbols_per_request=PROVIDERS[provider].symbols_per_request,
-            own=read_own_snapshots(store, self.windows[-1], self.sources.lists.rules),
+            own=own,
         )
         try:
             with connect(PROVIDERS[provider]) as client:
@@ -141,7 +147,7 @@ class WindowRefresh:
         failures = report.problems.append
         tables: dict[Dataset, dict[str, pd.DataFrame]] = {dataset: {} for dataset in self.returned}
         for window in self.windows:
-            own = None if store is None else read_own_snapshots(store, window, self.sources.lists.rules)
+            own = None if store is None else self._own(store, window)
             for dataset in self.returned:
                 tables[dataset][window.key] = snapshot(store, symbol_map, dataset, window, failures, own)
         reports = {window.key: report.as_dict() for window in self.windows}

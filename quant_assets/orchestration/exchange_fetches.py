@@ -71,7 +71,8 @@ def fetch_candles(
 ) -> list[FetchReport]:
     """Fetch the missing bars of the selected markets of each configured exchange, all exchanges at once.
 
-    Open interest and funding of all its markets are fetched over a connection of their own, and stored by `snapshots`.
+    Open interest and funding of all its markets are fetched over a connection of their own, and stored by `snapshots`;
+    once the bars are there, history of open interest too, where z-scores need it.
 
     `markets` is the table of `universe_of`; `order` has markets by exchange and symbol, the first ones to be
     fetched first. An exchange whose budget cannot be used has a report that says so.
@@ -85,23 +86,23 @@ def fetch_candles(
         chosen.sort(key=lambda market: places.get((exchange, market.symbol), len(places)))
         days = limits.history_days or config.of(exchange).history_days
         try:
-            with (
-                source.connected(exchange, clock, CONNECTIONS + 1) as (own, *clients),
-                _beside(lambda: snapshots.take(exchange, own, chosen, limits.deadline), own.abort, interrupted),
-            ):
-                report = refresh_bars(
-                    EXCHANGE_APIS[exchange],
-                    clients,
-                    chosen,
-                    source.store(),
-                    history_from_ms=int((clock.now() - timedelta(days=days)).timestamp() * 1000),
-                    timeframes=[timeframe for timeframe in TIMEFRAMES if timeframe in limits.timeframes],
-                    deadline=limits.deadline,
-                    clock=clock.seconds,
-                    monotonic=clock.monotonic,
-                    on_progress=show,
-                    interrupted=interrupted,
-                )
+            with source.connected(exchange, clock, CONNECTIONS + 1) as (own, *clients):
+                with _beside(lambda: snapshots.take(exchange, own, chosen, limits.deadline), own.abort, interrupted):
+                    report = refresh_bars(
+                        EXCHANGE_APIS[exchange],
+                        clients,
+                        chosen,
+                        source.store(),
+                        history_from_ms=int((clock.now() - timedelta(days=days)).timestamp() * 1000),
+                        timeframes=[timeframe for timeframe in TIMEFRAMES if timeframe in limits.timeframes],
+                        deadline=limits.deadline,
+                        clock=clock.seconds,
+                        monotonic=clock.monotonic,
+                        on_progress=show,
+                        interrupted=interrupted,
+                    )
+                if EXCHANGE_APIS[exchange].history_request is not None and not report.problem:
+                    snapshots.fill_history(exchange, own, chosen, limits.deadline, interrupted.is_set)
             report.usage.add(own.usage)
             return report
         except ProviderError as error:

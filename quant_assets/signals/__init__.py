@@ -6,11 +6,12 @@ derivative inputs, and `features_table` does both. `build_watchlist` orders the 
 closed by the window's end are never used. `replay` in the package of that name gives the signals of many windows.
 """
 
+from quant_assets.derivatives.open_interest import MAX_OI_AGE_SECONDS
 from quant_assets.signals.analysis import Signal, analyse
 from quant_assets.signals.checking.check import CheckReport, check_strategy
 from quant_assets.signals.checking.finding import Finding
 from quant_assets.signals.description import describe, describe_part, title_of
-from quant_assets.signals.features.derivative_inputs import MAX_OI_AGE_SECONDS, DerivativeInputs, LookAheadError
+from quant_assets.signals.features.derivative_inputs import DerivativeInputs, LookAheadError
 from quant_assets.signals.features.model import COLUMNS, Features
 from quant_assets.signals.features.staleness import stale_candles
 from quant_assets.signals.features.table import (

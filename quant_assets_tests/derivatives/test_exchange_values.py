@@ -131,6 +131,20 @@ def test_z_score_is_missing_if_the_only_long_series_is_old(store: DerivativesSto
     assert found["z_score_provider"] == ""
 
 
+def test_change_of_24_hours_is_that_of_the_first_series_of_23_hours(store: DerivativesStore) -> None:
+    observe(store, 92)
+    provide(store, 96, age=1)
+    assert row(store)["change_24h_pct"] == pytest.approx((THOUSANDS[-1] / THOUSANDS[1] - 1) * 100)
+    observe(store, 93)
+    assert row(store)["change_24h_pct"] == pytest.approx((OWN[-1] / OWN[-93] - 1) * 100)
+
+
+def test_change_of_24_hours_is_missing_while_the_only_long_series_is_old(store: DerivativesStore) -> None:
+    observe(store, 40)
+    provide(store, 96, age=5)
+    assert math.isnan(row(store)["change_24h_pct"])
+
+
 def test_window_without_a_snapshot_takes_the_newer_value(store: DerivativesStore) -> None:
     observe(store, 40, last_age=2)
     provide(store, 96)

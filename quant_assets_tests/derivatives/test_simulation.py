@@ -160,6 +160,14 @@ def test_history_is_requested_hourly_until_exchanges_gave_30_windows(aided_day: 
     assert 7 * 500 <= aided_day.calls - others.calls <= 8 * 500
 
 
+def test_no_history_is_requested_that_exchanges_give() -> None:
+    items = given_by_exchanges(empty_store(100), 1.0)
+    order = policy_order(RefreshPolicy())
+    day = simulate(items.assign(own_history=items["given"]), order, calls_per_minute=40, hours=4)
+    others = simulate(items[~items["given"]], order, calls_per_minute=40, hours=4)
+    assert day.calls == others.calls
+
+
 def test_markets_whose_exchange_gives_nothing_are_still_requested() -> None:
     items = given_by_exchanges(empty_store(100), 0.5)
     order, markets = policy_order(RefreshPolicy()), MarketCounts(100, 50)

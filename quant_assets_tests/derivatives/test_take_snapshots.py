@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from quant_assets.derivatives.store import DerivativesStore, ExchangeSnapshot, S
 from quant_assets.derivatives.take_snapshots import SnapshotReport, Snapshots
 from quant_assets.emulator import simulated_universe
 from quant_assets.emulator.exchanges import ExchangeEmulators, ExchangeFaults, exchanges_of_universe
+from quant_assets.emulator.exchanges.venue import DaySummaries, Venue
 from quant_assets.providers.exchanges.market import ExchangeMarket
 from quant_assets_tests.derivatives.conftest import MovableClock
 
@@ -46,6 +48,13 @@ class World:
         snapshots = Snapshots(self.store, lambda _: True, Clock(seconds=self.clock.seconds))
         with connected(self.settings, name, 1, clock=Clock(seconds=self.clock.seconds)) as (client,):
             snapshots.take(name, client, self.markets[name])
+        return snapshots.report_of(name)
+
+    def fill_history(self, name: str) -> SnapshotReport:
+        """Fill what z-scores need now."""
+        snapshots = Snapshots(self.store, lambda _: True, Clock(seconds=self.clock.seconds))
+        with connected(self.settings, name, 1, clock=Clock(seconds=self.clock.seconds)) as (client,):
+            snapshots.fill_history(name, client, self.markets[name], math.inf, lambda: False)
         return snapshots.report_of(name)
 
     def stored(self) -> list[ExchangeSnapshot]:
@@ -101,6 +110,33 @@ def test_exchange_at_fault_costs_its_own_values_only(world: World, faults: Excha
     assert "BYBIT" in world.take("BYBIT", 3).problem
     assert world.take("BINANCE", 3).problem == ""
     assert {each.exchange for each in world.stored()} == {"BINANCE"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_history_after_the_first_snapshot_is_that_of_the_market(world: World, name: str) -> None:
+    world.markets[name] = world.markets[name][:3]
+    world.take(name, 3)
+    before = world.exchanges[name].accounting.requests
+    assert world.fill_history(name).history == 3
+    assert world.exchanges[name].accounting.requests == before + 3
+    contracts = {contract.id: contract for contract in world.exchanges[name].contracts}
+    venue = Venue(contracts, END, ExchangeFaults(), 0, DaySummaries())
+    with world.store() as store:
+        for market in world.markets[name]:
+            contract = contracts[market.symbol]
+            true = venue.open_interest_history(contract, 900, END - 95 * 900, END + 0.5)[1].tolist()
+            found = store.snapshots_of(name, market.symbol, 0, 2**62)
+            assert len(found) == 96
+            # The snapshot was taken three seconds later than the truth's last moment.
+            assert [each.open_interest for each in found] == pytest.approx(true, rel=1e-2)
+            assert [each.open_interest for each in found[:-1]] == true[:-1]
+    assert world.fill_history(name).history == 0
+
+
+def test_exchange_that_fails_during_history_is_reported(world: World) -> None:
+    world.take("BYBIT", 3)
+    world.exchanges["BYBIT"].faults = ExchangeFaults(down=True)
+    assert "BYBIT" in world.fill_history("BYBIT").problem
 
 
 def test_store_that_cannot_be_used_is_reported(world: World) -> None:

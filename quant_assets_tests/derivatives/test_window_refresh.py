@@ -17,6 +17,7 @@ from quant_assets.derivatives.policy import RefreshPolicy
 from quant_assets.derivatives.provider_choice import DEFAULT_CHOICE
 from quant_assets.derivatives.report import StopReason
 from quant_assets.derivatives.snapshot import snapshot
+from quant_assets.derivatives.store import DerivativesStore, ExchangeSnapshot
 from quant_assets.derivatives.window_refresh import WindowRefresh, time_limit
 from quant_assets.emulator import plain_universe
 from quant_assets.markets import ResolutionRules
@@ -129,3 +130,58 @@ def test_time_limit_ends_a_refresh_before_the_next(late_seconds: float, is_backf
     window = Window.of_key("2026-01-19-16:45")
     now = (window.end + timedelta(seconds=late_seconds)).timestamp()
     assert time_limit(window, now, 120, is_backfill=is_backfill) == expected
+
+
+def observe(store: DerivativesStore, refresh: WindowRefresh, windows: tuple[int, ...]) -> None:
+    """Store what each market's own exchange said at the ends of some windows of a refresh."""
+    store.add_snapshots(
+        ExchangeSnapshot(
+            exchange=exchange,
+            symbol=symbol,
+            closed_at_ms=refresh.windows[number].end_ms,
+            observed_at_ms=refresh.windows[number].end_ms + 2000,
+            open_interest=1000.0 + number,
+            funding_rate_pct=0.5,
+            interval_hours=4.0,
+            simulated=False,
+        )
+        for exchange, symbol in refresh.sources.symbol_map[["exchange", "symbol"]].itertuples(index=False)
+        for number in windows
+    )
+
+
+def test_backfill_takes_snapshots_where_there_are_some_and_history_elsewhere(provide: Provide) -> None:
+    provider = provide(plain_universe(5))
+    refresh, store = window_refresh(provider, 4), provider.store()
+    observe(store, refresh, (0, 2))
+    tables = refresh.run(store, provider.connect, 60, clock_of(provider)).tables
+    for dataset in ("open_interest", "funding_rate"):
+        of_windows = [tables[dataset][window.key] for window in refresh.windows]
+        assert [set(table["provider"]) for table in of_windows] == [{"exchange"}, {"coinalyze"}] * 2
+        for window, table in zip(refresh.windows, of_windows, strict=True):
+            assert (table["closed_at_ms"] == window.end_ms).all()
+    interest = [tables["open_interest"][window.key]["value"] for window in refresh.windows]
+    assert [set(values) for values in interest[::2]] == [{1000.0}, {1002.0}]
+
+
+def test_window_that_neither_source_has_is_unknown(provide: Provide) -> None:
+    provider = provide(plain_universe(5))
+    refresh, store = window_refresh(provider, 4), provider.store()
+    observe(store, refresh, (2,))
+    tables = replace(refresh, datasets=()).run(store, provider.connect, 60, clock_of(provider)).tables
+    known = [tables["open_interest"][window.key]["value"].notna().all() for window in refresh.windows]
+    assert known == [False, False, True, True]  # the last one has that of the window before, with its age
+    newest = tables["open_interest"][refresh.windows[3].key]
+    assert (newest["closed_at_ms"] == refresh.windows[2].end_ms).all()
+
+
+def test_windows_at_once_have_the_tables_of_windows_one_by_one(provide: Provide) -> None:
+    provider = provide(plain_universe(5))
+    refresh, store = window_refresh(provider, 4), provider.store()
+    observe(store, refresh, (0, 2))
+    at_once = refresh.run(store, provider.connect, 60, clock_of(provider)).tables
+    for window in refresh.windows:
+        alone = replace(refresh, windows=[window], datasets=())
+        found = alone.run(store, provider.connect, 60, clock_of(provider)).tables
+        for dataset in DATASETS:
+            pd.testing.assert_frame_equal(found[dataset][window.key], at_once[dataset][window.key])

@@ -5,7 +5,8 @@
 In each window the bars and the snapshots of all exchanges are fetched at their documented limits, each exchange on a
 clock of its own that skips waiting. The sensor then scans the window, the schedule refreshes it three times, and the
 automation conditions update the feed. One exchange fails at random. Beside them, a second store is refreshed by the
-same schedule from a Coinalyze of its own, without any snapshot, to compare the ages.
+same schedule from a Coinalyze of its own, without any snapshot, to compare the ages. At the end it prints what
+`plan --simulate 24h` says of the last window.
 """
 
 from __future__ import annotations
@@ -38,6 +39,9 @@ from quant_assets.candles.bar_store import BarStore
 from quant_assets.candles.exchanges.fetch import FetchReport
 from quant_assets.candles.exchanges.refresh import TIMEFRAMES
 from quant_assets.candles.exchanges.selected_markets import SelectedMarkets
+from quant_assets.cli.plan_chart import ages_figure, write_figure
+from quant_assets.cli.refresh_plan import plan_refresh, simulate_refresh
+from quant_assets.cli.rendering import plan_lines
 from quant_assets.common.clock import Clock
 from quant_assets.common.progress import silent
 from quant_assets.common.settings import Settings
@@ -466,12 +470,23 @@ def age_table(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
+def plan_of(settings: Settings, window: Window, plot: Path | None) -> Iterator[str]:
+    """Yield what `plan --simulate 24h` prints for a window of the day, and plot its ages."""
+    now = datetime.fromtimestamp(window.end_seconds + 60, UTC)
+    plan = plan_refresh(settings, None, window, silent, now=now)
+    days = simulate_refresh(plan, settings, 24.0, silent)
+    yield from plan_lines({**plan.summary, "simulation": days.summary()})
+    if plot is not None:
+        write_figure(ages_figure(days.planned, days.without_exchanges, days.in_turn), plot)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the day, and return the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--windows", type=int, default=96)
     parser.add_argument("--markets", type=int, default=60)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--plot", type=Path, help="plot the simulated ages of the last window to this HTML file")
     options = parser.parse_args(arguments)
     universe = simulated_universe(markets=options.markets)
     with (
@@ -496,6 +511,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         unaided = Unaided(Settings(base_url=other.url, data_dir=Path(folder, "unaided")), other)
         soak = ExchangeSoak(settings, exchanges, emulator, unaided, options.seed)
         soak.run(options.windows, lambda line: print(line, flush=True))
+        for line in plan_of(settings, soak.lapse.window(options.windows - 1), options.plot):
+            print(line)
     print(age_table(soak.rows))
     broken = list(soak.broken)
     for held, line in verdicts(soak.rows):

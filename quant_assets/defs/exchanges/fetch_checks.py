@@ -68,6 +68,7 @@ def _summary(
         "problem": report.problem,
         "open_interest": snapshot.open_interest,
         "funding_rate": snapshot.funding_rate,
+        "open_interest_history": snapshot.history,
         "snapshot_problem": snapshot.problem,
     }
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from quant_assets.common.timeframes import STEP_MS
+from quant_assets.providers.exchanges.history_requests import HISTORY_REQUESTS, HistoryRequest
 from quant_assets.providers.exchanges.requests_sent import SentRequest
 from quant_assets.providers.exchanges.snapshot_catalogue import BITGET_PRODUCTS, SNAPSHOT_REQUESTS
 from quant_assets.providers.exchanges.snapshot_requests import SnapshotRequest
@@ -60,6 +61,7 @@ class ExchangeApi:
             `Retry-After` is read before.
         ban_seconds: how long it refuses requests after a status, where it does not say so itself.
         snapshot_requests: the requests that give open interest and funding of all markets.
+        history_request: the request for the history of a market's open interest; None if there is none.
     """
 
     name: str
@@ -81,6 +83,7 @@ class ExchangeApi:
     pause_seconds: Callable[[Mapping[str, str], float], float | None] = lambda _headers, _now: None
     ban_seconds: Mapping[int, float] = field(default_factory=dict)
     snapshot_requests: tuple[SnapshotRequest, ...] = ()
+    history_request: HistoryRequest | None = None
 
     def bar_weight(self, timeframe: str) -> int:
         """Return the weight of a request for as many bars as a response holds."""
@@ -158,8 +161,15 @@ _HYPERLIQUID_BARS: Final = 5000
 
 
 def _okx_weight(request: SentRequest) -> int:
-    """Bars may be asked for 40 times in 2 s, the rest 20 times."""
-    return 1 if request.path.endswith("/candles") else 2
+    """Bars may be asked for 40 times in 2 s, history of open interest 10 times, the rest 20 times."""
+    return next((weight for path, weight in _OKX_WEIGHTS.items() if request.path.endswith(path)), 2)
+
+
+_OKX_WEIGHTS: Final = {"/candles": 1, "/open-interest-history": 4}
+
+
+def _kucoin_weight(request: SentRequest) -> int:
+    return 10 if request.path.endswith("/open-interest") else 3
 
 
 def _mexc_weight(request: SentRequest) -> int:
@@ -187,6 +197,7 @@ EXCHANGE_APIS: Final[Mapping[str, ExchangeApi]] = {
             answers_with_list=lambda request: not request.path.endswith(("/exchangeInfo", "/openInterest")),
             ban_seconds={418: 600},
             snapshot_requests=SNAPSHOT_REQUESTS["BINANCE"],
+            history_request=HISTORY_REQUESTS["BINANCE"],
         ),
         ExchangeApi(
             name="BYBIT",
@@ -200,6 +211,7 @@ EXCHANGE_APIS: Final[Mapping[str, ExchangeApi]] = {
             pause_seconds=_ends_at("X-Bapi-Limit-Reset-Timestamp", 0.001),
             ban_seconds={403: 600},
             snapshot_requests=SNAPSHOT_REQUESTS["BYBIT"],
+            history_request=HISTORY_REQUESTS["BYBIT"],
         ),
         ExchangeApi(
             name="OKX",
@@ -212,6 +224,7 @@ EXCHANGE_APIS: Final[Mapping[str, ExchangeApi]] = {
             quote_volume=_okx_quote_volume,
             envelope=("/", "code"),
             snapshot_requests=SNAPSHOT_REQUESTS["OKX"],
+            history_request=HISTORY_REQUESTS["OKX"],
         ),
         ExchangeApi(
             name="HYPERLIQUID",
@@ -236,7 +249,7 @@ EXCHANGE_APIS: Final[Mapping[str, ExchangeApi]] = {
             options=_swaps(),
             limit=2000,
             period_seconds=30,
-            weight=lambda _: 3,
+            weight=_kucoin_weight,
             max_bars={"15m": 200, "4h": 200},
             counts_contracts=True,
             ticker_requests=(),
@@ -245,6 +258,7 @@ EXCHANGE_APIS: Final[Mapping[str, ExchangeApi]] = {
             envelope=("/", "code"),
             pause_seconds=_milliseconds_left("gw-ratelimit-reset"),
             snapshot_requests=SNAPSHOT_REQUESTS["KUCOIN"],
+            history_request=HISTORY_REQUESTS["KUCOIN"],
         ),
         ExchangeApi(
             name="MEXC",
@@ -271,6 +285,7 @@ EXCHANGE_APIS: Final[Mapping[str, ExchangeApi]] = {
             answers_with_list=lambda _: True,
             pause_seconds=_ends_at("X-Gate-RateLimit-Reset-Timestamp", 1.0),
             snapshot_requests=SNAPSHOT_REQUESTS["GATE"],
+            history_request=HISTORY_REQUESTS["GATE"],
         ),
         ExchangeApi(
             name="BITGET",

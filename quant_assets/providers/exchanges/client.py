@@ -21,6 +21,7 @@ from quant_assets.providers.exchanges.errors import (
     RequestRefused,
     UnknownMarket,
 )
+from quant_assets.providers.exchanges.history_requests import read_history
 from quant_assets.providers.exchanges.market import ExchangeMarket
 from quant_assets.providers.exchanges.session import ExchangeSession, ExchangeUsage
 from quant_assets.providers.exchanges.snapshot_requests import (
@@ -145,6 +146,26 @@ class ExchangeClient:
             except (UnknownMarket, RequestRefused):
                 continue
             yield [self._snapshot(market, [*found, *own], default)]
+
+    def open_interest_history(
+        self, market: ExchangeMarket, start_ms: int, end_ms: int, *, deadline: float | None = None
+    ) -> dict[int, float]:
+        """Fetch a market's open interest at quarter hours from `start_ms` to `end_ms`, at most a day apart.
+
+        Return epoch ms → base units, in the multiplier of the symbol. One request. Raise ValueError for an exchange
+        without history.
+        """
+        request = self.api.history_request
+        if request is None:
+            raise ValueError(f"{self.api.name} gives no history of open interest")
+        send = getattr(self._ccxt, request.method)
+        parameters = dict(request.parameters(market.symbol, start_ms, end_ms))
+        points = self._call(deadline, lambda: read_history(request, send(parameters)))
+        return {
+            moment: _without_noise(value * market.contract_size)
+            for moment, value in sorted(points.items())
+            if start_ms <= moment <= end_ms and moment % STEP_MS["15m"] == 0
+        }
 
     def _values(
         self, request: SnapshotRequest, parameters: Mapping[str, str], deadline: float | None

@@ -13,13 +13,12 @@ from quant_assets.common.windows import Window
 from quant_assets.derivatives.dataset_spec import CLOSED_AT
 from quant_assets.derivatives.datasets import ENTRIES
 from quant_assets.derivatives.funding import with_funding_interval
+from quant_assets.derivatives.open_interest import MAX_OI_AGE_SECONDS
 from quant_assets.derivatives.snapshot import with_provider
 from quant_assets.signals.features.bars import Columns
 from quant_assets.signals.features.extra import EXTRA_ENTRIES, unknown_extra_inputs
 
 NEUTRAL = "neutral"
-MAX_OI_AGE_SECONDS = 2 * 60 * 60
-"""Maximum age of the last open-interest bar for a z-score."""
 Key = tuple[str, str]
 """Exchange and symbol."""
 

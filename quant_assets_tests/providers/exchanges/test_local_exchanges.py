@@ -96,6 +96,29 @@ def test_snapshot_has_open_interest_in_base_units_and_funding_in_percent(name: s
     assert len(sizes) > 1 or not EXCHANGE_APIS[name].counts_contracts
 
 
+def test_history_of_open_interest_is_that_of_the_market_in_one_request(
+    name: str, client: ExchangeClient, exchanges: ExchangeEmulators
+) -> None:
+    if EXCHANGE_APIS[name].history_request is None:
+        assert name in ("HYPERLIQUID", "MEXC", "BITGET")
+        return
+    end_ms = int(time.time() * 1000) // 900_000 * 900_000
+    start_ms = end_ms - 95 * 900_000
+    listed, counts_contracts = scanned(client.markets()), EXCHANGE_APIS[name].counts_contracts
+    market = next(each for each in listed if each.contract_size != 1 or not counts_contracts)
+    before, weight = exchanges[name].accounting, client.usage.weight
+    found = client.open_interest_history(market, start_ms, end_ms)
+    after = exchanges[name].accounting
+    assert after.requests == before.requests + 1
+    assert after.weight - before.weight <= client.usage.weight - weight
+    contracts = {contract.id: contract for contract in UNIVERSE.contracts(name)}
+    venue = Venue(contracts, time.time(), ExchangeFaults(), 0, DaySummaries())
+    true = venue.open_interest_history(contracts[market.symbol], 900, start_ms / 1000, end_ms / 1000 + 0.001)
+    assert list(found) == list(range(start_ms, end_ms + 1, 900_000)) == [moment * 1000 for moment in true[0].tolist()]
+    # Exchanges that count contracts round to whole ones.
+    assert list(found.values()) == pytest.approx(true[1].tolist(), abs=market.contract_size / 2, rel=1e-9)
+
+
 def test_snapshot_of_all_markets_takes_few_requests(name: str, client: ExchangeClient) -> None:
     markets = scanned(client.markets())
     before = client.usage.requests

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import parse_qsl, urlsplit
 
 import orjson
 import pytest
@@ -16,6 +17,7 @@ import pytest
 from quant_assets.providers.errors import ProviderError
 from quant_assets.providers.exchanges.catalogue import EXCHANGE_APIS
 from quant_assets.providers.exchanges.errors import RateLimited, RequestFailed, RequestRefused, UnknownMarket
+from quant_assets.providers.exchanges.history_requests import HISTORY_REQUESTS, read_history
 from quant_assets.providers.exchanges.snapshot_requests import SnapshotRequest, read_snapshot
 from quant_assets_tests.candles.exchanges.markets import BTC
 from quant_assets_tests.providers.coinalyze.scripted import Canned
@@ -102,6 +104,43 @@ def samples(exchange: str) -> Iterator[Any]:
     for path in sorted((DATA / FOLDERS[exchange]).glob("response_*.json")):
         for entry in orjson.loads(path.read_bytes())["entries"]:
             yield entry["httpResponse"]
+
+
+#: Exchange → epoch ms and open interest of the recorded points of its history, in the order of the samples.
+HISTORIES: Final = {
+    "BINANCE": [{1642179900000: 75375.617}],
+    "BYBIT": [{1669571400000: 461134384.0, 1669571100000: 461134292.0}],
+    "OKX": [{1790550000000: 28006.5419}],
+    "GATE": [{1674057000000: 2851725.0}],
+}
+
+
+@pytest.mark.parametrize("exchange", HISTORIES)
+def test_recorded_history_of_open_interest_gives_the_recorded_points(exchange: str) -> None:
+    found = []
+    for payload in samples(exchange):
+        try:
+            found.append(read_history(HISTORY_REQUESTS[exchange], payload))
+        except (KeyError, TypeError, ValueError, IndexError):
+            continue  # a sample of another request
+    assert [each for each in found if each in HISTORIES[exchange]] == HISTORIES[exchange]
+
+
+@pytest.mark.parametrize("exchange", HISTORY_REQUESTS)
+def test_history_is_asked_for_at_the_recorded_address(exchange: str, scripted: Scripted) -> None:
+    """The recorded requests are ccxt's own for the same method."""
+    recorded = content(exchange, "request_fetchOpenInterestHistory.json")["entries"]
+    url = urlsplit(recorded[-1]["requests"][0]["url"])
+    code = "200000" if exchange == "KUCOIN" else "0"
+    body = (
+        {"code": code, "retCode": 0, "data": [], "result": {"list": []}} if exchange not in ("BINANCE", "GATE") else []
+    )
+    client, server, _ = scripted(exchange, Canned(body=orjson.dumps(body)))
+    client.open_interest_history(BTC, 1_700_000_100_000, 1_700_009_100_000)
+    sent = urlsplit(server.paths[0])
+    assert sent.path == url.path
+    names = {"end"} if exchange == "OKX" else set()
+    assert set(dict(parse_qsl(url.query))) | names <= set(dict(parse_qsl(sent.query)))
 
 
 def recorded_rows(exchange: str, request: SnapshotRequest) -> list[Any]:
