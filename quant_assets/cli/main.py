@@ -22,6 +22,7 @@ from quant_assets.cli.errors import EXIT_UNEXPECTED, EXIT_WRONG_INPUT, echo_err,
 from quant_assets.cli.evaluate import evaluate
 from quant_assets.cli.fetch import fetch
 from quant_assets.cli.interrupts import InterruptibleCommand
+from quant_assets.cli.move import move
 from quant_assets.cli.plan import plan
 from quant_assets.cli.replay import replay
 from quant_assets.cli.resolve import resolve
@@ -57,7 +58,7 @@ def options(
     """Take the options of the program itself."""
 
 
-for command in (fetch, scan, replay, evaluate, demo, plan, resolve):
+for command in (fetch, scan, replay, evaluate, demo, plan, resolve, move):
     app.command(cls=InterruptibleCommand)(command)
 for server in (emulator, serve):
     app.command()(server)

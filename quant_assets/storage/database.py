@@ -116,6 +116,12 @@ class Database:
         if found := list(rows):
             connection.exec_driver_sql(self._replacing[table.name], found)
 
+    def add_rows(self, connection: sa.Connection, table: sa.Table, rows: Iterable[tuple[object, ...]]) -> None:
+        """Insert rows, which have the values of all columns in order, unless there are some with the same key."""
+        if found := list(rows):
+            statement = dialect.insert(table).on_conflict_do_nothing()
+            connection.exec_driver_sql(str(statement.compile(dialect=connection.dialect)), found)
+
     def now_ms(self, _connection: sa.Connection, local_ms: int) -> int:
         """Return the time of what ends by itself, in milliseconds: of a file, that of the machine's monotonic clock."""
         return local_ms

@@ -86,6 +86,15 @@ class PostgresqlDatabase:
 
     def replace_rows(self, connection: sa.Connection, table: sa.Table, rows: Iterable[tuple[object, ...]]) -> None:
         """Insert rows, which have the values of all columns in order, in place of those with the same key."""
+        self._insert(connection, table, rows, replace=True)
+
+    def add_rows(self, connection: sa.Connection, table: sa.Table, rows: Iterable[tuple[object, ...]]) -> None:
+        """Insert rows, which have the values of all columns in order, unless there are some with the same key."""
+        self._insert(connection, table, rows, replace=False)
+
+    def _insert(
+        self, connection: sa.Connection, table: sa.Table, rows: Iterable[tuple[object, ...]], *, replace: bool
+    ) -> None:
         names = [column.name for column in table.columns]
         keys = [position for position, column in enumerate(table.columns) if column.primary_key]
         # PostgreSQL refuses two rows with the same key in one statement.
@@ -97,7 +106,7 @@ class PostgresqlDatabase:
         changes = ", ".join(
             f"{quote(name)} = excluded.{quote(name)}" for at, name in enumerate(names) if at not in keys
         )
-        action = f"UPDATE SET {changes}" if changes else "NOTHING"
+        action = f"UPDATE SET {changes}" if changes and replace else "NOTHING"
         statement = (
             f"INSERT INTO {quote(table.name)} ({columns}) VALUES %s"  # noqa: S608 - names of the schema
             f" ON CONFLICT ({key}) DO {action}"

@@ -11,8 +11,10 @@ import pytest
 from quant_assets.common.database_server import DatabaseServer
 from quant_assets.common.settings import LOOPBACK_ORIGIN
 from quant_assets.dashboard.feed_repository import FeedError, FeedRepository
+from quant_assets.definitions import build_definitions
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.derivatives.store import DerivativesStore
+from quant_assets.orchestration.job_names import SCAN
 from quant_assets.providers.budget import CallBudget
 from quant_assets.signals import discover_strategies
 from quant_assets.storage.documents import Document
@@ -97,6 +99,18 @@ def test_scanning_again_costs_no_call(scanned: World, database: str) -> None:
     with environment(QUANT_DATABASE_URL=database):
         again = scanned.scan("other machine", lake_url=LAKE, database_url=database, feed_url=FEED)
     assert again.api["calls"] == 0
+
+
+def test_password_is_in_no_record_of_a_run_that_cannot_use_the_database(scanned: World, database: str) -> None:
+    wrong = database.replace(DATABASE_PASSWORD, f"{DATABASE_PASSWORD}-wrong")
+    settings = scanned.settings("wrong", database_url=wrong)
+    with scanned.opened("wrong") as instance, environment(QUANT_DATABASE_URL=wrong):
+        job = build_definitions(settings).resolve_job_def(SCAN)
+        result = job.execute_in_process(instance=instance, partition_key=scanned.window.key, raise_on_error=False)
+        records = [str(entry) for entry in instance.all_logs(result.run_id)]
+    assert not result.success
+    assert any("password authentication failed" in line for line in records)
+    assert [line for line in records if DATABASE_PASSWORD in line] == []
 
 
 def test_secrets_are_in_no_record_of_dagster(scanned: World) -> None:
