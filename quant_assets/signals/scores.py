@@ -30,9 +30,9 @@ OI_FLOW_TEXT = (
 )
 SENTIMENT_TEXT = (
     f"{SENTIMENT_NEUTRAL:g} is neutral. Funding adds up to {SENTIMENT_STEP:g} if the other side pays it, and subtracts "
-    f"up to {SENTIMENT_STEP:g} if this side does (all at {FULL_FUNDING_PCT:g} % for 8 hours). The long/short ratio "
-    "adds as much if most accounts are on the other side, and subtracts as much if on this side (all at 2 : 1). "
-    "Unknown data change nothing."
+    f"up to {SENTIMENT_STEP:g} if this side pays it ({SENTIMENT_STEP:g} at {FULL_FUNDING_PCT:g} % for 8 hours). The "
+    f"long/short ratio adds up to {SENTIMENT_STEP:g} if most accounts are on the other side, and subtracts up to "
+    f"{SENTIMENT_STEP:g} if they are on this side ({SENTIMENT_STEP:g} at 2 : 1). Unknown data change nothing."
 )
 """How the two scores are computed."""
 OI_FLOW_READS = ("oi_z",)

@@ -56,8 +56,8 @@ class Legacy(Strategy):
     name = "Legacy"
     key = "legacy"
     description = (
-        "Trend and pullback: LONG if the 4h close is above its EMA50 and that above its EMA200, best at a 15m "
-        "pullback; SHORT mirrored."
+        "Trend and pullback: LONG if the 4h close is above EMA50 and EMA50 above EMA200, SHORT if both are below. "
+        "The score is highest in a 15m pullback."
     )
     strategy_type = "trend_pullback"
     parts = ("trend", "structure", "money_flow", "timing", "oi_flow", "sentiment", PENALTY)
@@ -117,8 +117,8 @@ class Legacy(Strategy):
         points = self.max_points
         low, high = (f"{share * 100:g}" for share in PULLBACK)
         return {
-            "bias": "LONG if the close is above EMA50 and that above EMA200, SHORT if below and below; on 4h, or on "
-            f"15m with fewer than {MIN_TREND_BARS} bars of 4h.",
+            "bias": "LONG if the close is above EMA50 and EMA50 above EMA200, SHORT if both are below. On 4h, or on "
+            f"15m if there are fewer than {MIN_TREND_BARS} bars of 4h.",
             "trend": f"{WEAK_TREND:g} with a side, {points['trend']:g} if ADX on 4h is above {STRONG_ADX:g}.",
             "structure": f"{points['structure']:g} in a pullback: the price came back {low} to {high} % of the range "
             f"of the last {PULLBACK_BARS} bars on 15m.",
