@@ -19,6 +19,7 @@ import pytest
 from quant_assets.common.windows import Window
 from quant_assets.emulator import Faults
 from quant_assets.signals import discover_strategies
+from quant_assets.storage.documents import Document
 from quant_assets.storage.lake import Lake
 from quant_assets_tests.defs.live import (
     ROOT,
@@ -38,7 +39,7 @@ from quant_assets_tests.world import World, environment, kept_in_memory, small_w
 
 KEY = "s3cret-k3y-of-workers"
 BROKER_PASSWORD = "br0ker-passw0rd"
-LAKE = f"s3://{BUCKET}/lake"
+LAKE, FEED = f"s3://{BUCKET}/lake", f"s3://{BUCKET}/master_feed.json"
 #: The tag of a run with the id of its task in Celery.
 TASK_TAG = "dagster-celery/task_id"
 SYSTEMD, WORKERS = ROOT / "deploy" / "systemd", ROOT / "deploy" / "workers"
@@ -98,6 +99,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, database_server: str) -> I
             "CELERY_RESULT_BACKEND": f"db+{records.replace('://', '+psycopg2://')}",
             "QUANT_DATABASE_URL": data,
             "QUANT_LAKE_URL": LAKE,
+            "QUANT_FEED_URL": FEED,
             **objects.environment,
         }
         stack.enter_context(environment(**objects.environment))  # to read the lake here
@@ -146,7 +148,10 @@ def test_scan_on_a_worker_gives_the_tables_of_a_single_machine(cluster: Cluster)
         assert table is not None
         assert same is not None
         assert table.equals(same), key
-    feed = orjson.loads(found.read_document(["master_feed"], world.window.key) or b"{}")
+    published = Document.at(FEED).read()
+    assert published is not None
+    assert published == found.read_document(["master_feed"], world.window.key)
+    feed = orjson.loads(published)
     assert feed["stats"]["freshness"]["open_interest"]["fresh"] > 0
 
 
