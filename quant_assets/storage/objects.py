@@ -23,8 +23,8 @@ from quant_assets.common.files import CHECK_STORE, UnreachableObject, WriteError
 MISSING_ERRORS: Final = (FileNotFoundError, NotADirectoryError)
 #: Reads of an object that other writers replace all the time, before it counts as unreachable.
 MAX_READS: Final = 5
-#: Requests to an object store that are tried in all, with growing pauses, and the limits on each.
-MAX_ATTEMPTS: Final = 4
+#: How often a request to an object store is tried, with growing pauses of half a minute in all, and the limits on each.
+MAX_ATTEMPTS: Final = 8
 CONNECT_TIMEOUT_SECONDS: Final = 5.0
 REQUEST_TIMEOUT_SECONDS: Final = 30.0
 

@@ -35,6 +35,9 @@ LOCKS: Final = 0x71756173 >> 1
 #: Rows of one statement.
 PAGE_ROWS: Final = 1_000
 
+#: The addresses of servers that this process has reached.
+_REACHED: Final[set[str]] = set()
+
 Result = TypeVar("Result")
 
 
@@ -43,7 +46,8 @@ class PostgresqlDatabase:
 
     A writer creates schema and tables, and upgrades an older schema in one transaction, for which others wait. With
     `read_only` nothing is created or upgraded. The time of what ends by itself is the server's. All methods raise
-    DatabaseError, whose message has no password; those of an opened database first wait for a server that restarts.
+    DatabaseError, whose message has no password. A server that this process has reached before is waited for while it
+    restarts; one that it has never reached is an error at once.
     """
 
     def __init__(
@@ -56,12 +60,10 @@ class PostgresqlDatabase:
     ) -> None:
         self._server = server
         self._tables = tables
-        self._restart_seconds = 0.0
         with self._translated_errors():
             self._engine = _engine(server, lock_timeout_seconds)
             with disposed_after_an_error(self._engine):
                 self.is_empty = self._prepare(read_only)
-        self._restart_seconds = RESTART_SECONDS
 
     def close(self) -> None:
         """Close the connections."""
@@ -144,8 +146,8 @@ class PostgresqlDatabase:
 
     @contextmanager
     def _connected(self) -> Iterator[sa.Connection]:
-        """Yield a connection; wait for a server that restarts."""
-        deadline = time.monotonic() + self._restart_seconds
+        """Yield a connection; wait for a server that restarts, if this process has reached it before."""
+        deadline = time.monotonic() + (RESTART_SECONDS if self._server.url in _REACHED else 0.0)
         while True:
             try:
                 connection = self._engine.connect()
@@ -154,6 +156,7 @@ class PostgresqlDatabase:
                 if not isinstance(error.orig, psycopg2.OperationalError) or time.monotonic() >= deadline:
                     raise
                 time.sleep(RETRY_SECONDS)
+        _REACHED.add(self._server.url)
         with connection:
             yield connection
 

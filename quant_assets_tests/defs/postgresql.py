@@ -56,6 +56,23 @@ def _run(*command: str | Path) -> None:
     )
 
 
+@contextmanager
+def stopped(url: str) -> Iterator[None]:
+    """Stop a server at once while the block runs, and start it again."""
+    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        cursor.execute("SHOW data_directory")
+        data = cursor.fetchone()[0]
+        cursor.execute("SHOW port")
+        port = cursor.fetchone()[0]
+    control = (postgresql_programs() / "pg_ctl", "--pgdata", data, "--wait")
+    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={Path(data).parent} -c fsync=off"
+    _run(*control, "--mode", "immediate", "stop")
+    try:
+        yield
+    finally:
+        _run(*control, "--log", str(Path(data).parent / "log"), "--options", options, "start")
+
+
 def new_database(url: str) -> str:
     """Create a database in a server; return its URL."""
     name = f"test_{uuid.uuid4().hex}"

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import closing
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING
 
 import psycopg2
 import pytest
@@ -24,7 +26,10 @@ from quant_assets.providers.errors import BudgetUnusable
 from quant_assets.storage.database import Database, DatabaseError, NewerDatabase, open_database
 from quant_assets.storage.origins import OriginError, record_origin, recorded_origins
 from quant_assets.storage.schema import REVISION, SCHEMA, metadata, version_table
-from quant_assets_tests.defs.postgresql import DATABASE_PASSWORD
+from quant_assets_tests.defs.postgresql import DATABASE_PASSWORD, stopped
+
+if TYPE_CHECKING:
+    from quant_assets.storage.database import AnyDatabase
 
 pytestmark = pytest.mark.slow
 
@@ -134,6 +139,30 @@ def test_connection_that_the_server_closed_is_opened_again(
         assert len(driver.fetchall()) == 1
         with database.write() as connection:
             database.replace_rows(connection, metadata, [("a", "1")])
+
+
+def test_server_that_restarts_is_waited_for(server: DatabaseServer, database_server: str) -> None:
+    done: list[str] = []
+
+    def write(database: AnyDatabase, name: str) -> None:
+        with database.write() as connection:
+            database.replace_rows(connection, metadata, [(name, "1")])
+        done.append(name)
+
+    def open_and_write() -> None:
+        with closing(open_database(server)) as database:
+            write(database, "opened meanwhile")
+
+    with closing(open_database(server)) as database:
+        with stopped(database_server):
+            threads = [Thread(target=write, args=(database, "opened before")), Thread(target=open_and_write)]
+            for thread in threads:
+                thread.start()
+            threads[0].join(0.7)
+            assert done == []
+        for thread in threads:
+            thread.join(60)
+    assert sorted(done) == ["opened before", "opened meanwhile"]
 
 
 def wrong(server: DatabaseServer, part: str) -> DatabaseServer:
