@@ -42,7 +42,7 @@ class Picture:
 PICTURES: Final = (
     Picture("dashboard.png", 1440, 900),
     Picture("dashboard_dark.png", 1440, 900, "dark"),
-    Picture("dashboard_detail.png", 1280, 1040, has_open_row=True),
+    Picture("dashboard_detail.png", 1280, 1180, has_open_row=True),
     Picture("dashboard_phone.png", 390, 760, scale=1.5),
 )
 
