@@ -7,9 +7,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import typer
+
 from quant_assets.cli.arguments import check_candle_files
 from quant_assets.cli.environment import create_data_folder
-from quant_assets.cli.errors import usage_error
+from quant_assets.cli.errors import EXIT_UNEXPECTED, echo_err, usage_error
 from quant_assets.cli.fetch import ask_for_exchanges, fetch_and_report, load_choice
 from quant_assets.common.settings import Settings
 from quant_assets.common.windows import FIRST_WINDOW, Window
@@ -24,7 +26,7 @@ MIN_FETCH_SECONDS: Final = 20.0
 def prepare_candles(settings: Settings, folder: Path | None, max_wait: float) -> float:
     """Check the candle files of a folder, or without one fetch the candles that are due, if exchanges are chosen.
 
-    Return what is left of the seconds `max_wait`. Exit if there are no candles at all.
+    Return what is left of the seconds `max_wait`. Exit if there are no candles at all, or none could be fetched.
     """
     if folder is not None:
         check_candle_files(folder)
@@ -59,6 +61,12 @@ def _fetch_candles(settings: Settings, max_wait: float) -> None:
         FetchChoice(max_wait_seconds=max(max_wait, MIN_FETCH_SECONDS)),
         lists=lists_are_due(settings, config, clock_of(settings).now()),
     )
+    if not bar_store(settings).exchanges() and not settings.candle_folder.is_dir():
+        echo_err(
+            f"no candles could be fetched from {', '.join(config.exchanges)}, and none are stored; nothing was "
+            "published. Scan again when the exchanges can be reached, or give a folder of candle files"
+        )
+        raise typer.Exit(EXIT_UNEXPECTED)
 
 
 def check_stored_candles(settings: Settings, folder: Path | None) -> None:

@@ -24,6 +24,7 @@ from quant_assets.emulator.exchanges import ExchangeEmulators, ExchangeFaults, e
 from quant_assets.orchestration import columns
 from quant_assets.orchestration.exchange_source import bar_store
 from quant_assets.storage.lake import Lake
+from quant_assets_tests.defs.live import free_port
 from quant_assets_tests.faults.terminals import on_terminal
 from quant_assets_tests.forking import run
 
@@ -187,6 +188,18 @@ def test_exchange_that_is_down_costs_its_own_markets_alone(exchanges: ExchangeEm
     assert "exchanges.toml" not in again.stderr
     assert "MEXC" not in again.stderr
     assert sorted(bar_store(Settings(data_dir=tmp_path / "data")).exchanges()) == NAMES
+
+
+def test_scan_says_that_no_exchange_could_be_reached(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "exchanges.toml").write_text('exchanges = ["BYBIT"]\n')
+    down = orjson.dumps({"BYBIT": f"http://127.0.0.1:{free_port()}"}).decode()
+    done = run("scan", "--max-wait", "0", env=environment(folder, QUANT_EXCHANGE_URLS=down), cwd=tmp_path)
+    assert done.returncode == 1
+    assert "no candles could be fetched from BYBIT, and none are stored; nothing was published" in done.stderr
+    assert "Folder not found" not in done.stderr
+    assert not (folder / "master_feed.json").exists()
 
 
 def test_damaged_bars_cost_no_scan_and_are_fetched_again(
