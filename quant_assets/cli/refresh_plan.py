@@ -82,7 +82,7 @@ def plan_refresh(
     """
     policy = load_policy(settings.policy_path)
     bars = read_history(settings, folder, window)
-    markets = bars[["exchange", "symbol"]].astype(str).drop_duplicates(ignore_index=True)
+    markets = bars[["exchange", "symbol"]].drop_duplicates(ignore_index=True).astype(str)
     symbol_map, problem = current_symbol_map(settings, build_definitions, markets, now)
     strategies = strategies_in_force(settings.strategies_path, settings.strategies_dir)
     candle_features = candle_features_table(bars, window, progress)

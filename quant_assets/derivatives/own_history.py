@@ -22,6 +22,8 @@ RETRY_MS: Final = 60 * 60 * 1000
 #: differs by a factor of 2 or more.
 MAX_DIFFERENCE: Final = 0.3
 MAX_DISTANCE_MS: Final = 30 * 60 * 1000
+#: An exchange is not asked for more in a run if the histories of its first markets are none of the same quantity.
+MAX_OTHERS: Final = 3
 
 
 class HistoryClient(Protocol):
@@ -51,10 +53,10 @@ def fill_history(
     """
     until_ms = now_ms // WINDOW_MS * WINDOW_MS
     after_ms = until_ms - DAY_MS
-    known = store.own_interest(exchange, after_ms, until_ms, WINDOW_MS)
-    filled = 0
+    known = store.own_interest(exchange, after_ms, now_ms, WINDOW_MS)
+    filled = others = 0
     for market in markets:
-        if is_interrupted():
+        if is_interrupted() or (others >= MAX_OTHERS and not filled):
             break
         own = known.get(market.symbol)
         # Without any snapshot nothing tells whether the history is the same quantity.
@@ -64,8 +66,10 @@ def fill_history(
             history = client.open_interest_history(market, after_ms + WINDOW_MS, until_ms, deadline=deadline)
         except (UnknownMarket, RequestRefused):
             continue
-        snapshots = store.snapshots_of(exchange, market.symbol, after_ms, until_ms)
-        if is_same_quantity(history, snapshots):
+        snapshots = store.snapshots_of(exchange, market.symbol, after_ms, now_ms)
+        if not is_same_quantity(history, snapshots):
+            others += 1
+        else:
             stored = {each.closed_at_ms for each in snapshots}
             store.add_snapshots(
                 _snapshot(exchange, market.symbol, moment, value, now_ms, simulated=simulated)

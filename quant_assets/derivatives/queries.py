@@ -115,12 +115,12 @@ SNAPSHOT_SINCE: Final = (
     .where(_snapshots.exchange == bindparam("exchange"), _snapshots.closed_at_ms >= bindparam("since_ms"))
     .limit(1)
 )
-#: By symbol of an exchange: how many windows that closed in (`after_ms`, `until_ms`] have open interest, and when the
-#: last of those was seen that was seen more than a window late: it is of the exchange's own history.
+#: By symbol of an exchange with open interest that closed in (`after_ms`, `until_ms`]: how many windows have it, and
+#: when the last was seen that was seen more than a window late: it is of the exchange's own history.
 OWN_INTEREST: Final = (
     sa.select(
         _snapshots.symbol,
-        sa.func.count(),
+        sa.func.sum(sa.case((_snapshots.closed_at_ms % bindparam("window_ms") == 0, 1), else_=0)),
         sa.func.max(
             sa.case(
                 (
@@ -134,7 +134,6 @@ OWN_INTEREST: Final = (
         _snapshots.exchange == bindparam("exchange"),
         _snapshots.closed_at_ms > bindparam("after_ms"),
         _snapshots.closed_at_ms <= bindparam("until_ms"),
-        _snapshots.closed_at_ms % bindparam("window_ms") == 0,
         _snapshots.open_interest.is_not(None),
     )
     .group_by(_snapshots.symbol)

@@ -164,7 +164,7 @@ class DerivativesStore:
         return [_snapshot(row) for row in rows]
 
     def own_interest(self, exchange: str, after_ms: int, until_ms: int, window_ms: int) -> dict[str, OwnInterest]:
-        """Return by symbol what an exchange said of open interest at ends of windows in (`after_ms`, `until_ms`]."""
+        """Return by symbol what an exchange said of open interest that closed in (`after_ms`, `until_ms`]."""
         rows = self._query(
             queries.OWN_INTEREST, exchange=exchange, after_ms=after_ms, until_ms=until_ms, window_ms=window_ms
         )

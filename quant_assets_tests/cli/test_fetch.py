@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from quant_assets.candles.exchanges.config import load_exchanges
 from quant_assets.common.settings import Settings
 from quant_assets.common.timeframes import STEP_MS
 from quant_assets.common.windows import WINDOW_LENGTH, Window
+from quant_assets.derivatives.store import DerivativesStore
 from quant_assets.emulator import simulated_universe
 from quant_assets.emulator.exchanges import ExchangeEmulators, ExchangeFaults, exchanges_of_universe
 from quant_assets.orchestration import columns
@@ -162,6 +164,26 @@ def test_second_fetch_asks_for_nothing_that_is_stored(exchanges: ExchangeEmulato
             break
     assert orjson.loads(done.stdout)["new_bars"] == 0
     assert after - before == 3 + 3  # the market lists
+
+
+def test_plan_without_a_folder_is_of_the_fetched_markets(exchanges: ExchangeEmulators, fetched: Path) -> None:
+    done = run("plan", "--json", env=variables(exchanges, fetched), cwd=fetched)
+    assert done.returncode == 0, done.stderr
+    found = orjson.loads(done.stdout)
+    assert found["markets"] == 12
+    assert set(found["given_by_exchanges"]) == {"open_interest", "funding_rate"}
+
+
+def test_first_fetch_gives_z_scores_where_the_exchange_has_history(fetched: Path) -> None:
+    """Whatever the time of the fetch."""
+    now_ms = int(datetime.now(UTC).timestamp() * 1000)
+    with closing(DerivativesStore(Settings(data_dir=fetched).store_path, read_only=True)) as store:
+        windows = {
+            exchange: {each.windows for each in store.own_interest(exchange, 0, now_ms, 900_000).values()}
+            for exchange in NAMES
+        }
+    assert min(windows["BYBIT"]) >= 95
+    assert max(windows["MEXC"]) <= 3
 
 
 def test_table_of_markets_has_the_columns_and_types_that_dagster_shows(fetched: Path) -> None:

@@ -55,13 +55,13 @@ def store(tmp_path: Path) -> Iterator[DerivativesStore]:
         yield opened
 
 
-def observe(store: DerivativesStore, windows: int, symbol: str = "BTCUSDT") -> None:
-    """Store snapshots of the newest windows."""
+def observe(store: DerivativesStore, windows: int, symbol: str = "BTCUSDT", late_ms: int = 0) -> None:
+    """Store snapshots of the newest windows, or of moments after their ends."""
     store.add_snapshots(
         ExchangeSnapshot(
             exchange="BINANCE",
             symbol=symbol,
-            closed_at_ms=END_MS - back * 900_000,
+            closed_at_ms=END_MS - back * 900_000 + late_ms,
             observed_at_ms=END_MS - back * 900_000 + 3000,
             open_interest=TRUTH[back],
             funding_rate_pct=0.01,
@@ -117,6 +117,22 @@ def test_history_of_another_quantity_is_not_stored(store: DerivativesStore, fact
     observe(store, 2)
     assert fill(store, History(factor)) == 0
     assert len(store.snapshots(0, 2**62)) == 2
+
+
+def test_exchange_whose_first_histories_are_of_another_quantity_is_not_asked_for_more(store: DerivativesStore) -> None:
+    markets = [market(f"S{number}USDT") for number in range(8)]
+    for each in markets:
+        observe(store, 1, each.symbol)
+    client = History(2.0)
+    fill_history("BINANCE", client, markets, store, NOW_MS, simulated=False)
+    assert len(client.asked) == 3
+
+
+def test_history_follows_a_snapshot_that_was_too_late_for_its_window(store: DerivativesStore) -> None:
+    observe(store, 1, late_ms=300_000)
+    assert fill(store, History(), END_MS + 400_000) == 1
+    found = row(store)
+    assert (found["value"], found["closed_at_ms"], found["points"]) == (TRUTH[0], END_MS, 96)
 
 
 @pytest.mark.parametrize(("windows", "asked"), [(0, []), (1, ["BTCUSDT"]), (29, ["BTCUSDT"]), (30, [])])
