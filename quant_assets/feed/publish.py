@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -11,17 +9,11 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-import sqlalchemy as sa
 
 from quant_assets.common.database_server import DatabaseServer
 from quant_assets.common.windows import Window, WindowError
-from quant_assets.storage.database import open_database
 from quant_assets.storage.documents import Document
 from quant_assets.storage.locks import exclusive
-from quant_assets.storage.schema import published_feed
-
-NAME: Final = "master_feed"
-_NEWEST: Final = sa.select(published_feed.c.number, published_feed.c.content).where(published_feed.c.name == NAME)
 
 
 class Publication(StrEnum):
@@ -112,55 +104,18 @@ def publish(feed: StoredFeed, place: Path | FeedPlace, now: datetime) -> Publica
     if isinstance(place, Path):
         place = FeedPlace(place, place.parent)
     if place.database is not None:
-        return _publish_by_database(feed, place, place.database, now)
+        from quant_assets.feed.shared_publish import publish_by_database  # noqa: PLC0415 - only with a database
+
+        return publish_by_database(feed, place, place.database, now)
     document = place.document
     with exclusive(place.locks, place.lock_name):
-        found = _reason_to_keep(_stored(document), feed, now)
+        found = reason_to_keep(stored_feed(document), feed, now)
         if found is None:
             document.write(feed.content)
         return found or Publication.PUBLISHED
 
 
-def _publish_by_database(feed: StoredFeed, place: FeedPlace, server: DatabaseServer, now: datetime) -> Publication:
-    """Publish from any of several machines: the database decides which feed is the newest, whoever is slow.
-
-    A writer may be delayed between its decision and its write, even beyond the end of its lock. So each looks again
-    after it wrote, and writes the feed that was decided on meanwhile.
-    """
-    document = place.document
-    with closing(open_database(server)) as database, exclusive(server, place.lock_name):
-        with database.write() as connection:
-            published = _published(connection)
-            existing = _stored(document) if published is None else StoredFeed.of(published.content)
-            reason = _reason_to_keep(existing, feed, now)
-            if reason is not None:
-                return reason
-            number = 1 if published is None else published.number + 1
-            row = (NAME, number, feed.window.key, gzip.compress(feed.content, mtime=0))
-            database.replace_rows(connection, published_feed, [row])
-        written = _Published(number, feed.content)
-        while True:
-            document.write(written.content)
-            newest = database.read(_published)
-            if newest is None or newest.number == written.number:
-                return Publication.PUBLISHED
-            written = newest
-
-
-@dataclass(frozen=True, slots=True)
-class _Published:
-    """The feed that the database has as the newest, and how many were published until it."""
-
-    number: int
-    content: bytes
-
-
-def _published(connection: sa.Connection) -> _Published | None:
-    row = connection.execute(_NEWEST).first()
-    return None if row is None else _Published(row.number, gzip.decompress(row.content))
-
-
-def _reason_to_keep(existing: StoredFeed | None, feed: StoredFeed, now: datetime) -> Publication | None:
+def reason_to_keep(existing: StoredFeed | None, feed: StoredFeed, now: datetime) -> Publication | None:
     """Return why an existing feed is kept; None if it is replaced."""
     if existing is not None and feed.window.end < existing.window.end <= now:
         return Publication.NEWER_WINDOW
@@ -169,7 +124,7 @@ def _reason_to_keep(existing: StoredFeed | None, feed: StoredFeed, now: datetime
     return None
 
 
-def _stored(document: Document) -> StoredFeed | None:
+def stored_feed(document: Document) -> StoredFeed | None:
     """Return the feed of a document; None if there is none, or it is not a feed with a window."""
     content = document.read() if document.exists() else None
     return None if content is None else StoredFeed.of(content)
