@@ -17,14 +17,7 @@ from quant_assets.dashboard.explanations import (
     funding_text,
     part_colours,
 )
-from quant_assets.dashboard.signal_record import (
-    TradeKey,
-    ending_sentence,
-    ending_text,
-    record_sentence,
-    record_text,
-    trade_key,
-)
+from quant_assets.dashboard.signal_record import TradeKey, record_fields, trade_key
 from quant_assets.derivatives.funding import FUNDING_HOURS
 from quant_assets.feed.reasons import reason_summary
 from quant_assets.signals import PENALTY, SUMS, GateIndex
@@ -163,7 +156,7 @@ def _row(signal: Json, gates: GateIndex, ended: Json | None) -> Row:
         stop_text=short["stop"],
         target=signal["take_profit"],
         target_text=short["target"],
-        **_record(signal, ended),
+        **record_fields(signal, ended),
         bias=signal["bias"],
         reason=reason,
         phone_note=rr or reason or "",
@@ -211,20 +204,6 @@ def _parts_text(parts: Mapping[str, float]) -> str:
         for name, points in parts.items()
         if name not in SUMS
     )
-
-
-def _record(signal: Json, ended: Json | None) -> dict[str, Any]:
-    """Return the row's fields for what signals like this were worth, and how its own trade ended."""
-    record = signal.get("track_record")  # feeds from before it lack the key
-    few = record is not None and record["too_few"]
-    return {
-        "record": None if record is None or few else record["mean_r"],
-        "record_text": record_text(record),
-        "record_few": few,
-        "record_n": "" if record is None else f"n {record['n']:,}",
-        "record_title": " ".join(text for text in (ending_sentence(ended), record_sentence(signal)) if text),
-        "ended_text": ending_text(ended),
-    }
 
 
 def _open_interest(interest: Json, age_seconds: float | None) -> dict[str, Any]:

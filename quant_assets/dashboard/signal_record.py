@@ -57,6 +57,20 @@ def record_sentence(signal: Json) -> str:
     return f"{found}, on average {result_text(record['mean_r'])} R after costs{ends}, {meaning}{edge}."
 
 
+def record_fields(signal: Json, ended: Json | None) -> dict[str, Any]:
+    """Return the fields of a row for what signals like this were worth, and how its own trade ended."""
+    record = signal.get("track_record")  # feeds from before it lack the key
+    few = record is not None and record["too_few"]
+    return {
+        "record": None if record is None or few else record["mean_r"],
+        "record_text": record_text(record),
+        "record_few": few,
+        "record_n": "" if record is None else f"n {record['n']:,}",
+        "record_title": " ".join(text for text in (ending_sentence(ended), record_sentence(signal)) if text),
+        "ended_text": ending_text(ended),
+    }
+
+
 def trade_endings(trades: TradeRepository, window: Window) -> dict[TradeKey, Json]:
     """Return the trades that follow the setups of a window and have ended by now; none if the table is damaged."""
     try:

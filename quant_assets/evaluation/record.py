@@ -10,7 +10,7 @@ import pandas as pd
 from quant_assets.evaluation.costs import HOUR_MS, Costs
 from quant_assets.evaluation.exits import Outcome
 from quant_assets.evaluation.scores import by_quartile, target_share
-from quant_assets.evaluation.statistics import clustered_mean, days_of, is_too_few, rank_correlation
+from quant_assets.evaluation.statistics import clustered_mean, count_days, days_of, is_too_few, rank_correlation
 
 _HOURS: Final = [f"{hour:02d}:00" for hour in range(24)]
 #: Outcomes with a result.
@@ -56,7 +56,7 @@ def summary(entered: pd.DataFrame) -> dict[str, Any]:
     """Return the main statistics of trades that count: their number, share won, mean result, and edge over chance."""
     net = entered["net_r"].to_numpy(np.float64)
     days = days_of(entered["entry_ms"].to_numpy(np.int64))
-    day_count = len(np.unique(days))
+    day_count = count_days(days)
     mean, won = clustered_mean(net, days), clustered_mean((net > 0).astype(np.float64), days)
     edge = net - entered["chance_r"].to_numpy(np.float64)
     has_chance = ~np.isnan(edge)

@@ -65,7 +65,7 @@ def rank_correlation(first: Floats, second: Floats, days: Ints) -> Estimate:
     se² = (D − 1) / D × Σ over days (ρ without the day − the mean of these)². None if one side is constant.
     """
     ranked = [_Ranked.of(values) for values in (first, second)]
-    value = _correlation(*(each.rank for each in ranked))
+    value = _correlation(*(each.rank - (len(first) + 1) / 2 for each in ranked))
     different, day = np.unique(days, return_inverse=True)
     count = len(different)
     if value is None or count < 2:
@@ -80,8 +80,15 @@ def rank_correlation(first: Floats, second: Floats, days: Ints) -> Estimate:
 
 def sums_by_day(values: Floats, days: Ints) -> Floats:
     """Return the sum of the values of each day that has any, in order of days."""
-    _, day = np.unique(days, return_inverse=True)
-    return np.bincount(day, weights=values).astype(np.float64)
+    if not len(days):
+        return np.empty(0)
+    place = days - days.min()
+    return np.bincount(place, weights=values)[np.bincount(place) > 0].astype(np.float64)
+
+
+def count_days(days: Ints) -> int:
+    """Return the number of different days."""
+    return int(np.count_nonzero(np.bincount(days - days.min()))) if len(days) else 0
 
 
 def around(value: float, error: float, days: int) -> Estimate:
@@ -133,14 +140,19 @@ class _Ranked:
         return cls(((2 * last - count + 1) / 2)[place], place, len(found))
 
     def without(self, left_out: npt.NDArray[np.bool_]) -> Floats:
-        """Return the ranks of the others among themselves; sorting again for each day would take many times as long."""
+        """Return the ranks of the others among themselves, less their mean; 0 for those that are left out.
+
+        Ranks that are made anew for each day would take many times as long.
+        """
         count = np.bincount(self.place[left_out], minlength=self.different)
-        below = count.cumsum() - count / 2
-        return self.rank[~left_out] - below[self.place[~left_out]]
+        others = len(self.rank) - int(count.sum())
+        below = count.cumsum() - count / 2 + (others + 1) / 2
+        centred = self.rank - below[self.place]
+        centred[left_out] = 0.0
+        return centred
 
 
 def _correlation(first: Floats, second: Floats) -> float | None:
-    """Return Pearson's correlation, None if one side is constant."""
-    centred = [rank - rank.mean() for rank in (first, second)] if len(first) else [first, second]
-    scale = math.sqrt(float((centred[0] ** 2).sum()) * float((centred[1] ** 2).sum()))
-    return float((centred[0] * centred[1]).sum()) / scale if scale else None
+    """Return the correlation of values with a mean of 0, None if one side is constant."""
+    scale = math.sqrt(float((first**2).sum()) * float((second**2).sum()))
+    return float((first * second).sum()) / scale if scale else None
