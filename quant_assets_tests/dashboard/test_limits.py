@@ -120,7 +120,7 @@ def test_every_route_rejects_unknown_parameters(site: Site) -> None:
             with site.get(address, params={"no_such": value}, stream=True) as answer:
                 assert answer.status_code == 400, address
                 assert "no_such" in answer.text
-        if address != "/api/results":
+        if address not in {"/api/results", "/api/trades"}:
             with site.get(address, params={"limit": ""}, stream=True) as answer:
                 assert answer.status_code == 400, address
         with site.get(address, stream=True) as answer:
