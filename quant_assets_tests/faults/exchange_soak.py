@@ -115,7 +115,7 @@ class SkippingClock:
     """A clock that runs as fast as the real one, but skips what is slept; an exchange in another process shares it."""
 
     def __init__(self, ahead: Synchronized[float]) -> None:
-        self._ahead = ahead
+        self._ahead, self._stopped = ahead, 0.0
         self.clock = Clock(seconds=self.seconds, sleep=self.skip, monotonic=self._monotonic)
 
     def seconds(self) -> float:
@@ -126,8 +126,12 @@ class SkippingClock:
             self._ahead.value += seconds
 
     def go_to(self, moment: float) -> None:
-        """Set the clock forward, never back."""
-        self.skip(max(moment - self.seconds(), 0.0))
+        """Let the clock run again, from a moment that is not before that at which it stopped."""
+        self.skip(max(moment, self._stopped) - self.seconds())
+
+    def stop(self) -> None:
+        """Stop the clock, until `go_to`. Nobody reads it meanwhile."""
+        self._stopped = self.seconds()
 
     def _monotonic(self) -> float:
         return time.monotonic() + self._ahead.value
@@ -290,21 +294,19 @@ class ExchangeSoak:
         return {name: (self.lapse.definitions.resources or {})[name] for name in names}
 
     def _list_markets(self, instance: dg.DagsterInstance) -> None:
-        self._set_clocks(self.lapse.seconds)
+        for clock in self.exchanges.clocks.values():
+            clock.go_to(self.lapse.seconds)
         request = dg.RunRequest(asset_selection=[dg.AssetKey("exchange_markets")])
         self.lapse.execute(instance, FETCH, request)
+        for clock in self.exchanges.clocks.values():
+            clock.stop()
         request = dg.RunRequest(asset_selection=[dg.AssetKey(LIST_ASSETS["coinalyze"])])
         self.lapse.execute(instance, MARKET_LIST, request)
-
-    def _set_clocks(self, moment: float) -> None:
-        for clock in self.exchanges.clocks.values():
-            clock.go_to(moment)
 
     def _run_window(self, instance: dg.DagsterInstance, number: int, faults: Mapping[str, Any]) -> Row:
         began, cpu = time.perf_counter(), time.process_time()
         window, calls, unaided = self.lapse.window(number), self._calls(), self.unaided.emulator.accounting.calls
         self.exchanges.set_faults(FAILING, faults)
-        self._set_clocks(window.end_seconds + 1)
         reports, snapshots = self._fetch(window)
         self.lapse.seconds = max(self.lapse.seconds, window.end_seconds + SCAN_AFTER_SECONDS)
         self._scan(instance)
@@ -336,11 +338,13 @@ class ExchangeSoak:
         watchlist = self.lake.newest_undamaged(["watchlist"], window.key)
         reports, taken = [], 0
         for name, clock in self.exchanges.clocks.items():
+            clock.go_to(window.end_seconds + 1)
             order = SelectedMarkets.of_tables(table, [name], watchlist, ResolutionRules()).in_order
             snapshots = Snapshots(providers.store, source.is_simulated, clock.clock)
             limits = FetchLimits(0.0, TIMEFRAMES, clock.clock.monotonic() + 870)
             chosen = config.model_copy(update={"exchanges": (name,)})
             reports += fetch_candles(source, chosen, table, order, limits, clock.clock, silent, snapshots)
+            clock.stop()
             taken += snapshots.report_of(name).open_interest
             if name != FAILING and (problem := reports[-1].problem or snapshots.report_of(name).problem):
                 self.broken.append(f"{window.key} {name}: {problem}")
