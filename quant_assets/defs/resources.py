@@ -8,6 +8,7 @@ from quant_assets.orchestration.io_managers import DocumentIOManager, TableIOMan
 from quant_assets.orchestration.project import Project
 from quant_assets.orchestration.resources import (
     CandleFolder,
+    CostsFile,
     FeedFile,
     Folders,
     MarketRules,
@@ -55,6 +56,7 @@ def build(project: Project) -> dg.Definitions:
             "market_rules": MarketRules(path=str(settings.rules_path)),
             "strategies": Strategies((*project.strategies, *project.not_loaded), settings.strategies_path),
             "refresh_policy": RefreshPolicyFile(path=str(settings.policy_path)),
+            "costs_file": CostsFile(path=str(settings.evaluation_path)),
             "retention": Retention(path=str(settings.retention_path)),
             "folders": Folders(data=str(settings.data_dir), store=str(settings.store_dir)),
             "notifier": Notifier(address_variable=WEBHOOK_VARIABLE),

@@ -27,18 +27,19 @@ QUIET_SECONDS: Final = 20.0
 #: The time limit for requests of a scan that new candles start, if its window was not refreshed yet.
 REFRESH_SECONDS: Final = 40.0
 
-_OFFLINE_ASSETS: Final = dg.AssetSelection.groups("candles", "signals", "feed") | dg.AssetSelection.assets("symbol_map")
+_GROUPS: Final = dg.AssetSelection.groups("candles", "signals", "record", "feed")
+_OFFLINE_ASSETS: Final = _GROUPS | dg.AssetSelection.assets("symbol_map")
 
 scan_job = dg.define_asset_job(
     SCAN,
     selection=_OFFLINE_ASSETS | dg.AssetSelection.groups("derivatives"),
-    description="Scan one window: candles, watchlist, symbol map, derivatives, features, signals, feed.",
+    description="Scan one window: candles, watchlist, symbol map, derivatives, features, signals, trades, feed.",
 )
 
 analyse_job = dg.define_asset_job(
     ANALYSE,
     selection=_OFFLINE_ASSETS,
-    description="Scan one window with the stored derivatives: candles, watchlist, symbol map, features, signals, feed.",
+    description="Scan one window with the stored derivatives: candles to signals, trades, track record, feed.",
 )
 
 automation = dg.AutomationConditionSensorDefinition(

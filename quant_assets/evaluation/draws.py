@@ -6,7 +6,6 @@ Draws are numbered by SplitMix64 (Steele, Lea and Flood 2014), so that everybody
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,7 +16,6 @@ import pandas as pd
 from quant_assets.evaluation.exits import Orders
 from quant_assets.evaluation.price_bars import Floats, Ints, JoinedBars
 from quant_assets.evaluation.prices import Prices
-from quant_assets.evaluation.trades import TradeRules, limits_ms
 from quant_assets.signals.sides import LONG, SHORT, SIGN
 
 #: Draws for each trade.
@@ -36,19 +34,18 @@ class Range:
     last_ms: int | Ints
 
 
-def chance_results(
-    trades: pd.DataFrame, prices: Prices, rules: Mapping[str, TradeRules], evaluated: Range
-) -> npt.NDArray[np.float64]:
+def chance_results(trades: pd.DataFrame, prices: Prices, evaluated: Range) -> npt.NDArray[np.float64]:
     """Return for each trade the mean net result (R) of its draws; NaN if the market has no moment to draw.
 
-    `trades` has strategy, exchange, symbol, side, entry_ms, entry, stop, target. A moment can be drawn if it is the end
-    of a window of the range at which a bar opens, the market has 50 bars before, and the time limit passes within the
-    market's bars. Side, distances of stop and target relative to the entry, rules and costs are those of the trade.
+    `trades` has strategy, exchange, symbol, side, entry_ms, deadline_ms, entry, stop, target. A moment can be drawn if
+    it is the end of a window of the range at which a bar opens, the market has 50 bars before, and the time limit
+    passes within the market's bars. Side, distances of stop and target relative to the entry, rules and costs are those
+    of the trade.
     """
     found = np.full(len(trades), np.nan)
     if trades.empty:
         return found
-    market, limit_ms = prices.numbers_of(trades), limits_ms(trades, rules)
+    market, limit_ms = prices.numbers_of(trades), (trades["deadline_ms"] - trades["entry_ms"]).to_numpy(np.int64)
     first, count = _moments(prices.bars, market, limit_ms, evaluated)
     names = [
         "|".join(map(str, row))

@@ -19,6 +19,7 @@ from quant_assets.evaluation.one_bar_later import later_results
 from quant_assets.evaluation.prices import Prices
 from quant_assets.evaluation.record import counted, record
 from quant_assets.evaluation.setups import replay_setups
+from quant_assets.evaluation.trade_table import Source, window_keys
 from quant_assets.evaluation.trades import TradeRules, follow_setups
 from quant_assets.markets.rules import ResolutionRules
 from quant_assets.markets.symbols import parse_symbol
@@ -107,7 +108,7 @@ def evaluate(
     trades = follow_setups(setups, prices, of_strategy)
     trades = trades[trades["entry_ms"] >= first.end_ms].reset_index(drop=True)
     progress("random entries", 0, 1)
-    trades = with_comparisons(described(trades, rules), prices, of_strategy, Range(first.end_ms, last.end_ms))
+    trades = with_comparisons(described(trades, rules), prices, Range(first.end_ms, last.end_ms))
     progress("random entries", 1, 1)
     records = {name: record(trades[trades["strategy"] == name], prices.costs) for name in of_strategy}
     return Evaluation(
@@ -139,22 +140,19 @@ def _window_at(moment_ms: int) -> Window:
 def described(trades: pd.DataFrame, rules: ResolutionRules) -> pd.DataFrame:
     """Add what a replay knows of its trades: source, window (key), asset, oi_status, hindsight."""
     pairs = zip(trades["exchange"].astype(str), trades["symbol"].astype(str), strict=True)
-    ends = pd.to_datetime(trades["entry_ms"], unit="ms", utc=True)
     return trades.assign(
-        source="replayed",
-        window=(ends - WINDOW_LENGTH).dt.strftime("%Y-%m-%d-%H:%M"),
+        source=Source.REPLAYED.value,
+        window=window_keys(trades["entry_ms"]),
         asset=pd.array([parse_symbol(symbol, exchange, rules).asset for exchange, symbol in pairs], dtype="str"),
         oi_status="neutral",
         hindsight=False,
     )
 
 
-def with_comparisons(
-    trades: pd.DataFrame, prices: Prices, rules: dict[str, TradeRules], evaluated: Range
-) -> pd.DataFrame:
+def with_comparisons(trades: pd.DataFrame, prices: Prices, evaluated: Range) -> pd.DataFrame:
     """Add what random entries, and an entry one bar later, would have given to the trades that count."""
     rows = counted(trades)
     chance, later = np.full(len(trades), np.nan), np.full(len(trades), np.nan)
-    chance[rows.index] = chance_results(rows, prices, rules, evaluated)
-    later[rows.index] = later_results(rows, prices, rules)
+    chance[rows.index] = chance_results(rows, prices, evaluated)
+    later[rows.index] = later_results(rows, prices)
     return trades.assign(chance_r=chance, later_r=later)

@@ -41,6 +41,10 @@ class Prices:
             dtype=np.int64,
         )
 
+    def with_rates(self, rates: Mapping[Market, FundingRates]) -> Prices:
+        """Return the same bars and costs with other funding rates."""
+        return Prices(self.bars, rates, self.costs)
+
     def numbers_of(self, table: pd.DataFrame) -> Ints:
         """Return the number of the market of each row, by exchange and symbol; −1 if it has no bars."""
         pairs = zip(table["exchange"].astype(str), table["symbol"].astype(str), strict=True)

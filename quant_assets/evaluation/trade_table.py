@@ -8,6 +8,7 @@ from typing import Final
 
 import pandas as pd
 
+from quant_assets.common.windows import KEY_FORMAT, WINDOW_LENGTH
 from quant_assets.storage.lake import Lake
 
 #: Where the table is in the lake; it has no partitions.
@@ -76,3 +77,9 @@ def read_trades(lake: Lake) -> pd.DataFrame | None:
 def empty_trades() -> pd.DataFrame:
     """Return the table without rows."""
     return pd.DataFrame({name: pd.Series(dtype=dtype) for name, (dtype, _) in COLUMNS.items()})
+
+
+def window_keys(end_ms: pd.Series[int]) -> pd.Series[str]:
+    """Return the keys of the windows that end at these times (epoch ms)."""
+    starts = pd.to_datetime(end_ms, unit="ms", utc=True) - WINDOW_LENGTH
+    return starts.dt.strftime(KEY_FORMAT).astype("str")

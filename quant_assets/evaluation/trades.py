@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from quant_assets.evaluation.exits import Bools, Orders, Outcome
+from quant_assets.evaluation.grouping import keys_of
 from quant_assets.evaluation.price_bars import STEP, Ints
 from quant_assets.evaluation.prices import Prices
 from quant_assets.evaluation.results import Results
@@ -63,14 +64,22 @@ def follow_setups(setups: pd.DataFrame, prices: Prices, rules: Mapping[str, Trad
     """
     ordered = setups.sort_values([*TRADER, "end_ms"], kind="stable", ignore_index=True)
     begins = first_windows(trader_of(ordered), ordered["end_ms"].to_numpy(np.int64), ordered["side"].to_numpy(str))
-    trades = follow_each(ordered[begins].reset_index(drop=True), prices, rules)
-    return trades[one_at_a_time(trades)].reset_index(drop=True)
+    trades = follow_each(with_rules(ordered[begins].reset_index(drop=True), rules), prices)
+    return trades[one_at_a_time(trades)].drop(columns="min_stop_pct").reset_index(drop=True)
 
 
-def trader_of(table: pd.DataFrame) -> Ints:
-    """Return a number for each row that rows of the same strategy and market share."""
-    traders = table.groupby([table[name].astype(str) for name in TRADER], sort=False)
-    return np.asarray(traders.ngroup().to_numpy(), dtype=np.int64)
+def with_rules(setups: pd.DataFrame, rules: Mapping[str, TradeRules]) -> pd.DataFrame:
+    """Return setups with deadline_ms (end of the window plus the time limit) and min_stop_pct of their strategies."""
+    names = setups["strategy"].astype(str)
+    limit_ms = np.array([rules[name].max_holding_ms for name in names], dtype=np.int64)
+    min_stop_pct = np.array([rules[name].min_stop_pct for name in names], dtype=np.float64)
+    return setups.assign(deadline_ms=setups["end_ms"].to_numpy(np.int64) + limit_ms, min_stop_pct=min_stop_pct)
+
+
+def trader_of(table: pd.DataFrame, names: Sequence[str] = TRADER) -> Ints:
+    """Return a number for each row that rows with the same values of these columns share."""
+    numbers: dict[tuple[Any, ...], int] = {}
+    return np.array([numbers.setdefault(key, len(numbers)) for key in keys_of(table, names)], dtype=np.int64)
 
 
 def first_windows(trader: Ints, end_ms: Ints, side: npt.NDArray[np.str_]) -> Bools:
@@ -83,36 +92,30 @@ def first_windows(trader: Ints, end_ms: Ints, side: npt.NDArray[np.str_]) -> Boo
     return begins
 
 
-def limits_ms(trades: pd.DataFrame, rules: Mapping[str, TradeRules]) -> Ints:
-    """Return the time limit of each trade, ms."""
-    return np.array([rules[name].max_holding_ms for name in trades["strategy"].astype(str)], dtype=np.int64)
-
-
-def follow_each(setups: pd.DataFrame, prices: Prices, rules: Mapping[str, TradeRules]) -> pd.DataFrame:
+def follow_each(setups: pd.DataFrame, prices: Prices) -> pd.DataFrame:
     """Return what became of each setup if it was traded, whatever else was open; the rows are those of `setups`.
 
-    Rows of markets without bars are left out. The columns besides are entry_ms, entry, exit_ms, exit, outcome (see
-    `Outcome`), reason (see `Reason`; "" if the trade was entered), ambiguous (stop and target in one bar), mature (the
-    time limit has passed in the data), bars_held, gross_r, net_r, funding_known, mfe_r, mae_r. Prices and results are
-    NaN, and exit_ms is 0, where there is none.
+    `setups` has the columns of `with_rules`. Rows of markets without bars are left out. The columns besides are
+    entry_ms, entry, exit_ms, exit, outcome (see `Outcome`), reason (see `Reason`; "" if the trade was entered),
+    ambiguous (stop and target in one bar), mature (the time limit has passed in the data), bars_held, gross_r, net_r,
+    funding_known, mfe_r, mae_r. Prices and results are NaN, and exit_ms is 0, where there is none.
     """
     market = prices.numbers_of(setups)
     setups, market = setups[market >= 0].reset_index(drop=True), market[market >= 0]
     count, bars = len(setups), prices.bars
     entry_ms, side = setups["end_ms"].to_numpy(np.int64), setups["side"].to_numpy(str)
     stop, target = (setups[name].to_numpy(np.float64) for name in ("stop", "target"))
-    deadline_ms = entry_ms + limits_ms(setups, rules)
+    deadline_ms = setups["deadline_ms"].to_numpy(np.int64)
     at = bars.find(market, entry_ms)
     has_bar = at < bars.end[market]  # the others are pending
     at = np.where(has_bar, at, bars.begin[market])
     entry = bars.bars.open[at]
-    min_stop = np.array([rules[name].min_stop_pct / 200.0 for name in setups["strategy"].astype(str)], dtype=np.float64)
     reason = np.select(
         [
             ~has_bar,
             bars.bars.time_ms[at] != entry_ms,
             ~((np.minimum(stop, target) < entry) & (entry < np.maximum(stop, target))),
-            np.abs(entry - stop) < min_stop * entry,
+            np.abs(entry - stop) < setups["min_stop_pct"].to_numpy(np.float64) / 200.0 * entry,
         ],
         ["", Reason.NO_BAR.value, Reason.GAPPED.value, Reason.STOP_TOO_CLOSE.value],
         "",
@@ -144,20 +147,32 @@ def follow_each(setups: pd.DataFrame, prices: Prices, rules: Mapping[str, TradeR
     )
 
 
-def one_at_a_time(trades: pd.DataFrame) -> Bools:
-    """Return which trades are made if a strategy has one trade at a time in a market.
+def one_at_a_time(trades: pd.DataFrame, names: Sequence[str] = TRADER, others: pd.DataFrame | None = None) -> Bools:
+    """Return which trades are made if there is one trade at a time for the same values of the columns `names`.
 
-    `trades` has the columns of `follow_each` and is sorted by strategy, exchange, symbol and time.
+    `trades` has the columns of `follow_each`. `others` are made already: what would be open while one of them begins,
+    or begins while one is open, is not made.
     """
-    entry_ms, free_ms = trades["entry_ms"].to_numpy(np.int64), frees_ms(trades)
-    is_made = np.zeros(len(trades), dtype=bool)
-    until_ms, last = 0, -1
-    for row, trader in enumerate(trader_of(trades).tolist()):
-        if trader != last:
-            until_ms, last = 0, trader
-        if entry_ms[row] >= until_ms:
+    columns = [*names, "entry_ms", "exit_ms", "outcome"]
+    made = trades.iloc[:0] if others is None else others
+    both = pd.concat([made[columns], trades[columns]], ignore_index=True) if len(made) else trades[columns]
+    trader, entry_ms, free_ms = trader_of(both, names), both["entry_ms"].to_numpy(np.int64), frees_ms(both)
+    order = np.lexsort((entry_ms, trader))
+    is_given = np.arange(len(both)) < len(made)
+    # The next given trade of each one's trader.
+    next_ms, following, last = np.full(len(both), NEVER_MS), NEVER_MS, -1
+    for row in order[::-1] if len(made) else ():
+        following, last = (following if trader[row] == last else NEVER_MS), trader[row]
+        next_ms[row] = following
+        following = entry_ms[row] if is_given[row] else following
+    is_made, until_ms, last = is_given.copy(), 0, -1
+    for row in order:
+        until_ms, last = (until_ms if trader[row] == last else 0), trader[row]
+        if is_given[row]:
+            until_ms = max(until_ms, int(free_ms[row]))
+        elif entry_ms[row] >= until_ms and free_ms[row] <= next_ms[row]:
             is_made[row], until_ms = True, int(free_ms[row])
-    return is_made
+    return is_made[len(made) :]
 
 
 def frees_ms(trades: pd.DataFrame) -> Ints:

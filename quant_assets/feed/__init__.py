@@ -2,7 +2,7 @@
 
 from quant_assets.feed.build import build_feed
 from quant_assets.feed.contract import feed_problems, feed_schema
-from quant_assets.feed.publish import FeedPlace, Publication, StoredFeed, publish
+from quant_assets.feed.publish import FeedPlace, Publication, StoredFeed, first_published_ms, publish
 from quant_assets.feed.selection import has_symbol, select_signals
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "build_feed",
     "feed_problems",
     "feed_schema",
+    "first_published_ms",
     "has_symbol",
     "publish",
     "select_signals",

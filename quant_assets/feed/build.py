@@ -11,6 +11,7 @@ import pandas as pd
 
 from quant_assets.common.windows import Window
 from quant_assets.derivatives.datasets import ENTRIES
+from quant_assets.evaluation import TrackRecord
 from quant_assets.feed.conflicts import mark_conflicts
 from quant_assets.feed.contract import SCHEMA_VERSION
 from quant_assets.feed.market_blocks import Json, market_blocks
@@ -34,18 +35,20 @@ def build_feed(
     written_at: datetime,
     published_at_ms: int | None = None,
     cache: FeaturesCache | None = None,
+    track_record: pd.DataFrame | None = None,
 ) -> Json:
     """Return the master feed of a window.
 
     `features` and each signal table have one row per market, in the same order. `candle_files` has the skipped files,
     `api` the API usage of the window's refresh, None if there was none. `written_at` is timezone-aware;
     `published_at_ms` is when the window's first feed was written, None if this is the first. `cache` is that of the
-    strategies, if any.
+    strategies, if any. `track_record` is the window's table of that name, None if there is none.
     """
     markets = (cache or FeaturesCache()).features_of(features)
     blocks = [market_blocks(market) for market in markets]
+    record = TrackRecord.of(track_record)
     entries = [
-        build_signal(strategy, market, row, shared)
+        build_signal(strategy, market, row, shared, record)
         for strategy, table in signals.items()
         for market, row, shared in zip(markets, _records(table), blocks, strict=True)
     ]

@@ -9,11 +9,17 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+from pydantic_core import from_json
 
 from quant_assets.common.database_server import DatabaseServer
 from quant_assets.common.windows import Window, WindowError
 from quant_assets.storage.documents import Document
+from quant_assets.storage.lake import Lake, LakeError
 from quant_assets.storage.locks import exclusive
+
+FEED_KEY: Final = ("master_feed",)
+#: The times of a feed are its first keys.
+HEAD_BYTES: Final = 1_000
 
 
 class Publication(StrEnum):
@@ -74,6 +80,18 @@ class StoredFeed:
         if self.window != other.window or self.newest_close_ms is None:
             return False
         return other.newest_close_ms is None or other.newest_close_ms < self.newest_close_ms
+
+
+def first_published_ms(lake: Lake, window: Window) -> int | None:
+    """Return when the first feed of a window was written, epoch ms; None if its feed is not stored or damaged."""
+    try:
+        content = lake.read_document(FEED_KEY, window.key)
+    except LakeError:
+        return None
+    # The head of the feed is at its beginning: the rest, some megabytes, is not parsed.
+    head = {} if content is None else from_json(content[:HEAD_BYTES], allow_partial=True)
+    found = head.get("published_at_ms", head.get("last_updated"))
+    return None if found is None else int(found)
 
 
 @dataclass(frozen=True, slots=True)

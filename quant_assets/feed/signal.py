@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from quant_assets.evaluation import TrackRecord
 from quant_assets.feed.market_blocks import Json
 from quant_assets.signals import OWN_PREFIX, PENALTY, Features, Strategy, TrendLine, line_equation, rounded
 
@@ -23,7 +24,7 @@ _OPTIONAL_DETAIL_NAMES: Final = {"geometry": "geometryScore", "momentum": "momen
 _COMPOSED_PARTS: Final = (*_DETAIL_NAMES, *_OPTIONAL_DETAIL_NAMES, "oi_flow", "sentiment")
 
 
-def build_signal(strategy: Strategy, f: Features, row: Mapping[str, Any], blocks: Json) -> Json:
+def build_signal(strategy: Strategy, f: Features, row: Mapping[str, Any], blocks: Json, record: TrackRecord) -> Json:
     """Return one signal: `row` is the market's row of the strategy's signal table, `blocks` the market's blocks."""
     parts = {part: row[f"part_{part}"] for part in strategy.parts}
     filters = {name: _nullable_bool(row[f"filter_{name}"]) for name in strategy.filters}
@@ -47,7 +48,7 @@ def build_signal(strategy: Strategy, f: Features, row: Mapping[str, Any], blocks
         "observability": {**_observability(f, parts, _without_unknown(filters)), **_indicators(row)},
         "meta": {"htfInterval": "4h", "ltfInterval": "15m", "strategy_type": strategy.strategy_type},
         "conflict": None,
-        "track_record": None,
+        "track_record": record.of_signal(strategy.name, row["side"], score) if setup else None,
     }
 
 

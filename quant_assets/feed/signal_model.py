@@ -214,6 +214,22 @@ class Conflict(TypedDict):
     side: Side
 
 
+@with_config(CLOSED)
+class TrackRecord(TypedDict):
+    """Results of the strategy's past signals of the same side and score quartile, mature at the window's end."""
+
+    n: Annotated[int, Field(ge=0, description="trades that were entered in the last 90 days")]
+    days: Annotated[int, Field(ge=0, description="UTC days with an entry")]
+    too_few: Annotated[bool, Field(description="under 30 trades or 10 days: too few to say anything")]
+    mean_r: Annotated[float | None, Field(description="mean result after costs, in R; null without a trade")]
+    mean_r_interval: Annotated[
+        Annotated[list[float], Field(min_length=2, max_length=2)] | None,
+        Field(description="its 95 % interval; null where it cannot be computed"),
+    ]
+    edge_r: Annotated[float | None, Field(description="mean of the result minus that of random entries, in R")]
+    win_share: Annotated[float | None, Field(description="share with a gain after costs")]
+
+
 @with_config(ConfigDict(extra="forbid", title="signal", json_schema_extra={"allOf": [_BY_ACTION]}))
 class Signal(TypedDict):
     """One market and one strategy."""
@@ -254,4 +270,7 @@ class Signal(TypedDict):
         Annotated[list[Conflict], Field(min_length=1)] | None,
         Field(description="setups of the other side on the same asset in this window"),
     ]
-    track_record: Annotated[None, Field(description="result of the strategy's past signals; null until it is known")]
+    track_record: Annotated[
+        TrackRecord | None,
+        Field(description="results of the strategy's past signals; null for a WAIT, and until there is one"),
+    ]

@@ -8,6 +8,9 @@ from typing import Final
 import dagster as dg
 
 from quant_assets.derivatives.datasets import DATASETS, ENTRIES, Dataset
+from quant_assets.evaluation.track_record import COLUMNS as RECORD_COLUMNS
+from quant_assets.evaluation.trade_table import COLUMNS as TRADE_COLUMNS
+from quant_assets.evaluation.trade_table import PART_PREFIX
 from quant_assets.signals import CANDLE_DTYPES, DTYPES, OWN_PREFIX, Strategy, describe_part, title_of
 from quant_assets.signals import COLUMNS as FEATURES
 
@@ -156,6 +159,9 @@ WATCHLIST: Final[Columns] = {
 }
 
 
+TRACK_RECORD: Final[Columns] = RECORD_COLUMNS
+
+
 def signal_columns(strategy: Strategy, stored: Iterable[str] = ()) -> Columns:
     """Return the columns of a strategy's signal table, described with its parameters.
 
@@ -170,6 +176,12 @@ def signal_columns(strategy: Strategy, stored: Iterable[str] = ()) -> Columns:
         **{f"filter_{name}": ("object", _filter_text(name, texts.get(name, ""))) for name in strategy.filters},
         **{name: ("float64", f"Own indicator, empty if unknown. {text}".rstrip()) for name, text in own.items()},
     }
+
+
+def trade_columns(strategies: Iterable[Strategy]) -> Columns:
+    """Return the columns of the trades of these strategies."""
+    parts = {part: describe_part(strategy, part) for strategy in strategies for part in strategy.parts}
+    return {**TRADE_COLUMNS, **{f"{PART_PREFIX}{part}": ("float64", text) for part, text in parts.items()}}
 
 
 def schema(columns: Columns) -> dict[str, dg.TableSchemaMetadataValue]:

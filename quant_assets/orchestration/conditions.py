@@ -21,9 +21,9 @@ BACKFILL_LOOKBACK: Final = timedelta(hours=24)
 
 _Condition: Final[Any] = dg.AutomationCondition
 _MARKET_LIST: Final = dg.AssetSelection.assets(*LIST_ASSETS.values())
-_UNPARTITIONED: Final = dg.AssetSelection.assets("candles", "candle_files", "symbol_map") | _MARKET_LIST
-#: If a window of these is missing, its readers use the newest earlier window.
-_CARRIED_FORWARD: Final = dg.AssetSelection.assets(*DATASETS, "watchlist")
+_UNPARTITIONED: Final = dg.AssetSelection.assets("candles", "candle_files", "symbol_map", "trades") | _MARKET_LIST
+#: If a window of these is missing, its readers use the newest earlier window, or do without.
+_CARRIED_FORWARD: Final = dg.AssetSelection.assets(*DATASETS, "watchlist", "track_record")
 
 _INPUTS_UPDATED: Final = _Condition.any_deps_match(_Condition.newly_updated())
 #: An input was materialized after the asset, and after the asset was last requested; or it is requested in this tick.
@@ -77,3 +77,9 @@ FOLLOW_INPUTS: Final[dg.AutomationCondition[dg.AssetKey]] = (
     )
     | BACKFILL_MISSING
 ).with_label("follows its inputs, fills its gaps")
+
+#: Follow signals that no scan has followed, like those of a backfill, once an hour: each run takes seconds, and the
+#: next scan does it anyway.
+FOLLOW_SIGNALS: Final[dg.AutomationCondition[dg.AssetKey]] = (
+    _INPUTS_UPDATED.since(_Condition.newly_updated()) & _HOURLY & ~_Condition.in_progress()
+).with_label("follows the signals, once an hour")

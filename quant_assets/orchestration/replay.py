@@ -57,7 +57,8 @@ def run_replay(
     strategies = discover_strategies(settings.strategies_dir).strategies
     signals = [dg.AssetKey(["signals", strategy.key]) for strategy in strategies]
     inputs = [dg.AssetKey(name) for name in ("candles", "candle_files", "symbol_map")]
-    by_window = [*map(dg.AssetKey, ("candle_features", "watchlist", "features")), *signals, dg.AssetKey("master_feed")]
+    before, after = ("candle_features", "watchlist", "features"), ("track_record", "master_feed")
+    by_window = [*map(dg.AssetKey, before), *signals, *map(dg.AssetKey, after)]
     groups = [windows[begin : begin + WINDOWS_PER_RUN] for begin in range(0, len(windows), WINDOWS_PER_RUN)]
     feeds: dict[str, Any] = {}
     with translate_disk_errors(settings), open_instance(settings) as instance, scan_lock(settings, progress):

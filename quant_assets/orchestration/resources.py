@@ -25,6 +25,7 @@ from quant_assets.derivatives.market_sources import MarketLists
 from quant_assets.derivatives.policy import RefreshPolicy, load_policy
 from quant_assets.derivatives.provider_choice import ProviderChoice, datasets_by_provider, load_provider_choice
 from quant_assets.derivatives.store import DerivativesStore
+from quant_assets.evaluation import Costs, load_costs
 from quant_assets.feed import FeedPlace
 from quant_assets.markets import ResolutionRules, load_rules
 from quant_assets.orchestration.market_lists import lists_in_use
@@ -159,6 +160,16 @@ class Retention(dg.ConfigurableResource):  # type: ignore[type-arg]
     def load(self) -> RetentionPolicy:
         """Read the policy. Raises RetentionError for an invalid file."""
         return load_retention(Path(self.path))
+
+
+class CostsFile(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """The file of the user's costs of a trade."""
+
+    path: str = Field(description="TOML file; the defaults apply if it is missing.")
+
+    def load(self) -> Costs:
+        """Read the costs. Raises EvaluationConfigError for an invalid file."""
+        return load_costs(Path(self.path))
 
 
 class Folders(dg.ConfigurableResource):  # type: ignore[type-arg]

@@ -6,7 +6,7 @@ import gzip
 import logging
 import zlib
 from collections import OrderedDict
-from collections.abc import Hashable, Sequence
+from collections.abc import Container, Hashable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -74,6 +74,12 @@ class Lake:
     def partitions(self, key: Sequence[str], suffix: str = TABLE_SUFFIX) -> list[str]:
         """Return the keys of the windows whose tables or documents are stored, newest first."""
         windows = [window_of(name) for name in self._newest_first(key, suffix)]
+        return [window.key for window in windows if window is not None]
+
+    def partitions_besides(self, key: Sequence[str], known: Container[str], suffix: str = TABLE_SUFFIX) -> list[str]:
+        """Return the keys of the stored windows that are not `known`, oldest first."""
+        stems = [name.rpartition("/")[2].removesuffix(suffix) for name in reversed(self._newest_first(key, suffix))]
+        windows = [window_of(f"{stem}{suffix}") for stem in stems if f"{stem[:-2]}:{stem[-2:]}" not in known]
         return [window.key for window in windows if window is not None]
 
     def write(self, key: Sequence[str], partition: str | None, table: pd.DataFrame) -> None:

@@ -27,7 +27,8 @@ class RetentionPolicy(BaseModel):
 
     `bars_days` is for bars of derivatives: a window is computed from two days of them. The provider serves 15-minute
     bars of about three weeks, so keep bars longer than that: a replay of an older window has no other source.
-    `exchange_bars_days` is for candles fetched from exchanges: 1,500 bars of 4h are 250 days.
+    `exchange_bars_days` is for candles fetched from exchanges: 1,500 bars of 4h are 250 days. `trades_days` is for
+    trades of published signals: the record of a window is made from those of 90 days.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -35,6 +36,7 @@ class RetentionPolicy(BaseModel):
     windows_days: float = Field(default=30, ge=2, le=MAX_DAYS)
     bars_days: float = Field(default=45, ge=3, le=MAX_DAYS)
     exchange_bars_days: float = Field(default=366, ge=3, le=MAX_DAYS)
+    trades_days: float = Field(default=366, ge=90, le=MAX_DAYS)
     runs_days: float = Field(default=14, ge=1, le=MAX_DAYS)
 
 

@@ -19,7 +19,7 @@ from quant_assets_tests.world import World, kept_in_memory
 
 SIGNALS = ("signals/breakout", "signals/breakout_v2", "signals/legacy")
 FOLLOWING = {"features", *SIGNALS, "master_feed"}
-BY_WINDOW = {*DATASETS, "candle_features", "watchlist", *FOLLOWING}
+BY_WINDOW = {*DATASETS, "candle_features", "watchlist", "track_record", *FOLLOWING}
 
 
 @pytest.fixture(scope="module")

@@ -51,7 +51,7 @@ def test_prune_removes_old_windows_bars_and_runs(world: World) -> None:
     with closing(sqlite3.connect(history / "index.db")) as index:
         left = {row[0] for row in index.execute("SELECT DISTINCT run_id FROM event_logs")}
     assert left <= kept
-    assert metadata["removed_files"] == 12
+    assert metadata["removed_files"] == 14
     assert len(bar_store(settings).read("BYBIT", "15m", 0, 2**62).bars) == 0
     assert metadata["removed_bars"] > 1000
     assert metadata["removed_runs"] >= 2

@@ -16,9 +16,9 @@ from quant_assets.orchestration.io_managers import DocumentIOManager, TableIOMan
 from quant_assets.signals import COLUMNS, discover_strategies
 
 SIGNALS = {"signals/legacy", "signals/breakout", "signals/breakout_v2"}
-PARTITIONED = {*DATASETS, "candle_features", "watchlist", "features", *SIGNALS, "master_feed"}
+PARTITIONED = {*DATASETS, "candle_features", "watchlist", "features", *SIGNALS, "track_record", "master_feed"}
 EXCHANGES = {"exchange_markets", "exchange_candles"}
-UNPARTITIONED = {*EXCHANGES, "candles", "candle_files", "coinalyze_markets", "symbol_map", "disk_use"}
+UNPARTITIONED = {*EXCHANGES, "candles", "candle_files", "coinalyze_markets", "symbol_map", "trades", "disk_use"}
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,10 @@ def test_lineage_leads_from_candles_and_market_list_to_the_feed(graph: dg.Defini
     assert all(upstream[dataset] == {"coinalyze_markets", "symbol_map", "watchlist"} for dataset in DATASETS)
     assert upstream["features"] == {"candle_features", "symbol_map", *DATASETS}
     assert upstream["signals/breakout_v2"] == {"features"}
-    assert upstream["master_feed"] >= {f"signals/{strategy.key}" for strategy in discover_strategies().strategies}
+    assert upstream["trades"] == {"candles", *SIGNALS}
+    assert upstream["track_record"] == {"trades"}
+    signals = {f"signals/{strategy.key}" for strategy in discover_strategies().strategies}
+    assert upstream["master_feed"] >= {"track_record", *signals}
 
 
 def test_each_freshness_policy_warns_before_it_fails(graph: dg.Definitions) -> None:

@@ -49,7 +49,7 @@ def test_mean_of_draws_equals_entries_followed_bar_by_bar() -> None:
         if found["outcome"] in {"target", "stop", "expired"} and found["mature"]
     )
     evaluated = Range(bars[30].time, bars[460].time)
-    (found,) = chance_results(pd.DataFrame([trade]), prices(bars), RULES, evaluated)
+    (found,) = chance_results(pd.DataFrame([trade]), prices(bars), evaluated)
     end_ms = bars[-1].time + BAR
     moments = [
         number
@@ -72,7 +72,7 @@ def test_mean_of_draws_equals_entries_followed_bar_by_bar() -> None:
 def test_market_without_a_moment_has_no_chance_result() -> None:
     bars = random_bars(60, 1)
     trade = traded(bars, setup(bars[55].time, "LONG", bars[55].open * 0.97, bars[55].open * 1.03))
-    assert np.isnan(chance_results(pd.DataFrame(trade), prices(bars), RULES, Range(0, bars[-1].time))).all()
+    assert np.isnan(chance_results(pd.DataFrame(trade), prices(bars), Range(0, bars[-1].time))).all()
 
 
 def test_random_entries_do_as_well_as_a_random_strategy() -> None:
@@ -81,14 +81,14 @@ def test_random_entries_do_as_well_as_a_random_strategy() -> None:
     setups = [setup(bars[k].time, "LONG", bars[k].open * 0.98, bars[k].open * 1.02) for k in sorted(chosen)]
     found = follow_setups(pd.DataFrame(setups), prices(bars), RULES)
     entered = found[found["outcome"].isin(["target", "stop", "expired"])]
-    chance = chance_results(entered, prices(bars), RULES, Range(0, bars[-1].time))
+    chance = chance_results(entered, prices(bars), Range(0, bars[-1].time))
     assert abs(entered["net_r"].mean() - chance.mean()) < 0.15
 
 
 def test_entry_one_bar_later_keeps_stop_target_and_limit() -> None:
     bars = [*flat(2), *(Bar(START + number * STEP, 100 + number / 10, 101, 99.5, 100) for number in range(2, 30))]
     (trade,) = traded(bars, setup(START + 2 * STEP, "LONG", 99.0, 102.0))
-    (later,) = later_results(pd.DataFrame([trade]), prices(bars), RULES)
+    (later,) = later_results(pd.DataFrame([trade]), prices(bars))
     entry, exit_price = 100.3, 102.2  # the bar that opens at the limit opens above the target, and the limit goes first
     assert later == pytest.approx((exit_price - entry - 0.0007 * (entry + exit_price)) / (entry - 99.0))
 
@@ -96,7 +96,7 @@ def test_entry_one_bar_later_keeps_stop_target_and_limit() -> None:
 def test_later_entry_beyond_the_target_has_no_result() -> None:
     bars = [*flat(3), Bar(START + 3 * STEP, 103, 104, 102, 103), *flat(30)[4:]]
     (trade,) = traded(bars, setup(START + 2 * STEP, "LONG", 99.0, 102.0))
-    assert np.isnan(later_results(pd.DataFrame([trade]), prices(bars), RULES)).all()
+    assert np.isnan(later_results(pd.DataFrame([trade]), prices(bars))).all()
 
 
 def prices(bars: list[Bar]) -> Prices:

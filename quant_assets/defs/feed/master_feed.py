@@ -10,17 +10,21 @@ import orjson
 import pandas as pd
 
 from quant_assets.common.clock import Clock
+from quant_assets.common.files import WriteError
 from quant_assets.common.windows import Window
 from quant_assets.defs.feed import newest_window
 from quant_assets.defs.feed.summary import summary
 from quant_assets.derivatives.store import StoreError
+from quant_assets.evaluation import TradeRules
+from quant_assets.evaluation.live import published_setups, write_published
 from quant_assets.feed import Publication, StoredFeed, build_feed, feed_problems, publish
 from quant_assets.orchestration.checks import CheckEvent, WindowCheckResult, window_check_results, window_check_spec
 from quant_assets.orchestration.conditions import FOLLOW_INPUTS, WINDOW_FRESHNESS
+from quant_assets.orchestration.io_managers import OPTIONAL
 from quant_assets.orchestration.partitions import BACKFILL_POLICY, WINDOWS, Tables, windows_of
 from quant_assets.orchestration.pools import ANALYSIS
-from quant_assets.orchestration.resources import FeedFile, Providers
-from quant_assets.signals import STALE_CANDLES, FeaturesCache, Strategy, stale_candles
+from quant_assets.orchestration.resources import FeedFile, Providers, Strategies
+from quant_assets.signals import STALE_CANDLES, FeaturesCache, ParametersError, Strategy, stale_candles
 from quant_assets.storage.lake import Lake, LakeError
 
 #: The time to wait if another run is writing the same window.
@@ -36,7 +40,7 @@ CONTRACT = window_check_spec(
 )
 
 
-def feed_asset(strategies: Sequence[Strategy], not_loaded: Sequence[str] = ()) -> dg.AssetsDefinition:
+def feed_asset(registered: Sequence[Strategy], not_loaded: Sequence[str] = ()) -> dg.AssetsDefinition:
     """Return the asset `master_feed` over the signal tables of these strategies.
 
     `not_loaded` names strategies that were installed after the code location was loaded.
@@ -53,7 +57,10 @@ def feed_asset(strategies: Sequence[Strategy], not_loaded: Sequence[str] = ()) -
         automation_condition=FOLLOW_INPUTS,
         pool=ANALYSIS,
         io_manager_key="document_io_manager",
-        ins={f"signals_{strategy.key}": dg.AssetIn(key=["signals", strategy.key]) for strategy in strategies},
+        ins={
+            "track_record": dg.AssetIn(metadata=OPTIONAL),
+            **{f"signals_{strategy.key}": dg.AssetIn(key=["signals", strategy.key]) for strategy in registered},
+        },
         description=(
             "One JSON object with a signal for every market and strategy, best first, and the window's statistics. "
             "Validated by its schema, then published as `master_feed.json`, which only the newest window replaces."
@@ -64,6 +71,8 @@ def feed_asset(strategies: Sequence[Strategy], not_loaded: Sequence[str] = ()) -
         context: dg.AssetExecutionContext,
         candle_files: pd.DataFrame,
         features: Tables,
+        track_record: Tables,
+        strategies: dg.ResourceParam[Strategies],
         providers: Providers,
         feed_file: FeedFile,
         lake: dg.ResourceParam[Lake],
@@ -82,7 +91,7 @@ def feed_asset(strategies: Sequence[Strategy], not_loaded: Sequence[str] = ()) -
         for window in windows:
             started, written_at = time.perf_counter(), clock.now()
             stored = _stored_feed(context, lake, window)
-            tables = {strategy: signals[f"signals_{strategy.key}"][window.key] for strategy in strategies}
+            tables = {strategy: signals[f"signals_{strategy.key}"][window.key] for strategy in registered}
             _require_same_markets(features[window.key], tables.values())
             feed = build_feed(
                 features[window.key],
@@ -93,6 +102,7 @@ def feed_asset(strategies: Sequence[Strategy], not_loaded: Sequence[str] = ()) -
                 written_at=written_at,
                 published_at_ms=None if stored is None else stored.published_at_ms,
                 cache=features_cache,
+                track_record=track_record[window.key],
             )
             feeds[window.key] = _WindowFeed.of(feed, window, stored, started)
         contract = {key: found.contract for key, found in feeds.items()}
@@ -101,6 +111,11 @@ def feed_asset(strategies: Sequence[Strategy], not_loaded: Sequence[str] = ()) -
             yield from window_check_results(context, CONTRACT, contract, dg.AssetCheckSeverity.ERROR)
             raise dg.Failure(f"the feed breaks its contract and is not published: {invalid[0]}", allow_retries=False)
         publication = publish(feeds[newest.key].chosen, place, clock.now())
+        for window in windows:
+            if feeds[window.key].stored is None:
+                first = [signals[f"signals_{strategy.key}"][window.key] for strategy in registered]
+                at_ms = feeds[window.key].feed["published_at_ms"]
+                _keep_published(context, lake, strategies, first, features[window.key], window, at_ms)
         if feeds[newest.key].keeps_stored:
             publication = Publication.NEWER_CANDLES
         for key, found in feeds.items():
@@ -155,6 +170,23 @@ class _WindowFeed:
             "replaces_stored": not self.keeps_stored,
             "seconds": self.seconds,
         }
+
+
+def _keep_published(
+    context: dg.AssetExecutionContext,
+    lake: Lake,
+    strategies: Strategies,
+    tables: Sequence[pd.DataFrame],
+    features: pd.DataFrame,
+    window: Window,
+    published_at_ms: int,
+) -> None:
+    """Store the setups of the first feed of a window, which trades follow; if that fails, the feed is made anyway."""
+    try:
+        rules = {strategy.name: TradeRules.of(strategy) for strategy in strategies.load().values()}
+        write_published(lake, window, published_setups(tables, features, window, published_at_ms, rules))
+    except (WriteError, ParametersError) as error:
+        context.log.warning("the setups of %s are not kept: %s; trades follow the stored signals", window.key, error)
 
 
 def _require_same_markets(features: pd.DataFrame, tables: Iterable[pd.DataFrame]) -> None:

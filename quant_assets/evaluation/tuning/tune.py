@@ -165,7 +165,7 @@ class _Comparison:
     def of(self, trades: pd.DataFrame) -> pd.DataFrame:
         """Return the trades under the name of the strategy, with random entries and entries one bar later."""
         named = described(trades.assign(strategy=self.strategy).reset_index(drop=True), self.resolution)
-        return with_comparisons(named, self.prices, {self.strategy: self.rules}, self.unseen)
+        return with_comparisons(named, self.prices, self.unseen)
 
 
 def _follow(setups: pd.DataFrame, prices: Prices, rules: Mapping[str, TradeRules], progress: Progress) -> pd.DataFrame:

@@ -1,0 +1,36 @@
+"""The funding rates of trades, from the store of derivatives."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from quant_assets.derivatives.funding_history import funding_history
+from quant_assets.evaluation import FundingRates, funding_rates
+from quant_assets.evaluation.grouping import keys_of
+from quant_assets.evaluation.live import RatesOf
+from quant_assets.evaluation.price_bars import Market
+from quant_assets.orchestration.resources import MarketRules, Providers
+from quant_assets.storage.lake import Lake
+
+
+def rates_of_trades(providers: Providers, market_rules: MarketRules, lake: Lake, until_ms: int) -> RatesOf:
+    """Return a function that reads the rates of the markets of trades that were known by `until_ms` (epoch ms)."""
+
+    def rates_of(trades: pd.DataFrame, since_ms: int) -> Mapping[Market, FundingRates]:
+        symbol_map = lake.read_undamaged(["symbol_map"])
+        markets = lake.read_undamaged(["exchange_markets"])
+        own = [] if markets is None else keys_of(markets, ["exchange", "symbol"])
+        with providers.store() as store:
+            return funding_rates(
+                funding_history(
+                    store,
+                    pd.DataFrame() if symbol_map is None else symbol_map,
+                    own,
+                    set(keys_of(trades, ["exchange", "symbol"])),
+                    market_rules.load(),
+                    since_ms,
+                    until_ms,
+                )
+            )
+
+    return rates_of

@@ -1,0 +1,21 @@
+"""The live record: the trades of published signals, brought up to date as bars arrive."""
+
+from quant_assets.evaluation.live.gather import new_publications, stored_setups
+from quant_assets.evaluation.live.published import published_setups, write_published
+from quant_assets.evaluation.live.settle import RatesOf
+from quant_assets.evaluation.live.state import LiveRecord, load_live_record, save_live_record
+from quant_assets.evaluation.live.update import Publications, changed_final_trades, update_live_record
+
+__all__ = [
+    "LiveRecord",
+    "Publications",
+    "RatesOf",
+    "changed_final_trades",
+    "load_live_record",
+    "new_publications",
+    "published_setups",
+    "save_live_record",
+    "stored_setups",
+    "update_live_record",
+    "write_published",
+]
