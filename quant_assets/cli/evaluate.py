@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import tomllib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,14 +20,16 @@ from quant_assets.cli.evaluated_history import evaluation_costs, read_evaluated_
 from quant_assets.common.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
 
-    from quant_assets.evaluation import Costs, Evaluation, Prices
+    from quant_assets.evaluation import Costs, Evaluation, FundingRates, JoinedBars, Prices
+    from quant_assets.markets import ResolutionRules
     from quant_assets.signals import Strategy
 
 TRADE_FILES = (".parquet", ".csv")
+DAY_MS = 86_400_000
 
 
 def evaluate(
@@ -55,8 +57,8 @@ def evaluate(
 ) -> None:
     """Replay a range of windows, follow every setup to its end, and show what the signals were worth.
 
-    By default the range is all that the candles cover after a warm-up of 200 bars of 4h or 500 of 15m. Derivatives
-    count as neutral. Nothing is requested or stored.
+    By default the range is all that the candles cover after a warm-up of 200 bars of 4h or 500 of 15m. Setups are
+    those without derivatives; funding is counted where its rates are stored. Nothing is requested or stored.
     """
     started = time.monotonic()
     settings = load_settings(fetches=False)
@@ -143,7 +145,8 @@ def _evaluate(
 
     with progress_bars() as progress:
         history = read_evaluated_history(settings, folder, given, selection)
-        prices = Prices(price_bars(history.candles), costs=costs)
+        bars = price_bars(history.candles)
+        prices = Prices(bars, _stored_rates(settings, history.rules, bars), costs)
         try:
             found = evaluate_strategies(
                 history.candles, prices, strategies, history.first, history.last, history.rules, progress
@@ -151,6 +154,26 @@ def _evaluate(
         except NothingToEvaluate as error:
             usage_error(str(error))
     return found, prices
+
+
+def _stored_rates(
+    settings: Settings, rules: ResolutionRules, bars: JoinedBars
+) -> Mapping[tuple[str, str], FundingRates]:
+    """Return the funding rates that the data folder has for the time of the bars, none if it has none."""
+    from quant_assets.derivatives.store import DerivativesStore, StoreError  # noqa: PLC0415
+    from quant_assets.evaluation.stored_funding import stored_funding  # noqa: PLC0415
+    from quant_assets.storage.lake import Lake  # noqa: PLC0415
+
+    if not len(bars):
+        return {}
+    times = bars.bars.time_ms
+    try:
+        with closing(DerivativesStore(settings.store_place, read_only=True)) as store:
+            lake = Lake(settings.lake_place)
+            return stored_funding(lake, store, rules, bars.markets, int(times.min()) - DAY_MS, int(times.max()))
+    except StoreError as error:
+        echo_err(f"{error}; funding counts as unknown")
+        return {}
 
 
 def _write_trades(trades: pd.DataFrame, path: Path) -> None:

@@ -103,7 +103,7 @@ def assumptions(costs: Costs) -> Iterator[str]:
         f"costs of a side: {costs.fee_pct:g} % fee and {costs.slippage_pct:g} % slippage. Intervals cover 95 %, with "
         "trades of one day taken as moving together"
     )
-    yield "Counted are trades whose time limit has passed. Derivatives count as neutral"
+    yield "Counted are trades whose time limit has passed. Setups are those without derivatives"
 
 
 def verdict(record: Record) -> str:

@@ -50,7 +50,7 @@ def funding_history(
         if (exchange, symbol) in of_exchange and source["status"] != "resolved":
             continue
         interval = FUNDING_INTERVAL_HOURS.get(str(source["exchange"]).casefold())
-        bars = store.bars(FUNDING, [str(source["symbol"])], since_ms // 1000 - 900, until_ms // 1000 - 899)
+        bars = store.bars(FUNDING, [str(source["symbol"])], since_ms // 1000 - 899, until_ms // 1000 - 899)
         rows += [
             (exchange, symbol, closed_ms(opened), _for_settlement(exchange, close, interval))
             for _, opened, *_, close in bars

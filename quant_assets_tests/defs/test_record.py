@@ -218,7 +218,7 @@ def test_old_trades_are_removed_and_the_others_stay(copied: Folder) -> None:
     past = random_trades(300, end_ms=NEXT.end_ms).sort_values(["entry_ms", "strategy", "symbol"], ignore_index=True)
     copied.lake.write(["trades"], None, past)
     result = copied.make(NEXT, 40, ["trades"])
-    assert checks(result) == {"up_to_date": True, "final_trades_stay": True}
+    assert checks(result) == {"up_to_date": True, "final_trades_stay": True, "replay_agrees": True}
     limit_ms = int((NEXT.end - timedelta(days=90)).timestamp() * 1000)
     kept = copied.trades[copied.trades["final"]]
     assert set(kept["entry_ms"]) == set(past.loc[past["entry_ms"] >= limit_ms, "entry_ms"])

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from quant_assets.derivatives.funding_history import funding_history
-from quant_assets.evaluation import FundingRates, funding_rates
+from quant_assets.evaluation import FundingRates
 from quant_assets.evaluation.grouping import keys_of
 from quant_assets.evaluation.live import RatesOf
 from quant_assets.evaluation.price_bars import Market
+from quant_assets.evaluation.stored_funding import stored_funding
 from quant_assets.orchestration.resources import MarketRules, Providers
 from quant_assets.storage.lake import Lake
 
@@ -17,20 +17,8 @@ def rates_of_trades(providers: Providers, market_rules: MarketRules, lake: Lake,
     """Return a function that reads the rates of the markets of trades that were known by `until_ms` (epoch ms)."""
 
     def rates_of(trades: pd.DataFrame, since_ms: int) -> Mapping[Market, FundingRates]:
-        symbol_map = lake.read_undamaged(["symbol_map"])
-        markets = lake.read_undamaged(["exchange_markets"])
-        own = [] if markets is None else keys_of(markets, ["exchange", "symbol"])
+        markets = set(keys_of(trades, ["exchange", "symbol"]))
         with providers.store() as store:
-            return funding_rates(
-                funding_history(
-                    store,
-                    pd.DataFrame() if symbol_map is None else symbol_map,
-                    own,
-                    set(keys_of(trades, ["exchange", "symbol"])),
-                    market_rules.load(),
-                    since_ms,
-                    until_ms,
-                )
-            )
+            return stored_funding(lake, store, market_rules.load(), markets, since_ms, until_ms)
 
     return rates_of

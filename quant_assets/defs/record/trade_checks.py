@@ -1,27 +1,52 @@
 """The checks of the asset `trades`."""
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, Final
 
 import dagster as dg
 
-from quant_assets.evaluation.live import LiveRecord, changed_final_trades
+from quant_assets.evaluation.live import Difference, LiveRecord, changed_final_trades
 
 CHECKS: Final[Mapping[str, str]] = {
     "up_to_date": "The trades were brought up to date; if not, they are as before, and the feed has no new record.",
     "final_trades_stay": "No trade that was final has changed or is gone.",
+    "replay_agrees": (
+        "A replay gives the trades that were settled now, at most five of them. Each difference has a cause: "
+        "derivatives or candles that came later, revised bars, or a missed scan."
+    ),
 }
-SEVERITY: Final = {"up_to_date": dg.AssetCheckSeverity.WARN, "final_trades_stay": dg.AssetCheckSeverity.ERROR}
+SEVERITY: Final = dict.fromkeys(CHECKS, dg.AssetCheckSeverity.WARN) | {"final_trades_stay": dg.AssetCheckSeverity.ERROR}
 CHECK_SPECS: Final = {
     name: dg.AssetCheckSpec(name, asset="trades", description=description) for name, description in CHECKS.items()
 }
 
 
-def check_results(before: LiveRecord | None, after: LiveRecord | None, problem: str) -> Iterator[dg.AssetCheckResult]:
-    """Yield the results: of an update from `before` to `after`, None if it failed with `problem`."""
+def check_results(
+    before: LiveRecord | None,
+    after: LiveRecord | None,
+    problem: str,
+    compared: tuple[int, Sequence[Difference]],
+) -> Iterator[dg.AssetCheckResult]:
+    """Yield the results: of an update from `before` to `after`, None if it failed with `problem`.
+
+    `compared` is the number of trades that were compared with a replay, and the differences.
+    """
+    count, found = compared
+    by_cause = Counter(str(each.cause) for each in found)
     changed = [] if before is None or after is None else changed_final_trades(before.trades, after.trades)
     passed: dict[str, tuple[bool, dict[str, dg.MetadataValue[Any] | int | str]]] = {
         "up_to_date": (not problem, {"problem": problem}),
+        "replay_agrees": (
+            not found,
+            {
+                "compared": count,
+                "differ": len(found),
+                "causes": dg.MetadataValue.json(dict(by_cause)),
+                "first": dg.MetadataValue.json([asdict(each) for each in found]),
+            },
+        ),
         "final_trades_stay": (not changed, {"changed": len(changed), "first": dg.MetadataValue.json(changed[:5])}),
     }
     for name, (is_passed, metadata) in passed.items():

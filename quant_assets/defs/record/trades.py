@@ -12,11 +12,16 @@ from quant_assets.common.windows import Window
 from quant_assets.defs.record.funding import rates_of_trades
 from quant_assets.defs.record.older_bars import with_older_bars
 from quant_assets.defs.record.trade_checks import CHECK_SPECS, check_results
+from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.evaluation import Prices, TradeRules, price_bars
 from quant_assets.evaluation.live import (
+    Difference,
     LiveRecord,
+    Stored,
+    differences,
     load_live_record,
     new_publications,
+    newly_settled,
     save_live_record,
     stored_setups,
     update_live_record,
@@ -72,26 +77,30 @@ def trades_asset(strategies: Sequence[Strategy]) -> dg.AssetsDefinition:
         before = after = None
         metadata: dict[str, Any] = {}
         problem = ""
+        compared: tuple[int, list[Difference]] = (0, [])
         try:
             before = load_live_record(lake)
-            rules = {found.name: TradeRules.of(found) for found in strategies.load().values()}
-            keys = [found.key for found in strategies.load().values()]
+            loaded = strategies.load()
+            rules = {found.name: TradeRules.of(found) for found in loaded.values()}
             bars = price_bars(with_older_bars(candles, before, exchange_source.store()))
             prices = Prices(bars, costs=costs_file.load())
             now_ms = int(prices.newest_close_ms.max(initial=0))
             first_ms = int(bars.bars.time_ms.min(initial=now_ms))
             new, left = new_publications(
-                lake, before.windows, rules, keys, lambda window: first_published_ms(lake, window), first_ms
+                lake, before.windows, rules, list(loaded), lambda window: first_published_ms(lake, window), first_ms
             )
             if not left and (tag := context.run.tags.get(PARTITION_TAG)):
                 window = Window.of_key(tag)
                 written_ms = int(clock.now().timestamp() * 1000)
-                new = new.with_next(stored_setups(lake, window, rules, keys, written_ms))
+                new = new.with_next(stored_setups(lake, window, rules, list(loaded), written_ms))
             rates_of = rates_of_trades(providers, market_rules, lake, now_ms)
             after = update_live_record(before, new, prices, rates_of, now_ms)
             after = after.without_trades_before(now_ms - int(retention.load().trades_days * DAY_MS))
             after = after.with_parts(parts)
             save_live_record(lake, after)
+            compared = differences(
+                newly_settled(before, after), candles, prices, list(loaded.values()), after.windows, _stored(lake)
+            )
             metadata = {"windows_followed": len(new.windows), "windows_left": left}
         except Exception as error:  # whatever fails here must not keep the feed from being published
             problem = f"{type(error).__name__}: {error}"
@@ -99,9 +108,23 @@ def trades_asset(strategies: Sequence[Strategy]) -> dg.AssetsDefinition:
         metadata |= _counts(before if after is None else after, before)
         seconds = time.perf_counter() - started
         yield dg.MaterializeResult(metadata={**metadata, "problem": problem, "seconds": seconds})
-        yield from check_results(before, after, problem)
+        yield from check_results(before, after, problem, compared)
 
     return trades
+
+
+def _stored(lake: Lake) -> Stored:
+    """Return how to read what is stored of a window."""
+    symbol_map = lake.read_undamaged(["symbol_map"])
+
+    def derivatives(window: Window) -> dict[str, pd.DataFrame]:
+        tables = {dataset: lake.read_undamaged([dataset], window.key) for dataset in DATASETS}
+        return {dataset: table for dataset, table in tables.items() if table is not None}
+
+    def candle_features(window: Window) -> pd.DataFrame | None:
+        return lake.read_undamaged(["candle_features"], window.key)
+
+    return Stored(derivatives, candle_features, pd.DataFrame() if symbol_map is None else symbol_map)
 
 
 def _counts(record: LiveRecord | None, before: LiveRecord | None) -> dict[str, int]:

@@ -1,18 +1,23 @@
 """The live record: the trades of published signals, brought up to date as bars arrive."""
 
+from quant_assets.evaluation.live.agreement import Difference, Stored, differences
 from quant_assets.evaluation.live.gather import new_publications, stored_setups
 from quant_assets.evaluation.live.published import published_setups, write_published
 from quant_assets.evaluation.live.settle import RatesOf
 from quant_assets.evaluation.live.state import LiveRecord, load_live_record, save_live_record
-from quant_assets.evaluation.live.update import Publications, changed_final_trades, update_live_record
+from quant_assets.evaluation.live.update import Publications, changed_final_trades, newly_settled, update_live_record
 
 __all__ = [
+    "Difference",
     "LiveRecord",
     "Publications",
     "RatesOf",
+    "Stored",
     "changed_final_trades",
+    "differences",
     "load_live_record",
     "new_publications",
+    "newly_settled",
     "published_setups",
     "save_live_record",
     "stored_setups",

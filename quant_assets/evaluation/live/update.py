@@ -80,6 +80,15 @@ def update_live_record(
     return LiveRecord(_in_order(final, _concat([current, preview])), episodes, windows)
 
 
+def newly_settled(before: LiveRecord, after: LiveRecord) -> pd.DataFrame:
+    """Return the mature trades that became final in an update."""
+    waiting = before.trades[~before.trades["final"]]
+    is_recent = after.trades["entry_ms"] >= waiting["entry_ms"].min()
+    settled = after.trades[after.trades["mature"] & is_recent]
+    new: pd.DataFrame = settled[_is_in(settled, waiting)]
+    return new.reset_index(drop=True)
+
+
 def changed_final_trades(before: pd.DataFrame, after: pd.DataFrame) -> list[str]:
     """Return the trades (strategy, market, window) that were final before an update and are not the same after it.
 
