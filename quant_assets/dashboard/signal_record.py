@@ -93,7 +93,7 @@ def ending_text(trade: Json | None) -> str:
         return ""
     if trade["outcome"] == Outcome.LOST:
         return "lost"
-    return f"{_SHORT[trade['outcome']]} {result_text(trade['net_r'])} R"
+    return f"{_SHORT[trade['outcome']]} {result_text(trade['net_r'])}\N{NO-BREAK SPACE}R"
 
 
 def ending_sentence(trade: Json | None) -> str:

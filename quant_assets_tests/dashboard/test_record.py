@@ -204,7 +204,7 @@ def test_signal_of_an_older_window_shows_how_its_trade_ended(own_site: Site) -> 
     write_trades(own_site.settings, trade_of(signal, window))
     rows = {row["id"]: row for row in own_site.get("/rows").json()["rows"]}
     name = f"{signal['exchange']}/{signal['symbol']}/{signal['strategy_name']}"
-    assert rows.pop(name)["ended_text"] == "target +1.85 R"
+    assert rows.pop(name)["ended_text"] == "target +1.85\N{NO-BREAK SPACE}R"
     assert all(row["ended_text"] == "" for row in rows.values())
     panel = own_site.get(f"/?open={quote(name)}").text
     assert "Its trade reached the target at" in panel
