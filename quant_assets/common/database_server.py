@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 #: Schemes that are accepted; all of them mean the driver psycopg2.
 SCHEMES = frozenset({"postgresql", "postgresql+psycopg2"})
@@ -13,13 +13,13 @@ EXAMPLE = "postgresql://USER:PASSWORD@HOST/DATABASE"
 
 @dataclass(frozen=True, slots=True)
 class DatabaseServer:
-    """A database at `url`, and the name of one of the budgets in it, "" for everything else.
+    """A database at `url`, and the part of it that is written alone: the name of a budget or lock, "" for the rest.
 
     As text it is scheme, host, port and database alone.
     """
 
     url: str = field(repr=False)
-    budget: str = ""
+    part: str = ""
 
     def __str__(self) -> str:
         """Return the address without user and password."""
@@ -27,14 +27,14 @@ class DatabaseServer:
         host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
         return f"postgresql://{host}{f':{parts.port}' if parts.port else ''}{parts.path}"
 
-    def of_budget(self, name: str) -> DatabaseServer:
-        """Return one of the budgets in this database."""
-        return replace(self, budget=name)
+    def part_of(self, name: str) -> DatabaseServer:
+        """Return a part of this database."""
+        return replace(self, part=name)
 
     @property
     def password(self) -> str:
-        """The password as it is in the address, "" without one."""
-        return urlsplit(self.url).password or ""
+        """The password, "" without one."""
+        return unquote(urlsplit(self.url).password or "")
 
 
 def database_url_problem(url: str) -> str:

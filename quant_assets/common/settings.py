@@ -226,7 +226,7 @@ class Settings(BaseModel):
     def budget_place(self, name: str) -> Path | DatabaseServer:
         """Return the database of a call budget: a file in a folder of this name, or a part of the database."""
         if self.database is not None:
-            return self.database.of_budget(name)
+            return self.database.part_of(name)
         return (self.budget_dir or self.data_dir / "store") / name / "budget.sqlite"
 
     @property

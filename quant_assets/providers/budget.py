@@ -126,7 +126,7 @@ class CallBudget:
         self._clock = clock
         self._sleep = sleep
         self._place = place
-        self._name = "" if isinstance(place, Path) else place.budget
+        self._name = "" if isinstance(place, Path) else place.part
         # Threads of this process take turns here: SQLite lets some of them sleep for up to a second.
         self._turn = Lock()
         with self._translated_errors():

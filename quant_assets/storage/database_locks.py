@@ -110,7 +110,8 @@ def held_in_database(
     lock_seconds: float = LOCK_SECONDS,
 ) -> Iterator[HeldLock]:
     """Hold the lock of a name, as `quant_assets.storage.locks.exclusive` does."""
-    with closing(open_database(server)) as database:
+    # Writers of a part of the database exclude each other, and a long write of the store must not delay a renewal.
+    with closing(open_database(server.part_of(f"lock {name}"))) as database:
         lock = _DatabaseLock(database, name, lock_seconds)
         while not lock.try_acquire():
             if on_wait is not None:

@@ -73,10 +73,10 @@ class PostgresqlDatabase:
     def write(self) -> Iterator[sa.Connection]:
         """Yield a connection in a transaction that excludes other writers, and is undone after an exception.
 
-        Writers of different budgets do not exclude each other.
+        Writers of different parts do not exclude each other.
         """
         with self._translated_errors(), self._connected() as connection, connection.begin():
-            _lock(connection, f"write {self._server.budget}")
+            _lock(connection, f"write {self._server.part}")
             yield connection
 
     def read(self, query: Callable[[sa.Connection], Result]) -> Result:

@@ -26,7 +26,7 @@ def server(database_url: str) -> DatabaseServer:
 
 
 def test_budgets_of_one_database_do_not_share_calls_or_pauses(server: DatabaseServer) -> None:
-    with closing(CallBudget(server, LIMIT)) as one, closing(CallBudget(server.of_budget("bybit-bybit"), LIMIT)) as two:
+    with closing(CallBudget(server, LIMIT)) as one, closing(CallBudget(server.part_of("bybit-bybit"), LIMIT)) as two:
         one.acquire(LIMIT)
         one.pause(30)
         assert (one.spent(), one.available()) == (LIMIT, 0)

@@ -15,6 +15,7 @@ import psycopg2
 import pytest
 
 from quant_assets.common.database_server import DatabaseServer
+from quant_assets.storage.database import open_database
 from quant_assets.storage.locks import LostLock, exclusive
 
 FORK = multiprocessing.get_context("fork")
@@ -97,6 +98,18 @@ def test_holder_keeps_its_lock_for_longer_than_it_lasts(database_url: str) -> No
         lock.require()
     other.join(30)
     assert got.is_set()
+
+
+@pytest.mark.slow
+def test_long_write_of_the_store_does_not_end_a_lock(database_url: str) -> None:
+    server = DatabaseServer(database_url)
+    with (
+        closing(open_database(server)) as database,
+        exclusive(server, "scan", lock_seconds=LOCK_SECONDS) as lock,
+        database.write(),
+    ):
+        threading.Event().wait(2 * LOCK_SECONDS)
+        lock.require()
 
 
 @pytest.mark.slow
