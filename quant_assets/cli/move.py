@@ -101,7 +101,7 @@ def _move(source: Settings, target: Settings, progress: Progress) -> Moved:
         if there.get(name, origin) != origin:
             usage_error(f"the target has data of {name} from {there[name]}, the source from {origin}: not moved")
     moved = Moved()
-    if source.lake_place != target.lake_place:
+    if source.lake_url != target.lake_url:
         lakes = Lake(source.lake_place), Lake(target.lake_place)
         plan = plan_copy(*lakes, progress)
         if plan.newer:
