@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from quant_assets.common.database_server import DatabaseServer
 from quant_assets.common.progress import Progress, silent
 from quant_assets.derivatives.tables import BAR_TABLES, BARS
-from quant_assets.storage.database import open_database
+from quant_assets.storage.opening import open_database
 from quant_assets.storage.schema import (
     empty_responses,
     exchange_snapshots,
@@ -24,7 +24,7 @@ from quant_assets.storage.schema import (
 )
 
 if TYPE_CHECKING:
-    from quant_assets.storage.database import AnyDatabase
+    from quant_assets.storage.opening import AnyDatabase
 
 Row = tuple[Any, ...]
 #: Tables whose rows are added where the target has none with the same key.

@@ -21,7 +21,8 @@ from quant_assets.common.windows import KEY_FORMAT
 from quant_assets.derivatives import queries
 from quant_assets.derivatives.datasets import SPECS, Dataset
 from quant_assets.derivatives.tables import BAR_TABLES, BARS, selected
-from quant_assets.storage.database import LOCK_TIMEOUT_SECONDS, DatabaseError, NewerDatabase, open_database
+from quant_assets.storage.database import LOCK_TIMEOUT_SECONDS, DatabaseError, NewerDatabase
+from quant_assets.storage.opening import open_database
 from quant_assets.storage.schema import (
     claims,
     empty_responses,

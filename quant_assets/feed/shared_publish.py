@@ -12,8 +12,8 @@ import sqlalchemy as sa
 
 from quant_assets.common.database_server import DatabaseServer
 from quant_assets.feed.publish import FeedPlace, Publication, StoredFeed, reason_to_keep, stored_feed
-from quant_assets.storage.database import open_database
 from quant_assets.storage.locks import exclusive
+from quant_assets.storage.opening import open_database
 from quant_assets.storage.schema import published_feed
 
 NAME: Final = "master_feed"

@@ -9,11 +9,12 @@ import sqlalchemy as sa
 from filelock import FileLock
 
 from quant_assets.common.database_server import DatabaseServer
-from quant_assets.storage.database import DamagedDatabase, DatabaseError, open_database
+from quant_assets.storage.database import DamagedDatabase, DatabaseError
+from quant_assets.storage.opening import open_database
 from quant_assets.storage.schema import call_leases, call_throttle
 
 if TYPE_CHECKING:
-    from quant_assets.storage.database import AnyDatabase
+    from quant_assets.storage.opening import AnyDatabase
 
 
 def open_budget_database(place: Path | DatabaseServer) -> AnyDatabase:

@@ -5,21 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
+from typing import Final, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite as dialect
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from quant_assets.common.database_server import DatabaseServer
 from quant_assets.common.file_identity import FileIdentity
 from quant_assets.storage import sqlite
 from quant_assets.storage.schema import FIRST_REVISION, FIRST_TABLES, REVISION, SCHEMA, version_table
-
-if TYPE_CHECKING:
-    from quant_assets.storage.postgresql import PostgresqlDatabase
-
-    AnyDatabase: TypeAlias = "Database | PostgresqlDatabase"
 
 LOCK_TIMEOUT_SECONDS: Final = 60.0
 NO_TABLES: Final = sa.MetaData()
@@ -164,32 +158,6 @@ class Database:
 
     def _has_changed(self) -> bool:
         return self._read_only and self._is_snapshot and FileIdentity.at(self.path) != self._identity
-
-
-def open_database(
-    place: Path | DatabaseServer,
-    tables: sa.MetaData = NO_TABLES,
-    *,
-    read_only: bool = False,
-    lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS,
-) -> AnyDatabase:
-    """Open a file, which is created in its folder if it is missing, or the database of a server.
-
-    With `read_only` a missing file, and a database without tables, read as empty ones. Raise DatabaseError.
-    """
-    if isinstance(place, Path):
-        if not read_only:
-            place.parent.mkdir(parents=True, exist_ok=True)
-        return Database(place, tables, read_only=read_only, lock_timeout_seconds=lock_timeout_seconds)
-    try:
-        from quant_assets.storage.postgresql import PostgresqlDatabase  # noqa: PLC0415 - only where there is one
-    except ModuleNotFoundError as error:
-        raise DatabaseError(f"needs {error.name}: install quant-assets[postgres]") from None
-    database = PostgresqlDatabase(place, tables, read_only=read_only, lock_timeout_seconds=lock_timeout_seconds)
-    if read_only and database.is_empty:
-        database.close()
-        return Database(NO_FILE, tables, read_only=True)
-    return database
 
 
 def _table_names(connection: sa.Connection) -> set[str]:

@@ -13,12 +13,13 @@ import sqlalchemy as sa
 from sqlalchemy import bindparam
 
 from quant_assets.common.database_server import DatabaseServer
-from quant_assets.storage.database import DatabaseError, open_database
-from quant_assets.storage.locks import LOCK_SECONDS, HeldLock, LostLock
+from quant_assets.storage.database import DatabaseError
+from quant_assets.storage.held_lock import LOCK_SECONDS, HeldLock, LostLock
+from quant_assets.storage.opening import open_database
 from quant_assets.storage.schema import locks
 
 if TYPE_CHECKING:
-    from quant_assets.storage.database import AnyDatabase
+    from quant_assets.storage.opening import AnyDatabase
 
 #: The share of a lock's length after which it is renewed.
 RENEW_SHARE: Final = 1 / 3

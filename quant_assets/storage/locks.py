@@ -10,25 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
 
 from filelock import FileLock, Timeout
 
 from quant_assets.common.database_server import DatabaseServer
-
-#: How long a lock in a database lasts after it was renewed.
-LOCK_SECONDS: Final = 30.0
-
-
-class LostLock(RuntimeError):
-    """A lock ended while its holder did not run, and another may have it; the message names the lock."""
-
-
-class HeldLock:
-    """A lock in a file, which is never lost."""
-
-    def require(self) -> None:
-        """Raise LostLock if the lock has ended."""
+from quant_assets.storage.held_lock import LOCK_SECONDS, HeldLock
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from contextlib import closing
 import sqlalchemy as sa
 
 from quant_assets.common.database_server import DatabaseServer
-from quant_assets.storage.database import open_database
+from quant_assets.storage.opening import open_database
 from quant_assets.storage.schema import origins
 
 

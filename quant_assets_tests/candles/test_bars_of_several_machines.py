@@ -11,8 +11,8 @@ import pytest
 
 from quant_assets.candles.bar_store import BarStore
 from quant_assets.common.database_server import DatabaseServer
+from quant_assets.storage.held_lock import LostLock
 from quant_assets.storage.lake import Lake
-from quant_assets.storage.locks import LostLock
 from quant_assets_tests.candles.stored_bars import EXCHANGE, everything, last_times, model_of, stored_times, table_of
 from quant_assets_tests.s3 import BUCKET, s3_server
 from quant_assets_tests.world import environment

@@ -15,8 +15,9 @@ import psycopg2
 import pytest
 
 from quant_assets.common.database_server import DatabaseServer
-from quant_assets.storage.database import open_database
-from quant_assets.storage.locks import LostLock, exclusive
+from quant_assets.storage.held_lock import LostLock
+from quant_assets.storage.locks import exclusive
+from quant_assets.storage.opening import open_database
 
 FORK = multiprocessing.get_context("fork")
 #: How long a lock in the database lasts here after its holder died.

@@ -23,13 +23,14 @@ from quant_assets.common.settings import LOOPBACK_ORIGIN, Settings
 from quant_assets.derivatives.store import DerivativesStore, StoreError
 from quant_assets.providers.budget import CallBudget
 from quant_assets.providers.errors import BudgetUnusable
-from quant_assets.storage.database import Database, DatabaseError, NewerDatabase, open_database
+from quant_assets.storage.database import Database, DatabaseError, NewerDatabase
+from quant_assets.storage.opening import open_database
 from quant_assets.storage.origins import OriginError, record_origin, recorded_origins
 from quant_assets.storage.schema import REVISION, SCHEMA, metadata, version_table
 from quant_assets_tests.defs.postgresql import DATABASE_PASSWORD, stopped
 
 if TYPE_CHECKING:
-    from quant_assets.storage.database import AnyDatabase
+    from quant_assets.storage.opening import AnyDatabase
 
 pytestmark = pytest.mark.slow
 
