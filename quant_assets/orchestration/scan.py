@@ -179,7 +179,7 @@ def _api_usage(market_list: MarketListRun, refreshed: Sequence[Mapping[str, Any]
 
 
 def _notes(market_list: MarketListRun, materialized: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """Yield a line for each part that is degraded: the market list, candles, the derivatives, a strategy."""
+    """Yield a line for each part that is degraded: the market list, candles, derivatives, trades, a strategy."""
     if market_list.problem:
         yield market_list.problem
     if note := describe_longer_files(list(materialized["candles"]["longer_files"])):
@@ -188,6 +188,8 @@ def _notes(market_list: MarketListRun, materialized: Mapping[str, Mapping[str, A
     problems = list(derivatives["problems"])
     if problems and derivatives["stopped"] != StopReason.NO_KEY and not market_list.key_refused:
         yield f"derivatives: {problems[-1]}; what was known is carried forward"
+    if problem := materialized["trades"]["problem"]:
+        yield f"trades: {problem}; they are as before, and the feed has no new record"
     for key, metadata in materialized.items():
         if key.startswith("signals/"):
             yield from list(metadata["failures"])[:1]

@@ -133,11 +133,12 @@ def test_unchanged_trades_are_not_sent_again(own_site: Site, trades: pd.DataFram
     assert own_site.get("/api/record", headers={"If-None-Match": tag}).json()["trades"] < 100
 
 
-def test_without_trades_the_page_says_what_is_missing(site: Site) -> None:
-    assert "There are no trades yet" in site.get("/record").text
-    assert site.get("/api/record").json()["strategies"] == {}
-    assert site.get("/api/trades").json() == {"matched": 0, "trades": []}
-    assert site.get("/record/figures").json() == {}
+def test_without_trades_the_page_says_what_is_missing(own_site: Site) -> None:
+    (own_site.settings.lake_dir / "trades.parquet").unlink()
+    assert "There are no trades yet" in own_site.get("/record").text
+    assert own_site.get("/api/record").json()["strategies"] == {}
+    assert own_site.get("/api/trades").json() == {"matched": 0, "trades": []}
+    assert own_site.get("/record/figures").json() == {}
 
 
 def test_filters_that_no_trade_passes_say_so(record_site: Site) -> None:
