@@ -46,7 +46,7 @@ class TradeRepository:
                 try:
                     table = read_trades(self._lake)
                 except LakeError:
-                    message = "the table of trades is damaged: materialize the asset trades again"
+                    message = "the table of trades is damaged: restore lake/trades.parquet from a copy, or delete it"
                     raise FeedError("damaged_trades", message) from None
                 self._read = (version, _with_categories(empty_trades() if table is None else table))
             return self._read[1]
