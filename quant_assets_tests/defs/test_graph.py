@@ -57,6 +57,15 @@ def test_assets_are_partitioned_by_quarter_hours(graph: dg.Definitions) -> None:
         assert not spec.partitions_def.has_partition_key("2026-01-19-16:50")
 
 
+def test_no_asset_without_windows_depends_on_all_windows(graph: dg.Definitions) -> None:
+    """Dagster would look up every window since the first one at each scan."""
+    every = specs(graph)
+    for name in UNPARTITIONED:
+        for dep in every[name].deps:
+            if dep.asset_key.to_user_string() in PARTITIONED:
+                assert isinstance(dep.partition_mapping, dg.LastPartitionMapping), f"{name} <- {dep.asset_key}"
+
+
 def test_lineage_leads_from_candles_and_market_list_to_the_feed(graph: dg.Definitions) -> None:
     upstream = {name: {dep.asset_key.to_user_string() for dep in spec.deps} for name, spec in specs(graph).items()}
     assert upstream["symbol_map"] == {"candle_files", "coinalyze_markets"}

@@ -49,7 +49,11 @@ def trades_asset(strategies: Sequence[Strategy]) -> dg.AssetsDefinition:
         group_name="record",
         kinds={"python", "parquet"},
         owners=["team:quant"],
-        deps=[dg.AssetKey(["signals", strategy.key]) for strategy in strategies],
+        # Without a mapping Dagster would look up the tables of all windows at each scan, which takes two seconds.
+        deps=[
+            dg.AssetDep(dg.AssetKey(["signals", strategy.key]), partition_mapping=dg.LastPartitionMapping())
+            for strategy in strategies
+        ],
         automation_condition=FOLLOW_SIGNALS,
         pool=ANALYSIS,
         description=(
