@@ -78,7 +78,7 @@ FOLLOW_INPUTS: Final[dg.AutomationCondition[dg.AssetKey]] = (
     | BACKFILL_MISSING
 ).with_label("follows its inputs, fills its gaps")
 
-#: Follow signals of the newest window that no scan has followed, once an hour: each run takes seconds, and the next scan
+#: Follow signals of the newest window that no scan has followed, once an hour: a run takes seconds, and the next scan
 #: does it anyway, also for older windows.
 FOLLOW_SIGNALS: Final[dg.AutomationCondition[dg.AssetKey]] = (
     _INPUTS_UPDATED.since(_Condition.newly_updated()) & _HOURLY & ~_Condition.in_progress()

@@ -65,8 +65,13 @@ def priced(feed: Json) -> Json:
                 other = {"exchange": exchange, "symbol": symbol, "strategy_name": "Other", "side": "SHORT"}
                 signal["conflict"] = [other]
                 signal["track_record"] = {
-                    **{"n": 12_345, "days": 90, "too_few": price < 0.0001, "mean_r": -12.345, "edge_r": -0.1},
-                    **{"mean_r_interval": [-13.5, -10.5], "win_share": 0.4},
+                    "n": 12_345,
+                    "days": 90,
+                    "too_few": price < 0.0001,
+                    "mean_r": -12.345,
+                    "edge_r": -0.1,
+                    "mean_r_interval": [-13.5, -10.5],
+                    "win_share": 0.4,
                 }
     return sort_and_count(changed)
 
