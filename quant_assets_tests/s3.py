@@ -68,6 +68,8 @@ def s3_server() -> Iterator[S3]:
     thread = threading.Thread(target=http.serve_forever, daemon=True)
     thread.start()
     try:
+        # Moto keeps buckets in the process, those of an earlier server too.
+        urllib.request.urlopen(f"{server.endpoint}/moto-api/reset", data=b"").close()
         create = urllib.request.Request(f"{server.endpoint}/{BUCKET}", method="PUT", data=_LOCATION.encode())
         urllib.request.urlopen(create).close()
         yield server

@@ -45,9 +45,9 @@ def move(
     to: Annotated[Direction, typer.Option("--to", help="urls: from the data folder; folder: into it.")],
     as_json: Json = False,
 ) -> None:
-    """Copy tables, fetched data and the feed from the data folder to QUANT_LAKE_URL, QUANT_DATABASE_URL and
-    QUANT_FEED_URL, those that are set, or back. The source is left as it is.
+    """Copy the data of the folder to the URLs of the environment, or back. The source is left as it is.
 
+    Tables go to QUANT_LAKE_URL, fetched data to QUANT_DATABASE_URL, the feed to QUANT_FEED_URL, if these are set.
     Stop all scans, fetches and services before. What the target has already is not copied again, so repeat a move that
     was broken off. Nothing is written if the target has newer tables of its own.
     """

@@ -65,9 +65,9 @@ def test_help_lists_all_commands_at_any_width(width: str) -> None:
     )
     commands = set(re.findall(r"^│ ([a-z]+) ", done.stdout, re.MULTILINE))
     data = {"fetch", "scan", "replay", "demo", "emulator"}
-    assert commands == data | {"evaluate", "strategy", "plan", "resolve", "serve"}
+    assert commands == data | {"evaluate", "strategy", "plan", "resolve", "serve", "move"}
     assert max(map(len, done.stdout.splitlines())) <= int(width)
-    assert len(done.stdout.splitlines()) <= 48
+    assert len(done.stdout.splitlines()) <= 50
 
 
 def run_make(target: str, port: int, env: dict[str, str]) -> subprocess.CompletedProcess[str]:

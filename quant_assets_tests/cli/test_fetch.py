@@ -86,6 +86,8 @@ def test_scan_of_fetched_bars_gives_the_signals_of_the_same_bars_in_files(
     own = run("scan", *moment, str(tmp_path / "own.json"), env=variables(exchanges, fetched), cwd=tmp_path)
     assert own.returncode == 0, own.stderr
     files = as_files(bar_store(Settings(data_dir=fetched)), tmp_path / "candles")
+    # The same derivatives, which exchanges gave to the first scan, and no bar but those of the files.
+    shutil.copytree(fetched, tmp_path / "other", ignore=shutil.ignore_patterns("lake", "bars", "exchanges.toml"))
     other = variables(exchanges, tmp_path / "other")
     done = run("scan", str(files), *moment, str(tmp_path / "files.json"), env=other, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
