@@ -57,8 +57,8 @@ def evaluate(
 ) -> None:
     """Replay a range of windows, follow every setup to its end, and show what the signals were worth.
 
-    By default the range is all that the candles cover after a warm-up of 200 bars of 4h or 500 of 15m. Setups are
-    those without derivatives; funding is counted where its rates are stored. Nothing is requested or stored.
+    By default the range is all that the candles cover after a warm-up of 200 bars of 4h or 500 of 15m. Derivatives and
+    funding rates are those that the data folder has; unknown ones are neutral. Nothing is requested or stored.
     """
     started = time.monotonic()
     settings = load_settings(fetches=False)
@@ -97,6 +97,7 @@ def summary(found: Evaluation, costs: Costs, seconds: float) -> dict[str, Any]:
         "markets": found.markets,
         "windows": found.windows,
         "market_windows": found.market_windows,
+        "windows_with_derivatives": found.windows_with_derivatives,
         "seconds": round(seconds, 3),
         "costs": costs.model_dump(),
         "strategies": found.records,
@@ -149,7 +150,14 @@ def _evaluate(
         prices = Prices(bars, _stored_rates(settings, history.rules, bars), costs)
         try:
             found = evaluate_strategies(
-                history.candles, prices, strategies, history.first, history.last, history.rules, progress
+                history.candles,
+                prices,
+                strategies,
+                history.first,
+                history.last,
+                history.rules,
+                history.stored,
+                progress,
             )
         except NothingToEvaluate as error:
             usage_error(str(error))

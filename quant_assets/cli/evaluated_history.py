@@ -15,18 +15,19 @@ from quant_assets.common.windows import Window
 if TYPE_CHECKING:
     import pandas as pd
 
-    from quant_assets.evaluation import Costs
+    from quant_assets.evaluation import Costs, StoredInputs
     from quant_assets.markets import ResolutionRules
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluatedHistory:
-    """The candles of the chosen markets, and the first and the last window of the range."""
+    """The candles of the chosen markets, the first and the last window of the range, and what is stored of it."""
 
     candles: pd.DataFrame
     first: Window
     last: Window
     rules: ResolutionRules
+    stored: StoredInputs
 
 
 def evaluation_costs(settings: Settings) -> Costs:
@@ -46,8 +47,10 @@ def read_evaluated_history(
 
     Without --from or --to the range is that of all candles after the warm-up.
     """
-    from quant_assets.evaluation import NothingToEvaluate, full_range  # noqa: PLC0415
+    from quant_assets.evaluation import NothingToEvaluate, full_range, stored_inputs  # noqa: PLC0415
     from quant_assets.markets import load_rules  # noqa: PLC0415
+    from quant_assets.signals.replay import markets_of  # noqa: PLC0415
+    from quant_assets.storage.lake import Lake  # noqa: PLC0415
 
     rules = load_rules(settings.rules_path)
     first, last = (
@@ -62,7 +65,8 @@ def read_evaluated_history(
         first, last = first or whole[0], last or whole[1]
     if first > last:
         usage_error(f"--from {given[0] or first.end.isoformat()} is after --to {given[1] or last.end.isoformat()}")
-    return EvaluatedHistory(candles, first, last, rules)
+    stored = stored_inputs(Lake(settings.lake_place), rules, markets_of(candles))
+    return EvaluatedHistory(candles, first, last, rules, stored)
 
 
 def _selected(candles: pd.DataFrame, rules: ResolutionRules, exchange: str, symbol: str) -> pd.DataFrame:

@@ -92,6 +92,12 @@ def _lines(found: Evaluation, costs: Costs, seconds: float) -> Iterator[str]:
         f"{found.market_windows:,} market-windows in {seconds:.1f} s"
     )
     yield from assumptions(costs)
+    yield (
+        f"Derivatives are stored for {found.windows_with_derivatives:,} of {found.windows:,} windows; unknown ones "
+        "count as neutral"
+    )
+    if found.trades["hindsight"].any():
+        yield "(hindsight): windows from before the market was selected here, by its turnover of then"
     for name, record in found.records.items():
         if (sentence := verdict(record)) and not record["too_few"]:
             yield f"{name}: {sentence}"
@@ -103,7 +109,7 @@ def assumptions(costs: Costs) -> Iterator[str]:
         f"costs of a side: {costs.fee_pct:g} % fee and {costs.slippage_pct:g} % slippage. Intervals cover 95 %, with "
         "trades of one day taken as moving together"
     )
-    yield "Counted are trades whose time limit has passed. Setups are those without derivatives"
+    yield "Counted are trades whose time limit has passed"
 
 
 def verdict(record: Record) -> str:

@@ -62,7 +62,8 @@ def tune(
 ) -> None:
     """Search a strategy's parameters by walk-forward, and show what the choice was worth on candles it had not seen.
 
-    Parameters are chosen on the past of each fold, and reported on its unseen part only. Derivatives count as neutral.
+    Parameters are chosen on the past of each fold, and reported on its unseen part only. Derivatives
+    are those that the data folder has; unknown ones are neutral.
     """
     started = time.monotonic()
     settings = load_settings(fetches=False)
@@ -154,7 +155,17 @@ def _tune(
         history = read_evaluated_history(settings, folder, given, selection)
         prices = Prices(price_bars(history.candles), costs=costs)
         try:
-            found = search(history.candles, prices, trials, history.first, history.last, folds, history.rules, progress)
+            found = search(
+                history.candles,
+                prices,
+                trials,
+                history.first,
+                history.last,
+                folds,
+                history.rules,
+                history.stored,
+                progress,
+            )
         except (FoldsError, NothingToEvaluate) as error:
             usage_error(str(error))
     return history, found

@@ -12,6 +12,7 @@ from quant_assets.evaluation.one_bar_later import later_results
 from quant_assets.evaluation.price_bars import JoinedBars, PriceBars, price_bars
 from quant_assets.evaluation.prices import Prices
 from quant_assets.evaluation.record import counted, cumulated, record, summaries_by_group
+from quant_assets.evaluation.stored_inputs import StoredInputs, selected_since, stored_inputs
 from quant_assets.evaluation.track_record import TrackRecord, track_record
 from quant_assets.evaluation.trade_table import Source, read_trades
 from quant_assets.evaluation.trades import Reason, TradeRules, follow_setups
@@ -29,6 +30,7 @@ __all__ = [
     "Range",
     "Reason",
     "Source",
+    "StoredInputs",
     "TrackRecord",
     "TradeRules",
     "chance_results",
@@ -43,6 +45,8 @@ __all__ = [
     "price_bars",
     "read_trades",
     "record",
+    "selected_since",
+    "stored_inputs",
     "summaries_by_group",
     "track_record",
 ]

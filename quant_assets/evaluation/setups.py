@@ -9,9 +9,8 @@ import numpy as np
 import pandas as pd
 
 from quant_assets.common.progress import Progress, silent
-from quant_assets.common.windows import Window
 from quant_assets.signals import Strategy
-from quant_assets.signals.replay import judged_batches, replay
+from quant_assets.signals.replay import WindowInputs, judged_batches, replay_inputs
 from quant_assets.signals.sides import WAIT
 
 #: Markets replayed at once.
@@ -31,36 +30,39 @@ _NAMES: Final = {
 
 
 def replay_setups(
-    candles: pd.DataFrame, windows: Sequence[Window], strategies: Sequence[Strategy], progress: Progress = silent
+    candles: pd.DataFrame, inputs: WindowInputs, strategies: Sequence[Strategy], progress: Progress = silent
 ) -> tuple[pd.DataFrame, int]:
-    """Return the setups that strategies give in these windows, and the number of market-windows.
+    """Return the setups that strategies give in the windows of `inputs`, and the number of market-windows.
 
-    `candles` is the candles table; what closed after a window's end has no effect on its setups. Derivatives count as
-    unknown. The columns are strategy, exchange, symbol, end_ms (the window's end, epoch ms), side, score, rr, stop,
-    target, and the parts of the scores. Raises what a strategy raises.
+    `candles` is the candles table; what closed after a window's end has no effect on its setups. `inputs` has what the
+    windows know of derivatives, for the markets of the candles. The columns are strategy, exchange, symbol, end_ms (the
+    window's end, epoch ms), side, score, rr, stop, target, the parts of the scores, and oi_status. Raises what a
+    strategy raises.
     """
     found, market_windows = [], 0
     for some in _market_batches(candles, progress):
-        tables = replay(some, {}, windows, strategies)
+        tables = replay_inputs(some, inputs, strategies)
         market_windows += len(next(iter(tables.values())))
         found += [setups_of(table) for table in tables.values()]
     kept = [table for table in found if len(table)] or found[:1]
-    return pd.concat(kept, ignore_index=True), market_windows
+    setups = pd.concat(kept, ignore_index=True)
+    keys = zip(setups["exchange"].astype(str), setups["symbol"].astype(str), setups["end_ms"], strict=True)
+    return setups.assign(oi_status=pd.array(inputs.values("oi_status", list(keys)), dtype="str")), market_windows
 
 
 def replay_trials(
-    candles: pd.DataFrame, windows: Sequence[Window], trials: Sequence[Strategy], progress: Progress = silent
+    candles: pd.DataFrame, inputs: WindowInputs, trials: Sequence[Strategy], progress: Progress = silent
 ) -> tuple[pd.DataFrame, int]:
     """Return the setups of one strategy with different parameters, and the number of market-windows.
 
-    The features are computed once for all trials. The table is that of `replay_setups` without the parts of the scores,
-    and `strategy` is the number of the trial.
+    The features are computed once for all trials. The table is that of `replay_setups` without the parts of the scores
+    and oi_status, and `strategy` is the number of the trial.
     """
     names = {name: new for name, new in _NAMES.items() if name != "strategy_name"}
     found: list[dict[str, Any]] = [{"strategy": [], **{new: [] for new in names.values()}}]
     market_windows = 0
     for some in _market_batches(candles, progress):
-        for number, columns in judged_batches(some, {}, windows, trials):
+        for number, columns in judged_batches(some, inputs, trials):
             (rows,) = (np.asarray(columns["action"]) != WAIT.value).nonzero()
             market_windows += len(columns["action"]) if number == 0 else 0
             if len(rows):

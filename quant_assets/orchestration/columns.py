@@ -74,6 +74,7 @@ EXCHANGE_MARKETS: Final[Columns] = {
     "selected": ("bool", "Whether its candles are fetched."),
     "reason": ("str", "Why not."),
     "fetched_at_ms": ("float64", "When the exchange's list was fetched, epoch ms."),
+    "selected_since_ms": ("float64", "When it was first selected, epoch ms; empty if never."),
 }
 MARKET_LIST: Final[Columns] = {
     "symbol": ("str", "Symbol at the provider."),

@@ -31,7 +31,8 @@ def test_summary_has_the_record_of_each_strategy(world: World) -> None:
     done = evaluate(world, "--json")
     assert (done.returncode, done.stderr) == (0, "")
     found = orjson.loads(done.stdout)
-    assert list(found) == ["from", "to", "markets", "windows", "market_windows", "seconds", "costs", "strategies"]
+    counts = ["markets", "windows", "market_windows", "windows_with_derivatives"]
+    assert list(found) == ["from", "to", *counts, "seconds", "costs", "strategies"]
     assert list(found["strategies"]) == ["Breakout", "BreakoutV2", "Legacy"]
     for record in found["strategies"].values():
         assert set(KEYS) <= set(record)

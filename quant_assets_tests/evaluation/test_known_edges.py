@@ -17,6 +17,7 @@ from quant_assets.evaluation.evaluate import described, windows_between, with_co
 from quant_assets.evaluation.setups import replay_trials
 from quant_assets.markets.rules import ResolutionRules
 from quant_assets.signals import FeatureColumns, Features, Strategy, Verdict, Verdicts
+from quant_assets.signals.replay import WindowInputs, markets_of
 from quant_assets.signals.verdict_columns import Refusals, valid_setups
 from quant_assets_tests.evaluation.tuned_strategy import Noon, walking_candles
 
@@ -72,7 +73,8 @@ def records_of(candles: pd.DataFrame, trials: Sequence[Strategy]) -> list[dict[s
     """Return the record of each strategy; the features are computed once."""
     first, last = full_range(candles)
     prices = Prices(price_bars(candles), costs=Costs())
-    setups, _ = replay_trials(candles, windows_between(candles, first.end_ms, last), trials)
+    inputs = WindowInputs.of(markets_of(candles), windows_between(candles, first.end_ms, last))
+    setups, _ = replay_trials(candles, inputs, trials)
     rules = {str(number): TradeRules.of(trial) for number, trial in enumerate(trials)}
     trades = follow_setups(setups.assign(score=1.0), prices, rules)
     trades = with_comparisons(described(trades, ResolutionRules()), prices, Range(first.end_ms, last.end_ms))

@@ -22,6 +22,7 @@ from quant_assets.evaluation.live.state import empty_live_record
 from quant_assets.evaluation.setups import replay_setups
 from quant_assets.evaluation.trades import with_rules
 from quant_assets.signals import candle_features_table, discover_strategies
+from quant_assets.signals.replay import WindowInputs, markets_of
 from quant_assets_tests.faults.seeding import LONG
 
 END = datetime(2026, 2, 3, 12, 0, tzinfo=UTC)
@@ -80,7 +81,7 @@ def days(tmp_path_factory: pytest.TempPathFactory) -> FiveDays:
     few = SimulatedUniverse(universe.listings, seed=universe.seed, scanned=universe.scanned[::10])
     write_candle_files(few, folder, END + WINDOW_LENGTH)
     candles = read_scannable_candles(Path(folder)).bars
-    setups, _ = replay_setups(candles, WINDOWS, STRATEGIES)
+    setups, _ = replay_setups(candles, WindowInputs.of(markets_of(candles), WINDOWS), STRATEGIES)
     return FiveDays(candles, setups, followed(candles, setups, WINDOWS))
 
 

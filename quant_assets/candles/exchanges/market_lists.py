@@ -20,7 +20,10 @@ FetchMarkets = Callable[[str], Sequence[ExchangeMarket]]
 
 @dataclass(frozen=True, slots=True)
 class ExchangeMarkets:
-    """The markets of all exchanges in one table (see `universe_of`), and a message for each exchange that failed."""
+    """The markets of all exchanges in one table, and a message for each exchange that failed.
+
+    The columns are those of `universe_of`, and when the list was fetched and the market first selected (epoch ms).
+    """
 
     table: pd.DataFrame
     problems: dict[str, str]
@@ -48,9 +51,20 @@ def fetch_exchange_markets(
         selected = set(rows.loc[rows["selected"], "symbol"])
         table = universe_of(exchange, markets or markets_of(rows), config, rules, selected)
         fetched_at_ms = now_ms if markets else rows["fetched_at_ms"].max()
-        tables.append(table.assign(fetched_at_ms=float(fetched_at_ms)))
+        table = table.assign(fetched_at_ms=float(fetched_at_ms))
+        tables.append(table.assign(selected_since_ms=_selected_since_ms(table, rows, now_ms)))
     empty = pd.DataFrame(columns=list(LIST_COLUMNS))
     return ExchangeMarkets(pd.concat(tables, ignore_index=True) if tables else empty, problems)
+
+
+def _selected_since_ms(table: pd.DataFrame, last: pd.DataFrame, now_ms: float) -> pd.Series[float]:
+    """Return when each market was first selected, epoch ms; NaN if never. Selection is kept after it ends.
+
+    What a table of an earlier version, without the column, had selected counts from when that table was fetched.
+    """
+    since = last["selected_since_ms"] if "selected_since_ms" in last else last["fetched_at_ms"].where(last["selected"])
+    known = table["symbol"].map(dict(zip(last["symbol"], since.astype(float), strict=True))).astype(float)
+    return known.where(known.notna() | ~table["selected"], now_ms)
 
 
 def rows_of(table: pd.DataFrame | None, exchange: str) -> pd.DataFrame:

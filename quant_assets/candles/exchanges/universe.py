@@ -22,7 +22,7 @@ COLUMNS: Final = (
     *("is_perpetual", "is_linear", "is_active", "listed_ms", "quote_volume_24h", "last_price", "selected", "reason"),
 )
 #: The columns of the lists of several exchanges.
-LIST_COLUMNS: Final = (*COLUMNS, "fetched_at_ms")
+LIST_COLUMNS: Final = (*COLUMNS, "fetched_at_ms", "selected_since_ms")
 
 
 def universe_of(

@@ -13,7 +13,7 @@ from quant_assets.defs.record.funding import rates_of_trades
 from quant_assets.defs.record.older_bars import with_older_bars
 from quant_assets.defs.record.trade_checks import CHECK_SPECS, check_results
 from quant_assets.derivatives.datasets import DATASETS
-from quant_assets.evaluation import Prices, TradeRules, price_bars
+from quant_assets.evaluation import Prices, TradeRules, price_bars, selected_since
 from quant_assets.evaluation.live import (
     Difference,
     LiveRecord,
@@ -97,6 +97,8 @@ def trades_asset(strategies: Sequence[Strategy]) -> dg.AssetsDefinition:
                 window = Window.of_key(tag)
                 written_ms = int(clock.now().timestamp() * 1000)
                 new = new.with_next(stored_setups(lake, window, rules, list(loaded), written_ms))
+            of_exchanges = lake.read_undamaged(["exchange_markets"])
+            new = new.with_hindsight(selected_since(of_exchanges, market_rules.load(), bars.markets))
             rates_of = rates_of_trades(providers, market_rules, lake, now_ms)
             after = update_live_record(before, new, prices, rates_of, now_ms)
             after = after.without_trades_before(now_ms - int(retention.load().trades_days * DAY_MS))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Final
@@ -15,8 +15,9 @@ from quant_assets.evaluation.grouping import in_order, keys_of
 from quant_assets.evaluation.live.episodes import LIVE_TRADER, extended
 from quant_assets.evaluation.live.settle import GIVEN_UP_MS, RatesOf, is_over, settle
 from quant_assets.evaluation.live.state import LiveRecord
-from quant_assets.evaluation.price_bars import Ints
+from quant_assets.evaluation.price_bars import Ints, Market
 from quant_assets.evaluation.prices import Prices
+from quant_assets.evaluation.stored_inputs import is_hindsight
 from quant_assets.evaluation.trade_table import COLUMNS, PART_PREFIX, window_keys
 from quant_assets.evaluation.trades import follow_each, one_at_a_time
 
@@ -41,6 +42,17 @@ class Publications:
     def with_next(self, setups: pd.DataFrame | None) -> Publications:
         """Return the same with setups that are about to be published."""
         return replace(self, next_setups=setups)
+
+    def with_hindsight(self, selected_since_ms: Mapping[Market, float]) -> Publications:
+        """Return the same, with windows marked that ended before their market was selected here (epoch ms)."""
+        following = None if self.next_setups is None else _with_hindsight(self.next_setups, selected_since_ms)
+        return replace(
+            self, setups=[_with_hindsight(table, selected_since_ms) for table in self.setups], next_setups=following
+        )
+
+
+def _with_hindsight(setups: pd.DataFrame, selected_since_ms: Mapping[Market, float]) -> pd.DataFrame:
+    return setups.assign(hindsight=is_hindsight(setups, setups["end_ms"], selected_since_ms))
 
 
 def update_live_record(

@@ -26,14 +26,15 @@ _TEMPLATES: Final = jinja2.Environment(
 
 def render_report(found: Evaluation, bars: Mapping[Market, PriceBars], costs: Costs) -> str:
     """Return the report of an evaluation as an HTML page; `bars` are those that the trades were followed on."""
-    entered = counted(found.trades)
+    shown = found.trades_apart
+    entered = counted(shown)
     plots = plots_of(found.records, entered)
     return _TEMPLATES.get_template("page.html").render(
         found=found,
         costs=costs,
         plotly=offline.get_plotlyjs(),
         plots=[_html(plot) for plot in plots.values()],
-        groups=summaries_by_group(found.trades),
+        groups=summaries_by_group(shown),
         trades=[(title, _charts(rows, bars)) for title, rows in _extremes(entered)],
     )
 

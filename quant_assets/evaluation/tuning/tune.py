@@ -16,6 +16,7 @@ from quant_assets.evaluation.evaluate import (
     LIMITS_BEFORE,
     NothingToEvaluate,
     described,
+    window_inputs,
     windows_between,
     with_comparisons,
 )
@@ -24,6 +25,7 @@ from quant_assets.evaluation.prices import Prices
 from quant_assets.evaluation.record import counted, record
 from quant_assets.evaluation.setups import replay_trials
 from quant_assets.evaluation.statistics import DAY_MS, MIN_TRADES, days_of
+from quant_assets.evaluation.stored_inputs import NOTHING_STORED, StoredInputs
 from quant_assets.evaluation.trades import TradeRules, follow_setups
 from quant_assets.evaluation.tuning.deflated_sharpe import SharpeRatio, best_by_chance
 from quant_assets.evaluation.tuning.folds import Fold, make_folds
@@ -93,6 +95,7 @@ def tune(
     last: Window,
     fold_count: int,
     rules: ResolutionRules,
+    stored: StoredInputs = NOTHING_STORED,
     progress: Progress = silent,
 ) -> Tuning:
     """Search the parameters of a strategy over the windows from first to last.
@@ -109,7 +112,8 @@ def tune(
     windows = windows_between(candles, first.end_ms - LIMITS_BEFORE * limit_ms, last)
     if not windows:
         raise NothingToEvaluate(f"no 15m bar closed between {first.end.isoformat()} and {last.end.isoformat()}")
-    setups, market_windows = replay_trials(candles, windows, trials.strategies, progress)
+    inputs = window_inputs(candles, windows, stored, progress)
+    setups, market_windows = replay_trials(candles, inputs, trials.strategies, progress)
     results = _follow(setups, prices, of_trial, progress)
 
     unseen_first_ms, last_ms = folds[0].unseen_first_ms, folds[-1].unseen_last_ms

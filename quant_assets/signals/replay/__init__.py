@@ -4,6 +4,22 @@ The windows one by one are the definition: `candle_features_table`, `join_featur
 """
 
 from quant_assets.signals.replay.features import candle_features_tables
-from quant_assets.signals.replay.signal_tables import Derivatives, judged_batches, replay
+from quant_assets.signals.replay.signal_tables import (
+    Derivatives,
+    judged_batches,
+    markets_of,
+    replay,
+    replay_inputs,
+)
+from quant_assets.signals.replay.window_inputs import TablesOf, WindowInputs
 
-__all__ = ["Derivatives", "candle_features_tables", "judged_batches", "replay"]
+__all__ = [
+    "Derivatives",
+    "TablesOf",
+    "WindowInputs",
+    "candle_features_tables",
+    "judged_batches",
+    "markets_of",
+    "replay",
+    "replay_inputs",
+]

@@ -9,18 +9,17 @@ import numpy as np
 import pandas as pd
 
 from quant_assets.common.windows import Window
-from quant_assets.signals.features.bars import Columns, Ints, MarketBars, market_series
-from quant_assets.signals.features.derivative_inputs import merge_inputs
-from quant_assets.signals.features.table import DTYPES, FeaturesCache, joined_columns, table_of_columns
+from quant_assets.signals.features.bars import Columns, MarketBars, market_series
+from quant_assets.signals.features.table import DTYPES, FeaturesCache, table_of_columns
 from quant_assets.signals.own.market_candles import MarketCandles
 from quant_assets.signals.own.series import has_indicators
-from quant_assets.signals.replay.features import Batch, feature_batches
+from quant_assets.signals.replay.features import feature_batches
 from quant_assets.signals.replay.own_indicators import ReplayedIndicators
+from quant_assets.signals.replay.window_inputs import NO_TABLE, WindowInputs
 from quant_assets.signals.run import run_strategy, signal_table
 from quant_assets.signals.run_columns import judge_many
 from quant_assets.signals.strategy import Strategy
 
-NO_TABLE = pd.DataFrame()
 Derivatives = Mapping[str, Mapping[str, pd.DataFrame]]
 """Key of a window → dataset → its table as it was known at the window's end."""
 OnFailure = Callable[[str], None]
@@ -42,30 +41,40 @@ def replay(
     indicators of a strategy are computed on all bars at once (see `ReplayedIndicators`).
     Raises ValueError if `candles` is not sorted, LookAheadError if a derivative value closed after its window's end.
     """
+    markets = markets_of(candles)
+    inputs = WindowInputs.of(markets, windows, lambda window: derivatives.get(window.key, {}), symbol_map)
+    return replay_inputs(candles, inputs, strategies, on_failure)
+
+
+def replay_inputs(
+    candles: pd.DataFrame, inputs: WindowInputs, strategies: Sequence[Strategy], on_failure: OnFailure | None = None
+) -> dict[str, pd.DataFrame]:
+    """Return what `replay` returns, for the windows of `inputs`, which has the markets of the candles and others."""
     found: dict[str, list[Columns]] = {strategy.key: [] for strategy in strategies}
-    for number, columns in judged_batches(candles, derivatives, windows, strategies, symbol_map, on_failure):
+    for number, columns in judged_batches(candles, inputs, strategies, on_failure):
         found[strategies[number].key].append(columns)
     return {strategy.key: _concat(strategy, found.pop(strategy.key)) for strategy in strategies}
 
 
+def markets_of(candles: pd.DataFrame) -> list[tuple[str, str]]:
+    """Return exchange and symbol of the markets of a candles table, sorted."""
+    pairs = candles.groupby(["exchange", "symbol"], observed=True, sort=True).size().index
+    return [(str(exchange), str(symbol)) for exchange, symbol in pairs]
+
+
 def judged_batches(
-    candles: pd.DataFrame,
-    derivatives: Derivatives,
-    windows: Sequence[Window],
-    strategies: Sequence[Strategy],
-    symbol_map: pd.DataFrame = NO_TABLE,
-    on_failure: OnFailure | None = None,
+    candles: pd.DataFrame, inputs: WindowInputs, strategies: Sequence[Strategy], on_failure: OnFailure | None = None
 ) -> Iterator[tuple[int, Columns]]:
     """Yield the place of a strategy and columns of its signal table, for some market-windows at a time.
 
-    The arguments are those of `replay`. Features are computed once for all strategies, which may also be one strategy
-    with different parameters. The columns are those of the signal table without `strategy_name`.
+    The arguments are those of `replay_inputs`. Features are computed once for all strategies, which may also be one
+    strategy with different parameters. The columns are those of the signal table without `strategy_name`.
     """
     own: list[ReplayedIndicators | None] = [None] * len(strategies)
     if any(map(has_indicators, strategies)):
         by_market = MarketCandles(candles)
         own = [ReplayedIndicators(one, by_market) if has_indicators(one) else None for one in strategies]
-    for features in _features(market_series(candles), derivatives, windows, symbol_map):
+    for features in _features(market_series(candles), inputs):
         shown = {name: features[name] for name in ("exchange", "symbol", "window_end_ms")}
         table, cache = functools.cache(functools.partial(table_of_columns, features)), FeaturesCache()
         for number, strategy in enumerate(strategies):
@@ -89,52 +98,20 @@ def _judged(
     return columns
 
 
-def _features(
-    markets: Sequence[MarketBars], derivatives: Derivatives, windows: Sequence[Window], symbol_map: pd.DataFrame
-) -> Iterator[Columns]:
+def _features(markets: Sequence[MarketBars], inputs: WindowInputs) -> Iterator[Columns]:
     """Yield the columns of the features of some market-windows at a time."""
     exchanges = np.array([market.exchange for market in markets], dtype=object)
     symbols = np.array([market.symbol for market in markets], dtype=object)
-    end_ms = np.array([window.end_ms for window in windows], dtype=np.int64)
-    inputs = _WindowInputs(
-        list(zip(exchanges.tolist(), symbols.tolist(), strict=True)), derivatives, windows, symbol_map
-    )
-    for batch in feature_batches(markets, windows):
+    known = inputs.of_markets([(market.exchange, market.symbol) for market in markets])
+    end_ms = np.array([window.end_ms for window in inputs.windows], dtype=np.int64)
+    for batch in feature_batches(markets, inputs.windows):
         yield {
             "exchange": exchanges[batch.market],
             "symbol": symbols[batch.market],
             "window_end_ms": end_ms[batch.window],
             **batch.columns,
-            **inputs.of(batch),
+            **known.columns(batch.market, batch.window),
         }
-
-
-class _WindowInputs:
-    """The columns of the features that follow from derivatives and the symbol map, of all markets and windows."""
-
-    def __init__(
-        self,
-        markets: Sequence[tuple[str, str]],
-        derivatives: Derivatives,
-        windows: Sequence[Window],
-        symbol_map: pd.DataFrame,
-    ) -> None:
-        symbols = np.array([symbol for _, symbol in markets], dtype=object)
-
-        def columns(tables: Mapping[str, pd.DataFrame], window: Window) -> Columns:
-            return joined_columns(symbols, merge_inputs(markets, symbol_map, tables), window)
-
-        known = [number for number, window in enumerate(windows) if derivatives.get(window.key)]
-        each = [columns(derivatives[windows[number].key], windows[number]) for number in known]
-        each.append(columns({}, windows[0]) if windows else {})
-        self._columns = {name: np.stack([one[name] for one in each]) for name in each[-1]}
-        self._row: Ints = np.full(len(windows), len(known))
-        self._row[known] = np.arange(len(known))
-
-    def of(self, batch: Batch) -> Columns:
-        """Return the columns of a batch."""
-        row = self._row[batch.window]
-        return {name: values[row, batch.market] for name, values in self._columns.items()}
 
 
 def _concat(strategy: Strategy, parts: Sequence[Columns]) -> pd.DataFrame:

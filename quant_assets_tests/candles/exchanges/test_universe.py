@@ -101,6 +101,27 @@ def fetched(
     return found.table, found.problems
 
 
+def test_first_selection_of_a_market_is_kept() -> None:
+    """A market that is deselected, or whose exchange fails, keeps it; one that was never selected has none."""
+    small = market("ETHUSDT", quote_volume=1.0)
+    answers = lists(BYBIT=[market("BTCUSDT"), small], GATE=[market("BTC_USDT")])
+    first, _ = fetched(answers, None, now_ms=1_000.0)
+    larger = lists(BYBIT=[market("BTCUSDT", quote_volume=1.0), market("ETHUSDT")], GATE=RequestFailed("down"))
+    second, _ = fetched(larger, first, now_ms=2_000.0)
+    since = [table.set_index("symbol")["selected_since_ms"] for table in (first, second)]
+    assert [since[0][name] for name in ("BTCUSDT", "BTC_USDT")] == [1_000.0, 1_000.0]
+    assert pd.isna(since[0]["ETHUSDT"])
+    assert [since[1][name] for name in ("BTCUSDT", "ETHUSDT", "BTC_USDT")] == [1_000.0, 2_000.0, 1_000.0]
+
+
+def test_market_selected_by_an_earlier_version_counts_from_its_last_list() -> None:
+    answers = lists(BYBIT=[market("BTCUSDT"), market("ETHUSDT", quote_volume=1.0)], GATE=[market("BTC_USDT")])
+    first, _ = fetched(answers, None, now_ms=1_000.0)
+    second, _ = fetched(answers, first.drop(columns="selected_since_ms"), now_ms=2_000.0)
+    since = second.set_index("symbol")["selected_since_ms"]
+    assert (since["BTCUSDT"], pd.isna(since["ETHUSDT"])) == (1_000.0, True)
+
+
 def test_failed_exchange_keeps_its_stored_markets_and_no_other_is_affected() -> None:
     first, problems = fetched(lists(BYBIT=[BTC], GATE=[market("BTC_USDT", base="BTC")]))
     assert not problems
