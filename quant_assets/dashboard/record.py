@@ -10,6 +10,7 @@ import pandas as pd
 
 from quant_assets.dashboard.record_query import RecordParameters, TradeParameters
 from quant_assets.evaluation import Costs, EvaluationConfigError, counted, load_costs, record, summaries_by_group
+from quant_assets.evaluation.live import AGREES
 from quant_assets.evaluation.report import plots_of
 
 Json = dict[str, Any]
@@ -25,6 +26,27 @@ class LiveRecord:
     """Trades of windows from before their market was first selected, which are left out."""
     records: dict[str, Json]
     groups: dict[str, list[tuple[str, str, Json]]]
+    replayed: Replayed
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """Settled trades that were compared with a replay; `differ` are those that it did not give."""
+
+    compared: int
+    differ: pd.DataFrame
+
+    @classmethod
+    def of(cls, trades: pd.DataFrame) -> Replayed:
+        """Return those among some trades."""
+        compared = trades[trades["replay"] != ""]
+        return cls(len(compared), compared[compared["replay"] != AGREES])
+
+    @property
+    def causes(self) -> dict[str, int]:
+        """Cause → number of trades, the most frequent first."""
+        counts = self.differ["replay"].astype("str").value_counts()
+        return {str(cause): int(count) for cause, count in counts.items()}
 
 
 def live_record(trades: pd.DataFrame, parameters: RecordParameters, costs: Costs) -> LiveRecord:
@@ -36,6 +58,7 @@ def live_record(trades: pd.DataFrame, parameters: RecordParameters, costs: Costs
         hindsight=len(selected) - len(shown),
         records={str(name): record(part, costs) for name, part in shown.groupby("strategy", observed=True, sort=True)},
         groups=summaries_by_group(shown),
+        replayed=Replayed.of(shown),
     )
 
 
@@ -51,6 +74,11 @@ def record_json(found: LiveRecord, costs: Costs) -> Json:
             for title, rows in found.groups.items()
             for strategy, name, statistics in rows
         ],
+        "replayed": {
+            "compared": found.replayed.compared,
+            "agree": found.replayed.compared - len(found.replayed.differ),
+            "causes": found.replayed.causes,
+        },
     }
 
 

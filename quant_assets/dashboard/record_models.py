@@ -65,6 +65,14 @@ class GroupRecord(Summary):
     name: str
 
 
+class Replayed(TypedDict):
+    """Settled trades that were compared with a replay."""
+
+    compared: int
+    agree: int
+    causes: Annotated[dict[str, int], Field(description="trades that differ, by cause")]
+
+
 class Record(TypedDict):
     """What the published signals were worth."""
 
@@ -73,6 +81,7 @@ class Record(TypedDict):
     costs: dict[str, float]
     strategies: dict[str, StrategyRecord]
     groups: list[GroupRecord]
+    replayed: Replayed
 
 
 class Trade(TypedDict):
@@ -110,6 +119,11 @@ class Trade(TypedDict):
     mae_r: float | None
     chance_r: float | None
     later_r: float | None
+    replay: Annotated[
+        Literal["", "agrees", "candles", "derivatives", "revised_bars", "missed_scan"],
+        Field(description="whether a replay gave the same trade when it was settled; empty if it was not compared"),
+    ]
+    replay_r: float | None
 
 
 class Trades(TypedDict):

@@ -14,7 +14,7 @@ from quant_assets.dashboard.query import check_parameters
 from quant_assets.dashboard.record import costs_or_defaults, figures_json, live_record, trade_rows
 from quant_assets.dashboard.record_query import RecordParameters
 from quant_assets.dashboard.responses import HTML, CachedResponse, send
-from quant_assets.dashboard.signal_record import OUTCOMES, result_text
+from quant_assets.dashboard.signal_record import CAUSES, OUTCOMES, result_text
 from quant_assets.dashboard.templating import templates
 from quant_assets.evaluation import Costs
 
@@ -68,6 +68,8 @@ def _page(context: AppContext, parameters: RecordParameters, costs: Costs, probl
             problem=problem,
             query=query,
             trades=[_trade(row) for row in trade_rows(newest)],
+            causes=CAUSES,
+            differ=[_trade(row) for row in trade_rows(found.replayed.differ.iloc[::-1].head(LISTED_TRADES))],
         )
     )
     return CachedResponse(html.encode(), HTML)
@@ -85,5 +87,12 @@ def _trade(row: dict[str, Any]) -> dict[str, Any]:
         "entered": formatting.timestamp(row["entry_ms"]),
         "ended": formatting.timestamp(row["exit_ms"]) if row["exit_ms"] and row["outcome"] != "open" else "",
         "what": OUTCOMES[row["outcome"]],
+        "why": CAUSES.get(row["replay"], ""),
+        "gross": _result_or_dash(row["gross_r"]),
+        "replayed": _result_or_dash(row["replay_r"]),
         "result": "" if row["net_r"] is None else f"{result_text(row['net_r'])} R",
     }
+
+
+def _result_or_dash(value: float | None) -> str:
+    return "–" if value is None else f"{result_text(value)} R"

@@ -11,6 +11,7 @@ from quant_assets.dashboard.feed_repository import FeedError
 from quant_assets.dashboard.record import trade_rows
 from quant_assets.dashboard.trade_repository import TradeRepository
 from quant_assets.evaluation import Outcome
+from quant_assets.evaluation.live import Cause
 
 Json = Mapping[str, Any]
 TradeKey = tuple[str, str, str, str]
@@ -25,6 +26,12 @@ OUTCOMES: Final[Mapping[str, str]] = {
     Outcome.NO_ENTRY: "had no entry",
     Outcome.OPEN: "is open",
     Outcome.PENDING: "is about to be entered",
+}
+CAUSES: Final[Mapping[str, str]] = {
+    Cause.CANDLES: "candles came later or were revised, so that the setup is another one",
+    Cause.DERIVATIVES: "derivatives came later, so that the setup is another one",
+    Cause.MISSED_SCAN: "the window before was not scanned in time, so that the replayed trade begins earlier",
+    Cause.REVISED_BARS: "bars were revised after the entry or the exit",
 }
 _SHORT: Final[Mapping[str, str]] = {Outcome.TARGET: "target", Outcome.STOP: "stop", Outcome.EXPIRED: "expired"}
 

@@ -62,6 +62,12 @@ COLUMNS: Final[Mapping[str, tuple[str, str]]] = {
     "mae_r": ("float64", "Maximum adverse excursion in R, 0 or negative."),
     "chance_r": ("float64", "Mean net result in R of 200 random entries of the week before; only if it counts."),
     "later_r": ("float64", "Net result in R with the entry one bar later; only if it counts."),
+    "replay": (
+        "str",
+        "What a replay gave when it was settled: agrees, or why it differs (candles, derivatives, revised_bars, "
+        "missed_scan); empty if it was not compared.",
+    ),
+    "replay_r": ("float64", "Result of the replayed trade in R before costs; empty if there is none in this window."),
 }
 
 

@@ -39,6 +39,10 @@ def trades(scanned: Settings) -> pd.DataFrame:
     found = made_trades(1_500, window)
     found.loc[::50, "source"] = "late"
     found.loc[1::50, "hindsight"] = True
+    found.loc[2::10, "replay"] = "agrees"
+    found.loc[[5, 1_205], "replay"] = "candles"
+    found.loc[1_205, "replay_r"] = -1.0
+    found.loc[1_206, "replay"] = "missed_scan"
     return found
 
 
@@ -60,6 +64,26 @@ def test_record_is_that_of_the_trades_published_in_time(record_site: Site, trade
     of_side = [group for group in found["groups"] if (group["by"], group["strategy"]) == ("side", "Legacy")]
     assert [group["name"] for group in of_side] == ["LONG", "SHORT"]
     assert sum(group["n"] for group in of_side) == legacy["n"]
+
+
+def test_trades_that_a_replay_does_not_give_are_shown_with_the_cause(record_site: Site, trades: pd.DataFrame) -> None:
+    shown = trades[(trades["source"] == "published") & ~trades["hindsight"] & (trades["replay"] != "")]
+    found = record_site.get("/api/record").json()["replayed"]
+    assert found == {"compared": len(shown), "agree": len(shown) - 3, "causes": {"candles": 2, "missed_scan": 1}}
+    page = record_site.get("/record").text
+    part = page[page.index("Published and replayed") :]
+    assert f"{len(shown)} trades were compared" in part
+    assert part.count("/?window=") == 3
+    assert part.index(trades["symbol"][1_206]) < part.index(trades["symbol"][1_205])  # the newest first
+    assert "candles came later or were revised" in part
+    assert "−1.00" in part
+    of_legacy = record_site.get("/api/record?strategy=legacy").json()["replayed"]
+    assert of_legacy["compared"] == int((shown["strategy"] == "Legacy").sum())
+
+
+def test_record_without_a_comparison_says_so(own_site: Site, trades: pd.DataFrame) -> None:
+    write_trades(own_site.settings, trades.assign(replay=""))
+    assert "No trade was compared with a replay yet." in own_site.get("/record").text
 
 
 def test_filters_of_the_record_combine(record_site: Site, trades: pd.DataFrame) -> None:

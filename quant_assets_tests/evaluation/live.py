@@ -50,6 +50,8 @@ def random_trades(count: int, seed: int = 1, end_ms: int = END) -> pd.DataFrame:
             "mae_r": -0.5,
             "chance_r": random.normal(scale=0.3, size=count),
             "later_r": 0.5,
+            "replay": "",
+            "replay_r": np.nan,
         }
     ).assign(asset=lambda table: table["symbol"])
     return table[list(COLUMNS)]

@@ -59,6 +59,8 @@ def made_trades(count: int, end: Window, *, days: int = 80, markets: int = 200, 
         "mae_r": np.minimum(gross, 0) - 0.1,
         "chance_r": chance.normal(-0.05, 0.1, count),
         "later_r": gross - 0.1,
+        "replay": "",
+        "replay_r": np.nan,
     }
     table = pd.DataFrame(values, columns=list(COLUMNS)).astype({name: dtype for name, (dtype, _) in COLUMNS.items()})
     return table.sort_values(["entry_ms", "strategy", "exchange", "symbol"], kind="stable", ignore_index=True)

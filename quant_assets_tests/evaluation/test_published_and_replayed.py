@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -15,7 +16,14 @@ from quant_assets.candles import read_scannable_candles
 from quant_assets.common.windows import WINDOW_LENGTH, Window
 from quant_assets.emulator import SimulatedUniverse, simulated_universe, write_candle_files
 from quant_assets.evaluation import Prices, TradeRules, follow_setups, price_bars
-from quant_assets.evaluation.live import LiveRecord, Publications, Stored, differences, update_live_record
+from quant_assets.evaluation.live import (
+    AGREES,
+    LiveRecord,
+    Publications,
+    Stored,
+    compare_with_replay,
+    update_live_record,
+)
 from quant_assets.evaluation.live.agreement import Cause
 from quant_assets.evaluation.live.published import DTYPES
 from quant_assets.evaluation.live.state import empty_live_record
@@ -95,9 +103,11 @@ def compare(days: FiveDays, trades: pd.DataFrame, **changes: Any) -> list[Cause]
         "stored": Stored(lambda _: {}, lambda window: candle_features_table(days.candles, window), pd.DataFrame()),
         **changes,
     }
-    count, found = differences(trades, **given)
-    assert count == min(len(trades), 5)
-    return [each.cause for each in found]
+    found = compare_with_replay(trades, **given)
+    assert len(found) == min(len(trades), 5)
+    agree = found[found["replay"] == AGREES]
+    np.testing.assert_allclose(agree["replay_r"], agree["gross_r"])
+    return [Cause(each) for each in found["replay"] if each != AGREES]
 
 
 def test_trades_of_five_days_are_those_of_a_replay(days: FiveDays) -> None:

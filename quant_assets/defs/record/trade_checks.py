@@ -1,13 +1,13 @@
 """The checks of the asset `trades`."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import dagster as dg
+import pandas as pd
 
-from quant_assets.evaluation.live import Difference, LiveRecord, changed_final_trades
+from quant_assets.evaluation.live import AGREES, LiveRecord, changed_final_trades
 
 CHECKS: Final[Mapping[str, str]] = {
     "up_to_date": "The trades were brought up to date; if not, they are as before, and the feed has no new record.",
@@ -27,24 +27,24 @@ def check_results(
     before: LiveRecord | None,
     after: LiveRecord | None,
     problem: str,
-    compared: tuple[int, Sequence[Difference]],
+    compared: pd.DataFrame,
 ) -> Iterator[dg.AssetCheckResult]:
     """Yield the results: of an update from `before` to `after`, None if it failed with `problem`.
 
-    `compared` is the number of trades that were compared with a replay, and the differences.
+    `compared` are the trades that were compared with a replay, with the column `replay`.
     """
-    count, found = compared
-    by_cause = Counter(str(each.cause) for each in found)
+    differ = compared[compared["replay"] != AGREES] if len(compared) else compared
+    names = ["strategy", "exchange", "symbol", "window", "replay"]
     changed = [] if before is None or after is None else changed_final_trades(before.trades, after.trades)
     passed: dict[str, tuple[bool, dict[str, dg.MetadataValue[Any] | int | str]]] = {
         "up_to_date": (not problem, {"problem": problem}),
         "replay_agrees": (
-            not found,
+            differ.empty,
             {
-                "compared": count,
-                "differ": len(found),
-                "causes": dg.MetadataValue.json(dict(by_cause)),
-                "first": dg.MetadataValue.json([asdict(each) for each in found]),
+                "compared": len(compared),
+                "differ": len(differ),
+                "causes": dg.MetadataValue.json(dict(Counter(differ.get("replay", ())))),
+                "first": dg.MetadataValue.json(differ[names].to_dict("records") if len(differ) else []),
             },
         ),
         "final_trades_stay": (not changed, {"changed": len(changed), "first": dg.MetadataValue.json(changed[:5])}),

@@ -15,10 +15,9 @@ from quant_assets.defs.record.trade_checks import CHECK_SPECS, check_results
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.evaluation import Prices, TradeRules, price_bars, selected_since
 from quant_assets.evaluation.live import (
-    Difference,
     LiveRecord,
     Stored,
-    differences,
+    compare_with_replay,
     load_live_record,
     new_publications,
     newly_settled,
@@ -81,7 +80,7 @@ def trades_asset(strategies: Sequence[Strategy]) -> dg.AssetsDefinition:
         before = after = None
         metadata: dict[str, Any] = {}
         problem = ""
-        compared: tuple[int, list[Difference]] = (0, [])
+        compared = pd.DataFrame()
         try:
             before = load_live_record(lake)
             loaded = strategies.load()
@@ -104,9 +103,11 @@ def trades_asset(strategies: Sequence[Strategy]) -> dg.AssetsDefinition:
             after = after.without_trades_before(now_ms - int(retention.load().trades_days * DAY_MS))
             after = after.with_parts(parts)
             save_live_record(lake, after)
-            compared = differences(
+            compared = compare_with_replay(
                 newly_settled(before, after), candles, prices, list(loaded.values()), after.windows, _stored(lake)
             )
+            after = after.with_replay(compared)
+            save_live_record(lake, after)
             metadata = {"windows_followed": len(new.windows), "windows_left": left}
         except Exception as error:  # whatever fails here must not keep the feed from being published
             problem = f"{type(error).__name__}: {error}"

@@ -1,6 +1,6 @@
 """The live record: the trades of published signals, brought up to date as bars arrive."""
 
-from quant_assets.evaluation.live.agreement import Difference, Stored, differences
+from quant_assets.evaluation.live.agreement import AGREES, Cause, Stored, compare_with_replay
 from quant_assets.evaluation.live.gather import new_publications, stored_setups
 from quant_assets.evaluation.live.published import published_setups, write_published
 from quant_assets.evaluation.live.settle import RatesOf
@@ -8,13 +8,14 @@ from quant_assets.evaluation.live.state import LiveRecord, load_live_record, sav
 from quant_assets.evaluation.live.update import Publications, changed_final_trades, newly_settled, update_live_record
 
 __all__ = [
-    "Difference",
+    "AGREES",
+    "Cause",
     "LiveRecord",
     "Publications",
     "RatesOf",
     "Stored",
     "changed_final_trades",
-    "differences",
+    "compare_with_replay",
     "load_live_record",
     "new_publications",
     "newly_settled",

@@ -26,6 +26,8 @@ MAX_COMPARED: Final = 5
 TOLERANCE: Final = 1e-6
 #: Candle features that differ by less do not explain a difference.
 FEATURE_TOLERANCE: Final = 1e-3
+#: What `replay` says of a trade that a replay gives too.
+AGREES: Final = "agrees"
 
 Tables = Mapping[str, pd.DataFrame]
 
@@ -52,34 +54,26 @@ class Stored:
     symbol_map: pd.DataFrame
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """A trade that a replay does not give, and why."""
-
-    strategy: str
-    exchange: str
-    symbol: str
-    window: str
-    cause: Cause
-
-
-def differences(
+def compare_with_replay(
     trades: pd.DataFrame,
     candles: pd.DataFrame,
     prices: Prices,
     strategies: Sequence[Strategy],
     published_windows: AbstractSet[str],
     stored: Stored,
-) -> tuple[int, list[Difference]]:
-    """Return the number of compared trades, and the differences: of at most MAX_COMPARED published trades.
+) -> pd.DataFrame:
+    """Return at most MAX_COMPARED published trades with what a replay gives.
+
+    The columns are `replay`, AGREES or the cause of the difference, and `replay_r`, the result of the replayed trade in
+    R before costs, NaN if there is none in the same window.
 
     `candles` is the candles table, `published_windows` the keys of the windows that were published. Trades of other
-    strategies, and of windows from before the candles, are not compared.
+    strategies are not compared.
     """
     by_name = {strategy.name: strategy for strategy in strategies}
     chosen = trades[(trades["source"] == Source.PUBLISHED) & trades["strategy"].isin(list(by_name))].head(MAX_COMPARED)
     if chosen.empty:
-        return 0, []
+        return chosen
     ends = {int(end_ms) - back for end_ms in chosen["entry_ms"] for back in (0, _LENGTH_MS)}
     windows = [_window(end_ms) for end_ms in sorted(ends)]
     markets = chosen[["exchange", "symbol"]].drop_duplicates()
@@ -97,18 +91,14 @@ def differences(
     setups = pd.concat([setups_of(table) for table in tables.values()], ignore_index=True)
     rules = {strategy.name: TradeRules.of(strategy) for strategy in used}
     compare = _Comparison(setups, some, prices, rules, published_windows, stored)
-    found = []
-    for row in chosen.to_dict("records"):
-        trade = {str(name): value for name, value in row.items()}
-        cause = compare.cause(trade)
-        if cause is not None:
-            strategy, exchange, symbol, window = (str(trade[name]) for name in _NAMES)
-            found.append(Difference(strategy, exchange, symbol, window, cause))
-    return len(chosen), found
+    rows = [{str(name): value for name, value in row.items()} for row in chosen.to_dict("records")]
+    found = [compare.with_replay(row) for row in rows]
+    return chosen.assign(
+        replay=pd.array([cause for cause, _ in found], dtype="str"), replay_r=[result for _, result in found]
+    )
 
 
 _LENGTH_MS: Final = int(WINDOW_LENGTH.total_seconds() * 1000)
-_NAMES: Final = ("strategy", "exchange", "symbol", "window")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,18 +112,26 @@ class _Comparison:
     published_windows: AbstractSet[str]
     stored: Stored
 
-    def cause(self, trade: Mapping[str, Any]) -> Cause | None:
-        """Return why a trade differs from a replay, None if it does not."""
+    def with_replay(self, trade: Mapping[str, Any]) -> tuple[str, float]:
+        """Return AGREES or why a trade differs from a replay, and the result of the replayed trade in R."""
         end_ms = int(trade["entry_ms"])
         now, before = (_setup_at(self.setups, trade, at_ms) for at_ms in (end_ms, end_ms - _LENGTH_MS))
+        replayed = None if now is None else self._followed(now)
+        result = np.nan if replayed is None else float(replayed["gross_r"])
         if now is None or not _is_close(now[["stop", "target"]].to_numpy()[0], [trade["stop"], trade["target"]]):
-            return _cause_of_setup(trade, self.candles, _window(end_ms), self.stored)
+            return _cause_of_setup(trade, self.candles, _window(end_ms), self.stored), result
         if before is not None:
             window = _window(end_ms - _LENGTH_MS)
             is_missed = window.key not in self.published_windows
-            return Cause.MISSED_SCAN if is_missed else _cause_of_setup(trade, self.candles, window, self.stored)
-        followed = follow_each(with_rules(now.reset_index(drop=True), self.rules), self.prices)
-        return None if len(followed) and _is_same(trade, followed.iloc[0]) else Cause.REVISED_BARS
+            cause = Cause.MISSED_SCAN if is_missed else _cause_of_setup(trade, self.candles, window, self.stored)
+            return cause, np.nan
+        is_same = replayed is not None and _is_same(trade, replayed)
+        return AGREES if is_same else Cause.REVISED_BARS, result
+
+    def _followed(self, setup: pd.DataFrame) -> pd.Series[Any] | None:
+        """Return what became of a replayed setup, None if its market has no bars."""
+        followed = follow_each(with_rules(setup.reset_index(drop=True), self.rules), self.prices)
+        return followed.iloc[0] if len(followed) else None
 
 
 def _setup_at(setups: pd.DataFrame, trade: Mapping[str, Any], end_ms: int) -> pd.DataFrame | None:

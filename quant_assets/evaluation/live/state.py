@@ -9,6 +9,8 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
+from quant_assets.evaluation.grouping import keys_of
+from quant_assets.evaluation.live.episodes import LIVE_TRADER
 from quant_assets.evaluation.live.published import empty_setups
 from quant_assets.evaluation.trade_table import COLUMNS, PART_PREFIX, TRADES, empty_trades
 from quant_assets.storage.lake import Lake
@@ -16,6 +18,8 @@ from quant_assets.storage.lake import Lake
 EPISODES: Final[Sequence[str]] = ("trade_episodes",)
 WINDOWS: Final[Sequence[str]] = ("followed_windows",)
 WINDOW: Final = "window"
+#: The columns by which a trade is found.
+TRADE_KEY: Final = (*LIVE_TRADER, "entry_ms")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,17 @@ class LiveRecord:
         names = [*known, *(str(name) for name in self.trades if name not in known)]
         missing = dict.fromkeys(set(names) - set(self.trades.columns), np.nan)
         return replace(self, trades=self.trades.assign(**missing)[names])
+
+    def with_replay(self, compared: pd.DataFrame) -> LiveRecord:
+        """Return the record with what was found by comparing some of its trades with a replay."""
+        if compared.empty:
+            return self
+        place = {key: row for row, key in enumerate(keys_of(self.trades, TRADE_KEY))}
+        rows = [place[key] for key in keys_of(compared, TRADE_KEY)]
+        found = {name: self.trades[name].copy() for name in ("replay", "replay_r")}
+        for name, column in found.items():
+            column.iloc[rows] = compared[name].to_numpy()
+        return replace(self, trades=self.trades.assign(**found))
 
     def without_trades_before(self, entry_ms: int) -> LiveRecord:
         """Return the record without final trades that were entered before a time, epoch ms."""

@@ -14,7 +14,7 @@ from quant_assets.evaluation.exits import Bools, Outcome
 from quant_assets.evaluation.grouping import in_order, keys_of
 from quant_assets.evaluation.live.episodes import LIVE_TRADER, extended
 from quant_assets.evaluation.live.settle import GIVEN_UP_MS, RatesOf, is_over, settle
-from quant_assets.evaluation.live.state import LiveRecord
+from quant_assets.evaluation.live.state import TRADE_KEY, LiveRecord
 from quant_assets.evaluation.price_bars import Ints, Market
 from quant_assets.evaluation.prices import Prices
 from quant_assets.evaluation.stored_inputs import is_hindsight
@@ -23,7 +23,6 @@ from quant_assets.evaluation.trades import follow_each, one_at_a_time
 
 #: `published_at_ms` of a trade whose window's first feed is about to be written.
 NOT_YET_MS: Final = 0
-_KEY: Final = [*LIVE_TRADER, "entry_ms"]
 _ORDER: Final = ["entry_ms", "strategy", "exchange", "symbol", "source"]
 
 
@@ -114,8 +113,8 @@ def changed_final_trades(before: pd.DataFrame, after: pd.DataFrame) -> list[str]
     names = list(before.columns)
     if len(now) == len(recent) and now[names].reset_index(drop=True).equals(recent.reset_index(drop=True)):
         return []
-    rows = dict(zip(keys_of(now, _KEY), keys_of(now, names), strict=True))
-    was = zip(keys_of(recent, _KEY), keys_of(recent, names), strict=True)
+    rows = dict(zip(keys_of(now, TRADE_KEY), keys_of(now, names), strict=True))
+    was = zip(keys_of(recent, TRADE_KEY), keys_of(recent, names), strict=True)
     changed = [key for key, row in was if repr(rows.get(key)) != repr(row)]
     return [" ".join(map(str, key)) for key in changed]
 
@@ -132,7 +131,7 @@ def _with_lost_entries(followed: pd.DataFrame, active: pd.DataFrame) -> pd.DataF
     if not is_gone.any():
         return followed
     names = ["entry", "exit_ms", "bars_held", "mfe_r", "mae_r"]
-    kept = followed[_KEY].merge(known[[*_KEY, *names]], on=_KEY, how="left")
+    kept = followed[[*TRADE_KEY]].merge(known[[*TRADE_KEY, *names]], on=list(TRADE_KEY), how="left")
     changed = {name: followed[name].mask(is_gone, kept[name].to_numpy()).astype(followed[name].dtype) for name in names}
     outcome = followed["outcome"].mask(is_gone, Outcome.LOST.value)
     lost: pd.DataFrame = followed.assign(**changed, outcome=outcome, reason=followed["reason"].mask(is_gone, ""))
@@ -173,6 +172,8 @@ def _as_trades(followed: pd.DataFrame) -> pd.DataFrame:
         final=False,
         chance_r=nothing,
         later_r=nothing,
+        replay=pd.array([""] * len(followed), dtype="str"),
+        replay_r=nothing,
     )
     parts = [str(name) for name in followed if str(name).startswith(PART_PREFIX)]
     return table[[*COLUMNS, *parts]]
@@ -185,8 +186,8 @@ def _end_ms(trades: pd.DataFrame, prices: Prices) -> Ints:
 
 def _is_in(trades: pd.DataFrame, others: pd.DataFrame) -> Bools:
     """Return which trades are among the others."""
-    keys = set(keys_of(others, _KEY))
-    return np.array([key in keys for key in keys_of(trades, _KEY)], dtype=bool)
+    keys = set(keys_of(others, TRADE_KEY))
+    return np.array([key in keys for key in keys_of(trades, TRADE_KEY)], dtype=bool)
 
 
 def _in_order(final: pd.DataFrame, current: pd.DataFrame) -> pd.DataFrame:
