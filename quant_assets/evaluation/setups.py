@@ -13,8 +13,9 @@ from quant_assets.signals import Strategy
 from quant_assets.signals.replay import WindowInputs, judged_batches, replay_inputs
 from quant_assets.signals.sides import WAIT
 
-#: Markets replayed at once.
-BATCH: Final = 32
+#: Markets replayed at once, and market-windows: their signal tables are most of the memory.
+MAX_MARKETS: Final = 32
+MAX_MARKET_WINDOWS: Final = 250_000
 #: Column of a signal table → its name in a table of setups.
 _NAMES: Final = {
     "strategy_name": "strategy",
@@ -40,7 +41,7 @@ def replay_setups(
     strategy raises.
     """
     found, market_windows = [], 0
-    for some in _market_batches(candles, progress):
+    for some in _market_batches(candles, len(inputs.windows), progress):
         tables = replay_inputs(some, inputs, strategies)
         market_windows += len(next(iter(tables.values())))
         found += [setups_of(table) for table in tables.values()]
@@ -61,7 +62,7 @@ def replay_trials(
     names = {name: new for name, new in _NAMES.items() if name != "strategy_name"}
     found: list[dict[str, Any]] = [{"strategy": [], **{new: [] for new in names.values()}}]
     market_windows = 0
-    for some in _market_batches(candles, progress):
+    for some in _market_batches(candles, len(inputs.windows), progress):
         for number, columns in judged_batches(some, inputs, trials):
             (rows,) = (np.asarray(columns["action"]) != WAIT.value).nonzero()
             market_windows += len(columns["action"]) if number == 0 else 0
@@ -71,13 +72,14 @@ def replay_trials(
     return pd.concat([pd.DataFrame(columns) for columns in found[1:] or found], ignore_index=True), market_windows
 
 
-def _market_batches(candles: pd.DataFrame, progress: Progress) -> Iterator[pd.DataFrame]:
-    """Yield the candles of some markets at a time."""
+def _market_batches(candles: pd.DataFrame, windows: int, progress: Progress) -> Iterator[pd.DataFrame]:
+    """Yield the candles of some markets at a time, of which so many windows are replayed."""
     market = candles.groupby(["exchange", "symbol"], observed=True, sort=True).ngroup().to_numpy()
     count = int(market.max(initial=-1)) + 1
-    for start in range(0, count, BATCH):
+    size = max(1, min(MAX_MARKETS, MAX_MARKET_WINDOWS // max(windows, 1)))
+    for start in range(0, count, size):
         progress("markets replayed", start, count)
-        yield candles[(start <= market) & (market < start + BATCH)]
+        yield candles[(start <= market) & (market < start + size)]
     progress("markets replayed", count, count)
 
 
