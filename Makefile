@@ -137,7 +137,7 @@ audit:
 		{ echo "requirements.lock was not found clean, see above" >&2; exit 1; }; }
 
 lock:
-	uv pip compile pyproject.toml --extra dev --extra postgres --extra celery --universal --python-version 3.11 --generate-hashes \
+	uv pip compile pyproject.toml --extra dev --extra postgres --extra celery --extra tune --universal --python-version 3.11 --generate-hashes \
 		--no-header --no-annotate --no-emit-index-url --no-strip-extras --output-file requirements.lock
 
 clean:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,9 +23,29 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from quant_assets.common.settings import Settings
-    from quant_assets.evaluation import Costs
+    from quant_assets.evaluation import Costs, Prices
     from quant_assets.evaluation.tuning import FoldResult, SearchRange, Trials, Tuning
     from quant_assets.signals import Strategy
+
+
+class Sampler(StrEnum):
+    """How combinations are chosen if there are too many to try all."""
+
+    RANDOM = "random"
+    OPTUNA = "optuna"
+
+
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """Which parameters of a strategy are tried, and how many combinations of them."""
+
+    strategy: Strategy
+    ranges: tuple[SearchRange, ...]
+    count: int
+    seed: int
+    sampler: Sampler
+    folds: int
+
 
 #: What is told of a record in JSON.
 _RECORD_KEYS = (
@@ -45,6 +68,13 @@ def tune(
     trials: Annotated[
         int, typer.Option(min=2, max=10_000, help="Combinations to try: all, or so many random ones.")
     ] = 100,
+    sampler: Annotated[
+        Sampler,
+        typer.Option(
+            help="optuna: suggest combinations by what earlier ones were worth in the first past; needs "
+            "quant-assets[tune]."
+        ),
+    ] = Sampler.RANDOM,
     folds: Annotated[int, typer.Option(min=1, max=50, help="Parts of the unseen half of the range.")] = 4,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the random choice of combinations.")] = 0,
     since: Annotated[
@@ -69,10 +99,10 @@ def tune(
     settings = load_settings(fetches=False)
     check_stored_candles(settings, folder)
     strategy = _strategy(settings, name)
-    drawn = _drawn_trials(strategy, ranges or [], trials, seed)
+    search = _Search(strategy, _searched_ranges(strategy, ranges or []), trials, seed, sampler, folds)
     selection = parse_selection(known_markets(settings, folder), settings, exchange, symbol)
     costs = evaluation_costs(settings)
-    history, found = _tune(settings, folder, drawn, costs, folds, (since, until), selection)
+    history, found = _tune(settings, folder, search, costs, (since, until), selection)
     written = _write(settings, strategy, found) if write else None
     seconds = time.monotonic() - started
     if as_json:
@@ -127,12 +157,12 @@ def _strategy(settings: Settings, name: str) -> Strategy:
     return next(found for found in in_force if found.name == names[0])
 
 
-def _drawn_trials(strategy: Strategy, ranges: list[str], count: int, seed: int) -> Trials:
-    """Return the trials of a search; exit if a range is invalid, or there is nothing to search."""
-    from quant_assets.evaluation.tuning import RangeError, draw_trials, search_ranges  # noqa: PLC0415
+def _searched_ranges(strategy: Strategy, given: list[str]) -> tuple[SearchRange, ...]:
+    """Return the ranges of a search; exit if one is invalid."""
+    from quant_assets.evaluation.tuning import RangeError, search_ranges  # noqa: PLC0415
 
     try:
-        return draw_trials(strategy, search_ranges(strategy, ranges), count, seed)
+        return search_ranges(strategy, given)
     except RangeError as error:
         usage_error(str(error))
 
@@ -140,35 +170,51 @@ def _drawn_trials(strategy: Strategy, ranges: list[str], count: int, seed: int) 
 def _tune(
     settings: Settings,
     folder: Path | None,
-    trials: Trials,
+    search: _Search,
     costs: Costs,
-    folds: int,
     given: tuple[str, str],
     selection: tuple[str, str],
 ) -> tuple[EvaluatedHistory, Tuning]:
     from quant_assets.cli.rendering import progress_bars  # noqa: PLC0415
     from quant_assets.evaluation import NothingToEvaluate, Prices, price_bars  # noqa: PLC0415
-    from quant_assets.evaluation.tuning import FoldsError  # noqa: PLC0415
-    from quant_assets.evaluation.tuning import tune as search  # noqa: PLC0415
+    from quant_assets.evaluation.tuning import FoldsError, RangeError  # noqa: PLC0415
+    from quant_assets.evaluation.tuning import tune as search_parameters  # noqa: PLC0415
 
     with progress_bars() as progress:
         history = read_evaluated_history(settings, folder, given, selection)
         prices = Prices(price_bars(history.candles), costs=costs)
         try:
-            found = search(
+            found = search_parameters(
                 history.candles,
                 prices,
-                trials,
+                _trials(search, history, prices),
                 history.first,
                 history.last,
-                folds,
+                search.folds,
                 history.rules,
                 history.stored,
                 progress,
             )
-        except (FoldsError, NothingToEvaluate) as error:
+        except (FoldsError, NothingToEvaluate, RangeError) as error:
             usage_error(str(error))
     return history, found
+
+
+def _trials(search: _Search, history: EvaluatedHistory, prices: Prices) -> Trials:
+    """Return the trials of a search. Raises RangeError if there are none, FoldsError; exit if optuna is missing."""
+    from quant_assets.evaluation.tuning import draw_trials, scores_of_past  # noqa: PLC0415
+
+    combinations = math.prod(len(one.values) for one in search.ranges)
+    if search.sampler is Sampler.RANDOM or combinations <= search.count:
+        return draw_trials(search.strategy, search.ranges, search.count, search.seed)
+    try:
+        from quant_assets.evaluation.tuning.guided_search import guided_trials  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        usage_error(f"--sampler optuna needs {error.name}: install quant-assets[tune]")
+    score = scores_of_past(
+        history.candles, prices, search.strategy, history.first, history.last, search.folds, history.stored
+    )
+    return guided_trials(search.strategy, search.ranges, search.count, search.seed, score)
 
 
 def _write(settings: Settings, strategy: Strategy, found: Tuning) -> Path | None:

@@ -11,7 +11,7 @@ import pytest
 
 from quant_assets.signals import strategies_in_force
 from quant_assets_tests.evaluation.tuned_strategy import walking_candles
-from quant_assets_tests.forking import run
+from quant_assets_tests.forking import run, run_process
 
 NOON = "from quant_assets_tests.evaluation.tuned_strategy import Noon\n\nstrategy = Noon()\n"
 
@@ -99,3 +99,24 @@ def test_unknown_strategy_is_refused_with_those_there_are(folder: Path, environm
     done = run("strategy", "tune", "afternoon", "candles", env=environment, cwd=folder)
     assert done.returncode == 2
     assert "Unknown strategy afternoon: expected Breakout, BreakoutV2, Legacy, Noon" in done.stderr
+
+
+def test_optuna_suggests_the_combinations_of_a_large_search(folder: Path, environment: dict[str, str]) -> None:
+    ranges = ("--range", "distance_pct=0.6:1.6:0.01", "--range", "min_stop_pct=0:0.5:0.01")
+    options = (*ranges, "--folds", "2", "--trials", "12", "--json")
+    optuna, random = (
+        orjson.loads(tune(folder, environment, *options, *more).stdout) for more in (("--sampler", "optuna"), ())
+    )
+    assert (optuna["trials"], random["trials"]) == (12, 12)
+    assert optuna["combinations"] == 101 * 51
+
+
+def test_missing_optuna_is_named_with_what_installs_it(
+    folder: Path, environment: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "optuna.py").write_text("raise ModuleNotFoundError('no', name='optuna')\n")
+    options = ("--range", "distance_pct=0.6:1.6:0.001", "--folds", "2", "--trials", "12", "--sampler", "optuna")
+    env = {**environment, "PYTHONPATH": f"{tmp_path}{os.pathsep}{Path(__file__).parents[2]}"}
+    done = run_process("strategy", "tune", "noon", "candles", *options, env=env, cwd=folder)
+    assert done.returncode == 2
+    assert "--sampler optuna needs optuna: install quant-assets[tune]" in done.stderr

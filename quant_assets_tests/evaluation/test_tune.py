@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -14,14 +15,17 @@ from quant_assets.evaluation import Costs, Prices, counted, evaluate, full_range
 from quant_assets.evaluation.tuning import (
     FoldsError,
     RangeError,
+    Trials,
     Tuning,
     draw_trials,
+    scores_of_past,
     search_ranges,
     tune,
 )
 from quant_assets.evaluation.tuning.folds import make_folds
+from quant_assets.evaluation.tuning.guided_search import Score, guided_trials
 from quant_assets.markets.rules import ResolutionRules
-from quant_assets.signals import discover_strategies
+from quant_assets.signals import Strategy, discover_strategies
 from quant_assets_tests.evaluation.tuned_strategy import DAY_MS, START_MS, Noon, walking_candles
 
 DAYS = 60
@@ -128,6 +132,44 @@ def test_small_ranges_are_tried_completely_and_large_ones_at_random() -> None:
     assert values[0] == values[1] != values[2]
     assert len({tuple(one.items()) for one in values[0]}) == 20
     assert values[0][0] == {"threshold": 70.0, "stop_atr": 0.5, "min_reward": 2.0}
+
+
+def suggested(score: Score, count: int, seed: int = 3) -> Trials:
+    ranges = search_ranges(Noon(), ["distance_pct=0.6:1.6:0.02", "min_stop_pct=0:0.5:0.05"])
+    return guided_trials(Noon(), ranges, count, seed, score)
+
+
+def near_one(trials: Sequence[Strategy]) -> list[float | None]:
+    """Say that a distance of 1.0 is best, and nothing of distances above 1.5."""
+    return [None if one.distance_pct > 1.5 else -abs(one.distance_pct - 1.0) for one in trials]  # type: ignore[attr-defined]
+
+
+def test_guided_trials_come_nearer_to_what_was_worth_more() -> None:
+    found = suggested(near_one, 96)
+    distances = [abs(found.values(number)["distance_pct"] - 1.0) for number in range(len(found.strategies))]
+    assert found.strategies[0] == Noon()
+    assert len(set(found.strategies)) == len(found.strategies) == 96
+    assert np.median(distances[32:]) < 0.6 * np.median(distances[1:17])
+    assert suggested(near_one, 32) == suggested(near_one, 32)
+    assert suggested(near_one, 32, seed=4) != suggested(near_one, 32)
+
+
+def test_guided_trials_see_the_first_past_alone(candles: pd.DataFrame) -> None:
+    """Prices after the first fold's past may change as they like; those of its open trades are in the gap."""
+    first, last = full_range(candles)
+    middle_ms = (first.end_ms + last.end_ms) // 2
+
+    def trials_of(table: pd.DataFrame) -> Trials:
+        prices = Prices(price_bars(table), costs=Costs())
+        return suggested(scores_of_past(table, prices, Noon(), first, last, 3), 20)
+
+    is_later = candles["time_ms"] > middle_ms
+    changed = candles.copy()
+    for name in ("open", "high", "low", "close"):
+        changed.loc[is_later, name] *= 1.5
+    assert trials_of(changed) == trials_of(candles)
+    changed = candles.assign(close=candles["close"].where(is_later, candles["open"]))
+    assert trials_of(changed) != trials_of(candles)
 
 
 def test_combinations_that_the_strategy_refuses_are_counted() -> None:

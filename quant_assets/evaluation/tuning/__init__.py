@@ -2,7 +2,7 @@
 
 from quant_assets.evaluation.tuning.folds import Fold, FoldsError
 from quant_assets.evaluation.tuning.search import RangeError, SearchRange, Trials, draw_trials, search_ranges
-from quant_assets.evaluation.tuning.tune import FoldResult, Tuning, tune
+from quant_assets.evaluation.tuning.tune import FoldResult, Tuning, scores_of_past, tune
 
 __all__ = [
     "Fold",
@@ -13,6 +13,7 @@ __all__ = [
     "Trials",
     "Tuning",
     "draw_trials",
+    "scores_of_past",
     "search_ranges",
     "tune",
 ]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import numpy as np
@@ -31,6 +32,7 @@ from quant_assets.evaluation.tuning.deflated_sharpe import SharpeRatio, best_by_
 from quant_assets.evaluation.tuning.folds import Fold, make_folds
 from quant_assets.evaluation.tuning.search import Trials
 from quant_assets.markets.rules import ResolutionRules
+from quant_assets.signals import Strategy
 
 #: A deflated Sharpe ratio from here on beats chance.
 MIN_DEFLATED_SHARPE: Final = 0.95
@@ -106,12 +108,8 @@ def tune(
     """
     strategy = trials.strategies[0]
     of_trial = {str(number): TradeRules.of(one) for number, one in enumerate(trials.strategies)}
-    limit_ms = of_trial["0"].max_holding_ms
-    newest_ms = max((bars.end_ms for bars in prices.bars.values()), default=0)
-    folds = make_folds(first.end_ms, min(last.end_ms, newest_ms - limit_ms), limit_ms, fold_count)
-    windows = windows_between(candles, first.end_ms - LIMITS_BEFORE * limit_ms, last)
-    if not windows:
-        raise NothingToEvaluate(f"no 15m bar closed between {first.end.isoformat()} and {last.end.isoformat()}")
+    folds = _folds(prices, first, last, fold_count, of_trial["0"])
+    windows = _windows(candles, first, last, of_trial["0"].max_holding_ms)
     inputs = window_inputs(candles, windows, stored, progress)
     setups, market_windows = replay_trials(candles, inputs, trials.strategies, progress)
     results = _follow(setups, prices, of_trial, progress)
@@ -121,8 +119,7 @@ def tune(
     compared = _Comparison(strategy.name, prices, of_trial["0"], unseen, rules)
     found, parts = [], []
     for fold in folds:
-        past = _between(results, fold.past_first_ms, fold.past_last_ms)
-        past = past[past["exit_ms"] <= fold.unseen_first_ms]  # after a gap of bars a trade may end later
+        past = _past(results, fold)
         number = _best_trial(past, len(trials.strategies), fold.past_first_ms, fold.past_last_ms)
         trial = str(number or 0)
         part = compared.of(_between(results[results["strategy"] == trial], fold.unseen_first_ms, fold.unseen_last_ms))
@@ -154,6 +151,52 @@ def tune(
         best_by_chance=best_by_chance(ratios, len(trials.strategies)),
         choice=None if choice is None else trials.values(choice),
     )
+
+
+def scores_of_past(
+    candles: pd.DataFrame,
+    prices: Prices,
+    strategy: Strategy,
+    first: Window,
+    last: Window,
+    fold_count: int,
+    stored: StoredInputs = NOTHING_STORED,
+) -> Callable[[Sequence[Strategy]], list[float | None]]:
+    """Return a function that says what trials of a strategy were worth in the past of the first fold.
+
+    That is the Sharpe ratio by which `tune` chooses, None with under 30 trades. No other part of the range is seen.
+    Raises FoldsError and NothingToEvaluate as `tune` does.
+    """
+    fold = _folds(prices, first, last, fold_count, TradeRules.of(strategy))[0]
+    limit_ms = TradeRules.of(strategy).max_holding_ms
+    past_last = Window(datetime.fromtimestamp(fold.past_last_ms / 1000, UTC))
+    inputs = window_inputs(candles, _windows(candles, first, past_last, limit_ms), stored)
+
+    def score(trials: Sequence[Strategy]) -> list[float | None]:
+        setups, _ = replay_trials(candles, inputs, trials)
+        rules = {str(number): TradeRules.of(one) for number, one in enumerate(trials)}
+        past = _past(_follow(setups, prices, rules, silent), fold)
+        return _ratios(past, len(trials), fold.past_first_ms, fold.past_last_ms)
+
+    return score
+
+
+def _folds(prices: Prices, first: Window, last: Window, count: int, rules: TradeRules) -> list[Fold]:
+    newest_ms = max((bars.end_ms for bars in prices.bars.values()), default=0)
+    return make_folds(first.end_ms, min(last.end_ms, newest_ms - rules.max_holding_ms), rules.max_holding_ms, count)
+
+
+def _windows(candles: pd.DataFrame, first: Window, last: Window, limit_ms: int) -> list[Window]:
+    windows = windows_between(candles, first.end_ms - LIMITS_BEFORE * limit_ms, last)
+    if not windows:
+        raise NothingToEvaluate(f"no 15m bar closed between {first.end.isoformat()} and {last.end.isoformat()}")
+    return windows
+
+
+def _past(trades: pd.DataFrame, fold: Fold) -> pd.DataFrame:
+    """Return the trades of a fold's past that ended before its unseen part: after a gap of bars some end later."""
+    past = _between(trades, fold.past_first_ms, fold.past_last_ms)
+    return past[past["exit_ms"] <= fold.unseen_first_ms]
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,15 +232,20 @@ def _between(trades: pd.DataFrame, first_ms: int, last_ms: int) -> pd.DataFrame:
 
 def _best_trial(trades: pd.DataFrame, count: int, first_ms: int, last_ms: int) -> int | None:
     """Return the number of the trial with the highest Sharpe ratio, None if none has enough trades."""
+    ratios = _ratios(trades, count, first_ms, last_ms)
+    known = [(ratio, -number) for number, ratio in enumerate(ratios) if ratio is not None]
+    return -max(known)[1] if known else None
+
+
+def _ratios(trades: pd.DataFrame, count: int, first_ms: int, last_ms: int) -> list[float | None]:
+    """Return the Sharpe ratio of each trial, None where it has not enough trades."""
     entered = counted(trades)
     sizes = np.bincount(entered["strategy"].to_numpy(np.int64), minlength=count)
     ratios = [SharpeRatio.of(sums) for sums in _daily_sums(entered, count, first_ms, last_ms)]
-    known = [
-        (ratio.value, -number)
-        for number, ratio in enumerate(ratios)
-        if ratio is not None and sizes[number] >= MIN_TRADES
+    return [
+        ratio.value if ratio is not None and size >= MIN_TRADES else None
+        for ratio, size in zip(ratios, sizes, strict=True)
     ]
-    return -max(known)[1] if known else None
 
 
 def _daily_sums(trades: pd.DataFrame, count: int, first_ms: int, last_ms: int) -> Floats:
