@@ -111,6 +111,8 @@ fuzz: setup
 soak: setup
 	$(BIN)/python -m quant_assets_tests.faults.soak --seed $(or $(SEED),1) $(SOAK)
 	$(BIN)/python -m quant_assets_tests.faults.exchange_soak --seed $(or $(SEED),1) --markets $(or $(MARKETS),60)
+	$(BIN)/python -m quant_assets_tests.evaluation.record_days --seed $(or $(SEED),1)
+	$(BIN)/python -m quant_assets_tests.evaluation.record_days --seed $(or $(SEED),1) --missed 0.03 --refreshed 0.1
 	QUANT_FAULTS=long QUANT_FAULTS_SEED=$(or $(SEED),1) $(BIN)/python -m pytest -q -s \
 		quant_assets_tests/candles/exchanges/test_fetched_day.py quant_assets_tests/defs/test_exchange_time_lapse.py
 
