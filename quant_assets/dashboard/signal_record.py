@@ -28,9 +28,9 @@ OUTCOMES: Final[Mapping[str, str]] = {
     Outcome.PENDING: "is about to be entered",
 }
 CAUSES: Final[Mapping[str, str]] = {
-    Cause.CANDLES: "candles came later or were revised, so that the setup is another one",
-    Cause.DERIVATIVES: "derivatives came later, so that the setup is another one",
-    Cause.MISSED_SCAN: "the window before was not scanned in time, so that the replayed trade begins earlier",
+    Cause.CANDLES: "candles came later or were revised, so the setup is another one",
+    Cause.DERIVATIVES: "derivatives came later, so the setup is another one",
+    Cause.MISSED_SCAN: "the window before was not scanned in time, so the replayed trade begins earlier",
     Cause.REVISED_BARS: "bars were revised after the entry or the exit",
 }
 _SHORT: Final[Mapping[str, str]] = {Outcome.TARGET: "target", Outcome.STOP: "stop", Outcome.EXPIRED: "expired"}
