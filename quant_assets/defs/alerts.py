@@ -18,7 +18,7 @@ from quant_assets.defs.feed.newest_window import (
     is_in_time,
     newest_window,
 )
-from quant_assets.orchestration.job_runs import failure_message
+from quant_assets.orchestration.job_runs import failure_message, run_failure_message
 from quant_assets.orchestration.partitions import WINDOWS
 from quant_assets.orchestration.project import Project
 from quant_assets.orchestration.resources import Notifier
@@ -36,7 +36,7 @@ def run_failure_alert(context: dg.RunFailureSensorContext, notifier: Notifier) -
     run = context.dagster_run
     steps = [
         f"{event.step_key}: {failure_message(event)}" for event in context.get_step_failure_events() if event.step_key
-    ] or [context.failure_event.message or "failed before its first step"]
+    ] or [run_failure_message(context.failure_event) or context.failure_event.message or "failed before its first step"]
     window = run.tags.get("dagster/partition")
     subject = f"{run.job_name}{f' of window {window}' if window else ''} failed"
     notifier.send(Notice(subject, "\n".join([*steps, f"run {run.run_id}"])))

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from quant_assets.common.settings import WEBHOOK_VARIABLE
+from quant_assets.orchestration.configuration import require_configuration_of_run
 from quant_assets.orchestration.exchange_source import ExchangeSource
 from quant_assets.orchestration.io_managers import DocumentIOManager, TableIOManager
 from quant_assets.orchestration.project import Project
@@ -24,12 +25,24 @@ from quant_assets.signals import FeaturesCache
 def build(project: Project) -> dg.Definitions:
     """Return the resources and the executor."""
     settings, lake = project.settings, project.lake
+
+    # Each step of each run needs one of the two, and Dagster makes them before the first step.
+    @dg.io_manager
+    def io_manager(context: dg.InitResourceContext) -> TableIOManager:
+        require_configuration_of_run(context.run, settings)
+        return TableIOManager(lake)
+
+    @dg.io_manager
+    def document_io_manager(context: dg.InitResourceContext) -> DocumentIOManager:
+        require_configuration_of_run(context.run, settings)
+        return DocumentIOManager(lake)
+
     return dg.Definitions(
         # One process, since a step takes milliseconds, and the next step finds its inputs in memory.
         executor=dg.in_process_executor,
         resources={
-            "io_manager": TableIOManager(lake),
-            "document_io_manager": DocumentIOManager(lake),
+            "io_manager": io_manager,
+            "document_io_manager": document_io_manager,
             "lake": lake,
             "progress": project.progress,
             "clock": project.clock,

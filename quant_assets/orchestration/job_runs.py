@@ -42,6 +42,14 @@ def failure_message(event: dg.DagsterEvent) -> str:
     return error.message.strip() if error is not None else "failed"
 
 
+def run_failure_message(event: dg.DagsterEvent) -> str:
+    """Return why a run failed that has no failed step: the message of the first cause, "" if there is no error."""
+    error = event.job_failure_data.error
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return "" if error is None else _CLASS_PATH.sub("", error.message.strip())
+
+
 def step_failure(result: dg.ExecuteInProcessResult) -> tuple[str, dict[str, Any]]:
     """Return the message of the first step that failed, and the metadata of its dg.Failure.
 
