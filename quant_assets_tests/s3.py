@@ -1,8 +1,11 @@
-"""Run a local S3 server, moto's, for a test."""
+"""Run a local S3 server, moto's: for a test, or in a process of its own that reports what was requested of it."""
 
 from __future__ import annotations
 
+import json
 import logging
+import subprocess
+import sys
 import threading
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator
@@ -77,3 +80,45 @@ def s3_server() -> Iterator[S3]:
         http.shutdown()
         http.server_close()
         thread.join()
+
+
+@dataclass(frozen=True, slots=True)
+class S3Process:
+    """A server in a process of its own, so that its work does not count as that of a client here."""
+
+    server: S3
+    process: subprocess.Popen[str]
+
+    def taken(self) -> list[tuple[str, str, str]]:
+        """Return method, path and query of the requests since the last call."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        return [(method, path, query) for method, path, query in json.loads(self.process.stdout.readline())]
+
+
+@contextmanager
+def s3_process() -> Iterator[S3Process]:
+    """Run a server in a process of its own."""
+    command = [sys.executable, "-m", __name__]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            yield S3Process(S3(process.stdout.readline().strip()), process)
+        finally:
+            process.stdin.close()
+
+
+def main() -> None:
+    """Print the endpoint; for each line of the input print the requests since the last one; stop at its end."""
+    with s3_server() as server:
+        print(server.endpoint, flush=True)
+        for _ in sys.stdin:
+            taken, server.requests = server.requests, []
+            print(json.dumps(taken), flush=True)
+
+
+if __name__ == "__main__":
+    main()

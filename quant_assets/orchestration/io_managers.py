@@ -5,7 +5,7 @@ A partitioned asset takes and returns a dictionary by window key, since a run ca
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 import dagster as dg
@@ -29,9 +29,8 @@ class TableIOManager(dg.IOManager):
     def handle_output(self, context: dg.OutputContext, obj: pd.DataFrame | Tables) -> None:
         """Write the table of an asset, or those of its windows."""
         tables = obj if isinstance(obj, dict) else {None: obj}
-        for key, table in tables.items():
-            self.lake.write(context.asset_key.path, key, table)
-        _add_storage_metadata(context, self.lake, tables, TABLE_SUFFIX)
+        sizes = {key: self.lake.write(context.asset_key.path, key, table) for key, table in tables.items()}
+        _add_storage_metadata(context, self.lake, sizes, TABLE_SUFFIX)
 
     def load_input(self, context: dg.InputContext) -> pd.DataFrame | Tables:
         """Read the table of an asset, or those of the windows of the run."""
@@ -62,9 +61,8 @@ class DocumentIOManager(dg.IOManager):
 
     def handle_output(self, context: dg.OutputContext, obj: dict[str, bytes]) -> None:
         """Write the documents of the windows of a run."""
-        for key, content in obj.items():
-            self.lake.write_document(context.asset_key.path, key, content)
-        _add_storage_metadata(context, self.lake, obj, DOCUMENT_SUFFIX)
+        sizes = {key: self.lake.write_document(context.asset_key.path, key, content) for key, content in obj.items()}
+        _add_storage_metadata(context, self.lake, sizes, DOCUMENT_SUFFIX)
 
     def load_input(self, context: dg.InputContext) -> dict[str, bytes]:
         """Read the documents of the windows of a run."""
@@ -73,10 +71,12 @@ class DocumentIOManager(dg.IOManager):
         return {key: content for key, content in documents.items() if content is not None}
 
 
-def _add_storage_metadata(context: dg.OutputContext, lake: Lake, written: Collection[str | None], suffix: str) -> None:
+def _add_storage_metadata(
+    context: dg.OutputContext, lake: Lake, sizes: Mapping[str | None, int] | Mapping[str, int], suffix: str
+) -> None:
     """Add where the partitions are that were written, or None without partitions, and their average size."""
-    key, partitions = context.asset_key.path, list(written)
+    key, partitions = context.asset_key.path, list(sizes)
     one = len(partitions) == 1
     path = lake.describe(key, partitions[0], suffix) if one else lake.describe_partitions(key)
-    size = sum(lake.size(key, partition, suffix) for partition in partitions) // len(partitions)
+    size = sum(sizes.values()) // len(partitions)
     context.add_output_metadata({"path": dg.MetadataValue.path(path), "bytes": size})

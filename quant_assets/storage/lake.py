@@ -56,10 +56,6 @@ class Lake:
             self.objects.exists(object_name(key, partition, suffix)) for suffix in (TABLE_SUFFIX, DOCUMENT_SUFFIX)
         )
 
-    def size(self, key: Sequence[str], partition: str | None = None, suffix: str = TABLE_SUFFIX) -> int:
-        """Return the stored size of a table or document in bytes, 0 if it does not exist."""
-        return self.objects.size(object_name(key, partition, suffix))
-
     def version(self, key: Sequence[str], partition: str | None = None, suffix: str = TABLE_SUFFIX) -> Hashable | None:
         """Return a value that changes when the table or document does; None if it does not exist or if that is unknown.
 
@@ -82,29 +78,34 @@ class Lake:
         windows = [window_of(f"{stem}{suffix}") for stem in stems if f"{stem[:-2]}:{stem[-2:]}" not in known]
         return [window.key for window in windows if window is not None]
 
-    def write(self, key: Sequence[str], partition: str | None, table: pd.DataFrame) -> None:
-        """Write a table as a whole, unless the same table is already there. Raises WriteError."""
+    def write(self, key: Sequence[str], partition: str | None, table: pd.DataFrame) -> int:
+        """Write a table as a whole, unless the same table is already there; return its size. Raises WriteError."""
         name = object_name(key, partition, TABLE_SUFFIX)
         if self._is_unchanged(name, table):
-            return
+            return self.objects.size(name)
         arrow = pa.Table.from_pandas(table, preserve_index=False)
         categories = [field.name for field in arrow.schema if pa.types.is_dictionary(field.type)]
 
+        size = 0
+
         def serialise(stream: pa.NativeFile) -> None:
+            nonlocal size
             pq.write_table(arrow, stream, compression="lz4", use_dictionary=categories, write_page_checksum=True)
+            size = stream.tell()
 
         self._cache_table(name, self.objects.put_stream(name, serialise), table)
+        return size
 
     def read(self, key: Sequence[str], partition: str | None = None) -> pd.DataFrame | None:
         """Read a table; return None if it does not exist. Raises LakeError if it is damaged."""
         name = object_name(key, partition, TABLE_SUFFIX)
-        version = self.objects.version(name)
         cached = self._cache.get(name)
-        if cached is not None and cached[0] == version:
+        if cached is not None and cached[0] == self.objects.version(name):
             table = cached[1]
         else:
             try:
-                with self.objects.open(name) as source:
+                source, version = self.objects.open_version(name)
+                with source:
                     table = _read(source)
             except MISSING_ERRORS:
                 self._cache.pop(name, None)
@@ -163,9 +164,14 @@ class Lake:
                 return window.key, table
         return "", pd.DataFrame()
 
-    def write_document(self, key: Sequence[str], partition: str, content: bytes) -> None:
-        """Write a JSON document as a whole, compressed by gzip; equal documents give equal bytes. Raises WriteError."""
-        self.objects.put(object_name(key, partition, DOCUMENT_SUFFIX), gzip.compress(content, mtime=0))
+    def write_document(self, key: Sequence[str], partition: str, content: bytes) -> int:
+        """Write a JSON document as a whole, compressed by gzip; return its stored size. Raises WriteError.
+
+        Equal documents give equal bytes.
+        """
+        compressed = gzip.compress(content, mtime=0)
+        self.objects.put(object_name(key, partition, DOCUMENT_SUFFIX), compressed)
+        return len(compressed)
 
     def read_document(self, key: Sequence[str], partition: str) -> bytes | None:
         """Read a JSON document; return None if it does not exist. Raises LakeError if it is damaged."""

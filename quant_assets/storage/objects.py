@@ -59,12 +59,11 @@ class ObjectStore:
 
     def exists(self, name: str) -> bool:
         """Return whether there is an object."""
-        found: bool = self._info(name).type == pa.fs.FileType.File
-        return found
+        return self._size(name) is not None
 
     def size(self, name: str) -> int:
         """Return the size of an object in bytes, 0 if there is none."""
-        return self._info(name).size or 0
+        return self._size(name) or 0
 
     def version(self, name: str) -> Hashable | None:
         """Return a value that changes when the object does; None if there is no object, or if that is unknown.
@@ -79,12 +78,16 @@ class ObjectStore:
 
     def open(self, name: str) -> pa.NativeFile:
         """Open an object for reading at any position. Raises one of MISSING_ERRORS, or UnreachableObject."""
+        return self.open_version(name)[0]
+
+    def open_version(self, name: str) -> tuple[pa.NativeFile, Hashable | None]:
+        """Open an object as `open` does; return also the version that is read, None if that is unknown."""
         for _ in range(MAX_READS):
             with self._reached(name), self._filesystem.open_input_file(self._path(name)) as file:
                 etag, content = _etag(file), file.read()
             # The size was asked for before the content: of a longer object written between them, the end is missing.
             if etag is None or _is_etag_of(etag, content) or self.version(name) == etag:
-                return pa.BufferReader(content)
+                return pa.BufferReader(content), etag
         raise UnreachableObject(f"{self.describe(name)} cannot be read (it changes all the time)")
 
     def get(self, name: str) -> bytes | None:
@@ -144,9 +147,14 @@ class ObjectStore:
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}".rstrip("/")
 
-    def _info(self, name: str) -> pa.fs.FileInfo:
-        with self._reached(name):
-            return self._filesystem.get_file_info(self._path(name))
+    def _size(self, name: str) -> int | None:
+        """Return the size of an object, None if there is none, by one request: pyarrow's file info also lists."""
+        try:
+            with self._reached(name), self._filesystem.open_input_file(self._path(name)) as file:
+                size: int = file.size()
+        except MISSING_ERRORS:
+            return None
+        return size
 
     @property
     def _has_etags(self) -> bool:
@@ -191,6 +199,11 @@ class LocalObjectStore(ObjectStore):
         if not path.is_file() and path.exists():  # reading a pipe would never end
             raise OSError(errno.EINVAL, "not a file")
         return self._filesystem.open_input_file(self._path(name))
+
+    def open_version(self, name: str) -> tuple[pa.NativeFile, Hashable | None]:
+        """Open a file as `open` does; return also its identity, taken before, so that a change is noticed later."""
+        version = self.version(name)
+        return self.open(name), version
 
     def put_stream(self, name: str, serialise: Callable[[pa.NativeFile], object]) -> FileIdentity:
         """Write what `serialise` writes into a stream as a file; return its identity.
