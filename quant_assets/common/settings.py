@@ -22,6 +22,8 @@ LOOPBACK_ORIGIN = "loopback"
 #: The host names a folder of the store, so only labels between single dots, or an IPv6 address, are accepted.
 _HOST = re.compile(r"[\w-]+(\.[\w-]+)*\.?|[0-9a-f.]*:[0-9a-f:.]+")
 
+#: A month.
+MAX_WINDOWS_PER_RUN = 2976
 VARIABLES = {
     "base_url": "COINALYZE_BASE_URL",
     "calls_per_minute": "COINALYZE_CALLS_PER_MINUTE",
@@ -33,6 +35,7 @@ VARIABLES = {
     "feed_url": "QUANT_FEED_URL",
     "strategies_dir": "QUANT_STRATEGIES_DIR",
     "exchange_urls": "QUANT_EXCHANGE_URLS",
+    "windows_per_run": "QUANT_WINDOWS_PER_RUN",
 }
 
 
@@ -56,9 +59,10 @@ class Settings(BaseModel):
     if they are in the database at `database_url`, and otherwise the call budgets if they are in `budget_dir`, to be
     shared by data folders that use the same key. Candle files are read from `candles_dir`. `exchange_urls` are
     addresses that take the place of exchanges' own, by their names. The Python files of `strategies_dir` are loaded as
-    strategies. `origin` is the provider whose data `data_dir` holds, if that is not the provider of `base_url`; then
-    nothing is fetched (quant_assets/storage/origins.py). The API key is not stored here: it is read from the
-    environment variable `key_variable` when a request is sent.
+    strategies. A run of a backfill has at most `windows_per_run` windows. `origin` is the provider whose data
+    `data_dir` holds, if that is not the provider of `base_url`; then nothing is fetched
+    (quant_assets/storage/origins.py). The API key is not stored here: it is read from the environment variable
+    `key_variable` when a request is sent.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -74,6 +78,7 @@ class Settings(BaseModel):
     feed_url: str | None = None
     strategies_dir: Path | None = None
     exchange_urls: Mapping[str, str] = {}
+    windows_per_run: int = Field(default=16, ge=1, le=MAX_WINDOWS_PER_RUN)
     origin: str = ""
 
     @field_validator("exchange_urls", mode="before")

@@ -1,5 +1,7 @@
 """The resources of assets, schedules and sensors, and the executor."""
 
+from collections.abc import Iterator
+
 import dagster as dg
 
 from quant_assets.common.settings import WEBHOOK_VARIABLE
@@ -19,6 +21,7 @@ from quant_assets.orchestration.resources import (
     Retention,
     Strategies,
 )
+from quant_assets.orchestration.window_leases import window_leases
 from quant_assets.signals import FeaturesCache
 
 
@@ -26,21 +29,27 @@ def build(project: Project) -> dg.Definitions:
     """Return the resources and the executor."""
     settings, lake = project.settings, project.lake
 
-    # Each step of each run needs one of the two, and Dagster makes them before the first step.
-    @dg.io_manager
-    def io_manager(context: dg.InitResourceContext) -> TableIOManager:
+    @dg.resource(description="Checks the configuration of the machine, and holds leases of the run's newest windows.")
+    def run_leases(context: dg.InitResourceContext) -> Iterator[None]:
         require_configuration_of_run(context.run, settings)
+        tags = {} if context.run is None else context.run.tags
+        with window_leases(tags, settings, project.clock.now()):
+            yield
+
+    # Each step of each run needs one of the two, and Dagster makes them before the first step.
+    @dg.io_manager(required_resource_keys={"run_leases"})
+    def io_manager(_: dg.InitResourceContext) -> TableIOManager:
         return TableIOManager(lake)
 
-    @dg.io_manager
-    def document_io_manager(context: dg.InitResourceContext) -> DocumentIOManager:
-        require_configuration_of_run(context.run, settings)
+    @dg.io_manager(required_resource_keys={"run_leases"})
+    def document_io_manager(_: dg.InitResourceContext) -> DocumentIOManager:
         return DocumentIOManager(lake)
 
     return dg.Definitions(
         # One process, since a step takes milliseconds, and the next step finds its inputs in memory.
         executor=dg.in_process_executor,
         resources={
+            "run_leases": run_leases,
             "io_manager": io_manager,
             "document_io_manager": document_io_manager,
             "lake": lake,

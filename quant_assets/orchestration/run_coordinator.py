@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import os
 import weakref
-from typing import Any
+from typing import Any, Final
 
 import dagster as dg
 
 from quant_assets.common.settings import Settings
 from quant_assets.orchestration.configuration import CONFIGURATION_TAG, Configuration, has_several_machines
 
+BACKFILL_TAG: Final = "dagster/backfill"
+MAX_RUNTIME_TAG: Final = "dagster/max_runtime"
+#: After this time a run of a backfill whose worker died goes on elsewhere.
+BACKFILL_SECONDS: Final = 300
 
-class ConfigurationTagger(dg.QueuedRunCoordinator[Any]):
+
+class TaggingRunCoordinator(dg.QueuedRunCoordinator[Any]):
     """Tags each run with the configuration of the machine that launches it, whoever launches it, and puts it in queue.
 
-    Schedules, sensors, backfills, the web interface and retries all submit their runs here.
+    Schedules, sensors, backfills, the web interface and retries all submit their runs here. Runs of backfills also get
+    a time limit, unless they have one.
     """
 
     def register_instance(self, instance: dg.DagsterInstance) -> None:
@@ -25,7 +31,10 @@ class ConfigurationTagger(dg.QueuedRunCoordinator[Any]):
 
     def submit_run(self, context: dg.SubmitRunContext) -> dg.DagsterRun:
         """Tag a run, and put it in the queue. Raises SettingsError, and OSError if a file cannot be read."""
-        settings, instance = Settings.from_environment(os.environ), self._owner()
+        settings, instance, run = Settings.from_environment(os.environ), self._owner(), context.dagster_run
         if instance is not None and has_several_machines(settings):
-            instance.add_run_tags(context.dagster_run.run_id, {CONFIGURATION_TAG: Configuration.of(settings).tag})
+            tags = {CONFIGURATION_TAG: Configuration.of(settings).tag}
+            if BACKFILL_TAG in run.tags and MAX_RUNTIME_TAG not in run.tags:
+                tags[MAX_RUNTIME_TAG] = str(BACKFILL_SECONDS)
+            instance.add_run_tags(run.run_id, tags)
         return super().submit_run(context)

@@ -18,7 +18,7 @@ from quant_assets.defs.alerts import run_failure_alert
 from quant_assets.orchestration.configuration import CONFIGURATION_TAG, STRATEGIES, Configuration
 from quant_assets.orchestration.job_names import MARKET_LIST
 from quant_assets.orchestration.resources import Notifier
-from quant_assets.orchestration.run_coordinator import ConfigurationTagger
+from quant_assets.orchestration.run_coordinator import TaggingRunCoordinator
 from quant_assets.storage.lake import Lake
 from quant_assets_tests.defs.live import ROOT, Live, free_port, prepare_home, process, ready
 from quant_assets_tests.world import World, environment, kept_in_memory, small_world
@@ -95,7 +95,7 @@ def test_settings_of_workers_keep_the_queue_and_name_the_tagger() -> None:
     queue = settings_with_workers()["run_coordinator"]
     alone = yaml.safe_load((ROOT / "dagster.yaml").read_text())["run_coordinator"]
     assert queue["config"] == alone["config"]
-    assert (queue["module"], queue["class"]) == (ConfigurationTagger.__module__, ConfigurationTagger.__name__)
+    assert (queue["module"], queue["class"]) == (TaggingRunCoordinator.__module__, TaggingRunCoordinator.__name__)
 
 
 def test_run_with_equal_files_succeeds_and_has_the_tag(machines: Machines) -> None:
@@ -126,6 +126,7 @@ def test_runs_of_a_backfill_and_retries_have_the_tag(machines: Machines) -> None
     runs = live.runs(tags=[{"key": "dagster/backfill", "value": backfill}])
     assert len(runs) == 2  # the second is the retry
     assert all(RULES in run["tags"][CONFIGURATION_TAG] for run in runs)
+    assert {run["tags"]["dagster/max_runtime"] for run in runs} == {"300"}
     assert all(f"{RULES} differs" in machines.errors(run["runId"]) for run in runs)
 
 
@@ -143,7 +144,7 @@ def kept(world: World) -> Iterator[World]:
 
 def submitted(kept: World, **variables: str) -> dg.DagsterRun:
     """Submit a run on a machine with these variables; return it as recorded. It has ended, so that it is not queued."""
-    tagger, job = ConfigurationTagger(), build_definitions(kept.settings()).resolve_job_def(MARKET_LIST)
+    tagger, job = TaggingRunCoordinator(), build_definitions(kept.settings()).resolve_job_def(MARKET_LIST)
     with kept.opened() as instance, environment(**{**kept.environment(), **variables}):
         tagger.register_instance(instance)
         run = instance.create_run_for_job(job)

@@ -29,7 +29,7 @@ from quant_assets.feed import first_published_ms
 from quant_assets.orchestration import columns
 from quant_assets.orchestration.conditions import FOLLOW_SIGNALS
 from quant_assets.orchestration.exchange_source import ExchangeSource
-from quant_assets.orchestration.pools import ANALYSIS
+from quant_assets.orchestration.pools import RECORD
 from quant_assets.orchestration.resources import CostsFile, MarketRules, Providers, Retention, Strategies
 from quant_assets.signals import Strategy
 from quant_assets.storage.lake import Lake
@@ -54,7 +54,7 @@ def trades_asset(strategies: Sequence[Strategy]) -> dg.AssetsDefinition:
             for strategy in strategies
         ],
         automation_condition=FOLLOW_SIGNALS,
-        pool=ANALYSIS,
+        pool=RECORD,
         description=(
             "All trades of published signals. A trade follows the setup that the first feed of its window had, to its "
             "stop, target or time limit. What is final is never changed. If this fails, the feed is published without "

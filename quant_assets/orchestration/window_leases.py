@@ -1,0 +1,42 @@
+"""Leases for the windows of a run, so that two machines never write the tables of one window at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from datetime import datetime, timedelta
+from typing import Final
+
+from quant_assets.common.settings import Settings
+from quant_assets.common.windows import WINDOW_LENGTH, Window
+from quant_assets.storage.locks import exclusive
+
+#: Runs of a scan are about the newest windows. Older ones are replayed by one backfill, and need no lease.
+LEASED: Final = timedelta(hours=2)
+PARTITION_TAG: Final = "dagster/partition"
+FIRST_TAG: Final = "dagster/asset_partition_range_start"
+LAST_TAG: Final = "dagster/asset_partition_range_end"
+
+
+@contextmanager
+def window_leases(tags: Mapping[str, str], settings: Settings, now: datetime) -> Iterator[list[Window]]:
+    """Hold a lease for each newest window of a run, by its tags; wait for runs of other machines that hold one.
+
+    Yields the windows. Without a database nothing is held: the pool `analysis` lets runs take turns. A lease ends by
+    itself when its machine dies. Raises DatabaseError.
+    """
+    windows = newest_windows_of_run(tags, now)
+    with ExitStack() as stack:
+        if settings.database is not None:
+            for window in windows:  # the oldest first in every run, so that no two runs wait for each other
+                stack.enter_context(exclusive(settings.database, f"window {window.key}"))
+        yield windows
+
+
+def newest_windows_of_run(tags: Mapping[str, str], now: datetime) -> list[Window]:
+    """Return the windows of a run that ended in the last two hours or have not ended, the oldest first."""
+    first, last = tags.get(FIRST_TAG, tags.get(PARTITION_TAG)), tags.get(LAST_TAG, tags.get(PARTITION_TAG))
+    if first is None or last is None:
+        return []
+    end, oldest = Window.of_key(last).end, max(Window.of_key(first).end, Window.last_complete(now - LEASED).end)
+    return [Window(oldest + number * WINDOW_LENGTH) for number in range((end - oldest) // WINDOW_LENGTH + 1)]

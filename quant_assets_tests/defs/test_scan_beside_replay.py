@@ -1,0 +1,78 @@
+"""A scan that is requested while a backfill runs, on machines with a database."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import orjson
+import pytest
+
+from quant_assets.common.settings import Settings
+from quant_assets.common.windows import WINDOW_LENGTH, Window
+from quant_assets.orchestration.window_leases import FIRST_TAG, LAST_TAG, LEASED, PARTITION_TAG, window_leases
+from quant_assets_tests.defs.measure_scan_beside_replay import SideBySide, installation, side_by_side, waited
+from quant_assets_tests.defs.postgresql import new_database
+
+WINDOW = Window.of_key("2026-01-19-16:45")
+NOW = WINDOW.end + timedelta(seconds=5)
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[SideBySide, bytes, str]]:
+    folder = tmp_path_factory.mktemp("beside")
+    with installation(folder, markets=10, windows=120) as (world, live):
+        yield side_by_side(world, live, windows=120, scans=1), world.settings().feed_path.read_bytes(), world.window.key
+
+
+@pytest.mark.slow
+def test_scan_does_not_wait_for_a_backfill(found: tuple[SideBySide, bytes, str]) -> None:
+    """It starts and ends while one run of the backfill goes on, and its feed stands."""
+    runs, feed, newest = found
+    (scan,) = runs.beside
+    assert scan["status"] == "SUCCESS"
+    assert runs.replay["startTime"] < scan["startTime"]
+    assert scan["endTime"] < runs.replay["endTime"]
+    assert waited(scan) < (runs.replay["endTime"] - runs.replay["startTime"]) / 2
+    assert orjson.loads(feed)["window"] == newest
+
+
+@pytest.fixture
+def settings(database_server: str, tmp_path: Path) -> Settings:
+    return Settings.model_validate({"data_dir": tmp_path, "database_url": new_database(database_server)})
+
+
+def test_run_waits_for_the_lease_of_its_window(settings: Settings) -> None:
+    tags, entered = {PARTITION_TAG: WINDOW.key}, threading.Event()
+
+    def enter() -> None:
+        with window_leases(tags, settings, NOW):
+            entered.set()
+
+    other = threading.Thread(target=enter)
+    with window_leases(tags, settings, NOW):
+        other.start()
+        assert not entered.wait(1.0)
+    assert entered.wait(10.0)
+    other.join()
+
+
+def test_runs_of_two_windows_do_not_wait_for_each_other(settings: Settings) -> None:
+    other = {PARTITION_TAG: Window(WINDOW.end - WINDOW_LENGTH).key}
+    with window_leases({PARTITION_TAG: WINDOW.key}, settings, NOW), window_leases(other, settings, NOW) as held:
+        assert len(held) == 1
+
+
+def test_only_the_newest_windows_of_a_backfill_are_leased(settings: Settings) -> None:
+    first = Window(WINDOW.end - 95 * WINDOW_LENGTH)
+    with window_leases({FIRST_TAG: first.key, LAST_TAG: WINDOW.key}, settings, NOW) as held:
+        assert held[-1] == WINDOW
+        assert held[0].end == WINDOW.end - LEASED
+        assert len(held) == 9
+    old = Window(WINDOW.end - 20 * WINDOW_LENGTH)
+    with window_leases({FIRST_TAG: first.key, LAST_TAG: old.key}, settings, NOW) as held:
+        assert held == []
+    with window_leases({}, settings, NOW) as held:
+        assert held == []
