@@ -36,6 +36,8 @@ class TableIOManager(dg.IOManager):
         """Read the table of an asset, or those of the windows of the run."""
         options = context.definition_metadata or {}
         if context.has_asset_partitions:
+            if options.get("carried_forward") and len(context.asset_partition_keys) > 1:
+                return self.lake.newest_of_each(context.asset_key.path, context.asset_partition_keys)
             return {key: self._read(context, key, options) for key in context.asset_partition_keys}
         return self._read(context, None, options)
 

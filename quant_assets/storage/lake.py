@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import logging
 import zlib
+from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Container, Hashable, Sequence
 from pathlib import Path
@@ -163,6 +164,20 @@ class Lake:
             if window is not None and table is not None:
                 return window.key, table
         return "", pd.DataFrame()
+
+    def newest_of_each(self, key: Sequence[str], windows: Sequence[str]) -> dict[str, pd.DataFrame]:
+        """Return for each of several windows what `newest_undamaged` returns, but list the partitions once."""
+        stored = self._newest_first(key, TABLE_SUFFIX)[::-1]
+        found = {}
+        for up_to in windows:
+            found[up_to] = pd.DataFrame()
+            for name in reversed(stored[: bisect_right(stored, object_name(key, up_to, TABLE_SUFFIX))]):
+                window = window_of(name)
+                table = None if window is None else self.read_undamaged(key, window.key)
+                if table is not None:
+                    found[up_to] = table
+                    break
+        return found
 
     def write_document(self, key: Sequence[str], partition: str, content: bytes) -> int:
         """Write a JSON document as a whole, compressed by gzip; return its stored size. Raises WriteError.

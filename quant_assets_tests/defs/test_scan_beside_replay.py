@@ -17,14 +17,16 @@ from quant_assets_tests.defs.measure_scan_beside_replay import SideBySide, insta
 from quant_assets_tests.defs.postgresql import new_database
 
 WINDOW = Window.of_key("2026-01-19-16:45")
+#: In one run of the backfill, which takes several times as long as a scan.
+WINDOWS = 64
 NOW = WINDOW.end + timedelta(seconds=5)
 
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[SideBySide, bytes, str]]:
     folder = tmp_path_factory.mktemp("beside")
-    with installation(folder, markets=10, windows=120) as (world, live):
-        yield side_by_side(world, live, windows=120, scans=1), world.settings().feed_path.read_bytes(), world.window.key
+    with installation(folder, markets=10, windows=WINDOWS) as (world, live):
+        yield side_by_side(world, live, WINDOWS, scans=1), world.settings().feed_path.read_bytes(), world.window.key
 
 
 @pytest.mark.slow

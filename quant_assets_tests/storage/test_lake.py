@@ -237,6 +237,19 @@ def test_partitions_are_listed_newest_first(place: Place, lake: Lake) -> None:
     assert lake.partitions(["master_feed"]) == [window(1)]
 
 
+def test_newest_tables_of_several_windows_are_those_of_each_window_alone(place: Place, lake: Lake) -> None:
+    for back in (1, 4, 97):
+        lake.write(["open_interest"], window(back), TABLE.assign(back=back))
+    place.objects.put(f"open_interest/{window(4).replace(':', '')}.parquet", b"damaged")
+    place.objects.put("open_interest/notes.parquet", b"no window")
+    windows = [window(back) for back in (100, 97, 50, 4, 2, 1, 0)]
+    found = lake.newest_of_each(["open_interest"], windows)
+    assert list(found) == windows
+    for key in windows:
+        pd.testing.assert_frame_equal(found[key], lake.newest_undamaged(["open_interest"], key))
+    assert [int(table["back"].iloc[0]) if len(table) else 0 for table in found.values()] == [0, 97, 97, 97, 97, 1, 1]
+
+
 def test_size_of_a_table_is_returned_also_if_it_is_not_written_again(place: Place, lake: Lake) -> None:
     written = lake.write(["candles"], None, TABLE)
     assert written == place.objects.size(CANDLES) > 0
