@@ -36,15 +36,17 @@ def test_every_box_of_the_architecture_is_an_asset(graph: dg.Definitions) -> Non
 
 def test_no_asset_is_stored_as_a_pickle(graph: dg.Definitions) -> None:
     """By default Dagster stores outputs as pickles, which run code when they are read."""
-    resources = graph.resources or {}
     kept = {
-        key.to_user_string(): type(resources[asset.get_io_manager_key_for_asset_key(key)])
+        key.to_user_string(): asset.get_io_manager_key_for_asset_key(key)
         for asset in graph.assets or ()
         if isinstance(asset, dg.AssetsDefinition)
         for key in asset.keys
     }
     assert set(kept) == PARTITIONED | UNPARTITIONED
-    assert set(kept.values()) == {TableIOManager, DocumentIOManager}
+    resources = graph.resources or {}
+    with dg.build_resources({name: resources[name] for name in ("run_leases", *kept.values())}) as made:
+        types = {type(getattr(made, name)) for name in kept.values()}
+    assert types == {TableIOManager, DocumentIOManager}
 
 
 def test_assets_are_partitioned_by_quarter_hours(graph: dg.Definitions) -> None:
