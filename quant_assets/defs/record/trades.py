@@ -106,8 +106,9 @@ def trades_asset(strategies: Sequence[Strategy]) -> dg.AssetsDefinition:
             compared = compare_with_replay(
                 newly_settled(before, after), candles, prices, list(loaded.values()), after.windows, _stored(lake)
             )
-            after = after.with_replay(compared)
-            save_live_record(lake, after)
+            if len(compared):
+                after = after.with_replay(compared)
+                save_live_record(lake, after)
             metadata = {"windows_followed": len(new.windows), "windows_left": left}
         except Exception as error:  # whatever fails here must not keep the feed from being published
             problem = f"{type(error).__name__}: {error}"
