@@ -9,7 +9,7 @@ UNIT_TESTS := $(addprefix quant_assets_tests/,alerts candles common derivatives 
 # Some containers set this; then each of the hundreds of processes of the tests would compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo serve ui check test lint types unit tests coverage speed chaos fuzz soak bench pictures schema docs audit lock clean
+.PHONY: help setup demo serve ui check test lint types unit tests coverage speed cluster-test chaos fuzz soak bench pictures schema docs audit lock clean
 
 help:
 	@echo "make demo      scan a simulated market: no key, no network"
@@ -19,6 +19,7 @@ help:
 	@echo "make test      lint, types, all tests and coverage"
 	@echo "make chaos     run the tests of faults and of generated input in their long form (SEED=1)"
 	@echo "make fuzz      search for inputs that break a parser (TARGET=candle_bytes SECONDS=60)"
+	@echo "make cluster-test  run workers on several machines, in namespaces of Linux (needs root; DAYS=1)"
 	@echo "make soak      run simulated days with random faults and check that nothing grows (SEED=1 MARKETS=60)"
 	@echo "make speed     check the limits of time, on a machine that is idle"
 	@echo "make bench     make speed, then measure speed and memory into docs/performance.md (BENCH=--quick for less)"
@@ -85,7 +86,7 @@ unit: setup
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not speed and not slow" $(UNIT_TESTS)
 
 tests: setup
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not speed" --cov --cov-report= --durations=10
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not speed and not cluster" --cov --cov-report= --durations=10
 
 coverage:
 	$(BIN)/coverage report --include='$(DOMAIN)' --fail-under=90
@@ -94,6 +95,10 @@ coverage:
 # machine must not fail it.
 speed: setup
 	$(BIN)/python -m pytest -m speed
+
+# One cluster for all tests, in one process.
+cluster-test: setup
+	$(BIN)/python -m pytest -m cluster -v -s --durations=10 quant_assets_tests/cluster $(CLUSTER)
 
 chaos: setup
 	QUANT_FAULTS=long QUANT_FAULTS_SEED=$(or $(SEED),1) $(BIN)/python -m pytest -n 2 --durations=10 quant_assets_tests/faults \

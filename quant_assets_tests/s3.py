@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 import subprocess
 import sys
 import threading
@@ -33,10 +34,14 @@ class S3:
     and `before` is called with each one that is not.
     """
 
+    listen: Callable[[], socket.socket]
     endpoint: str = ""
     requests: list[tuple[str, str, str]] = field(default_factory=list)
     refuses: Callable[[str, str, str], bool] = lambda *_: False
     before: Callable[[str, str, str], object] = lambda *_: None
+
+    def __post_init__(self) -> None:
+        self._moto = DomainDispatcherApplication(create_backend_app)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -48,38 +53,57 @@ class S3:
             "AWS_SECRET_ACCESS_KEY": SECRET,
         }
 
+    def start(self) -> None:
+        """Serve the objects that there are."""
+        with self.listen() as listening:
+            host, port = listening.getsockname()
+            self._http = make_server(host, port, self._respond, threaded=True, fd=listening.fileno())
+        self.endpoint = f"http://{host}:{port}"
+        self._thread = threading.Thread(target=self._http.serve_forever, daemon=True)
+        self._thread.start()
 
-@contextmanager
-def s3_server() -> Iterator[S3]:
-    """Run a server on a free port."""
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    inner, server = DomainDispatcherApplication(create_backend_app), S3()
+    def stop(self) -> None:
+        """Refuse connections. The objects are kept."""
+        self._http.shutdown()
+        self._http.server_close()
+        self._thread.join()
 
-    def respond(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Serve while the block runs."""
+        self.start()
+        try:
+            yield
+        finally:
+            self.stop()
+
+    def _respond(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         request = (environ["REQUEST_METHOD"], environ["PATH_INFO"], environ.get("QUERY_STRING", ""))
-        server.requests.append(request)
-        if server.refuses(*request):
+        self.requests.append(request)
+        if self.refuses(*request):
             environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
             start("403 Forbidden", [("Content-Length", "0")])
             return [b""]
-        server.before(*request)
-        found: Iterable[bytes] = inner(environ, start)
+        self.before(*request)
+        found: Iterable[bytes] = self._moto(environ, start)
         return found
 
-    http = make_server("127.0.0.1", 0, respond, threaded=True)
-    server.endpoint = f"http://127.0.0.1:{http.port}"
-    thread = threading.Thread(target=http.serve_forever, daemon=True)
-    thread.start()
-    try:
+
+@contextmanager
+def s3_server(listen: Callable[[], socket.socket] | None = None) -> Iterator[S3]:
+    """Run a server with an empty bucket, on a free port or on the sockets that `listen` opens."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = S3(listen=listen or _listen_on_loopback)
+    with server.running():
         # Moto keeps buckets in the process, those of an earlier server too.
         urllib.request.urlopen(f"{server.endpoint}/moto-api/reset", data=b"").close()
         create = urllib.request.Request(f"{server.endpoint}/{BUCKET}", method="PUT", data=_LOCATION.encode())
         urllib.request.urlopen(create).close()
         yield server
-    finally:
-        http.shutdown()
-        http.server_close()
-        thread.join()
+
+
+def _listen_on_loopback() -> socket.socket:
+    return socket.create_server(("127.0.0.1", 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +130,7 @@ def s3_process() -> Iterator[S3Process]:
         assert process.stdin is not None
         assert process.stdout is not None
         try:
-            yield S3Process(S3(process.stdout.readline().strip()), process)
+            yield S3Process(S3(_listen_on_loopback, process.stdout.readline().strip()), process)
         finally:
             process.stdin.close()
 

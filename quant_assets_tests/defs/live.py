@@ -158,12 +158,16 @@ def prepare_home(home: Path, *more: Path) -> None:
 
 @contextmanager
 def process(
-    arguments: Sequence[str], environment: Mapping[str, str], log: Path, cwd: Path = ROOT
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    log: Path,
+    cwd: Path = ROOT,
+    prefix: Sequence[str] = (),
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a program of Dagster; at the end, stop it and all of its children."""
+    """Run a program of Dagster, through the command `prefix` if given; at the end, stop it and all of its children."""
     with log.open("ab") as output:
         program = subprocess.Popen(
-            [str(BIN / arguments[0]), *arguments[1:]],
+            [*prefix, str(BIN / arguments[0]), *arguments[1:]],
             cwd=cwd,
             env=dict(environment),
             stdout=output,

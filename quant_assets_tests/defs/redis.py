@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -17,21 +17,29 @@ from quant_assets_tests.programs import require
 
 @dataclass
 class RedisServer:
-    """A server that keeps nothing on the disk; `password` is asked of clients."""
+    """A server that keeps nothing on the disk; `password` is asked of clients.
+
+    It listens on `address`, and `prefix` is the command through which it is started.
+    """
 
     password: str
     port: int
+    address: str = "127.0.0.1"
+    prefix: Sequence[str] = ()
     process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
-        return f"redis://:{self.password}@127.0.0.1:{self.port}/0"
+        return f"redis://:{self.password}@{self.address}:{self.port}/0"
 
     def start(self) -> None:
         program = require("redis-server", shutil.which("redis-server"))
-        options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--requirepass", self.password]
+        options = ["--port", str(self.port), "--bind", self.address, "--save", "", "--requirepass", self.password]
         self.process = subprocess.Popen(
-            [program, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+            [*self.prefix, program, *options],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )
         wait_for(self._answers, 30, "Redis")
 
@@ -49,9 +57,11 @@ class RedisServer:
 
 
 @contextmanager
-def redis_server(password: str) -> Iterator[RedisServer]:
-    """Run a server while the block runs."""
-    server = RedisServer(password, free_port())
+def redis_server(
+    password: str, address: str = "127.0.0.1", port: int = 0, prefix: Sequence[str] = ()
+) -> Iterator[RedisServer]:
+    """Run a server while the block runs, on any free port unless one is given."""
+    server = RedisServer(password, port or free_port(), address, prefix)
     server.start()
     try:
         yield server
