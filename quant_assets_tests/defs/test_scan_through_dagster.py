@@ -440,3 +440,15 @@ def test_strategies_use_the_parameters_of_the_user(scanned: World) -> None:
     reasons, parameters = used_in("parameters")
     assert "score_below_threshold" not in reasons
     assert parameters["threshold"] == 0.0
+
+
+def test_window_that_has_not_ended_by_a_slow_clock_is_scanned(scanned: World) -> None:
+    """Workers go by the database's time, Dagster goes by the machine's."""
+    window = Window(scanned.window.end + 4 * WINDOW_LENGTH)
+    scanned.scanned("slow clock")
+    settings = scanned.settings("slow clock")
+    with scanned.opened("slow clock") as instance:
+        job = build_definitions(settings).resolve_job_def("analyse")
+        tags = {"dagster/partition": window.key}
+        assert job.execute_in_process(instance=instance, tags=tags, raise_on_error=False).success
+    assert Lake(settings.lake_dir).read_document(["master_feed"], window.key) is not None
