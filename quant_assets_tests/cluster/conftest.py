@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -25,7 +26,11 @@ from quant_assets_tests.programs import postgresql_programs
 from quant_assets_tests.s3 import s3_server
 from quant_assets_tests.world import environment, small_world
 
-MARKETS = 40
+MARKETS = int(os.environ.get("QUANT_CLUSTER_MARKETS", "40"))
+#: What takes the place of texts in dagster.yaml: a backfill on both workers.
+SETTINGS = {"- key: dagster/backfill\n        limit: 1\n": f"- key: dagster/backfill\n        limit: {len(WORKERS)}\n"}
+#: What the tests have measured, as lines.
+MEASURED = pytest.StashKey[list[str]]()
 UNFINISHED = ["QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING"]
 
 
@@ -60,8 +65,9 @@ def _installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installa
         for name in ("control", *WORKERS):
             stack.enter_context(forwarded(found[name].listen("127.0.0.1", port), port))
         hosts = {name: Host(name, machine.address, machine.prefix) for name, machine in found.items()}
-        cluster = start_cluster(stack, world, hosts, broker, objects, databases)
+        cluster = start_cluster(stack, world, hosts, broker, objects, databases, SETTINGS)
         cluster.succeeded("market_list")
+        cluster.succeeded("scan", world.window.key)
         yield Installation(cluster, found, database)
 
 
@@ -81,6 +87,20 @@ def installation(_installation: Installation) -> Iterator[Installation]:
 @pytest.fixture
 def cluster(installation: Installation) -> Cluster:
     return installation.cluster
+
+
+@pytest.fixture
+def measured(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Return what adds a line to the figures at the end of the output."""
+    return request.config.stash.setdefault(MEASURED, []).append
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print what the tests have measured."""
+    if lines := config.stash.get(MEASURED, []):
+        terminalreporter.section("measured")
+        for line in lines:
+            terminalreporter.line(line)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

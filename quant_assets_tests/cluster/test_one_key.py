@@ -1,0 +1,42 @@
+"""Two scans of two machines with one key of the provider."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from quant_assets.common.windows import WINDOW_LENGTH, Window
+from quant_assets.derivatives.datasets import DATASETS
+from quant_assets_tests.defs.workers import WORKERS, Cluster, forget_fetched
+from quant_assets_tests.world import CALLS_PER_MINUTE
+
+pytestmark = pytest.mark.cluster
+CALLS = 80
+
+
+def test_scans_of_two_machines_share_one_minute(cluster: Cluster, measured: Callable[[str], None]) -> None:
+    """Both start at once, past Dagster's queue, which lets one run at a time send requests."""
+    emulator, newest = cluster.world.emulator, cluster.world.window
+    windows = [newest.key, Window(newest.end - WINDOW_LENGTH).key]
+    forget_fetched(cluster)
+    before = emulator.accounting
+    emulator.calls_per_minute = CALLS
+    try:
+        scans = [
+            cluster.execute(name, f"one-key-{name}", "scan", window, COINALYZE_CALLS_PER_MINUTE=str(CALLS))
+            for name, window in zip(WORKERS, windows, strict=True)
+        ]
+        assert [scan.wait(240) for scan in scans] == [0, 0]
+    finally:
+        emulator.calls_per_minute = CALLS_PER_MINUTE
+    after = emulator.accounting
+    spent = dict.fromkeys(windows, 0)
+    for dataset in DATASETS:
+        for found in cluster.live.materialized(dataset):
+            if found["partition"] in spent:
+                spent[found["partition"]] += found["metadata"]["calls"] or 0
+    assert after.rate_limited == before.rate_limited
+    assert min(spent.values()) > 0
+    assert after.calls - before.calls >= sum(spent.values()) > CALLS  # the minute went on
+    measured(f"{CALLS} calls a minute: {list(spent.values())} calls of the two machines, no response 429")
