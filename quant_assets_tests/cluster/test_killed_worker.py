@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+import pandas as pd
 import pytest
 
 from quant_assets.derivatives.datasets import DATASETS
@@ -53,5 +54,5 @@ def test_run_goes_on_elsewhere_and_pays_no_call_twice(cluster: Cluster, measured
         assert table is not None, dataset
         assert same is not None, dataset
         assert len(table) > 0
-        assert table.equals(same), dataset
+        pd.testing.assert_frame_equal(table, same, obj=dataset)
     measured(f"retried {seconds:.0f} s after the kill (limit {MAX_RUNTIME_SECONDS} s); {repeated} symbols asked twice")

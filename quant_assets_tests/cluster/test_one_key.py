@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from quant_assets.common.windows import WINDOW_LENGTH, Window
 from quant_assets.derivatives.datasets import DATASETS
+from quant_assets_tests.defs.live import wait_for
 from quant_assets_tests.defs.workers import WORKERS, Cluster, forget_fetched
 from quant_assets_tests.world import CALLS_PER_MINUTE
 
 pytestmark = pytest.mark.cluster
 CALLS = 80
+MINUTE = timedelta(minutes=1)
 
 
 def test_scans_of_two_machines_share_one_minute(cluster: Cluster, measured: Callable[[str], None]) -> None:
@@ -20,6 +23,8 @@ def test_scans_of_two_machines_share_one_minute(cluster: Cluster, measured: Call
     emulator, newest = cluster.world.emulator, cluster.world.window
     windows = [newest.key, Window(newest.end - WINDOW_LENGTH).key]
     forget_fetched(cluster)
+    # Other tests spend calls of single machines, which the cluster does not know of.
+    wait_for(lambda: datetime.now(UTC) - emulator.accounting.accepted[-1].moment > MINUTE, 90, "a minute without calls")
     before = emulator.accounting
     emulator.calls_per_minute = CALLS
     try:

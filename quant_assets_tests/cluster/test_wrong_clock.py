@@ -63,10 +63,10 @@ def test_windows_go_by_the_database(cluster: Cluster, wrong: dict[str, str]) -> 
 
 def test_scan_is_that_of_a_machine_with_the_right_time(cluster: Cluster, wrong: dict[str, str]) -> None:
     window = cluster.world.window.key
-    before = datetime.now(UTC)
+    before = time.time()
     assert cluster.execute("worker-1", "clock-scan", "scan", window, **wrong).wait(120) == 0
     assert_equal_tables(run_alone(cluster.world, "scan", window), Lake(LAKE), window)
-    assert before <= datetime.fromisoformat(published_feed()["last_updated"]) <= datetime.now(UTC)
+    assert before - 1 < published_feed()["last_updated"] / 1000 < time.time() + 1
 
 
 def test_lock_lasts_as_long_as_its_holder_and_half_a_minute(cluster: Cluster, wrong: dict[str, str]) -> None:

@@ -102,7 +102,7 @@ class Cluster:
 
     def succeeded(self, job: str, window: str = "", **tags: str) -> str:
         """Run a job until it has succeeded; return the id of the run."""
-        run = self.live.launch(job, window, **tags)
+        run = self.live.launch(job, window, None, **tags)
         assert self.live.finished_run(run, 180)["status"] == "SUCCESS", (job, run)
         return run
 
@@ -226,9 +226,9 @@ def old_window(world: World, hours: int = 40) -> str:
 
 
 def forget_fetched(cluster: Cluster) -> None:
-    """Delete all fetched derivatives, so that a test pays for them again."""
+    """Delete all fetched derivatives, so that a test pays for them again; symbols without data stay known."""
     with closing(psycopg2.connect(cluster.databases[1])) as connection, connection.cursor() as cursor:
-        tables = ", ".join(f"quant_assets.{name}" for name in (*DATASETS, "fetched_ranges", "empty_responses"))
+        tables = ", ".join(f"quant_assets.{name}" for name in (*DATASETS, "fetched_ranges"))
         cursor.execute(f"TRUNCATE {tables}")
         connection.commit()
 
