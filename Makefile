@@ -19,7 +19,7 @@ help:
 	@echo "make test      lint, types, all tests and coverage"
 	@echo "make chaos     run the tests of faults and of generated input in their long form (SEED=1)"
 	@echo "make fuzz      search for inputs that break a parser (TARGET=candle_bytes SECONDS=60)"
-	@echo "make cluster-test  run two workers on machines of their own, in Linux namespaces (needs root; DAYS=1 MARKETS=40)"
+	@echo "make cluster-test  run two workers on machines of their own, in Linux namespaces (needs root; DAYS=1 MARKETS=24)"
 	@echo "make soak      run simulated days with random faults and check that nothing grows (SEED=1 MARKETS=60)"
 	@echo "make speed     check the limits of time, on a machine that is idle"
 	@echo "make bench     make speed, then measure speed and memory into docs/performance.md (BENCH=--quick for less)"
@@ -98,7 +98,7 @@ speed: setup
 
 # One cluster for all tests, in one process.
 cluster-test: setup
-	QUANT_CLUSTER_DAYS=$(or $(DAYS),1) QUANT_CLUSTER_MARKETS=$(or $(MARKETS),40) $(BIN)/python -m pytest -m cluster -v \
+	QUANT_CLUSTER_DAYS=$(or $(DAYS),1) QUANT_CLUSTER_MARKETS=$(or $(MARKETS),24) $(BIN)/python -m pytest -m cluster -v \
 		--durations=10 quant_assets_tests/cluster
 
 chaos: setup

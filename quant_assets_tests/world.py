@@ -146,6 +146,8 @@ def environment(**changes: str | None) -> Iterator[None]:
 def small_world(folder: Path, markets: int = 24) -> Iterator[World]:
     """Make a world of about `markets` simulated markets, from all exchanges."""
     universe = simulated_universe()
+    if markets > len(universe.scanned):
+        universe = simulated_universe(markets=markets)
     step = max(len(universe.scanned) // markets, 1)
     chosen = SimulatedUniverse(universe.listings, seed=universe.seed, scanned=universe.scanned[::step])
     moment = datetime.now(UTC)

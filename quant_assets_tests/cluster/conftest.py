@@ -26,7 +26,7 @@ from quant_assets_tests.programs import postgresql_programs
 from quant_assets_tests.s3 import s3_server
 from quant_assets_tests.world import environment, small_world
 
-MARKETS = int(os.environ.get("QUANT_CLUSTER_MARKETS", "40"))
+MARKETS = int(os.environ.get("QUANT_CLUSTER_MARKETS", "24"))
 #: What takes the place of texts in dagster.yaml: a backfill on both workers.
 SETTINGS = {"- key: dagster/backfill\n        limit: 1\n": f"- key: dagster/backfill\n        limit: {len(WORKERS)}\n"}
 #: What the tests have measured, as lines.
