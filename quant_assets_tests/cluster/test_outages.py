@@ -16,6 +16,7 @@ from quant_assets.storage.lake import Lake
 from quant_assets_tests.cluster.alone import run_alone
 from quant_assets_tests.cluster.conftest import Installation
 from quant_assets_tests.defs.live import wait_for
+from quant_assets_tests.defs.running import REPOSITORY
 from quant_assets_tests.defs.workers import FEED, LAKE, Cluster, assert_equal_tables, published_feed
 from quant_assets_tests.s3 import BUCKET
 
@@ -66,19 +67,18 @@ def _running_scan(cluster: Cluster) -> str:
 
 
 def _use_new_connections(cluster: Cluster) -> None:
-    """Ask until the webserver has found that each of its connections is broken; Dagster reports each once."""
-    answers = 0
+    """Ask until Dagster's webserver knows that its connections are broken; it reports that once for each use."""
 
-    def answers_again() -> bool:
-        nonlocal answers
+    def answers() -> bool:
         try:
             cluster.live.runs()
-            answers += 1
+            cluster.live.materialized("features")
+            cluster.live.ask(REPOSITORY)
         except AssertionError:
-            answers = 0
-        return answers >= 5
+            return False
+        return True
 
-    wait_for(answers_again, 60, "the webserver")
+    wait_for(lambda: all(answers() for _ in range(3)), 60, "the webserver")
 
 
 def _succeeded_or_retried(cluster: Cluster, run: str) -> str:
