@@ -87,11 +87,15 @@ class Cluster:
 
         return wait_for(found, 60, "a worker")
 
-    def execute(self, name: str, log: str, job: str, window: str, **more: str) -> subprocess.Popen[bytes]:
-        """Start a run on a machine at once, past the queue."""
+    def execute(
+        self, name: str, log: str, job: str, window: str, config: Mapping[str, Any] | None = None, **more: str
+    ) -> subprocess.Popen[bytes]:
+        """Start a run on a machine at once, past the queue, with more variables."""
+        file = self.world.folder / name / f"{log}.json"
+        file.write_bytes(orjson.dumps(config or {}))
         tags = orjson.dumps({"dagster/partition": window}).decode()
         command = ("dagster", "job", "execute", "--module-name", "quant_assets.definitions", "--job", job)
-        return self.start_on(name, *command, "--tags", tags, log=log, more=more)
+        return self.start_on(name, *command, "--tags", tags, "--config", str(file), log=log, more=more)
 
     def log(self, name: str) -> str:
         return (self.world.folder / f"{name}.log").read_text(errors="replace")
