@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
 
+from quant_assets_tests.defs.live import stop_process_group, wait_for
 from quant_assets_tests.defs.postgresql import DATABASE_PASSWORD
 from quant_assets_tests.defs.workers import (
     BROKER_PASSWORD,
@@ -45,8 +47,8 @@ def test_errors_of_servers_that_refuse_show_no_credentials(cluster: Cluster) -> 
     refused = cluster.start_on(
         "worker-1", *worker_command("refused"), log="refused-broker", more=wrong("CELERY_BROKER_URL")
     )
-    assert refused.wait(120)
-    assert "invalid username-password pair" in cluster.log("refused-broker")
+    wait_for(lambda: "invalid username-password pair" in cluster.log("refused-broker"), 60, "the refusal")
+    stop_process_group(refused, signal.SIGKILL)
     assert _with_credentials({path.name: path.read_bytes() for path in cluster.world.folder.glob("*.log")}) == set()
 
 
