@@ -6,9 +6,11 @@ import shutil
 import signal
 import subprocess
 import time
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psycopg2
 import pytest
 
 from quant_assets.common.database_server import DatabaseServer
@@ -74,6 +76,7 @@ def test_lock_lasts_as_long_as_its_holder_and_half_a_minute(cluster: Cluster, wr
     log = f"clock-hold{wrong['WRONG_CLOCK_SECONDS']}"
     holder = cluster.start_on("worker-1", "python", "-c", HOLD, log=log, more=wrong)
     wait_for(lambda: "held" in cluster.log(log), 60, "the lock")
+    assert 0 < _seconds_left(cluster.databases[1]) <= LOCK_SECONDS
     waited: list[float] = []
 
     def kill_the_holder() -> None:
@@ -82,6 +85,16 @@ def test_lock_lasts_as_long_as_its_holder_and_half_a_minute(cluster: Cluster, wr
 
     with exclusive(server, "clock", kill_the_holder):
         assert LOCK_SECONDS / 2 < time.monotonic() - waited[0] < LOCK_SECONDS + 2
+
+
+def _seconds_left(url: str) -> float:
+    """Return how long the lock lasts, by the time of the database."""
+    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT until_ms / 1000.0 - extract(epoch FROM clock_timestamp()) FROM quant_assets.locks"
+            " WHERE name = 'clock'"
+        )
+        return float(cursor.fetchone()[0])
 
 
 def test_lock_of_another_machine_is_not_taken(cluster: Cluster, wrong: dict[str, str]) -> None:
