@@ -54,5 +54,5 @@ def test_run_goes_on_elsewhere_and_pays_no_call_twice(cluster: Cluster, measured
         assert table is not None, dataset
         assert same is not None, dataset
         assert len(table) > 0
-        pd.testing.assert_frame_equal(table, same, obj=dataset)
+        pd.testing.assert_frame_equal(table, same, check_exact=True, obj=dataset)
     measured(f"retried {seconds:.0f} s after the kill (limit {MAX_RUNTIME_SECONDS} s); {repeated} symbols asked twice")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import pandas as pd
 import psycopg2
 
 from quant_assets.common.windows import Window
@@ -206,7 +207,7 @@ def assert_equal_tables(expected: Lake, found: Lake, window: str) -> None:
         table, same = expected.read(key, window), found.read(key, window)
         assert table is not None, key
         assert same is not None, key
-        assert table.equals(same), key
+        pd.testing.assert_frame_equal(table, same, check_exact=True, obj="/".join(key))
 
 
 def published_feed() -> dict[str, Any]:
