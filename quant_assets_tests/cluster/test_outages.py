@@ -13,7 +13,7 @@ import pytest
 from quant_assets.common.files import UnreachableObject
 from quant_assets.storage.documents import Document
 from quant_assets.storage.lake import Lake
-from quant_assets_tests.cluster.alone import run_alone
+from quant_assets_tests.cluster.alone import fetch_anew, run_alone
 from quant_assets_tests.cluster.conftest import Installation
 from quant_assets_tests.defs.live import wait_for
 from quant_assets_tests.defs.running import REPOSITORY
@@ -93,6 +93,7 @@ def _succeeded_or_retried(cluster: Cluster, run: str) -> str:
 
 def _assert_next_scan_is_whole(cluster: Cluster) -> None:
     window = cluster.world.window.key
+    fetch_anew(cluster)
     cluster.succeeded("scan", window)
     assert published_feed()["window"] == window
     assert_equal_tables(run_alone(cluster.world, "scan", window), Lake(LAKE), window)

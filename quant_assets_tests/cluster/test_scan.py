@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from quant_assets.storage.lake import Lake
-from quant_assets_tests.cluster.alone import run_alone
+from quant_assets_tests.cluster.alone import fetch_anew, run_alone
 from quant_assets_tests.defs.workers import (
     LAKE,
     WORKERS,
@@ -21,6 +21,7 @@ pytestmark = pytest.mark.cluster
 def test_scan_on_a_worker_is_that_of_a_single_machine(cluster: Cluster) -> None:
     """The feed differs in the times of its making and in the calls that it cost alone."""
     window = cluster.world.window.key
+    fetch_anew(cluster)
     assert cluster.worker_of(cluster.succeeded("scan", window)) in WORKERS
     alone = run_alone(cluster.world, "scan", window)
     assert_equal_tables(alone, Lake(LAKE), window)

@@ -18,7 +18,7 @@ from quant_assets.common.windows import Window
 from quant_assets.storage.held_lock import LOCK_SECONDS
 from quant_assets.storage.lake import Lake
 from quant_assets.storage.locks import exclusive
-from quant_assets_tests.cluster.alone import run_alone
+from quant_assets_tests.cluster.alone import fetch_anew, run_alone
 from quant_assets_tests.defs.live import stop_process_group, wait_for
 from quant_assets_tests.defs.workers import LAKE, Cluster, assert_equal_tables, published_feed
 
@@ -65,6 +65,7 @@ def test_windows_go_by_the_database(cluster: Cluster, wrong: dict[str, str]) -> 
 
 def test_scan_is_that_of_a_machine_with_the_right_time(cluster: Cluster, wrong: dict[str, str]) -> None:
     window = cluster.world.window.key
+    fetch_anew(cluster)
     before = time.time()
     assert cluster.execute("worker-1", "clock-scan", "scan", window, **wrong).wait(120) == 0
     assert_equal_tables(run_alone(cluster.world, "scan", window), Lake(LAKE), window)
