@@ -42,7 +42,7 @@ def test_errors_of_servers_that_refuse_show_no_credentials(cluster: Cluster) -> 
     assert failed
     for name in ("QUANT_DATABASE_URL", "DAGSTER_POSTGRES_URL"):
         log = f"refused-{name}"
-        assert cluster.execute("worker-1", log, "analyse", window, **wrong(name)).wait(120), name
+        assert cluster.execute("worker-1", log, "analyse", window, None, **wrong(name)).wait(120), name
         assert "password authentication failed" in cluster.log(log), name
     refused = cluster.start_on(
         "worker-1", *worker_command("refused"), log="refused-broker", more=wrong("CELERY_BROKER_URL")

@@ -67,7 +67,7 @@ def test_scan_is_that_of_a_machine_with_the_right_time(cluster: Cluster, wrong: 
     window = cluster.world.window.key
     fetch_anew(cluster)
     before = time.time()
-    assert cluster.execute("worker-1", "clock-scan", "scan", window, **wrong).wait(120) == 0
+    assert cluster.execute("worker-1", "clock-scan", "scan", window, None, **wrong).wait(120) == 0
     assert_equal_tables(run_alone(cluster.world, "scan", window), Lake(LAKE), window)
     assert before - 1 < published_feed()["last_updated"] / 1000 < time.time() + 1
 
