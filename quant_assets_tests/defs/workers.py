@@ -230,10 +230,10 @@ def old_window(world: World, hours: int = 40) -> str:
     return Window(world.window.end - timedelta(hours=hours)).key
 
 
-def forget_fetched(cluster: Cluster) -> None:
-    """Delete all fetched derivatives, so that a test pays for them again; symbols without data stay known."""
+def forget_fetched(cluster: Cluster, *more: str) -> None:
+    """Delete all fetched derivatives, and the rows of more tables, so that a test pays for them again."""
     with closing(psycopg2.connect(cluster.databases[1])) as connection, connection.cursor() as cursor:
-        tables = ", ".join(f"quant_assets.{name}" for name in (*DATASETS, "fetched_ranges"))
+        tables = ", ".join(f"quant_assets.{name}" for name in (*DATASETS, "fetched_ranges", *more))
         cursor.execute(f"TRUNCATE {tables}")
         connection.commit()
 
