@@ -207,7 +207,8 @@ def test_demo_writes_simulated_feed_without_a_key(tmp_path: Path, world: World) 
     assert feed["simulated"]
     assert feed["stats"]["markets"] >= 60
     assert len({signal["exchange"] for signal in feed["signals"]}) >= 4
-    assert all(count > 0 for count in feed["stats"]["resolution"].values())
+    # Each exchange gives open interest of its own markets.
+    assert feed["stats"]["resolution"]["resolved"] >= 0.9 * feed["stats"]["markets"]
     assert len(list((tmp_path / "data" / "demo" / "lake" / "exchange_bars").iterdir())) == 8
 
 

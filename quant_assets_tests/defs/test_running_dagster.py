@@ -33,9 +33,18 @@ from quant_assets_tests.defs.records import (
     results_of_newest_window,
     runs_of,
 )
-from quant_assets_tests.defs.running import ANALYSIS, BY_WINDOW, PICTURES, Recorded, Running, record, running_ui
+from quant_assets_tests.defs.running import (
+    ANALYSIS,
+    BY_WINDOW,
+    IN_BACKFILL,
+    PICTURES,
+    Recorded,
+    Running,
+    record,
+    running_ui,
+)
 
-ONCE = ("candles", "candle_files", "symbol_map")
+ONCE = ("candles", "candle_files", "symbol_map", "trades")
 EXCHANGES = ("exchange_markets", "exchange_candles")
 EVALUATED = {"SUCCEEDED", "FAILED"}
 PATIENCE = 30_000
@@ -132,7 +141,7 @@ def test_backfill_of_windows_is_one_run_and_one_call_per_symbol(recorded: Record
     live, keys = recorded.live, set(recorded.backfilled)
     runs = live.runs(tags=[{"key": "dagster/backfill", "value": recorded.backfill}])
     assert [run["status"] for run in runs] == ["SUCCESS"]
-    for name in BY_WINDOW:
+    for name in IN_BACKFILL:
         assert {event["partition"] for event in of_run(recorded, name, runs[0])} == keys, name
     assert recorded.published == recorded.world.window.key
     assert recorded.requested
