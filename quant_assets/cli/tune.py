@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -202,10 +201,9 @@ def _tune(
 
 def _trials(search: _Search, history: EvaluatedHistory, prices: Prices) -> Trials:
     """Return the trials of a search. Raises RangeError if there are none, FoldsError; exit if optuna is missing."""
-    from quant_assets.evaluation.tuning import draw_trials, scores_of_past  # noqa: PLC0415
+    from quant_assets.evaluation.tuning import count_combinations, draw_trials, scores_of_past  # noqa: PLC0415
 
-    combinations = math.prod(len(one.values) for one in search.ranges)
-    if search.sampler is Sampler.RANDOM or combinations <= search.count:
+    if search.sampler is Sampler.RANDOM or count_combinations(search.ranges) <= search.count:
         return draw_trials(search.strategy, search.ranges, search.count, search.seed)
     try:
         from quant_assets.evaluation.tuning.guided_search import guided_trials  # noqa: PLC0415

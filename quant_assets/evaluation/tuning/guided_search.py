@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import optuna
 
-from quant_assets.evaluation.tuning.search import RangeError, SearchRange, Trials
-from quant_assets.signals import ParametersError, Strategy, parameters_of, with_values
+from quant_assets.evaluation.tuning.search import (
+    RangeError,
+    SearchRange,
+    Trials,
+    count_combinations,
+    with_range_values,
+)
+from quant_assets.signals import Strategy, parameters_of
 
 #: Suggestions at a time: the features of their trials are computed once.
 BATCH: Final = 16
@@ -42,7 +47,7 @@ def guided_trials(strategy: Strategy, ranges: Sequence[SearchRange], count: int,
         new: dict[tuple[Any, ...], Strategy] = {}
         for values in dict.fromkeys(suggested):
             if values not in worth and len(found) + len(new) < count:
-                changed = _with(strategy, ranges, values)
+                changed = with_range_values(strategy, ranges, values)
                 worth[values] = None  # as it stays for what the strategy refuses
                 new |= {} if changed is None else {values: changed}
         worth |= dict(zip(new, score(list(new.values())) if new else (), strict=True))
@@ -56,15 +61,4 @@ def guided_trials(strategy: Strategy, ranges: Sequence[SearchRange], count: int,
     if len(found) < 2:
         names = ", ".join(one.parameter for one in ranges)
         raise RangeError(f"there is nothing to search: no other values of {names} than those in force were taken")
-    combinations = math.prod(len(one.values) for one in ranges)
-    return Trials(tuple(ranges), tuple(found.values()), combinations, len(worth) - len(found))
-
-
-def _with(strategy: Strategy, ranges: Sequence[SearchRange], values: Sequence[Any]) -> Strategy | None:
-    """Return the strategy with these values, None if it refuses them."""
-    named = {one.parameter: value for one, value in zip(ranges, values, strict=True)}
-    try:
-        (changed,) = with_values([strategy], {strategy.key: named}, Path("--range"))
-    except ParametersError:
-        return None
-    return changed
+    return Trials(tuple(ranges), tuple(found.values()), count_combinations(ranges), len(worth) - len(found))

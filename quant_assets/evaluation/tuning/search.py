@@ -90,22 +90,37 @@ def draw_trials(strategy: Strategy, ranges: Sequence[SearchRange], count: int, s
 
     The parameters in force are always the first trial. Raises RangeError if there is no other.
     """
-    combinations = math.prod(len(one.values) for one in ranges)
+    combinations = count_combinations(ranges)
     names = [one.parameter for one in ranges]
     in_force = tuple(parameters_of(strategy)[name] for name in names)
     found, refused = [strategy], 0
     for values in _combinations(ranges, combinations, count, seed, in_force):
-        changed = {strategy.key: dict(zip(names, values, strict=True))}
-        try:
-            found += with_values([strategy], changed, Path("--range"))
-        except ParametersError:
+        changed = with_range_values(strategy, ranges, values)
+        if changed is None:
             refused += 1
+        else:
+            found.append(changed)
     if len(found) < 2:
         raise RangeError(
             f"there is nothing to search: the ranges of {', '.join(names)} have no other values than those in force"
             + (f" that {strategy.name} takes" if refused else "")
         )
     return Trials(tuple(ranges), tuple(found), combinations, refused)
+
+
+def count_combinations(ranges: Sequence[SearchRange]) -> int:
+    """Return how many combinations of values the ranges have."""
+    return math.prod(len(one.values) for one in ranges)
+
+
+def with_range_values(strategy: Strategy, ranges: Sequence[SearchRange], values: Sequence[Any]) -> Strategy | None:
+    """Return the strategy with a value of each range, None if it refuses them."""
+    named = {one.parameter: value for one, value in zip(ranges, values, strict=True)}
+    try:
+        (changed,) = with_values([strategy], {strategy.key: named}, Path("--range"))
+    except ParametersError:
+        return None
+    return changed
 
 
 def _combinations(
