@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -14,7 +13,7 @@ from quant_assets.common.windows import Window
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.evaluation.price_bars import Market
 from quant_assets.markets import ResolutionRules, market_key
-from quant_assets.signals.replay import TablesOf
+from quant_assets.signals.replay import TablesOf, no_tables
 from quant_assets.storage.lake import Lake
 
 SELECTED_SINCE: Final = "selected_since_ms"
@@ -24,7 +23,7 @@ SELECTED_SINCE: Final = "selected_since_ms"
 class StoredInputs:
     """Derivatives and the symbol map of a data folder, and since when markets of exchanges are selected (epoch ms)."""
 
-    derivatives: TablesOf = lambda _: {}
+    derivatives: TablesOf = no_tables
     symbol_map: pd.DataFrame = field(default_factory=pd.DataFrame)
     selected_since_ms: Mapping[Market, float] = field(default_factory=dict)
 
@@ -32,38 +31,23 @@ class StoredInputs:
 NOTHING_STORED: Final = StoredInputs()
 
 
-class StoredDerivatives:
-    """Reads the derivative tables of windows: its own of each window, or that of the newest earlier one.
+def stored_derivatives(lake: Lake) -> TablesOf:
+    """Return how to read the derivative tables of windows: the window's own, or those of the newest earlier one."""
 
-    Windows are asked for in the order of time, so that a table which serves many windows is read once.
-    """
+    def tables_of(windows: Sequence[Window]) -> Iterator[dict[str, pd.DataFrame]]:
+        keys = [window.key for window in windows]
+        of_each = zip(*(lake.newest_of_each([dataset], keys) for dataset in DATASETS), strict=True)
+        for found in of_each:
+            yield {dataset: table for dataset, (_, table) in zip(DATASETS, found, strict=True) if len(table)}
 
-    def __init__(self, lake: Lake) -> None:
-        self._lake = lake
-        self._stored = {dataset: sorted(lake.partitions([dataset])) for dataset in DATASETS}
-        self._last: dict[str, tuple[str, pd.DataFrame]] = {}
-
-    def __call__(self, window: Window) -> dict[str, pd.DataFrame]:
-        """Return dataset → its table; datasets of which nothing is stored by then are left out."""
-        tables = {dataset: self._table(dataset, keys, window.key) for dataset, keys in self._stored.items()}
-        return {dataset: table for dataset, table in tables.items() if table is not None}
-
-    def _table(self, dataset: str, keys: list[str], up_to: str) -> pd.DataFrame | None:
-        newest = bisect_right(keys, up_to) - 1
-        if newest < 0:
-            return None
-        last = self._last.get(dataset)
-        if last is None or last[0] != keys[newest]:
-            # A damaged table is passed over, as in a scan.
-            self._last[dataset] = last = (keys[newest], self._lake.newest_undamaged([dataset], keys[newest]))
-        return last[1] if len(last[1]) else None
+    return tables_of
 
 
 def stored_inputs(lake: Lake, rules: ResolutionRules, markets: Collection[Market]) -> StoredInputs:
     """Return what a lake knows of the markets of candles."""
     symbol_map = lake.read_undamaged(["symbol_map"])
     return StoredInputs(
-        StoredDerivatives(lake),
+        stored_derivatives(lake),
         pd.DataFrame() if symbol_map is None else symbol_map,
         selected_since(lake.read_undamaged(["exchange_markets"]), rules, markets),
     )

@@ -38,7 +38,7 @@ class TableIOManager(dg.IOManager):
         if context.has_asset_partitions:
             keys = _window_keys(context)
             if options.get("carried_forward") and len(keys) > 1:
-                return self.lake.newest_of_each(context.asset_key.path, keys)
+                return dict(self.lake.newest_of_each(context.asset_key.path, keys))
             return {key: self._read(context, key, options) for key in keys}
         return self._read(context, None, options)
 

@@ -7,7 +7,7 @@ import logging
 import zlib
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Container, Hashable, Sequence
+from collections.abc import Container, Hashable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -165,19 +165,24 @@ class Lake:
                 return window.key, table
         return "", pd.DataFrame()
 
-    def newest_of_each(self, key: Sequence[str], windows: Sequence[str]) -> dict[str, pd.DataFrame]:
-        """Return for each of several windows what `newest_undamaged` returns, but list the partitions once."""
+    def newest_of_each(self, key: Sequence[str], windows: Iterable[str]) -> Iterator[tuple[str, pd.DataFrame]]:
+        """Yield each of several windows with what `newest_undamaged` returns for it.
+
+        The partitions are listed once, and a table that serves windows in succession is read once.
+        """
         stored = self._newest_first(key, TABLE_SUFFIX)[::-1]
-        found = {}
+        last, table = 0, pd.DataFrame()
         for up_to in windows:
-            found[up_to] = pd.DataFrame()
-            for name in reversed(stored[: bisect_right(stored, object_name(key, up_to, TABLE_SUFFIX))]):
-                window = window_of(name)
-                table = None if window is None else self.read_undamaged(key, window.key)
-                if table is not None:
-                    found[up_to] = table
-                    break
-        return found
+            count = bisect_right(stored, object_name(key, up_to, TABLE_SUFFIX))
+            if count != last:
+                last, table = count, self._first_undamaged(key, reversed(stored[:count]))
+            yield up_to, table
+
+    def _first_undamaged(self, key: Sequence[str], names: Iterable[str]) -> pd.DataFrame:
+        """Return the first table that can be read among names of what may be partitions, an empty one if none can."""
+        windows = (window for window in map(window_of, names) if window is not None)
+        tables = (self.read_undamaged(key, window.key) for window in windows)
+        return next((table for table in tables if table is not None), pd.DataFrame())
 
     def write_document(self, key: Sequence[str], partition: str, content: bytes) -> int:
         """Write a JSON document as a whole, compressed by gzip; return its stored size. Raises WriteError.

@@ -12,7 +12,7 @@ import pytest
 from quant_assets.common.windows import Window
 from quant_assets.evaluation import Costs, Evaluation, Prices, StoredInputs, evaluate, price_bars, stored_inputs
 from quant_assets.evaluation.setups import replay_setups, setups_of
-from quant_assets.evaluation.stored_inputs import StoredDerivatives
+from quant_assets.evaluation.stored_inputs import stored_derivatives
 from quant_assets.markets.rules import ResolutionRules
 from quant_assets.signals import candle_features_table, discover_strategies, join_features, run_strategy, with_values
 from quant_assets.signals.replay import WindowInputs, markets_of
@@ -87,8 +87,8 @@ def test_setups_are_those_of_each_window_with_what_was_stored_by_then(lake: Lake
 
 
 def test_windows_before_the_first_stored_one_know_nothing(lake: Lake) -> None:
-    read = StoredDerivatives(lake)
-    assert [sorted(read(window)) == [] for window in WINDOWS] == [True] * 2 + [False] * 10
+    tables = stored_derivatives(lake)(WINDOWS)
+    assert [sorted(found) == [] for found in tables] == [True] * 2 + [False] * 10
 
 
 def test_hindsight_is_apart() -> None:

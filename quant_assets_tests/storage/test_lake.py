@@ -243,7 +243,7 @@ def test_newest_tables_of_several_windows_are_those_of_each_window_alone(place: 
     place.objects.put(f"open_interest/{window(4).replace(':', '')}.parquet", b"damaged")
     place.objects.put("open_interest/notes.parquet", b"no window")
     windows = [window(back) for back in (100, 97, 50, 4, 2, 1, 0)]
-    found = lake.newest_of_each(["open_interest"], windows)
+    found = dict(lake.newest_of_each(["open_interest"], windows))
     assert list(found) == windows
     for key in windows:
         pd.testing.assert_frame_equal(found[key], lake.newest_undamaged(["open_interest"], key))

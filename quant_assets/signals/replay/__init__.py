@@ -11,7 +11,7 @@ from quant_assets.signals.replay.signal_tables import (
     replay,
     replay_inputs,
 )
-from quant_assets.signals.replay.window_inputs import TablesOf, WindowInputs
+from quant_assets.signals.replay.window_inputs import TablesOf, WindowInputs, no_tables
 
 __all__ = [
     "Derivatives",
@@ -20,6 +20,7 @@ __all__ = [
     "candle_features_tables",
     "judged_batches",
     "markets_of",
+    "no_tables",
     "replay",
     "replay_inputs",
 ]

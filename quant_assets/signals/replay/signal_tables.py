@@ -41,8 +41,11 @@ def replay(
     indicators of a strategy are computed on all bars at once (see `ReplayedIndicators`).
     Raises ValueError if `candles` is not sorted, LookAheadError if a derivative value closed after its window's end.
     """
-    markets = markets_of(candles)
-    inputs = WindowInputs.of(markets, windows, lambda window: derivatives.get(window.key, {}), symbol_map)
+
+    def known(windows: Sequence[Window]) -> Iterator[Mapping[str, pd.DataFrame]]:
+        return (derivatives.get(window.key, {}) for window in windows)
+
+    inputs = WindowInputs.of(markets_of(candles), windows, known, symbol_map)
     return replay_inputs(candles, inputs, strategies, on_failure)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +17,14 @@ from quant_assets.signals.features.table import joined_columns
 
 Market = tuple[str, str]
 """Exchange and symbol."""
-TablesOf = Callable[[Window], Mapping[str, pd.DataFrame]]
-"""Returns dataset → its table as it was known at a window's end; none if nothing was known."""
+TablesOf = Callable[[Sequence[Window]], Iterable[Mapping[str, pd.DataFrame]]]
+"""Gives for each of several windows dataset → its table as it was known at the window's end; none if nothing was."""
 NO_TABLE = pd.DataFrame()
+
+
+def no_tables(windows: Sequence[Window]) -> Iterable[Mapping[str, pd.DataFrame]]:
+    """Give windows in which nothing was known."""
+    return ({} for _ in windows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +44,7 @@ class WindowInputs:
         cls,
         markets: Sequence[Market],
         windows: Sequence[Window],
-        tables_of: TablesOf = lambda _: {},
+        tables_of: TablesOf = no_tables,
         symbol_map: pd.DataFrame = NO_TABLE,
         progress: Progress = silent,
     ) -> WindowInputs:
@@ -53,9 +58,9 @@ class WindowInputs:
             return joined_columns(symbols, merge_inputs(markets, symbol_map, tables), window)
 
         rows, row_of_window = [], np.zeros(len(windows), dtype=np.int64)
-        for number, window in enumerate(windows):
+        for number, (window, tables) in enumerate(zip(windows, tables_of(windows), strict=True)):
             progress("derivatives read", number, len(windows))
-            if tables := tables_of(window):
+            if tables:
                 rows.append(columns(tables, window))
                 row_of_window[number] = len(rows)
         unknown = columns({}, windows[0]) if windows else {}
