@@ -22,6 +22,7 @@ from quant_assets.orchestration.job_runs import failure_message, run_failure_mes
 from quant_assets.orchestration.partitions import WINDOWS
 from quant_assets.orchestration.project import Project
 from quant_assets.orchestration.resources import Notifier
+from quant_assets.orchestration.run_tags import PARTITION
 from quant_assets.storage.lake import Lake
 
 
@@ -37,7 +38,7 @@ def run_failure_alert(context: dg.RunFailureSensorContext, notifier: Notifier) -
     steps = [
         f"{event.step_key}: {failure_message(event)}" for event in context.get_step_failure_events() if event.step_key
     ] or [run_failure_message(context.failure_event) or context.failure_event.message or "failed before its first step"]
-    window = run.tags.get("dagster/partition")
+    window = run.tags.get(PARTITION)
     subject = f"{run.job_name}{f' of window {window}' if window else ''} failed"
     notifier.send(Notice(subject, "\n".join([*steps, f"run {run.run_id}"])))
 

@@ -20,6 +20,7 @@ from quant_assets.orchestration.job_names import ANALYSE, SCAN
 from quant_assets.orchestration.project import Project
 from quant_assets.orchestration.resources import CandleFolder
 from quant_assets.orchestration.run_requests import SCAN_SECONDS, run_request, skip_if_late
+from quant_assets.orchestration.run_tags import MAX_RUNTIME, PRIORITY
 from quant_assets.storage.lake import Lake
 
 #: The candle folder is complete when nothing in it has changed for this time.
@@ -48,7 +49,7 @@ automation = dg.AutomationConditionSensorDefinition(
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.STOPPED,
     # Below scheduled runs and above manual backfills; ended after ten minutes, since a lost run holds its pool.
-    run_tags={"dagster/priority": "5", "dagster/max_runtime": "600"},
+    run_tags={PRIORITY: "5", MAX_RUNTIME: "600"},
     description="Updates signals and feed after a refresh, backfills missing windows, and keeps map and list fresh.",
 )
 

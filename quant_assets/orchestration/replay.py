@@ -16,6 +16,7 @@ from quant_assets.common.windows import WINDOW_LENGTH, Window
 from quant_assets.orchestration.instance import open_instance
 from quant_assets.orchestration.job_runs import plain_metadata, quiet_run_config, step_failure
 from quant_assets.orchestration.partitions import BACKFILL_POLICY
+from quant_assets.orchestration.run_tags import FIRST_PARTITION, LAST_PARTITION
 from quant_assets.orchestration.scan import ScanFailed, scan_lock, translate_disk_errors
 from quant_assets.signals import discover_strategies
 
@@ -89,8 +90,8 @@ def run_replay(
                 f"windows {group[0].key} to {group[-1].key}",
                 run_config=quiet_run_config(),
                 tags={
-                    "dagster/asset_partition_range_start": group[0].key,
-                    "dagster/asset_partition_range_end": group[-1].key,
+                    FIRST_PARTITION: group[0].key,
+                    LAST_PARTITION: group[-1].key,
                 },
             )
             for event in result.get_asset_materialization_events():

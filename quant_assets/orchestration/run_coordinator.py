@@ -10,9 +10,8 @@ import dagster as dg
 
 from quant_assets.common.settings import Settings
 from quant_assets.orchestration.configuration import CONFIGURATION_TAG, Configuration, has_several_machines
+from quant_assets.orchestration.run_tags import BACKFILL, MAX_RUNTIME
 
-BACKFILL_TAG: Final = "dagster/backfill"
-MAX_RUNTIME_TAG: Final = "dagster/max_runtime"
 #: After this time a run of a backfill whose worker died goes on elsewhere.
 BACKFILL_SECONDS: Final = 300
 
@@ -34,7 +33,7 @@ class TaggingRunCoordinator(dg.QueuedRunCoordinator[Any]):
         settings, instance, run = Settings.from_environment(os.environ), self._owner(), context.dagster_run
         if instance is not None and has_several_machines(settings):
             tags = {CONFIGURATION_TAG: Configuration.of(settings).tag}
-            if BACKFILL_TAG in run.tags and MAX_RUNTIME_TAG not in run.tags:
-                tags[MAX_RUNTIME_TAG] = str(BACKFILL_SECONDS)
+            if BACKFILL in run.tags and MAX_RUNTIME not in run.tags:
+                tags[MAX_RUNTIME] = str(BACKFILL_SECONDS)
             instance.add_run_tags(run.run_id, tags)
         return super().submit_run(context)

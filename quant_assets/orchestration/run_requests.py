@@ -7,6 +7,7 @@ import dagster as dg
 
 from quant_assets.common.clock import Clock
 from quant_assets.common.windows import Window
+from quant_assets.orchestration.run_tags import MAX_RUNTIME, PRIORITY
 
 #: A run is ended if it takes this much longer than its time for requests, so that a hanging run blocks no other.
 GRACE_SECONDS: Final = 180
@@ -29,8 +30,8 @@ def run_request(
         job_name=job_name,
         partition_key=window.key,
         tags={
-            "dagster/priority": SCHEDULED_PRIORITY,
-            "dagster/max_runtime": str(int(max_wait_seconds or 0) + GRACE_SECONDS),
+            PRIORITY: SCHEDULED_PRIORITY,
+            MAX_RUNTIME: str(int(max_wait_seconds or 0) + GRACE_SECONDS),
         },
         run_config=dg.RunConfig(ops=ops),
     )

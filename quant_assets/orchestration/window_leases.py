@@ -9,13 +9,11 @@ from typing import Final
 
 from quant_assets.common.settings import Settings
 from quant_assets.common.windows import WINDOW_LENGTH, Window
+from quant_assets.orchestration.run_tags import FIRST_PARTITION, LAST_PARTITION, PARTITION
 from quant_assets.storage.locks import exclusive
 
 #: Runs of a scan are about the newest windows. Older ones are replayed by one backfill, and need no lease.
 LEASED: Final = timedelta(hours=2)
-PARTITION_TAG: Final = "dagster/partition"
-FIRST_TAG: Final = "dagster/asset_partition_range_start"
-LAST_TAG: Final = "dagster/asset_partition_range_end"
 
 
 @contextmanager
@@ -35,7 +33,7 @@ def window_leases(tags: Mapping[str, str], settings: Settings, now: datetime) ->
 
 def newest_windows_of_run(tags: Mapping[str, str], now: datetime) -> list[Window]:
     """Return the windows of a run that ended in the last two hours or have not ended, the oldest first."""
-    first, last = tags.get(FIRST_TAG, tags.get(PARTITION_TAG)), tags.get(LAST_TAG, tags.get(PARTITION_TAG))
+    first, last = (tags.get(name, tags.get(PARTITION)) for name in (FIRST_PARTITION, LAST_PARTITION))
     if first is None or last is None:
         return []
     end, oldest = Window.of_key(last).end, max(Window.of_key(first).end, Window.last_complete(now - LEASED).end)

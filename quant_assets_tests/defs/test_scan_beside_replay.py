@@ -12,7 +12,8 @@ import pytest
 
 from quant_assets.common.settings import Settings
 from quant_assets.common.windows import WINDOW_LENGTH, Window
-from quant_assets.orchestration.window_leases import FIRST_TAG, LAST_TAG, LEASED, PARTITION_TAG, window_leases
+from quant_assets.orchestration.run_tags import FIRST_PARTITION, LAST_PARTITION, PARTITION
+from quant_assets.orchestration.window_leases import LEASED, window_leases
 from quant_assets_tests.defs.measure_scan_beside_replay import SideBySide, installation, side_by_side, waited
 from quant_assets_tests.defs.postgresql import new_database
 
@@ -47,7 +48,7 @@ def settings(database_server: str, tmp_path: Path) -> Settings:
 
 
 def test_run_waits_for_the_lease_of_its_window(settings: Settings) -> None:
-    tags, entered = {PARTITION_TAG: WINDOW.key}, threading.Event()
+    tags, entered = {PARTITION: WINDOW.key}, threading.Event()
 
     def enter() -> None:
         with window_leases(tags, settings, NOW):
@@ -62,19 +63,19 @@ def test_run_waits_for_the_lease_of_its_window(settings: Settings) -> None:
 
 
 def test_runs_of_two_windows_do_not_wait_for_each_other(settings: Settings) -> None:
-    other = {PARTITION_TAG: Window(WINDOW.end - WINDOW_LENGTH).key}
-    with window_leases({PARTITION_TAG: WINDOW.key}, settings, NOW), window_leases(other, settings, NOW) as held:
+    other = {PARTITION: Window(WINDOW.end - WINDOW_LENGTH).key}
+    with window_leases({PARTITION: WINDOW.key}, settings, NOW), window_leases(other, settings, NOW) as held:
         assert len(held) == 1
 
 
 def test_only_the_newest_windows_of_a_backfill_are_leased(settings: Settings) -> None:
     first = Window(WINDOW.end - 95 * WINDOW_LENGTH)
-    with window_leases({FIRST_TAG: first.key, LAST_TAG: WINDOW.key}, settings, NOW) as held:
+    with window_leases({FIRST_PARTITION: first.key, LAST_PARTITION: WINDOW.key}, settings, NOW) as held:
         assert held[-1] == WINDOW
         assert held[0].end == WINDOW.end - LEASED
         assert len(held) == 9
     old = Window(WINDOW.end - 20 * WINDOW_LENGTH)
-    with window_leases({FIRST_TAG: first.key, LAST_TAG: old.key}, settings, NOW) as held:
+    with window_leases({FIRST_PARTITION: first.key, LAST_PARTITION: old.key}, settings, NOW) as held:
         assert held == []
     with window_leases({}, settings, NOW) as held:
         assert held == []

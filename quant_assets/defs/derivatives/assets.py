@@ -27,9 +27,8 @@ from quant_assets.orchestration.market_lists import LIST_ASSETS
 from quant_assets.orchestration.partitions import BACKFILL_POLICY, WINDOWS, Tables, windows_of
 from quant_assets.orchestration.pools import PROVIDER
 from quant_assets.orchestration.resources import MarketRules, Providers, RefreshPolicyFile
+from quant_assets.orchestration.run_tags import BACKFILL
 from quant_assets.providers.registry import PROVIDERS
-
-BACKFILL_TAG = "dagster/backfill"
 
 
 class RefreshConfig(dg.Config):
@@ -102,7 +101,7 @@ def derivatives(
         exchange=config.exchange,
         symbol=config.symbol,
     )
-    is_backfill = BACKFILL_TAG in context.run.tags
+    is_backfill = BACKFILL in context.run.tags
     try:
         with providers.store() as store:
             seconds_allowed = time_limit(windows[-1], clock.seconds(), config.max_wait_seconds, is_backfill=is_backfill)

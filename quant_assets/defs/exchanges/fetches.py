@@ -10,6 +10,7 @@ from quant_assets.common.windows import WINDOW_LENGTH, Window
 from quant_assets.orchestration.exchange_source import ExchangeSource, lists_are_due
 from quant_assets.orchestration.job_names import FETCH
 from quant_assets.orchestration.run_requests import GRACE_SECONDS, SCHEDULED_PRIORITY, skip_if_late
+from quant_assets.orchestration.run_tags import MAX_RUNTIME, PRIORITY
 
 #: A fetch ends so long before the next one begins.
 MARGIN_SECONDS: Final = 30
@@ -51,7 +52,7 @@ def fetch_every_quarter_hour(
         asset_selection=None if lists_due else [dg.AssetKey("exchange_candles")],
         run_config=dg.RunConfig(ops={"exchange_candles": {"config": {"max_wait_seconds": seconds}}}),
         tags={
-            "dagster/priority": SCHEDULED_PRIORITY,
-            "dagster/max_runtime": str(int(seconds) + GRACE_SECONDS),
+            PRIORITY: SCHEDULED_PRIORITY,
+            MAX_RUNTIME: str(int(seconds) + GRACE_SECONDS),
         },
     )
