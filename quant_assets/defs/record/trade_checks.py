@@ -33,7 +33,7 @@ def check_results(
 
     `compared` are the trades that were compared with a replay, with the column `replay`.
     """
-    differ = compared[compared["replay"] != AGREES] if len(compared) else compared
+    differ = compared[compared["replay"] != AGREES]
     names = ["strategy", "exchange", "symbol", "window", "replay"]
     changed = [] if before is None or after is None else changed_final_trades(before.trades, after.trades)
     passed: dict[str, tuple[bool, dict[str, dg.MetadataValue[Any] | int | str]]] = {
@@ -43,8 +43,8 @@ def check_results(
             {
                 "compared": len(compared),
                 "differ": len(differ),
-                "causes": dg.MetadataValue.json(dict(Counter(differ.get("replay", ())))),
-                "first": dg.MetadataValue.json(differ[names].to_dict("records") if len(differ) else []),
+                "causes": dg.MetadataValue.json(dict(Counter(differ["replay"]))),
+                "first": dg.MetadataValue.json(differ[names].to_dict("records")),
             },
         ),
         "final_trades_stay": (not changed, {"changed": len(changed), "first": dg.MetadataValue.json(changed[:5])}),

@@ -25,17 +25,17 @@ from quant_assets.evaluation.live import (
     stored_setups,
     update_live_record,
 )
+from quant_assets.evaluation.trade_table import empty_trades
 from quant_assets.feed import first_published_ms
 from quant_assets.orchestration import columns
 from quant_assets.orchestration.conditions import FOLLOW_SIGNALS
 from quant_assets.orchestration.exchange_source import ExchangeSource
 from quant_assets.orchestration.pools import RECORD
 from quant_assets.orchestration.resources import CostsFile, MarketRules, Providers, Retention, Strategies
+from quant_assets.orchestration.run_tags import PARTITION
 from quant_assets.signals import Strategy
 from quant_assets.storage.lake import Lake
 
-#: Dagster's tag for the partition of a run, which an asset without partitions may be part of.
-PARTITION_TAG: Final = "dagster/partition"
 DAY_MS: Final = 86_400_000
 
 
@@ -80,7 +80,7 @@ def trades_asset(strategies: Sequence[Strategy]) -> dg.AssetsDefinition:
         before = after = None
         metadata: dict[str, Any] = {}
         problem = ""
-        compared = pd.DataFrame()
+        compared = empty_trades()
         try:
             before = load_live_record(lake)
             loaded = strategies.load()
@@ -92,16 +92,18 @@ def trades_asset(strategies: Sequence[Strategy]) -> dg.AssetsDefinition:
             new, left = new_publications(
                 lake, before.windows, rules, list(loaded), lambda window: first_published_ms(lake, window), first_ms
             )
-            if not left and (tag := context.run.tags.get(PARTITION_TAG)):
+            if not left and (tag := context.run.tags.get(PARTITION)):
                 window = Window.of_key(tag)
                 written_ms = int(clock.now().timestamp() * 1000)
                 new = new.with_next(stored_setups(lake, window, rules, list(loaded), written_ms))
-            of_exchanges = lake.read_undamaged(["exchange_markets"])
-            new = new.with_hindsight(selected_since(of_exchanges, market_rules.load(), bars.markets))
+            if markets := new.markets:
+                of_exchanges = lake.read_undamaged(["exchange_markets"])
+                new = new.with_hindsight(selected_since(of_exchanges, market_rules.load(), markets))
             rates_of = rates_of_trades(providers, market_rules, lake, now_ms)
             after = update_live_record(before, new, prices, rates_of, now_ms)
             after = after.without_trades_before(now_ms - int(retention.load().trades_days * DAY_MS))
             after = after.with_parts(parts)
+            # Stored before the comparison: if that fails, nothing of the update is lost.
             save_live_record(lake, after)
             compared = compare_with_replay(
                 newly_settled(before, after), candles, prices, list(loaded.values()), after.windows, _stored(lake)

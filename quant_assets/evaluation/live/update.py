@@ -42,6 +42,12 @@ class Publications:
         """Return the same with setups that are about to be published."""
         return replace(self, next_setups=setups)
 
+    @property
+    def markets(self) -> set[Market]:
+        """The markets of all setups."""
+        tables = self.setups if self.next_setups is None else (*self.setups, self.next_setups)
+        return {market for table in tables for market in keys_of(table, ["exchange", "symbol"])}
+
     def with_hindsight(self, selected_since_ms: Mapping[Market, float]) -> Publications:
         """Return the same, with windows marked that ended before their market was selected here (epoch ms)."""
         following = None if self.next_setups is None else _with_hindsight(self.next_setups, selected_since_ms)
