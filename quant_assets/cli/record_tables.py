@@ -97,7 +97,10 @@ def _lines(found: Evaluation, costs: Costs, seconds: float) -> Iterator[str]:
         "count as neutral"
     )
     if found.trades["hindsight"].any():
-        yield "(hindsight): windows from before the market was selected here, by its turnover of then"
+        yield (
+            "(hindsight): windows from before the market was selected here. Markets are selected by turnover, so it is "
+            "known that these were still traded later"
+        )
     for name, record in found.records.items():
         if (sentence := verdict(record)) and not record["too_few"]:
             yield f"{name}: {sentence}"

@@ -45,8 +45,8 @@ class NothingToEvaluate(ValueError):
 class Evaluation:
     """What was evaluated, its trades and the record of each strategy.
 
-    `records` has hindsight apart, as "NAME (hindsight)": trades of windows from before the market was selected here, by
-    its turnover of then, which knows that it was still traded.
+    `records` has hindsight apart, as "NAME (hindsight)": trades of windows from before the market was selected here.
+    Markets are selected by turnover, so it is known that these were still traded later.
     `trades` has the columns of `follow_setups`, and oi_status (source of open interest in the window), source, window
     (key), asset, hindsight (the market was selected here later), chance_r (mean net result of random entries) and
     later_r (net result with the entry one bar later). The last two are NaN for trades that do not count.
@@ -173,7 +173,7 @@ def described(
 ) -> pd.DataFrame:
     """Add what a replay knows of its trades: source, window (key), asset, hindsight.
 
-    `selected_since_ms` has the markets of which it is known since when they are selected here, epoch ms.
+    `selected_since_ms` says when each market was first selected here (epoch ms), as far as that is known.
     """
     pairs = zip(trades["exchange"].astype(str), trades["symbol"].astype(str), strict=True)
     return trades.assign(

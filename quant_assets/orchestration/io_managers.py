@@ -77,7 +77,8 @@ class DocumentIOManager(dg.IOManager):
 def _window_keys(context: dg.InputContext) -> list[str]:
     """Return the keys of the windows of the run.
 
-    Dagster leaves out those that have not ended by the machine's clock. If that is slow, the window of the run is one.
+    Dagster leaves out windows that have not ended by the machine's clock. If the clock is slow, that is the window of
+    the run, which is returned all the same.
     """
     keys = list(context.asset_partition_keys)
     return [context.partition_key] if not keys and context.has_partition_key else keys
