@@ -3,20 +3,22 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DOMAIN := quant_assets/providers/*,quant_assets/candles/*,quant_assets/storage/*,quant_assets/markets/*,quant_assets/derivatives/*,quant_assets/signals/*,quant_assets/evaluation/*,quant_assets/feed/*,quant_assets/dashboard/*
+SPREAD := -n 3 --dist loadfile --no-loadscope-reorder --durations=10
 UNIT_TESTS := $(addprefix quant_assets_tests/,alerts candles common derivatives emulator evaluation feed markets providers signals storage \
 	test_documents.py test_house.py)
 
 # Some containers set this; then each of the hundreds of processes of the tests would compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo serve ui check test lint types unit tests coverage speed cluster-test chaos fuzz soak bench pictures schema docs audit lock clean
+.PHONY: help setup demo serve ui check test lint types unit tests system coverage speed cluster-test chaos fuzz soak bench pictures schema docs audit lock clean
 
 help:
 	@echo "make demo      scan a simulated market: no key, no network"
 	@echo "make serve     serve the dashboard on http://127.0.0.1:3000 (PORT=3000)"
 	@echo "make ui        start Dagster's UI on http://127.0.0.1:3001 (PORT=3001)"
 	@echo "make check     lint, types and unit tests, in about two minutes"
-	@echo "make test      lint, types, all tests and coverage"
+	@echo "make test      lint, types and tests, in about ten minutes (COVERAGE=1 measures coverage too)"
+	@echo "make system    the tests that make test leaves out: servers, workers, failing machines, hours of windows"
 	@echo "make chaos     run the tests of faults and of generated input in their long form (SEED=1)"
 	@echo "make fuzz      search for inputs that break a parser (TARGET=candle_bytes SECONDS=60)"
 	@echo "make cluster-test  run two workers on machines of their own, in Linux namespaces (needs root; DAYS=1 MARKETS=24)"
@@ -72,7 +74,7 @@ check: lint types unit
 # Mypy uses one core, so it runs beside the tests.
 test: lint
 	@$(MAKE) --no-print-directory --jobs=2 types tests
-	@$(MAKE) --no-print-directory coverage
+	@$(if $(COVERAGE),$(MAKE) --no-print-directory coverage)
 
 lint: setup
 	$(BIN)/ruff check .
@@ -83,10 +85,14 @@ types: setup
 
 # Tests that start no browser, no Dagster process, no PostgreSQL and no long fault run.
 unit: setup
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not speed and not slow" $(UNIT_TESTS)
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not speed and not slow and not system" $(UNIT_TESTS)
 
 tests: setup
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not speed and not cluster" --cov --cov-report= --durations=10
+	$(BIN)/python -m pytest $(SPREAD) -m "not speed and not cluster and not system" $(if $(COVERAGE),--cov --cov-report=)
+
+# Servers, workers, machines and exchanges that fail, hours of windows, and packages that are installed.
+system: setup
+	$(BIN)/python -m pytest $(SPREAD) -m system
 
 coverage:
 	$(BIN)/coverage report --include='$(DOMAIN)' --fail-under=90

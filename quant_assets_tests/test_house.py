@@ -6,6 +6,8 @@ import ast
 import re
 import subprocess
 import sys
+from collections.abc import Callable, Iterable
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
@@ -42,6 +44,7 @@ CODE_LOADERS = {"pickle", "cPickle", "_pickle", "marshal", "shelve", "dill", "cl
     *("runpy", "imp", "importlib.util", "importlib.machinery", "builtins"),
     *("read_pickle", "to_pickle", "unsafe_load", "full_load", "Loader", "UnsafeLoader"),
 }
+MAX_LINES = 330
 FILES = sorted(PACKAGE.rglob("*.py"))
 ALL_FILES = sorted([*FILES, *Path(__file__).parent.rglob("*.py")])
 
@@ -50,9 +53,21 @@ def package_of(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
+@cache
+def text_of(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+@cache
 def imports_of(path: Path) -> set[str]:
     """Return the modules that a file imports, those inside functions and for type checking included."""
-    return imports_in(ast.parse(path.read_text(encoding="utf-8")), str(path))
+    return imports_in(ast.parse(text_of(path)), str(path))
+
+
+def problems(of: Callable[[Path], object], files: Iterable[Path] = FILES) -> dict[str, object]:
+    """Return what is wrong with each file, by its path; files without a problem are left out."""
+    found = {str(path.relative_to(ROOT)): of(path) for path in files}
+    return {name: problem for name, problem in found.items() if problem}
 
 
 def imports_in(tree: ast.AST, name: str) -> set[str]:
@@ -76,18 +91,17 @@ def test_modules_live_in_packages() -> None:
     assert {path.name for path in PACKAGE.glob("*.py")} == ROOT_MODULES
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_imports_run_one_way(path: Path) -> None:
+def test_imports_run_one_way() -> None:
+    assert problems(imports_of_no_layer_below) == {}
+
+
+def imports_of_no_layer_below(path: Path) -> list[str]:
+    """Return the imports of a file that are neither of its own package nor of a layer below."""
     package = package_of(path)
     if package == "__init__":
-        assert imports_of(path) == set()
-        return
-    for module in imports_of(path):
-        if not module.startswith("quant_assets."):
-            continue
-        target = module.split(".")[1]
-        if target != package:
-            assert LAYER_OF[target] > LAYER_OF[package], f"{path} imports {module}, which is not below it"
+        return sorted(imports_of(path))
+    targets = {module: module.split(".")[1] for module in imports_of(path) if module.startswith("quant_assets.")}
+    return [name for name, other in targets.items() if other != package and LAYER_OF[other] <= LAYER_OF[package]]
 
 
 def test_only_storage_handles_the_objects_of_the_lake() -> None:
@@ -110,15 +124,13 @@ def test_only_the_command_line_imports_the_emulator() -> None:
     assert importers == {"cli", "emulator"}
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_only_the_dagster_layer_imports_dagster(path: Path) -> None:
-    imports_dagster = any(module.split(".")[0].startswith("dagster") for module in imports_of(path))
-    assert not imports_dagster or package_of(path) in MAY_IMPORT_DAGSTER
+def test_only_the_dagster_layer_imports_dagster() -> None:
+    others = [path for path in FILES if package_of(path) not in MAY_IMPORT_DAGSTER]
+    assert problems(lambda path: [name for name in imports_of(path) if name.startswith("dagster")], others) == {}
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_only_public_parts_of_libraries_are_used(path: Path) -> None:
-    assert private_parts_in(path.read_text(encoding="utf-8")) == []
+def test_only_public_parts_of_libraries_are_used() -> None:
+    assert problems(lambda path: private_parts_in(text_of(path))) == {}
 
 
 def private_parts_in(text: str) -> list[str]:
@@ -167,16 +179,17 @@ def test_no_settings_name_a_private_module_of_dagster() -> None:
     assert [path for path in settings if "dagster._" in path.read_text(encoding="utf-8")] == []
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_every_file_is_short_and_has_a_docstring(path: Path) -> None:
-    text = path.read_text(encoding="utf-8")
-    assert ast.get_docstring(ast.parse(text)), f"{path} has no docstring"
-    assert len(text.splitlines()) <= 330, f"{path} has {len(text.splitlines())} lines"
+def test_every_file_has_a_docstring() -> None:
+    assert [path for path in FILES if not ast.get_docstring(ast.parse(text_of(path)))] == []
 
 
-@pytest.mark.parametrize("path", ALL_FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_docstrings_and_constants_are_worded_plainly(path: Path) -> None:
-    assert private_words(path.read_text(encoding="utf-8")) == []
+def test_every_file_is_short() -> None:
+    lines = {path: len(text_of(path).splitlines()) for path in FILES}
+    assert problems(lambda path: lines[path] if lines[path] > MAX_LINES else 0) == {}
+
+
+def test_docstrings_and_constants_are_worded_plainly() -> None:
+    assert problems(lambda path: private_words(text_of(path)), ALL_FILES) == {}
 
 
 def private_words(text: str) -> list[str]:
@@ -205,9 +218,8 @@ def test_private_words_are_found(text: str, found: list[str]) -> None:
     assert private_words(text) == found
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_no_file_on_disk_is_run_as_code(path: Path) -> None:
-    assert code_loaders_in(path.read_text(encoding="utf-8")) == set()
+def test_no_file_on_disk_is_run_as_code() -> None:
+    assert problems(lambda path: code_loaders_in(text_of(path))) == {}
 
 
 def code_loaders_in(text: str) -> set[str]:
@@ -282,12 +294,10 @@ def test_no_file_names_a_package_registry_or_a_machine() -> None:
 COINALYZE_IMPORTERS = ("providers/", "emulator/")
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_no_module_depends_on_one_provider(path: Path) -> None:
-    name = str(path.relative_to(PACKAGE))
-    if not name.startswith(COINALYZE_IMPORTERS):
-        imported = imports_in(ast.parse(path.read_text(encoding="utf-8")), "the module")
-        assert [module for module in imported if module.startswith("quant_assets.providers.coinalyze")] == []
+def test_no_module_depends_on_one_provider() -> None:
+    others = [path for path in FILES if not path.relative_to(PACKAGE).as_posix().startswith(COINALYZE_IMPORTERS)]
+    coinalyze = "quant_assets.providers.coinalyze"
+    assert problems(lambda path: [name for name in imports_of(path) if name.startswith(coinalyze)], others) == {}
 
 
 def test_only_the_client_of_exchanges_imports_ccxt() -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from quant_assets_tests.defs.live import ROOT
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.system
 
 
 def run(*command: str | Path, cwd: Path, env: Mapping[str, str] | None = None) -> str:

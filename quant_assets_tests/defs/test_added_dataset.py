@@ -23,7 +23,7 @@ from quant_assets_tests.prepared import Prepared, prepared
 from quant_assets_tests.servers import running
 from quant_assets_tests.world import World, small_world
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.system
 
 ENDPOINT = "/predicted-funding-rate-history"
 COLUMNS = (

@@ -29,7 +29,7 @@ from quant_assets_tests.providers.coinalyze.scripted import LoopbackServer
 from quant_assets_tests.servers import running
 from quant_assets_tests.world import World, small_world
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.system
 
 SERVED = ("open_interest", "long_short_ratio")
 OTHERS = ("funding_rate", "liquidations")

@@ -98,6 +98,7 @@ def test_settings_of_workers_keep_the_queue_and_name_the_tagger() -> None:
     assert (queue["module"], queue["class"]) == (TaggingRunCoordinator.__module__, TaggingRunCoordinator.__name__)
 
 
+@pytest.mark.system
 def test_run_with_equal_files_succeeds_and_has_the_tag(machines: Machines) -> None:
     for folder in (machines.control, machines.worker):
         (folder / RULES).write_text("# the same\n")
@@ -106,6 +107,7 @@ def test_run_with_equal_files_succeeds_and_has_the_tag(machines: Machines) -> No
     assert RULES in ended["tags"][CONFIGURATION_TAG]
 
 
+@pytest.mark.system
 def test_run_with_other_files_fails_before_it_spends_a_call(machines: Machines) -> None:
     live, accounting = machines.live, machines.world.emulator.accounting
     (machines.worker / RULES).write_text("# only here\n")
@@ -118,6 +120,7 @@ def test_run_with_other_files_fails_before_it_spends_a_call(machines: Machines) 
     assert (len(accounting.accepted), len(live.materialized("coinalyze_markets"))) == (before, tables)
 
 
+@pytest.mark.system
 def test_runs_of_a_backfill_and_retries_have_the_tag(machines: Machines) -> None:
     live = machines.live
     (machines.control / RULES).write_text("# only there\n")
@@ -130,6 +133,7 @@ def test_runs_of_a_backfill_and_retries_have_the_tag(machines: Machines) -> None
     assert all(f"{RULES} differs" in machines.errors(run["runId"]) for run in runs)
 
 
+@pytest.mark.system
 def test_copied_file_lets_the_next_run_succeed(machines: Machines) -> None:
     (machines.control / RULES).write_text("# new\n")
     shutil.copy(machines.control / RULES, machines.worker)

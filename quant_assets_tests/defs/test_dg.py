@@ -21,6 +21,7 @@ from quant_assets_tests.world import World, small_world
 
 RELOAD = """mutation($name: String!) { reloadRepositoryLocation(repositoryLocationName: $name) { __typename } }"""
 BUILT_IN = ["Breakout", "BreakoutV2", "Legacy"]
+pytestmark = pytest.mark.system
 NEEDED = ("pyproject.toml", "workspace.yaml", "dagster.yaml", "README.md", "LICENSE")
 
 

@@ -1,6 +1,6 @@
 """Windows in time-lapse with an exchange that fails at random: each has its feed, started by schedule and sensor alone.
 
-`make test` runs the first windows with two exchanges, `make soak` a day with eight.
+`make system` runs the first windows with two exchanges, `make soak` a day with eight.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from quant_assets_tests.candles.exchanges.test_fetched_day import BEGIN
 from quant_assets_tests.faults.seeding import LONG, rounds, seeded_random
 from quant_assets_tests.memory import check_memory_is_flat, resident_mib
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.system
 
 WINDOWS, TOP = rounds(4, 96), rounds(2, 4)
 NAMES = tuple(APIS) if LONG else ("BYBIT", "MEXC")

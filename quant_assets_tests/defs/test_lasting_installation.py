@@ -32,6 +32,7 @@ from quant_assets_tests.world import World, kept_in_memory, small_world
 
 KEY = "s3cret-k3y-of-a-lasting-installation"
 DEPLOY = ROOT / "deploy" / "systemd"
+pytestmark = pytest.mark.system
 
 
 @dataclass

@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import orjson
+import pytest
 
 from quant_assets.definitions import build_definitions
 from quant_assets.emulator import Faults
@@ -15,6 +16,7 @@ from quant_assets_tests.defs.live import dagster_dev_process, stop_process_group
 from quant_assets_tests.world import small_world
 
 
+@pytest.mark.system
 def test_run_lost_in_a_crash_is_ended_and_retried(tmp_path: Path) -> None:
     with small_world(tmp_path, markets=8) as world:
         home = tmp_path / "data" / "dagster"

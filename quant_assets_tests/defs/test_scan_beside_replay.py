@@ -30,7 +30,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[SideBySide
         yield side_by_side(world, live, WINDOWS, scans=1), world.settings().feed_path.read_bytes(), world.window.key
 
 
-@pytest.mark.slow
+@pytest.mark.system
 def test_scan_does_not_wait_for_a_backfill(found: tuple[SideBySide, bytes, str]) -> None:
     """It starts and ends while one run of the backfill goes on, and its feed stands."""
     runs, feed, newest = found

@@ -34,6 +34,7 @@ from quant_assets_tests.world import environment
 BEGIN = datetime(2026, 2, 3, 12, 0, tzinfo=UTC)
 WINDOWS = 6
 CALLS_PER_MINUTE = 40
+pytestmark = pytest.mark.system
 #: An hour after the first window all datasets are due again, so that a refresh of several batches gives up on them.
 FAULTY_WINDOW, SHARED_KEY_WINDOW, REFUSED_WINDOW, DOWN_WINDOW = 1, 2, 3, 4
 #: The faults of each window, from its scan until the next one.

@@ -34,6 +34,8 @@ from quant_assets_tests.defs.workers import (
 from quant_assets_tests.s3 import s3_server
 from quant_assets_tests.world import environment, kept_in_memory, small_world
 
+pytestmark = pytest.mark.system
+
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory, database_server: str) -> Iterator[Cluster]:

@@ -7,7 +7,7 @@ from random import Random
 
 #: The same seed gives the same faults.
 SEED = int(os.environ.get("QUANT_FAULTS_SEED", "1"))
-#: `make chaos` runs the long form, `make test` the short one.
+#: `make chaos` runs the long form, `make test` and `make system` the short one.
 LONG = os.environ.get("QUANT_FAULTS", "short") == "long"
 
 

@@ -20,6 +20,7 @@ from quant_assets_tests.faults.test_exchange_faults import random_faults
 
 DAY_SECONDS = 86_400.0
 WINDOWS = 96
+pytestmark = pytest.mark.system
 
 
 class Day:

@@ -17,6 +17,7 @@ from quant_assets_tests.faults.exchange_world import NAMES, ExchangeWorld, excha
 from quant_assets_tests.faults.seeding import LONG, rounds, seeded_random
 
 KINDS = ("server_error", "cut", "closed", "slow", "html", "garbled")
+pytestmark = pytest.mark.system
 
 
 @pytest.fixture(scope="module")

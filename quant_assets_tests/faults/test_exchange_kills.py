@@ -17,6 +17,7 @@ from quant_assets_tests.faults.disks import Disk, disk
 from quant_assets_tests.faults.exchange_world import NAMES, ExchangeWorld
 from quant_assets_tests.faults.seeding import rounds, seeded_random
 
+pytestmark = pytest.mark.system
 REMEDY = "free space on its disk"
 #: Files that a fetch writes, in their order.
 LANDMARKS = (

@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Event, Thread
 
 import orjson
+import pytest
 
 from quant_assets.derivatives.datasets import SPECS
 from quant_assets.derivatives.report import RefreshReport
@@ -22,6 +23,8 @@ from quant_assets_tests.faults.proxy import ProxiedRequest
 from quant_assets_tests.faults.seeding import rounds
 from quant_assets_tests.providers.coinalyze.scripted import Canned
 from quant_assets_tests.world import World, kept_in_memory, small_world
+
+pytestmark = pytest.mark.system
 
 
 @contextmanager
@@ -51,7 +54,7 @@ def read_all_the_time(path: Path) -> Iterator[list[str]]:
     assert seen[0] > 0
 
 
-def reference_comparison(world: World, *processes: BaseProcess) -> None:
+def run_at_once(world: World, *processes: BaseProcess) -> None:
     """Run all processes at once; each must succeed."""
     for process in processes:
         process.start()
@@ -67,8 +70,8 @@ def test_scans_refresh_and_prune_at_once_succeed_and_fetch_nothing_twice(tmp_pat
                 alone = kept.scan("alone").feed
             before = len(world.emulator.accounting.accepted)
             with read_all_the_time(world.folder / "data" / "master_feed.json") as problems:
-                reference_comparison(world, forked_scan(world), forked_scan(world))
-                reference_comparison(
+                run_at_once(world, forked_scan(world), forked_scan(world))
+                run_at_once(
                     world,
                     forked_scan(world),
                     forked_job(world, "refresh", world.window.key),
@@ -120,7 +123,7 @@ def test_two_scans_of_different_candles_in_one_data_folder_stay_separate(tmp_pat
                 if file.name.partition("_")[0] in of_folder:
                     shutil.copy(file, folder)
         scans = (("scan", str(folder), "--output", str(folder / "feed.json")) for folder in halves)
-        reference_comparison(world, *(forked_scan(world, "shared", scan) for scan in scans))
+        run_at_once(world, *(forked_scan(world, "shared", scan) for scan in scans))
         for folder, of_folder in zip(halves, chosen, strict=True):
             feed = orjson.loads((folder / "feed.json").read_bytes())
             assert {signal["exchange"] for signal in feed["signals"]} == of_folder

@@ -24,7 +24,7 @@ from quant_assets_tests.defs.postgresql import DATABASE_PASSWORD, new_database
 from quant_assets_tests.s3 import BUCKET, SECRET, s3_server
 from quant_assets_tests.world import World, environment, kept_in_memory
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.system
 LAKE = f"s3://{BUCKET}/lake"
 FEED = f"s3://{BUCKET}/feeds/master_feed.json"
 

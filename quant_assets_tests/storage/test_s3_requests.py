@@ -11,7 +11,7 @@ from quant_assets_tests.s3 import BUCKET, s3_server
 from quant_assets_tests.storage.measure_s3_scan import kinds, objects
 from quant_assets_tests.world import World, environment, kept_in_memory
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.system
 #: Of a repeated scan, which writes a window whose tables and feed are there. docs/scale.md has the numbers.
 MAX_REQUESTS = {"HEAD": 58, "GET": 14, "PUT": 16, "LIST": 3}
 

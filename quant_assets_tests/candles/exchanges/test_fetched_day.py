@@ -1,6 +1,6 @@
 """Windows of a day in time-lapse, with exchanges that fail at random and one that does not.
 
-The clock runs faster than the real one, and jumps to the end of the next window. `make test` runs the first windows
+The clock runs faster than the real one, and jumps to the end of the next window. `make system` runs the first windows
 with three exchanges, `make soak` the day with eight.
 """
 
@@ -36,7 +36,7 @@ from quant_assets.storage.lake import Lake
 from quant_assets_tests.faults.seeding import LONG, SEED, rounds, seeded_random
 from quant_assets_tests.memory import check_memory_is_flat, resident_mib
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.system
 
 BEGIN = datetime(2026, 2, 3, tzinfo=UTC).timestamp()
 #: The last of all closes a 4h bar, so that the one before is right.
