@@ -22,6 +22,8 @@ Found = TypeVar("Found")
 
 SELECTOR = {"repositoryLocationName": "quant_assets", "repositoryName": "__repository__"}
 FINISHED = {"SUCCESS", "FAILURE", "CANCELED"}
+#: The status of a backfill that has not ended.
+GOING_ON = {"REQUESTED", "CANCELING", "FAILING"}
 
 LAUNCH = """
 mutation($params: ExecutionParams!) { launchRun(executionParams: $params) {
@@ -114,14 +116,13 @@ class Live:
 
     def finished_backfill(self, backfill_id: str, seconds: float = 180) -> str:
         """Wait until a backfill has finished, and return its status."""
+        wait_for(lambda: self.backfill_status(backfill_id) not in GOING_ON, seconds, f"backfill {backfill_id}")
+        return self.backfill_status(backfill_id)
+
+    def backfill_status(self, backfill_id: str) -> str:
         query = """query($id: String!) {
             partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status } } }"""
-
-        def finished() -> str | None:
-            status = str(self.ask(query, id=backfill_id)["partitionBackfillOrError"]["status"])
-            return status if status.startswith(("COMPLETED", "FAILED", "CANCELED")) else None
-
-        return wait_for(finished, seconds, f"backfill {backfill_id}")
+        return str(self.ask(query, id=backfill_id)["partitionBackfillOrError"]["status"])
 
     def materialized(self, asset: str, limit: int = 100) -> list[dict[str, Any]]:
         """Return the materializations of an asset, the newest first, with their metadata as a dictionary."""

@@ -1,6 +1,6 @@
 """Measure how long a scan waits in the queue while a backfill runs, under `dagster dev` with PostgreSQL.
 
-    python -m quant_assets_tests.defs.measure_scan_beside_replay [MARKETS [WINDOWS]]
+    python -m quant_assets_tests.defs.measure_scan_beside_replay [MARKETS [WINDOWS [WINDOWS_PER_RUN]]]
 
 test_scan_beside_replay.py tests it with few markets.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 import statistics
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -21,25 +22,37 @@ from quant_assets.common.windows import WINDOW_LENGTH, Window
 from quant_assets.emulator import Emulator, plain_universe
 from quant_assets.orchestration.job_names import ANALYSE
 from quant_assets_tests.bench.folders import simulated_folder
-from quant_assets_tests.defs.live import Live, dagster_dev, prepare_home, wait_for
+from quant_assets_tests.defs.live import GOING_ON, Live, dagster_dev, prepare_home, wait_for
 from quant_assets_tests.defs.postgresql import postgresql
 from quant_assets_tests.defs.running import ANALYSIS
 from quant_assets_tests.world import CALLS_PER_MINUTE, World, environment
 
-MARKETS, WINDOWS, SCANS = 300, 96, 3
+MARKETS, WINDOWS, WINDOWS_PER_RUN = 300, 96, 96
+#: Scans without a backfill. Beside it there is one each PAUSE_SECONDS.
+SCANS, PAUSE_SECONDS = 3, 20.0
 
 
 @dataclass(frozen=True)
 class SideBySide:
-    """The run of a backfill, the scans that were requested and ended while it ran, and those without one."""
+    """The runs of a backfill, the scans that were requested while they ran, and those without a backfill."""
 
-    replay: dict[str, Any]
+    replay: list[dict[str, Any]]
     beside: list[dict[str, Any]]
     alone: list[dict[str, Any]]
 
+    @property
+    def begins(self) -> float:
+        """When the backfill's first run started, in UNIX seconds."""
+        return float(min(run["startTime"] for run in self.replay))
+
+    @property
+    def ends(self) -> float:
+        """When the backfill's last run ended, in UNIX seconds."""
+        return float(max(run["endTime"] for run in self.replay))
+
 
 @contextmanager
-def installation(folder: Path, markets: int, windows: int) -> Iterator[tuple[World, Live]]:
+def installation(folder: Path, markets: int, windows_per_run: int) -> Iterator[tuple[World, Live]]:
     """Run Dagster on one machine with a shared database and so many windows a run, after a first scan."""
     moment = datetime.now(UTC)
     with ExitStack() as stack:
@@ -50,25 +63,27 @@ def installation(folder: Path, markets: int, windows: int) -> Iterator[tuple[Wor
         prepare_home(home)
         stack.enter_context(environment(QUANT_DATABASE_URL=url))
         world.scan(database_url=url)
-        given = {**world.environment(), "QUANT_DATABASE_URL": url, "QUANT_WINDOWS_PER_RUN": str(windows)}
+        given = {**world.environment(), "QUANT_DATABASE_URL": url, "QUANT_WINDOWS_PER_RUN": str(windows_per_run)}
         yield world, stack.enter_context(dagster_dev(given, home))
 
 
-def side_by_side(world: World, live: Live, windows: int, scans: int) -> SideBySide:
-    """Scan the newest window several times without a backfill, and as often beside one."""
+def side_by_side(world: World, live: Live, windows: int, scans: int, pause_seconds: float = 0.0) -> SideBySide:
+    """Scan the newest window several times without a backfill, then beside one until it ends, at least once."""
 
     def scan() -> dict[str, Any]:
         return live.finished_run(live.launch(ANALYSE, world.window.key), 600)
 
     alone = [scan() for _ in range(scans)]
-    first = world.window.end - 300 * WINDOW_LENGTH
+    first = world.window.end - (windows + 100) * WINDOW_LENGTH
     backfill = live.backfill(ANALYSIS, [Window(first + number * WINDOW_LENGTH).key for number in range(windows)])
     mine = [{"key": "dagster/backfill", "value": backfill}]
-    wait_for(lambda: live.runs(tags=mine, statuses=["STARTED"]), 120, "the backfill's run")
-    beside = [scan() for _ in range(scans)]
+    wait_for(lambda: live.runs(tags=mine, statuses=["STARTED"]), 120, "the backfill's first run")
+    beside = [scan()]
+    while live.backfill_status(backfill) in GOING_ON:
+        time.sleep(pause_seconds)
+        beside.append(scan())
     assert live.finished_backfill(backfill, 900) == "COMPLETED_SUCCESS"
-    (replay,) = live.runs(tags=mine)
-    return SideBySide(replay, beside, alone)
+    return SideBySide(live.runs(tags=mine), beside, alone)
 
 
 def waited(run: dict[str, Any]) -> float:
@@ -77,16 +92,18 @@ def waited(run: dict[str, Any]) -> float:
 
 
 def main() -> None:
-    markets, windows = [*map(int, sys.argv[1:]), *(MARKETS, WINDOWS)[len(sys.argv) - 1 :]]
-    with tempfile.TemporaryDirectory() as name, installation(Path(name), markets, windows) as (world, live):
-        found = side_by_side(world, live, windows, SCANS)
-    seconds = found.replay["endTime"] - found.replay["startTime"]
-    print(f"a run of {windows} windows of {markets} markets: {seconds:.0f} s")
-    for what, runs in (("without it", found.alone), ("beside it", found.beside)):
-        wait = statistics.median(map(waited, runs))
-        took = statistics.median(run["endTime"] - run["startTime"] for run in runs)
-        ended = sum(run["endTime"] < found.replay["endTime"] for run in runs)
-        print(f"{len(runs)} scans {what}: waited {wait:.1f} s, took {took:.1f} s; {ended} ended before it")
+    markets, windows, per_run = [*map(int, sys.argv[1:]), *(MARKETS, WINDOWS, WINDOWS_PER_RUN)[len(sys.argv) - 1 :]]
+    with tempfile.TemporaryDirectory() as name, installation(Path(name), markets, per_run) as (world, live):
+        found = side_by_side(world, live, windows, SCANS, PAUSE_SECONDS)
+    seconds = found.ends - found.begins
+    print(f"{len(found.replay)} runs of {windows} windows of {markets} markets: {seconds:.0f} s")
+    beside = [scan for scan in found.beside if scan["endTime"] < found.ends]
+    for what, runs in (("without it", found.alone), ("beside it", beside)):
+        waits, took = [waited(run) for run in runs], [run["endTime"] - run["startTime"] for run in runs]
+        print(
+            f"{len(runs)} scans {what}: waited {statistics.median(waits):.1f} s (at most {max(waits):.1f}), took"
+            f" {statistics.median(took):.1f} s (at most {max(took):.1f})"
+        )
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ NOW = WINDOW.end + timedelta(seconds=5)
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[SideBySide, bytes, str]]:
     folder = tmp_path_factory.mktemp("beside")
-    with installation(folder, markets=10, windows=WINDOWS) as (world, live):
+    with installation(folder, markets=10, windows_per_run=WINDOWS) as (world, live):
         yield side_by_side(world, live, WINDOWS, scans=1), world.settings().feed_path.read_bytes(), world.window.key
 
 
@@ -34,11 +34,11 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[SideBySide
 def test_scan_does_not_wait_for_a_backfill(found: tuple[SideBySide, bytes, str]) -> None:
     """It starts and ends while one run of the backfill goes on, and its feed stands."""
     runs, feed, newest = found
-    (scan,) = runs.beside
+    (replay,), scan = runs.replay, runs.beside[0]
     assert scan["status"] == "SUCCESS"
-    assert runs.replay["startTime"] < scan["startTime"]
-    assert scan["endTime"] < runs.replay["endTime"]
-    assert waited(scan) < (runs.replay["endTime"] - runs.replay["startTime"]) / 2
+    assert replay["startTime"] < scan["startTime"]
+    assert scan["endTime"] < replay["endTime"]
+    assert waited(scan) < (replay["endTime"] - replay["startTime"]) / 2
     assert orjson.loads(feed)["window"] == newest
 
 
