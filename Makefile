@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DOMAIN := quant_assets/providers/*,quant_assets/candles/*,quant_assets/storage/*,quant_assets/markets/*,quant_assets/derivatives/*,quant_assets/signals/*,quant_assets/evaluation/*,quant_assets/feed/*,quant_assets/dashboard/*
-SPREAD := -n 3 --dist loadfile --no-loadscope-reorder --durations=10
+SPREAD := --dist loadfile --no-loadscope-reorder --durations=10
 UNIT_TESTS := $(addprefix quant_assets_tests/,alerts candles common derivatives emulator evaluation feed markets providers signals storage \
 	test_documents.py test_house.py)
 
@@ -18,7 +18,7 @@ help:
 	@echo "make ui        start Dagster's UI on http://127.0.0.1:3001 (PORT=3001)"
 	@echo "make check     lint, types and unit tests, in about two minutes"
 	@echo "make test      lint, types and tests, in about ten minutes (COVERAGE=1 measures coverage too)"
-	@echo "make system    the tests that make test leaves out: servers, workers, failing machines, hours of windows"
+	@echo "make system    the tests that make test leaves out: a running Dagster, workers, failing machines"
 	@echo "make chaos     run the tests of faults and of generated input in their long form (SEED=1)"
 	@echo "make fuzz      search for inputs that break a parser (TARGET=candle_bytes SECONDS=60)"
 	@echo "make cluster-test  run two workers on machines of their own, in Linux namespaces (needs root; DAYS=1 MARKETS=24)"
@@ -88,11 +88,12 @@ unit: setup
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not speed and not slow and not system" $(UNIT_TESTS)
 
 tests: setup
-	$(BIN)/python -m pytest $(SPREAD) -m "not speed and not cluster and not system" $(if $(COVERAGE),--cov --cov-report=)
+	$(BIN)/python -m pytest -n 3 $(SPREAD) -m "not speed and not cluster and not system" $(if $(COVERAGE),--cov --cov-report=)
 
-# Servers, workers, machines and exchanges that fail, hours of windows, and packages that are installed.
+# A running Dagster, workers, machines and exchanges that fail, hours of windows, and packages that are installed. These
+# tests wait for other processes, so there are more of them at once than processors.
 system: setup
-	$(BIN)/python -m pytest $(SPREAD) -m system
+	$(BIN)/python -m pytest -n 4 $(SPREAD) -m system
 
 coverage:
 	$(BIN)/coverage report --include='$(DOMAIN)' --fail-under=90

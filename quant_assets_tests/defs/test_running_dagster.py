@@ -44,6 +44,7 @@ from quant_assets_tests.defs.running import (
     running_ui,
 )
 
+pytestmark = pytest.mark.system
 ONCE = ("candles", "candle_files", "symbol_map", "trades")
 EXCHANGES = ("exchange_markets", "exchange_candles")
 EVALUATED = {"SUCCEEDED", "FAILED"}
