@@ -20,7 +20,9 @@ from quant_assets.orchestration.job_names import MARKET_LIST
 from quant_assets.orchestration.resources import Notifier
 from quant_assets.orchestration.run_coordinator import TaggingRunCoordinator
 from quant_assets.storage.lake import Lake
-from quant_assets_tests.defs.live import ROOT, Live, free_port, prepare_home, process, ready
+from quant_assets_tests.defs.live import ROOT, SELECTOR, Live, free_port, prepare_home, process, ready, wait_for
+from quant_assets_tests.defs.records import runs_of
+from quant_assets_tests.defs.running import START, STOP
 from quant_assets_tests.world import World, environment, kept_in_memory, small_world
 
 WORKERS = ROOT / "deploy" / "workers" / "dagster-workers.yaml"
@@ -138,6 +140,18 @@ def test_copied_file_lets_the_next_run_succeed(machines: Machines) -> None:
     (machines.control / RULES).write_text("# new\n")
     shutil.copy(machines.control / RULES, machines.worker)
     assert machines.live.finished_run(machines.live.launch(MARKET_LIST))["status"] == "SUCCESS"
+
+
+@pytest.mark.system
+def test_run_of_a_sensor_has_the_tag(machines: Machines) -> None:
+    """Schedules and sensors submit their runs in the same way."""
+    live = machines.live
+    sensor = live.ask(START, sensor={**SELECTOR, "sensorName": "new_candles"})["startSensor"]["id"]
+    try:
+        run = wait_for(lambda: runs_of(live, "new_candles"), 120, "a scan of the new candles")[0]
+    finally:
+        live.ask(STOP, id=sensor)
+    assert "quant-assets=" in run["tags"][CONFIGURATION_TAG]
 
 
 @pytest.fixture
