@@ -105,7 +105,8 @@ speed: setup
 
 # One cluster for all tests, in one process.
 cluster-test: setup
-	QUANT_CLUSTER_DAYS=$(or $(DAYS),1) QUANT_CLUSTER_MARKETS=$(or $(MARKETS),24) $(BIN)/python -m pytest -m cluster -v \
+	QUANT_CLUSTER_DAYS=$(or $(DAYS),1) QUANT_CLUSTER_MARKETS=$(or $(MARKETS),24) \
+	QUANT_CLUSTER_WINDOWS=$(or $(WINDOWS),16) $(BIN)/python -m pytest -m cluster -v \
 		--durations=10 quant_assets_tests/cluster
 
 chaos: setup

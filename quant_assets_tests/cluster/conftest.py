@@ -27,6 +27,7 @@ from quant_assets_tests.s3 import s3_server
 from quant_assets_tests.world import environment, small_world
 
 MARKETS = int(os.environ.get("QUANT_CLUSTER_MARKETS", "24"))
+WINDOWS_PER_RUN = os.environ.get("QUANT_CLUSTER_WINDOWS", "16")
 #: What takes the place of texts in dagster.yaml: a backfill on both workers.
 SETTINGS = {"- key: dagster/backfill\n        limit: 1\n": f"- key: dagster/backfill\n        limit: {len(WORKERS)}\n"}
 #: What the tests have measured, as lines.
@@ -65,7 +66,7 @@ def _installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installa
         for name in ("control", *WORKERS):
             stack.enter_context(forwarded(found[name].listen("127.0.0.1", port), port))
         hosts = {name: Host(name, machine.address, machine.prefix) for name, machine in found.items()}
-        cluster = start_cluster(stack, world, hosts, broker, objects, databases, SETTINGS)
+        cluster = start_cluster(stack, world, hosts, broker, objects, databases, SETTINGS, {"QUANT_WINDOWS_PER_RUN": WINDOWS_PER_RUN})
         cluster.succeeded("market_list")
         cluster.succeeded("scan", world.window.key)
         yield Installation(cluster, found, database)

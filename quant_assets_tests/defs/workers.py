@@ -145,10 +145,11 @@ def start_cluster(
     objects: S3,
     databases: tuple[str, str],
     settings: Mapping[str, str] | None = None,
+    more: Mapping[str, str] | None = None,
 ) -> Cluster:
     """Start the services of control and of two workers; they are stopped when `stack` is closed.
 
-    `settings` are texts of dagster.yaml and what takes their place.
+    `settings` are texts of dagster.yaml and what takes their place, `more` are further variables of each machine.
     """
     world.emulator.key = KEY
     records = databases[0].replace("://", "+psycopg2://")
@@ -160,6 +161,7 @@ def start_cluster(
         "QUANT_LAKE_URL": LAKE,
         "QUANT_FEED_URL": FEED,
         **objects.environment,
+        **(more or {}),
     }
     environments = {name: _prepare(world, name, shared, settings or {}) for name in ("control", *WORKERS)}
     control, variables = hosts["control"], environments["control"]
