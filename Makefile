@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DOMAIN := quant_assets/providers/*,quant_assets/candles/*,quant_assets/storage/*,quant_assets/markets/*,quant_assets/derivatives/*,quant_assets/signals/*,quant_assets/evaluation/*,quant_assets/feed/*,quant_assets/dashboard/*
-SPREAD := --dist loadfile --no-loadscope-reorder --durations=10
+SPREAD := -n 3 --dist loadfile --no-loadscope-reorder --durations=10
 UNIT_TESTS := $(addprefix quant_assets_tests/,alerts candles common derivatives emulator evaluation feed markets providers signals storage \
 	test_documents.py test_house.py)
 
@@ -88,12 +88,11 @@ unit: setup
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not speed and not slow and not system" $(UNIT_TESTS)
 
 tests: setup
-	$(BIN)/python -m pytest -n 3 $(SPREAD) -m "not speed and not cluster and not system" $(if $(COVERAGE),--cov --cov-report=)
+	$(BIN)/python -m pytest $(SPREAD) -m "not speed and not cluster and not system" $(if $(COVERAGE),--cov --cov-report=)
 
-# A running Dagster, workers, machines and exchanges that fail, hours of windows, and packages that are installed. These
-# tests wait for other processes, so there are more of them at once than processors.
+# A running Dagster, workers, machines and exchanges that fail, hours of windows, and packages that are installed.
 system: setup
-	$(BIN)/python -m pytest -n 4 $(SPREAD) -m system
+	$(BIN)/python -m pytest $(SPREAD) -m system
 
 coverage:
 	$(BIN)/coverage report --include='$(DOMAIN)' --fail-under=90
