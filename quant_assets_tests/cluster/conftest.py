@@ -66,7 +66,9 @@ def _installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installa
         for name in ("control", *WORKERS):
             stack.enter_context(forwarded(found[name].listen("127.0.0.1", port), port))
         hosts = {name: Host(name, machine.address, machine.prefix) for name, machine in found.items()}
-        cluster = start_cluster(stack, world, hosts, broker, objects, databases, SETTINGS, {"QUANT_WINDOWS_PER_RUN": WINDOWS_PER_RUN})
+        cluster = start_cluster(
+            stack, world, hosts, broker, objects, databases, SETTINGS, {"QUANT_WINDOWS_PER_RUN": WINDOWS_PER_RUN}
+        )
         cluster.succeeded("market_list")
         cluster.succeeded("scan", world.window.key)
         yield Installation(cluster, found, database)
