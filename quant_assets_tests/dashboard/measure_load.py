@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from urllib.parse import quote
 
 import orjson
 import requests
@@ -103,7 +104,7 @@ def measure(world: World, seconds: int, markets: int) -> None:
         tables = [f"/api/results?limit=100&strategy={strategy}" for strategy in strategies]
         tables += [f"/api/results?limit=100&exchange={exchange}" for exchange in exchanges]
         named = list(dict.fromkeys((s["exchange"], s["symbol"]) for s in small["signals"]))[:50]
-        charts = [f"/api/signals/{exchange}/{symbol}" for exchange, symbol in named]
+        charts = [f"/api/signals/{exchange}/{quote(symbol)}" for exchange, symbol in named]
         etags = [requests.get(url + table, timeout=30).headers["etag"].replace('"', '\\"') for table in tables]
         size = len(requests.get(url + tables[0], timeout=30).content)
         print(f"feed {len(content) / 1e6:.1f} MB, {markets * 3} signals; a table of 100 is {size / 1e3:.0f} kB plain")
