@@ -92,10 +92,10 @@ def test_modules_live_in_packages() -> None:
 
 
 def test_imports_run_one_way() -> None:
-    assert problems(imports_of_no_layer_below) == {}
+    assert problems(forbidden_imports) == {}
 
 
-def imports_of_no_layer_below(path: Path) -> list[str]:
+def forbidden_imports(path: Path) -> list[str]:
     """Return the imports of a file that are neither of its own package nor of a layer below."""
     package = package_of(path)
     if package == "__init__":
@@ -185,7 +185,7 @@ def test_every_file_has_a_docstring() -> None:
 
 def test_every_file_is_short() -> None:
     lines = {path: len(text_of(path).splitlines()) for path in FILES}
-    assert problems(lambda path: lines[path] if lines[path] > MAX_LINES else 0) == {}
+    assert {path: count for path, count in lines.items() if count > MAX_LINES} == {}
 
 
 def test_docstrings_and_constants_are_worded_plainly() -> None:
