@@ -13,7 +13,7 @@ from quant_assets_tests.world import World, environment, kept_in_memory
 
 pytestmark = pytest.mark.system
 #: Of a repeated scan, which writes a window whose tables and feed are there. docs/scale.md has the numbers.
-MAX_REQUESTS = {"HEAD": 58, "GET": 14, "PUT": 16, "LIST": 3}
+MAX_REQUESTS = {"HEAD": 56, "GET": 14, "PUT": 16, "LIST": 3}
 
 
 @pytest.fixture(scope="module")
