@@ -1,6 +1,6 @@
 """Measure what runs of a backfill cost: the processor time of Dagster and of the work, and memory, by windows a run.
 
-    python -m quant_assets_tests.defs.measure_backfill [TIMES [WINDOWS …]]
+    python -m quant_assets_tests.defs.measure_backfill [MARKETS [TIMES [WINDOWS …]]]
 
 Each run is a process of its own, which loads the definitions and materializes the analysis of a range of windows, from
 candle features to the feed, as a run of a backfill does. Every 2 ms of its processor time a sample is taken: the
@@ -133,23 +133,28 @@ def places_of_records(world: World) -> Iterator[dict[str, dict[str, str]]]:
         for name, address in (("SQLite", ""), ("PostgreSQL", url.replace("://", "+psycopg2://"))):
             home = world.folder / name
             prepare_home(home, *([DATABASE] if address else []))
-            found[name] = {"DAGSTER_HOME": str(home), "DAGSTER_POSTGRES_URL": address}
+            found[name] = {
+                "DAGSTER_HOME": str(home),
+                "DAGSTER_POSTGRES_URL": address,
+                "DAGSTER_EVENT_BATCH_SIZE": "100",
+            }
         yield found
 
 
 def main() -> None:
-    times, *windows = [int(given) for given in sys.argv[1:]] or [TIMES]
+    given = [int(argument) for argument in sys.argv[1:]]
+    markets, times, windows = (given or [MARKETS])[0], (given[1:] or [TIMES])[0], given[2:] or WINDOWS
     moment = datetime.now(UTC)
     with (
         tempfile.TemporaryDirectory() as name,
-        Emulator(plain_universe(MARKETS), calls_per_minute=CALLS_PER_MINUTE) as emulator,
+        Emulator(plain_universe(markets), calls_per_minute=CALLS_PER_MINUTE) as emulator,
     ):
         folder = Path(name)
-        world = World(folder, emulator, simulated_folder(folder / "candles", MARKETS, moment), moment)
+        world = World(folder, emulator, simulated_folder(folder / "candles", markets, moment), moment)
         world.scan()
         with places_of_records(world) as places:
-            print(f"{MARKETS} markets; medians of {times} runs, seconds of processor time", flush=True)
-            for count in windows or WINDOWS:
+            print(f"{markets} markets; medians of {times} runs, seconds of processor time", flush=True)
+            for count in windows:
                 costs: dict[str, list[dict[str, float]]] = {place: [] for place in places}
                 for _ in range(times):
                     for place, variables in places.items():

@@ -74,6 +74,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
             **world.environment(key=KEY),
             "DAGSTER_HOME": str(home),
             "DAGSTER_POSTGRES_URL": url.replace("://", "+psycopg2://"),
+            "DAGSTER_EVENT_BATCH_SIZE": "100",
         }
         code = ("dagster", "api", "grpc", "--module-name", "quant_assets.definitions")
         stack.enter_context(
@@ -116,6 +117,13 @@ def test_runs_and_events_are_only_in_postgresql(installation: Installation) -> N
     assert installation.counted("SELECT COUNT(*) FROM runs") >= 2
     assert installation.counted("SELECT COUNT(*) FROM event_logs") > 100
     assert not list(installation.home.rglob("*.db"))
+
+
+def test_materializations_of_a_run_are_written_in_one_transaction(installation: Installation) -> None:
+    materialized = "FROM event_logs WHERE dagster_event_type = 'ASSET_MATERIALIZATION' AND partition IS NOT NULL"
+    runs = installation.counted(f"SELECT COUNT(DISTINCT run_id) {materialized}")
+    assert installation.counted(f"SELECT COUNT(*) {materialized}") >= 32
+    assert installation.counted(f"SELECT COUNT(DISTINCT xmin::text) {materialized}") == runs
 
 
 def test_api_key_is_in_no_file_and_not_in_postgresql(installation: Installation) -> None:

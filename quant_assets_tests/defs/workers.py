@@ -155,6 +155,7 @@ def start_cluster(
     records = databases[0].replace("://", "+psycopg2://")
     shared = {
         "DAGSTER_POSTGRES_URL": records,
+        "DAGSTER_EVENT_BATCH_SIZE": "100",
         "CELERY_BROKER_URL": broker.url,
         "CELERY_RESULT_BACKEND": f"db+{records}",
         "QUANT_DATABASE_URL": databases[1],
