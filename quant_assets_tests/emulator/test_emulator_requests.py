@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import statistics
 from urllib.parse import urlsplit
 
 import pytest
@@ -109,8 +110,8 @@ def test_symbols_outside_ascii_are_served(get):
 
 
 def test_many_requests_on_one_connection_are_fast(get, clock):
-    answers = [get("/exchanges") for _ in range(30)]
-    assert sum(answer.elapsed.total_seconds() for answer in answers) < 0.6
+    seconds = [get("/exchanges").elapsed.total_seconds() for _ in range(31)]
+    assert statistics.median(seconds) < 0.03  # a response that waits for an acknowledgement takes 0.04 s
 
 
 def test_listens_on_loopback_only(emulator: Emulator):

@@ -21,7 +21,7 @@ from quant_assets.storage.opening import open_database
 
 FORK = multiprocessing.get_context("fork")
 #: How long a lock in the database lasts here after its holder died.
-LOCK_SECONDS = 0.6
+LOCK_SECONDS = 1.5
 
 
 @pytest.fixture(params=["file", pytest.param("server", marks=pytest.mark.slow)])

@@ -300,7 +300,7 @@ def test_market_that_always_fails_costs_its_own_bars_alone(fetching: Fetching) -
 
 
 def test_interrupted_fetch_ends_at_once_and_keeps_what_it_has(fetching: Fetching) -> None:
-    fetching.faults(script=("",) * 6 + ("slow",) * 100, delay_seconds=20.0)
+    fetching.faults(script=("",) * 6 + ("slow",) * 100, delay_seconds=60.0)
     began = time.monotonic()
 
     def interrupt() -> None:
@@ -311,7 +311,7 @@ def test_interrupted_fetch_ends_at_once_and_keeps_what_it_has(fetching: Fetching
     asked = fetching.exchanges[NAME].accounting.by_endpoint.get("GET /v5/market/kline", 0)
     Thread(target=interrupt, daemon=True).start()
     report = fetching.fetch(days=40)
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 45
     assert report.problem == "interrupted"
     assert fetching.exchanges[NAME].accounting.by_endpoint["GET /v5/market/kline"] == asked + 9
     assert fetching.check_bars() > 0
