@@ -16,7 +16,7 @@ help:
 	@echo "make demo      scan a simulated market: no key, no network"
 	@echo "make serve     serve the dashboard on http://127.0.0.1:3000 (PORT=3000)"
 	@echo "make ui        start Dagster's UI on http://127.0.0.1:3001 (PORT=3001)"
-	@echo "make check     lint, types and unit tests, in about two minutes"
+	@echo "make check     lint, types and unit tests, in a few minutes"
 	@echo "make test      lint, types and tests, in about ten minutes (COVERAGE=1 measures coverage too)"
 	@echo "make system    the tests that make test leaves out: a running Dagster, workers, failing machines"
 	@echo "make chaos     run the tests of faults and of generated input in their long form (SEED=1)"

@@ -17,6 +17,7 @@ from typing import Final
 from quant_assets.cli import main
 from quant_assets.derivatives.datasets import LOADED_DATASETS
 from quant_assets.providers.registry import LOADED_PROVIDERS
+from quant_assets_tests.window_ends import wait_if_window_ends_soon
 
 CONTEXT: Final = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
@@ -32,6 +33,7 @@ def run(*arguments: str, env: Mapping[str, str], cwd: Path) -> subprocess.Comple
 
     Raises ValueError for variables that take a process of its own: use `run_process`.
     """
+    _wait_before_scan(arguments)
     different = {name for name in env.keys() | os.environ if env.get(name) != os.environ.get(name)}
     if read_at_start := sorted(name for name in different if name.startswith(READ_AT_START)):
         raise ValueError(f"{', '.join(read_at_start)} are read when Python starts, and change no fork: use run_process")
@@ -49,6 +51,7 @@ def run(*arguments: str, env: Mapping[str, str], cwd: Path) -> subprocess.Comple
 
 def run_process(*arguments: str, env: Mapping[str, str], cwd: Path) -> subprocess.CompletedProcess[str]:
     """Run a command in a process of its own, from the start of Python to its end."""
+    _wait_before_scan(arguments)
     return subprocess.run(
         [sys.executable, "-m", "quant_assets", *arguments],
         env=env,
@@ -58,6 +61,11 @@ def run_process(*arguments: str, env: Mapping[str, str], cwd: Path) -> subproces
         timeout=TIMEOUT_SECONDS,
         check=False,
     )
+
+
+def _wait_before_scan(arguments: Sequence[str]) -> None:
+    if {"scan", "fetch"} & set(arguments[:1]):
+        wait_if_window_ends_soon()
 
 
 def become_command(arguments: Sequence[str], env: Mapping[str, str], cwd: Path, stdout: Path, stderr: Path) -> None:

@@ -20,6 +20,7 @@ from quant_assets.definitions import build_definitions
 from quant_assets.emulator import DEFAULT_KEY, Emulator, SimulatedUniverse, simulated_universe, write_candle_files
 from quant_assets.orchestration.instance import open_instance
 from quant_assets.orchestration.scan import ScanResult, run_scan
+from quant_assets_tests.window_ends import wait_if_window_ends_soon
 
 CALLS_PER_MINUTE = 12_000
 #: Sample data for some tests, which are skipped without it.
@@ -88,7 +89,8 @@ class World:
     def scan(
         self, name: str = "data", *, window: Window | None = None, key: str | None = DEFAULT_KEY, **changes: Any
     ) -> ScanResult:
-        """Scan in this process, with changes of the settings."""
+        """Scan in this process, with changes of the settings. See window_ends.py for the time at which it starts."""
+        wait_if_window_ends_soon()
         with environment(COINALYZE_API_KEY=key, DAGSTER_HOME=str(self.folder / name / "dagster")):
             settings = self.settings(name, **changes)
             return run_scan(
@@ -149,6 +151,7 @@ def small_world(folder: Path, markets: int = 24) -> Iterator[World]:
     if markets > len(universe.scanned):
         universe = simulated_universe(markets=markets)
     step = max(len(universe.scanned) // markets, 1)
+    wait_if_window_ends_soon()
     chosen = SimulatedUniverse(universe.listings, seed=universe.seed, scanned=universe.scanned[::step])
     moment = datetime.now(UTC)
     candles = folder / "candles"

@@ -36,6 +36,8 @@ def plan(
     silence_dagster()
     from quant_assets.cli.refresh_plan import plan_refresh, simulate_refresh  # noqa: PLC0415
     from quant_assets.cli.rendering import plan_lines, progress_bars  # noqa: PLC0415
+    from quant_assets.derivatives.datasets import PRIMARY_DATASET  # noqa: PLC0415
+    from quant_assets.providers.registry import PROVIDERS  # noqa: PLC0415
     from quant_assets.storage.database_clock import clock_of  # noqa: PLC0415
 
     with progress_bars() as progress:
@@ -48,6 +50,9 @@ def plan(
             summary["simulation"] = simulated.summary()
     for note in refresh_plan.notes:
         echo_err(note)
+    simulated_provider = refresh_plan.choice[PRIMARY_DATASET]
+    if hours and any(name != simulated_provider for name in refresh_plan.choice.values()):
+        echo_err(f"a simulation has the datasets of {PROVIDERS[simulated_provider].label} only")
     if hours and "simulation" not in summary:
         echo_err("no market has a source of derivatives yet, so there is nothing to simulate or to plot")
     if plot is not None and "simulation" in summary:

@@ -123,11 +123,11 @@ def plan_refresh(
         ),
     }
     problems = [problem] if problem else []
-    simulated = choice[PRIMARY_DATASET]
-    if any(name != simulated for name in choice.values()):
-        problems.append(f"a simulation has the datasets of {PROVIDERS[simulated].label} only")
     if symbol_map["market_list_at_ms"].isna().all():
-        problems.append("no market list has been fetched yet: every market is neutral, and the plan says nothing")
+        label = PROVIDERS[choice[PRIMARY_DATASET]].label
+        problems.append(
+            f"no market list of {label} has been fetched yet: what it would be asked for is not in the plan"
+        )
     counts = MarketCounts(len(symbol_map), int(given["open_interest_given"].sum()))
     return RefreshPlan(every, counts, policy, choice, summary, tuple(problems))
 

@@ -122,6 +122,7 @@ def candles(
     }
     if len(tables.bars):
         closes_ms = files["last_ms"] + files["timeframe"].map(STEP_MS)
+        counts["begin_at"] = dg.MetadataValue.timestamp(float(files["first_ms"].min()) / 1000)
         counts["reach_to"] = dg.MetadataValue.timestamp(float(closes_ms.max()) / 1000)
     yield dg.Output(tables.bars, "candles", metadata={"dagster/row_count": len(tables.bars), **counts})
     yield dg.Output(

@@ -1,5 +1,6 @@
 """The stage `markets`: the providers' market lists, and the map from every market to the symbols that serve it."""
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -122,8 +123,11 @@ def _fetch(
     return _FetchedList(table, codes, broken_rows)
 
 
-def market_list_asset(provider: Provider, origin: str) -> dg.AssetsDefinition:
-    """Return the asset with a provider's market list; its code version is the origin: another makes it outdated."""
+def market_list_asset(provider: Provider, origin: str, *, has_key: bool) -> dg.AssetsDefinition:
+    """Return the asset with a provider's market list; its code version is the origin: another makes it outdated.
+
+    Without a key every fetch would fail, so nothing starts one automatically.
+    """
 
     @dg.asset(
         name=LIST_ASSETS[provider.name],
@@ -138,7 +142,7 @@ def market_list_asset(provider: Provider, origin: str) -> dg.AssetsDefinition:
         metadata=columns.schema(columns.MARKET_LIST),
         code_version=origin,
         freshness_policy=DAILY_FRESHNESS,
-        automation_condition=REFRESH_BEFORE_STALE,
+        automation_condition=REFRESH_BEFORE_STALE if has_key else None,
         pool=PROVIDER,
     )
     def market_list(
@@ -264,7 +268,12 @@ market_list_job = dg.define_asset_job(
 
 def build(project: Project) -> dg.Definitions:
     """Return the market lists, the symbol map, and the job that fetches the lists."""
-    lists = [market_list_asset(provider, provider.origin(project.settings)) for provider in PROVIDERS.values()]
+    lists = [
+        market_list_asset(
+            provider, provider.origin(project.settings), has_key=provider.has_key(project.settings, os.environ)
+        )
+        for provider in PROVIDERS.values()
+    ]
     return dg.Definitions(
         assets=dg.with_source_code_references([*lists, symbol_map]),
         jobs=[market_list_job],

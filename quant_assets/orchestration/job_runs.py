@@ -43,8 +43,12 @@ def failure_message(event: dg.DagsterEvent) -> str:
 
 
 def run_failure_message(event: dg.DagsterEvent) -> str:
-    """Return why a run failed that has no failed step: the message of the first cause, "" if there is no error."""
-    error = event.job_failure_data.error
+    """Return why a run failed that has no failed step: the message of the first cause, "" if there is no error.
+
+    A run that Dagster's monitoring ended has no error; the message of its event says why.
+    """
+    data = event.job_failure_data if event.event_specific_data is not None else None
+    error = None if data is None else data.error
     while error is not None and error.cause is not None:
         error = error.cause
     return "" if error is None else _CLASS_PATH.sub("", error.message.strip())

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,7 +15,7 @@ from quant_assets.common.progress import Progress
 from quant_assets.common.settings import Settings
 from quant_assets.common.windows import WINDOW_LENGTH, Window
 from quant_assets.orchestration.instance import open_instance
-from quant_assets.orchestration.job_runs import plain_metadata, quiet_run_config, step_failure
+from quant_assets.orchestration.job_runs import materialized_metadata, plain_metadata, quiet_run_config, step_failure
 from quant_assets.orchestration.partitions import BACKFILL_POLICY
 from quant_assets.orchestration.run_tags import FIRST_PARTITION, LAST_PARTITION
 from quant_assets.orchestration.scan import ScanFailed, scan_lock, translate_disk_errors
@@ -22,6 +23,7 @@ from quant_assets.signals import discover_strategies
 
 WINDOWS_PER_RUN: Final = BACKFILL_POLICY.max_partitions_per_run or 1
 ACTIONS: Final = ("LONG", "SHORT", "WAIT")
+_MINUTE: Final = "%Y-%m-%dT%H:%MZ"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ def run_replay(
                 raise ScanFailed(f"{what}: {step_failure(result)[0]}")
             return result
 
-        materialize(
+        candles = materialize(
             inputs,
             "candles and symbol map",
             run_config=quiet_run_config(
@@ -82,6 +84,7 @@ def run_replay(
                 }
             ),
         )
+        _require_candles(materialized_metadata(candles)["candles"], windows)
         done = 0
         for group in groups:
             progress("windows replayed", done, len(windows), group[0].key)
@@ -109,3 +112,15 @@ def run_replay(
         published=bool(feeds[windows[-1].key]["published"]),
         elapsed_seconds=time.monotonic() - started,
     )
+
+
+def _require_candles(candles: Mapping[str, Any], windows: Sequence[Window]) -> None:
+    """Raise ScanFailed if no candle is of the windows, given the metadata of the asset `candles`."""
+    if "reach_to" not in candles:
+        raise ScanFailed(f"there is no candle that closed by {windows[-1].end:{_MINUTE}}")
+    begin, end = (datetime.fromtimestamp(candles[name], UTC) for name in ("begin_at", "reach_to"))
+    if end < windows[0].end or begin >= windows[-1].end:
+        raise ScanFailed(
+            f"no candle is of the windows {windows[0].key} to {windows[-1].key}: the candles reach from "
+            f"{begin:{_MINUTE}} to {end:{_MINUTE}}. Choose --from and --to between these"
+        )

@@ -8,8 +8,9 @@ of its only store.
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +23,11 @@ from quant_assets.storage.lake import Lake
 
 FILE_NAME: Final = "origins.json"
 COINALYZE: Final = "coinalyze"
+#: Table of a store → a query that finds a row if something was fetched. `asked` is the table of version 0.1.
+_FETCHED: Final = {
+    "asked": "SELECT 1 FROM asked LIMIT 1",
+    "fetched_ranges": "SELECT 1 FROM fetched_ranges LIMIT 1",
+}
 
 
 class OriginError(ValueError):
@@ -132,8 +138,19 @@ def _origin_of_version_0_1(settings: Settings) -> str | None:
     table = Lake(settings.lake_place).read_undamaged(["coinalyze_markets"])
     if table is not None and "provider" in table and len(table):
         return str(table["provider"].iloc[0])
-    stores = sorted(settings.data_dir.glob("store/*/derivatives.sqlite"))
+    stores = [path for path in settings.data_dir.glob("store/*/derivatives.sqlite") if _has_fetched(path)]
     return stores[0].parent.name if len(stores) == 1 else None
+
+
+def _has_fetched(store: Path) -> bool:
+    """Tell whether something was fetched into a store, or it cannot be read."""
+    try:
+        with closing(sqlite3.connect(f"{store.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            queries = [query for table, query in _FETCHED.items() if table in tables]
+            return any(connection.execute(query).fetchone() for query in queries)
+    except sqlite3.Error:
+        return True
 
 
 def _describe(origin: str) -> str:

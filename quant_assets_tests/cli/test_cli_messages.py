@@ -92,7 +92,7 @@ def test_plan_without_a_key_warns(world: World, tmp_path: Path) -> None:
     done = run("plan", str(world.candles), env=world.environment("cli_bare", key=None), cwd=tmp_path)
     assert done.returncode == 0
     assert "no API key: set COINALYZE_API_KEY" in done.stderr
-    assert "no market list has been fetched yet" in done.stderr
+    assert "no market list of Coinalyze has been fetched yet" in done.stderr
 
 
 def test_replay_without_a_folder_names_the_variable(world: World, tmp_path: Path) -> None:

@@ -49,6 +49,11 @@ class Evaluated:
         }
 
 
+@pytest.fixture(autouse=True)
+def _api_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COINALYZE_API_KEY", "any")
+
+
 @contextmanager
 def fresh(world: World, name: str) -> Iterator[Evaluated]:
     settings = world.settings(name)
@@ -156,6 +161,15 @@ def test_missing_list_is_requested_at_once_and_then_hourly(world: World) -> None
         evaluated.at(hour + timedelta(minutes=69))
         fetch_market_lists_if_due(settings, definitions, instance)
         assert evaluated.at(hour + timedelta(minutes=70)) == {"symbol_map": {""}}
+
+
+def test_missing_list_is_not_requested_without_a_key(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COINALYZE_API_KEY")
+    definitions = build_definitions(world.settings("keyless"))
+    with world.opened("keyless") as instance:
+        evaluated = Evaluated(definitions, instance)
+        hour = world.moment.replace(minute=0, second=0, microsecond=0)
+        assert [evaluated.at(hour + timedelta(minutes=minutes)) for minutes in (0, 1, 8, 68)] == [{}] * 4
 
 
 def test_list_of_another_provider_is_fetched_again(world: World) -> None:

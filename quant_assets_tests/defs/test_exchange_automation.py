@@ -18,7 +18,7 @@ from quant_assets.common.windows import WINDOW_LENGTH, Window
 from quant_assets.defs.exchanges.fetches import fetch_every_quarter_hour
 from quant_assets.defs.exchanges.scans import FOLLOW_SECONDS, fetched_bars
 from quant_assets.orchestration.exchange_source import ExchangeSource
-from quant_assets.orchestration.resources import MarketRules
+from quant_assets.orchestration.resources import CandleFolder, MarketRules
 from quant_assets.orchestration.run_requests import SCAN_SECONDS
 from quant_assets.storage.lake import Lake
 
@@ -79,6 +79,7 @@ class Installation:
         every = {
             "clock": Clock(seconds=self.now.timestamp),
             "lake": self.lake,
+            "candle_folder": CandleFolder(path=str(self.folder / "candles")),
             "exchange_source": self.source,
             "market_rules": MarketRules(path=str(self.folder / "rules.toml")),
         }
@@ -89,6 +90,7 @@ class Installation:
 def installation(tmp_path: Path) -> Installation:
     found = Installation(tmp_path)
     found.list_markets()
+    found.fetch("BYBIT", *BYBIT, end=END - WINDOW_LENGTH)
     return found
 
 
@@ -210,3 +212,11 @@ def test_each_window_is_scanned_anew(installation: Installation) -> None:
 
 def test_nothing_is_scanned_before_the_first_market_list(tmp_path: Path) -> None:
     assert Installation(tmp_path).tick(60) is None
+
+
+def test_nothing_is_scanned_before_the_first_bar_unless_there_are_files(tmp_path: Path) -> None:
+    installation = Installation(tmp_path)
+    installation.list_markets()
+    assert installation.tick(120) is None
+    (installation.folder / "candles").mkdir()
+    assert installation.tick(120) is not None

@@ -55,6 +55,11 @@ class CandleSensor:
         return isinstance(self.tick(), dg.RunRequest) or isinstance(self.tick(30), dg.RunRequest)
 
 
+@dg.job(name="nothing")
+def _nothing() -> None:
+    pass
+
+
 @pytest.fixture
 def sensor(tmp_path: Path) -> CandleSensor:
     (tmp_path / "candles").mkdir()
@@ -166,3 +171,19 @@ def test_failed_run_sends_a_notice_with_window_and_reason(tmp_path: Path, webhoo
     assert "candles: " in text
     assert "EXCHANGE_SYMBOL_TIMEFRAME" in text
     assert result.run_id in text
+
+
+def test_run_that_dagster_ended_sends_a_notice_with_the_reason(webhook: ScriptedServer) -> None:
+    """Dagster ends a run whose worker died or that hangs, and records no error with it."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        run = instance.create_run_for_job(dg.Definitions(jobs=[_nothing]).resolve_job_def("nothing"))
+        context = dg.build_run_status_sensor_context(
+            sensor_name="tell_of_failed_runs",
+            dagster_event=instance.report_run_failed(run, "Exceeded maximum runtime of 60 seconds."),
+            dagster_instance=instance,
+            dagster_run=run,
+            resources={"notifier": Notifier(address_variable="TEST_WEBHOOK")},
+        ).for_run_failure()
+        run_failure_alert(context)
+    (text,) = notices(webhook)
+    assert text == f"nothing failed\nExceeded maximum runtime of 60 seconds.\nrun {run.run_id}"

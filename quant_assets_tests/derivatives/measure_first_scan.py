@@ -1,7 +1,7 @@
 """Measure how much a first scan of an empty store has fetched after two and after ten minutes.
 
 Usage: python -m quant_assets_tests.derivatives.measure_first_scan CANDLES [AS_OF] [CALLS_PER_MINUTE]
-CANDLES is a folder of candle files, AS_OF the time of their last bars (2026-01-19T17:00:00Z). Prints a table: the
+CANDLES is a folder of candle files, AS_OF a time to scan (that of their last bar). Prints a table: the
 markets whose dataset is known, of those that Coinalyze has it for. The refresh runs in `simulate`, against the market
 list of the emulator's `universe_of_candles`.
 """
@@ -9,13 +9,14 @@ list of the emulator's `universe_of_candles`.
 from __future__ import annotations
 
 import sys
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from quant_assets.candles import read_candles
+from quant_assets.common.timeframes import STEP_MS
 from quant_assets.common.windows import Window, parse_timestamp
 from quant_assets.derivatives.datasets import DATASETS, ENTRIES
 from quant_assets.derivatives.planner import build_items
@@ -37,6 +38,13 @@ def known_after_seconds(items: pd.DataFrame, calls_per_minute: int) -> np.ndarra
 
     simulate(items, recorded, calls_per_minute=calls_per_minute, hours=0.5)
     return asked[1] + RESPONSE_SECONDS
+
+
+def last_close(folder: Path) -> datetime:
+    """Return the time at which the newest 15m bar of the candle files closed."""
+    files = read_candles(folder).files
+    newest_ms = files.loc[files["timeframe"] == "15m", "last_ms"].max() + STEP_MS["15m"]
+    return datetime.fromtimestamp(newest_ms / 1000, UTC)
 
 
 def markets_table(folder: Path, now: datetime, calls_per_minute: int) -> pd.DataFrame:
@@ -62,8 +70,9 @@ def markets_table(folder: Path, now: datetime, calls_per_minute: int) -> pd.Data
 
 def main() -> None:
     """Print the table."""
-    folder, as_of, calls_per_minute = sys.argv[1:] + ["", "2026-01-19T17:00:00Z", "40"][len(sys.argv) - 1 :]
-    markets = markets_table(Path(folder), parse_timestamp(as_of), int(calls_per_minute))
+    folder, as_of, calls_per_minute = sys.argv[1:] + ["", "", "40"][len(sys.argv) - 1 :]
+    now = parse_timestamp(as_of) if as_of else last_close(Path(folder))
+    markets = markets_table(Path(folder), now, int(calls_per_minute))
     groups = {"with a setup": markets["setup"], "in focus": markets["near"], "all": markets["near"].notna()}
     print("| minutes | dataset | " + " | ".join(groups) + " |")
     print("|---|---|" + "---|" * len(groups))

@@ -124,3 +124,13 @@ def test_invalid_input_is_exit_2_and_one_line(
     assert says in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert done.stdout == ""
+
+
+@pytest.mark.usefixtures("replayed")
+def test_replay_of_windows_without_candles_fails_and_writes_nothing(world: World, tmp_path: Path) -> None:
+    moments = ("--from", "2026-01-02T00:00:00Z", "--to", "2026-01-02T01:00:00Z")
+    done = run("replay", *moments, env=world.environment("replay"), cwd=tmp_path)
+    assert done.returncode == 1
+    assert "no candle is of the windows 2026-01-01-23:45 to 2026-01-02-00:45" in done.stderr
+    assert "Choose --from and --to between these" in done.stderr
+    assert not list(world.folder.glob("replay/lake/master_feed/2026-01-0*"))

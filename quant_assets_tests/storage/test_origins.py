@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import closing
 from pathlib import Path
 
 import dagster as dg
@@ -11,6 +12,7 @@ import pytest
 
 from quant_assets.common.settings import Settings
 from quant_assets.definitions import build_definitions
+from quant_assets.derivatives.store import DerivativesStore
 from quant_assets.storage.origins import OriginError, environment_settings, recorded_origin, settings_for_data_folder
 from quant_assets_tests.cli.test_cli import as_of, run
 from quant_assets_tests.servers import running
@@ -112,6 +114,14 @@ def test_version_0_1_folder_gets_origin_of_market_list_or_store(scanned: World, 
     (folder / "lake" / "coinalyze_markets.parquet").unlink()
     assert recorded_origin(Settings(data_dir=folder)) == "loopback"
     assert settings_for_data_folder(Settings(data_dir=folder), {}, fetches=True).provider == "loopback"
+
+
+def test_store_that_nothing_was_fetched_into_has_no_origin(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    with closing(DerivativesStore(settings.store_place)):
+        pass
+    assert list(tmp_path.glob("store/*/derivatives.sqlite"))
+    assert recorded_origin(settings) is None
 
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b'{"coinalyze": 7}', b"\xff"])

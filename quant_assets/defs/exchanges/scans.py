@@ -1,5 +1,6 @@
 """The sensor that scans a window when its bars have been fetched, and again when late ones have come."""
 
+from pathlib import Path
 from typing import Final
 
 import dagster as dg
@@ -10,7 +11,7 @@ from quant_assets.common.clock import Clock
 from quant_assets.common.windows import Window
 from quant_assets.defs.scans import analyse_job, scan_job
 from quant_assets.orchestration.exchange_source import ExchangeSource
-from quant_assets.orchestration.resources import MarketRules
+from quant_assets.orchestration.resources import CandleFolder, MarketRules
 from quant_assets.orchestration.run_requests import SCAN_SECONDS, run_request
 from quant_assets.storage.lake import Lake
 
@@ -39,6 +40,7 @@ class BarsCursor(BaseModel):
 )
 def fetched_bars(
     context: dg.SensorEvaluationContext,
+    candle_folder: CandleFolder,
     exchange_source: ExchangeSource,
     market_rules: MarketRules,
     lake: dg.ResourceParam[Lake],
@@ -55,6 +57,8 @@ def fetched_bars(
     table = lake.read_undamaged(["exchange_markets"])
     if not exchanges or table is None:
         return dg.SkipReason("exchanges.toml names no exchange" if not exchanges else "no market list was fetched yet")
+    if not exchange_source.store().exchanges() and not Path(candle_folder.path).is_dir():
+        return dg.SkipReason("no candles were fetched yet, and there is no folder of candle files")
     markets = SelectedMarkets.of_tables(
         table, exchanges, lake.newest_undamaged(["watchlist"], window.key), market_rules.load()
     )
