@@ -1,4 +1,4 @@
-"""Keep scans away from the end of a window: it ends their requests, so a scan that meets it knows less than others."""
+"""Keep scans of tests from crossing the end of a window: requests stop there, so such a scan has fewer derivatives."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Final
 
 from quant_assets.common.windows import WINDOW_LENGTH
 
-#: A scan of a test is done with its requests within these seconds, also on a busy machine.
-SCAN_SECONDS: Final = 20.0
+#: A scan of a test has sent its requests within these seconds, also on a busy machine.
+MIN_SECONDS_LEFT: Final = 20.0
 
 
 def wait_if_window_ends_soon() -> None:
-    """Wait until the window that is open now has ended, if a scan that starts now could meet its end."""
+    """Wait until the window that is open now has ended, if a scan that starts now could cross its end."""
     length = WINDOW_LENGTH.total_seconds()
     left = length - time.clock_gettime(time.CLOCK_REALTIME) % length  # tests set `time.time`
-    if left < SCAN_SECONDS:
-        time.sleep(left)
+    if left < MIN_SECONDS_LEFT:
+        time.sleep(left + 0.1)

@@ -123,11 +123,8 @@ def plan_refresh(
         ),
     }
     problems = [problem] if problem else []
-    if symbol_map["market_list_at_ms"].isna().all():
-        label = PROVIDERS[choice[PRIMARY_DATASET]].label
-        problems.append(
-            f"no market list of {label} has been fetched yet: what it would be asked for is not in the plan"
-        )
+    if symbol_map["market_list_at_ms"].isna().all() and not len(due):
+        problems.append("no market list has been fetched yet, so there is nothing to request")
     counts = MarketCounts(len(symbol_map), int(given["open_interest_given"].sum()))
     return RefreshPlan(every, counts, policy, choice, summary, tuple(problems))
 

@@ -17,7 +17,7 @@ from quant_assets.candles import (
 from quant_assets.candles.bar_store import BarStore, StoredBars
 from quant_assets.candles.joined_tables import join_tables
 from quant_assets.common.progress import Progress
-from quant_assets.common.timeframes import STEP_MS
+from quant_assets.common.timeframes import LTF, STEP_MS
 from quant_assets.orchestration import columns
 from quant_assets.orchestration.exchange_source import ExchangeSource
 from quant_assets.orchestration.project import Project
@@ -120,10 +120,10 @@ def candles(
         "longer_files": dg.MetadataValue.json(list(joined.longer_files)),
         "seconds": time.perf_counter() - started,
     }
-    if len(tables.bars):
-        closes_ms = files["last_ms"] + files["timeframe"].map(STEP_MS)
-        counts["begin_at"] = dg.MetadataValue.timestamp(float(files["first_ms"].min()) / 1000)
-        counts["reach_to"] = dg.MetadataValue.timestamp(float(closes_ms.max()) / 1000)
+    opens_ms = tables.bars.loc[tables.bars["timeframe"] == LTF, "time_ms"]
+    if len(opens_ms):
+        counts["begin_at"] = dg.MetadataValue.timestamp(float(opens_ms.min()) / 1000)
+        counts["reach_to"] = dg.MetadataValue.timestamp(float(opens_ms.max() + STEP_MS[LTF]) / 1000)
     yield dg.Output(tables.bars, "candles", metadata={"dagster/row_count": len(tables.bars), **counts})
     yield dg.Output(
         files,

@@ -43,12 +43,13 @@ def failure_message(event: dg.DagsterEvent) -> str:
 
 
 def run_failure_message(event: dg.DagsterEvent) -> str:
-    """Return why a run failed that has no failed step: the message of the first cause, "" if there is no error.
+    """Return why a run failed apart from its steps: the message of the first cause, "" if its steps say why.
 
-    A run that Dagster's monitoring ended has no error; the message of its event says why.
+    A run that Dagster ended, such as one that took too long, has no failure data; its event says why.
     """
-    data = event.job_failure_data if event.event_specific_data is not None else None
-    error = None if data is None else data.error
+    if event.event_specific_data is None:
+        return event.message or ""
+    error = event.job_failure_data.error
     while error is not None and error.cause is not None:
         error = error.cause
     return "" if error is None else _CLASS_PATH.sub("", error.message.strip())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ import dagster as dg
 
 from quant_assets.common.progress import Progress
 from quant_assets.common.settings import Settings
+from quant_assets.common.timeframes import LTF
 from quant_assets.common.windows import WINDOW_LENGTH, Window
 from quant_assets.orchestration.instance import open_instance
 from quant_assets.orchestration.job_runs import materialized_metadata, plain_metadata, quiet_run_config, step_failure
@@ -20,6 +21,7 @@ from quant_assets.orchestration.partitions import BACKFILL_POLICY
 from quant_assets.orchestration.run_tags import FIRST_PARTITION, LAST_PARTITION
 from quant_assets.orchestration.scan import ScanFailed, scan_lock, translate_disk_errors
 from quant_assets.signals import discover_strategies
+from quant_assets.signals.features.candle_features import MAX_AGE_MS
 
 WINDOWS_PER_RUN: Final = BACKFILL_POLICY.max_partitions_per_run or 1
 ACTIONS: Final = ("LONG", "SHORT", "WAIT")
@@ -115,12 +117,13 @@ def run_replay(
 
 
 def _require_candles(candles: Mapping[str, Any], windows: Sequence[Window]) -> None:
-    """Raise ScanFailed if no candle is of the windows, given the metadata of the asset `candles`."""
+    """Raise ScanFailed if no window has candles that a scan accepts, given the metadata of the asset `candles`."""
+    asked = f"the windows {windows[0].key} to {windows[-1].key}"
     if "reach_to" not in candles:
-        raise ScanFailed(f"there is no candle that closed by {windows[-1].end:{_MINUTE}}")
+        raise ScanFailed(f"there are no 15m candles for {asked}. Fetch them, or choose other windows")
     begin, end = (datetime.fromtimestamp(candles[name], UTC) for name in ("begin_at", "reach_to"))
-    if end < windows[0].end or begin >= windows[-1].end:
+    if end + timedelta(milliseconds=MAX_AGE_MS[LTF]) < windows[0].end or begin >= windows[-1].end:
         raise ScanFailed(
-            f"no candle is of the windows {windows[0].key} to {windows[-1].key}: the candles reach from "
-            f"{begin:{_MINUTE}} to {end:{_MINUTE}}. Choose --from and --to between these"
+            f"there are no candles for {asked}: the 15m candles run from {begin:{_MINUTE}} to {end:{_MINUTE}}. "
+            "Choose --from and --to in this range"
         )

@@ -2,7 +2,7 @@
 
 The first accepted market list of a source records its origin: in `origins.json` of the data folder, or in the database
 if there is a server. A data folder of version 0.1 has no such file; its origin is the provider of its market list, or
-of its only store.
+of the only store into which something was fetched.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from quant_assets.storage.lake import Lake
 
 FILE_NAME: Final = "origins.json"
 COINALYZE: Final = "coinalyze"
-#: Table of a store → a query that finds a row if something was fetched. `asked` is the table of version 0.1.
+#: Table of a store → a query that returns a row if something was fetched. `asked` is the table of version 0.1.
 _FETCHED: Final = {
     "asked": "SELECT 1 FROM asked LIMIT 1",
     "fetched_ranges": "SELECT 1 FROM fetched_ranges LIMIT 1",

@@ -207,6 +207,7 @@ def test_plan_counts_the_symbols_of_both_providers(scanned: Scanned) -> None:
     plan = orjson.loads(done.stdout)
     assert all(plan["datasets"][dataset]["symbols"] > 0 for dataset in DATASETS)
     assert "a simulation has the datasets of Example only" in done.stderr
+    assert "simulation" not in scanned.run("plan", "candles").stderr
 
 
 def test_market_list_and_budget_of_the_provider_are_its_own(scanned: Scanned) -> None:

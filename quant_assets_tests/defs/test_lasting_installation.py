@@ -119,7 +119,7 @@ def test_runs_and_events_are_only_in_postgresql(installation: Installation) -> N
     assert not list(installation.home.rglob("*.db"))
 
 
-def test_materializations_of_a_run_are_written_in_one_transaction(installation: Installation) -> None:
+def test_materializations_of_a_step_are_written_in_one_transaction(installation: Installation) -> None:
     materialized = "FROM event_logs WHERE dagster_event_type = 'ASSET_MATERIALIZATION' AND partition IS NOT NULL"
     runs = installation.counted(f"SELECT COUNT(DISTINCT run_id) {materialized}")
     assert installation.counted(f"SELECT COUNT(*) {materialized}") >= 32

@@ -55,11 +55,6 @@ class CandleSensor:
         return isinstance(self.tick(), dg.RunRequest) or isinstance(self.tick(30), dg.RunRequest)
 
 
-@dg.job(name="nothing")
-def _nothing() -> None:
-    pass
-
-
 @pytest.fixture
 def sensor(tmp_path: Path) -> CandleSensor:
     (tmp_path / "candles").mkdir()
@@ -173,10 +168,25 @@ def test_failed_run_sends_a_notice_with_window_and_reason(tmp_path: Path, webhoo
     assert result.run_id in text
 
 
-def test_run_that_dagster_ended_sends_a_notice_with_the_reason(webhook: ScriptedServer) -> None:
-    """Dagster ends a run whose worker died or that hangs, and records no error with it."""
+@dg.op(name="wait")
+def _interrupted() -> None:
+    raise RuntimeError("interrupted")
+
+
+@dg.job(name="hanging")
+def _hanging() -> None:
+    _interrupted()
+
+
+@pytest.mark.parametrize("has_started", [False, True])
+def test_run_that_dagster_ended_sends_a_notice_with_the_reason(webhook: ScriptedServer, *, has_started: bool) -> None:
+    """Dagster ends a run whose worker died or that hangs, and records no error with it, but perhaps a failed step."""
+    job = dg.Definitions(jobs=[_hanging]).resolve_job_def("hanging")
     with dg.DagsterInstance.ephemeral() as instance:
-        run = instance.create_run_for_job(dg.Definitions(jobs=[_nothing]).resolve_job_def("nothing"))
+        if has_started:
+            run = job.execute_in_process(instance=instance, raise_on_error=False).dagster_run
+        else:
+            run = instance.create_run_for_job(job)
         context = dg.build_run_status_sensor_context(
             sensor_name="tell_of_failed_runs",
             dagster_event=instance.report_run_failed(run, "Exceeded maximum runtime of 60 seconds."),
@@ -186,4 +196,6 @@ def test_run_that_dagster_ended_sends_a_notice_with_the_reason(webhook: Scripted
         ).for_run_failure()
         run_failure_alert(context)
     (text,) = notices(webhook)
-    assert text == f"nothing failed\nExceeded maximum runtime of 60 seconds.\nrun {run.run_id}"
+    steps = ["wait: interrupted"] if has_started else []
+    lines = ["hanging failed", "Exceeded maximum runtime of 60 seconds.", *steps, f"run {run.run_id}"]
+    assert [line.replace("RuntimeError: ", "") for line in text.splitlines()] == lines

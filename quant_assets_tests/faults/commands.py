@@ -13,6 +13,7 @@ from quant_assets.common.settings import Settings
 from quant_assets.definitions import build_definitions
 from quant_assets.orchestration.instance import open_instance
 from quant_assets_tests.forking import CONTEXT, become_command, redirect, run
+from quant_assets_tests.window_ends import wait_if_window_ends_soon
 from quant_assets_tests.world import World
 
 
@@ -31,6 +32,7 @@ def scan_command(
 
 def forked_scan(world: World, name: str = "data", arguments: Sequence[str] = ()) -> BaseProcess:
     """Return a process that scans the world's window, or by these arguments; it prints to `output` in its folder."""
+    wait_if_window_ends_soon()
     output = world.folder / "output"
     given = (arguments or scan_arguments(world), world.environment(name), world.folder, output, output)
     return CONTEXT.Process(target=become_command, args=given)

@@ -29,6 +29,7 @@ from quant_assets.feed import feed_problems
 from quant_assets.orchestration.exchange_source import bar_store
 from quant_assets.storage.lake import Lake
 from quant_assets_tests.forking import CONTEXT, become_command, run
+from quant_assets_tests.window_ends import wait_if_window_ends_soon
 
 VALUES = ("open", "high", "low", "close", "volume")
 DAY_MS = 86_400_000
@@ -100,6 +101,7 @@ class ExchangeWorld:
 
     def forked_fetch(self, name: str, *options: str, said: str = "fetch") -> BaseProcess:
         """Return a process that fetches; it prints to files beside the data folder whose names begin with `said`."""
+        wait_if_window_ends_soon()
         files = [self.folder / f"{said}.{stream}" for stream in ("stdout", "stderr")]
         given = (["fetch", "--json", *options], self.environment(name), self.folder, *files)
         return CONTEXT.Process(target=become_command, args=given)

@@ -15,6 +15,7 @@ from quant_assets.emulator.exchanges import APIS, ExchangeFaults
 from quant_assets.feed import feed_problems
 from quant_assets_tests.faults.exchange_world import NAMES, ExchangeWorld, exchange_world
 from quant_assets_tests.faults.seeding import LONG, rounds, seeded_random
+from quant_assets_tests.window_ends import wait_if_window_ends_soon
 
 KINDS = ("server_error", "cut", "closed", "slow", "html", "garbled")
 pytestmark = pytest.mark.system
@@ -74,6 +75,7 @@ def test_scan_goes_on_when_every_exchange_fails_in_its_own_way(local: ExchangeWo
 def test_timeouts_end_with_the_fetch_and_cost_other_exchanges_nothing(local: ExchangeWorld) -> None:
     local.choose("data")
     local.fault("MEXC", script=("",) * 3 + ("slow",) * 40, delay_seconds=60.0)
+    wait_if_window_ends_soon()
     began = time.monotonic()
     done = local.fetch("data", "--max-wait", "10")
     assert time.monotonic() - began < 50, "a response of a minute was waited for"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from datetime import timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -126,11 +127,16 @@ def test_invalid_input_is_exit_2_and_one_line(
     assert done.stdout == ""
 
 
-@pytest.mark.usefixtures("replayed")
-def test_replay_of_windows_without_candles_fails_and_writes_nothing(world: World, tmp_path: Path) -> None:
-    moments = ("--from", "2026-01-02T00:00:00Z", "--to", "2026-01-02T01:00:00Z")
-    done = run("replay", *moments, env=world.environment("replay"), cwd=tmp_path)
+@pytest.mark.parametrize("days", [30, 200])
+def test_replay_of_windows_without_15m_candles_fails_and_writes_no_feed(
+    world: World, tmp_path: Path, days: int
+) -> None:
+    """The files have 15m candles of 16 days, and 4h candles of 116."""
+    world.scanned("before")
+    windows = [Window(world.window.end - timedelta(days=days, hours=hours)) for hours in (1, 0)]
+    moments = ("--from", windows[0].end.isoformat(), "--to", windows[1].end.isoformat())
+    done = run("replay", *moments, env=world.environment("before"), cwd=tmp_path)
     assert done.returncode == 1
-    assert "no candle is of the windows 2026-01-01-23:45 to 2026-01-02-00:45" in done.stderr
-    assert "Choose --from and --to between these" in done.stderr
-    assert not list(world.folder.glob("replay/lake/master_feed/2026-01-0*"))
+    assert f"no candles for the windows {windows[0].key} to {windows[1].key}" in done.stderr
+    assert "Choose --from and --to in this range" in done.stderr
+    assert len(list(world.folder.glob("before/lake/master_feed/*"))) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from contextlib import closing
 from pathlib import Path
 
@@ -122,6 +123,25 @@ def test_store_that_nothing_was_fetched_into_has_no_origin(tmp_path: Path) -> No
         pass
     assert list(tmp_path.glob("store/*/derivatives.sqlite"))
     assert recorded_origin(settings) is None
+
+
+@pytest.mark.parametrize(
+    ("statement", "origin"),
+    [("CREATE TABLE asked (x); INSERT INTO asked VALUES (1)", "a.example"), ("CREATE TABLE asked (x)", None)],
+)
+def test_store_of_version_0_1_has_an_origin_if_something_was_fetched(
+    tmp_path: Path, statement: str, origin: str | None
+) -> None:
+    (folder := tmp_path / "store" / "a.example").mkdir(parents=True)
+    with closing(sqlite3.connect(folder / "derivatives.sqlite")) as connection:
+        connection.executescript(statement)
+    assert recorded_origin(Settings(data_dir=tmp_path)) == origin
+
+
+def test_damaged_store_keeps_its_origin(tmp_path: Path) -> None:
+    (folder := tmp_path / "store" / "a.example").mkdir(parents=True)
+    (folder / "derivatives.sqlite").write_bytes(b"no database" * 100)
+    assert recorded_origin(Settings(data_dir=tmp_path)) == "a.example"
 
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b'{"coinalyze": 7}', b"\xff"])

@@ -57,12 +57,12 @@ def fetched_bars(
     table = lake.read_undamaged(["exchange_markets"])
     if not exchanges or table is None:
         return dg.SkipReason("exchanges.toml names no exchange" if not exchanges else "no market list was fetched yet")
-    if not exchange_source.store().exchanges() and not Path(candle_folder.path).is_dir():
-        return dg.SkipReason("no candles were fetched yet, and there is no folder of candle files")
     markets = SelectedMarkets.of_tables(
         table, exchanges, lake.newest_undamaged(["watchlist"], window.key), market_rules.load()
     )
     arrived = arrived_markets(exchange_source.store(), exchanges, window.end_ms).intersection(markets.in_order)
+    if not (arrived or exchange_source.store().exchanges() or Path(candle_folder.path).is_dir()):
+        return dg.SkipReason("no candles were fetched yet, and there is no folder of candle files")
     age_seconds = clock.seconds() - window.end_seconds
     if cursor.scans == 0:
         watched = markets.watched or markets.others
