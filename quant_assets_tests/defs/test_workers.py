@@ -91,6 +91,17 @@ def test_run_of_a_killed_worker_goes_on_at_the_other_one(cluster: Cluster) -> No
     assert repeated_symbols(world.emulator.accounting.accepted[before:]) <= SYMBOLS_PER_REQUEST
 
 
+def test_run_that_failed_with_an_error_is_started_once_more(cluster: Cluster) -> None:
+    """A step that writes its records while PostgreSQL restarts fails with an error."""
+    cluster.objects.refuses = lambda method, path, _: method == "PUT" and "/candle_features/" in path
+    try:
+        failed = cluster.live.launch("analyse", cluster.world.window.key)
+        assert cluster.live.finished_run(failed, 120)["status"] == "FAILURE"
+    finally:
+        cluster.objects.refuses = lambda *_: False
+    assert cluster.live.finished_run(cluster.retry_of(failed), 120)["status"] == "SUCCESS"
+
+
 def test_credentials_are_in_no_record_log_or_command_line(cluster: Cluster) -> None:
     assert places_with_credentials(cluster) == set()
 
