@@ -7,6 +7,7 @@ from typing import Literal
 from urllib.parse import quote
 
 import pytest
+import requests
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page
 
@@ -55,9 +56,15 @@ def test_page_has_no_serious_axe_violation(
     assert serious == []
 
 
+def _wait_until_announced(site: Site, kind: str) -> None:
+    with requests.get(f"{site.url}/api/events", stream=True, timeout=TIMEOUT_SECONDS) as stream:
+        assert any(line == f"event: {kind}".encode() for line in stream.iter_lines())
+
+
 def test_error_page_has_no_serious_axe_violation(page: Page, own_site: Site, allowed_errors: list[str]) -> None:
     allowed_errors.append("status of 503")  # the page itself, as Chromium reports any response but 200
     own_site.settings.feed_path.unlink()
+    _wait_until_announced(own_site, "problem")  # until then the page is told of the feed that was there, and reloads
     page.goto(own_site.url)
     found = Axe().run(page).response["violations"]
     assert [fault["id"] for fault in found if fault["impact"] in ("serious", "critical")] == []
