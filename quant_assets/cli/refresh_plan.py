@@ -123,7 +123,7 @@ def plan_refresh(
         ),
     }
     problems = [problem] if problem else []
-    if symbol_map["market_list_at_ms"].isna().all() and not len(due):
+    if symbol_map["market_list_at_ms"].isna().all() and due.empty:
         problems.append("no market list has been fetched yet, so there is nothing to request")
     counts = MarketCounts(len(symbol_map), int(given["open_interest_given"].sum()))
     return RefreshPlan(every, counts, policy, choice, summary, tuple(problems))

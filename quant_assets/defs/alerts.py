@@ -35,11 +35,13 @@ from quant_assets.storage.lake import Lake
 def run_failure_alert(context: dg.RunFailureSensorContext, notifier: Notifier) -> None:
     """Send a notice of a failed run."""
     run = context.dagster_run
-    of_run = run_failure_message(context.failure_event)
-    reasons = [of_run] * bool(of_run) + [
+    reasons = [
         f"{event.step_key}: {failure_message(event)}" for event in context.get_step_failure_events() if event.step_key
     ]
-    reasons = reasons or [context.failure_event.message or "failed before its first step"]
+    if reason_of_run := run_failure_message(context.failure_event):
+        reasons.insert(0, reason_of_run)
+    if not reasons:
+        reasons.append(context.failure_event.message or "failed before its first step")
     window = run.tags.get(PARTITION)
     subject = f"{run.job_name}{f' of window {window}' if window else ''} failed"
     notifier.send(Notice(subject, "\n".join([*reasons, f"run {run.run_id}"])))

@@ -43,9 +43,9 @@ def failure_message(event: dg.DagsterEvent) -> str:
 
 
 def run_failure_message(event: dg.DagsterEvent) -> str:
-    """Return why a run failed apart from its steps: the message of the first cause, "" if its steps say why.
+    """Return why a run failed, "" if only its steps say why: the message of the first cause.
 
-    A run that Dagster ended, such as one that took too long, has no failure data; its event says why.
+    If Dagster ended the run, for instance because it took too long, there is no cause, and its event says why.
     """
     if event.event_specific_data is None:
         return event.message or ""

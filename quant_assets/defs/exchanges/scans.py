@@ -60,8 +60,9 @@ def fetched_bars(
     markets = SelectedMarkets.of_tables(
         table, exchanges, lake.newest_undamaged(["watchlist"], window.key), market_rules.load()
     )
-    arrived = arrived_markets(exchange_source.store(), exchanges, window.end_ms).intersection(markets.in_order)
-    if not (arrived or exchange_source.store().exchanges() or Path(candle_folder.path).is_dir()):
+    store = exchange_source.store()
+    arrived = arrived_markets(store, exchanges, window.end_ms).intersection(markets.in_order)
+    if not (arrived or store.exchanges() or Path(candle_folder.path).is_dir()):
         return dg.SkipReason("no candles were fetched yet, and there is no folder of candle files")
     age_seconds = clock.seconds() - window.end_seconds
     if cursor.scans == 0:
