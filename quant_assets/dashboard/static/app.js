@@ -72,8 +72,8 @@ function openOrClose(before) {
   if (state.open === "") {
     detail.close();
     if (table.index < 0) table.mark(before);
-    table.draw();
-    (table.link(table.selected) ?? find("[data-scroller]")).focus({ preventScroll: true });
+    if (table.index >= 0) table.go(table.index);
+    else find("[data-scroller]").focus({ preventScroll: true });
   } else {
     table.mark(state.open, true);
     detail.open(openRow(), state.window, before === "");
