@@ -9,7 +9,7 @@ import orjson
 import pandas as pd
 
 from quant_assets.dashboard.record_query import RecordParameters, TradeParameters
-from quant_assets.evaluation import Costs, EvaluationConfigError, counted, load_costs, record, summaries_by_group
+from quant_assets.evaluation import Costs, EvaluationConfigError, Outcome, counted, load_costs, record, summaries_by_group
 from quant_assets.evaluation.live import AGREES
 from quant_assets.evaluation.report import plots_of
 
@@ -97,13 +97,15 @@ def trades_json(trades: pd.DataFrame, parameters: TradeParameters) -> Json:
 
 
 def trade_rows(trades: pd.DataFrame) -> list[Json]:
-    """Return trades as dictionaries; NaN, and the time of an exit that there was not, are None.
+    """Return trades as dictionaries; NaN is None, and so are exit and result of a trade that has not ended.
 
-    The parts of the score are left out.
+    The table holds the market's last close as the exit of an open trade. The parts of the score are left out.
     """
     names = [str(name) for name in trades if not str(name).startswith("part_")]
     columns = {name: trades[name].astype(object).where(trades[name].notna(), None) for name in names}
-    columns["exit_ms"] = columns["exit_ms"].where(trades["exit_ms"] > 0, None)
+    has_ended = (trades["exit_ms"] > 0) & (trades["outcome"] != Outcome.OPEN)
+    for name in ("exit_ms", "exit", "gross_r", "net_r"):
+        columns[name] = columns[name].where(has_ended, None)
     return [dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 

@@ -85,7 +85,7 @@ def _trade(row: dict[str, Any]) -> dict[str, Any]:
         **{name: row[name] for name in ("strategy", "exchange", "symbol", "side", "window", "outcome")},
         "id": f"{row['exchange']}/{row['symbol']}/{row['strategy']}",
         "entered": formatting.timestamp(row["entry_ms"]),
-        "ended": formatting.timestamp(row["exit_ms"]) if row["exit_ms"] and row["outcome"] != "open" else "",
+        "ended": formatting.timestamp(row["exit_ms"]) if row["exit_ms"] else "",
         "what": OUTCOMES[row["outcome"]],
         "why": CAUSES.get(row["replay"], ""),
         "gross": _result_or_dash(row["gross_r"]),

@@ -128,6 +128,21 @@ def test_what_a_trade_does_not_have_is_null(own_site: Site) -> None:
     assert "is about to be entered" in own_site.get("/record").text
 
 
+def test_open_trade_has_neither_exit_nor_result(own_site: Site) -> None:
+    """The table holds the last close as its exit, and the result so far."""
+    signal = own_site.feed["signals"][0]
+    window = Window.of_key(own_site.feed["window"])
+    entered = window.end_ms - 86_400_000
+    trade = trade_of(signal, window, entry_ms=entered, exit_ms=window.end_ms, outcome="open", side="LONG")
+    write_trades(own_site.settings, trade)
+    (found,) = own_site.get("/api/trades").json()["trades"]
+    address = f"/api/signals/{quote(signal['exchange'])}/{quote(signal['symbol'])}"
+    (drawn,) = own_site.get(address).json()["trades"]
+    for shown in (found, drawn):
+        assert [shown[name] for name in ("outcome", "exit", "exit_ms", "net_r")] == ["open", *[None] * 3]
+        assert shown["entry"] is not None
+
+
 @pytest.mark.parametrize(
     ("address", "says"),
     [
