@@ -21,7 +21,7 @@ from quant_assets.orchestration.resources import (
     Retention,
     Strategies,
 )
-from quant_assets.orchestration.window_leases import window_leases
+from quant_assets.orchestration.window_leases import WindowLeases, window_leases
 from quant_assets.signals import FeaturesCache
 
 
@@ -30,20 +30,20 @@ def build(project: Project) -> dg.Definitions:
     settings, lake = project.settings, project.lake
 
     @dg.resource(description="Checks the configuration of the machine, and holds leases of the run's newest windows.")
-    def run_leases(context: dg.InitResourceContext) -> Iterator[None]:
+    def run_leases(context: dg.InitResourceContext) -> Iterator[WindowLeases]:
         require_configuration_of_run(context.run, settings)
         tags = {} if context.run is None else context.run.tags
-        with window_leases(tags, settings, project.clock.now()):
-            yield
+        with window_leases(tags, settings, project.clock.now()) as leases:
+            yield leases
 
     # Each step of each run needs one of the two, and Dagster makes them before the first step.
     @dg.io_manager(required_resource_keys={"run_leases"})
-    def io_manager(_: dg.InitResourceContext) -> TableIOManager:
-        return TableIOManager(lake)
+    def io_manager(context: dg.InitResourceContext) -> TableIOManager:
+        return TableIOManager(lake, context.resources.run_leases)
 
     @dg.io_manager(required_resource_keys={"run_leases"})
-    def document_io_manager(_: dg.InitResourceContext) -> DocumentIOManager:
-        return DocumentIOManager(lake)
+    def document_io_manager(context: dg.InitResourceContext) -> DocumentIOManager:
+        return DocumentIOManager(lake, context.resources.run_leases)
 
     return dg.Definitions(
         # One process, since a step takes milliseconds, and the next step finds its inputs in memory.

@@ -12,6 +12,7 @@ import dagster as dg
 import pandas as pd
 
 from quant_assets.orchestration.partitions import Tables
+from quant_assets.orchestration.window_leases import WindowLeases
 from quant_assets.storage.lake import DOCUMENT_SUFFIX, TABLE_SUFFIX, Lake
 
 #: Metadata of an input: load an empty table if the table is missing, instead of failing.
@@ -21,13 +22,15 @@ CARRIED_FORWARD: Final = {"carried_forward": True}
 
 
 class TableIOManager(dg.IOManager):
-    """Stores DataFrames in the lake."""
+    """Stores DataFrames in the lake, as long as the run holds the leases of its windows."""
 
-    def __init__(self, lake: Lake) -> None:
+    def __init__(self, lake: Lake, leases: WindowLeases) -> None:
         self.lake = lake
+        self._leases = leases
 
     def handle_output(self, context: dg.OutputContext, obj: pd.DataFrame | Tables) -> None:
-        """Write the table of an asset, or those of its windows."""
+        """Write the table of an asset, or those of its windows. Raises LostLock before it writes."""
+        self._leases.require()
         tables = obj if isinstance(obj, dict) else {None: obj}
         sizes = {key: self.lake.write(context.asset_key.path, key, table) for key, table in tables.items()}
         _add_storage_metadata(context, self.lake, sizes, TABLE_SUFFIX)
@@ -57,13 +60,15 @@ class TableIOManager(dg.IOManager):
 
 
 class DocumentIOManager(dg.IOManager):
-    """Stores JSON documents in the lake, one for each window."""
+    """Stores JSON documents in the lake, one for each window, as long as the run holds the leases of its windows."""
 
-    def __init__(self, lake: Lake) -> None:
+    def __init__(self, lake: Lake, leases: WindowLeases) -> None:
         self.lake = lake
+        self._leases = leases
 
     def handle_output(self, context: dg.OutputContext, obj: dict[str, bytes]) -> None:
-        """Write the documents of the windows of a run."""
+        """Write the documents of the windows of a run. Raises LostLock before it writes."""
+        self._leases.require()
         sizes = {key: self.lake.write_document(context.asset_key.path, key, content) for key, content in obj.items()}
         _add_storage_metadata(context, self.lake, sizes, DOCUMENT_SUFFIX)
 

@@ -30,6 +30,7 @@ from quant_assets.orchestration.job_runs import materialized_metadata, quiet_run
 from quant_assets.orchestration.market_list_run import MarketListRun, fetch_market_lists_if_due
 from quant_assets.signals import STALE_CANDLES, candle_features_table, stale_candles
 from quant_assets.storage.documents import Document
+from quant_assets.storage.held_lock import LostLock
 from quant_assets.storage.lake import DOCUMENT_SUFFIX, Lake
 from quant_assets.storage.locks import exclusive
 
@@ -205,7 +206,10 @@ def _stale_candles_note(lake: Lake, window: Window) -> Iterator[str]:
 
 @contextmanager
 def scan_lock(settings: Settings, progress: Progress) -> Iterator[None]:
-    """Wait until no other command scans into this data folder or database: all write the same tables of candles."""
+    """Wait until no other command scans into this data folder or database: all write the same tables of candles.
+
+    Raises ScanFailed at the end if the lock was lost, which only one in a database can be.
+    """
     waited = False
 
     def on_wait() -> None:
@@ -213,10 +217,16 @@ def scan_lock(settings: Settings, progress: Progress) -> Iterator[None]:
         waited = True
         progress("another scan", 0, 1, "waiting for it to end")
 
-    with exclusive(settings.database or settings.data_dir, "scan", on_wait):
+    with exclusive(settings.database or settings.data_dir, "scan", on_wait) as lock:
         if waited:
             progress("another scan", 1, 1, "")
         yield
+        try:
+            lock.require()
+        except LostLock:
+            raise ScanFailed(
+                "this process did not run for a while, and another scan may have written the same tables; repeat it"
+            ) from None
 
 
 @contextmanager

@@ -4,31 +4,47 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 from quant_assets.common.settings import Settings
 from quant_assets.common.windows import WINDOW_LENGTH, Window
 from quant_assets.orchestration.run_tags import FIRST_PARTITION, LAST_PARTITION, PARTITION
+from quant_assets.storage.held_lock import HeldLock
 from quant_assets.storage.locks import exclusive
 
 #: Runs of a scan are about the newest windows. Older ones are replayed by one backfill, and need no lease.
 LEASED: Final = timedelta(hours=2)
 
 
+@dataclass(frozen=True)
+class WindowLeases:
+    """The newest windows of a run, and the leases that it holds for them."""
+
+    windows: list[Window]
+    locks: list[HeldLock]
+
+    def require(self) -> None:
+        """Raise LostLock if a lease has ended, so that another run may write its window. Raises DatabaseError."""
+        for lock in self.locks:
+            lock.require()
+
+
 @contextmanager
-def window_leases(tags: Mapping[str, str], settings: Settings, now: datetime) -> Iterator[list[Window]]:
+def window_leases(tags: Mapping[str, str], settings: Settings, now: datetime) -> Iterator[WindowLeases]:
     """Hold a lease for each newest window of a run, by its tags; wait for runs of other machines that hold one.
 
-    Yields the windows. Without a database nothing is held: the pool `analysis` lets runs take turns. A lease ends by
-    itself when its machine dies. Raises DatabaseError.
+    Without a database nothing is held: the pool `analysis` lets runs take turns. A lease ends by itself when its
+    machine dies, or stands still for longer than a lock lasts. Raises DatabaseError.
     """
     windows = newest_windows_of_run(tags, now)
     with ExitStack() as stack:
+        locks = []
         if settings.database is not None:
             for window in windows:  # the oldest first in every run, so that no two runs wait for each other
-                stack.enter_context(exclusive(settings.database, f"window {window.key}"))
-        yield windows
+                locks.append(stack.enter_context(exclusive(settings.database, f"window {window.key}")))
+        yield WindowLeases(windows, locks)
 
 
 def newest_windows_of_run(tags: Mapping[str, str], now: datetime) -> list[Window]:
