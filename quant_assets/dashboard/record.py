@@ -9,7 +9,15 @@ import orjson
 import pandas as pd
 
 from quant_assets.dashboard.record_query import RecordParameters, TradeParameters
-from quant_assets.evaluation import Costs, EvaluationConfigError, Outcome, counted, load_costs, record, summaries_by_group
+from quant_assets.evaluation import (
+    Costs,
+    EvaluationConfigError,
+    Outcome,
+    counted,
+    load_costs,
+    record,
+    summaries_by_group,
+)
 from quant_assets.evaluation.live import AGREES
 from quant_assets.evaluation.report import plots_of
 

@@ -40,10 +40,11 @@ def window_leases(tags: Mapping[str, str], settings: Settings, now: datetime) ->
     """
     windows = newest_windows_of_run(tags, now)
     with ExitStack() as stack:
-        locks = []
+        locks: list[HeldLock] = []
         if settings.database is not None:
-            for window in windows:  # the oldest first in every run, so that no two runs wait for each other
-                locks.append(stack.enter_context(exclusive(settings.database, f"window {window.key}")))
+            # The oldest first in every run, so that no two runs wait for each other.
+            leases = [exclusive(settings.database, f"window {window.key}") for window in windows]
+            locks = [stack.enter_context(lease) for lease in leases]
         yield WindowLeases(windows, locks)
 
 

@@ -129,9 +129,13 @@ def test_scan_follows_the_window_before_and_shows_its_own_setups(scanned: Folder
     assert set(shown["outcome"]) <= {"pending"}
 
 
-def test_trade_follows_the_first_feed_of_its_window(copied: Folder) -> None:
+@pytest.mark.parametrize("feed_is_stored", [True, False])
+def test_trade_follows_the_first_feed_of_its_window(copied: Folder, feed_is_stored: bool) -> None:
+    """Also if the stored feed was deleted, or its run was killed between publishing and storing it."""
     before = copied.lake.read(["published_setups"], NEXT.key)
     assert before is not None
+    if not feed_is_stored:
+        shutil.rmtree(copied.settings.lake_dir / "master_feed")
     for key in ("legacy", "breakout", "breakout_v2"):
         table = copied.lake.read(["signals", key], NEXT.key)
         assert table is not None

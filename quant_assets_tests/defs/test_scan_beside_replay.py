@@ -114,5 +114,6 @@ def test_command_that_lost_its_lock_fails(settings: Settings) -> None:
 
 def end_all_locks(settings: Settings) -> None:
     assert settings.database_url is not None
-    with closing(psycopg2.connect(settings.database_url.get_secret_value())) as connection, connection, connection.cursor() as cursor:
+    address = settings.database_url.get_secret_value()
+    with closing(psycopg2.connect(address)) as connection, connection, connection.cursor() as cursor:
         cursor.execute("UPDATE quant_assets.locks SET until_ms = 0")

@@ -16,7 +16,7 @@ from quant_assets.defs.feed import newest_window
 from quant_assets.defs.feed.summary import summary
 from quant_assets.derivatives.store import StoreError
 from quant_assets.evaluation import TradeRules
-from quant_assets.evaluation.live import published_setups, write_published
+from quant_assets.evaluation.live import published_setups, read_published, write_published
 from quant_assets.feed import Publication, StoredFeed, build_feed, feed_problems, publish
 from quant_assets.orchestration.checks import CheckEvent, WindowCheckResult, window_check_results, window_check_spec
 from quant_assets.orchestration.conditions import FOLLOW_INPUTS, WINDOW_FRESHNESS
@@ -112,7 +112,8 @@ def feed_asset(registered: Sequence[Strategy], not_loaded: Sequence[str] = ()) -
             raise dg.Failure(f"the feed breaks its contract and is not published: {invalid[0]}", allow_retries=False)
         publication = publish(feeds[newest.key].chosen, place, clock.now())
         for window in windows:
-            if feeds[window.key].stored is None:
+            # A feed that was deleted, or whose run was killed before it stored it, is not the first when made again.
+            if feeds[window.key].stored is None and read_published(lake, window) is None:
                 first = [signals[f"signals_{strategy.key}"][window.key] for strategy in registered]
                 at_ms = feeds[window.key].feed["published_at_ms"]
                 _keep_published(context, lake, strategies, first, features[window.key], window, at_ms)

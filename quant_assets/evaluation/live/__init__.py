@@ -2,7 +2,7 @@
 
 from quant_assets.evaluation.live.agreement import AGREES, Cause, Stored, compare_with_replay
 from quant_assets.evaluation.live.gather import new_publications, stored_setups
-from quant_assets.evaluation.live.published import published_setups, write_published
+from quant_assets.evaluation.live.published import published_setups, read_published, write_published
 from quant_assets.evaluation.live.settle import RatesOf
 from quant_assets.evaluation.live.state import LiveRecord, load_live_record, save_live_record
 from quant_assets.evaluation.live.update import Publications, changed_final_trades, newly_settled, update_live_record
@@ -20,6 +20,7 @@ __all__ = [
     "new_publications",
     "newly_settled",
     "published_setups",
+    "read_published",
     "save_live_record",
     "stored_setups",
     "update_live_record",
