@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from quant_assets.common.files import UnreachableObject
-from quant_assets.storage.lake import DAMAGE_ERRORS, TABLE_SUFFIX, Lake, LakeError, object_name
+from quant_assets.storage.lake import DAMAGE_ERRORS, TABLE_SUFFIX, Lake, LakeError, is_system_error, object_name
 from quant_assets.storage.objects import MISSING_ERRORS
 
 #: Zstandard at its fastest would save an eighth of the size of bars, and take a quarter longer to read.
@@ -58,11 +58,10 @@ class ArrowTables:
                 return file.read(columns=columns, use_threads=False).unify_dictionaries().combine_chunks()
         except MISSING_ERRORS:
             return None
-        except UnreachableObject:
+        except (UnreachableObject, MemoryError):
             raise
         except DAMAGE_ERRORS as error:
-            # Only an error of the system has a number; then the content may be whole.
-            if isinstance(error, OSError) and error.errno is not None:
+            if is_system_error(error):
                 raise LakeError(f"{self.describe(name)} cannot be read ({error})") from error
             raise DamagedTable(f"{self.describe(name)} is damaged ({error})") from error
 

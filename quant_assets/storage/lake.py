@@ -29,14 +29,14 @@ DOCUMENT_SUFFIX: Final = ".json.gz"
 
 
 class LakeError(RuntimeError):
-    """A table is damaged or its name is invalid; the message names it. Materialize the asset to write it again."""
+    """A table is damaged or cannot be read, or its name is invalid; the message names it, and what to do."""
 
 
 class Lake:
     """Tables and documents in a folder, at a URL, or in an object store. Methods raise UnreachableObject for a URL.
 
     A key is an asset's path, like `["signals", "legacy"]`. A partition is a window's key, None if the asset has no
-    partitions. The last tables are cached in memory, so that an asset need not read what another has just written.
+    partitions. A few tables are cached in memory, so that an asset need not read what another has just written.
     """
 
     def __init__(self, place: str | Path | ObjectStore) -> None:
@@ -98,7 +98,7 @@ class Lake:
         return size
 
     def read(self, key: Sequence[str], partition: str | None = None) -> pd.DataFrame | None:
-        """Read a table; return None if it does not exist. Raises LakeError if it is damaged."""
+        """Read a table; return None if it does not exist. Raises LakeError if it cannot be read."""
         name = object_name(key, partition, TABLE_SUFFIX)
         cached = self._cache.get(name)
         if cached is not None and cached[0] == self.objects.version(name):
@@ -111,16 +111,16 @@ class Lake:
             except MISSING_ERRORS:
                 self._cache.pop(name, None)
                 return None
-            except UnreachableObject:
+            except (UnreachableObject, MemoryError):
                 raise
             except DAMAGE_ERRORS as error:
-                raise self._damage(name, error) from error
+                raise self._unreadable(name, error) from error
             self._cache_table(name, version, table)
         # A shallow copy is enough: pandas copies on write, so changes do not reach the cache.
         return table.copy(deep=False)
 
     def read_undamaged(self, key: Sequence[str], partition: str | None = None) -> pd.DataFrame | None:
-        """Read a table; return None if it does not exist, or if it is damaged, with a warning in the log."""
+        """Read a table; return None if it does not exist, or if it cannot be read, with a warning in the log."""
         try:
             return self.read(key, partition)
         except LakeError as error:
@@ -136,10 +136,10 @@ class Lake:
                 return pq.read_table(source, filters=is_market, page_checksum_verification=True)
         except MISSING_ERRORS:
             return None
-        except UnreachableObject:
+        except (UnreachableObject, MemoryError):
             raise
         except DAMAGE_ERRORS as error:
-            logging.getLogger(__name__).warning("%s", self._damage(name, error))
+            logging.getLogger(__name__).warning("%s", self._unreadable(name, error))
             return None
 
     def newest_undamaged(self, key: Sequence[str], up_to: str) -> pd.DataFrame:
@@ -202,7 +202,7 @@ class Lake:
         except UnreachableObject:
             raise
         except (OSError, EOFError, zlib.error) as error:
-            raise self._damage(name, error) from error
+            raise self._unreadable(name, error) from error
 
     def _newest_first(self, key: Sequence[str], suffix: str) -> list[str]:
         """Return the names of what may be partitions of an asset, sorted backwards."""
@@ -210,7 +210,9 @@ class Lake:
         names = self.objects.names(folder)
         return sorted((n for n in names if n.endswith(suffix) and n.rpartition("/")[0] == folder), reverse=True)
 
-    def _damage(self, name: str, error: BaseException) -> LakeError:
+    def _unreadable(self, name: str, error: BaseException) -> LakeError:
+        if is_system_error(error):
+            return LakeError(f"{self.objects.describe(name)} cannot be read ({error})")
         return LakeError(f"{self.objects.describe(name)} is damaged ({error}); delete it and materialize its asset")
 
     def _is_unchanged(self, name: str, table: pd.DataFrame) -> bool:
@@ -225,6 +227,11 @@ class Lake:
         self._cache.move_to_end(name)
         while len(self._cache) > MAX_CACHED_TABLES:
             self._cache.popitem(last=False)
+
+
+def is_system_error(error: BaseException) -> bool:
+    """Return whether the system failed to read an object, whose content may be whole: only then there is a number."""
+    return isinstance(error, OSError) and error.errno is not None
 
 
 def object_name(key: Sequence[str], partition: str | None, suffix: str) -> str:

@@ -183,6 +183,18 @@ def test_rows_of_one_market_are_read(lake: Lake) -> None:
     assert partition.num_rows == 0
 
 
+def test_table_that_the_system_cannot_read_is_not_called_damaged(tmp_path: Path) -> None:
+    """Nobody is told to delete it."""
+    lake = Lake(tmp_path)
+    (tmp_path / "candles.parquet").mkdir()
+    (tmp_path / "master_feed").mkdir()
+    (tmp_path / "master_feed" / f"{window(0).replace(':', '')}.json.gz").mkdir()
+    with pytest.raises(LakeError, match=r"candles\.parquet cannot be read \((?!.*delete it)"):
+        lake.read(["candles"])
+    with pytest.raises(LakeError, match=r"json\.gz cannot be read \((?!.*delete it)"):
+        lake.read_document(["master_feed"], window(0))
+
+
 def test_market_of_a_missing_or_damaged_table_is_none(place: Place, lake: Lake) -> None:
     assert lake.read_market(["candles"], None, "okx", "A") is None
     lake.write(["candles"], None, TABLE)  # a table without the columns of a market
