@@ -11,8 +11,8 @@ import numpy as np
 
 from quant_assets.candles.bar_block import SCHEMA, BarBlock, empty_block, join_blocks
 from quant_assets.common.timeframes import HTF, LTF, STEP_MS
-from quant_assets.storage.arrow_tables import ArrowTables, DamagedTable
-from quant_assets.storage.lake import Lake, LakeError
+from quant_assets.storage.arrow_tables import ArrowTables
+from quant_assets.storage.lake import DamagedTable, Lake, LakeError
 
 KEY: Final = "exchange_bars"
 TIMES: Final = ("symbol", "time_ms")

@@ -21,9 +21,9 @@ from quant_assets.candles.bar_spans import Span
 from quant_assets.common.database_server import DatabaseServer
 from quant_assets.common.files import WriteError
 from quant_assets.common.timeframes import STEP_MS
-from quant_assets.storage.arrow_tables import ArrowTables, DamagedTable, keys_below
+from quant_assets.storage.arrow_tables import ArrowTables, keys_below
 from quant_assets.storage.held_lock import LostLock
-from quant_assets.storage.lake import Lake, LakeError
+from quant_assets.storage.lake import DamagedTable, Lake, LakeError
 from quant_assets.storage.locks import exclusive
 from quant_assets.storage.retention import Removed
 

@@ -119,7 +119,7 @@ async def market(
         document.etag,
         signals[0]["exchange"],
         signals[0]["symbol"],
-        *_store_versions(context),
+        *await context.look_up(lambda: _store_versions(context)),
     )
 
     def make() -> CachedResponse:
@@ -138,14 +138,15 @@ async def record(request: Request, parameters: Annotated[RecordParameters, Query
     def make() -> CachedResponse:
         return CachedResponse.from_json(record_json(live_record(context.trades.read(), parameters, costs), costs))
 
-    return send(request, await context.response(("record", context.trades.version, costs, parameters), make))
+    key = ("record", await context.trades_version(), costs, parameters)
+    return send(request, await context.response(key, make))
 
 
 @_get("/trades", {200: {"model": Trades}, **NOT_MODIFIED, **DAMAGED_TRADES})
 async def trades(request: Request, parameters: Annotated[TradeParameters, Query()]) -> Response:
     """Return the trades of published signals, newest first."""
     context = context_of(request)
-    key = ("trades", context.trades.version, parameters)
+    key = ("trades", await context.trades_version(), parameters)
     return send(
         request,
         await context.response(key, lambda: CachedResponse.from_json(trades_json(context.trades.read(), parameters))),
@@ -155,7 +156,8 @@ async def trades(request: Request, parameters: Annotated[TradeParameters, Query(
 @_get("/windows", {200: {"model": Windows}, **NOT_MODIFIED})
 async def windows(request: Request, parameters: Annotated[NoParameters, Query()]) -> Response:  # noqa: ARG001
     """List the windows whose feeds are stored, newest first."""
-    keys = context_of(request).feeds.windows()
+    context = context_of(request)
+    keys = await context.look_up(context.feeds.windows)
     listed = [{"window": key, "results": f"/api/results?window={key}"} for key in keys]
     return send(request, CachedResponse.from_json({"windows": listed}))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, TypeVar
 from weakref import WeakKeyDictionary
 
 import anyio
@@ -19,6 +19,8 @@ from quant_assets.dashboard.rows import Row, rows_of
 from quant_assets.dashboard.signal_record import trade_endings
 from quant_assets.dashboard.strategies import StrategyRepository
 from quant_assets.dashboard.trade_repository import TradeRepository
+
+Found = TypeVar("Found")
 
 #: Threads that read feeds and build responses; more would compete for the same processor, each with a feed in memory.
 MAX_WORKERS: Final = 2
@@ -57,6 +59,16 @@ class AppContext:
         if cached is not None:
             return cached
         return await anyio.to_thread.run_sync(self.cache.get_or_make, key, make, limiter=self._workers)
+
+    async def look_up(self, look: Callable[[], Found]) -> Found:
+        """Return what a look at the stored data finds, in a thread if that is a request to an object store."""
+        if not self.feeds.is_remote:
+            return look()
+        return await anyio.to_thread.run_sync(look, limiter=self._workers)
+
+    async def trades_version(self) -> Hashable:
+        """Return a value that changes when the trades do. Raises UnreachableObject."""
+        return await self.look_up(lambda: self.trades.version)
 
     def rows(self, document: FeedDocument) -> list[Row]:
         """Return the table rows of a feed; they are built once while the feed is in memory and no trade changes."""

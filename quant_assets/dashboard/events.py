@@ -10,8 +10,9 @@ from typing import Final
 import anyio.to_thread
 import orjson
 
+from quant_assets.common.files import UnreachableObject
 from quant_assets.dashboard.app_context import AppContext
-from quant_assets.dashboard.feed_repository import FeedDocument, FeedError
+from quant_assets.dashboard.feed_repository import FeedDocument, FeedError, Unreadable
 
 #: How often the feed's file is checked; a check is one system call.
 POLL_SECONDS: Final = 0.5
@@ -46,10 +47,13 @@ class FeedWatcher:
         version = await anyio.to_thread.run_sync(self._newest_version)
         if version == self._version:
             return
-        self._version = version
         try:
             event = await anyio.to_thread.run_sync(self._describe)
+            self._version = version
+        except Unreadable as error:  # the next check reads it again
+            event = _problem(error)
         except Exception:  # a fault with one feed must not stop the watch for the next
+            self._version = version
             logging.getLogger(__name__).exception("Cannot announce the new feed")
             return
         if event != self._event:
@@ -86,12 +90,17 @@ class FeedWatcher:
             return str(error)
 
     def _describe(self) -> bytes:
-        """Return the event for the feed as it is now."""
+        """Return the event for the feed as it is now. Raises Unreadable."""
         try:
             document = self._context.feeds.read()
+        except Unreadable:
+            raise
         except FeedError as error:
-            return b"event: problem\ndata: %b\n\n" % orjson.dumps({"code": error.code, "message": str(error)})
-        self._prepare(document)
+            return _problem(error)
+        try:
+            self._prepare(document)
+        except (FeedError, UnreachableObject) as error:  # a response that needs it says so itself
+            logging.getLogger(__name__).warning("Responses for the new feed are not prepared: %s", error)
         data = {
             "window": document.feed["window"],
             "last_updated": document.feed["last_updated"],
@@ -103,3 +112,8 @@ class FeedWatcher:
     def _wake(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
+
+
+def _problem(error: FeedError) -> bytes:
+    """Return the event for a feed that cannot be shown."""
+    return b"event: problem\ndata: %b\n\n" % orjson.dumps({"code": error.code, "message": str(error)})

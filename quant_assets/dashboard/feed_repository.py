@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import logging
 import os
 import threading
 from collections import OrderedDict
@@ -22,7 +23,7 @@ from quant_assets.common.windows import Window, WindowError
 from quant_assets.feed import feed_problems
 from quant_assets.feed.contract import SCHEMA_FILES
 from quant_assets.storage.documents import Document
-from quant_assets.storage.lake import DOCUMENT_SUFFIX, Lake, LakeError
+from quant_assets.storage.lake import DOCUMENT_SUFFIX, DamagedTable, Lake, LakeError
 
 Json = dict[str, Any]
 Market = tuple[str, str]
@@ -38,6 +39,13 @@ class FeedError(Exception):
         super().__init__(message)
         self.code = code
         self.status = status
+
+
+class Unreadable(FeedError):
+    """A feed or table cannot be read now; what is stored may be whole, so the next request reads it again."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("unreadable", message)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +84,7 @@ class FeedRepository:
     def cached(self, window: str) -> FeedDocument | None:
         """Return the feed from memory, or None if it was not read yet or has changed. Costs one system call.
 
-        Raises the FeedError that reading the same feed raised before, or one if `window` is not a key.
+        Raises the FeedError that reading the same content raised before, or one if `window` is not a key.
         """
         entry = self._cache.get(window)
         if entry is None or entry[0] != self._version(window):
@@ -95,6 +103,8 @@ class FeedRepository:
             try:
                 content = self._of_window(window) if window else self._newest()
                 found: FeedDocument | FeedError = _parse_document(content, window)
+            except Unreadable:
+                raise
             except FeedError as error:
                 found = error
             if version is not None:
@@ -104,7 +114,7 @@ class FeedRepository:
         return found
 
     def windows(self) -> list[str]:
-        """Return the keys of the windows whose feeds are stored, newest first."""
+        """Return the keys of the windows whose feeds are stored, newest first. Raises UnreachableObject."""
         version = self._lake.partitions_version(["master_feed"])
         if version is None or self._windows[0] != version:
             self._windows = (version, self._lake.partitions(["master_feed"], DOCUMENT_SUFFIX))
@@ -120,7 +130,7 @@ class FeedRepository:
         try:
             return self._document.version()
         except UnreachableObject as error:
-            raise FeedError("unreadable", f"the feed cannot be read: {error}") from None
+            raise Unreadable(f"the feed cannot be read: {error}") from None
 
     def _version(self, window: str) -> Hashable | None:
         """Return the version of a feed, None if it is missing or unknown. Raises FeedError if `window` is not a key."""
@@ -128,19 +138,22 @@ class FeedRepository:
             return self.newest_version()
         if not _is_key(window):
             raise FeedError("no_such_window", "a window key looks like 2026-01-19-16:45; /api/windows lists them", 404)
-        return self._lake.version(["master_feed"], window, DOCUMENT_SUFFIX)
+        try:
+            return self._lake.version(["master_feed"], window, DOCUMENT_SUFFIX)
+        except UnreachableObject as error:
+            raise Unreadable(f"the feed cannot be read: {error}") from None
 
     def _newest(self) -> bytes:
         """Return the bytes of the newest feed. Raises FeedError if it is missing or cannot be read."""
         try:
             content = self._document.read()
         except UnreachableObject as error:
-            raise FeedError("unreadable", f"the feed cannot be read: {error}") from None
+            raise Unreadable(f"the feed cannot be read: {error}") from None
         except OSError as error:
             reason = (
                 f"{self._document.name} is not a file" if error.errno == errno.EINVAL else os.strerror(error.errno or 0)
             )
-            raise FeedError("unreadable", f"the feed cannot be read: {reason}") from None
+            raise Unreadable(f"the feed cannot be read: {reason}") from None
         if content is None:
             raise FeedError("missing", "there is no feed yet: run quant-assets scan DIR")
         return content
@@ -149,10 +162,13 @@ class FeedRepository:
         """Return the bytes of the stored feed of a window. Raises FeedError if it is missing or damaged."""
         try:
             content = self._lake.read_document(["master_feed"], window)
-        except LakeError:
+        except DamagedTable:
             raise FeedError("half_written", "the stored feed of this window is damaged: materialize it again") from None
+        except LakeError as error:  # its message has a folder of the server
+            logging.getLogger(__name__).warning("%s", error)
+            raise Unreadable("the stored feed of this window cannot be read; the server's log says why") from None
         except UnreachableObject as error:
-            raise FeedError("unreadable", f"the feed cannot be read: {error}") from None
+            raise Unreadable(f"the feed cannot be read: {error}") from None
         if content is None:
             raise FeedError("no_such_window", f"no feed of the window {window} is stored", 404)
         return content

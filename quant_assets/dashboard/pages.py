@@ -54,9 +54,9 @@ async def page(request: Request, parameters: Annotated[PageParameters, Query()])
     except FeedError as error:
         return error_page(request, error.code, str(error), error.status)
     is_stale = context.is_stale(document)
-    windows = tuple(context.feeds.windows()[:MAX_WINDOWS])
+    windows = tuple((await context.look_up(context.feeds.windows))[:MAX_WINDOWS])
     in_force = context.strategies.in_force()
-    key = ("page", document.etag, parameters, is_stale, windows, in_force.version, context.trades.version)
+    key = ("page", document.etag, parameters, is_stale, windows, in_force.version, await context.trades_version())
 
     def make() -> CachedResponse:
         return _page(context, document, parameters, windows, is_stale, in_force)
@@ -69,7 +69,7 @@ async def rows(request: Request, parameters: Annotated[WindowParameter, Query()]
     """Return all rows of a window for the page's script."""
     context = context_of(request)
     document = await context.document(parameters.window)
-    key = ("rows", document.etag, context.trades.version)
+    key = ("rows", document.etag, await context.trades_version())
     return send(request, await context.response(key, lambda: _rows(context, document)))
 
 
@@ -83,7 +83,7 @@ async def details(
     signals = signals_of(document, exchange, symbol)
     in_force = context.strategies.in_force()
     market = (signals[0]["exchange"], signals[0]["symbol"])
-    key = ("detail", document.etag, *market, parameters.strategy, in_force.version, context.trades.version)
+    key = ("detail", document.etag, *market, parameters.strategy, in_force.version, await context.trades_version())
 
     def make() -> CachedResponse:
         detail = _detail(context, document, signals, parameters.strategy, in_force)

@@ -30,7 +30,7 @@ async def page(request: Request, parameters: Annotated[RecordParameters, Query()
     """Return the page of the record with these filters."""
     context = context_of(request)
     costs, problem = costs_or_defaults(context.settings.evaluation_path)
-    key = ("record page", context.trades.version, costs, problem, parameters)
+    key = ("record page", await context.trades_version(), costs, problem, parameters)
     query = request.url.query
     return send(request, await context.response(key, lambda: _page(context, parameters, costs, problem, query)))
 
@@ -44,7 +44,8 @@ async def figures(request: Request, parameters: Annotated[RecordParameters, Quer
     def make() -> CachedResponse:
         return CachedResponse.from_json(figures_json(context.trades.read(), parameters, costs))
 
-    return send(request, await context.response(("record figures", context.trades.version, costs, parameters), make))
+    key = ("record figures", await context.trades_version(), costs, parameters)
+    return send(request, await context.response(key, make))
 
 
 def _page(context: AppContext, parameters: RecordParameters, costs: Costs, problem: str, query: str) -> CachedResponse:

@@ -21,11 +21,12 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from quant_assets.common.addresses import LOOPBACK_HOSTS
+from quant_assets.common.files import UnreachableObject
 from quant_assets.common.settings import Settings
 from quant_assets.dashboard import api, pages, record_page
 from quant_assets.dashboard.app_context import AppContext, context_of, now_utc
 from quant_assets.dashboard.events import FeedWatcher
-from quant_assets.dashboard.feed_repository import FeedError
+from quant_assets.dashboard.feed_repository import FeedError, Unreadable
 from quant_assets.dashboard.query import QueryError, query_error
 from quant_assets.dashboard.responses import error_json, send
 from quant_assets.dashboard.static_files import CACHE_FOREVER, PLOTLY, plotly_script, static_app, static_version
@@ -119,6 +120,7 @@ def create_app(
         exception_handlers={
             FeedError: _on_expected_error,
             QueryError: _on_expected_error,
+            UnreachableObject: _on_unreachable_object,
             RequestValidationError: _on_invalid_parameter,
             HTTPException: _on_http_error,
             Exception: _on_crash,
@@ -209,6 +211,10 @@ def _closing(response: Response) -> Response:
 async def _on_expected_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, FeedError | QueryError)  # noqa: S101 - for the type checker: registered for these
     return _error_response(request, error.code, str(error), error.status)
+
+
+async def _on_unreachable_object(request: Request, error: Exception) -> Response:
+    return await _on_expected_error(request, Unreadable(str(error)))
 
 
 async def _on_invalid_parameter(request: Request, error: Exception) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Hashable
 from typing import Final
@@ -11,10 +12,10 @@ import pandas as pd
 
 from quant_assets.common.settings import Settings
 from quant_assets.common.windows import Window
-from quant_assets.dashboard.feed_repository import FeedError
+from quant_assets.dashboard.feed_repository import FeedError, Unreadable
 from quant_assets.evaluation import Outcome, read_trades
 from quant_assets.evaluation.trade_table import TRADES, empty_trades
-from quant_assets.storage.lake import Lake, LakeError
+from quant_assets.storage.lake import DamagedTable, Lake, LakeError
 
 NO_TABLE: Final = "no table"
 
@@ -29,7 +30,10 @@ class TradeRepository:
 
     @property
     def version(self) -> Hashable:
-        """A value that changes when the table does; one that is used once if that cannot be known."""
+        """A value that changes when the table does; one that is used once if that cannot be known.
+
+        Raises UnreachableObject.
+        """
         version = self._lake.version(TRADES)
         if version is not None:
             return version
@@ -38,16 +42,19 @@ class TradeRepository:
     def read(self) -> pd.DataFrame:
         """Return the trades, an empty table if there is none yet; texts are categories.
 
-        The columns are those of `trade_table`. Raises FeedError if the table is damaged.
+        The columns are those of `trade_table`. Raises FeedError if it is damaged or cannot be read, UnreachableObject.
         """
         with self._lock:
             version = self.version
             if self._read[0] != version:
                 try:
                     table = read_trades(self._lake)
-                except LakeError:
+                except DamagedTable:
                     message = "the table of trades is damaged: restore lake/trades.parquet from a copy, or delete it"
                     raise FeedError("damaged_trades", message) from None
+                except LakeError as error:  # its message has a folder of the server
+                    logging.getLogger(__name__).warning("%s", error)
+                    raise Unreadable("the table of trades cannot be read; the server's log says why") from None
                 self._read = (version, _with_categories(empty_trades() if table is None else table))
             return self._read[1]
 

@@ -9,15 +9,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from quant_assets.common.files import UnreachableObject
-from quant_assets.storage.lake import DAMAGE_ERRORS, TABLE_SUFFIX, Lake, LakeError, is_system_error, object_name
+from quant_assets.storage.lake import (
+    DAMAGE_ERRORS,
+    TABLE_SUFFIX,
+    DamagedTable,
+    Lake,
+    LakeError,
+    is_system_error,
+    object_name,
+)
 from quant_assets.storage.objects import MISSING_ERRORS
 
 #: Zstandard at its fastest would save an eighth of the size of bars, and take a quarter longer to read.
 COMPRESSION: Final = "lz4"
-
-
-class DamagedTable(LakeError):
-    """A table is cut, not Parquet, or has other columns; the message names it."""
 
 
 class ArrowTables:

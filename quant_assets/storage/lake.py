@@ -32,6 +32,10 @@ class LakeError(RuntimeError):
     """A table is damaged or cannot be read, or its name is invalid; the message names it, and what to do."""
 
 
+class DamagedTable(LakeError):
+    """A table or document is cut, of another format, or has other columns; the message names it."""
+
+
 class Lake:
     """Tables and documents in a folder, at a URL, or in an object store. Methods raise UnreachableObject for a URL.
 
@@ -213,7 +217,7 @@ class Lake:
     def _unreadable(self, name: str, error: BaseException) -> LakeError:
         if is_system_error(error):
             return LakeError(f"{self.objects.describe(name)} cannot be read ({error})")
-        return LakeError(f"{self.objects.describe(name)} is damaged ({error}); delete it and materialize its asset")
+        return DamagedTable(f"{self.objects.describe(name)} is damaged ({error}); delete it and materialize its asset")
 
     def _is_unchanged(self, name: str, table: pd.DataFrame) -> bool:
         """Return whether the version that was cached is still stored, and equals `table`."""
