@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import tomllib
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,20 +16,18 @@ from quant_assets.cli.arguments import Json, parse_selection, parse_strategies
 from quant_assets.cli.candle_sources import check_stored_candles, known_markets
 from quant_assets.cli.environment import check_config_files, load_settings
 from quant_assets.cli.errors import EXIT_UNEXPECTED, echo_err, usage_error
-from quant_assets.cli.evaluated_history import evaluation_costs, read_evaluated_history
+from quant_assets.cli.evaluated_history import evaluation_costs, evaluation_prices, read_evaluated_history
 from quant_assets.common.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     import pandas as pd
 
-    from quant_assets.evaluation import Costs, Evaluation, FundingRates, JoinedBars, Prices
-    from quant_assets.markets import ResolutionRules
+    from quant_assets.evaluation import Costs, Evaluation, Prices
     from quant_assets.signals import Strategy
 
 TRADE_FILES = (".parquet", ".csv")
-DAY_MS = 86_400_000
 
 
 def evaluate(
@@ -141,13 +139,12 @@ def _evaluate(
     selection: tuple[str, str],
 ) -> tuple[Evaluation, Prices]:
     from quant_assets.cli.rendering import progress_bars  # noqa: PLC0415
-    from quant_assets.evaluation import NothingToEvaluate, Prices, price_bars  # noqa: PLC0415
+    from quant_assets.evaluation import NothingToEvaluate  # noqa: PLC0415
     from quant_assets.evaluation import evaluate as evaluate_strategies  # noqa: PLC0415
 
     with progress_bars() as progress:
         history = read_evaluated_history(settings, folder, given, selection)
-        bars = price_bars(history.candles)
-        prices = Prices(bars, _stored_rates(settings, history.rules, bars), costs)
+        prices = evaluation_prices(settings, history, costs)
         try:
             found = evaluate_strategies(
                 history.candles,
@@ -162,26 +159,6 @@ def _evaluate(
         except NothingToEvaluate as error:
             usage_error(str(error))
     return found, prices
-
-
-def _stored_rates(
-    settings: Settings, rules: ResolutionRules, bars: JoinedBars
-) -> Mapping[tuple[str, str], FundingRates]:
-    """Return the funding rates that the data folder has for the time of the bars, none if it has none."""
-    from quant_assets.derivatives.store import DerivativesStore, StoreError  # noqa: PLC0415
-    from quant_assets.evaluation.stored_funding import stored_funding  # noqa: PLC0415
-    from quant_assets.storage.lake import Lake  # noqa: PLC0415
-
-    if not len(bars):
-        return {}
-    times = bars.bars.time_ms
-    try:
-        with closing(DerivativesStore(settings.store_place, read_only=True)) as store:
-            lake = Lake(settings.lake_place)
-            return stored_funding(lake, store, rules, bars.markets, int(times.min()) - DAY_MS, int(times.max()))
-    except StoreError as error:
-        echo_err(f"{error}; funding counts as unknown")
-        return {}
 
 
 def _write_trades(trades: pd.DataFrame, path: Path) -> None:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from quant_assets.cli.arguments import parse_window
 from quant_assets.cli.candle_sources import read_history
-from quant_assets.cli.errors import usage_error
+from quant_assets.cli.errors import echo_err, usage_error
 from quant_assets.common.settings import Settings
 from quant_assets.common.windows import Window
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pandas as pd
 
-    from quant_assets.evaluation import Costs, StoredInputs
+    from quant_assets.evaluation import Costs, FundingRates, JoinedBars, Prices, StoredInputs
     from quant_assets.markets import ResolutionRules
+
+DAY_MS: Final = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +55,14 @@ def read_evaluated_history(
     from quant_assets.evaluation import NothingToEvaluate, full_range, stored_inputs  # noqa: PLC0415
     from quant_assets.markets import load_rules  # noqa: PLC0415
     from quant_assets.signals.replay import markets_of  # noqa: PLC0415
+    from quant_assets.storage.database_clock import clock_of  # noqa: PLC0415
     from quant_assets.storage.lake import Lake  # noqa: PLC0415
 
     rules = load_rules(settings.rules_path)
+    clock = clock_of(settings)
     first, last = (
-        parse_window(text, option) if text else None for text, option in zip(given, ("--from", "--to"), strict=True)
+        parse_window(text, option, clock) if text else None
+        for text, option in zip(given, ("--from", "--to"), strict=True)
     )
     candles = _selected(read_history(settings, folder, first), rules, *selection)
     if first is None or last is None:
@@ -67,6 +75,34 @@ def read_evaluated_history(
         usage_error(f"--from {given[0] or first.end.isoformat()} is after --to {given[1] or last.end.isoformat()}")
     stored = stored_inputs(Lake(settings.lake_place), rules, markets_of(candles))
     return EvaluatedHistory(candles, first, last, rules, stored)
+
+
+def evaluation_prices(settings: Settings, history: EvaluatedHistory, costs: Costs) -> Prices:
+    """Return the bars that trades follow, the funding rates that the data folder has for their time, and the costs."""
+    from quant_assets.evaluation import Prices, price_bars  # noqa: PLC0415
+
+    bars = price_bars(history.candles)
+    return Prices(bars, _stored_rates(settings, history.rules, bars), costs)
+
+
+def _stored_rates(
+    settings: Settings, rules: ResolutionRules, bars: JoinedBars
+) -> Mapping[tuple[str, str], FundingRates]:
+    """Return the funding rates that the data folder has for the time of the bars, none if it has none."""
+    from quant_assets.derivatives.store import DerivativesStore, StoreError  # noqa: PLC0415
+    from quant_assets.evaluation.stored_funding import stored_funding  # noqa: PLC0415
+    from quant_assets.storage.lake import Lake  # noqa: PLC0415
+
+    if not len(bars):
+        return {}
+    times = bars.bars.time_ms
+    try:
+        with closing(DerivativesStore(settings.store_place, read_only=True)) as store:
+            lake = Lake(settings.lake_place)
+            return stored_funding(lake, store, rules, bars.markets, int(times.min()) - DAY_MS, int(times.max()))
+    except StoreError as error:
+        echo_err(f"{error}; funding counts as unknown")
+        return {}
 
 
 def _selected(candles: pd.DataFrame, rules: ResolutionRules, exchange: str, symbol: str) -> pd.DataFrame:

@@ -89,7 +89,7 @@ def _outcomes(records: Mapping[str, Record]) -> Table:
 def _lines(found: Evaluation, costs: Costs, seconds: float) -> Iterator[str]:
     yield (
         f"{found.markets:,} markets, from {found.first.end:%Y-%m-%d %H:%M} to {found.last.end:%Y-%m-%d %H:%M} UTC; "
-        f"{found.market_windows:,} market-windows in {seconds:.1f} s"
+        f"{found.market_windows:,} market-windows replayed in {seconds:.1f} s, with those before the range"
     )
     yield from assumptions(costs)
     yield (

@@ -16,7 +16,12 @@ from quant_assets.cli.arguments import Json, parse_selection, parse_strategies
 from quant_assets.cli.candle_sources import check_stored_candles, known_markets
 from quant_assets.cli.environment import check_config_files, load_settings
 from quant_assets.cli.errors import EXIT_UNEXPECTED, echo_err, usage_error
-from quant_assets.cli.evaluated_history import EvaluatedHistory, evaluation_costs, read_evaluated_history
+from quant_assets.cli.evaluated_history import (
+    EvaluatedHistory,
+    evaluation_costs,
+    evaluation_prices,
+    read_evaluated_history,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -135,6 +140,7 @@ def summary(
         "folds": [_fold(fold) for fold in found.folds],
         "unseen": _record(found.record),
         "unseen_in_force": _record(found.record_in_force),
+        "unseen_hindsight": found.hindsight,
         "sharpe": None if found.sharpe is None else found.sharpe.value,
         "sharpe_days": None if found.sharpe is None else found.sharpe.count,
         "sharpe_by_chance": found.best_by_chance,
@@ -175,13 +181,13 @@ def _tune(
     selection: tuple[str, str],
 ) -> tuple[EvaluatedHistory, Tuning]:
     from quant_assets.cli.rendering import progress_bars  # noqa: PLC0415
-    from quant_assets.evaluation import NothingToEvaluate, Prices, price_bars  # noqa: PLC0415
+    from quant_assets.evaluation import NothingToEvaluate  # noqa: PLC0415
     from quant_assets.evaluation.tuning import FoldsError, RangeError  # noqa: PLC0415
     from quant_assets.evaluation.tuning import tune as search_parameters  # noqa: PLC0415
 
     with progress_bars() as progress:
         history = read_evaluated_history(settings, folder, given, selection)
-        prices = Prices(price_bars(history.candles), costs=costs)
+        prices = evaluation_prices(settings, history, costs)
         try:
             found = search_parameters(
                 history.candles,

@@ -70,11 +70,16 @@ def _lines(history: EvaluatedHistory, found: Tuning, costs: Costs, seconds: floa
     yield (
         f"{len(trials.strategies):,} trials of {trials.combinations:,} combinations ({searched}); "
         f"{found.markets:,} markets, from {history.first.end:%Y-%m-%d %H:%M} to {history.last.end:%Y-%m-%d %H:%M} UTC; "
-        f"{found.market_windows:,} market-windows in {seconds:.1f} s"
+        f"{found.market_windows:,} market-windows replayed in {seconds:.1f} s, with those before the range"
     )
     if trials.refused:
         yield f"{trials.refused:,} combinations were refused by {strategy.name} itself"
     yield from assumptions(costs)
+    if found.hindsight:
+        yield (
+            f"{found.hindsight:,} of the {found.record['n']:,} unseen trades are of windows from before their market "
+            "was selected here (hindsight): it is known that it was still traded later"
+        )
     deflated = found.deflated_sharpe
     if found.sharpe is None or deflated is None:
         yield "Sharpe ratio of daily sums: unknown, since they do not differ"

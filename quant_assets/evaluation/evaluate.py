@@ -57,6 +57,7 @@ class Evaluation:
     markets: int
     windows: int
     market_windows: int
+    """How many were replayed, those before the range included."""
     windows_with_derivatives: int
     trades: pd.DataFrame
     records: dict[str, dict[str, Any]]
@@ -138,9 +139,9 @@ def evaluate(
         first=first,
         last=last,
         markets=len(prices.bars),
-        windows=len(windows),
+        windows=sum(window >= first for window in windows),
         market_windows=market_windows,
-        windows_with_derivatives=inputs.windows_known,
+        windows_with_derivatives=inputs.count_known(first),
         trades=trades,
         records=records,
     )

@@ -33,6 +33,7 @@ def test_summary_has_the_record_of_each_strategy(world: World) -> None:
     found = orjson.loads(done.stdout)
     counts = ["markets", "windows", "market_windows", "windows_with_derivatives"]
     assert list(found) == ["from", "to", *counts, "seconds", "costs", "strategies"]
+    assert found["windows"] == 3 * 4 + 1  # those before the range are only followed into it
     assert list(found["strategies"]) == ["Breakout", "BreakoutV2", "Legacy"]
     for record in found["strategies"].values():
         assert set(KEYS) <= set(record)
@@ -86,3 +87,14 @@ def test_invalid_costs_name_file_and_key(world: World) -> None:
     done = evaluate(world)
     assert done.returncode == 2
     assert "evaluation.toml: fee: unknown key; known are fee_pct, slippage_pct" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "command", [("evaluate",), ("strategy", "tune", "legacy"), ("plan",)], ids=lambda words: words[-1]
+)
+def test_folder_without_a_readable_file_is_refused(world: World, tmp_path: Path, command: tuple[str, ...]) -> None:
+    for timeframe in ("15m", "4h"):
+        (tmp_path / f"BINANCE_BTCUSDT_{timeframe}.json").write_text('[{"time": 17688')
+    done = run(*command, str(tmp_path), env=world.environment("unreadable"), cwd=world.folder)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"no candle file of {tmp_path} can be read (2 skipped" in done.stderr

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from pathlib import Path
 from subprocess import CompletedProcess
 
 import orjson
+import pandas as pd
 import pytest
 
+from quant_assets.common.settings import Settings
+from quant_assets.derivatives.store import DerivativesStore, ExchangeSnapshot
 from quant_assets.signals import strategies_in_force
-from quant_assets_tests.evaluation.tuned_strategy import walking_candles
+from quant_assets.storage.lake import Lake
+from quant_assets_tests.evaluation.tuned_strategy import DAY_MS, START_MS, walking_candles
 from quant_assets_tests.forking import run, run_process
 
+SYMBOLS = ("M0USDT", "M1USDT", "M2USDT", "M3USDT")
 NOON = "from quant_assets_tests.evaluation.tuned_strategy import Noon\n\nstrategy = Noon()\n"
 
 
@@ -54,6 +60,52 @@ def test_summary_is_json_of_the_unseen_part(folder: Path, environment: dict[str,
     assert found["choice"].keys() == {"distance_pct"}
     assert found["written"] is None
     assert not Path(environment["QUANT_DATA_DIR"]).exists()
+
+
+def test_funding_and_hindsight_are_those_of_evaluate(folder: Path, environment: dict[str, str]) -> None:
+    data = Path(environment["QUANT_DATA_DIR"])
+    before = tune(folder, environment, "--folds", "2", "--json")
+    write_funding(data)
+    selected = pd.DataFrame({"exchange": "BINANCE", "symbol": [*SYMBOLS], "selected_since_ms": START_MS + 14 * DAY_MS})
+    Lake(data / "lake").write(["exchange_markets"], None, selected)
+    done = tune(folder, environment, "--folds", "2", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    found = orjson.loads(done.stdout)
+    first, last = found["folds"][0]["unseen_from"], found["folds"][-1]["unseen_to"]
+    options = ("--strategy", "noon", "--from", first, "--to", last, "--json")
+    evaluated = run("evaluate", "candles", *options, env=environment, cwd=folder)
+    assert evaluated.returncode == 0, evaluated.stderr
+    records = orjson.loads(evaluated.stdout)["strategies"]
+    counts = {name: record["n"] for name, record in records.items()}
+    assert found["unseen_hindsight"] == counts["Noon (hindsight)"] > 0
+    in_force = found["unseen_in_force"]
+    assert in_force["n"] == sum(counts.values())
+    mean = sum(record["mean_r"] * record["n"] for record in records.values()) / in_force["n"]
+    assert in_force["mean_r"] == pytest.approx(mean)
+    assert in_force["mean_r"] < orjson.loads(before.stdout)["unseen_in_force"]["mean_r"] - 0.05
+    assert "(hindsight)" in tune(folder, environment, "--folds", "2").stdout
+
+
+def write_funding(data: Path) -> None:
+    """Store a funding rate of 0.2 % for every eight hours of the candles."""
+    times = range(START_MS, START_MS + 18 * DAY_MS, DAY_MS // 3)
+    rates = [
+        ExchangeSnapshot(
+            exchange="BINANCE",
+            symbol=symbol,
+            closed_at_ms=at_ms,
+            observed_at_ms=at_ms,
+            open_interest=None,
+            funding_rate_pct=0.2,
+            interval_hours=8.0,
+            simulated=False,
+        )
+        for at_ms in times
+        for symbol in SYMBOLS
+    ]
+    data.mkdir()
+    with closing(DerivativesStore(Settings(data_dir=data).store_path)) as store:
+        store.add_snapshots(rates)
 
 
 def test_tables_say_plainly_that_nothing_beats_chance(folder: Path, environment: dict[str, str]) -> None:

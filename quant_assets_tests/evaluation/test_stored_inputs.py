@@ -81,7 +81,8 @@ def test_setups_are_those_of_each_window_with_what_was_stored_by_then(lake: Lake
         for each in (found, pd.concat(expected))
     ]
     pd.testing.assert_frame_equal(*both, check_dtype=False, check_categorical=False)
-    assert inputs_of.windows_known == len(WINDOWS) - STORED[0]
+    assert inputs_of.count_known(WINDOWS[0]) == len(WINDOWS) - STORED[0]
+    assert inputs_of.count_known(WINDOWS[-1]) == 1
     assert len(found) > 20
     assert found["score"].sum() != pytest.approx(neutral["score"].sum())
 

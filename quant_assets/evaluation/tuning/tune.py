@@ -21,7 +21,7 @@ from quant_assets.evaluation.evaluate import (
     windows_between,
     with_comparisons,
 )
-from quant_assets.evaluation.price_bars import Floats
+from quant_assets.evaluation.price_bars import Floats, Market
 from quant_assets.evaluation.prices import Prices
 from quant_assets.evaluation.record import counted, record
 from quant_assets.evaluation.setups import replay_trials
@@ -62,6 +62,8 @@ class Tuning:
     """The record of the chosen parameters over all unseen parts."""
     record_in_force: Mapping[str, Any]
     """The record of the parameters in force over the same parts."""
+    hindsight: int
+    """Trades of `record` in windows from before the market was selected here."""
     sharpe: SharpeRatio | None
     """Of the sums of net R of each UTC day of the unseen parts, 0 for a day without an entry."""
     best_by_chance: float
@@ -116,7 +118,7 @@ def tune(
 
     unseen_first_ms, last_ms = folds[0].unseen_first_ms, folds[-1].unseen_last_ms
     unseen = Range(unseen_first_ms, last_ms)
-    compared = _Comparison(strategy.name, prices, of_trial["0"], unseen, rules)
+    compared = _Comparison(strategy.name, prices, unseen, rules, stored.selected_since_ms)
     found, parts = [], []
     for fold in folds:
         past = _past(results, fold)
@@ -147,6 +149,7 @@ def tune(
         folds=found,
         record=record(chosen, prices.costs),
         record_in_force=record(in_force, prices.costs),
+        hindsight=int(counted(chosen)["hindsight"].sum()),
         sharpe=SharpeRatio.of(_daily_sums(chosen.assign(strategy="0"), 1, unseen_first_ms, last_ms)[0]),
         best_by_chance=best_by_chance(ratios, len(trials.strategies)),
         choice=None if choice is None else trials.values(choice),
@@ -205,14 +208,14 @@ class _Comparison:
 
     strategy: str
     prices: Prices
-    rules: TradeRules
     unseen: Range
-    resolution: ResolutionRules
+    rules: ResolutionRules
+    selected_since_ms: Mapping[Market, float]
 
     def of(self, trades: pd.DataFrame) -> pd.DataFrame:
         """Return the trades under the name of the strategy, with random entries and entries one bar later."""
-        named = described(trades.assign(strategy=self.strategy).reset_index(drop=True), self.resolution)
-        return with_comparisons(named, self.prices, self.unseen)
+        named = trades.assign(strategy=self.strategy).reset_index(drop=True)
+        return with_comparisons(described(named, self.rules, self.selected_since_ms), self.prices, self.unseen)
 
 
 def _follow(setups: pd.DataFrame, prices: Prices, rules: Mapping[str, TradeRules], progress: Progress) -> pd.DataFrame:

@@ -67,10 +67,9 @@ class WindowInputs:
         joined = {name: np.stack([values, *(row[name] for row in rows)]) for name, values in unknown.items()}
         return cls(markets, windows, joined, row_of_window)
 
-    @property
-    def windows_known(self) -> int:
-        """The number of windows in which anything was known."""
-        return int((self._row > 0).sum())
+    def count_known(self, first: Window) -> int:
+        """Return the number of windows from `first` on in which anything was known."""
+        return int((self._row[[window >= first for window in self.windows]] > 0).sum())
 
     def of_markets(self, markets: Sequence[Market]) -> WindowInputs:
         """Return the inputs of some of the markets."""
