@@ -19,6 +19,8 @@ from quant_assets.common.windows import FIRST_WINDOW, Window
 if TYPE_CHECKING:
     import pandas as pd
 
+    from quant_assets.candles import CandleTables
+
 #: A fetch takes so long at least, whatever time a scan has: the new bars are what a scan is for.
 MIN_FETCH_SECONDS: Final = 20.0
 
@@ -100,19 +102,28 @@ def known_markets(settings: Settings, folder: Path | None) -> list[tuple[str, st
 def read_history(settings: Settings, folder: Path | None, first: Window | None) -> pd.DataFrame:
     """Return the candles table of a folder, or of all stored bars of exchanges and the candle folder without one.
 
-    Of stored bars, those before what the window `first` needs are left out; None takes all.
+    Of stored bars, those before what the window `first` needs are left out; None takes all. Exit if no file of the
+    folder can be read.
     """
-    from quant_assets.candles import read_scannable_candles  # noqa: PLC0415
     from quant_assets.candles.joined_tables import join_tables  # noqa: PLC0415
 
     if folder is not None:
-        return read_scannable_candles(folder).bars
+        return _read_files(folder).bars
     from quant_assets.markets import load_rules  # noqa: PLC0415
     from quant_assets.orchestration.exchange_source import bar_store  # noqa: PLC0415
     from quant_assets.storage.database_clock import clock_of  # noqa: PLC0415
 
     begin = first or Window.of_key(FIRST_WINDOW)
     stored = bar_store(settings).for_windows(begin.end_ms, Window.last_complete(clock_of(settings).now()).end_ms)
-    of_files = read_scannable_candles(settings.candle_folder) if settings.candle_folder.is_dir() else None
+    of_files = _read_files(settings.candle_folder) if settings.candle_folder.is_dir() else None
     rules = load_rules(settings.rules_path)
     return join_tables(of_files, stored, rules, files_are_simulated=False, simulated_exchanges=()).tables.bars
+
+
+def _read_files(folder: Path) -> CandleTables:
+    from quant_assets.candles import CandleFolderError, read_scannable_candles  # noqa: PLC0415
+
+    try:
+        return read_scannable_candles(folder)
+    except CandleFolderError as error:
+        usage_error(str(error))

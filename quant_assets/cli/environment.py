@@ -101,8 +101,8 @@ def warn_about_missing_key(settings: Settings) -> None:
         from quant_assets.signals.scores import OI_FLOW_MAX, OI_FLOW_NEUTRAL  # noqa: PLC0415
 
         echo_err(
-            f"no API key: set {settings.key_variable}. Nothing is fetched, and unknown data count as neutral: "
-            f"open interest scores {OI_FLOW_NEUTRAL:g} of {OI_FLOW_MAX:g}"
+            f"no API key: set {settings.key_variable}. Nothing is fetched from Coinalyze, and unknown data count as "
+            f"neutral: open interest scores {OI_FLOW_NEUTRAL:g} of {OI_FLOW_MAX:g}"
         )
 
 

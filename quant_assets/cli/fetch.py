@@ -39,10 +39,11 @@ def fetch(
     """Fetch candles from exchanges into the data folder; no key is needed. It goes on where an earlier one ended."""
     settings = load_settings(fetches=False)
     from quant_assets.orchestration.fetch import FetchChoice  # noqa: PLC0415
+    from quant_assets.storage.database_clock import clock_of  # noqa: PLC0415
 
     chosen = _exchanges(exchange or [])
     timeframes = _timeframes(timeframe or [])
-    history_days = _history_days(days, since)
+    history_days = _history_days(days, since, clock_of(settings).now())
     config = load_choice(settings)
     if not chosen and not config.exchanges:
         chosen, top = ask_for_exchanges(settings, config)
@@ -200,8 +201,8 @@ def _timeframes(names: list[str]) -> list[str]:
     return names or list(STEP_MS)
 
 
-def _history_days(days: float, since: str) -> float:
-    """Return the days of history that the options ask for, 0 for none."""
+def _history_days(days: float, since: str, now: datetime) -> float:
+    """Return the days of history until `now` that the options ask for, 0 for none."""
     from quant_assets.candles.exchanges.config import MAX_HISTORY_DAYS  # noqa: PLC0415
 
     if not (days == 0 or 1 <= days <= MAX_HISTORY_DAYS):
@@ -215,7 +216,7 @@ def _history_days(days: float, since: str) -> float:
     except ValueError:
         usage_error(f"Invalid timestamp {since!r}: expected ISO 8601, e.g. 2026-01-19 or 2026-01-19T17:00:00Z")
     moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
-    found = (datetime.now(UTC) - moment).total_seconds() / 86400
+    found = (now - moment).total_seconds() / 86400
     if found <= 0:
         usage_error(f"--since {since} is in the future")
     if found > MAX_HISTORY_DAYS:

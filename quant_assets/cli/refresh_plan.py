@@ -78,7 +78,7 @@ def plan_refresh(
 ) -> RefreshPlan:
     """Plan what a refresh of `window` would request at `now`, for the markets of a folder, or of all stored candles.
 
-    Raises CandleFolderError, RulesError, PolicyError, ParametersError and StoreError.
+    Exits if no candle file can be read. Raises RulesError, PolicyError, ParametersError and StoreError.
     """
     policy = load_policy(settings.policy_path)
     bars = read_history(settings, folder, window)

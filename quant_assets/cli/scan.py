@@ -66,11 +66,6 @@ def scan(
     settings = load_settings(fetches=True)
     clock = clock_of(settings)
     window = parse_window(as_of, clock=clock)
-    strategies = parse_strategies(strategy, settings.strategies_dir)
-    max_wait = prepare_candles(settings, folder, max_wait)
-    window = parse_window(as_of, clock=clock)  # the last one may have ended while candles were fetched
-    configured = check_config_files(settings)
-    exchange, symbol = parse_selection(known_markets(settings, folder), settings, exchange, symbol)
     to_stdout = output == Path("-")
     if to_stdout and as_json:
         usage_error("--output - and --json both write to stdout; choose one of them")
@@ -80,6 +75,11 @@ def scan(
         usage_error(f"--output {output} must be a file in a folder that exists")
     if output is not None and output.resolve() == settings.feed_path.resolve():
         usage_error(f"--output {output} is the master feed itself, which every scan writes; choose another file")
+    strategies = parse_strategies(strategy, settings.strategies_dir)
+    configured = check_config_files(settings)
+    max_wait = prepare_candles(settings, folder, max_wait)
+    window = parse_window(as_of, clock=clock)  # the last one may have ended while candles were fetched
+    exchange, symbol = parse_selection(known_markets(settings, folder), settings, exchange, symbol)
     create_data_folder(settings)
     warn_about_missing_key(settings)
     result = run_and_report(settings, folder, window, max_wait, exchange, symbol)

@@ -224,6 +224,10 @@ def test_scan_says_that_no_exchange_could_be_reached(tmp_path: Path) -> None:
     assert "no candles could be fetched from BYBIT, and none are stored; nothing was published" in done.stderr
     assert "Folder not found" not in done.stderr
     assert not (folder / "master_feed.json").exists()
+    for options, says in ((("--output", "-", "--json"), "choose one"), (("--output", "no/x"), "must be a file")):
+        done = run("scan", *options, env=environment(folder, QUANT_EXCHANGE_URLS=down), cwd=tmp_path)
+        assert done.returncode == 2  # wrong options are refused before anything is fetched
+        assert says in done.stderr
 
 
 def test_damaged_bars_cost_no_scan_and_are_fetched_again(
