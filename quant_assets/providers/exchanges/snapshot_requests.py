@@ -26,7 +26,7 @@ class SnapshotRequest:
         open_interest: the field with the open interest, in contracts or in base units as the exchange counts volumes;
             empty if the response has none.
         funding_rate: the field with the funding rate as a fraction for the exchange's interval; empty if it has none.
-        interval_hours: row → hours that the funding rate is for, None if the row does not say.
+        interval_hours: row → hours that the funding rate is for; None if the row does not say, NaN if it is no number.
         default_interval_hours: that of markets of which no request of the exchange says it; None if nobody says.
         may_be_empty: whether a response without rows can be right.
     """
@@ -97,7 +97,7 @@ def read_snapshot(request: SnapshotRequest, body: Any) -> SnapshotValues:
             _keep(values, values.interval_hours, symbol, request.interval_hours(row), lambda number: number > 0)
     if not rows and not request.may_be_empty:
         raise ValueError("no row")
-    if values.invalid > len(values.open_interest) + len(values.funding_rate):
+    if values.invalid > len(values.open_interest) + len(values.funding_rate) + len(values.interval_hours):
         raise ValueError(f"{values.invalid} invalid values")
     return values
 
@@ -108,14 +108,19 @@ def _keep(
     """Keep a value if it is a valid number, count it if it is another one, and skip an empty one."""
     if value is None or value == "":
         return
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = math.nan
+    number = _number(value)
     if math.isfinite(number) and is_valid(number):
         kept[symbol] = number
     else:
         values.invalid += 1
+
+
+def _number(value: Any) -> float:
+    """Return a field as a number; NaN, which is invalid, if it is none."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return math.nan
 
 
 def rows_at(*path: str) -> Callable[[Any], Iterable[Row]]:
@@ -134,20 +139,20 @@ def rows_at(*path: str) -> Callable[[Any], Iterable[Row]]:
 def hours(key: str, per_hour: float = 1.0) -> Callable[[Row], float | None]:
     """Return a reader of a field with the funding interval, of which `per_hour` units are an hour.
 
-    The field may be missing or empty.
+    The field may be missing or empty. What is no number is read as NaN.
     """
 
     def read(row: Row) -> float | None:
         value = row.get(key)
-        return None if value is None or value == "" else float(value) / per_hour
+        return None if value is None or value == "" else _number(value) / per_hour
 
     return read
 
 
 def okx_interval_hours(row: Row) -> float | None:
-    """Return the hours between the next two payments, None if one of them is not known."""
+    """Return the hours between the next two payments; None if one of them is not known, NaN if it is no number."""
     first, second = row.get("fundingTime"), row.get("nextFundingTime")
-    return (float(second) - float(first)) / 3_600_000 if first and second else None
+    return (_number(second) - _number(first)) / 3_600_000 if first and second else None
 
 
 def hyperliquid_rows(body: Any) -> list[Row]:
