@@ -110,10 +110,11 @@ SNAPSHOTS_BETWEEN: Final = (
 SNAPSHOTS_OF_MARKET: Final = SNAPSHOTS_BETWEEN.where(
     _snapshots.exchange == bindparam("exchange"), _snapshots.symbol == bindparam("symbol")
 )
-SNAPSHOT_SINCE: Final = (
-    sa.select(_snapshots.symbol)
+#: Those of an exchange that closed at `since_ms` or later, by symbol and time.
+SNAPSHOTS_SINCE: Final = (
+    sa.select(exchange_snapshots)
     .where(_snapshots.exchange == bindparam("exchange"), _snapshots.closed_at_ms >= bindparam("since_ms"))
-    .limit(1)
+    .order_by(_snapshots.symbol, _snapshots.closed_at_ms)
 )
 #: By symbol of an exchange with open interest that closed in (`after_ms`, `until_ms`]: how many windows have it, and
 #: when the last was seen that was seen more than a window late: it is of the exchange's own history.

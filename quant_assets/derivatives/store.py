@@ -171,9 +171,10 @@ class DerivativesStore:
         )
         return {symbol: OwnInterest(int(windows), asked) for symbol, windows, asked in rows}
 
-    def has_snapshot_since(self, exchange: str, since_ms: int) -> bool:
-        """Return whether there is a snapshot of any market of an exchange that closed at a time or later."""
-        return bool(self._query(queries.SNAPSHOT_SINCE, exchange=exchange, since_ms=since_ms))
+    def snapshots_since(self, exchange: str, since_ms: int) -> list[ExchangeSnapshot]:
+        """Return those of an exchange that closed at a time or later, by symbol and time."""
+        rows = self._query(queries.SNAPSHOTS_SINCE, exchange=exchange, since_ms=since_ms)
+        return [_snapshot(row) for row in rows]
 
     def mark_simulated(self) -> None:
         """Store that the provider is an emulator."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Final, Protocol
 
@@ -29,8 +29,11 @@ class SnapshotClient(Protocol):
     @property
     def usage(self) -> ExchangeUsage: ...  # noqa: D102 - what its requests cost so far
 
+    @property
+    def asks_by_market(self) -> bool: ...  # noqa: D102 - whether open interest takes a request for each market
+
     def snapshots(
-        self, markets: Sequence[ExchangeMarket], *, deadline: float | None = None
+        self, markets: Sequence[ExchangeMarket], *, deadline: float | None = None, only_by_market: bool = False
     ) -> Iterator[list[MarketSnapshot]]:
         """Fetch open interest and funding, as ExchangeClient does."""
 
@@ -79,7 +82,10 @@ class Snapshots:
     def take(
         self, exchange: str, client: SnapshotClient, markets: Sequence[ExchangeMarket], latest: float = math.inf
     ) -> None:
-        """Take a snapshot of an exchange, unless there is one since the last window's end.
+        """Take a snapshot of the markets that have none since the last window's end, or lack their open interest.
+
+        The rest of an incomplete snapshot is asked for again while it is on time. Afterwards its values would be none
+        of the window, and a market without any would be asked for at each fetch: then one snapshot is enough.
 
         It ends at `latest`, in monotonic seconds of the clock, or 120 s after the window's end, or after 120 s.
         What came before a fault is stored. No error of the exchange or the store is raised; the report has it.
@@ -92,8 +98,15 @@ class Snapshots:
         deadline = min(self._clock.monotonic() + seconds, latest)
         try:
             with self._open_store() as store:
-                if markets and not store.has_snapshot_since(exchange, end_ms):
-                    self._take(report, client, markets, store, deadline)
+                known = {each.symbol: each for each in store.snapshots_since(exchange, end_ms)}
+                missing = [
+                    market
+                    for market in markets
+                    if market.symbol not in known
+                    or (client.asks_by_market and known[market.symbol].open_interest is None)
+                ]
+                if missing and (not known or on_time_seconds > 0):
+                    self._take(report, client, missing, known, store, deadline)
         except StoreError as error:
             report.problem = str(error)
 
@@ -133,16 +146,25 @@ class Snapshots:
         report: SnapshotReport,
         client: SnapshotClient,
         markets: Sequence[ExchangeMarket],
+        known: Mapping[str, ExchangeSnapshot],
         store: DerivativesStore,
         deadline: float,
     ) -> None:
+        """Store what the exchange says of markets; of those with a known snapshot only the open interest is missing."""
         simulated, waiting, next_store = self._simulated(report.exchange), [], self._clock.monotonic()
         counted: dict[str, ExchangeSnapshot] = {}
+        only_by_market = all(market.symbol in known for market in markets)
         try:
-            for found in client.snapshots(markets, deadline=deadline):
+            for found in client.snapshots(markets, deadline=deadline, only_by_market=only_by_market):
                 offset = client.usage.offset_seconds or 0.0
                 offset_ms = int(offset * 1000) if abs(offset) > MAX_CLOCK_DIFFERENCE_SECONDS else 0
-                waiting += [_stored(report.exchange, each, each.observed_ms + offset_ms, simulated) for each in found]
+                waiting += [
+                    _with_funding_of(
+                        known.get(each.symbol),
+                        _stored(report.exchange, each, each.observed_ms + offset_ms, simulated),
+                    )
+                    for each in found
+                ]
                 if self._clock.monotonic() >= next_store:
                     next_store = self._clock.monotonic() + STORE_SECONDS
                     store.add_snapshots(waiting)
@@ -156,6 +178,13 @@ class Snapshots:
             report.open_interest = sum(each.open_interest is not None for each in counted.values())
             report.funding_rate = sum(each.funding_rate_pct is not None for each in counted.values())
             report.late = any(each.closed_at_ms % WINDOW_MS for each in counted.values())
+
+
+def _with_funding_of(earlier: ExchangeSnapshot | None, found: ExchangeSnapshot) -> ExchangeSnapshot:
+    """Return a snapshot without funding with that of an earlier one, which it replaces in the store."""
+    if earlier is None or found.funding_rate_pct is not None or found.closed_at_ms != earlier.closed_at_ms:
+        return found
+    return replace(found, funding_rate_pct=earlier.funding_rate_pct, interval_hours=earlier.interval_hours)
 
 
 def _stored(exchange: str, found: MarketSnapshot, seen_ms: int, simulated: bool) -> ExchangeSnapshot:

@@ -122,7 +122,8 @@ def test_snapshots_are_replaced_and_read_by_time(place: Path | DatabaseServer) -
     store.add_snapshots([replace(snapshots[0], open_interest=9.0), *snapshots])
     assert store.snapshots(0, 2000) == snapshots
     assert store.snapshots_of("BYBIT", "A", 1000, 2000) == [snapshots[1]]
-    assert store.has_snapshot_since("BYBIT", 2000)
+    assert store.snapshots_since("BYBIT", 2000) == snapshots[1:]
+    assert store.snapshots_since("BINANCE", 0) == []
     assert store.prune(2) == 0
     assert store.snapshots(0, 2000) == snapshots[1:]
 

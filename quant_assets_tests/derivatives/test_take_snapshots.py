@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from quant_assets.derivatives.take_snapshots import SnapshotReport, Snapshots
 from quant_assets.emulator import simulated_universe
 from quant_assets.emulator.exchanges import ExchangeEmulators, ExchangeFaults, exchanges_of_universe
 from quant_assets.emulator.exchanges.venue import DaySummaries, Venue
+from quant_assets.providers.exchanges.client import MAX_ATTEMPTS
 from quant_assets.providers.exchanges.market import ExchangeMarket
 from quant_assets_tests.derivatives.conftest import MovableClock
 
@@ -102,6 +104,48 @@ def test_snapshot_is_taken_once_a_window(world: World) -> None:
 def test_late_snapshot_is_known_from_when_it_was_seen(world: World) -> None:
     assert world.take("BYBIT", 300).late
     assert {each.closed_at_ms for each in world.stored()} == {(END + 300) * 1000}
+
+
+@pytest.mark.parametrize("fault", ["server_error", "closed", "garbled"])
+def test_market_at_fault_costs_its_own_value_which_is_asked_for_again(world: World, fault: str) -> None:
+    """Binance is asked for premiums, for intervals, and then for the open interest of each market."""
+    exchange, markets = world.exchanges["BINANCE"], len(world.markets["BINANCE"])
+    exchange.faults = ExchangeFaults(script=("", "", *[fault] * MAX_ATTEMPTS))
+    report = world.take("BINANCE", 3)
+    assert (report.open_interest, report.funding_rate) == (markets - 1, markets)
+    assert "openInterest" in report.problem
+    before = exchange.accounting.requests
+    report = world.take("BINANCE", 70)
+    assert (report.open_interest, report.problem) == (1, "")
+    assert exchange.accounting.requests == before + 1
+    found = world.stored()
+    assert len(found) == markets
+    assert all(each.open_interest and each.funding_rate_pct and each.interval_hours for each in found)
+    assert world.take("BINANCE", 80).open_interest == 0
+    assert exchange.accounting.requests == before + 1
+
+
+def test_exchange_that_fails_for_three_markets_in_a_row_is_asked_for_no_more(world: World) -> None:
+    exchange, markets = world.exchanges["BINANCE"], len(world.markets["BINANCE"])
+    exchange.faults = ExchangeFaults(script=("", "", "", *["server_error"] * (3 * MAX_ATTEMPTS)))
+    before = exchange.accounting.requests
+    report = world.take("BINANCE", 3)
+    assert exchange.accounting.requests == before + 3 + 3 * MAX_ATTEMPTS
+    assert (report.open_interest, report.funding_rate) == (1, markets)
+    assert "openInterest" in report.problem
+    assert world.take("BINANCE", 70).open_interest == markets - 1
+    assert len([each for each in world.stored() if each.open_interest and each.funding_rate_pct]) == markets
+
+
+def test_market_without_any_value_is_asked_for_again_only_on_time(world: World) -> None:
+    exchange, known = world.exchanges["BINANCE"], world.markets["BINANCE"]
+    world.markets["BINANCE"] = [*known, replace(known[0], symbol="GONEUSDT")]
+    assert world.take("BINANCE", 3).open_interest == len(known)
+    before = exchange.accounting.requests
+    world.take("BINANCE", 70)
+    assert exchange.accounting.requests == before + 3  # of all markets two, and its own
+    world.take("BINANCE", 200)
+    assert exchange.accounting.requests == before + 3
 
 
 @pytest.mark.parametrize("faults", [ExchangeFaults(down=True), ExchangeFaults(html=1.0), ExchangeFaults(cut=1.0)])

@@ -23,6 +23,7 @@ from quant_assets.providers.exchanges.errors import (
 )
 from quant_assets.providers.exchanges.history_requests import read_history
 from quant_assets.providers.exchanges.market import ExchangeMarket
+from quant_assets.providers.exchanges.market_by_market import ask_by_market
 from quant_assets.providers.exchanges.session import ExchangeSession, ExchangeUsage
 from quant_assets.providers.exchanges.snapshot_requests import (
     MarketSnapshot,
@@ -125,26 +126,33 @@ class ExchangeClient:
             rows = [[*row[:5], _without_noise(row[5] * market.contract_size)] for row in rows]
         return [row for row in rows if start_ms <= row[0] < end_ms]
 
+    @property
+    def asks_by_market(self) -> bool:
+        """Return whether a snapshot takes a request for each market: for its open interest."""
+        return any(request.symbol_parameter for request in self.api.snapshot_requests)
+
     def snapshots(
-        self, markets: Sequence[ExchangeMarket], *, deadline: float | None = None
+        self, markets: Sequence[ExchangeMarket], *, deadline: float | None = None, only_by_market: bool = False
     ) -> Iterator[list[MarketSnapshot]]:
         """Fetch open interest and funding of markets, and yield what is known after the requests about all of them.
 
         Where the exchange gives a value only by market, those markets are asked for one after another in their order,
-        and each is yielded again with it. Markets of which the exchange says nothing are left out. A market that it
-        does not know any more, or a value that is no number, costs only itself.
+        and each is yielded again with it. With `only_by_market` the requests about all markets are left out. Markets of
+        which the exchange says nothing are left out. A market that it does not know any more, or a value that is no
+        number, costs only itself. So does a market whose request fails, as `ask_by_market` says.
         """
-        bulk = [request for request in self.api.snapshot_requests if not request.symbol_parameter]
+        requests = () if only_by_market else self.api.snapshot_requests
+        bulk = [request for request in requests if not request.symbol_parameter]
         found = [self._values(request, {}, deadline) for request in bulk]
         default = next((r.default_interval_hours for r in bulk if r.default_interval_hours is not None), None)
         known = {market.symbol: self._snapshot(market, found, default) for market in markets}
         yield [snapshot for snapshot in known.values() if not snapshot.is_empty]
         single = [request for request in self.api.snapshot_requests if request.symbol_parameter]
-        for market in markets if single else ():
-            try:
-                own = [self._values(request, {request.symbol_parameter: market.symbol}, deadline) for request in single]
-            except (UnknownMarket, RequestRefused):
-                continue
+
+        def ask(market: ExchangeMarket) -> list[SnapshotValues]:
+            return [self._values(request, {request.symbol_parameter: market.symbol}, deadline) for request in single]
+
+        for market, own in ask_by_market(markets if single else (), ask):
             yield [self._snapshot(market, [*found, *own], default)]
 
     def open_interest_history(
