@@ -219,7 +219,8 @@ class Refresh:
                 still_needed=lambda symbols: self._claim(batch.dataset, symbols),
                 on_wait=self._show_progress,
             )
-            now = conservative_now(now, response.responded_at, self.report)
+            # The clocks are compared after the response, since the request may have waited for the budget.
+            now = min(now, conservative_now(self._clock(), response.responded_at, self.report))
             fetched, invalid = closed_bars(batch.dataset, requested, response, (start, end), now)
         except (ProviderError, StoreError):
             raise

@@ -302,6 +302,16 @@ def test_bars_off_the_grid_or_out_of_range_are_skipped(tmp_path: Path) -> None:
     assert table["points"].tolist() == [20]
 
 
+def test_long_wait_for_the_budget_is_no_difference_of_clocks(provide: Provide) -> None:
+    provider = provide(plain_universe(20))
+    client = provider.client()
+    client.budget.pause(75)  # as another process does after a 429
+    _, report = provider.refresh(client=client, datasets=["open_interest"])
+    assert report.waited_seconds >= 75
+    assert report.datasets["open_interest"].fetched == 20
+    assert report.problems == []
+
+
 def test_unusable_budget_file_is_reported_with_a_remedy(tmp_path: Path) -> None:
     (tmp_path / "budget.sqlite").mkdir()
     with pytest.raises(BudgetUnusable, match=r"budget\.sqlite.*move it away"):
