@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import requests
 
 from quant_assets.common.addresses import LOOPBACK_HOSTS
+from quant_assets.common.text import describe_foreign_error
 
 GROUP: Final = "quant_assets.notifiers"
 TIMEOUT_SECONDS: Final = 10.0
@@ -86,5 +87,5 @@ def send(notice: Notice, notifiers: Sequence[Notifier]) -> list[str]:
         try:
             notifier(notice)
         except Exception as error:  # noqa: BLE001 - a notifier of another package must not stop the others
-            problems.append(f"a notice could not be sent: {error}")
+            problems.append(f"a notice could not be sent: {describe_foreign_error(error)}")
     return problems

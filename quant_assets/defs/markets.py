@@ -11,6 +11,7 @@ import orjson
 import pandas as pd
 
 from quant_assets.common.clock import Clock
+from quant_assets.common.text import describe_foreign_error
 from quant_assets.derivatives.datasets import PRIMARY_DATASET
 from quant_assets.derivatives.store import StoreError
 from quant_assets.markets import (
@@ -28,7 +29,7 @@ from quant_assets.orchestration.market_lists import LIST_ASSETS, stored_list
 from quant_assets.orchestration.pools import PROVIDER
 from quant_assets.orchestration.project import Project
 from quant_assets.orchestration.resources import MarketRules, Providers
-from quant_assets.providers.base import Provider, ProviderClient, Usage
+from quant_assets.providers.base import MarketList, Provider, ProviderClient, Usage
 from quant_assets.providers.errors import ProviderError, ProviderUnavailable
 from quant_assets.providers.registry import PROVIDERS, provider_name
 from quant_assets.storage.lake import Lake
@@ -101,7 +102,7 @@ def _fetch(
     deadline = clock.monotonic() + config.max_wait_seconds
     try:
         with usage.measured_client(providers, provider, clock) as client, providers.store() as store:
-            found = client.market_list(deadline=deadline)
+            found = _market_list(client, provider, deadline)
             if found.simulated:
                 store.mark_simulated()
     except (ProviderError, StoreError) as error:
@@ -121,6 +122,16 @@ def _fetch(
         simulated=found.simulated,
     )
     return _FetchedList(table, codes, broken_rows)
+
+
+def _market_list(client: ProviderClient, provider: Provider, deadline: float) -> MarketList:
+    """Return the market list. Raise ProviderUnavailable if the provider's code raises another error than it should."""
+    try:
+        return client.market_list(deadline=deadline)
+    except ProviderError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the code of an installed package may raise anything
+        raise ProviderUnavailable(f"{provider.name}: {describe_foreign_error(error)}") from None
 
 
 def market_list_asset(provider: Provider, origin: str, *, has_key: bool) -> dg.AssetsDefinition:

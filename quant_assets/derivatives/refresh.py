@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from quant_assets.common.progress import Progress, silent
+from quant_assets.common.text import describe_foreign_error
 from quant_assets.derivatives.bar_times import needed_since
 from quant_assets.derivatives.closed_bars import closed_bars, conservative_now
 from quant_assets.derivatives.datasets import DATASETS, SPECS, Dataset
@@ -224,8 +225,8 @@ class Refresh:
             fetched, invalid = closed_bars(batch.dataset, requested, response, (start, end), now)
         except (ProviderError, StoreError):
             raise
-        except Exception as error:  # the code of an installed package may do anything
-            raise _ProviderDefect(f"{batch.dataset}: {type(error).__name__}: {error}") from error
+        except Exception as error:  # noqa: BLE001 - the code of an installed package may do anything
+            raise _ProviderDefect(f"{batch.dataset}: {describe_foreign_error(error)}") from None
         return fetched, response.invalid + invalid
 
     def _claim(self, dataset: Dataset, symbols: Sequence[str]) -> list[str]:

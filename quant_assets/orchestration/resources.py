@@ -21,6 +21,7 @@ from quant_assets.alerts.notices import Notice, Webhook, WebhookError, log_notic
 from quant_assets.common.clock import Clock
 from quant_assets.common.database_server import DatabaseServer
 from quant_assets.common.settings import Settings, database_url_of
+from quant_assets.common.text import describe_foreign_error
 from quant_assets.derivatives.market_sources import MarketLists
 from quant_assets.derivatives.policy import RefreshPolicy, load_policy
 from quant_assets.derivatives.provider_choice import ProviderChoice, datasets_by_provider, load_provider_choice
@@ -102,8 +103,8 @@ class Providers(dg.ConfigurableResource):  # type: ignore[type-arg]
         with closing(budget):
             try:
                 client = provider.connect(settings, budget, clock)
-            except Exception as error:  # the code of an installed package may raise anything
-                raise ProviderUnavailable(f"{provider.name}: {type(error).__name__}: {error}") from error
+            except Exception as error:  # noqa: BLE001 - the code of an installed package may raise anything
+                raise ProviderUnavailable(f"{provider.name}: {describe_foreign_error(error)}") from None
             with closing(client):
                 yield client
 

@@ -6,6 +6,7 @@ import json
 import logging
 
 import pytest
+import requests
 
 from quant_assets.alerts.notices import Notice, Webhook, WebhookError, log_notice, send
 from quant_assets_tests.providers.coinalyze.scripted import Canned, ScriptedServer
@@ -25,8 +26,17 @@ def test_failing_notifier_does_not_stop_others(caplog: pytest.LogCaptureFixture)
         raise ValueError("no line")
 
     with caplog.at_level(logging.WARNING):
-        assert send(NOTICE, [broken, log_notice]) == ["a notice could not be sent: no line"]
+        assert send(NOTICE, [broken, log_notice]) == ["a notice could not be sent: ValueError: no line"]
     assert NOTICE.subject in caplog.text
+
+
+def test_error_of_a_notifier_is_shown_without_its_address() -> None:
+    def post(notice: Notice) -> None:
+        requests.post("http://127.0.0.1:9/T0/secret?key=secret", timeout=5)
+
+    (problem,) = send(NOTICE, [post])
+    assert problem.startswith("a notice could not be sent: ConnectionError: ")
+    assert "secret" not in problem
 
 
 @pytest.mark.parametrize("status", [404, 500, 302])

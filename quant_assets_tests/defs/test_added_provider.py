@@ -55,6 +55,29 @@ class Failing:
     def connect(self, settings, budget, clock):
         raise RuntimeError("no client")
 """
+LEAKING = """
+import requests
+from failing_provider import Failing
+
+
+class Leaking(Failing):
+    name, label = "leaking", "Leaking"
+
+    def connect(self, settings, budget, clock):
+        return LeakingClient(budget)
+
+
+class LeakingClient:
+    def __init__(self, budget):
+        from quant_assets.providers.base import Usage
+        self.usage, self.budget = Usage(), budget
+
+    def market_list(self, *, deadline=None):
+        return requests.get("http://127.0.0.1:9/v1/markets?api_key=s3cr3t", timeout=5).json()
+
+    def close(self):
+        pass
+"""
 BROKEN = """
 class Broken:
     name = "broken"
@@ -135,6 +158,7 @@ def scanned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scanned]:
     plugins = folder / "plugins"
     install(plugins, "example_provider", CODE, {"quant_assets.providers": "Example"})
     install(plugins, "failing_provider", FAILING, {"quant_assets.providers": "Failing"})
+    install(plugins, "leaking_provider", LEAKING, {"quant_assets.providers": "Leaking"})
     install(plugins, "broken_provider", BROKEN, {"quant_assets.providers": "Broken"})
     with small_world(folder, markets=12) as world:
         rows = [listing.row for listing in world.emulator.universe.listings.values()]
@@ -278,6 +302,18 @@ def test_providers_that_fail_or_cannot_connect_cost_only_their_own_datasets(scan
     assert "market list of Example: GET /markets" in done.stderr
     assert "market list of Failing: failing: RuntimeError: no client" in done.stderr
     assert "there is none yet, so its datasets are neutral" in done.stderr
+
+
+def test_market_list_whose_request_fails_is_reported_without_its_address(scanned: Scanned) -> None:
+    data = scanned.world.folder / "leaking"
+    data.mkdir()
+    (data / "providers.toml").write_text('liquidations = "leaking"\n')
+    done = replace(scanned, env={**scanned.env, "QUANT_DATA_DIR": str(data)}).scan()
+    assert done.returncode == 0, done.stderr
+    assert "market list of Leaking: leaking: ConnectionError: " in done.stderr
+    assert "s3cr3t" not in done.stdout + done.stderr
+    written = [path for path in data.rglob("*") if path.is_file() and b"s3cr3t" in path.read_bytes()]
+    assert written == []
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from pathlib import Path
 import orjson
 import pandas as pd
 import pytest
+import requests
 from pydantic import SecretStr
 
 from quant_assets.common.windows import WINDOW_LENGTH, Window
@@ -278,6 +279,23 @@ def test_rejected_batch_is_split_until_only_the_bad_symbol_fails(provide: Provid
     assert report.datasets["open_interest"].fetched == 19
     assert report.datasets["open_interest"].failed == 1
     assert Counter(report.problems).total() == 1
+
+
+def test_error_of_a_provider_is_reported_without_its_address(provide: Provide) -> None:
+    provider = provide(plain_universe(20))
+
+    class LeakingClient(type(provider.client())):  # type: ignore[misc]
+        """A client of another package, which lets errors of requests through."""
+
+        def bars(self, *_: object, **__: object) -> object:
+            return requests.get("http://127.0.0.1:9/v1/oi?api_key=secret", timeout=5)
+
+    client = provider.client()
+    client.__class__ = LeakingClient
+    _, report = provider.refresh(client=client, datasets=["open_interest"])
+    assert report.problems
+    assert all(problem.startswith("open_interest: ConnectionError: ") for problem in report.problems)
+    assert "secret" not in str(report.as_dict())
 
 
 def test_bars_off_the_grid_or_out_of_range_are_skipped(tmp_path: Path) -> None:
