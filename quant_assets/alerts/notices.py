@@ -9,14 +9,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import entry_points
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import requests
 
 from quant_assets.common.addresses import LOOPBACK_HOSTS
-from quant_assets.common.text import describe_foreign_error
+from quant_assets.common.plugins import load_plugin, plugins_of
+from quant_assets.common.text import describe_foreign_error, hide_secrets
 
 GROUP: Final = "quant_assets.notifiers"
 TIMEOUT_SECONDS: Final = 10.0
@@ -75,9 +75,20 @@ def log_notice(notice: Notice) -> None:
     _LOG.warning("%s: %s", notice.subject, notice.text)
 
 
-def registered_notifiers() -> list[Notifier]:
-    """Return the notifiers of other packages, ordered by name."""
-    return [entry.load() for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name)]
+def registered_notifiers() -> tuple[list[Notifier], list[str]]:
+    """Return the notifiers of other packages, ordered by name, and a line for each that cannot be used."""
+    notifiers, problems = [], []
+    for source, load in plugins_of(GROUP):
+        notifier, problem = load_plugin(load, _problem)
+        if problem:
+            problems.append(f"{source} {hide_secrets(problem)}")
+        else:
+            notifiers.append(notifier)
+    return notifiers, problems
+
+
+def _problem(notifier: Any) -> str:
+    return "" if callable(notifier) else "is not a notifier: it cannot be called"
 
 
 def send(notice: Notice, notifiers: Sequence[Notifier]) -> list[str]:

@@ -186,10 +186,10 @@ class Notifier(dg.ConfigurableResource):  # type: ignore[type-arg]
     address_variable: str = Field(description="Name of the environment variable that holds the webhook's address.")
 
     def send(self, notice: Notice) -> None:
-        """Send a notice; log each notifier that fails."""
-        notifiers = [log_notice, *registered_notifiers()]
+        """Send a notice; log each notifier that fails or cannot be loaded."""
+        registered, problems = registered_notifiers()
+        notifiers = [log_notice, *registered]
         address = os.environ.get(self.address_variable, "").strip()
-        problems = []
         try:
             notifiers += [Webhook(address)] if address else []
         except WebhookError as error:
