@@ -77,7 +77,7 @@ class ExchangeSource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     @contextmanager
     def connected(self, exchange: str, clock: Clock, count: int = CONNECTIONS) -> Iterator[list[ExchangeClient]]:
-        """Connect to an exchange, and record where its data come from.
+        """Connect to an exchange, and record where its data come from if it gave any, also if the block fails.
 
         Raise BudgetUnusable, and dg.Failure if the data folder holds data of another origin of the exchange.
         """
@@ -86,9 +86,11 @@ class ExchangeSource(dg.ConfigurableResource):  # type: ignore[type-arg]
         if problem := foreign_origin(settings, exchange, origin):
             raise dg.Failure(problem, metadata={"error": "OriginError"}, allow_retries=False)
         with connected(settings, exchange, count, clock=clock) as clients:
-            yield clients
-        if any(client.usage.offset_seconds is not None for client in clients):
-            record_origin(settings, exchange, origin)
+            try:
+                yield clients
+            finally:
+                if any(client.has_response for client in clients):
+                    record_origin(settings, exchange, origin)
 
 
 def bar_store(settings: Settings) -> BarStore:

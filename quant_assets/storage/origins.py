@@ -82,11 +82,15 @@ def foreign_origin(settings: Settings, source: str, origin: str) -> str:
 
 def record_origin(settings: Settings, source: str, origin: str) -> None:
     """Record the origin of a source's data, unless it is recorded already. Raises OriginError."""
-    recorded = recorded_origins(settings)
-    if source in recorded:
+    if source in recorded_origins(settings):
         return
     if settings.database is None:
-        replace_file(settings.data_dir / FILE_NAME, orjson.dumps({**recorded, source: origin}) + b"\n")
+        from quant_assets.storage.locks import exclusive  # noqa: PLC0415 - only where something was fetched
+
+        with exclusive(settings.data_dir, "origins"):  # else one of two sources that are recorded at once would be lost
+            recorded = recorded_origins(settings)
+            if source not in recorded:
+                replace_file(settings.data_dir / FILE_NAME, orjson.dumps({**recorded, source: origin}) + b"\n")
         return
     from quant_assets.storage.shared_origins import record_shared_origin  # noqa: PLC0415 - only with a database
 

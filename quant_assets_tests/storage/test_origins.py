@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from threading import Barrier
 
 import dagster as dg
 import orjson
@@ -14,7 +16,14 @@ import pytest
 from quant_assets.common.settings import Settings
 from quant_assets.definitions import build_definitions
 from quant_assets.derivatives.store import DerivativesStore
-from quant_assets.storage.origins import OriginError, environment_settings, recorded_origin, settings_for_data_folder
+from quant_assets.storage.origins import (
+    OriginError,
+    environment_settings,
+    record_origin,
+    recorded_origin,
+    recorded_origins,
+    settings_for_data_folder,
+)
 from quant_assets_tests.cli.test_cli import as_of, run
 from quant_assets_tests.servers import running
 from quant_assets_tests.world import World, environment
@@ -149,6 +158,21 @@ def test_unreadable_origin_record_is_rejected(tmp_path: Path, content: bytes) ->
     (tmp_path / "origins.json").write_bytes(content)
     with pytest.raises(OriginError, match=r"origins\.json"):
         recorded_origin(Settings(data_dir=tmp_path))
+
+
+def test_origins_that_threads_record_at_once_are_all_kept(tmp_path: Path) -> None:
+    sources = [f"SOURCE{number}" for number in range(8)]
+    start = Barrier(len(sources))
+
+    def record(settings: Settings, source: str) -> None:
+        start.wait()
+        record_origin(settings, source, "loopback")
+
+    with ThreadPoolExecutor(len(sources)) as pool:
+        for number in range(20):
+            settings = Settings(data_dir=tmp_path / str(number))
+            list(pool.map(lambda source, settings=settings: record(settings, source), sources))
+            assert recorded_origins(settings) == dict.fromkeys(sources, "loopback")
 
 
 def test_new_folder_has_no_origin(tmp_path: Path) -> None:

@@ -68,6 +68,11 @@ class ExchangeClient:
         """Return what the requests cost so far."""
         return self._session.usage
 
+    @property
+    def has_response(self) -> bool:
+        """Return whether the exchange sent any response that can be right, so that data may be stored."""
+        return self._session.has_response
+
     def markets(self, *, deadline: float | None = None) -> list[ExchangeMarket]:
         """Fetch the list of all contracts, with their 24-hour turnover and last price."""
         markets = self._call(deadline, lambda: self._ccxt.load_markets(reload=True))

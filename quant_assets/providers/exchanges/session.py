@@ -55,7 +55,8 @@ class ExchangeSession(BoundedSession):
     """A session for one connection to an exchange; not to be used by two threads at once.
 
     `address` (`http://127.0.0.1:PORT`) takes the place of the exchange's own hosts; None keeps them. `clock` returns
-    UNIX seconds. `deadline`, in seconds of the budget's clock, may be changed between requests.
+    UNIX seconds. `deadline`, in seconds of the budget's clock, may be changed between requests. `has_response` is
+    whether any response had status 200 and a body that can be right.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class ExchangeSession(BoundedSession):
         super().__init__()
         self.usage = ExchangeUsage()
         self.deadline: float | None = None
+        self.has_response = False
         self._api, self._budget, self._clock = api, budget, clock
         self._is_aborted = False
         self._address = None if address is None else urlsplit(address)
@@ -137,6 +139,7 @@ class ExchangeSession(BoundedSession):
             kind = response.headers.get("Content-Type", "of unknown type")
             body = f"a body of {len(response.content)} bytes ({kind}) that {problem}"
             raise MalformedBody(f"{self._api.name} {sent}: status {status} with {body}")
+        self.has_response |= status == 200
 
     def _body_problem(self, response: requests.Response, sent: SentRequest) -> str:
         """Return why a body cannot be from the exchange's API, "" if it can."""
