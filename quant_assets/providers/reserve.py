@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from quant_assets.providers.base import SymbolFilter, Usage
 from quant_assets.providers.budget import CallBudget
-from quant_assets.providers.errors import ProviderUnavailable
+from quant_assets.providers.errors import BudgetUnusable, ProviderUnavailable
 
 
 class LeaseExpired(ProviderUnavailable):
@@ -28,18 +28,24 @@ def reserve_calls(
 
     Send one request inside of the `with` block, for these symbols only. If `symbols` were given and none is yielded,
     send nothing. `usage` counts the request. The other arguments are those of `ProviderClient.bars`.
-    Raises DeadlineExceeded, BudgetUnusable and LeaseExpired.
+    Raises DeadlineExceeded, BudgetUnusable, LeaseExpired, and what `still_needed` raises; the calls are returned then.
     """
     lease = budget.acquire(max(len(symbols), 1), deadline, on_wait)
-    requested = tuple(symbols if still_needed is None else still_needed(symbols))
-    if symbols and not requested:
+    try:
+        requested = tuple(symbols if still_needed is None else still_needed(symbols))
+        is_needed = bool(requested) or not symbols
+        if is_needed and len(requested) < len(symbols):
+            budget.shrink(lease, len(requested))
+        if is_needed and not budget.renew(lease):
+            raise LeaseExpired("its calls expired before it was sent: the disk or this machine is too slow")
+    except BaseException:
+        with suppress(BudgetUnusable):  # then the lease ends by itself
+            budget.release(lease)
+        raise
+    if not is_needed:
         budget.release(lease)
         yield ()
         return
-    if len(requested) < len(symbols):
-        budget.shrink(lease, len(requested))
-    if not budget.renew(lease):
-        raise LeaseExpired("its calls expired before it was sent: the disk or this machine is too slow")
     usage.requests += 1
     usage.calls += max(len(requested), 1)
     try:
