@@ -200,10 +200,9 @@ class CoinalyzeClient:
         if len(symbols) > SYMBOLS_PER_REQUEST:
             raise ValueError(f"{len(symbols)} symbols in one request; the provider takes {SYMBOLS_PER_REQUEST}")
         description = f"GET /{endpoint}" + (f" of {len(symbols)} symbols from {symbols[0]}" if symbols else "")
-        last_failure = ""
+        failures: list[str] = []
 
         def attempt() -> tuple[ApiResponse[Row], tuple[str, ...]]:
-            nonlocal last_failure
             calls = reserve_calls(
                 self.budget, self.usage, symbols, deadline=deadline, still_needed=still_needed, on_wait=on_wait
             )
@@ -215,7 +214,7 @@ class CoinalyzeClient:
                     body, headers = self._send(endpoint, query, description, deadline)
                     rows, invalid = read(body, requested)
             except _RETRIED as failure:
-                last_failure = str(failure)
+                failures.append(str(failure))
                 raise
             simulated = self._is_local or headers.get(SIMULATED_HEADER, "").lower() == "true"
             return ApiResponse(rows, invalid, simulated, parse_http_date(headers.get("Date"))), requested
@@ -239,13 +238,13 @@ class CoinalyzeClient:
         try:
             result = retrying(attempt)
         except DeadlineExceeded:
-            if not last_failure:  # else report the failure, since it used up the time
+            if not failures:  # else report the last failure, since it used up the time
                 raise
             result = None
         if result is None:
-            attempts = retrying.statistics["attempt_number"]
+            times = "once" if len(failures) == 1 else f"{len(failures)} times, at last"
             raise ProviderUnavailable(
-                f"{description} of {self._base_url} failed {attempts} times, at last: {last_failure}; try again later"
+                f"{description} of {self._base_url} failed {times}: {failures[-1]}; try again later"
             )
         return result
 

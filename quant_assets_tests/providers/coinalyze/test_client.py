@@ -334,6 +334,20 @@ def test_last_failure_is_reported_instead_of_the_expired_deadline(make_client: M
             client.exchanges(deadline=clock.now + 1e-6)
 
 
+def test_attempt_that_is_too_late_to_be_sent_does_not_count_as_failed(
+    make_client: MakeClient, clock: VirtualClock
+) -> None:
+    with ScriptedServer(Canned(500), Canned(429, b"{}", {"Retry-After": "90"})) as server:
+        client = make_client(server.url)
+        with pytest.raises(ProviderUnavailable, match=r"failed 2 times, at last: too many calls"):
+            client.exchanges(deadline=clock.now + 60)
+        assert len(server.paths) == 2
+    with ScriptedServer(Canned(500)) as server:
+        with pytest.raises(ProviderUnavailable, match=r"failed once: the provider failed with status 500"):
+            make_client(server.url, max_attempts=1).exchanges()
+        assert len(server.paths) == 1
+
+
 def test_deadline_limits_retries_of_market_lists(make_client: MakeClient, clock: VirtualClock) -> None:
     with ScriptedServer(Canned(429, b"{}", {"Retry-After": "40"})) as server:
         client = make_client(server.url)
