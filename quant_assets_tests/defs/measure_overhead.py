@@ -68,9 +68,9 @@ table = lake.read(["coinalyze_markets"])
 market_list = list_of_provider(table, settings.provider)
 symbol_map = resolve_markets(markets, market_list, datasets=ENTRIES, now=now).assign(simulated=True)
 lake.write(["symbol_map"], None, symbol_map)
-budget = CallBudget(settings.store_dir / "budget.sqlite", settings.calls_per_minute)
 secret = SecretStr(os.environ[settings.key_variable])
 with (
+    closing(CallBudget(settings.store_dir / "budget.sqlite", settings.calls_per_minute)) as budget,
     closing(CoinalyzeClient(secret, settings.base_url, budget)) as client,
     closing(DerivativesStore(settings.store_dir / "derivatives.sqlite")) as store,
 ):

@@ -78,6 +78,7 @@ class Provider:
         budget = CallBudget(
             self.folder / "budget.sqlite", self.calls_per_minute, clock=self.clock.seconds, sleep=self.clock.sleep
         )
+        self.stack.callback(budget.close)
         client = CoinalyzeClient(
             None if key is None else SecretStr(key),
             url or self.emulator.url,

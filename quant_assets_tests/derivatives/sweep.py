@@ -38,8 +38,8 @@ def main() -> None:
     def resolve(empty: Mapping[str, set[str]]) -> pd.DataFrame:
         return resolve_markets(listed, market_list, datasets=ENTRIES, now=now, empty=empty)
 
-    budget = CallBudget(Path(folder) / "budget.sqlite", int(calls_per_minute))
     with (
+        closing(CallBudget(Path(folder) / "budget.sqlite", int(calls_per_minute))) as budget,
         closing(CoinalyzeClient(SecretStr(DEFAULT_KEY), url, budget)) as client,
         closing(DerivativesStore(Path(folder) / "derivatives.sqlite")) as store,
     ):

@@ -310,7 +310,8 @@ def test_bars_off_the_grid_or_out_of_range_are_skipped(tmp_path: Path) -> None:
     with (
         ScriptedServer(Canned(body=body)) as server,
         closing(DerivativesStore(tmp_path / "s.sqlite")) as store,
-        closing(CoinalyzeClient(SecretStr("k"), server.url, CallBudget(tmp_path / "b.sqlite", 100))) as client,
+        closing(CallBudget(tmp_path / "b.sqlite", 100)) as budget,
+        closing(CoinalyzeClient(SecretStr("k"), server.url, budget)) as client,
     ):
         options = RefreshOptions(window, since_ms=0.0, datasets=["open_interest"])
         _, report = Refresh(store, client, lambda _: symbol_map, options).run()

@@ -248,3 +248,4 @@ def test_any_response_bytes_give_an_answer_or_a_documented_error(raw: RawServer,
 
     answers()
     client.close()
+    budget.close()

@@ -70,6 +70,7 @@ class Machine:
 
     def refresh(self, window: Window, allowed_seconds: float = 86_400.0) -> RefreshReport:
         budget = CallBudget(self.folder / "budget.sqlite", 40, clock=self.monotonic, sleep=self.sleep)
+        self.stack.callback(budget.close)
         key, url = SecretStr(DEFAULT_KEY), self.emulator.url
         client = self.stack.enter_context(
             closing(CoinalyzeClient(key, url, budget, clock=self.seconds, sleep=self.sleep))

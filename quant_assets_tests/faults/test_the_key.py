@@ -307,7 +307,8 @@ def test_key_is_in_no_exception_or_its_chain(tmp_path: Path, answer: Canned) -> 
     with ScriptedServer(answer) as server:
         budget = CallBudget(tmp_path / "budget.sqlite", 1000, clock=clock, sleep=clock.sleep)
         secret = SecretStr(KEY)
-        with closing(CoinalyzeClient(secret, server.url, budget, sleep=lambda _: None, max_attempts=2)) as client:
+        client = CoinalyzeClient(secret, server.url, budget, sleep=lambda _: None, max_attempts=2)
+        with closing(budget), closing(client):
             with pytest.raises(ProviderError) as caught:
                 client.history("open-interest-history", ["S"], **ASK)  # type: ignore[arg-type]
             shown = repr(client) + str(client) + repr(vars(client)) + repr(vars(client._session))
@@ -328,7 +329,8 @@ def test_key_is_in_no_exception_or_its_chain(tmp_path: Path, answer: Canned) -> 
 def test_key_does_not_follow_a_redirect(tmp_path: Path) -> None:
     with ScriptedServer(Canned()) as other, ScriptedServer(Canned(302, b"", {"Location": other.url})) as server:
         budget = CallBudget(tmp_path / "budget.sqlite", 1000)
-        with closing(CoinalyzeClient(SecretStr(KEY), server.url, budget)) as client, pytest.raises(ProviderError):
+        client = CoinalyzeClient(SecretStr(KEY), server.url, budget)
+        with closing(budget), closing(client), pytest.raises(ProviderError):
             client.market_list()
     assert server.keys == [KEY]
     assert other.paths == []

@@ -77,7 +77,7 @@ def run_refresh(task: Task, clock: SharedClock) -> RefreshReport:
     """Refresh until everything is known, and return the report."""
     budget = CallBudget(task.budget, task.calls_per_minute, clock=clock.seconds, sleep=clock.sleep)
     client = CoinalyzeClient(SecretStr(DEFAULT_KEY), task.url, budget, clock=clock.seconds, sleep=clock.sleep)
-    with closing(client), closing(DerivativesStore(task.store)) as store:
+    with closing(budget), closing(client), closing(DerivativesStore(task.store)) as store:
         options = RefreshOptions(Window.of_key(task.window), since_ms=0.0)
         return Refresh(store, client, lambda _: task.symbol_map, options, clock=clock.seconds).run()[1]
 

@@ -172,9 +172,8 @@ class CoinalyzeClient:
         )
 
     def close(self) -> None:
-        """Close the connections and the budget's file."""
+        """Close the connections. The caller closes the budget."""
         self._session.close()
-        self.budget.close()
 
     def _list(
         self, endpoint: str, read: Callable[[bytes], tuple[tuple[Row, ...], int]], deadline: float | None

@@ -11,6 +11,7 @@ import tracemalloc
 from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from pathlib import Path
 
 import pytest
 import requests
@@ -168,6 +169,21 @@ def test_lasting_error_is_raised_after_five_attempts(make_client: MakeClient) ->
         with pytest.raises(ProviderUnavailable, match=r"open-interest-history.* failed 5 times.*500"):
             ask(make_client(server.url))
         assert len(server.paths) == 5
+
+
+def test_budget_stays_open_when_the_client_is_closed(make_client: MakeClient, tmp_path: Path) -> None:
+    """Its caller closes it, since other clients may share it."""
+
+    def is_open() -> bool:
+        return any(path.resolve() == (tmp_path / "budget.sqlite").resolve() for path in Path("/proc/self/fd").iterdir())
+
+    with ScriptedServer(Canned(body=BAR)) as server:
+        client = make_client(server.url)
+        ask(client)
+        client.close()
+    assert is_open()
+    client.budget.close()
+    assert not is_open()
 
 
 def test_refused_connection_is_provider_unavailable(make_client: MakeClient) -> None:
