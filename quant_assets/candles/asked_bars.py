@@ -1,4 +1,4 @@
-"""The record of the bars that an exchange was asked for in vain, so that they are not asked for at each fetch."""
+"""The record of bars that were requested, and the exchange had none, so that no further fetch asks for them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SCHEMA: Final = pa.schema([("symbol", pa.string()), ("start_ms", pa.int64()), ("
 
 
 class AskedBars:
-    """The bars of an exchange and timeframe that were asked for in vain. None of them is stored.
+    """The bars of an exchange and timeframe that were requested, and the exchange had none. None of them is stored.
 
     Whoever changes the record or stores bars holds the store's lock.
     """

@@ -1,4 +1,4 @@
-"""Bars that are missing in the bar store, and which of them the exchange was asked for in vain."""
+"""Bars that are missing in the bar store, and which of them were requested, and the exchange had none."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class BarGaps:
 
     Tables of gaps have a row for each stretch of missing bars: exchange, symbol, timeframe: str; start_ms: the open of
     the first missing bar; end_ms: where the last one ends; bars: how many are missing; asked: whether all of them are
-    recorded as asked for in vain.
+    recorded as requested, and the exchange had none.
     """
 
     def __init__(self, store: BarStore) -> None:
@@ -52,8 +52,8 @@ class BarGaps:
     ) -> pd.DataFrame:
         """Return what to ask for so that the bars that open in `[start_ms, end_ms)` are stored.
 
-        That is what is stored of no symbol yet, what comes before and behind its bars, and its gaps, without what was
-        asked for in vain.
+        That is what is stored of no symbol yet, what comes before and behind its bars, and its gaps, without the bars
+        that were requested, and the exchange had none.
         """
         series, asked = self._store.last_times(exchange, timeframe), self._store.asked(exchange, timeframe)
         known = {symbol: series[symbol] for symbol in symbols if symbol in series}

@@ -180,7 +180,7 @@ class BarStore:
         return series or {}
 
     def asked(self, exchange: str, timeframe: str) -> dict[str, list[Span]]:
-        """Return the bars that the exchange was asked for in vain, symbol → spans. None of them is stored."""
+        """Return the bars that were requested, and the exchange had none, symbol → spans. None of them is stored."""
         return AskedBars(self.lake, exchange, timeframe).read()
 
     def record_asked(self, exchange: str, timeframe: str, spans: Mapping[str, Sequence[Span]]) -> None:

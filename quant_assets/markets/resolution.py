@@ -16,7 +16,7 @@ from quant_assets.markets.rules import ResolutionRules, nfc
 from quant_assets.markets.status import MarketStatus
 from quant_assets.markets.symbols import LocalSymbol, parse_symbol
 
-NO_LIST = "no market list has been had yet"
+NO_LIST = "no market list has been fetched yet"
 
 _MARKET_COLUMNS = (
     *("exchange", "symbol", "base", "quote", "multiplier"),

@@ -31,7 +31,7 @@ from quant_assets.providers.errors import ProviderError
 from quant_assets.providers.exchanges.catalogue import EXCHANGE_APIS
 from quant_assets.providers.exchanges.market import ExchangeMarket
 
-#: The market list of an exchange is not waited for longer.
+#: Longest wait for an exchange's market list, in seconds.
 LIST_SECONDS: Final = 60.0
 
 

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import sqlalchemy as sa
 from sqlalchemy import bindparam
@@ -31,9 +31,6 @@ from quant_assets.providers.budget_database import open_budget_database
 from quant_assets.providers.errors import BudgetUnusable, DeadlineExceeded
 from quant_assets.storage.database import DatabaseError, NewerDatabase
 from quant_assets.storage.schema import call_leases, call_throttle
-
-if TYPE_CHECKING:
-    pass
 
 MINUTE_MS: Final = 60_000
 #: How long after `renew` a request must have its response. The client gives up before.
@@ -277,7 +274,7 @@ class CallBudget:
 
     @contextmanager
     def _translated_errors(self) -> Iterator[None]:
-        """Raise BudgetUnusable with advice if the file cannot be used."""
+        """Raise BudgetUnusable with advice if the budget cannot be read or written."""
         try:
             yield
         except NewerDatabase as error:

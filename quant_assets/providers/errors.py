@@ -31,7 +31,7 @@ class ProviderUnavailable(ProviderError):
 
 
 class BudgetUnusable(ProviderError):
-    """The file of the call budget cannot be used. Nothing is sent then, since calls could not be counted."""
+    """The call budget cannot be read or written. Nothing is sent then, since calls could not be counted."""
 
 
 class DeadlineExceeded(ProviderError):

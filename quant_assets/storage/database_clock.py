@@ -11,8 +11,8 @@ from quant_assets.common.clock import SYSTEM, Clock
 from quant_assets.common.database_server import DatabaseServer
 from quant_assets.common.settings import Settings
 
-#: Questions of which the one that was answered fastest counts.
-QUESTIONS: Final = 3
+#: How often the database is asked for its time; the fastest answer counts.
+CLOCK_QUERIES: Final = 3
 
 
 class DatabaseTime:
@@ -36,7 +36,7 @@ class DatabaseTime:
         database = PostgresqlDatabase(self._server, read_only=True)
         try:
             answers = []
-            for _ in range(QUESTIONS):
+            for _ in range(CLOCK_QUERIES):
                 asked_at = time.monotonic()
                 now_ms = database.read(lambda connection: database.now_ms(connection, 0))
                 answered_at = time.monotonic()

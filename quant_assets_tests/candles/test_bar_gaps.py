@@ -1,4 +1,4 @@
-"""Missing bars are found, asked for once, and never filled; what was asked for in vain is remembered."""
+"""Missing bars are found, asked for once, and never filled; those that the exchange did not have are remembered."""
 
 from __future__ import annotations
 

@@ -37,8 +37,8 @@ def universe_of(
     Columns: COLUMNS. `asset` and `multiplier` are those of the symbol (PEPE and 1000 for 1000PEPE),
     `quote_volume_24h` is NaN if unknown. `reason` is "" for a selected market, and else why it is not:
     `not_perpetual`, `inverse`, `inactive`, `name` (it has characters of addresses), `quote`, `excluded`, `volume` or
-    `rank`. A market of `selected_before` stays selected until it is clearly below a bound (KEPT_SHARE), so that the
-    edge does not flicker.
+    `rank`. A market of `selected_before` stays selected until it is clearly below a bound (KEPT_SHARE), so that a
+    market near a bound is not selected and left out in turn.
     """
     choice = config.of(exchange)
     table = pd.DataFrame([_row(exchange, market, choice, rules) for market in markets], columns=list(COLUMNS))

@@ -128,7 +128,7 @@ def _linear_swaps(**options: Any) -> Row:
 
 
 def _swaps(**options: Any) -> Row:
-    """Return the same for classes that do not tell linear ones from others in the request."""
+    """Return the options that limit the market list to perpetuals, of linear margin or not, and skip currencies."""
     return {
         "has": {"fetchCurrencies": False},
         "options": {"defaultType": "swap", "fetchMarkets": {"types": ["swap"]}, **options},
@@ -178,7 +178,7 @@ def _mexc_weight(request: SentRequest) -> int:
 
 
 def _okx_quote_volume(_: Row, ticker: Row) -> float | None:
-    """The volume in the base asset, since ccxt takes contracts for it."""
+    """Return the 24-hour turnover in the quote asset, from the volume in base units: ccxt takes contracts for them."""
     volume, price = _number(ticker.get("info", {}).get("volCcy24h")), _number(ticker.get("last"))
     return None if volume is None or price is None else volume * price
 
