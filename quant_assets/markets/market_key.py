@@ -8,7 +8,9 @@ from quant_assets.markets.exchanges import EXCHANGES
 from quant_assets.markets.rules import ResolutionRules
 from quant_assets.markets.symbols import parse_symbol
 
-_DEFAULT_QUOTES: Final = {exchange.name.casefold(): exchange.default_quote for exchange in EXCHANGES}
+_DEFAULT_QUOTES: Final = {
+    ResolutionRules().exchange_key(exchange.name): exchange.default_quote for exchange in EXCHANGES
+}
 
 
 class MarketKey(NamedTuple):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 
-from quant_assets.markets.exchanges import EXCHANGES
+from quant_assets.markets.exchanges import EXCHANGES, Exchange
 from quant_assets.markets.rules import ResolutionRules, nfc
 
 TIMEFRAMES = ("1m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "12h", "1d")
@@ -15,9 +15,6 @@ _FORM = "EXCHANGE_SYMBOL_TIMEFRAME.json"
 _SEPARATORS = "-_/"
 _SUFFIX = re.compile(r"[-_/](?:PERPETUAL|PERP|SWAP)\Z")
 _ZEROS = re.compile(r"(10{3,7})(?=\D)(.+)", re.DOTALL)
-#: Keys of exchanges (`ResolutionRules.exchange_key`).
-_WITH_CONTRACT_SUFFIX = frozenset(exchange.name.casefold() for exchange in EXCHANGES if exchange.has_contract_suffix)
-_WITH_K_MULTIPLIER = frozenset(exchange.name.casefold() for exchange in EXCHANGES if exchange.has_k_multiplier)
 _DEFAULT_RULES = ResolutionRules()
 
 
@@ -110,6 +107,15 @@ def symbol_readings(raw: str, exchange: str, rules: ResolutionRules = _DEFAULT_R
 def parse_base(base: str, exchange: str, rules: ResolutionRules = _DEFAULT_RULES) -> tuple[int, str]:
     """Return (multiplier, asset) of a market list's `base_asset`, parsed as the base of a local symbol is."""
     return _split_multiplier(nfc(base), rules.exchange_key(exchange), rules)
+
+
+def exchange_keys(exchanges: Iterable[Exchange]) -> frozenset[str]:
+    """Return the keys of exchanges of the catalogue, as `ResolutionRules.exchange_key` returns them."""
+    return frozenset(_DEFAULT_RULES.exchange_key(exchange.name) for exchange in exchanges)
+
+
+_WITH_CONTRACT_SUFFIX = exchange_keys(exchange for exchange in EXCHANGES if exchange.has_contract_suffix)
+_WITH_K_MULTIPLIER = exchange_keys(exchange for exchange in EXCHANGES if exchange.has_k_multiplier)
 
 
 def without_separators(text: str) -> str:

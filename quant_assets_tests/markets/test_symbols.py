@@ -17,7 +17,8 @@ from quant_assets.markets import (
     parse_symbol,
     symbol_readings,
 )
-from quant_assets.markets.symbols import TIMEFRAMES
+from quant_assets.markets.exchanges import Exchange
+from quant_assets.markets.symbols import TIMEFRAMES, exchange_keys
 from quant_assets_tests.speed import assert_within
 
 
@@ -224,6 +225,12 @@ def test_quotes_and_aliases_are_configurable_per_exchange() -> None:
     assert parse_symbol("XBTU", "MEXC", rules).asset == "OTHER"
     assert parse_symbol("XBTU", "OKX", rules).asset == "BTC"
     assert parse_symbol("BTCUSDT", "OKX", rules).quote == ""
+
+
+def test_exchange_of_the_catalogue_has_the_key_of_its_names_in_files() -> None:
+    for exchange in (Exchange(name="Gate.io", other_names=("GATE",)), Exchange(name="WOO X", other_names=("WOO",))):
+        names = (exchange.name, exchange.name.upper(), *exchange.other_names)
+        assert exchange_keys([exchange]) == {ResolutionRules().exchange_key(name) for name in names}
 
 
 @given(st.text(), st.sampled_from(["KUCOIN", "HYPERLIQUID", "OKX", ""]) | st.text())
