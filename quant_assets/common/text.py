@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import quote
 
-#: A word that may be part of an address, and its scheme and host if those can be told for sure.
-_ADDRESS: Final = re.compile(r"\S*[/?&@]\S*")
+_WORD: Final = re.compile(r"\S+")
+#: A word that may be part of an address, and an address whose scheme and host can be told for sure.
+_ADDRESS: Final = re.compile(r"[/?&@]")
 _HOST: Final = re.compile(r"[^/?&@]*?(https?://[\w.-]+(?::\d+)?)[^@]*")
 #: Shorter values of environment variables are words and numbers, and no keys.
 MIN_SECRET_LENGTH: Final = 8
@@ -36,7 +37,7 @@ def describe_foreign_error(error: BaseException) -> str:
 
 def hide_secrets(text: str, environment: Mapping[str, str] = os.environ) -> str:
     """Hide paths and queries of addresses in a text, and the values of environment variables."""
-    text = _ADDRESS.sub(_host_alone, text)
+    text = _WORD.sub(_host_alone, text)
     values = {value.strip() for value in environment.values()}
     for value in sorted((value for value in values if len(value) >= MIN_SECRET_LENGTH), key=len, reverse=True):
         for form in (value, quote(value), quote(value, safe=""), repr(value)[1:-1]):
@@ -45,6 +46,8 @@ def hide_secrets(text: str, environment: Mapping[str, str] = os.environ) -> str:
 
 
 def _host_alone(word: re.Match[str]) -> str:
+    if not _ADDRESS.search(word[0]):
+        return word[0]
     host = _HOST.fullmatch(word[0])
     return f"{host[1]}/…" if host else "…"
 
