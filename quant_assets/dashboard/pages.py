@@ -25,6 +25,7 @@ from quant_assets.dashboard.templating import templates
 INITIAL_ROWS: Final = 60
 #: Windows to choose from on the page; /api/windows lists all.
 MAX_WINDOWS: Final = 96
+INVALID_FEED: Final = "The feed cannot be shown"
 
 router = APIRouter(include_in_schema=False, dependencies=[Depends(check_parameters)])
 METHODS: Final = ["GET", "HEAD"]
@@ -99,11 +100,22 @@ def warm_cache(context: AppContext, document: FeedDocument) -> None:
 
 
 def error_page(request: Request, code: str, message: str, status: int) -> Response:
-    """Return a page that explains an error; with status 503 it reloads when there is a valid feed."""
+    """Return a page that explains an error; if the newest feed is the cause, it reloads when there is a valid one."""
+    heading = _error_heading(request, code, status)
     html = (
-        templates().get_template("error.html").render(code=code, message=message, status=status, reloads=status == 503)
+        templates()
+        .get_template("error.html")
+        .render(code=code, message=message, heading=heading, reloads=heading == INVALID_FEED)
     )
     return send(request, CachedResponse(html.encode(), HTML, cache_control="no-store"), status)
+
+
+def _error_heading(request: Request, code: str, status: int) -> str:
+    if status != 503:
+        return "Page not found" if status == 404 else "Request rejected"
+    if code == "damaged_trades":
+        return "The record cannot be shown"
+    return "This window cannot be shown" if request.query_params.get("window") else INVALID_FEED
 
 
 def _rows(context: AppContext, document: FeedDocument) -> CachedResponse:

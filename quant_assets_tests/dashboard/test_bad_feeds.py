@@ -114,6 +114,23 @@ def test_damaged_or_misplaced_window_is_an_error(own_site: Site) -> None:
     assert own_site.get("/api/results", params={"window": keys[1]}).json()["error"]["code"] == "half_written"
 
 
+def test_only_the_page_of_the_newest_feed_reloads(own_site: Site) -> None:
+    window = own_site.get("/api/windows").json()["windows"][1]["window"]
+    stored = min((own_site.settings.lake_dir / "master_feed").glob("*.json.gz"))
+    stored.write_bytes(stored.read_bytes()[:400])
+    (own_site.settings.lake_dir / "trades.parquet").write_bytes(b"not a table")
+    for address, heading in ((f"/?window={window}", "This window"), ("/record", "The record")):
+        answer = own_site.get(address)
+        assert answer.status_code == 503
+        assert f"<h1>{heading} cannot be shown</h1>" in answer.text
+        assert "reload.js" not in answer.text
+        assert "as soon as" not in answer.text
+    _put(own_site, None)
+    answer = own_site.get("/")
+    assert "<h1>The feed cannot be shown</h1>" in answer.text
+    assert "reload.js" in answer.text
+
+
 def test_feed_without_signals_is_an_empty_table(own_site: Site) -> None:
     feed = own_site.feed
     feed["signals"] = []
