@@ -111,6 +111,18 @@ def test_filters_are_kept_in_the_address(page: Page, setups_site: Site) -> None:
     expect(page.locator("[data-count]")).to_have_text(f"{len(rows(setups_site))} of {len(rows(setups_site))}")
 
 
+def test_back_resets_the_control_that_has_the_focus(page: Page, setups_site: Site) -> None:
+    visit(page, setups_site)
+    strategy = page.locator("select[name=strategy]")
+    strategy.focus()
+    page.keyboard.type("Leg")
+    expect(page).to_have_url(f"{setups_site.url}/?strategy=Legacy")
+    page.go_back()
+    expect(page.locator("[data-count]")).to_have_text(f"{len(rows(setups_site))} of {len(rows(setups_site))}")
+    assert page.evaluate("document.activeElement.name") == "strategy"
+    expect(strategy).to_have_value("")
+
+
 @pytest.mark.parametrize("name", ["exchange", "status"])
 def test_exchange_and_status_filter_rows(page: Page, setups_site: Site, name: str) -> None:
     visit(page, setups_site)

@@ -139,6 +139,27 @@ def test_row_is_shown_and_focused_when_its_panel_is_closed_far_from_it(page: Pag
     expect(page.locator("tr.selected")).to_be_in_viewport()
 
 
+def test_new_feed_with_other_strategies_keeps_the_chosen_one(page: Page, own_site: Site) -> None:
+    visit(page, own_site, "/?strategy=Legacy")
+    page.locator("select[name=strategy]").focus()
+    feed = own_site.feed
+    feed["signals"] = [s for s in feed["signals"] if s["strategy_name"] != "Breakout"]
+    own_site.write(orjson.dumps(sort_and_count(feed)))
+    expect(page.locator("[data-announcement]")).to_contain_text("New feed")
+    expect(page.locator("select[name=strategy] option")).to_have_text(["All strategies", "BreakoutV2", "Legacy"])
+    expect(page.locator("select[name=strategy]")).to_have_value("Legacy")
+
+
+def test_new_feed_keeps_the_text_that_is_being_typed(page: Page, own_site: Site) -> None:
+    visit(page, own_site)
+    page.fill("input[name=min_score]", "1.50")
+    feed = own_site.feed
+    feed["last_updated"] += 1
+    own_site.write(orjson.dumps(feed))
+    expect(page.locator("[data-announcement]")).to_contain_text("New feed")
+    expect(page.locator("input[name=min_score]")).to_have_value("1.50")
+
+
 def test_invalid_new_feed_shows_an_error_and_keeps_the_rows(page: Page, own_site: Site) -> None:
     visit(page, own_site)
     there = ids(page)

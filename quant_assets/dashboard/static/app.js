@@ -80,11 +80,11 @@ function openOrClose(before) {
   }
 }
 
-// Show the state in the controls, e.g. after going back.
-function updateControls() {
+// Show the state in the controls, e.g. after going back. With `keepTyping`, a text that is being typed stays.
+function updateControls(keepTyping = false) {
   for (const name of ["q", "strategy", "exchange", "status", "min_score"]) {
     const control = form.elements[name];
-    if (document.activeElement === control) continue;
+    if (keepTyping && control === document.activeElement && control.matches("input")) continue;
     const option = [...(control.options ?? [])].find((choice) => choice.value.toLowerCase() === state[name].toLowerCase());
     control.value = option ? option.value : state[name];
   }
@@ -129,7 +129,7 @@ function summarize(summary) {
     if (values.join("\n") === [...select.options].slice(1).map((option) => option.value).join("\n")) continue;
     select.replaceChildren(select.options[0], ...values.map((value) => new Option(value, value)));
   }
-  updateControls();
+  updateControls(true);
   recount();
 }
 
@@ -197,7 +197,7 @@ document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || help.open) return;
   const typing = event.target.matches("input:not([type=checkbox]), select, textarea");
   if (event.key === "Escape") {
-    if (event.target.name === "q" && state.q) { change({ q: "" }, "replace"); updateControls(); form.elements.q.value = ""; }
+    if (event.target.name === "q" && state.q) { change({ q: "" }, "replace"); updateControls(); }
     else if (typing) event.target.blur();
     else if (state.open) actions.close();
     return;
