@@ -131,6 +131,23 @@ def test_window_and_its_selector_are_visible_on_a_phone(sized_page: Page, setups
     sized_page.wait_for_url(f"**/?window={quote(older)}")
 
 
+@pytest.mark.parametrize("sized_page", [390, 1280, 1760], indirect=True)
+def test_screen_reader_hears_strategy_and_setup_once(sized_page: Page, setups_site: Site) -> None:
+    visit(sized_page, setups_site, "/?strategy=Legacy")
+    shown = [row for row in rows(setups_site) if row.strategy == "Legacy"]
+    trade = next(row for row in shown if row.action == "LONG")
+    waiting = next(row for row in shown if row.reason and row.rr_text is None)
+    for row, column, text in (
+        (trade, "strategy", "Legacy"),
+        (trade, "rr", trade.rr_text),
+        (waiting, "strategy", "Legacy"),
+        (waiting, "why", waiting.reason),
+    ):
+        cells = sized_page.locator(f'tr[data-id="{row.id}"]').locator(f"td.{column}, th.market")
+        spoken = " ".join(cell.aria_snapshot().partition("\n")[0] for cell in cells.all())
+        assert spoken.count(str(text)) == 1, spoken
+
+
 PLACEHOLDER = """width => {
   if (innerWidth !== width) throw new Error(`the page is ${innerWidth} wide`);
   const field = document.querySelector("[name=q]"), style = getComputedStyle(field);
