@@ -242,6 +242,25 @@ def test_tab_reaches_filters_column_heads_and_one_row(page: Page, setups_site: S
     assert page.evaluate("document.activeElement.closest('footer') !== null"), "arrow keys reach the other rows"
 
 
+def test_tab_reaches_a_visible_row_after_scrolling(page: Page, setups_site: Site) -> None:
+    visit(page, setups_site)
+    page.keyboard.press("j")
+    page.locator("th[data-sort=price] a").focus()
+    page.evaluate("document.querySelector('[data-scroller]').scrollTop = 1e6")
+    page.wait_for_function("id => !document.querySelector(`tr[data-id='${id}']`)", arg=rows(setups_site)[0].id)
+    page.keyboard.press("Tab")
+    assert focused_id(page) in ids(page)
+    expect(page.locator(":focus")).to_be_in_viewport()
+
+
+def test_link_of_a_row_has_the_filters_in_force(page: Page, setups_site: Site) -> None:
+    visit(page, setups_site)
+    row = next(row for row in rows(setups_site) if row.strategy == "Legacy")
+    page.select_option("select[name=strategy]", "Legacy")
+    link = page.locator(f'tr[data-id="{row.id}"] a')
+    expect(link).to_have_attribute("href", f"/?strategy=Legacy&open={row.id}")
+
+
 def test_theme_follows_the_system_and_the_button(page: Page, setups_site: Site) -> None:
     colour = "getComputedStyle(document.body).backgroundColor"
     visit(page, setups_site)

@@ -99,7 +99,8 @@ export class Table {
     for (let index = first; index < last; index++) {
       const row = this.rows[index];
       const drawn = before.get(row.id) ?? this.body.querySelector(`tr[data-id="${CSS.escape(row.id)}"]`) ?? this.template.cloneNode(true);
-      if (drawn.row !== row) fillRow(drawn, row, this.addressOf(row.id));
+      if (drawn.row !== row) fillRow(drawn, row);
+      drawn.cellsByName.market.href = this.addressOf(row.id);
       drawn.setAttribute("aria-rowindex", index + 2);
       this.drawn.set(row.id, drawn);
     }
@@ -138,10 +139,11 @@ export class Table {
 
   mark(id, scroll = false) {
     this.selected = id;
-    const first = this.rows.some((row) => row.id === id) ? id : this.rows[0]?.id;
+    // Tab reaches one row: the selected one if it is drawn, or else the first on screen.
+    const reached = this.drawn.has(id) ? id : this.rows[Math.min(Math.ceil(this.scroller.scrollTop / this.height), this.rows.length - 1)]?.id;
     for (const [key, node] of this.drawn) {
       node.classList.toggle("selected", key === id);
-      node.querySelector("a").tabIndex = key === first ? 0 : -1;
+      node.querySelector("a").tabIndex = key === reached ? 0 : -1;
     }
     if (scroll) this.reveal();
   }
@@ -162,7 +164,7 @@ function setHeight(row, height) {
   row.firstChild.style.height = `${height}px`;
 }
 
-function fillRow(node, row, address) {
+function fillRow(node, row) {
   node.row = row;
   node.dataset.id = row.id;
   node.dataset.action = row.action;
@@ -177,7 +179,7 @@ function fillRow(node, row, address) {
   put("action", row.action);
   cells.conflict.hidden = row.conflict === null;
   for (const name of ["title", "aria-label"]) attribute(cells.conflict, name, row.conflict);
-  Object.assign(put("market", row.market), { href: address, title: row.market });
+  put("market", row.market).title = row.market;
   put("tag", row.tag).title = row.exchange;
   put("sub", row.strategy);
   put("phone_note", row.phone_note);
