@@ -261,6 +261,14 @@ def test_link_of_a_row_has_the_filters_in_force(page: Page, setups_site: Site) -
     expect(link).to_have_attribute("href", f"/?strategy=Legacy&open={row.id}")
 
 
+def test_address_is_read_as_the_server_reads_it(page: Page, setups_site: Site) -> None:
+    visit(page, setups_site, "/?action=long&strategy=Legacy,%20breakout%20,")
+    chosen = [row for row in rows(setups_site) if row.action == "LONG" and row.strategy in ("Legacy", "Breakout")]
+    expect(page.locator("[data-count]")).to_have_text(f"{len(chosen)} of {len(rows(setups_site))}")
+    assert ids(page) == [row.id for row in chosen]
+    expect(page.get_by_label("LONG")).to_be_checked()
+
+
 def test_theme_follows_the_system_and_the_button(page: Page, setups_site: Site) -> None:
     colour = "getComputedStyle(document.body).backgroundColor"
     visit(page, setups_site)

@@ -20,9 +20,12 @@ const table = new Table(find("[data-scroller]"), (id) => addressOf({ ...state, o
 const detail = new Detail(find("[data-detail]"), (id) => change({ open: id }, id === "" ? "push" : "replace"));
 const recount = countAges();
 
+// Read the address as the server does: items are trimmed, and the case of an action does not matter.
 function readAddress() {
   const parameters = new URLSearchParams(location.search);
-  return Object.fromEntries(NAMES.map((name) => [name, LISTS.has(name) ? parameters.getAll(name).filter(Boolean).join(",") : parameters.get(name) ?? ""]));
+  const list = (name) => parameters.getAll(name).join(",").split(",").map((item) => item.trim()).filter(Boolean).join(",");
+  const state = Object.fromEntries(NAMES.map((name) => [name, LISTS.has(name) ? list(name) : parameters.get(name) ?? ""]));
+  return { ...state, action: state.action.toUpperCase() };
 }
 
 function addressOf(state) {
