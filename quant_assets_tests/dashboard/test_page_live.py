@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from quant_assets.common.settings import Settings
 from quant_assets.common.windows import Window
+from quant_assets.dashboard.events import MAX_LISTENERS
 from quant_assets.dashboard.rows import row_id
 from quant_assets.feed import Publication, StoredFeed, publish
 from quant_assets_tests.dashboard.browsing import focused_id, ids, rows, visit, wait_for_row
@@ -205,6 +206,21 @@ def test_age_of_the_feed_counts_up(own_page: Page, own_site: Site) -> None:
     page.clock.run_for(45 * 60_000)
     expect(time).to_have_text("46 min ago")
     expect(page.locator(".badge")).to_have_text("stale")
+
+
+@pytest.mark.parametrize("address", ["/", "/record"])
+def test_page_connects_again_after_an_http_error(
+    own_page: Page, own_site: Site, allowed_errors: list[str], address: str
+) -> None:
+    allowed_errors.append("status of 503")  # the stream of events, as Chromium reports any response but 200
+    own_page.clock.install()
+    own_site.app.state.watcher.listeners = MAX_LISTENERS
+    visit(own_page, own_site, address)
+    live = own_page.get_by_role("img", name="not connected, retrying")
+    expect(live).to_be_visible()
+    own_site.app.state.watcher.listeners = 0
+    own_page.clock.run_for(5000)
+    expect(own_page.get_by_role("img", name="connected: new feeds appear automatically")).to_be_visible()
 
 
 @pytest.mark.speed

@@ -1,5 +1,7 @@
 // Live updates: ages that count up, and the stream of new feeds.
 
+const RETRY_MS = 5000;
+
 function ago(ageMs) {
   const seconds = Math.max(Math.floor(ageMs / 1000), 0);
   if (seconds < 60) return `${seconds} s ago`;
@@ -23,15 +25,30 @@ export function countAges() {
   return count;
 }
 
+// Call a handler for each event of the server, e.g. { feed: (event) => … }.
+export function connect(handlers) {
+  let source, timer;
+  const open = () => {
+    source = new EventSource("/api/events");
+    for (const [name, handler] of Object.entries(handlers)) source.addEventListener(name, handler);
+    source.addEventListener("error", () => {
+      // A browser retries by itself if the connection fails, but not after an HTTP error.
+      if (source.readyState === EventSource.CLOSED) timer = setTimeout(open, RETRY_MS);
+    });
+  };
+  addEventListener("pagehide", () => { clearTimeout(timer); source.close(); });
+  open();
+}
+
 export function listen({ onFeed, onProblem }) {
   const dot = document.querySelector("[data-live]");
-  const show = (state, title) => { dot.dataset.live = state; dot.title = title; };
-  const source = new EventSource("/api/events");
-  source.addEventListener("open", () => show("on", "connected: new feeds appear automatically"));
-  source.addEventListener("error", () => show("off", "not connected, retrying"));
-  source.addEventListener("feed", (event) => onFeed(JSON.parse(event.data)));
-  source.addEventListener("problem", (event) => onProblem(JSON.parse(event.data)));
-  addEventListener("pagehide", () => source.close());
+  const show = (state, text) => { dot.dataset.live = state; dot.title = dot.ariaLabel = text; };
+  connect({
+    open: () => show("on", "connected: new feeds appear automatically"),
+    error: () => show("off", "not connected, retrying"),
+    feed: (event) => onFeed(JSON.parse(event.data)),
+    problem: (event) => onProblem(JSON.parse(event.data)),
+  });
   addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 }
 
