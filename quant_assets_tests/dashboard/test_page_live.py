@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import re
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +20,7 @@ from quant_assets.dashboard.rows import row_id
 from quant_assets.feed import Publication, StoredFeed, publish
 from quant_assets_tests.dashboard.browsing import focused_id, ids, rows, visit, wait_for_row
 from quant_assets_tests.dashboard.serving import (
+    TIMEOUT_SECONDS,
     Json,
     Site,
     copy_data,
@@ -221,6 +223,27 @@ def test_page_connects_again_after_an_http_error(
     own_site.app.state.watcher.listeners = 0
     own_page.clock.run_for(5000)
     expect(own_page.get_by_role("img", name="connected: new feeds appear automatically")).to_be_visible()
+
+
+HIDE = """hidden => {
+  Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
+
+
+def test_hidden_page_disconnects_and_catches_up_when_shown(page: Page, own_site: Site) -> None:
+    visit(page, own_site)
+    expect(page.locator("[data-live]")).to_have_attribute("data-live", "on")
+    page.evaluate(HIDE, True)
+    watcher, deadline = own_site.app.state.watcher, time.monotonic() + TIMEOUT_SECONDS
+    while watcher.listeners and time.monotonic() < deadline:
+        own_site.get("/api/windows")
+    assert watcher.listeners == 0
+    feed = own_site.feed
+    feed["last_updated"] += 1
+    own_site.write(orjson.dumps(feed))
+    page.evaluate(HIDE, False)
+    expect(page.locator("[data-announcement]")).to_contain_text("New feed")
 
 
 @pytest.mark.speed

@@ -25,10 +25,14 @@ export function countAges() {
   return count;
 }
 
-// Call a handler for each event of the server, e.g. { feed: (event) => … }.
+// Call a handler for each event of the server, e.g. { feed: (event) => … }. A hidden page disconnects, since a browser
+// opens only six connections to a server; when it connects again, the server sends the present event.
 export function connect(handlers) {
   let source, timer;
+  const close = () => { clearTimeout(timer); source?.close(); };
   const open = () => {
+    close();
+    if (document.hidden) return;
     source = new EventSource("/api/events");
     for (const [name, handler] of Object.entries(handlers)) source.addEventListener(name, handler);
     source.addEventListener("error", () => {
@@ -36,7 +40,8 @@ export function connect(handlers) {
       if (source.readyState === EventSource.CLOSED) timer = setTimeout(open, RETRY_MS);
     });
   };
-  addEventListener("pagehide", () => { clearTimeout(timer); source.close(); });
+  document.addEventListener("visibilitychange", open);
+  addEventListener("pagehide", close);
   open();
 }
 
