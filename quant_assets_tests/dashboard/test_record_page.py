@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Literal
 
 import orjson
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Error, Page, Route, expect
 
 from quant_assets.common.settings import Settings
 from quant_assets.common.windows import Window
@@ -73,6 +75,52 @@ def test_new_feed_brings_new_numbers(page: Page, own_site: Site) -> None:
     own_site.write(orjson.dumps(with_setups(own_site.feed)))
     expect(page.locator(".intro")).to_contain_text("200 trades of published signals")
     expect(page.locator("[data-figure].js-plotly-plot")).to_have_count(5)
+
+
+def test_older_response_does_not_replace_a_newer_one(page: Page, record_site: Site) -> None:
+    visit(page, record_site, "/record")
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route(re.compile(r"/record\?strategy=Legacy$"), hold)
+    page.select_option("select[name=strategy]", "Legacy")
+    page.wait_for_function("() => location.search === '?strategy=Legacy'")
+    page.select_option("select[name=strategy]", "Breakout")
+    rows = page.locator("main table").first.locator("tbody th")
+    expect(rows).to_have_text(["Breakout"])
+    expect(page.locator("[data-figure].js-plotly-plot")).to_have_count(5)
+    page.evaluate("document.getElementById('record').newest = true")
+    with suppress(Error):  # the page has aborted it
+        held[0].fulfill(response=held[0].fetch())
+    page.unroute_all()
+    page.evaluate("fetch('/record/figures').then((response) => response.text())")
+    assert page.evaluate("document.getElementById('record').newest") is True
+    expect(rows).to_have_text(["Breakout"])
+
+
+def test_filter_is_announced(page: Page, record_site: Site) -> None:
+    visit(page, record_site, "/record")
+    page.select_option("select[name=side]", "LONG")
+    expect(page.locator("[aria-live]")).to_have_text(re.compile(r"^[\d,]+ trades of published signals$"))
+    page.select_option("select[name=days]", "7")
+    found = record_site.get("/api/record?side=LONG&days=7").json()["trades"]
+    expect(page.locator("[aria-live]")).to_have_text(f"{found} trades of published signals")
+
+
+def test_new_feed_keeps_what_is_open_and_focused(page: Page, own_site: Site) -> None:
+    write_trades(own_site.settings, made_trades(3_000, Window.of_key(own_site.feed["window"])))
+    visit(page, own_site, "/record")
+    page.wait_for_selector("[data-live=on]")
+    summary = page.locator("summary").first
+    summary.press("Enter")
+    assert page.locator("details[open]").count() == 1
+    write_trades(own_site.settings, made_trades(2_900, Window.of_key(own_site.feed["window"])))
+    own_site.write(orjson.dumps(with_setups(own_site.feed)))
+    expect(page.locator(".intro")).to_contain_text("2,900 trades of published signals")
+    assert page.locator("details[open]").count() == 1
+    expect(summary).to_be_focused()
 
 
 def test_past_trades_are_drawn_with_entry_exit_and_result(page: Page, own_site: Site) -> None:

@@ -4,40 +4,73 @@ import { listen } from "./live.js";
 import { toggleTheme } from "./controls.js";
 
 const form = document.getElementById("filters");
+const place = () => location.pathname + location.search;
+let shown = place();
 let figures = null;
+let request = new AbortController();
 
 function address() {
   const given = [...new FormData(form)].filter(([, value]) => value);
   return given.length ? `/record?${new URLSearchParams(given)}` : "/record";
 }
 
-// Show the record of an address without leaving the page, so that the filter keeps the focus.
-async function show(target) {
-  const response = await fetch(target);
-  const parsed = new DOMParser().parseFromString(await response.text(), "text/html");
-  const found = parsed.getElementById("record");
-  if (!found) return location.assign(target);
-  const main = document.getElementById("record");
-  purgeCharts(main);
-  main.replaceWith(found);
-  await draw();
+// Show the record of the address without leaving the page, so that the filter keeps the focus.
+async function show() {
+  shown = place();
+  request.abort();
+  request = new AbortController();
+  await update(request.signal).catch(ignoreAbort);
 }
 
-async function draw() {
+function ignoreAbort(error) { if (error.name !== "AbortError") throw error; }
+
+async function update(signal) {
+  const response = await fetch(shown, { signal });
+  const parsed = new DOMParser().parseFromString(await response.text(), "text/html");
+  if (signal.aborted) return;
+  const found = parsed.getElementById("record");
+  if (!found) return location.assign(shown);
+  replaceMain(found);
+  await draw(signal);
+}
+
+// Replace the record, keep what the reader has opened and focused, and announce the number of trades.
+function replaceMain(found) {
+  const main = document.getElementById("record");
+  const name = (node) => node.ariaLabel ?? node.textContent;
+  const opened = [...main.querySelectorAll("[open] > summary")].map(name);
+  const focused = main.contains(document.activeElement) && name(document.activeElement);
+  purgeCharts(main);
+  figures = null;
+  main.replaceWith(found);
+  for (const summary of found.querySelectorAll("summary")) summary.parentElement.open = opened.includes(name(summary));
+  if (focused) {
+    const same = [...found.querySelectorAll("a, summary, [tabindex]")].find((node) => name(node) === focused);
+    (same ?? found).focus({ preventScroll: true });
+  }
+  const [count] = found.querySelector(".intro").textContent.trim().split(/[;.,] /);
+  document.querySelector("[data-announcement]").textContent = count;
+}
+
+async function draw(signal) {
   const main = document.getElementById("record");
   if (!main.querySelector("[data-figure]")) return finish();
-  const response = await fetch(main.dataset.figures);
+  const response = await fetch(main.dataset.figures, { signal });
   if (!response.ok) return finish();
-  figures = await response.json();
+  const answer = await response.json();
+  if (signal.aborted) return;
+  figures = answer;
   await paint();
 }
 
 async function paint() {
   const main = document.getElementById("record");
-  const Plotly = figures && Object.keys(figures).length ? await loadPlotly() : null;
+  const drawn = figures;
+  const Plotly = drawn && Object.keys(drawn).length ? await loadPlotly() : null;
+  if (!main.isConnected) return;
   const c = colours();
   for (const node of Plotly ? main.querySelectorAll("[data-figure]") : []) {
-    const { data, layout } = figures[node.dataset.figure];
+    const { data, layout } = drawn[node.dataset.figure];
     const axis = { gridcolor: c.grid, zerolinecolor: c["strong-line"], linecolor: c.line, automargin: true };
     node.setAttribute("role", "img");
     node.setAttribute("aria-label", `Plot: ${layout.title.text}; the tables have its numbers`);
@@ -54,7 +87,7 @@ async function paint() {
 
 function finish() { document.documentElement.dataset.ready = "yes"; }
 
-form.addEventListener("change", () => { history.pushState(null, "", address()); show(address()); });
+form.addEventListener("change", () => { history.pushState(null, "", address()); show(); });
 form.addEventListener("submit", (event) => event.preventDefault());
 addEventListener("popstate", () => location.reload());
 addEventListener("themechange", paint);
@@ -63,13 +96,13 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "t" && !event.ctrlKey && !event.metaKey && !event.altKey && !event.target.matches("select, input")) toggleTheme();
 });
 
-await draw();
 let etag;
 listen({
   onFeed: (event) => {
     const isNew = etag !== undefined && event.etag !== etag;
     etag = event.etag;
-    if (isNew) show(location.pathname + location.search);
+    if (isNew) show();
   },
   onProblem: () => {},
 });
+await draw(request.signal).catch(ignoreAbort);
