@@ -123,6 +123,16 @@ def test_new_feed_keeps_what_is_open_and_focused(page: Page, own_site: Site) -> 
     expect(summary).to_be_focused()
 
 
+def test_skip_link_does_not_reload_the_page(page: Page, record_site: Site) -> None:
+    visit(page, record_site, "/record?side=LONG")
+    page.evaluate("window.stays = true; addEventListener('hashchange', () => { window.skipped = true; })")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.wait_for_function("window.skipped")
+    assert page.evaluate("window.stays") is True
+    expect(page.locator("main")).to_be_focused()
+
+
 def test_past_trades_are_drawn_with_entry_exit_and_result(page: Page, own_site: Site) -> None:
     feed = with_setups(own_site.feed)
     own_site.write(orjson.dumps(feed))

@@ -89,7 +89,7 @@ function finish() { document.documentElement.dataset.ready = "yes"; }
 
 form.addEventListener("change", () => { history.pushState(null, "", address()); show(); });
 form.addEventListener("submit", (event) => event.preventDefault());
-addEventListener("popstate", () => location.reload());
+addEventListener("popstate", () => { if (place() !== shown) location.reload(); }); // not for the skip link
 addEventListener("themechange", paint);
 document.querySelector("[data-do=theme]").addEventListener("click", toggleTheme);
 document.addEventListener("keydown", (event) => {
