@@ -208,6 +208,24 @@ def test_back_button_closes_the_open_row(page: Page, setups_site: Site) -> None:
     expect(page.locator("#detail")).to_be_visible()
 
 
+def test_panel_says_that_the_server_does_not_answer(page: Page, setups_site: Site, allowed_errors: list[str]) -> None:
+    allowed_errors.append("net::ERR_FAILED")
+    first, second = rows(setups_site)[:2]
+    visit(page, setups_site)
+    page.route("**/detail/**", lambda route: route.abort())
+    page.locator(f'tr[data-id="{first.id}"]').click()
+    expect(page.locator("#detail-title")).to_have_text("This row cannot be shown")
+    expect(page.locator("#detail .body")).to_contain_text("The server does not answer")
+    page.unroute_all()
+    page.keyboard.press("j")
+    wait_for_row(page, second.id)
+
+
+def test_panel_says_that_a_row_is_not_in_this_feed(page: Page, setups_site: Site) -> None:
+    visit(page, setups_site, "/?open=NOWHERE/BTCUSDT/Legacy")
+    expect(page.locator("#detail-title")).to_have_text("Not in this feed")
+
+
 def test_hostile_names_appear_as_text(page: Page, own_site: Site) -> None:
     own_site.write(orjson.dumps(with_hostile_names(own_site.feed)))
     visit(page, own_site)

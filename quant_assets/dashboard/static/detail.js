@@ -3,6 +3,9 @@
 import { defaultTimeframe, drawCharts, purgeCharts } from "./chart.js";
 import { windowQuery } from "./live.js";
 
+const NOT_FOUND = "Not in this feed";
+const FAILED = "This row cannot be shown";
+
 export class Detail {
   constructor(node, open) {
     this.node = node;
@@ -23,19 +26,23 @@ export class Detail {
     this.request = new AbortController();
     this.row = row;
     this.window = window;
-    if (!row) return this.replace(this.message("This row is not in the current feed."), focus);
+    if (!row) return this.replace(this.message(NOT_FOUND, "This row is not in the current feed."), focus);
     const parameters = new URLSearchParams({ strategy: row.strategy, ...(window && { window }) });
     const target = `/detail/${encodeURIComponent(row.exchange)}/${encodeURIComponent(row.symbol)}?${parameters}`;
-    let html;
+    const { signal } = this.request;
+    let response, html;
     try {
-      html = await (await fetch(target, { signal: this.request.signal })).text();
-    } catch (error) {
-      if (error.name === "AbortError") return;
-      throw error;
+      response = await fetch(target, { signal });
+      html = await response.text();
+    } catch {
+      if (signal.aborted) return;
+      return this.replace(this.message(FAILED, "The server does not answer. Close this panel and open the row again."), focus);
     }
+    if (signal.aborted) return;
     const parsed = new DOMParser().parseFromString(html, "text/html");
     const found = parsed.querySelector("[data-series]");
-    this.replace(found ? parsed.body.childNodes : this.message(parsed.querySelector(".message")?.textContent), focus, keepPosition);
+    const heading = response.status === 404 ? NOT_FOUND : FAILED;
+    this.replace(found ? parsed.body.childNodes : this.message(heading, parsed.querySelector(".message")?.textContent), focus, keepPosition);
     await this.load();
   }
 
@@ -83,12 +90,12 @@ export class Detail {
     await drawCharts(this.node, this.series, this.row, timeframe);
   }
 
-  message(text) {
+  message(heading, text) {
     const body = Object.assign(document.createElement("div"), { className: "body", tabIndex: 0 });
-    const head = Object.assign(document.createElement("h2"), { id: "detail-title", tabIndex: -1, textContent: "Not in this feed" });
+    const head = Object.assign(document.createElement("h2"), { id: "detail-title", tabIndex: -1, textContent: heading });
     const close = Object.assign(document.createElement("button"), { type: "button", textContent: "✕", ariaLabel: "Close" });
     close.dataset.do = "close";
-    body.textContent = text ?? "This row cannot be shown.";
+    body.textContent = text ?? "The server has no details of this row.";
     const top = document.createElement("header");
     top.append(head, close);
     return [top, body];
