@@ -6,12 +6,13 @@ import gzip
 import re
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import orjson
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Error, Page, Route, expect
 
 from quant_assets.common.settings import Settings
 from quant_assets.common.windows import Window
@@ -223,6 +224,71 @@ def test_page_connects_again_after_an_http_error(
     own_site.app.state.watcher.listeners = 0
     own_page.clock.run_for(5000)
     expect(own_page.get_by_role("img", name="connected: new feeds appear automatically")).to_be_visible()
+
+
+def test_last_of_two_new_feeds_is_shown_although_its_rows_come_first(page: Page, own_site: Site) -> None:
+    visit(page, own_site)
+    expect(page.locator("[data-live]")).to_have_attribute("data-live", "on")
+    held: list[Route] = []
+
+    def hold_first(route: Route) -> None:
+        if held:
+            route.continue_()
+        else:
+            held.append(route)
+
+    page.route("**/rows", hold_first)
+    first, second = own_site.feed, own_site.feed
+    first["last_updated"] += 1000
+    second["last_updated"] += 2000
+    with page.expect_request("**/rows"):
+        own_site.write(orjson.dumps(first))
+    while not held:
+        page.evaluate("null")
+    old = own_site.get("/rows")
+    own_site.write(orjson.dumps(second))
+    since = page.locator("[data-since]")
+    expect(since).to_have_attribute("data-since", str(second["last_updated"]))
+    with suppress(Error):  # the page has aborted it
+        held[0].fulfill(body=old.content, content_type="application/json")
+    page.evaluate("fetch('/rows').then((response) => response.text())")
+    page.unroute_all()
+    expect(since).to_have_attribute("data-since", str(second["last_updated"]))
+
+
+@pytest.mark.parametrize("failure", ["503", "no answer"])
+def test_rows_that_could_not_be_loaded_are_loaded_later(
+    own_page: Page, own_site: Site, allowed_errors: list[str], failure: str
+) -> None:
+    allowed_errors += ["status of 503", "net::ERR_FAILED"]  # as Chromium reports any response but 200, and none
+    own_page.clock.install()
+    own_page.route("**/rows", lambda route: route.abort() if failure == "no answer" else route.fulfill(status=503))
+    visit(own_page, own_site)
+    banner = own_page.locator("[data-error]")
+    expect(banner).to_contain_text("The rows cannot be loaded")
+    assert len(ids(own_page)) == min(len(rows(own_site)), 60)
+    own_page.select_option("select[name=strategy]", "Legacy")
+    own_page.unroute_all()
+    own_page.clock.run_for(5000)
+    expect(banner).to_be_hidden()
+    expect(own_page.locator("[data-count]")).to_have_text(re.compile(f"of {len(rows(own_site))}$"))
+    assert ids(own_page)[0] == next(row.id for row in rows(own_site) if row.strategy == "Legacy")
+
+
+def test_new_feed_is_shown_although_the_first_rows_could_not_be_loaded(
+    own_page: Page, own_site: Site, allowed_errors: list[str]
+) -> None:
+    allowed_errors.append("status of 503")  # as Chromium reports any response but 200
+    own_page.clock.install()
+    own_page.clock.pause_at(datetime.now(UTC) + timedelta(hours=1))  # so that nothing is tried again
+    own_page.route("**/rows", lambda route: route.fulfill(status=503))
+    visit(own_page, own_site)
+    expect(own_page.locator("[data-live]")).to_have_attribute("data-live", "on")
+    own_page.unroute_all()
+    feed = own_site.feed
+    feed["last_updated"] += 1000
+    own_site.write(orjson.dumps(feed))
+    expect(own_page.locator("[data-since]")).to_have_attribute("data-since", str(feed["last_updated"]))
 
 
 HIDE = """hidden => {

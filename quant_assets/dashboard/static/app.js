@@ -1,7 +1,7 @@
 // The page: its state, which is kept in the address, and the handlers of its controls.
 import { toggleTheme } from "./controls.js";
 import { Detail } from "./detail.js";
-import { countAges, listen, windowQuery } from "./live.js";
+import { RETRY_MS, countAges, listen, windowQuery } from "./live.js";
 import { Table, filterRows, sortRows } from "./table.js";
 
 const FILTERS = ["q", "action", "strategy", "exchange", "status", "min_score"];
@@ -13,7 +13,9 @@ const find = (selector) => document.querySelector(selector);
 
 let state = readAddress();
 let rows = [];
-let etag = "";
+let etag = ""; // of the shown rows, "" until they are loaded
+let request = null;
+let retry = 0;
 let total = find("[data-figure=signals]")?.textContent ?? "";
 
 const table = new Table(find("[data-scroller]"), (id) => addressOf({ ...state, open: id }), (id) => change({ open: id }));
@@ -45,8 +47,9 @@ function change(changes, how = "push") {
 }
 
 function show(before) {
+  if (!etag && state.open) return; // until the rows are loaded, the page is that of the server
   const changed = (name) => state[name] !== before[name];
-  if ([...FILTERS, "sort", "dir"].some(changed)) list();
+  if (etag && [...FILTERS, "sort", "dir"].some(changed)) list();
   if (changed("open")) openOrClose(before.open);
 }
 
@@ -95,18 +98,33 @@ function updateControls(keepTyping = false) {
   for (const box of form.querySelectorAll("[name=action]")) box.checked = checked.includes(box.value);
 }
 
-async function load(first) {
-  const response = await fetch(`/rows${windowQuery(state.window)}`);
-  if (!response.ok) return;
-  const feed = await response.json();
+async function load() {
+  request?.abort();
+  clearTimeout(retry);
+  request = new AbortController();
+  const { signal } = request;
+  let feed;
+  try {
+    const response = await fetch(`/rows${windowQuery(state.window)}`, { signal });
+    if (!response.ok) throw new Error(`status ${response.status}`);
+    feed = await response.json();
+  } catch {
+    if (signal.aborted) return;
+    showError(`The rows cannot be loaded, the page tries again every ${RETRY_MS / 1000} seconds`);
+    retry = setTimeout(load, RETRY_MS);
+    return;
+  }
+  if (signal.aborted) return;
   showError("");
-  const isNew = !first && etag !== feed.etag;
+  const before = etag;
   etag = feed.etag;
   rows = feed.rows;
   total = feed.summary.texts.signals;
   summarize(feed.summary);
-  list(!first);
-  if (isNew) {
+  list(before !== "");
+  if (before === "") {
+    if (state.open) { table.mark(state.open, true); detail.adopt(openRow(), state.window); }
+  } else if (before !== etag) {
     announce(`New feed: ${feed.summary.texts.signals} signals, window until ${feed.summary.as_of.slice(11, 16)} UTC`);
     if (state.open) detail.open(openRow(), state.window, false, true);
   }
@@ -231,14 +249,17 @@ addEventListener("popstate", () => {
   show(before);
 });
 
-await load(true);
-if (state.open) { table.mark(state.open, true); detail.adopt(openRow(), state.window); }
+await load();
 document.documentElement.dataset.ready = "yes";
 listen({
   onFeed: (event) => {
     if (state.window) return;
-    if (event.etag !== etag) load(false);
+    if (event.etag !== etag) load();
     else showError("");
   },
-  onProblem: ({ message }) => { if (!state.window) showError(message); },
+  onProblem: ({ message }) => {
+    if (state.window) return;
+    clearTimeout(retry); // the next valid feed has an event
+    showError(message);
+  },
 });

@@ -1,6 +1,6 @@
 // Live updates: ages that count up, and the stream of new feeds.
 
-const RETRY_MS = 5000;
+export const RETRY_MS = 5000;
 
 function ago(ageMs) {
   const seconds = Math.max(Math.floor(ageMs / 1000), 0);

@@ -84,7 +84,7 @@ export class Table {
   }
 
   queue() {
-    if (this.queued) return;
+    if (this.queued || !this.above.isConnected) return; // the rows of the server stay until others are shown
     this.queued = true;
     requestAnimationFrame(() => { this.queued = false; this.draw(); });
   }
