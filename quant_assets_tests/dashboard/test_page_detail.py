@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import orjson
 import pytest
-from playwright.sync_api import Browser, Page, Request, expect
+from playwright.sync_api import Browser, Page, Request, Route, expect
 
 from quant_assets.common.windows import Window
 from quant_assets.signals import SUMS
@@ -224,6 +224,33 @@ def test_panel_says_that_the_server_does_not_answer(page: Page, setups_site: Sit
 def test_panel_says_that_a_row_is_not_in_this_feed(page: Page, setups_site: Site) -> None:
     visit(page, setups_site, "/?open=NOWHERE/BTCUSDT/Legacy")
     expect(page.locator("#detail-title")).to_have_text("Not in this feed")
+
+
+def test_charts_of_a_row_are_not_drawn_into_the_next_row(browser: Browser, setups_site: Site) -> None:
+    first, second = rows(setups_site)[:2]
+    held: dict[str, Route] = {}
+    with browser.new_context(viewport={"width": 1280, "height": 800}) as context:
+        page = visit(context.new_page(), setups_site)
+        page.route("**/plotly.min.js", lambda route: held.update(plotly=route))
+        page.evaluate(
+            """() => {
+              const panel = document.querySelector("#detail");
+              window.drawn = [];
+              new MutationObserver(() => window.drawn.push(panel.dataset.drawn ?? ""))
+                .observe(panel, { attributes: true, attributeFilter: ["data-drawn"] });
+            }"""
+        )
+        with page.expect_request("**/plotly.min.js"):
+            page.locator(f'tr[data-id="{first.id}"]').click()
+        page.route("**/api/signals/**", lambda route: held.update(series=route))
+        with page.expect_request("**/api/signals/**"):
+            page.keyboard.press("j")
+        held["plotly"].continue_()
+        page.wait_for_function("() => window.Plotly")
+        page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        held["series"].continue_()
+        wait_for_row(page, second.id)
+        assert page.evaluate("window.drawn") == [second.id]
 
 
 def test_hostile_names_appear_as_text(page: Page, own_site: Site) -> None:

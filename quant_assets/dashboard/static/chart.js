@@ -82,19 +82,20 @@ function signalOf(series, row) {
 }
 
 export async function drawCharts(root, series, row, timeframe) {
+  const body = root.querySelector("[data-series]");
   const Plotly = await loadPlotly();
+  if (!body?.isConnected) return; // the panel has another row by now
   const signal = signalOf(series, row);
-  const place = (name) => root.querySelector(`[data-plot="${name}"]`);
-  if (!place("price")) return;
+  const place = (name) => body.querySelector(`[data-plot="${name}"]`);
   const c = colours();
   const htf = series.candles["4h"].time;
   const range = htf.length ? [date(htf[0]), date(htf.at(-1) + 2 * BAR_MS["4h"])] : undefined;
   await drawPrice(Plotly, place("price"), series, signal, timeframe, range, c);
   await drawRsi(Plotly, place("rsi"), series, signal, range, c);
   await drawDerivatives(Plotly, place("derivatives"), series, c);
-  for (const node of root.querySelectorAll('[data-plot="own"]')) await drawOwn(Plotly, node, ownCharts(series, signal, node.dataset.chart), range, c);
-  for (const node of root.querySelectorAll('[data-plot="dataset"]')) await drawDataset(Plotly, node, series[node.dataset.dataset], c);
-  root.dataset.drawn = row.id;
+  for (const node of body.querySelectorAll('[data-plot="own"]')) await drawOwn(Plotly, node, ownCharts(series, signal, node.dataset.chart), range, c);
+  for (const node of body.querySelectorAll('[data-plot="dataset"]')) await drawDataset(Plotly, node, series[node.dataset.dataset], c);
+  if (body.isConnected) root.dataset.drawn = row.id;
 }
 
 async function drawPrice(Plotly, node, series, signal, timeframe, range, c) {
