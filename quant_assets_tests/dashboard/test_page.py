@@ -185,9 +185,17 @@ def test_older_window_can_be_chosen(page: Page, setups_site: Site) -> None:
     page.select_option("select[name=window]", older)
     page.wait_for_url(f"**/?window={older.replace(':', '%3A')}")
     page.wait_for_selector("html[data-ready]")
-    expect(page.locator(".badge")).to_have_text("older window")
+    expect(page.locator(".badge")).to_have_text("fixed window")
     assert older in (page.locator("select[name=window]").input_value())
     assert_first_ids(rows_of(setups_site.get("/api/results", params={"window": older}).json()["signals"], GATES), page)
+
+
+def test_window_chosen_by_key_is_fixed_and_promises_no_new_feeds(page: Page, setups_site: Site) -> None:
+    newest = setups_site.get("/api/windows").json()["windows"][0]["window"]
+    visit(page, setups_site, f"/?window={newest}")
+    expect(page.locator(".badge")).to_have_text("fixed window")
+    expect(page.locator(".badge")).to_have_attribute("title", re.compile("choose newest"))
+    expect(page.locator("[data-live]")).to_have_count(0)
 
 
 def test_page_works_by_keyboard_alone(page: Page, setups_site: Site) -> None:

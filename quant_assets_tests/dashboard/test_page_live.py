@@ -36,6 +36,7 @@ def test_new_feed_appears_without_reload_or_jump(page: Page, scanned: Settings, 
     settings = copy_data(scanned, tmp_path / "data")
     older, newer = sorted((settings.lake_dir / "master_feed").glob("*.json.gz"))
     new = gzip.decompress(newer.read_bytes())
+    newer.unlink()
     settings.feed_path.write_bytes(gzip.decompress(older.read_bytes()))
     with serving(settings, clock=lambda: datetime.now(UTC)) as site:
         visit(page, site, "/?strategy=Legacy")
@@ -54,6 +55,7 @@ def test_new_feed_appears_without_reload_or_jump(page: Page, scanned: Settings, 
         expect(page.locator("[data-since]")).not_to_have_attribute("data-since", updated or "")
         expect(page.locator("[data-announcement]")).to_contain_text("New feed")
         wait_for_row(page, name or "")
+        expect(page.locator("select[name=window] option").nth(1)).to_have_text(window.key)
         expect(page.locator("[data-as-of]")).to_have_text(window.end.strftime("%Y-%m-%d %H:%M UTC"))
         assert page.evaluate("window.stays") is True
         assert page.url.startswith(f"{site.url}/?strategy=Legacy")

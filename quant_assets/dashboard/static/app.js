@@ -125,6 +125,7 @@ async function load() {
   if (before === "") {
     if (state.open) { table.mark(state.open, true); detail.adopt(openRow(), state.window); }
   } else if (before !== etag) {
+    addWindow(feed.summary.window);
     announce(`New feed: ${feed.summary.texts.signals} signals, window until ${feed.summary.as_of.slice(11, 16)} UTC`);
     if (state.open) detail.open(openRow(), state.window, false, true);
   }
@@ -152,6 +153,11 @@ function summarize(summary) {
   }
   updateControls(true);
   recount();
+}
+
+function addWindow(key) {
+  const { options } = form.elements.window;
+  if (![...options].some((option) => option.value === key)) options[0].after(new Option(key));
 }
 
 function openRow() { return rows.find((row) => row.id === state.open); }
@@ -251,14 +257,12 @@ addEventListener("popstate", () => {
 
 await load();
 document.documentElement.dataset.ready = "yes";
-listen({
+if (!state.window) listen({
   onFeed: (event) => {
-    if (state.window) return;
     if (event.etag !== etag) load();
     else showError("");
   },
   onProblem: ({ message }) => {
-    if (state.window) return;
     clearTimeout(retry); // the next valid feed has an event
     showError(message);
   },
