@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Any, Final
+from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
@@ -84,11 +85,12 @@ async def details(
     signals = signals_of(document, exchange, symbol)
     in_force = context.strategies.in_force()
     market = (signals[0]["exchange"], signals[0]["symbol"])
-    key = ("detail", document.etag, *market, parameters.strategy, in_force.version, await context.trades_version())
+    key = ("detail", document.etag, *market, parameters, in_force.version, await context.trades_version())
 
     def make() -> CachedResponse:
         detail = _detail(context, document, signals, parameters.strategy, in_force)
-        return CachedResponse(templates().get_template("detail.html").render(detail=detail).encode(), HTML)
+        html = templates().get_template("detail.html").render(detail=detail, base=_base_address(parameters.window))
+        return CachedResponse(html.encode(), HTML)
 
     return send(request, await context.response(key, make))
 
@@ -142,6 +144,7 @@ def _page(
         templates()
         .get_template("page.html")
         .render(
+            base=_base_address(parameters.window),
             rows=found[:INITIAL_ROWS],
             blank=BLANK_ROW,
             count=len(found),
@@ -158,6 +161,11 @@ def _page(
         )
     )
     return CachedResponse(html.encode(), HTML)
+
+
+def _base_address(window: str) -> str:
+    """Return the address of the page of a window, to which parameters can be added."""
+    return f"/?window={quote(window)}&" if window else "/?"
 
 
 def _detail(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from urllib.parse import quote
 
@@ -165,6 +166,29 @@ def test_open_parameter_opens_a_row(site: Site) -> None:
     assert 'id="detail-title"' in html
     assert f'data-id="{row.id}"' in html.split("<aside")[1]
     assert "<aside" in site.get("/?open=no/such/row").text
+
+
+def test_links_of_the_panel_keep_the_window(own_site: Site) -> None:
+    feed = own_site.feed
+    first, second = feed["signals"][:2]
+    other = {name: second[name] for name in ("exchange", "symbol", "strategy_name")}
+    first["conflict"] = [{**other, "side": "SHORT"}]
+    content = orjson.dumps(feed)
+    own_site.write(content)
+    stored = max((own_site.settings.lake_dir / "master_feed").glob("*.json.gz"))
+    stored.write_bytes(gzip.compress(content))
+    address = f"/detail/{first['exchange']}/{first['symbol']}?strategy={first['strategy_name']}"
+    window = f"window={quote(feed['window'])}"
+    opened = quote(rows_of([first], GATES)[0].id)
+    for base, path in (
+        ("/?", address),
+        (f"/?{window}&amp;", f"{address}&{window}"),
+        (f"/?{window}&amp;", f"/?{window}&open={opened}"),
+    ):
+        panel = own_site.get(path).text.rpartition("<aside")[2].partition("</aside>")[0]
+        links = re.findall(r'href="([^"]*open=[^"]*)"', panel)
+        assert len(links) > 1
+        assert all(link.startswith(f"{base}open=") for link in links)
 
 
 def test_penalty_covers_the_end_of_the_bar(site: Site) -> None:
