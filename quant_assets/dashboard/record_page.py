@@ -51,7 +51,10 @@ async def figures(request: Request, parameters: Annotated[RecordParameters, Quer
 def _page(context: AppContext, parameters: RecordParameters, costs: Costs, problem: str, query: str) -> CachedResponse:
     trades = context.trades.read()
     found = live_record(trades, parameters, costs)
-    newest = parameters.select(trades).iloc[::-1].head(LISTED_TRADES)
+    selected = parameters.select(trades)
+    newest = selected.iloc[::-1].head(LISTED_TRADES)
+    # The period of what is shown; if that is nothing, of all trades.
+    entered = (selected[~selected["hindsight"]] if found.matched else trades)["entry_ms"]
     html = (
         templates()
         .get_template("record.html")
@@ -60,8 +63,8 @@ def _page(context: AppContext, parameters: RecordParameters, costs: Costs, probl
             found=found,
             has_trades=bool(len(trades)),
             late=int((trades["source"] == "late").sum()),
-            first=formatting.timestamp(trades["entry_ms"].min()) if len(trades) else "",
-            last=formatting.timestamp(trades["entry_ms"].max()) if len(trades) else "",
+            first=formatting.timestamp(entered.min()) if len(entered) else "",
+            last=formatting.timestamp(entered.max()) if len(entered) else "",
             strategies=_names(trades, "strategy"),
             exchanges=_names(trades, "exchange"),
             periods=PERIODS,

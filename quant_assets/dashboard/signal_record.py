@@ -51,7 +51,7 @@ def record_sentence(signal: Json) -> str:
     like = f"{signal['strategy_name']} {signal['action']} signals with a score like this"
     if record is None:
         return f"No trade of {like} has run its time yet."
-    found = f"{like}: {record['n']:,} trades on {_counted(record['days'], 'day')} of the last 90"
+    found = f"{like}: {_counted(record['n'], 'trade')} on {_counted(record['days'], 'day')} of the last 90"
     if record["too_few"]:
         return f"{found}, {TOO_FEW}."
     interval = record["mean_r_interval"]

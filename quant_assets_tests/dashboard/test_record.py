@@ -11,6 +11,7 @@ import pytest
 
 from quant_assets.common.settings import Settings
 from quant_assets.common.windows import Window
+from quant_assets.dashboard import formatting
 from quant_assets.dashboard.rows import rows_of
 from quant_assets.dashboard.signal_record import record_sentence
 from quant_assets.evaluation import Costs, record
@@ -192,6 +193,23 @@ def test_damaged_table_of_trades_is_an_error_of_the_record_alone(own_site: Site)
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "damaged_trades")
     assert own_site.get("/record").status_code == 503
     assert own_site.get("/").status_code == own_site.get("/rows").status_code == 200
+
+
+def test_period_is_that_of_the_shown_trades(record_site: Site, trades: pd.DataFrame) -> None:
+    shown = trades[(trades["source"] == "published") & ~trades["hindsight"]]
+    recent = shown[shown["entry_ms"] > trades["entry_ms"].max() - 7 * 86_400_000]
+    for address, some in (("/record", shown), ("/record?days=7", recent)):
+        first, last = (formatting.timestamp(time) for time in (some["entry_ms"].min(), some["entry_ms"].max()))
+        expected = f"{len(some):,} trades of published signals, entered from {first} to {last} UTC."
+        assert expected in record_site.get(address).text
+
+
+def test_one_trade_is_not_called_trades(own_site: Site, trades: pd.DataFrame) -> None:
+    one = record_sentence(given(own_site.feed, track_record={**RECORD, "n": 1, "days": 1}))
+    assert ": 1 trade on 1 day of" in one
+    some = trades[trades["source"] == "published"].head(3)
+    write_trades(own_site.settings, some.assign(hindsight=[False, False, True]))
+    assert "1 trade is left out, since the market was selected later." in own_site.get("/record").text
 
 
 def test_too_few_trades_have_no_number(record_site: Site) -> None:
