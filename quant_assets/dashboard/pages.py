@@ -26,7 +26,6 @@ from quant_assets.dashboard.templating import templates
 INITIAL_ROWS: Final = 60
 #: Windows to choose from on the page; /api/windows lists all.
 MAX_WINDOWS: Final = 96
-INVALID_FEED: Final = "The feed cannot be shown"
 
 router = APIRouter(include_in_schema=False, dependencies=[Depends(check_parameters)])
 METHODS: Final = ["GET", "HEAD"]
@@ -54,7 +53,7 @@ async def page(request: Request, parameters: Annotated[PageParameters, Query()])
     try:
         document = await context.document(parameters.window)
     except FeedError as error:
-        return error_page(request, error.code, str(error), error.status)
+        return error_page(request, error.code, str(error), error.status, reloads=not parameters.window)
     is_stale = context.is_stale(document)
     windows = tuple((await context.look_up(context.feeds.windows))[:MAX_WINDOWS])
     in_force = context.strategies.in_force()
@@ -101,23 +100,19 @@ def warm_cache(context: AppContext, document: FeedDocument) -> None:
     context.cache.get_or_make(("whole", document.etag), lambda: whole_feed(document))
 
 
-def error_page(request: Request, code: str, message: str, status: int) -> Response:
-    """Return a page that explains an error; if the newest feed is the cause, it reloads when there is a valid one."""
-    heading = _error_heading(request, code, status)
-    html = (
-        templates()
-        .get_template("error.html")
-        .render(code=code, message=message, heading=heading, reloads=heading == INVALID_FEED)
-    )
+def error_page(request: Request, code: str, message: str, status: int, *, reloads: bool = False) -> Response:
+    """Return a page that explains an error; with `reloads` it reloads when there is a valid newest feed."""
+    heading = _error_heading(request, status)
+    html = templates().get_template("error.html").render(code=code, message=message, heading=heading, reloads=reloads)
     return send(request, CachedResponse(html.encode(), HTML, cache_control="no-store"), status)
 
 
-def _error_heading(request: Request, code: str, status: int) -> str:
+def _error_heading(request: Request, status: int) -> str:
     if status != 503:
         return "Page not found" if status == 404 else "Request rejected"
-    if code == "damaged_trades":
+    if request.url.path.startswith("/record"):
         return "The record cannot be shown"
-    return "This window cannot be shown" if request.query_params.get("window") else INVALID_FEED
+    return "This window cannot be shown" if request.query_params.get("window") else "The feed cannot be shown"
 
 
 def _rows(context: AppContext, document: FeedDocument) -> CachedResponse:

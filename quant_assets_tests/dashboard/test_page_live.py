@@ -314,6 +314,19 @@ def test_hidden_page_disconnects_and_catches_up_when_shown(page: Page, own_site:
     expect(page.locator("[data-announcement]")).to_contain_text("New feed")
 
 
+def test_title_of_a_hidden_page_follows_the_feed(own_page: Page, own_site: Site) -> None:
+    feed = with_setups(own_site.feed)
+    own_site.write(orjson.dumps(feed))
+    own_page.clock.install()
+    visit(own_page, own_site)
+    own_page.evaluate(HIDE, True)
+    feed["signals"] = [s for s in feed["signals"] if s["symbol"] != feed["signals"][0]["symbol"]]
+    feed["last_updated"] += 1
+    own_site.write(orjson.dumps(sort_and_count(feed)))
+    own_page.clock.run_for(60_000)
+    expect(own_page).to_have_title(title_of(feed))
+
+
 @pytest.mark.speed
 def test_1100_markets_are_shown_and_sorted_quickly(page: Page, own_site: Site) -> None:
     own_site.write(orjson.dumps(multiply_markets(own_site.feed, 1100)))

@@ -262,6 +262,7 @@ if (!state.window) listen({
     if (event.etag !== etag) load();
     else showError("");
   },
+  whileHidden: load, // so that the title of the tab stays fresh
   onProblem: ({ message }) => {
     clearTimeout(retry); // the next valid feed has an event
     showError(message);

@@ -1,6 +1,7 @@
 // Live updates: ages that count up, and the stream of new feeds.
 
 export const RETRY_MS = 5000;
+const HIDDEN_MS = 60000;
 
 function ago(ageMs) {
   const seconds = Math.max(Math.floor(ageMs / 1000), 0);
@@ -26,13 +27,17 @@ export function countAges() {
 }
 
 // Call a handler for each event of the server, e.g. { feed: (event) => … }. A hidden page disconnects, since a browser
-// opens only six connections to a server; when it connects again, the server sends the present event.
-export function connect(handlers) {
+// opens only six connections to a server, and calls `whileHidden` once a minute. When it connects again, the server sends
+// the present event.
+export function connect(handlers, whileHidden = () => {}) {
   let source, timer;
-  const close = () => { clearTimeout(timer); source?.close(); };
+  const close = () => { clearInterval(timer); source?.close(); }; // it clears a timeout too
   const open = () => {
     close();
-    if (document.hidden) return;
+    if (document.hidden) {
+      timer = setInterval(whileHidden, HIDDEN_MS);
+      return;
+    }
     source = new EventSource("/api/events");
     for (const [name, handler] of Object.entries(handlers)) source.addEventListener(name, handler);
     source.addEventListener("error", () => {
@@ -45,7 +50,7 @@ export function connect(handlers) {
   open();
 }
 
-export function listen({ onFeed, onProblem }) {
+export function listen({ onFeed, onProblem, whileHidden }) {
   const dot = document.querySelector("[data-live]");
   const show = (state, text) => { dot.dataset.live = state; dot.title = dot.ariaLabel = text; };
   connect({
@@ -53,7 +58,7 @@ export function listen({ onFeed, onProblem }) {
     error: () => show("off", "not connected, retrying"),
     feed: (event) => onFeed(JSON.parse(event.data)),
     problem: (event) => onProblem(JSON.parse(event.data)),
-  });
+  }, whileHidden);
   addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 }
 
