@@ -50,7 +50,8 @@ class FeedWatcher:
         try:
             event = await anyio.to_thread.run_sync(self._describe)
             self._version = version
-        except Unreadable as error:  # the next check reads it again
+        except Unreadable as error:  # the next check reads it again, also if it is the version of before
+            self._version = ()
             event = _problem(error)
         except Exception:  # a fault with one feed must not stop the watch for the next
             self._version = version

@@ -150,9 +150,12 @@ class Snapshots:
         store: DerivativesStore,
         deadline: float,
     ) -> None:
-        """Store what the exchange says of markets; of those with a known snapshot only the open interest is missing."""
+        """Store what the exchange says of markets; of those with a known snapshot only the open interest is missing.
+
+        The report counts the known ones too.
+        """
         simulated, waiting, next_store = self._simulated(report.exchange), [], self._clock.monotonic()
-        counted: dict[str, ExchangeSnapshot] = {}
+        counted = dict(known)
         only_by_market = all(market.symbol in known for market in markets)
         try:
             for found in client.snapshots(markets, deadline=deadline, only_by_market=only_by_market):

@@ -111,3 +111,15 @@ def test_new_feed_is_announced_once_it_can_be_read(remote: RemoteSite) -> None:
         remote.refuse()
         name, data = next(stream)
         assert (name, data["last_updated"]) == ("feed", changed["last_updated"])
+
+
+def test_outage_of_the_store_ends_for_the_page_too(remote: RemoteSite) -> None:
+    """The feed is that of before."""
+    with listening(remote.site) as answer:
+        stream = events_of(answer)
+        assert next(stream)[0] == "feed"
+        remote.refuse("HEAD", "GET")
+        assert next(stream)[0] == "problem"
+        remote.refuse()
+        name, data = next(stream)
+        assert (name, data["window"]) == ("feed", remote.feed["window"])

@@ -19,6 +19,7 @@ from quant_assets_tests.dashboard.browsing import ids, rows, visit, wait_for_row
 from quant_assets_tests.dashboard.serving import (
     HOSTILE_STRATEGY,
     HOSTILE_SYMBOL,
+    TIMEOUT_SECONDS,
     Site,
     with_hostile_names,
 )
@@ -226,10 +227,24 @@ def test_panel_says_that_a_row_is_not_in_this_feed(page: Page, setups_site: Site
     expect(page.locator("#detail-title")).to_have_text("Not in this feed")
 
 
+def test_row_that_is_chosen_before_the_rows_are_loaded_is_shown(page: Page, setups_site: Site) -> None:
+    first, second = rows(setups_site)[:2]
+    held: list[Route] = []
+    page.route("**/rows", lambda route: held.append(route))  # noqa: PLW0108 - Playwright marks what it is given
+    with page.expect_request("**/rows"):
+        page.goto(f"{setups_site.url}/?open={quote(first.id)}")
+    page.locator(f'tr[data-id="{second.id}"] a').click()
+    held[0].continue_()
+    wait_for_row(page, second.id)
+    expect(page.locator("#detail .body")).to_have_attribute("data-id", second.id)
+    page.unroute_all()
+
+
 def test_charts_of_a_row_are_not_drawn_into_the_next_row(browser: Browser, setups_site: Site) -> None:
     first, second = rows(setups_site)[:2]
     held: dict[str, Route] = {}
     with browser.new_context(viewport={"width": 1280, "height": 800}) as context:
+        context.set_default_timeout(TIMEOUT_SECONDS * 1000)
         page = visit(context.new_page(), setups_site)
         page.route("**/plotly.min.js", lambda route: held.update(plotly=route))
         page.evaluate(

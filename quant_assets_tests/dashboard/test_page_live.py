@@ -193,6 +193,7 @@ def test_error_page_reloads_when_the_feed_is_valid(browser: Browser, own_site: S
 @pytest.fixture
 def own_page(browser: Browser) -> Iterator[Page]:
     with browser.new_context() as context:
+        context.set_default_timeout(TIMEOUT_SECONDS * 1000)
         yield context.new_page()
 
 

@@ -133,7 +133,6 @@ def test_window_and_its_selector_are_visible_on_a_phone(sized_page: Page, setups
 
 @pytest.mark.parametrize("sized_page", [390, 1280, 1760], indirect=True)
 def test_screen_reader_hears_strategy_and_setup_once(sized_page: Page, setups_site: Site) -> None:
-    visit(sized_page, setups_site, "/?strategy=Legacy")
     shown = [row for row in rows(setups_site) if row.strategy == "Legacy"]
     trade = next(row for row in shown if row.action == "LONG")
     waiting = next(row for row in shown if row.reason and row.rr_text is None)
@@ -143,6 +142,7 @@ def test_screen_reader_hears_strategy_and_setup_once(sized_page: Page, setups_si
         (waiting, "strategy", "Legacy"),
         (waiting, "why", waiting.reason),
     ):
+        visit(sized_page, setups_site, f"/?strategy=Legacy&q={quote(row.symbol)}")
         cells = sized_page.locator(f'tr[data-id="{row.id}"]').locator(f"td.{column}, th.market")
         spoken = " ".join(cell.aria_snapshot().partition("\n")[0] for cell in cells.all())
         assert spoken.count(str(text)) == 1, spoken

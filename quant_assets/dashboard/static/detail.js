@@ -60,7 +60,8 @@ export class Detail {
 
   // Draw the charts of a row that the server has already put into the panel.
   adopt(row, window) {
-    if (!row || !this.node.querySelector("[data-series]")) return this.open(row, window, false);
+    const body = this.node.querySelector("[data-series]");
+    if (!row || body?.dataset.id !== row.id) return this.open(row, window, false);
     this.row = row;
     this.window = window;
     return this.load();

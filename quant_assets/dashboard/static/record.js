@@ -1,6 +1,6 @@
 // The page of the record: filters that apply at once, plots, and fresh numbers with each new feed.
 import { loadPlotly, colours, purgeCharts } from "./chart.js";
-import { listen } from "./live.js";
+import { RETRY_MS, listen } from "./live.js";
 import { toggleTheme } from "./controls.js";
 
 const form = document.getElementById("filters");
@@ -8,6 +8,7 @@ const place = () => location.pathname + location.search;
 let shown = place();
 let figures = null;
 let request = new AbortController();
+let retry = 0;
 
 function address() {
   const given = [...new FormData(form)].filter(([, value]) => value);
@@ -18,6 +19,7 @@ function address() {
 async function show() {
   shown = place();
   request.abort();
+  clearTimeout(retry);
   request = new AbortController();
   await update(request.signal).catch(ignoreAbort);
 }
@@ -26,6 +28,10 @@ function ignoreAbort(error) { if (error.name !== "AbortError") throw error; }
 
 async function update(signal) {
   const response = await fetch(shown, { signal });
+  if (response.status === 503) { // what is shown stays until the record can be read again
+    retry = setTimeout(show, RETRY_MS);
+    return;
+  }
   const parsed = new DOMParser().parseFromString(await response.text(), "text/html");
   if (signal.aborted) return;
   const found = parsed.getElementById("record");
@@ -99,7 +105,8 @@ document.addEventListener("keydown", (event) => {
 let etag;
 listen({
   onFeed: (event) => {
-    const isNew = etag !== undefined && event.etag !== etag;
+    // The first event tells nothing new, unless the page was loaded long before, e.g. in a hidden tab.
+    const isNew = etag === undefined ? performance.now() > RETRY_MS : event.etag !== etag;
     etag = event.etag;
     if (isNew) show();
   },

@@ -24,6 +24,7 @@ from quant_assets.orchestration.io_managers import OPTIONAL
 from quant_assets.orchestration.partitions import BACKFILL_POLICY, WINDOWS, Tables, windows_of
 from quant_assets.orchestration.pools import ANALYSIS
 from quant_assets.orchestration.resources import FeedFile, Providers, Strategies
+from quant_assets.orchestration.window_leases import WindowLeases
 from quant_assets.signals import STALE_CANDLES, FeaturesCache, ParametersError, Strategy, stale_candles
 from quant_assets.storage.lake import Lake, LakeError
 
@@ -78,6 +79,7 @@ def feed_asset(registered: Sequence[Strategy], not_loaded: Sequence[str] = ()) -
         lake: dg.ResourceParam[Lake],
         clock: dg.ResourceParam[Clock],
         features_cache: dg.ResourceParam[FeaturesCache],
+        run_leases: dg.ResourceParam[WindowLeases],
         **signals: Tables,
     ) -> Iterator[dg.Output[dict[str, bytes]] | CheckEvent]:
         windows, place = windows_of(context), feed_file.place
@@ -110,6 +112,7 @@ def feed_asset(registered: Sequence[Strategy], not_loaded: Sequence[str] = ()) -
         if invalid:
             yield from window_check_results(context, CONTRACT, contract, dg.AssetCheckSeverity.ERROR)
             raise dg.Failure(f"the feed breaks its contract and is not published: {invalid[0]}", allow_retries=False)
+        run_leases.require()
         publication = publish(feeds[newest.key].chosen, place, clock.now())
         for window in windows:
             # A feed that was deleted, or whose run was killed before it stored it, is not the first when made again.
