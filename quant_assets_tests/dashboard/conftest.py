@@ -48,6 +48,17 @@ def setups_site(scanned: Settings, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture
+def own_page(browser: Browser) -> Iterator[Page]:
+    """A page in a context of its own, for tests that change its clock.
+
+    A test names its site first, so that the page is closed before its server stops.
+    """
+    with browser.new_context() as opened:
+        opened.set_default_timeout(TIMEOUT_SECONDS * 1000)
+        yield opened.new_page()
+
+
+@pytest.fixture
 def allowed_errors() -> list[str]:
     """Parts of console errors that a test expects; it appends them with the reason."""
     return []

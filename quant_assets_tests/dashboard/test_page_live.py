@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import re
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -190,14 +189,7 @@ def test_error_page_reloads_when_the_feed_is_valid(browser: Browser, own_site: S
         expect(page.locator("main tbody tr[data-id]").first).to_be_visible()
 
 
-@pytest.fixture
-def own_page(browser: Browser) -> Iterator[Page]:
-    with browser.new_context() as context:
-        context.set_default_timeout(TIMEOUT_SECONDS * 1000)
-        yield context.new_page()
-
-
-def test_age_of_the_feed_counts_up(own_page: Page, own_site: Site) -> None:
+def test_age_of_the_feed_counts_up(own_site: Site, own_page: Page) -> None:
     page = own_page  # its clock is that of its context
     # The scan may have come long after the window's end, which alone would make the window stale.
     updated = datetime.fromisoformat(own_site.feed["as_of"]).timestamp() + 60
@@ -216,7 +208,7 @@ def test_age_of_the_feed_counts_up(own_page: Page, own_site: Site) -> None:
 
 @pytest.mark.parametrize("address", ["/", "/record"])
 def test_page_connects_again_after_an_http_error(
-    own_page: Page, own_site: Site, allowed_errors: list[str], address: str
+    own_site: Site, own_page: Page, allowed_errors: list[str], address: str
 ) -> None:
     allowed_errors.append("status of 503")  # the stream of events, as Chromium reports any response but 200
     own_page.clock.install()
@@ -261,7 +253,7 @@ def test_last_of_two_new_feeds_is_shown_although_its_rows_come_first(page: Page,
 
 @pytest.mark.parametrize("failure", ["503", "no answer"])
 def test_rows_that_could_not_be_loaded_are_loaded_later(
-    own_page: Page, own_site: Site, allowed_errors: list[str], failure: str
+    own_site: Site, own_page: Page, allowed_errors: list[str], failure: str
 ) -> None:
     allowed_errors += ["status of 503", "net::ERR_FAILED"]  # as Chromium reports any response but 200, and none
     own_page.clock.install()
@@ -279,7 +271,7 @@ def test_rows_that_could_not_be_loaded_are_loaded_later(
 
 
 def test_new_feed_is_shown_although_the_first_rows_could_not_be_loaded(
-    own_page: Page, own_site: Site, allowed_errors: list[str]
+    own_site: Site, own_page: Page, allowed_errors: list[str]
 ) -> None:
     allowed_errors.append("status of 503")  # as Chromium reports any response but 200
     own_page.clock.install()
@@ -315,7 +307,7 @@ def test_hidden_page_disconnects_and_catches_up_when_shown(page: Page, own_site:
     expect(page.locator("[data-announcement]")).to_contain_text("New feed")
 
 
-def test_title_of_a_hidden_page_follows_the_feed(own_page: Page, own_site: Site) -> None:
+def test_title_of_a_hidden_page_follows_the_feed(own_site: Site, own_page: Page) -> None:
     feed = with_setups(own_site.feed)
     own_site.write(orjson.dumps(feed))
     own_page.clock.install()

@@ -78,44 +78,40 @@ def test_new_feed_brings_new_numbers(page: Page, own_site: Site) -> None:
     expect(page.locator("[data-figure].js-plotly-plot")).to_have_count(5)
 
 
-def test_record_of_a_hidden_tab_is_fresh_when_it_is_shown(browser: Browser, own_site: Site) -> None:
-    with browser.new_context() as context:
-        context.set_default_timeout(TIMEOUT_SECONDS * 1000)
-        page = context.new_page()
-        page.clock.install()
-        page.add_init_script("Object.defineProperty(document, 'hidden', { value: true, configurable: true })")
-        visit(page, own_site, "/record")
-        write_trades(own_site.settings, made_trades(200, Window.of_key(own_site.feed["window"])))
-        with listening(own_site) as answer:
-            stream = events_of(answer)
-            next(stream)
-            own_site.write(orjson.dumps(with_setups(own_site.feed)))
-            next(stream)  # so that it is the first event of the page
-        page.clock.run_for(10_000)
-        page.evaluate(
-            "Object.defineProperty(document, 'hidden', { value: false });"
-            "document.dispatchEvent(new Event('visibilitychange'))"
-        )
-        expect(page.locator(".intro")).to_contain_text("200 trades of published signals")
+def test_record_of_a_hidden_tab_is_fresh_when_it_is_shown(own_site: Site, own_page: Page) -> None:
+    page = own_page
+    page.clock.install()
+    page.add_init_script("Object.defineProperty(document, 'hidden', { value: true, configurable: true })")
+    visit(page, own_site, "/record")
+    write_trades(own_site.settings, made_trades(200, Window.of_key(own_site.feed["window"])))
+    with listening(own_site) as answer:
+        stream = events_of(answer)
+        next(stream)
+        own_site.write(orjson.dumps(with_setups(own_site.feed)))
+        next(stream)  # so that it is the first event of the page
+    page.clock.run_for(10_000)
+    page.evaluate(
+        "Object.defineProperty(document, 'hidden', { value: false });"
+        "document.dispatchEvent(new Event('visibilitychange'))"
+    )
+    expect(page.locator(".intro")).to_contain_text("200 trades of published signals")
 
 
 def test_record_that_cannot_be_read_for_a_while_stays(
-    browser: Browser, record_site: Site, allowed_errors: list[str]
+    record_site: Site, own_page: Page, allowed_errors: list[str]
 ) -> None:
     allowed_errors.append("status of 503")  # as Chromium reports any response but 200
-    with browser.new_context() as context:
-        context.set_default_timeout(TIMEOUT_SECONDS * 1000)
-        page = context.new_page()
-        page.clock.install()
-        visit(page, record_site, "/record")
-        page.route("**/record?side=LONG", lambda route: route.fulfill(status=503))
-        with page.expect_response("**/record?side=LONG"):
-            page.select_option("select[name=side]", "LONG")
-        page.unroute_all()
-        with page.expect_response(lambda response: response.url.endswith("/record?side=LONG") and response.ok):
-            page.clock.run_for(6_000)
-        assert page.url.endswith("/record?side=LONG")
-        expect(page.locator("main#record")).to_be_visible()
+    page = own_page
+    page.clock.install()
+    visit(page, record_site, "/record")
+    page.route("**/record?side=LONG", lambda route: route.fulfill(status=503))
+    with page.expect_response("**/record?side=LONG"):
+        page.select_option("select[name=side]", "LONG")
+    page.unroute_all()
+    with page.expect_response(lambda response: response.url.endswith("/record?side=LONG") and response.ok):
+        page.clock.run_for(6_000)
+    assert page.url.endswith("/record?side=LONG")
+    expect(page.locator("main#record")).to_be_visible()
 
 
 def test_older_response_does_not_replace_a_newer_one(page: Page, record_site: Site) -> None:
