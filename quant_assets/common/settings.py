@@ -78,7 +78,7 @@ class Settings(BaseModel):
     feed_url: str | None = None
     strategies_dir: Path | None = None
     exchange_urls: Mapping[str, str] = {}
-    windows_per_run: int = Field(default=16, ge=1, le=MAX_WINDOWS_PER_RUN)
+    windows_per_run: int = Field(default=96, ge=1, le=MAX_WINDOWS_PER_RUN)
     origin: str = ""
 
     @field_validator("exchange_urls", mode="before")
@@ -199,8 +199,8 @@ class Settings(BaseModel):
         return self.lake_url or self.lake_dir
 
     @property
-    def bar_locks_dir(self) -> Path:
-        """The folder of the locks of those who write bars of exchanges."""
+    def locks_dir(self) -> Path:
+        """The folder of the locks of those who write bars of exchanges, or tables of a window."""
         return self.data_dir / "locks"
 
     @property

@@ -7,7 +7,13 @@ import dagster as dg
 from quant_assets.common.settings import WEBHOOK_VARIABLE
 from quant_assets.orchestration.configuration import require_configuration_of_run
 from quant_assets.orchestration.exchange_source import ExchangeSource
-from quant_assets.orchestration.io_managers import DocumentIOManager, TableIOManager
+from quant_assets.orchestration.io_managers import (
+    TABLES,
+    WINDOW_DOCUMENTS,
+    WINDOW_TABLES,
+    DocumentIOManager,
+    TableIOManager,
+)
 from quant_assets.orchestration.project import Project
 from quant_assets.orchestration.resources import (
     CandleFolder,
@@ -29,16 +35,23 @@ def build(project: Project) -> dg.Definitions:
     """Return the resources and the executor."""
     settings, lake = project.settings, project.lake
 
-    @dg.resource(description="Checks the configuration of the machine, and holds leases of the run's newest windows.")
-    def run_leases(context: dg.InitResourceContext) -> Iterator[WindowLeases]:
+    @dg.resource(description="Checks that the machine has the configuration of the one that launched the run.")
+    def same_configuration(context: dg.InitResourceContext) -> None:
         require_configuration_of_run(context.run, settings)
+
+    @dg.resource(description="Holds leases of the run's newest windows.", required_resource_keys={"same_configuration"})
+    def run_leases(context: dg.InitResourceContext) -> Iterator[WindowLeases]:
         tags = {} if context.run is None else context.run.tags
-        with window_leases(tags, settings, project.clock.now()) as leases:
+        with window_leases(tags, settings, project.clock.now(), project.progress) as leases:
             yield leases
 
-    # Each step of each run needs one of the two, and Dagster makes them before the first step.
+    # Each step of each run needs one of the three, and Dagster makes them before the first step.
+    @dg.io_manager(required_resource_keys={"same_configuration"})
+    def io_manager(_context: dg.InitResourceContext) -> TableIOManager:
+        return TableIOManager(lake)
+
     @dg.io_manager(required_resource_keys={"run_leases"})
-    def io_manager(context: dg.InitResourceContext) -> TableIOManager:
+    def window_io_manager(context: dg.InitResourceContext) -> TableIOManager:
         return TableIOManager(lake, context.resources.run_leases)
 
     @dg.io_manager(required_resource_keys={"run_leases"})
@@ -49,9 +62,11 @@ def build(project: Project) -> dg.Definitions:
         # One process, since a step takes milliseconds, and the next step finds its inputs in memory.
         executor=dg.in_process_executor,
         resources={
+            "same_configuration": same_configuration,
             "run_leases": run_leases,
-            "io_manager": io_manager,
-            "document_io_manager": document_io_manager,
+            TABLES: io_manager,
+            WINDOW_TABLES: window_io_manager,
+            WINDOW_DOCUMENTS: document_io_manager,
             "lake": lake,
             "progress": project.progress,
             "clock": project.clock,

@@ -95,7 +95,7 @@ class ExchangeSource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
 def bar_store(settings: Settings) -> BarStore:
     """Return the store of exchanges' bars in a data folder."""
-    return BarStore(Lake(settings.lake_place), settings.database or settings.bar_locks_dir)
+    return BarStore(Lake(settings.lake_place), settings.database or settings.locks_dir)
 
 
 def lists_are_due(settings: Settings, config: ExchangesConfig, now: datetime) -> bool:

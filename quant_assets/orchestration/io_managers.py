@@ -15,6 +15,12 @@ from quant_assets.orchestration.partitions import Tables
 from quant_assets.orchestration.window_leases import WindowLeases
 from quant_assets.storage.lake import DOCUMENT_SUFFIX, TABLE_SUFFIX, Lake
 
+#: The key of the manager for tables, which is Dagster's default.
+TABLES: Final = "io_manager"
+#: The key of the manager for the tables of a window, from candle features to the record: the run holds its leases.
+WINDOW_TABLES: Final = "window_io_manager"
+#: The key of the manager for the feeds of a window, with the same leases.
+WINDOW_DOCUMENTS: Final = "document_io_manager"
 #: Metadata of an input: load an empty table if the table is missing, instead of failing.
 OPTIONAL: Final = {"optional": True}
 #: Metadata of an input: load the newest earlier window if the window is missing, or else an empty table.
@@ -22,15 +28,16 @@ CARRIED_FORWARD: Final = {"carried_forward": True}
 
 
 class TableIOManager(dg.IOManager):
-    """Stores DataFrames in the lake, as long as the run holds the leases of its windows."""
+    """Stores DataFrames in the lake; with leases, as long as the run holds those of its windows."""
 
-    def __init__(self, lake: Lake, leases: WindowLeases) -> None:
+    def __init__(self, lake: Lake, leases: WindowLeases | None = None) -> None:
         self.lake = lake
         self._leases = leases
 
     def handle_output(self, context: dg.OutputContext, obj: pd.DataFrame | Tables) -> None:
         """Write the table of an asset, or those of its windows. Raises LostLock before it writes."""
-        self._leases.require()
+        if self._leases is not None:
+            self._leases.require()
         tables = obj if isinstance(obj, dict) else {None: obj}
         sizes = {key: self.lake.write(context.asset_key.path, key, table) for key, table in tables.items()}
         _add_storage_metadata(context, self.lake, sizes, TABLE_SUFFIX)
@@ -67,9 +74,11 @@ class DocumentIOManager(dg.IOManager):
         self._leases = leases
 
     def handle_output(self, context: dg.OutputContext, obj: dict[str, bytes]) -> None:
-        """Write the documents of the windows of a run. Raises LostLock before it writes."""
+        """Write the documents of the windows of a run, which are compressed. Raises LostLock before it writes."""
         self._leases.require()
-        sizes = {key: self.lake.write_document(context.asset_key.path, key, content) for key, content in obj.items()}
+        for key, document in obj.items():
+            self.lake.write_document(context.asset_key.path, key, document)
+        sizes = {key: len(document) for key, document in obj.items()}
         _add_storage_metadata(context, self.lake, sizes, DOCUMENT_SUFFIX)
 
     def load_input(self, context: dg.InputContext) -> dict[str, bytes]:

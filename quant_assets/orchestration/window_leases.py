@@ -1,13 +1,15 @@
-"""Leases for the windows of a run, so that two machines never write the tables of one window at once."""
+"""Leases for the windows of a run, so that two runs never write the tables of one window at once."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
+from quant_assets.common.progress import Progress, silent
 from quant_assets.common.settings import Settings
 from quant_assets.common.windows import WINDOW_LENGTH, Window
 from quant_assets.orchestration.run_tags import FIRST_PARTITION, LAST_PARTITION, PARTITION
@@ -32,20 +34,27 @@ class WindowLeases:
 
 
 @contextmanager
-def window_leases(tags: Mapping[str, str], settings: Settings, now: datetime) -> Iterator[WindowLeases]:
-    """Hold a lease for each newest window of a run, by its tags; wait for runs of other machines that hold one.
+def window_leases(
+    tags: Mapping[str, str], settings: Settings, now: datetime, progress: Progress = silent
+) -> Iterator[WindowLeases]:
+    """Hold a lease for each newest window of a run, by its tags; wait for other runs that hold one.
 
-    Without a database nothing is held: the pool `analysis` lets runs take turns. A lease ends by itself when its
-    machine dies, or stands still for longer than a lock lasts. Raises DatabaseError.
+    A lease is a file of the data folder, which ends with its process, or with a database a row there, which ends by
+    itself when its machine dies or stands still for longer than a lock lasts. Raises DatabaseError.
     """
     windows = newest_windows_of_run(tags, now)
     with ExitStack() as stack:
-        locks: list[HeldLock] = []
-        if settings.database is not None:
-            # The oldest first in every run, so that no two runs wait for each other.
-            leases = [exclusive(settings.database, f"window {window.key}") for window in windows]
-            locks = [stack.enter_context(lease) for lease in leases]
+        # The oldest first in every run, so that no two runs wait for each other.
+        locks = [stack.enter_context(_lease(window, settings, progress)) for window in windows]
         yield WindowLeases(windows, locks)
+
+
+def _lease(window: Window, settings: Settings, progress: Progress) -> AbstractContextManager[HeldLock]:
+    report_waiting = partial(progress, "another run", 0, 1, f"waiting for it to write window {window.key}")
+    if settings.database is not None:
+        return exclusive(settings.database, f"window {window.key}", report_waiting)
+    # The time of day in the name limits the number of files to 96.
+    return exclusive(settings.locks_dir, f"window-{window.end:%H%M}", report_waiting)
 
 
 def newest_windows_of_run(tags: Mapping[str, str], now: datetime) -> list[Window]:

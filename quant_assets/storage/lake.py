@@ -188,14 +188,9 @@ class Lake:
         tables = (self.read_undamaged(key, window.key) for window in windows)
         return next((table for table in tables if table is not None), pd.DataFrame())
 
-    def write_document(self, key: Sequence[str], partition: str, content: bytes) -> int:
-        """Write a JSON document as a whole, compressed by gzip; return its stored size. Raises WriteError.
-
-        Equal documents give equal bytes.
-        """
-        compressed = gzip.compress(content, mtime=0)
+    def write_document(self, key: Sequence[str], partition: str, compressed: bytes) -> None:
+        """Write a JSON document that `compress_document` compressed as a whole. Raises WriteError."""
         self.objects.put(object_name(key, partition, DOCUMENT_SUFFIX), compressed)
-        return len(compressed)
 
     def read_document(self, key: Sequence[str], partition: str) -> bytes | None:
         """Read a JSON document; return None if it does not exist. Raises LakeError if it is damaged."""
@@ -231,6 +226,11 @@ class Lake:
         self._cache.move_to_end(name)
         while len(self._cache) > MAX_CACHED_TABLES:
             self._cache.popitem(last=False)
+
+
+def compress_document(content: bytes) -> bytes:
+    """Compress a JSON document as it is stored, by gzip. Equal documents give equal bytes."""
+    return gzip.compress(content, mtime=0)
 
 
 def is_system_error(error: BaseException) -> bool:

@@ -18,7 +18,7 @@ from quant_assets.common.windows import WINDOW_LENGTH
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.derivatives.store import DerivativesStore, Fetched
 from quant_assets.storage.documents import Document
-from quant_assets.storage.lake import Lake
+from quant_assets.storage.lake import Lake, compress_document
 from quant_assets.storage.origins import record_origin, recorded_origins
 from quant_assets_tests.defs.postgresql import DATABASE_PASSWORD
 from quant_assets_tests.feed.test_publish import WINDOW, feed_of
@@ -61,7 +61,7 @@ def folder(env: dict[str, str]) -> Settings:
     lake = Lake(settings.lake_dir)
     lake.write(["candles"], None, pd.DataFrame({"close": [1.0]}))
     lake.write(["features"], WINDOW.key, pd.DataFrame({"x": [1, 2]}))
-    lake.write_document(["master_feed"], WINDOW.key, feed_of(WINDOW).content)
+    lake.write_document(["master_feed"], WINDOW.key, compress_document(feed_of(WINDOW).content))
     Document.at(settings.feed_path).write(feed_of(WINDOW).content)
     with closing(DerivativesStore(settings.store_path)) as store:
         store.add(fetched("A", 1000, 1.0))

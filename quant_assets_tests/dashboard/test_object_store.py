@@ -12,7 +12,7 @@ import pytest
 
 from quant_assets.common.settings import Settings
 from quant_assets.storage.documents import Document
-from quant_assets.storage.lake import Lake
+from quant_assets.storage.lake import Lake, compress_document
 from quant_assets_tests.dashboard.serving import Json, Site, serving
 from quant_assets_tests.dashboard.test_events import events_of, listening
 from quant_assets_tests.s3 import BUCKET, S3, s3_server
@@ -50,7 +50,7 @@ def server() -> Iterator[S3]:
 def remote(server: S3, scanned: Settings) -> Iterator[RemoteSite]:
     feed = orjson.loads(scanned.feed_path.read_bytes())
     Document.at(FEED).write(orjson.dumps(feed))
-    Lake(LAKE).write_document(["master_feed"], feed["window"], orjson.dumps(feed))
+    Lake(LAKE).write_document(["master_feed"], feed["window"], compress_document(orjson.dumps(feed)))
     before = replace(server)
     with serving(scanned.model_copy(update={"lake_url": LAKE, "feed_url": FEED})) as site:
         assert site.get("/api/openapi.json").status_code == 200  # it has started

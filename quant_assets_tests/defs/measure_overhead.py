@@ -50,7 +50,7 @@ from quant_assets.derivatives.refresh_options import RefreshOptions
 from quant_assets.derivatives.snapshot import snapshot
 from quant_assets.derivatives.store import DerivativesStore
 from quant_assets.feed import StoredFeed, build_feed, feed_problems, publish
-from quant_assets.storage.lake import Lake
+from quant_assets.storage.lake import Lake, compress_document
 from quant_assets.markets import resolve_markets, list_of_provider
 from quant_assets.candles import CandleTables, read_candles, source_is_simulated
 from quant_assets.common.settings import Settings
@@ -91,7 +91,7 @@ for strategy, found in signals.items():
     lake.write(["signals", strategy.key], window.key, found)
 feed = orjson.dumps(build_feed(features, signals, files, window, api=orjson.loads(report), written_at=now))
 assert not feed_problems(feed)
-lake.write_document(["master_feed"], window.key, feed)
+lake.write_document(["master_feed"], window.key, compress_document(feed))
 assert publish(StoredFeed.of(feed), settings.feed_path, now) == "published"
 """
 

@@ -1,6 +1,6 @@
-"""Measure how long a scan waits in the queue while a backfill runs, under `dagster dev` with PostgreSQL.
+"""Measure how long a scan waits while a backfill runs, under `dagster dev`, without a database or with PostgreSQL.
 
-    python -m quant_assets_tests.defs.measure_scan_beside_replay [MARKETS [WINDOWS [WINDOWS_PER_RUN]]]
+    python -m quant_assets_tests.defs.measure_scan_beside_replay folder|database [MARKETS [WINDOWS [WINDOWS_PER_RUN]]]
 
 test_scan_beside_replay.py tests it with few markets.
 """
@@ -52,18 +52,22 @@ class SideBySide:
 
 
 @contextmanager
-def installation(folder: Path, markets: int, windows_per_run: int) -> Iterator[tuple[World, Live]]:
-    """Run Dagster on one machine with a shared database and so many windows a run, after a first scan."""
+def installation(folder: Path, markets: int, windows_per_run: int, *, shared: bool) -> Iterator[tuple[World, Live]]:
+    """Run Dagster on one machine with so many windows a run, after a first scan; with a database if `shared`."""
     moment = datetime.now(UTC)
     with ExitStack() as stack:
         emulator = stack.enter_context(Emulator(plain_universe(markets), calls_per_minute=CALLS_PER_MINUTE))
         world = World(folder, emulator, simulated_folder(folder / "candles", markets, moment), moment)
-        url = stack.enter_context(postgresql())
         home = world.folder / "home"
         prepare_home(home)
-        stack.enter_context(environment(QUANT_DATABASE_URL=url))
-        world.scan(database_url=url)
-        given = {**world.environment(), "QUANT_DATABASE_URL": url, "QUANT_WINDOWS_PER_RUN": str(windows_per_run)}
+        given = {**world.environment(), "QUANT_WINDOWS_PER_RUN": str(windows_per_run)}
+        if shared:
+            url = stack.enter_context(postgresql())
+            stack.enter_context(environment(QUANT_DATABASE_URL=url))
+            world.scan(database_url=url)
+            given["QUANT_DATABASE_URL"] = url
+        else:
+            world.scan()
         yield world, stack.enter_context(dagster_dev(given, home))
 
 
@@ -92,8 +96,11 @@ def waited(run: dict[str, Any]) -> float:
 
 
 def main() -> None:
-    markets, windows, per_run = [*map(int, sys.argv[1:]), *(MARKETS, WINDOWS, WINDOWS_PER_RUN)[len(sys.argv) - 1 :]]
-    with tempfile.TemporaryDirectory() as name, installation(Path(name), markets, per_run) as (world, live):
+    place, *numbers = sys.argv[1:]
+    markets, windows, per_run = [*map(int, numbers), *(MARKETS, WINDOWS, WINDOWS_PER_RUN)[len(numbers) :]]
+    shared = place == "database"
+    with tempfile.TemporaryDirectory() as name, installation(Path(name), markets, per_run, shared=shared) as made:
+        world, live = made
         found = side_by_side(world, live, windows, SCANS, PAUSE_SECONDS)
     seconds = found.ends - found.begins
     print(f"{len(found.replay)} runs of {windows} windows of {markets} markets: {seconds:.0f} s")

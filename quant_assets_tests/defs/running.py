@@ -19,7 +19,7 @@ import orjson
 from quant_assets.common.windows import WINDOW_LENGTH, Window
 from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.emulator import Faults
-from quant_assets.storage.lake import Lake
+from quant_assets.storage.lake import Lake, compress_document
 from quant_assets_tests.defs.live import BIN, ROOT, SELECTOR, Live, free_port, ready, stop_process_group, wait_for
 from quant_assets_tests.providers.coinalyze.scripted import Canned, ScriptedServer
 from quant_assets_tests.world import World, small_world
@@ -105,7 +105,7 @@ def running_ui(folder: Path) -> Iterator[Running]:
     """Run `make ui` on a new instance with a feed of an hour ago."""
     with ScriptedServer(Canned(body=b"ok")) as webhook, small_world(folder, markets=MARKETS) as world:
         an_hour_ago = Window.last_complete(datetime.now(UTC) - timedelta(hours=1))
-        Lake(world.settings().lake_dir).write_document(["master_feed"], an_hour_ago.key, b"{}")
+        Lake(world.settings().lake_dir).write_document(["master_feed"], an_hour_ago.key, compress_document(b"{}"))
         log, port = folder / "ui.log", free_port()
         with log.open("wb") as output:
             # Keep make from setting up the environment in which the test runs.

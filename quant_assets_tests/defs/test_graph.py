@@ -44,7 +44,9 @@ def test_no_asset_is_stored_as_a_pickle(graph: dg.Definitions) -> None:
     }
     assert set(kept) == PARTITIONED | UNPARTITIONED
     resources = graph.resources or {}
-    with dg.build_resources({name: resources[name] for name in ("run_leases", *kept.values())}) as made:
+    with dg.build_resources(
+        {name: resources[name] for name in ("same_configuration", "run_leases", *kept.values())}
+    ) as made:
         types = {type(getattr(made, name)) for name in kept.values()}
     assert types == {TableIOManager, DocumentIOManager}
 

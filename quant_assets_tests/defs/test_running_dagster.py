@@ -73,7 +73,8 @@ def test_graph_has_partitions_policies_and_checks(recorded: Recorded) -> None:
         assert found[name]["backfillPolicy"]["maxPartitionsPerRun"] >= 16, name
         assert found[name]["automationCondition"]["label"], name
     assert all("coinalyze" in found[name]["pools"] for name in (*DATASETS, "coinalyze_markets"))
-    assert all("analysis" in found[name]["pools"] for name in ANALYSIS)
+    assert "analysis" in found["trades"]["pools"]
+    assert not any(found[name]["pools"] for name in ANALYSIS)
     assert all("exchanges" in found[name]["pools"] for name in EXCHANGES)
     checks = {name: node["assetChecksOrError"].get("checks", []) for name, node in found.items()}
     assert {"name": "contract", "blocking": True} in checks["master_feed"]

@@ -19,7 +19,7 @@ from quant_assets.definitions import build_definitions
 from quant_assets.defs.alerts import staleness_alert
 from quant_assets.defs.feed.newest_window import newest_window
 from quant_assets.orchestration.market_list_run import fetch_market_lists_if_due
-from quant_assets.storage.lake import DOCUMENT_SUFFIX, Lake
+from quant_assets.storage.lake import DOCUMENT_SUFFIX, Lake, compress_document
 from quant_assets_tests.providers.coinalyze.scripted import Canned, ScriptedServer
 from quant_assets_tests.world import World, kept_in_memory
 
@@ -68,7 +68,7 @@ class Alarm:
     def add(self, name: str, window: Window) -> None:
         """Store a window of an asset."""
         if name == "master_feed":
-            self.lake.write_document([name], window.key, b"{}")
+            self.lake.write_document([name], window.key, compress_document(b"{}"))
         else:
             self.lake.write(name.split("/"), window.key, pd.DataFrame({"value": [1.0]}))
 

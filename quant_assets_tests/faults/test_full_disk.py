@@ -21,7 +21,7 @@ from quant_assets.emulator import Emulator, plain_universe
 from quant_assets.feed import StoredFeed, feed_problems, publish
 from quant_assets.orchestration.scan import ScanFailed
 from quant_assets.providers.coinalyze import BudgetUnusable, CallBudget
-from quant_assets.storage.lake import Lake
+from quant_assets.storage.lake import Lake, compress_document
 from quant_assets_tests.faults.commands import scan_command
 from quant_assets_tests.faults.disks import Disk, disk
 from quant_assets_tests.faults.seeding import rounds, seeded_random
@@ -54,7 +54,7 @@ def write_table(folder: Path, note: int) -> None:
 
 def write_document(folder: Path, note: int) -> None:
     noise = seeded_random(f"document {note}").randbytes(200_000).hex().encode()
-    Lake(folder).write_document(["master_feed"], WINDOW.key, noise)
+    Lake(folder).write_document(["master_feed"], WINDOW.key, compress_document(noise))
 
 
 def failure_of(kind: type[Exception], work: Callable[..., object], *arguments: object) -> str:

@@ -17,7 +17,7 @@ from quant_assets.common.settings import Settings, SettingsError
 from quant_assets.definitions import build_definitions
 from quant_assets.emulator import DEFAULT_KEY
 from quant_assets.orchestration.instance import open_instance
-from quant_assets.storage.lake import Lake, LakeError
+from quant_assets.storage.lake import Lake, LakeError, compress_document
 from quant_assets_tests.dashboard.serving import serving
 from quant_assets_tests.providers.coinalyze.scripted import Canned, ScriptedServer
 from quant_assets_tests.world import World, environment
@@ -135,7 +135,7 @@ def test_hostile_table_name_cannot_leave_the_lake(tmp_path: Path, name: str) -> 
         lambda: lake.write(["signals", name], "2026-01-19-16:45", table),
         lambda: lake.write([name], None, table),
         lambda: lake.write(["features"], name, table),
-        lambda: lake.write_document(["master_feed"], name, b"{}"),
+        lambda: lake.write_document(["master_feed"], name, compress_document(b"{}")),
         lambda: lake.read([name], name),
         lambda: lake.read_document(["master_feed"], name),
     ):

@@ -24,7 +24,7 @@ from quant_assets.emulator import DEFAULT_KEY, Universe
 from quant_assets.feed import StoredFeed, publish
 from quant_assets.markets import market_list_table, resolve_markets
 from quant_assets.providers.coinalyze import CallBudget, CoinalyzeClient
-from quant_assets.storage.lake import Lake
+from quant_assets.storage.lake import Lake, compress_document
 
 BARS = 96
 #: More symbols than any test stores.
@@ -122,5 +122,5 @@ def publish_windows(feed: bytes, window: Window, lake: Path, path: Path, times: 
         content = orjson.dumps({**document, "window": window.key, "as_of": f"{window.end:%Y-%m-%dT%H:%M:00Z}"})
         tables.write(["features"], window.key, table.assign(score=float(number)))
         tables.write(["symbol_map"], None, table.assign(score=float(number)))
-        tables.write_document(["master_feed"], window.key, content)
+        tables.write_document(["master_feed"], window.key, compress_document(content))
         publish(StoredFeed(content, window, None, None), path, window.end)

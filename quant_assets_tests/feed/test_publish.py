@@ -18,7 +18,7 @@ import pytest
 from quant_assets.common.files import replace_file
 from quant_assets.common.windows import WINDOW_LENGTH, Window
 from quant_assets.feed import Publication, StoredFeed, publish
-from quant_assets.storage.lake import Lake
+from quant_assets.storage.lake import Lake, compress_document
 
 WINDOW = Window(datetime(2026, 1, 19, 17, 0, tzinfo=UTC))
 
@@ -124,7 +124,7 @@ def test_open_readers_keep_the_replaced_content(tmp_path: Path) -> None:
     def write(number: int) -> None:
         publish(feed_of(WINDOW, str(number)), tmp_path / "feed.json", NOW)
         lake.write(["features"], WINDOW.key, pd.DataFrame({"number": [number]}))
-        lake.write_document(["master_feed"], WINDOW.key, str(number).encode())
+        lake.write_document(["master_feed"], WINDOW.key, compress_document(str(number).encode()))
 
     write(1)
     files = [file for file in tmp_path.rglob("*") if file.is_file() and file.suffix != ".lock"]

@@ -1,4 +1,4 @@
-"""The number of windows of a run of a backfill, which the environment sets, and the pool that a database replaces."""
+"""The number of windows of a run of a backfill, which the environment sets."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from quant_assets.common.settings import Settings, SettingsError
 
 SHOW = """
 from quant_assets.orchestration.partitions import BACKFILL_POLICY
-from quant_assets.orchestration.pools import ANALYSIS, RECORD
-print(BACKFILL_POLICY.max_partitions_per_run, ANALYSIS, RECORD)
+print(BACKFILL_POLICY.max_partitions_per_run)
 """
 
 
@@ -26,13 +25,9 @@ def shown(**variables: str) -> str:
     ).stdout.strip()
 
 
-@pytest.mark.parametrize(("given", "windows"), [("", 16), ("96", 96), ("0", 16), ("many", 16), ("9999", 16)])
+@pytest.mark.parametrize(("given", "windows"), [("", 96), ("16", 16), ("0", 96), ("many", 96), ("9999", 96)])
 def test_variable_sets_the_windows_of_a_run(given: str, windows: int) -> None:
-    assert shown(QUANT_WINDOWS_PER_RUN=given) == f"{windows} analysis analysis"
-
-
-def test_database_takes_the_place_of_the_pool() -> None:
-    assert shown(QUANT_DATABASE_URL="postgresql://user@127.0.0.1/name") == "16 None analysis"
+    assert shown(QUANT_WINDOWS_PER_RUN=given) == str(windows)
 
 
 @pytest.mark.parametrize("given", ["0", "many", "9999"])

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from quant_assets.common.windows import WINDOW_LENGTH, Window
-from quant_assets.storage.lake import DOCUMENT_SUFFIX, Lake, LakeError
+from quant_assets.storage.lake import DOCUMENT_SUFFIX, Lake, LakeError, compress_document
 from quant_assets.storage.objects import LocalObjectStore
 from quant_assets_tests.storage.places import BUCKET, PLACES, Place
 
@@ -73,7 +73,7 @@ def test_table_that_cannot_be_stored_leaves_the_old_one(place: Place, lake: Lake
 def test_objects_are_where_other_versions_look_for_them(place: Place, lake: Lake) -> None:
     lake.write(["candles"], None, TABLE)
     lake.write(["signals", "legacy"], "2026-01-19-16:45", TABLE)
-    lake.write_document(["master_feed"], "2026-01-19-16:45", b"{}")
+    lake.write_document(["master_feed"], "2026-01-19-16:45", compress_document(b"{}"))
     assert {stored.name for stored in place.objects.listing()} == {
         "candles.parquet",
         "signals/legacy/2026-01-19-1645.parquet",
@@ -241,7 +241,7 @@ def test_recent_partition_is_found_without_a_listing(tmp_path: Path) -> None:
 def test_partitions_are_listed_newest_first(place: Place, lake: Lake) -> None:
     assert lake.partitions(["master_feed"], DOCUMENT_SUFFIX) == []
     for back in (3, 0, 97):
-        lake.write_document(["master_feed"], window(back), b"{}")
+        lake.write_document(["master_feed"], window(back), compress_document(b"{}"))
     lake.write(["master_feed"], window(1), TABLE)
     for name in ("notes", "2026-01-19-1646", "2026-1-19-1645", "other/2026-01-19-1645"):
         place.objects.put(f"master_feed/{name}{DOCUMENT_SUFFIX}", b"{}")
@@ -272,15 +272,14 @@ def test_document_is_read_as_it_was_written(place: Place, lake: Lake) -> None:
     assert lake.read_document(["master_feed"], window(0)) is None
     assert not lake.has(["master_feed"], window(0))
     for content in (b'{"signals": []}', b"{}"):
-        size = lake.write_document(["master_feed"], window(0), content)
-        assert size == len(gzip.compress(content, mtime=0))
+        lake.write_document(["master_feed"], window(0), compress_document(content))
         assert Lake(place.reopened()).read_document(["master_feed"], window(0)) == content
     assert lake.has(["master_feed"], window(0))
     assert place.objects.get(f"master_feed/2026-01-19-1645{DOCUMENT_SUFFIX}") == gzip.compress(b"{}", mtime=0)
 
 
 def test_damaged_document_is_an_error_that_names_it(place: Place, lake: Lake) -> None:
-    lake.write_document(["master_feed"], window(0), b'{"signals": []}' * 100)
+    lake.write_document(["master_feed"], window(0), compress_document(b'{"signals": []}' * 100))
     name = f"master_feed/2026-01-19-1645{DOCUMENT_SUFFIX}"
     content = place.objects.get(name)
     assert content is not None

@@ -12,7 +12,7 @@ import pytest
 
 from quant_assets.common.windows import Window
 from quant_assets.derivatives.store import DerivativesStore, Fetched
-from quant_assets.storage.lake import Lake
+from quant_assets.storage.lake import Lake, compress_document
 from quant_assets.storage.retention import (
     Removed,
     RetentionError,
@@ -42,7 +42,7 @@ def test_only_tables_and_feeds_of_old_windows_are_removed(place: Place) -> None:
     lake = Lake(place.objects)
     for days in (0, 9.9, 10.1, 40):
         lake.write(["signals", "legacy"], window(days).key, TABLE)
-        lake.write_document(["master_feed"], window(days).key, b"{}")
+        lake.write_document(["master_feed"], window(days).key, compress_document(b"{}"))
     lake.write(["candles"], None, TABLE)
     foreign = ["notes.txt", "2020-01-01.parquet", "2020-01-01-0000.csv", "2020-1-1-0000.parquet"]
     for name in foreign:

@@ -14,7 +14,7 @@ import pytest
 from quant_assets.common.files import UnreachableObject, WriteError
 from quant_assets.common.windows import WINDOW_LENGTH, Window
 from quant_assets.storage.arrow_tables import ArrowTables
-from quant_assets.storage.lake import Lake, LakeError
+from quant_assets.storage.lake import Lake, LakeError, compress_document
 from quant_assets.storage.objects import ObjectStore, open_objects
 from quant_assets_tests.s3 import BUCKET, S3, SECRET, s3_server
 
@@ -105,7 +105,7 @@ def test_object_without_a_plain_checksum_is_read_once_more_only_if_it_changed(ob
 def test_refused_request_is_no_missing_or_damaged_object(objects: ObjectStore, server: S3, url: str) -> None:
     lake = Lake(url)
     lake.write(["candles"], None, pd.DataFrame({"close": [1.0]}))
-    lake.write_document(["master_feed"], "2026-01-19-16:45", b"{}")
+    lake.write_document(["master_feed"], "2026-01-19-16:45", compress_document(b"{}"))
     server.refuses = lambda *_: True
     other = Lake(url)
     for read in (

@@ -22,7 +22,7 @@ from quant_assets.derivatives.window_refresh import RefreshedWindows, WindowRefr
 from quant_assets.orchestration import columns
 from quant_assets.orchestration.checks import CheckEvent, window_check_results
 from quant_assets.orchestration.conditions import BACKFILL_MISSING, WINDOW_FRESHNESS
-from quant_assets.orchestration.io_managers import CARRIED_FORWARD, OPTIONAL
+from quant_assets.orchestration.io_managers import CARRIED_FORWARD, OPTIONAL, TABLES
 from quant_assets.orchestration.market_lists import LIST_ASSETS
 from quant_assets.orchestration.partitions import BACKFILL_POLICY, WINDOWS, Tables, windows_of
 from quant_assets.orchestration.pools import PROVIDER
@@ -54,7 +54,8 @@ class RefreshConfig(dg.Config):
     ins={
         **{asset: dg.AssetIn(metadata=OPTIONAL) for asset in LIST_ASSETS.values()},
         # A refresh takes the newest watchlist; if there has been none, all markets have the same priority.
-        "watchlist": dg.AssetIn(metadata=CARRIED_FORWARD),
+        # Without the lease of its window: a refresh may take minutes, and writes no table that another run makes.
+        "watchlist": dg.AssetIn(metadata=CARRIED_FORWARD, input_manager_key=TABLES),
     },
     outs={
         spec.name: dg.AssetOut(

@@ -20,13 +20,12 @@ from quant_assets.evaluation.live import published_setups, read_published, write
 from quant_assets.feed import Publication, StoredFeed, build_feed, feed_problems, publish
 from quant_assets.orchestration.checks import CheckEvent, WindowCheckResult, window_check_results, window_check_spec
 from quant_assets.orchestration.conditions import FOLLOW_INPUTS, WINDOW_FRESHNESS
-from quant_assets.orchestration.io_managers import OPTIONAL
+from quant_assets.orchestration.io_managers import OPTIONAL, WINDOW_DOCUMENTS
 from quant_assets.orchestration.partitions import BACKFILL_POLICY, WINDOWS, Tables, windows_of
-from quant_assets.orchestration.pools import ANALYSIS
 from quant_assets.orchestration.resources import FeedFile, Providers, Strategies
 from quant_assets.orchestration.window_leases import WindowLeases
 from quant_assets.signals import STALE_CANDLES, FeaturesCache, ParametersError, Strategy, stale_candles
-from quant_assets.storage.lake import Lake, LakeError
+from quant_assets.storage.lake import Lake, LakeError, compress_document
 
 #: The time to wait if another run is writing the same window.
 RETRY_AFTER_SECONDS = 2.0
@@ -56,8 +55,7 @@ def feed_asset(registered: Sequence[Strategy], not_loaded: Sequence[str] = ()) -
         backfill_policy=BACKFILL_POLICY,
         freshness_policy=WINDOW_FRESHNESS,
         automation_condition=FOLLOW_INPUTS,
-        pool=ANALYSIS,
-        io_manager_key="document_io_manager",
+        io_manager_key=WINDOW_DOCUMENTS,
         ins={
             "track_record": dg.AssetIn(metadata=OPTIONAL),
             **{f"signals_{strategy.key}": dg.AssetIn(key=["signals", strategy.key]) for strategy in registered},
@@ -106,26 +104,29 @@ def feed_asset(registered: Sequence[Strategy], not_loaded: Sequence[str] = ()) -
                 cache=features_cache,
                 track_record=track_record[window.key],
             )
-            feeds[window.key] = _WindowFeed.of(feed, window, stored, started)
+            built = _encoded(feed, window)
+            feeds[window.key] = _WindowFeed.of(feed, built, stored, not_loaded, started)
+            if window == newest:
+                newest_feed = _newer_of(built, stored)
         contract = {key: found.contract for key, found in feeds.items()}
         invalid = [f"{key}: {problem}" for key, found in feeds.items() for problem in found.problems]
         if invalid:
             yield from window_check_results(context, CONTRACT, contract, dg.AssetCheckSeverity.ERROR)
             raise dg.Failure(f"the feed breaks its contract and is not published: {invalid[0]}", allow_retries=False)
         run_leases.require()
-        publication = publish(feeds[newest.key].chosen, place, clock.now())
+        publication = publish(newest_feed, place, clock.now())
         for window in windows:
             # A feed that was deleted, or whose run was killed before it stored it, is not the first when made again.
-            if feeds[window.key].stored is None and read_published(lake, window) is None:
+            if feeds[window.key].is_first and read_published(lake, window) is None:
                 first = [signals[f"signals_{strategy.key}"][window.key] for strategy in registered]
-                at_ms = feeds[window.key].feed["published_at_ms"]
+                at_ms = feeds[window.key].published_at_ms
                 _keep_published(context, lake, strategies, first, features[window.key], window, at_ms)
         if feeds[newest.key].keeps_stored:
             publication = Publication.NEWER_CANDLES
         for key, found in feeds.items():
-            metadata = found.metadata(not_loaded, publication if key == newest.key else None)
+            metadata = found.metadata_as(publication if key == newest.key else None)
             context.add_asset_metadata(metadata, partition_key=key)
-        yield dg.Output({key: found.chosen.content for key, found in feeds.items()})
+        yield dg.Output({key: found.document for key, found in feeds.items()})
         yield from window_check_results(context, CONTRACT, contract, dg.AssetCheckSeverity.ERROR)
         yield from newest_window.check_results(context, lake, clock.now())
 
@@ -134,46 +135,61 @@ def feed_asset(registered: Sequence[Strategy], not_loaded: Sequence[str] = ()) -
 
 @dataclass(frozen=True, slots=True)
 class _WindowFeed:
-    """The feed that was built for a window, and the stored one."""
+    """What is kept of the feed of a window until all windows of the run are valid: a run can have hundreds of them.
 
-    feed: dict[str, Any]
-    built: StoredFeed
-    stored: StoredFeed | None
+    `document` is the feed to store, as the lake stores it; `is_first` tells whether no feed of the window is stored.
+    """
+
+    document: bytes
     problems: list[str]
-    seconds: float
+    is_first: bool
+    keeps_stored: bool
+    published_at_ms: int
+    metadata: dict[str, Any]
 
     @classmethod
-    def of(cls, feed: dict[str, Any], window: Window, stored: StoredFeed | None, started: float) -> Self:
-        """Encode a feed and validate it; `started` is the performance counter at which it was begun."""
-        newest_close_ms = feed["stats"]["candles"]["newest_close_ms"]
-        built = StoredFeed(orjson.dumps(feed), window, newest_close_ms, feed["published_at_ms"])
+    def of(
+        cls,
+        feed: dict[str, Any],
+        built: StoredFeed,
+        stored: StoredFeed | None,
+        not_loaded: Sequence[str],
+        started: float,
+    ) -> Self:
+        """Validate a feed, and compress it or the stored one; `started` is the counter at which it was begun."""
         problems = feed_problems(built.content)
-        return cls(feed, built, stored, problems, time.perf_counter() - started)
-
-    @property
-    def keeps_stored(self) -> bool:
-        """Whether the stored feed is kept, since it was made from newer candles."""
-        return self.stored is not None and self.stored.has_newer_candles(self.built)
-
-    @property
-    def chosen(self) -> StoredFeed:
-        """The feed to store."""
-        return self.stored if self.stored is not None and self.keeps_stored else self.built
+        chosen = _newer_of(built, stored)
+        keeps_stored = chosen is stored
+        metadata = {
+            **_feed_metadata(feed, not_loaded),
+            "replaces_stored": not keeps_stored,
+            "seconds": time.perf_counter() - started,
+        }
+        document = compress_document(chosen.content)
+        return cls(document, problems, stored is None, keeps_stored, feed["published_at_ms"], metadata)
 
     @property
     def contract(self) -> WindowCheckResult:
         """The result of the check `contract`."""
         return WindowCheckResult(not self.problems, {"problems": dg.MetadataValue.json(self.problems)})
 
-    def metadata(self, not_loaded: Sequence[str], publication: Publication | None) -> dict[str, Any]:
+    def metadata_as(self, publication: Publication | None) -> dict[str, Any]:
         """Return the metadata of the window; only the newest window of a run has a `publication`."""
         return {
-            **_feed_metadata(self.feed, not_loaded),
+            **self.metadata,
             "published": publication is Publication.PUBLISHED,
             **({} if publication is None else {"publication": str(publication)}),
-            "replaces_stored": not self.keeps_stored,
-            "seconds": self.seconds,
         }
+
+
+def _encoded(feed: dict[str, Any], window: Window) -> StoredFeed:
+    """Return a feed as it is stored."""
+    return StoredFeed(orjson.dumps(feed), window, feed["stats"]["candles"]["newest_close_ms"], feed["published_at_ms"])
+
+
+def _newer_of(built: StoredFeed, stored: StoredFeed | None) -> StoredFeed:
+    """Return the stored feed if it was made from newer candles, else the one that was built."""
+    return stored if stored is not None and stored.has_newer_candles(built) else built
 
 
 def _keep_published(

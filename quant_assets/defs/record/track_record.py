@@ -12,8 +12,8 @@ from quant_assets.evaluation.track_record import ALL_SCORES, BOTH_SIDES, MAX_PER
 from quant_assets.evaluation.trade_table import empty_trades
 from quant_assets.orchestration import columns
 from quant_assets.orchestration.conditions import BACKFILL_MISSING, WINDOW_FRESHNESS
+from quant_assets.orchestration.io_managers import WINDOW_TABLES
 from quant_assets.orchestration.partitions import BACKFILL_POLICY, WINDOWS, Tables, windows_of
-from quant_assets.orchestration.pools import ANALYSIS
 from quant_assets.signals import Strategy
 from quant_assets.storage.lake import Lake, LakeError
 
@@ -30,9 +30,9 @@ def track_record_asset(strategies: Sequence[Strategy]) -> dg.AssetsDefinition:
         deps=["trades"],
         partitions_def=WINDOWS,
         backfill_policy=BACKFILL_POLICY,
+        io_manager_key=WINDOW_TABLES,
         freshness_policy=WINDOW_FRESHNESS,
         automation_condition=BACKFILL_MISSING,
-        pool=ANALYSIS,
         description=(
             "Statistics of each strategy over the mature trades that were entered in the 7, 30 and 90 days before the "
             "window's end, by side and score quartile. Only what was known at the window's end counts."

@@ -8,8 +8,8 @@ import pandas as pd
 from quant_assets.common.progress import Progress
 from quant_assets.orchestration import columns
 from quant_assets.orchestration.conditions import BACKFILL_MISSING, WINDOW_FRESHNESS
+from quant_assets.orchestration.io_managers import WINDOW_TABLES
 from quant_assets.orchestration.partitions import BACKFILL_POLICY, WINDOWS, Tables, windows_of
-from quant_assets.orchestration.pools import ANALYSIS
 from quant_assets.signals import candle_features_table, candle_features_tables
 
 
@@ -19,9 +19,9 @@ from quant_assets.signals import candle_features_table, candle_features_tables
     owners=["team:quant"],
     partitions_def=WINDOWS,
     backfill_policy=BACKFILL_POLICY,
+    io_manager_key=WINDOW_TABLES,
     freshness_policy=WINDOW_FRESHNESS,
     automation_condition=BACKFILL_MISSING,
-    pool=ANALYSIS,
     description=(
         "Indicators and RSI trendlines of each market that has a bar closed by the window's end, only from bars that "
         "had closed by then. Unknown values are empty."

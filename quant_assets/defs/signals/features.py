@@ -11,9 +11,8 @@ from quant_assets.derivatives.datasets import DATASETS
 from quant_assets.orchestration import columns
 from quant_assets.orchestration.checks import CheckEvent
 from quant_assets.orchestration.conditions import FOLLOW_INPUTS, WINDOW_FRESHNESS
-from quant_assets.orchestration.io_managers import CARRIED_FORWARD
+from quant_assets.orchestration.io_managers import CARRIED_FORWARD, WINDOW_TABLES
 from quant_assets.orchestration.partitions import BACKFILL_POLICY, WINDOWS, Tables, windows_of
-from quant_assets.orchestration.pools import ANALYSIS
 from quant_assets.signals import join_features
 
 
@@ -23,9 +22,9 @@ from quant_assets.signals import join_features
     owners=["team:quant"],
     partitions_def=WINDOWS,
     backfill_policy=BACKFILL_POLICY,
+    io_manager_key=WINDOW_TABLES,
     freshness_policy=WINDOW_FRESHNESS,
     automation_condition=FOLLOW_INPUTS,
-    pool=ANALYSIS,
     ins={dataset: dg.AssetIn(metadata=CARRIED_FORWARD) for dataset in DATASETS},
     description=(
         "Everything that strategies read: `candle_features` joined with symbol map and derivatives, as of the window's "

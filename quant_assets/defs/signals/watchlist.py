@@ -8,8 +8,8 @@ import pandas as pd
 
 from quant_assets.orchestration import columns
 from quant_assets.orchestration.conditions import FOLLOW_INPUTS, WINDOW_FRESHNESS
+from quant_assets.orchestration.io_managers import WINDOW_TABLES
 from quant_assets.orchestration.partitions import BACKFILL_POLICY, WINDOWS, Tables, windows_of
-from quant_assets.orchestration.pools import ANALYSIS
 from quant_assets.orchestration.resources import Strategies
 from quant_assets.signals import (
     MarketCandles,
@@ -32,9 +32,9 @@ def watchlist_asset(strategies: Sequence[Strategy]) -> dg.AssetsDefinition:
         owners=["team:quant"],
         partitions_def=WINDOWS,
         backfill_policy=BACKFILL_POLICY,
+        io_manager_key=WINDOW_TABLES,
         freshness_policy=WINDOW_FRESHNESS,
         automation_condition=FOLLOW_INPUTS,
-        pool=ANALYSIS,
         ins={"candles": dg.AssetIn()} if reads_candles else {},
         description=(
             "The order in which derivatives are worth fetching: markets with a setup, those near one, the rest; then "
