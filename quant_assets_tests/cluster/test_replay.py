@@ -25,7 +25,6 @@ pytestmark = pytest.mark.cluster
 DAYS = float(os.environ.get("QUANT_CLUSTER_DAYS", "1"))
 #: Before all that other tests fetch derivatives of.
 DISTANCE = timedelta(days=3)
-LIMIT = 'mutation($limit: Int!) { setConcurrencyLimit(concurrencyKey: "analysis", limit: $limit) }'
 
 
 def _replay(cluster: Cluster, windows: list[Window]) -> tuple[float, Counter[str]]:
@@ -49,17 +48,13 @@ def test_replay_on_two_workers_is_that_of_a_single_machine(cluster: Cluster, mea
         started = time.monotonic()
         run_replay(settings, build_definitions(settings), world.candles, windows, lambda *_: None)
         single_seconds = time.monotonic() - started
-    cluster.live.ask(LIMIT, limit=len(WORKERS))
-    try:
-        two_seconds, shares = _replay(cluster, windows)
-        assert set(shares) == set(WORKERS)
-        for window in windows:
-            assert_equal_tables(Lake(settings.lake_dir), Lake(LAKE), window.key)
-        cluster.kill_worker("worker-2")
-        one_seconds, alone_share = _replay(cluster, windows)
-        assert set(alone_share) == {"worker-1"}
-    finally:
-        cluster.live.ask(LIMIT, limit=1)
+    two_seconds, shares = _replay(cluster, windows)
+    assert set(shares) == set(WORKERS)
+    for window in windows:
+        assert_equal_tables(Lake(settings.lake_dir), Lake(LAKE), window.key)
+    cluster.kill_worker("worker-2")
+    one_seconds, alone_share = _replay(cluster, windows)
+    assert set(alone_share) == {"worker-1"}
     measured(
         f"{len(windows)} windows: {two_seconds:.1f} s on two workers {dict(shares)}, {one_seconds:.1f} s on one, "
         f"{single_seconds:.1f} s in one process; two workers are {one_seconds / two_seconds:.2f} times as fast as one "
