@@ -13,7 +13,7 @@ import typer
 from quant_assets.cli.arguments import Json
 from quant_assets.cli.environment import create_data_folder, load_settings, silence_dagster
 from quant_assets.cli.errors import EXIT_UNEXPECTED, echo_err, usage_error
-from quant_assets.common.settings import Settings
+from quant_assets.common.settings import VARIABLES, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +50,9 @@ def fetch(
     create_data_folder(settings)
     if chosen and not only_list and not settings.exchanges_path.exists():
         _write_choice(settings, chosen, top, days)
-        echo_err(f"{', '.join(chosen)} written to {settings.exchanges_path}: a scan without a folder fetches them too")
+        echo_err(
+            f"{', '.join(chosen)} written to {settings.exchanges_path}, so that a scan without a folder fetches candles from there"
+        )
     choice = FetchChoice(chosen, top, history_days, timeframes, max_wait)
     result = fetch_and_report(settings, choice, candles=not only_list)
     if only_list:
@@ -119,7 +121,8 @@ def _check_origins(settings: Settings, exchanges: Sequence[str]) -> None:
 
     try:
         for exchange in exchanges or load_choice(settings).exchanges:
-            if problem := foreign_origin(settings, exchange, settings.exchange_origin(exchange)):
+            origin = settings.exchange_origin(exchange)
+            if problem := foreign_origin(settings, exchange, origin, VARIABLES["exchange_urls"]):
                 usage_error(problem)
     except OriginError as error:
         usage_error(str(error))

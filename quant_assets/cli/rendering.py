@@ -81,7 +81,8 @@ def scan_summary_lines(feed: Mapping[str, Any], api: Mapping[str, float], elapse
         f"{resolution['neutral']} neutral; {fresh} fresh, {len(ages) - fresh - unknown} stale, {unknown} unknown"
     )
     yield (
-        f"API: {api['calls']:.0f} calls in {api['requests']:.0f} requests, {api['cache_hits']:.0f} cache hits, "
+        f"API: {_count(api['calls'], 'call', 'calls')} in {_count(api['requests'], 'request', 'requests')}, "
+        f"{_count(api['cache_hits'], 'cache hit', 'cache hits')}, "
         f"{api['rate_limited']:.0f} times over the limit, {api['waited_seconds']:.0f} s waited"
     )
     old = sum(map(has_old_price, markets))
@@ -173,10 +174,11 @@ def plan_lines(summary: Mapping[str, Any]) -> Iterator[str]:
         f"{resolution['neutral']} neutral), {summary['symbols']} distinct symbols, "
         f"{summary['markets_in_focus']} markets in focus"
     )
-    yield f"{'':18}{'symbols':>9}{'known':>9}{'median age':>12}{'oldest':>10}{'due now':>9}{'takes':>9}"
+    name_width = _name_width(summary["datasets"])
+    yield f"{'':{name_width}}{'symbols':>9}{'known':>9}{'median age':>12}{'oldest':>10}{'due now':>9}{'takes':>9}"
     for dataset, of_dataset in summary["datasets"].items():
         yield (
-            f"{dataset:18}{of_dataset['symbols']:>9}{of_dataset['known']:>9}"
+            f"{dataset:{name_width}}{of_dataset['symbols']:>9}{of_dataset['known']:>9}"
             f"{_minutes(of_dataset['median_age_minutes']):>12}{_minutes(of_dataset['oldest_minutes']):>10}"
             f"{of_dataset['due']:>9}{_minutes(of_dataset['minutes']):>9}"
         )
@@ -213,14 +215,20 @@ def _simulation_lines(title: str, day: Mapping[str, Any]) -> Iterator[str]:
     )
     if (of_window := day["open_interest_of_window"]) is not None:
         yield f"{of_window:.1%} of the markets have open interest of the window at the end of its refresh, on average"
-    yield f"{'minutes since':18}{'asked: median':>15}{'p95':>8}{'max':>8}{'bar closed: median':>21}{'p95':>8}{'max':>8}"
+    name_width = _name_width(day["datasets"])
+    yield f"{'minutes since':{name_width}}{'asked: median':>15}{'p95':>8}{'max':>8}{'bar closed: median':>21}{'p95':>8}{'max':>8}"
     for dataset, ages in day["datasets"].items():
         widths = (15, 8, 8, 21, 8, 8)
         names = [f"{kind}_{name}_minutes" for kind in ("asked", "closed") for name in ("median", "p95", "max")]
-        yield f"{dataset:18}" + "".join(
+        yield f"{dataset:{name_width}}" + "".join(
             f"{UNKNOWN if ages[name] is None else format(ages[name], '.1f'):>{width}}"
             for name, width in zip(names, widths, strict=True)
         )
+
+
+def _name_width(datasets: Mapping[str, Any]) -> int:
+    """Return the width of the first column of a table with a row for each dataset."""
+    return max(18, *(len(name) + 1 for name in datasets))
 
 
 def _minutes(value: float | None) -> str:

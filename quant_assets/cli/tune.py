@@ -75,8 +75,8 @@ def tune(
     sampler: Annotated[
         Sampler,
         typer.Option(
-            help="optuna: suggest combinations by what earlier ones were worth in the first past; needs "
-            "quant-assets[tune]."
+            help="optuna: choose combinations by the results of earlier ones in the past of the first part; needs "
+            r"quant-assets\[tune]."
         ),
     ] = Sampler.RANDOM,
     folds: Annotated[int, typer.Option(min=1, max=50, help="Parts of the unseen half of the range.")] = 4,

@@ -15,7 +15,7 @@ from quant_assets.candles.bar_store import BarStore
 from quant_assets.candles.exchanges.config import ExchangesConfig, ExchangesConfigError, load_exchanges
 from quant_assets.candles.exchanges.connections import CONNECTIONS, check_exchange_urls, connected
 from quant_assets.common.clock import Clock
-from quant_assets.common.settings import LOOPBACK_ORIGIN, Settings, database_url_of
+from quant_assets.common.settings import LOOPBACK_ORIGIN, VARIABLES, Settings, database_url_of
 from quant_assets.providers.exchanges.catalogue import EXCHANGE_APIS
 from quant_assets.storage.lake import Lake
 from quant_assets.storage.origins import foreign_origin, record_origin, recorded_origins
@@ -83,7 +83,7 @@ class ExchangeSource(dg.ConfigurableResource):  # type: ignore[type-arg]
         """
         settings = self.settings
         origin = settings.exchange_origin(exchange)
-        if problem := foreign_origin(settings, exchange, origin):
+        if problem := foreign_origin(settings, exchange, origin, VARIABLES["exchange_urls"]):
             raise dg.Failure(problem, metadata={"error": "OriginError"}, allow_retries=False)
         with connected(settings, exchange, count, clock=clock) as clients:
             try:

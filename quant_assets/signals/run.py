@@ -152,7 +152,7 @@ def _waiting_verdict(strategy: Strategy, why: Refusal) -> Verdict:
     """Return the verdict on a market that the strategy did not judge."""
     parts = dict.fromkeys(strategy.parts, 0.0)
     filters = dict.fromkeys(strategy.filters)
-    return Verdict(NONE, 0.0, parts, why.reason, filters=filters, reason_value=why.value, reason_bound=why.bound)
+    return Verdict(NONE.value, 0.0, parts, why.reason, filters=filters, reason_value=why.value, reason_bound=why.bound)
 
 
 def _why_unusable(features: Features) -> Refusal:

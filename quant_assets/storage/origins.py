@@ -66,17 +66,18 @@ def recorded_origin(settings: Settings) -> str | None:
     return recorded_origins(settings).get(COINALYZE) or _origin_of_version_0_1(settings)
 
 
-def foreign_origin(settings: Settings, source: str, origin: str) -> str:
+def foreign_origin(settings: Settings, source: str, origin: str, variable: str = "") -> str:
     """Return why data that a source fetches from this origin must not be written into the data folder; "" if they may.
 
-    Coinalyze's origin is compared by `settings_for_data_folder`.
+    `variable` is the environment variable with the source's address. Coinalyze's origin is compared by
+    `settings_for_data_folder`.
     """
     recorded = None if source == COINALYZE else recorded_origins(settings).get(source)
     if recorded is None or recorded == origin:
         return ""
     return (
         f"{_holder(settings)} holds data of {source} from {recorded}, not from {origin}: "
-        f"choose another folder with QUANT_DATA_DIR, or set {source} to that origin again"
+        f"choose another folder with QUANT_DATA_DIR, or change the address of {source}{f' in {variable}' * bool(variable)}"
     )
 
 
