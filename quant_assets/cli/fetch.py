@@ -50,9 +50,8 @@ def fetch(
     create_data_folder(settings)
     if chosen and not only_list and not settings.exchanges_path.exists():
         _write_choice(settings, chosen, top, days)
-        echo_err(
-            f"{', '.join(chosen)} written to {settings.exchanges_path}, so that a scan without a folder fetches candles from there"
-        )
+        names = ", ".join(chosen)
+        echo_err(f"{names} written to {settings.exchanges_path}: `scan` without a folder fetches their candles too")
     choice = FetchChoice(chosen, top, history_days, timeframes, max_wait)
     result = fetch_and_report(settings, choice, candles=not only_list)
     if only_list:

@@ -105,9 +105,9 @@ def _first_signal_per_market(feed: Mapping[str, Any]) -> list[Mapping[str, Any]]
     return list({(signal["exchange"], signal["symbol"]): signal for signal in feed["signals"]}.values())
 
 
-def _count(number: int, singular: str, plural: str) -> str:
+def _count(number: float, singular: str, plural: str) -> str:
     """Return a number with its noun."""
-    return f"{number} {singular if number == 1 else plural}"
+    return f"{number:.0f} {singular if number == 1 else plural}"
 
 
 def stdout_console() -> Console:
@@ -216,9 +216,10 @@ def _simulation_lines(title: str, day: Mapping[str, Any]) -> Iterator[str]:
     if (of_window := day["open_interest_of_window"]) is not None:
         yield f"{of_window:.1%} of the markets have open interest of the window at the end of its refresh, on average"
     name_width = _name_width(day["datasets"])
-    yield f"{'minutes since':{name_width}}{'asked: median':>15}{'p95':>8}{'max':>8}{'bar closed: median':>21}{'p95':>8}{'max':>8}"
+    widths = (15, 8, 8, 21, 8, 8)
+    titles = ("asked: median", "p95", "max", "bar closed: median", "p95", "max")
+    yield f"{'minutes since':{name_width}}" + "".join(f"{t:>{w}}" for t, w in zip(titles, widths, strict=True))
     for dataset, ages in day["datasets"].items():
-        widths = (15, 8, 8, 21, 8, 8)
         names = [f"{kind}_{name}_minutes" for kind in ("asked", "closed") for name in ("median", "p95", "max")]
         yield f"{dataset:{name_width}}" + "".join(
             f"{UNKNOWN if ages[name] is None else format(ages[name], '.1f'):>{width}}"

@@ -75,9 +75,10 @@ def foreign_origin(settings: Settings, source: str, origin: str, variable: str =
     recorded = None if source == COINALYZE else recorded_origins(settings).get(source)
     if recorded is None or recorded == origin:
         return ""
+    place = f" in {variable}" if variable else ""
     return (
         f"{_holder(settings)} holds data of {source} from {recorded}, not from {origin}: "
-        f"choose another folder with QUANT_DATA_DIR, or change the address of {source}{f' in {variable}' * bool(variable)}"
+        f"choose another folder with QUANT_DATA_DIR, or change the address of {source}{place}"
     )
 
 
