@@ -181,7 +181,9 @@ def _estimate(exchanges: list[str], top: int, days: float) -> str:
         )
         minutes = max(minutes, top * weight / (api.limit * USED_SHARE) * api.period_seconds / 60)
     megabytes = len(exchanges) * top * days * BARS_A_DAY * BYTES_A_BAR / 1e6
-    return f"{days:g} days of history take about {max(minutes, 0.1):.1f} minutes and {megabytes:.0f} MB at most."
+    return (
+        f"{days:g} days of history take about {max(minutes, 0.1):.1f} minutes and at most {max(megabytes, 1):.0f} MB."
+    )
 
 
 def _exchanges(names: list[str]) -> list[str]:

@@ -60,7 +60,8 @@ def new(name: Annotated[str, typer.Argument(help="Name of the strategy, e.g. my_
         usage_error(f"{folder} cannot be written: {error.strerror}")
     for file in files:
         print(folder / file)
-    echo_err(f"next: quant-assets strategy check {class_name} DIR, then quant-assets scan DIR --strategy {class_name}")
+    echo_err(f"next: quant-assets strategy check {class_name}, then quant-assets scan --strategy {class_name}")
+    echo_err("for candle files, add their folder to both commands")
 
 
 @app.command("list", cls=InterruptibleCommand)

@@ -24,6 +24,8 @@ _HOST = re.compile(r"[\w-]+(\.[\w-]+)*\.?|[0-9a-f.]*:[0-9a-f:.]+")
 
 #: A month.
 MAX_WINDOWS_PER_RUN = 2976
+MAX_CALLS_PER_MINUTE = 1_000_000
+_WHOLE_NUMBERS = {"windows_per_run": MAX_WINDOWS_PER_RUN, "calls_per_minute": MAX_CALLS_PER_MINUTE}
 VARIABLES = {
     "base_url": "COINALYZE_BASE_URL",
     "calls_per_minute": "COINALYZE_CALLS_PER_MINUTE",
@@ -69,7 +71,7 @@ class Settings(BaseModel):
 
     key_variable: str = KEY_VARIABLE
     base_url: str = DEFAULT_BASE_URL
-    calls_per_minute: int = Field(default=40, ge=1, le=1_000_000)
+    calls_per_minute: int = Field(default=40, ge=1, le=MAX_CALLS_PER_MINUTE)
     data_dir: Path = Path("data")
     candles_dir: Path | None = None
     budget_dir: Path | None = None
@@ -171,6 +173,8 @@ class Settings(BaseModel):
             first = error.errors(include_input=False, include_url=False)[0]
             field = str(first["loc"][0])
             message = first["msg"].removeprefix("Value error, ")
+            if field in _WHOLE_NUMBERS:
+                message = f"must be a whole number from 1 to {_WHOLE_NUMBERS[field]}"
             raise SettingsError(f"{VARIABLES.get(field, field)} {message[:1].lower()}{message[1:]}") from None
 
     def has_key(self, environment: Mapping[str, str]) -> bool:

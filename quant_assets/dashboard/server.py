@@ -58,7 +58,7 @@ DESCRIPTION: Final = (
 
 
 class ReadOnlyMiddleware:
-    """Accept only GET and HEAD requests without a body, and add the security headers to every response."""
+    """Accept only GET and HEAD requests without a body, and with a short head; add headers to every response."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -74,8 +74,16 @@ class ReadOnlyMiddleware:
                 MutableHeaders(scope=message).update(HEADERS)
             await send(message)
 
-        rejection = _rejection(scope["method"], Headers(scope=scope))
+        rejection = _too_long(scope) or _rejection(scope["method"], Headers(scope=scope))
         await (rejection or self._app)(scope, receive, send_with_headers)
+
+
+def _too_long(scope: Scope) -> Response | None:
+    """Reject a long head that arrived in one piece: the server itself limits only what it is still waiting for."""
+    headers = sum(len(name) + len(value) for name, value in scope["headers"])
+    if len(scope["raw_path"]) + len(scope["query_string"]) + headers <= MAX_HEADER_BYTES:
+        return None
+    return _closing(error_json("too_long", f"address and headers are longer than {MAX_HEADER_BYTES} bytes", 431))
 
 
 def _rejection(method: str, headers: Headers) -> Response | None:

@@ -70,7 +70,7 @@ def disk_use(
 prune_job = dg.define_asset_job(
     PRUNE,
     selection=["disk_use"],
-    description="Remove windows, bars and run records that are older than the limits in data/retention.toml.",
+    description="Remove windows, bars, candles and records of runs older than the limits in data/retention.toml.",
 )
 
 
@@ -78,7 +78,7 @@ prune_job = dg.define_asset_job(
     job=prune_job,
     cron_schedule="37 3 * * *",
     execution_timezone="UTC",
-    description="Every night: remove windows, bars and run records older than the limits in data/retention.toml.",
+    description="Every night: remove what is older than the limits in data/retention.toml.",
 )
 def prune_every_night(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     """Request the removal of old data."""

@@ -77,7 +77,7 @@ def foreign_origin(settings: Settings, source: str, origin: str, variable: str =
         return ""
     place = f" in {variable}" if variable else ""
     return (
-        f"{_holder(settings)} holds data of {source} from {recorded}, not from {origin}: "
+        f"{_holder(settings)} holds data of {source} from {_place(recorded)}, not from {_place(origin)}: "
         f"choose another folder with QUANT_DATA_DIR, or change the address of {source}{place}"
     )
 
@@ -157,6 +157,10 @@ def _has_fetched(store: Path) -> bool:
             return any(connection.execute(query).fetchone() for query in queries)
     except sqlite3.Error:
         return True
+
+
+def _place(origin: str) -> str:
+    return "a server on this machine" if origin == LOOPBACK_ORIGIN else origin
 
 
 def _describe(origin: str) -> str:

@@ -116,6 +116,17 @@ def test_wrong_usage_exits_2_with_advice(world: World, tmp_path: Path, arguments
     assert not (world.folder / "cli_wrong" / "master_feed.json").exists()
 
 
+def test_scan_of_a_window_before_all_candles_makes_no_feed(world: World, tmp_path: Path) -> None:
+    path = world.scanned("cli_before")
+    before = path.read_bytes()
+    arguments = ("scan", str(world.candles), "--as-of", "2026-01-19T17:00:00Z")
+    done = run(*arguments, env=world.environment("cli_before"), cwd=tmp_path)
+    assert done.returncode == 1
+    assert "no market has a candle that had closed by 2026-01-19T17:00Z; no feed was made" in done.stderr
+    assert path.read_bytes() == before
+    assert list((path.parent / "lake" / "master_feed").glob("2026-01-19*")) == []
+
+
 def broken_files(folder: Path) -> None:
     for timeframe in ("15m", "4h"):
         (folder / f"BINANCE_BTCUSDT_{timeframe}.json").write_text("x")

@@ -304,7 +304,7 @@ def test_wrong_usage_is_exit_2_and_says_what_would_do(
 def test_folder_of_another_origin_is_refused(fetched: Path) -> None:
     done = run("fetch", env=environment(fetched), cwd=fetched)
     assert done.returncode == 2
-    assert "from loopback" in done.stderr
+    assert "from a server on this machine" in done.stderr
 
 
 @pytest.mark.parametrize(

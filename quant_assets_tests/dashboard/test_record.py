@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import quote
 
 import orjson
@@ -53,6 +54,18 @@ def record_site(scanned: Settings, trades: pd.DataFrame, tmp_path_factory: pytes
     write_trades(settings, trades)
     with serving(settings) as site:
         yield site
+
+
+def test_record_without_a_mature_trade_says_that_there_is_nothing_to_plot(
+    scanned: Settings, trades: pd.DataFrame, tmp_path: Path
+) -> None:
+    settings = copy_data(scanned, tmp_path / "data")
+    write_trades(settings, trades.assign(mature=False))
+    with serving(settings) as site:
+        page = site.get("/record").text
+        assert "There is nothing to plot yet: no trade has passed its time limit." in page
+        assert "data-figure=" not in page
+        assert site.get("/record/figures").json() == {}
 
 
 def test_record_is_that_of_the_trades_published_in_time(record_site: Site, trades: pd.DataFrame) -> None:

@@ -283,7 +283,7 @@ def test_other_origin_of_the_provider_is_refused(scanned: Scanned) -> None:
     done = scanned.scan()
     path.write_bytes(recorded)
     assert done.returncode != 0
-    assert "holds data of example from api.example.com, not from loopback" in done.stderr
+    assert "holds data of example from api.example.com, not from a server on this machine" in done.stderr
 
 
 def test_providers_that_fail_or_cannot_connect_cost_only_their_own_datasets(scanned: Scanned) -> None:

@@ -32,5 +32,5 @@ def test_variable_sets_the_windows_of_a_run(given: str, windows: int) -> None:
 
 @pytest.mark.parametrize("given", ["0", "many", "9999"])
 def test_invalid_number_of_windows_is_refused_with_its_variable(given: str) -> None:
-    with pytest.raises(SettingsError, match="QUANT_WINDOWS_PER_RUN "):
+    with pytest.raises(SettingsError, match=r"^QUANT_WINDOWS_PER_RUN must be a whole number from 1 to 2976$"):
         Settings.from_environment({"QUANT_WINDOWS_PER_RUN": given})

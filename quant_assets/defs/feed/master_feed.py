@@ -82,6 +82,8 @@ def feed_asset(registered: Sequence[Strategy], not_loaded: Sequence[str] = ()) -
     ) -> Iterator[dg.Output[dict[str, bytes]] | CheckEvent]:
         windows, place = windows_of(context), feed_file.place
         newest = windows[-1]
+        if len(windows) == 1:
+            _require_markets(features[newest.key], newest)
         if not place.document.exists():
             _require_fresh_candles(features[newest.key], newest)
         if not_loaded:
@@ -214,6 +216,13 @@ def _require_same_markets(features: pd.DataFrame, tables: Iterable[pd.DataFrame]
     markets = ["exchange", "symbol"]
     if not all(table[markets].equals(features[markets]) for table in tables):
         raise dg.RetryRequested(max_retries=3, seconds_to_wait=RETRY_AFTER_SECONDS)
+
+
+def _require_markets(features: pd.DataFrame, window: Window) -> None:
+    """Raise dg.Failure if no market has a candle of before the window's end, since the feed would be empty."""
+    if features.empty:
+        message = f"no market has a candle that had closed by {window.end:%Y-%m-%dT%H:%MZ}; no feed was made"
+        raise dg.Failure(message, allow_retries=False)
 
 
 def _require_fresh_candles(features: pd.DataFrame, window: Window) -> None:
