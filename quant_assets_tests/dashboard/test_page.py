@@ -230,6 +230,36 @@ def test_page_works_by_keyboard_alone(page: Page, setups_site: Site) -> None:
     assert focused_id(page) == next(row.id for row in rows(setups_site) if "USDT" in row.market)
 
 
+def test_keys_of_a_single_character_can_be_turned_off(site: Site, own_page: Page) -> None:
+    """WCAG 2.1.4; the choice is kept, on the page of the record too."""
+    page = own_page
+
+    def theme() -> str | None:
+        return page.locator("html").get_attribute("data-theme")
+
+    visit(page, site)
+    page.locator("[data-do=help]").click()
+    page.get_by_label("keys of a single character").uncheck()
+    page.keyboard.press("Escape")
+    for path in ("/", "/record"):
+        visit(page, site, path)
+        before = theme()
+        for key in ("t", "/", "?"):
+            page.keyboard.press(key)
+        assert theme() == before
+        assert page.evaluate("document.activeElement === document.body")
+    visit(page, site)
+    expect(page.locator("#help")).to_be_hidden()
+    page.keyboard.press("ArrowDown")
+    assert focused_id(page) == rows(site)[0].id
+    page.locator("[data-do=help]").click()
+    page.get_by_label("keys of a single character").check()
+    page.keyboard.press("Escape")
+    before = theme()
+    page.keyboard.press("t")
+    assert theme() != before
+
+
 def test_tab_reaches_filters_column_heads_and_one_row(page: Page, setups_site: Site) -> None:
     visit(page, setups_site)
     reached = []

@@ -1,5 +1,5 @@
 // The page: its state, which is kept in the address, and the handlers of its controls.
-import { toggleTheme } from "./controls.js";
+import { bindLetterKeys, isShortcut, toggleTheme } from "./controls.js";
 import { Detail } from "./detail.js";
 import { RETRY_MS, countAges, listen, windowQuery } from "./live.js";
 import { Table, filterRows, sortRows } from "./table.js";
@@ -221,7 +221,7 @@ const keys = {
   PageDown: () => table.index + pageRows(), PageUp: () => table.index - pageRows(),
 };
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || help.open) return;
+  if (!isShortcut(event) || help.open) return;
   const typing = event.target.matches("input:not([type=checkbox]), select, textarea");
   if (event.key === "Escape") {
     if (event.target.name === "q" && state.q) { change({ q: "" }, "replace"); updateControls(); }
@@ -247,6 +247,7 @@ document.addEventListener("keydown", (event) => {
   } else if (event.key === "Enter" && event.target === document.body && table.index >= 0) change({ open: table.selected });
 });
 
+bindLetterKeys(find("[data-letter-keys]"));
 addEventListener("popstate", () => {
   const before = state;
   state = readAddress();

@@ -1,7 +1,7 @@
 // The page of the record: filters that apply at once, plots, and fresh numbers with each new feed.
 import { loadPlotly, colours, purgeCharts } from "./chart.js";
 import { RETRY_MS, listen } from "./live.js";
-import { toggleTheme } from "./controls.js";
+import { isShortcut, toggleTheme } from "./controls.js";
 
 const form = document.getElementById("filters");
 const place = () => location.pathname + location.search;
@@ -99,7 +99,7 @@ addEventListener("popstate", () => { if (place() !== shown) location.reload(); }
 addEventListener("themechange", paint);
 document.querySelector("[data-do=theme]").addEventListener("click", toggleTheme);
 document.addEventListener("keydown", (event) => {
-  if (event.key === "t" && !event.ctrlKey && !event.metaKey && !event.altKey && !event.target.matches("select, input")) toggleTheme();
+  if (event.key === "t" && isShortcut(event) && !event.target.matches("select, input")) toggleTheme();
 });
 
 let etag;
