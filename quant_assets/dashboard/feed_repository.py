@@ -8,7 +8,8 @@ import logging
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -127,10 +128,8 @@ class FeedRepository:
 
     def newest_version(self) -> Hashable | None:
         """Return a value that changes when the newest feed does, None if it is missing. Raises FeedError."""
-        try:
+        with _unreachable_is_unreadable():
             return self._document.version()
-        except UnreachableObject as error:
-            raise Unreadable(f"the feed cannot be read: {error}") from None
 
     def _version(self, window: str) -> Hashable | None:
         """Return the version of a feed, None if it is missing or unknown. Raises FeedError if `window` is not a key."""
@@ -138,17 +137,14 @@ class FeedRepository:
             return self.newest_version()
         if not _is_key(window):
             raise FeedError("no_such_window", "a window key looks like 2026-01-19-16:45; /api/windows lists them", 404)
-        try:
+        with _unreachable_is_unreadable():
             return self._lake.version(["master_feed"], window, DOCUMENT_SUFFIX)
-        except UnreachableObject as error:
-            raise Unreadable(f"the feed cannot be read: {error}") from None
 
     def _newest(self) -> bytes:
         """Return the bytes of the newest feed. Raises FeedError if it is missing or cannot be read."""
         try:
-            content = self._document.read()
-        except UnreachableObject as error:
-            raise Unreadable(f"the feed cannot be read: {error}") from None
+            with _unreachable_is_unreadable():
+                content = self._document.read()
         except OSError as error:
             reason = (
                 f"{self._document.name} is not a file" if error.errno == errno.EINVAL else os.strerror(error.errno or 0)
@@ -161,14 +157,13 @@ class FeedRepository:
     def _of_window(self, window: str) -> bytes:
         """Return the bytes of the stored feed of a window. Raises FeedError if it is missing or damaged."""
         try:
-            content = self._lake.read_document(["master_feed"], window)
+            with _unreachable_is_unreadable():
+                content = self._lake.read_document(["master_feed"], window)
         except DamagedTable:
             raise FeedError("half_written", "the stored feed of this window is damaged: materialize it again") from None
         except LakeError as error:  # its message has a folder of the server
             logging.getLogger(__name__).warning("%s", error)
             raise Unreadable("the stored feed of this window cannot be read; the server's log says why") from None
-        except UnreachableObject as error:
-            raise Unreadable(f"the feed cannot be read: {error}") from None
         if content is None:
             raise FeedError("no_such_window", f"no feed of the window {window} is stored", 404)
         return content
@@ -179,6 +174,15 @@ class FeedRepository:
         older = [key for key in self._cache if key]
         for key in older[: max(len(older) - MAX_OLDER_FEEDS, 0)]:
             del self._cache[key]
+
+
+@contextmanager
+def _unreachable_is_unreadable() -> Iterator[None]:
+    """Raise Unreadable if an object store cannot be reached."""
+    try:
+        yield
+    except UnreachableObject as error:
+        raise Unreadable(f"the feed cannot be read: {error}") from None
 
 
 def file_version(path: Path) -> FileIdentity | None:
