@@ -229,7 +229,7 @@ def _simulation_lines(title: str, day: Mapping[str, Any]) -> Iterator[str]:
 
 def _name_width(datasets: Mapping[str, Any]) -> int:
     """Return the width of the first column of a table with a row for each dataset."""
-    return max(18, *(len(name) + 1 for name in datasets))
+    return max([18, *(len(name) + 1 for name in datasets)])
 
 
 def _minutes(value: float | None) -> str:
