@@ -205,8 +205,9 @@ def _prepare(world: World, name: str, shared: Mapping[str, str], settings: Mappi
 
 
 def assert_equal_tables(expected: Lake, found: Lake, window: str) -> None:
-    """Assert that two lakes have the same tables of a window."""
-    for key in (["features"], *(["signals", strategy.key] for strategy in discover_strategies().strategies)):
+    """Assert that two lakes have the same tables of a window, from candle features to signals."""
+    signals = (["signals", strategy.key] for strategy in discover_strategies().strategies)
+    for key in (["candle_features"], ["watchlist"], ["features"], *signals):
         table, same = expected.read(key, window), found.read(key, window)
         assert table is not None, key
         assert same is not None, key
