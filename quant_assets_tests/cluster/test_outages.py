@@ -11,17 +11,20 @@ import orjson
 import pytest
 
 from quant_assets.common.files import UnreachableObject
+from quant_assets.emulator import Faults
 from quant_assets.storage.documents import Document
 from quant_assets.storage.lake import Lake
 from quant_assets_tests.cluster.alone import fetch_anew, run_alone
 from quant_assets_tests.cluster.conftest import Installation
 from quant_assets_tests.defs.live import wait_for
 from quant_assets_tests.defs.running import REPOSITORY
-from quant_assets_tests.defs.workers import FEED, LAKE, Cluster, assert_equal_tables, published_feed
+from quant_assets_tests.defs.workers import FEED, LAKE, Cluster, assert_equal_tables, forget_fetched, published_feed
 from quant_assets_tests.s3 import BUCKET
 
 pytestmark = pytest.mark.cluster
 AWAY_SECONDS = 30.0
+#: How often Dagster's daemon looks after its runs (`poll_interval_seconds` in dagster.yaml).
+MONITORING_SECONDS = 10.0
 TABLES = (["features"], ["candle_features"], ["signals", "legacy"])
 
 
@@ -51,9 +54,15 @@ def test_restarted_database_delays_a_run(installation: Installation, measured: C
 
 
 def test_restarted_broker_that_kept_nothing_loses_no_run(cluster: Cluster) -> None:
+    """The run goes on for several checks of Dagster's daemon, which must not take it for a failed one."""
+    forget_fetched(cluster)
+    cluster.world.emulator.faults = Faults(slow=1.0, delay_seconds=6)
     run = _running_scan(cluster)
     cluster.broker.stop()
     cluster.broker.start()
+    time.sleep(3 * MONITORING_SECONDS)
+    assert cluster.live.runs(runIds=[run])[0]["status"] == "STARTED"
+    cluster.world.emulator.faults = Faults()
     assert cluster.live.finished_run(run, 120)["status"] == "SUCCESS"
     _assert_next_scan_is_whole(cluster)
     assert [again for again in cluster.live.runs() if again["tags"].get("dagster/parent_run_id") == run] == []
