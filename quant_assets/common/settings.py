@@ -80,7 +80,7 @@ class Settings(BaseModel):
     feed_url: str | None = None
     strategies_dir: Path | None = None
     exchange_urls: Mapping[str, str] = {}
-    windows_per_run: int = Field(default=96, ge=1, le=MAX_WINDOWS_PER_RUN)
+    windows_per_run: int = Field(default=16, ge=1, le=MAX_WINDOWS_PER_RUN)
     origin: str = ""
 
     @field_validator("exchange_urls", mode="before")

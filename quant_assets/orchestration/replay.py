@@ -23,8 +23,7 @@ from quant_assets.orchestration.scan import ScanFailed, scan_lock, translate_dis
 from quant_assets.signals import discover_strategies
 from quant_assets.signals.features.candle_features import MAX_AGE_MS
 
-#: Runs in a process that has already started cost little, and short ones show progress and keep what is done.
-WINDOWS_PER_RUN: Final = min(BACKFILL_POLICY.max_partitions_per_run or 1, 16)
+WINDOWS_PER_RUN: Final = BACKFILL_POLICY.max_partitions_per_run or 1
 ACTIONS: Final = ("LONG", "SHORT", "WAIT")
 _MINUTE: Final = "%Y-%m-%dT%H:%MZ"
 

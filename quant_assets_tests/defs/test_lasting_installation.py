@@ -72,7 +72,6 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
             kept.scan(key=KEY)  # a backfill needs candles and a symbol map
         environment = {
             **world.environment(key=KEY),
-            "QUANT_WINDOWS_PER_RUN": "16",
             "DAGSTER_HOME": str(home),
             "DAGSTER_POSTGRES_URL": url.replace("://", "+psycopg2://"),
             "DAGSTER_EVENT_BATCH_SIZE": "100",

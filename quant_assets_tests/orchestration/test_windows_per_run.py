@@ -25,7 +25,7 @@ def shown(**variables: str) -> str:
     ).stdout.strip()
 
 
-@pytest.mark.parametrize(("given", "windows"), [("", 96), ("16", 16), ("0", 96), ("many", 96), ("9999", 96)])
+@pytest.mark.parametrize(("given", "windows"), [("", 16), ("96", 96), ("0", 16), ("many", 16), ("9999", 16)])
 def test_variable_sets_the_windows_of_a_run(given: str, windows: int) -> None:
     assert shown(QUANT_WINDOWS_PER_RUN=given) == str(windows)
 
