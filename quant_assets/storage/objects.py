@@ -172,14 +172,15 @@ class ObjectStore:
 
 
 class LocalObjectStore(ObjectStore):
-    """Objects as files below a folder, read by memory mapping.
+    """Objects as files below a folder.
 
-    An object is serialised into a temporary file, which replaces the object when it is whole: this needs no memory for
-    a large table. A killed writer leaves a temporary file, which `listing` shows too.
+    They are not read by memory mapping: a file that is cut meanwhile would end the process. An object is serialised
+    into a temporary file, which replaces the object when it is whole: this needs no memory for a large table. A killed
+    writer leaves a temporary file, which `listing` shows too.
     """
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(pa.fs.LocalFileSystem(use_mmap=True), str(folder))
+        super().__init__(pa.fs.LocalFileSystem(), str(folder))
         self._folder = folder
 
     def describe(self, name: str) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -184,3 +186,22 @@ def test_relative_folder_is_described_as_it_was_given(tmp_path: Path, monkeypatc
     objects.put(NAME, b"x")
     assert objects.get(NAME) == b"x"
     assert objects.describe(NAME) == f"lake/{NAME}"
+
+
+CUT = """
+import os, sys
+from quant_assets.storage.objects import open_objects
+folder = sys.argv[1]
+objects = open_objects(folder)
+objects.put("table", b"x" * 100_000)
+with objects.open("table") as file:
+    os.truncate(f"{folder}/table", 100)
+    print(len(file.read()))
+"""
+
+
+def test_file_that_is_cut_while_it_is_read_does_not_end_the_process(tmp_path: Path) -> None:
+    """As one that is copied over another, and not put in its place at once."""
+    command = [sys.executable, "-c", CUT, str(tmp_path)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "100\n"), done.stderr
