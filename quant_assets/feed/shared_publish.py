@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from quant_assets.common.database_server import DatabaseServer
 from quant_assets.feed.publish import FeedPlace, Publication, StoredFeed, reason_to_keep, stored_feed
+from quant_assets.storage.lake import compress_document
 from quant_assets.storage.locks import exclusive
 from quant_assets.storage.opening import open_database
 from quant_assets.storage.schema import published_feed
@@ -35,7 +36,7 @@ def publish_by_database(feed: StoredFeed, place: FeedPlace, server: DatabaseServ
             if reason is not None:
                 return reason
             number = 1 if published is None else published.number + 1
-            row = (NAME, number, feed.window.key, gzip.compress(feed.content, mtime=0))
+            row = (NAME, number, feed.window.key, compress_document(feed.content))
             database.replace_rows(connection, published_feed, [row])
         written = _Published(number, feed.content)
         while True:

@@ -15,7 +15,7 @@ export function toggleTheme() {
   dispatchEvent(new Event("themechange"));
 }
 
-// Keys that print a character can be turned off: speech input and trembling hands press them by accident.
+// Keys that print a character can be turned off, since speech input may press them by accident (WCAG 2.1.4).
 let letterKeys = saved("letter-keys") !== "off";
 
 export function bindLetterKeys(box) {
